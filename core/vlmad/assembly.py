@@ -1,0 +1,266 @@
+"""From names to a detector: chooses five parts, checks that they fit, and builds them.
+
+A part comes from the user or, where the user named none, from the recipe. Where a part the
+user named does not fit one of the recipe's, the first fitting part takes the latter's place,
+and a note says so; parts that the user named and that do not fit are refused. All this
+happens before any weight is loaded.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vlmad import parts as words
+from vlmad.errors import IncompatiblePartsError, OptionError, PluginError, VlmadError, did_you_mean
+from vlmad.hookspecs import KINDS
+from vlmad.options import REQUIRED, check_options, options_of
+from vlmad.parts import Attention, Backbone, Extractor, Prompts, Scorer
+from vlmad.recipes import Recipe
+from vlmad.registry import Registration, Registry
+
+PROTOCOLS: Mapping[str, type] = {
+    "backbone": Backbone,
+    "prompts": Prompts,
+    "extractor": Extractor,
+    "attention": Attention,
+    "scorer": Scorer,
+}
+GIVERS = {
+    words.TEXT_ENCODER: "backbone",
+    words.CONTEXT_VECTORS: "backbone",
+    words.ATTENTION: "backbone",
+    words.PATCH_TOKENS: "backbone",
+    words.TOKEN_WINDOWS: "backbone",
+    words.IMAGE_TILES: "backbone",
+    words.TEXT: "prompts",
+    words.CLASS_TOKEN: "extractor",
+    words.REGIONS: "extractor",
+    words.PATCHES: "extractor",
+}
+"""Who can meet a need, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A part that was built, with all that is needed to build it again."""
+
+    registration: Registration
+    options: Mapping[str, Any]
+    part: Any
+    named: bool
+    """Whether the user named it, so that it must not be replaced."""
+
+    def __str__(self) -> str:
+        return f"{self.registration.kind} '{self.registration.name}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Five parts that fit, and notes on what was chosen for the user."""
+
+    recipe: Recipe
+    parts: Mapping[str, Chosen]
+    notes: tuple[str, ...] = field(default=())
+
+
+def assemble(
+    registry: Registry,
+    recipe: Recipe,
+    named: Mapping[str, str | None],
+    settings: Mapping[str, Mapping[str, Any]],
+) -> Assembly:
+    """Choose, build and check five parts.
+
+    Args:
+        registry: what is installed.
+        recipe: where parts come from that the user did not name.
+        named: from kind to ``name`` or ``name:argument``, as the user wrote it; None is unnamed.
+        settings: from kind to options that the user set.
+
+    Raises:
+        UnknownPartError: a name is unknown.
+        OptionError: an option is unknown or has the wrong type.
+        IncompatiblePartsError: parts that the user named do not fit each other, or nothing
+            fits them.
+    """
+    builder = _Builder(registry, recipe, settings)
+    given = {kind: name for kind, name in named.items() if name is not None}
+    first = {kind: builder.build(kind, given.get(kind), recipe.parts[kind]) for kind in KINDS}
+    problem = misfit(first)
+    if problem is None:
+        return Assembly(recipe, first)
+    kept = {kind: chosen for kind, chosen in first.items() if chosen.named}
+    if misfit(kept):
+        raise IncompatiblePartsError(_with_remedy(builder, first, str(misfit(kept))))
+    for parts in _replacements(builder, first):
+        if misfit(parts) is None:
+            return Assembly(recipe, parts, tuple(_notes(first, parts, problem)))
+    raise IncompatiblePartsError(_with_remedy(builder, first, problem))
+
+
+class _Builder:
+    """Builds parts by name; remembers none."""
+
+    def __init__(
+        self, registry: Registry, recipe: Recipe, settings: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self.registry, self.recipe, self.settings = registry, recipe, settings
+
+    def build(self, kind: str, named: str | None, default: str) -> Chosen:
+        """Build the part the user named, or the recipe's."""
+        name, argument = self.registry.split(kind, named or default)
+        prefer = None if named else self.recipe.distribution
+        registration = self.registry.get(kind, name, prefer)
+        options = self.recipe.options_for(kind, registration.name)
+        return self._make(registration, argument, options, bool(named))
+
+    def alternatives(self, kind: str) -> Iterator[Chosen]:
+        """Build all other parts of a kind that can be built without further options."""
+        for registration in self.registry.of_kind(kind):
+            options = self.recipe.options_for(kind, registration.name)
+            try:
+                yield self._make(registration, None, options, named=False)
+            except VlmadError:
+                continue
+
+    def _make(
+        self, registration: Registration, argument: str | None, options: dict[str, Any], named: bool
+    ) -> Chosen:
+        kind, factory = registration.kind, registration.resolve()
+        owner = f"{kind} '{registration.name}'"
+        offered = options_of(factory)
+        if argument is not None:
+            if not offered:
+                raise OptionError(f"{owner} takes no options, but was given '{argument}'")
+            options = {**options, next(iter(offered)): argument}
+        options = check_options(owner, offered, {**options, **self.settings.get(kind, {})})
+        for option in offered.values():
+            if option.default is REQUIRED and option.name not in options:
+                raise OptionError(
+                    f"{owner} needs an option: --set {kind}.{option.name}={option.type_name}"
+                )
+        part = _call(factory, options, f"{owner} of {registration.origin}")
+        lacks = missing_attributes(part, PROTOCOLS[kind])
+        if lacks:
+            raise PluginError(
+                f"{owner} of {registration.origin} is no vlmad.{PROTOCOLS[kind].__name__}: "
+                f"it lacks {', '.join(lacks)}"
+            )
+        return Chosen(registration, options, part, named)
+
+
+def _call(factory: Callable[..., Any], options: Mapping[str, Any], owner: str) -> Any:
+    try:
+        return factory(**options)
+    except VlmadError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{owner} cannot be built: {type(error).__name__}: {error}") from error
+
+
+def missing_attributes(part: Any, protocol: type) -> list[str]:
+    """Return what a part lacks of a protocol, without evaluating its properties."""
+    wanted = {name for name in vars(protocol) if not name.startswith("_")}
+    wanted |= protocol.__annotations__.keys() | ({"__call__"} & vars(protocol).keys())
+    nothing = object()
+    return sorted(n for n in wanted if inspect.getattr_static(part, n, nothing) is nothing)
+
+
+def misfit(parts: Mapping[str, Chosen]) -> str | None:
+    """Return what does not fit among these parts (not necessarily all five), or None.
+
+    A need that only a kind absent from `parts` could meet is not held against them.
+    """
+    backbone = parts.get("backbone")
+    given = {kind: _gives(chosen) for kind, chosen in parts.items()}
+    available = frozenset().union(*given.values())
+    for chosen in parts.values():
+        for need in sorted(getattr(chosen.part, "needs", ())):
+            giver = GIVERS.get(need)
+            if need in available or (giver and giver not in parts):
+                continue
+            if giver is None and len(parts) < len(KINDS):
+                continue
+            return _unmet(chosen, need, parts.get(giver) if giver else None)
+    if backbone and "prompts" in parts:
+        reason = parts["prompts"].part.refuses(backbone.part.spec)
+        if reason:
+            return f"{parts['prompts']} does not fit {backbone}: {reason}"
+    return None
+
+
+def _gives(chosen: Chosen) -> frozenset[str]:
+    if chosen.registration.kind == "backbone":
+        return frozenset(chosen.part.spec.provides)
+    return frozenset(getattr(chosen.part, "gives", ()))
+
+
+def _unmet(chosen: Chosen, need: str, giver: Chosen | None) -> str:
+    owner = f"{chosen} ({chosen.registration.origin}) needs {need}"
+    if giver is None:
+        return f"{owner}, which no chosen part gives"
+    gives = ", ".join(sorted(_gives(giver))) or "nothing"
+    return f"{owner}, but {giver} ({giver.registration.origin}) gives {gives}"
+
+
+def _replacements(
+    builder: _Builder, first: Mapping[str, Chosen]
+) -> Iterator[Mapping[str, Chosen]]:
+    """Yield the parts with ever more of the unnamed ones exchanged; never the backbone."""
+    free = [kind for kind in KINDS if kind != "backbone" and not first[kind].named]
+    others = {
+        kind: [c for c in builder.alternatives(kind) if c.registration != first[kind].registration]
+        for kind in free
+    }
+    for count in range(1, len(free) + 1):
+        for kinds in itertools.combinations(free, count):
+            for choice in itertools.product(*(others[kind] for kind in kinds)):
+                yield {**first, **dict(zip(kinds, choice, strict=True))}
+
+
+def _notes(
+    first: Mapping[str, Chosen], parts: Mapping[str, Chosen], problem: str
+) -> Iterable[str]:
+    for kind in KINDS:
+        if parts[kind].registration != first[kind].registration:
+            yield (
+                f"{kind} '{parts[kind].registration.name}' takes the place of "
+                f"'{first[kind].registration.name}': {problem}"
+            )
+
+
+def _with_remedy(builder: _Builder, parts: Mapping[str, Chosen], problem: str) -> str:
+    """Add to a misfit which single exchange would make the parts fit."""
+    fitting = []
+    for kind in KINDS[1:]:
+        for other in builder.alternatives(kind):
+            if misfit({**parts, kind: other}) is None:
+                fitting.append(f"--{'prompt' if kind == 'prompts' else kind} "
+                               f"{other.registration.name}")
+    return f"{problem}; try {' or '.join(fitting)}" if fitting else problem
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Read ``KIND.OPTION=value`` settings as the command line takes them.
+
+    Raises:
+        OptionError: one has another form or an unknown kind.
+
+    >>> parse_settings(["scorer.temperature=0.07"])
+    {'scorer': {'temperature': '0.07'}}
+    """
+    settings: dict[str, dict[str, str]] = {}
+    for text in texts:
+        place, equals, value = text.partition("=")
+        kind, dot, option = place.partition(".")
+        kind = "prompts" if kind == "prompt" else kind
+        if not (equals and dot and option):
+            raise OptionError(f"'{text}' is not of the form KIND.OPTION=value")
+        if kind not in KINDS:
+            raise OptionError(f"'{text}': no kind '{kind}'; {did_you_mean(kind, KINDS)}")
+        settings.setdefault(kind, {})[option] = value
+    return settings

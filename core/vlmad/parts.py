@@ -1,0 +1,146 @@
+"""The five kinds of part, as protocols.
+
+A part may inherit from its protocol, for the defaults; it need not, only the shape counts.
+
+What fits what is said in words. A part lists in `needs` what others must give, a backbone's
+spec lists what it `provides`, and extractors and prompts list what they `gives`; the
+constants below are the words that the built-in parts use, and plugins may add their own.
+A set of parts is legal when every need is met and no part refuses the backbone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from vlmad.types import (
+        BackboneSpec,
+        ContextPrompts,
+        Features,
+        ImageBatch,
+        Prediction,
+        Request,
+        TextEmbeddings,
+        VisualFeatures,
+    )
+
+TEXT_ENCODER = "text encoder"
+"""A backbone that encodes sentences."""
+CONTEXT_VECTORS = "learned context"
+"""A backbone whose text encoder also takes learned vectors and deep tokens."""
+ATTENTION = "exchangeable attention"
+"""A backbone that runs attention modifiers."""
+PATCH_TOKENS = "patch tokens"
+"""A backbone that answers `Patches`, of every layer, plain and beside."""
+TOKEN_WINDOWS = "token windows"
+"""A backbone that answers `Windows`."""
+IMAGE_TILES = "image tiles"
+"""A backbone that answers `Tiles`."""
+TEXT = "text"
+"""Prompts that give text embeddings."""
+CLASS_TOKEN = "class token"
+"""An extractor that gives the embedding of the whole image."""
+REGIONS = "regions"
+"""An extractor that gives regions in the space of the text."""
+PATCHES = "patch features"
+"""An extractor whose aligned regions are single patches, read from the second path if any."""
+
+
+class Backbone(Protocol):
+    """An image-text model (or an image model: text is optional, see `BackboneSpec`)."""
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """What is known before any weight is loaded."""
+
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights in use (loads them)."""
+
+    def encode(
+        self, batch: ImageBatch, requests: Sequence[Request], attention: Attention
+    ) -> VisualFeatures:
+        """Answer all requests in one pass over the images; leave nothing behind on the model."""
+
+    def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
+        """Return raw text embeddings; gradients flow to learned vectors."""
+
+
+class Attention(Protocol):
+    """What takes the place of, or stands beside, the attention of chosen vision blocks."""
+
+    needs: frozenset[str] = frozenset({ATTENTION})
+    path: Literal["stream", "beside"] = "stream"
+    """`stream` replaces a block's attention; `beside` feeds the second path of patches."""
+
+    def blocks(self, depth: int) -> range:
+        """Return the indices, from 0, of the blocks it acts on."""
+
+    def mix(
+        self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
+    ) -> Float[Tensor, "b a t e"]:
+        """Mix the values of t tokens in each of a heads of width e."""
+
+
+class Prompts(Protocol):
+    """A strategy for the texts that images are compared with."""
+
+    needs: frozenset[str] = frozenset({TEXT_ENCODER})
+    gives: frozenset[str] = frozenset({TEXT})
+    looks_at_image: bool = False
+    """If so, it is asked anew for every batch; if not, once for every class name."""
+
+    def refuses(self, spec: BackboneSpec) -> str | None:
+        """Return why it does not fit that backbone, or None."""
+        return None
+
+    def class_token(self, spec: BackboneSpec) -> Literal["normed", "raw"]:
+        """Return the class token that the texts were made for, by default CLIP's own."""
+        return "normed"
+
+    def __call__(
+        self, backbone: Backbone, class_name: str, features: Features
+    ) -> TextEmbeddings | None:
+        """Return the embedded sentences, or None if the strategy is to use no text."""
+
+
+class Extractor(Protocol):
+    """What to ask of a backbone and how to arrange the answer."""
+
+    needs: frozenset[str] = frozenset()
+    gives: frozenset[str] = frozenset({CLASS_TOKEN, REGIONS})
+
+    def requests(
+        self, spec: BackboneSpec, attention: Attention, class_token: Literal["normed", "raw"]
+    ) -> Sequence[Request]:
+        """Return what it wants of each image."""
+
+    def __call__(self, visual: VisualFeatures) -> Features:
+        """Arrange the answers to exactly those requests."""
+
+
+class Scorer(Protocol):
+    """What turns features and text into an anomaly score and a map."""
+
+    needs: frozenset[str] = frozenset({CLASS_TOKEN, REGIONS, TEXT})
+    references: Literal["none", "optional", "required"] = "none"
+    scope: Literal["image", "set"] = "image"
+    """A `set` scorer is called once, with the features of all images."""
+
+    def fit(self, references: Features) -> Mapping[str, Tensor]:
+        """Return what to remember of normal images, as named tensors that can be stored."""
+        return {}
+
+    def __call__(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Prediction:
+        """Score each image and each of its pixels."""
+

@@ -1,0 +1,145 @@
+"""Recipes: a detector as five names and their options, built in or in a TOML file.
+
+A recipe file reads like the command line::
+
+    base = "winclip"                      # what it leaves out comes from here
+    prompts = "compositional"
+    extractor = "window"
+
+    [options]
+    prompts.list = "anomalib21"           # as --set prompts.list=anomalib21
+    extractor.scales = [2, 3]
+    "backbone:openclip".image_size = 336  # only where that backbone is chosen
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmad.errors import RecipeError, did_you_mean
+from vlmad.hookspecs import KINDS
+
+if TYPE_CHECKING:
+    from vlmad.registry import Registry
+
+DEFAULT = "winclip"
+"""The recipe that parts come from where none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Five names and their options.
+
+    `options` maps a kind to options of the recipe's own part of that kind, or ``kind:name``
+    to options that apply wherever that part is chosen.
+    """
+
+    parts: Mapping[str, str]
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    summary: str = ""
+    paper: str = ""
+    name: str = ""
+    distribution: str | None = None
+    """Whose parts are meant where names clash."""
+
+    def options_for(self, kind: str, part: str) -> dict[str, Any]:
+        """Return the options that the recipe gives to `part` if it is chosen for `kind`."""
+        own = self.options.get(kind, {}) if part == self.parts.get(kind) else {}
+        return {**own, **self.options.get(f"{kind}:{part}", {})}
+
+    def over(self, base: Recipe) -> Recipe:
+        """Return this recipe with what it leaves out taken from `base`."""
+        options = {**base.options}
+        for key, values in self.options.items():
+            inherited = base.options.get(key, {}) if self._keeps(base, key) else {}
+            options[key] = {**inherited, **values}
+        for kind in KINDS:
+            if not self._keeps(base, kind) and kind not in self.options:
+                options.pop(kind, None)
+        return Recipe(
+            {**base.parts, **self.parts},
+            options,
+            self.summary,
+            self.paper,
+            self.name,
+            self.distribution or base.distribution,
+        )
+
+    def _keeps(self, base: Recipe, key: str) -> bool:
+        return self.parts.get(key, base.parts.get(key)) == base.parts.get(key)
+
+
+def find_recipe(registry: Registry, name: str) -> Recipe:
+    """Return the registered recipe called `name`.
+
+    Raises:
+        UnknownPartError: there is none; the nearest names are given.
+        RecipeError: what the plugin registered is no recipe.
+    """
+    registration = registry.get("detector", name)
+    recipe = registration.resolve()
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"detector '{name}' of {registration.origin} is not a vlmad.Recipe")
+    return Recipe(
+        recipe.parts,
+        recipe.options,
+        recipe.summary,
+        recipe.paper,
+        registration.name,
+        registration.distribution,
+    )
+
+
+def read_recipe(registry: Registry, path: Path, base: str | None = None) -> Recipe:
+    """Read a recipe file.
+
+    Args:
+        registry: where its base is looked up.
+        path: a TOML file.
+        base: the recipe that it builds on; None takes the file's own `base`, or the default.
+
+    Raises:
+        RecipeError: the file is missing, is no TOML, or holds an unknown key.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"recipe {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path} is not TOML: {error}") from error
+    return parse_recipe(table, str(path)).over(
+        find_recipe(registry, base or str(table.get("base", DEFAULT)))
+    )
+
+
+def parse_recipe(table: Mapping[str, Any], source: str) -> Recipe:
+    """Check a recipe's table and make it a `Recipe`; `source` names it in messages.
+
+    Raises:
+        RecipeError: an unknown key, or a value of the wrong kind.
+    """
+    texts = ("base", "name", "summary", "paper", *KINDS)
+    for key, value in table.items():
+        if key not in (*texts, "options"):
+            hint = did_you_mean(key, [*texts, "options"])
+            raise RecipeError(f"recipe {source}: unknown key '{key}'; {hint}")
+        if key in texts and not isinstance(value, str):
+            raise RecipeError(f"recipe {source}: '{key}' must be a text, not {value!r}")
+    options = table.get("options", {})
+    if not isinstance(options, Mapping):
+        raise RecipeError(f"recipe {source}: 'options' must be a table")
+    for key, values in options.items():
+        if key.split(":")[0] not in KINDS or not isinstance(values, Mapping):
+            hint = did_you_mean(key, KINDS)
+            raise RecipeError(f"recipe {source}: options of '{key}' cannot be used; {hint}")
+    return Recipe(
+        {kind: table[kind] for kind in KINDS if kind in table},
+        {key: dict(values) for key, values in options.items()},
+        table.get("summary", ""),
+        table.get("paper", ""),
+        table.get("name", Path(source).stem),
+    )

@@ -1,0 +1,262 @@
+"""What flows from the images to the prediction, in this order.
+
+`ImageBatch` → (`Request` → `VisualFeatures`) → `Features` + `TextEmbeddings` → `Prediction`
+
+In the shapes b is images, p patches, r regions, n sentences, d dimensions of an embedding,
+w the width of a transformer, h x w pixels. Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from vlmad.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+    from jaxtyping import Bool, Float, Int
+    from torch import Tensor
+
+    from vlmad.images import Source
+
+Resize: TypeAlias = Literal["squash", "pad"]
+"""How an image becomes the model's square: `squash` ignores the format, `pad` keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a backbone wants its pixels: size (height, width), channel mean and deviation."""
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBatch:
+    """Source images, decoded only when asked for, and how they are brought to a size."""
+
+    sources: tuple[Source, ...]
+    resize: Resize = "squash"
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def pixels(self, preprocessing: Preprocessing) -> Float[Tensor, "b 3 h w"]:
+        """Return the normalised pixels of the whole images."""
+        from vlmad.images import batch_pixels
+
+        return batch_pixels(self, preprocessing)
+
+    def crops(
+        self, boxes: Float[Tensor, "t 4"], preprocessing: Preprocessing
+    ) -> Float[Tensor, "b t 3 h w"]:
+        """Return crops of the originals, each brought to the model's size.
+
+        Args:
+            boxes: top, left, bottom, right as shares (0 to 1) of the model's image, so that
+                a box means the same place however the image was resized.
+            preprocessing: what the backbone wants.
+        """
+        from vlmad.images import batch_crops
+
+        return batch_crops(self, boxes, preprocessing)
+
+    def restore(self, index: int, image: Float[Tensor, "h w"]) -> Float[np.ndarray, "H W"]:
+        """Bring a map at the model's size back to the size and place of original `index`."""
+        from vlmad.images import restore_map
+
+        return restore_map(self, index, image)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassToken:
+    """Ask for the class token of the whole image, projected into the text's space."""
+
+    normed: bool = True
+    """Whether the final norm comes before the projection (AnomalyCLIP leaves it out)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """Ask for the patch tokens after `layer` blocks; layer 0 is the embedded image."""
+
+    layer: int
+    path: Literal["plain", "beside"] = "plain"
+    """`beside` is the second path that attention modifiers such as `vv` write."""
+    stage: Literal["raw", "normed", "projected"] = "projected"
+    """As they are, after the final norm, or after norm and projection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Ask for the class token of every `size` x `size` window of patches (WinCLIP)."""
+
+    size: int
+    normed: bool = True
+    encoding: Literal["exact"] = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Ask for the class tokens of overlapping image crops, `grid` of them side by side."""
+
+    grid: int
+    overlap: float = 0.5
+    """The share (0 to below 1) of a crop that its neighbour covers too."""
+    normed: bool = True
+
+
+Request: TypeAlias = ClassToken | Patches | Windows | Tiles
+"""What an extractor can ask of a backbone; hashable, so that answers can be shared."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneSpec:
+    """What is known of a backbone before its weights are loaded."""
+
+    name: str
+    preprocessing: Preprocessing
+    grid: tuple[int, int]
+    """Rows and columns of patches."""
+    depth: int
+    """Blocks of the vision transformer."""
+    vision_width: int
+    embedding_dim: int
+    """Width of the space that image and text embeddings share."""
+    provides: frozenset[str]
+    """Words of `vlmad.parts` that name what the backbone can do."""
+    text_width: int | None = None
+    text_depth: int | None = None
+    licence: str = "unknown"
+    learned_prompts: Path | None = None
+    """A safetensors file of learned prompts that the backbone ships for itself."""
+
+    def layer(self, number: int | None) -> int:
+        """Return a layer's number, the last for None.
+
+        Raises:
+            OptionError: the backbone has no such layer.
+        """
+        if number is None:
+            return self.depth
+        if not 0 <= number <= self.depth:
+            raise OptionError(
+                f"{self.name} has layers 1 to {self.depth} (0 is the embedded image), not {number}"
+            )
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class VisualFeatures:
+    """A backbone's answers, one tensor for each request.
+
+    `ClassToken` gives (b, d), `Patches` (b, p, w) or, projected, (b, p, d), and `Windows` and
+    `Tiles` (b, r, d) in the order of `vlmad.regions`. Nothing is normalised to unit length.
+    """
+
+    tensors: Mapping[Request, Tensor]
+    grid: tuple[int, int]
+    image_size: tuple[int, int]
+
+    def __getitem__(self, request: Request) -> Tensor:
+        return self.tensors[request]
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Embeddings of places in the image: of windows of one size, patches of a layer, tiles."""
+
+    name: str
+    embeddings: Float[Tensor, "b r d"]
+    cells: Int[Tensor, "r 4"]
+    """Top, left, bottom, right of each region, in cells of the patch grid."""
+    aligned: bool = True
+    """Whether they live in the space of the text; if not, only references can judge them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What an extractor makes of the visual features, and all that a scorer sees of an image."""
+
+    image: Float[Tensor, "b d"]
+    regions: tuple[Regions, ...]
+    grid: tuple[int, int]
+    image_size: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def aligned(self) -> tuple[Regions, ...]:
+        """The regions that can be compared with text."""
+        return tuple(regions for regions in self.regions if regions.aligned)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Features]) -> Features:
+        """Join the features of several batches that one extractor made."""
+        import torch
+
+        first = parts[0]
+        regions = tuple(
+            Regions(
+                level.name,
+                torch.cat([part.regions[i].embeddings for part in parts]),
+                level.cells,
+                level.aligned,
+            )
+            for i, level in enumerate(first.regions)
+        )
+        image = torch.cat([part.image for part in parts])
+        return Features(image, regions, first.grid, first.image_size)
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPrompts:
+    """Sentences whose first words are learned vectors, as a text encoder takes them."""
+
+    context: Float[Tensor, "n c w"]
+    """The learned vectors that stand between the start token and `endings`."""
+    endings: tuple[str, ...]
+    """The words after the context, one text for each of the n sentences."""
+    deep: Mapping[int, Float[Tensor, "t w"]] = field(default_factory=dict)
+    """Before text block i, positions 1 to t are overwritten with ``deep[i]``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextEmbeddings:
+    """Every sentence's embedding, unpooled, with its side; or one set of them per image."""
+
+    embeddings: Float[Tensor, "*b n d"]
+    """Of unit length."""
+    norms: Float[Tensor, "*b n"]
+    """The lengths before normalisation, for poolings that average the raw embeddings."""
+    anomalous: Bool[Tensor, "n"]
+    sentences: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        embeddings: Float[Tensor, "*b n d"],
+        anomalous: Iterable[bool],
+        sentences: Iterable[str],
+    ) -> TextEmbeddings:
+        """Make them from a text encoder's raw output."""
+        import torch
+
+        norms = embeddings.norm(dim=-1)
+        sides = torch.tensor(list(anomalous), device=embeddings.device)
+        return cls(embeddings / norms[..., None], norms, sides, tuple(sentences))
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Scores and maps of a batch at the model's size; higher is more anomalous."""
+
+    score: Float[Tensor, "b"]
+    map: Float[Tensor, "b h w"]

@@ -1,0 +1,65 @@
+"""AnomalyCLIP: learned prompts, dense patch features, value-value attention on a second path.
+
+Zhou et al., ICLR 2024, arXiv 2310.18961.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmad import Recipe, hookimpl
+
+if TYPE_CHECKING:
+    from vlmad.hookspecs import Register
+
+ANOMALYCLIP = Recipe(
+    parts={
+        "backbone": "tiny",
+        "prompts": "learned",
+        "extractor": "dense",
+        "attention": "vv",
+        "scorer": "dense",
+    },
+    options={"backbone:openclip": {"image_size": 518}},
+    summary="learned object-agnostic prompts against patches of a second path",
+    paper="Zhou et al., ICLR 2024, arXiv 2310.18961",
+)
+
+
+@hookimpl
+def register_prompts(register: Register) -> None:
+    """Register `learned`."""
+    register("learned", "vlmad_anomalyclip.prompts:Learned", "learned context and deep tokens")
+
+
+@hookimpl
+def register_extractors(register: Register) -> None:
+    """Register `dense`."""
+    register("dense", "vlmad_anomalyclip.extractor:Dense", "patch features of any layers")
+
+
+@hookimpl
+def register_attention(register: Register) -> None:
+    """Register `vv`, `qq`, `kk` and `diagonal`."""
+    register("vv", "vlmad_anomalyclip.attention:ValueValue", "value-value, beside the stream")
+    register("qq", "vlmad_anomalyclip.attention:QueryQuery", "query-query, beside the stream")
+    register("kk", "vlmad_anomalyclip.attention:KeyKey", "key-key, beside the stream")
+    register("diagonal", "vlmad_anomalyclip.attention:Diagonal", "more weight on each token itself")
+
+
+@hookimpl
+def register_scorers(register: Register) -> None:
+    """Register `dense`."""
+    register("dense", "vlmad_anomalyclip.scorer:Dense", "summed patch probabilities, smoothed")
+
+
+@hookimpl
+def register_detectors(register: Register) -> None:
+    """Register `anomalyclip`."""
+    register("anomalyclip", ANOMALYCLIP, ANOMALYCLIP.summary)
+
+
+@hookimpl
+def register_commands(register: Register) -> None:
+    """Register `vlmad prompts`."""
+    register("prompts", "vlmad_anomalyclip.cli:app", "Import learned prompts and look at them.")

@@ -1,0 +1,112 @@
+"""Attention modifiers: three of a second path, and one within the stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+
+from vlmad import Attention
+from vlmad.errors import OptionError
+from vlmad.parts import ATTENTION, PATCHES
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+PUBLISHED_BLOCKS, PUBLISHED_DEPTH = 19, 24
+"""AnomalyCLIP modifies the last 19 of ViT-L's 24 blocks."""
+
+
+class Beside(Attention):
+    """The second path of AnomalyCLIP (section 3.3): only patch features read it.
+
+    Args:
+        blocks: how many of the last blocks write it; by default the published share, 19 of 24.
+    """
+
+    needs = frozenset({ATTENTION, PATCHES})
+    path = "beside"
+
+    def __init__(self, blocks: int | None = None) -> None:
+        self.count = _check_blocks(blocks)
+
+    def blocks(self, depth: int) -> range:
+        """Return the last blocks."""
+        published = max(1, round(depth * PUBLISHED_BLOCKS / PUBLISHED_DEPTH))
+        return _last(depth, published if self.count is None else self.count)
+
+
+class ValueValue(Beside):
+    __doc__ = Beside.__doc__
+
+    def mix(
+        self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
+    ) -> Float[Tensor, "b a t e"]:
+        """Let values attend to values: softmax(V V^T / sqrt(e)) V."""
+        return F.scaled_dot_product_attention(v, v, v)
+
+
+class QueryQuery(Beside):
+    __doc__ = Beside.__doc__
+
+    def mix(
+        self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
+    ) -> Float[Tensor, "b a t e"]:
+        """Let queries attend to queries: softmax(Q Q^T / sqrt(e)) V."""
+        return F.scaled_dot_product_attention(q, q, v)
+
+
+class KeyKey(Beside):
+    __doc__ = Beside.__doc__
+
+    def mix(
+        self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
+    ) -> Float[Tensor, "b a t e"]:
+        """Let keys attend to keys: softmax(K K^T / sqrt(e)) V."""
+        return F.scaled_dot_product_attention(k, k, v)
+
+
+class Diagonal(Attention):
+    """More weight on each token itself: A' = A + gamma diag(A), A after its softmax.
+
+    Args:
+        gamma: the weight; 0 is the unmodified attention, bit for bit.
+        blocks: how many of the last blocks are modified; all by default.
+        renormalise: whether the rows of A' are scaled to sum to 1 again.
+    """
+
+    needs = frozenset({ATTENTION})
+
+    def __init__(
+        self, gamma: float = 1.0, blocks: int | None = None, renormalise: bool = False
+    ) -> None:
+        self.gamma, self.renormalise = gamma, renormalise
+        self.count = _check_blocks(blocks)
+
+    def blocks(self, depth: int) -> range:
+        """Return the last blocks."""
+        return _last(depth, depth if self.count is None else self.count)
+
+    def mix(
+        self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
+    ) -> Float[Tensor, "b a t e"]:
+        """Add gamma diag(A) V to the usual result, which may stay fused."""
+        usual = F.scaled_dot_product_attention(q, k, v)
+        if self.gamma == 0:
+            return usual
+        logits = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+        weight = logits.diagonal(dim1=-2, dim2=-1) - logits.logsumexp(-1)  # b a t
+        extra = self.gamma * weight.exp()[..., None]
+        mixed = usual + extra * v
+        return mixed / (1 + extra) if self.renormalise else mixed
+
+
+def _check_blocks(count: int | None) -> int | None:
+    if count is not None and count < 1:
+        raise OptionError(f"option 'blocks' takes whole numbers from 1, not {count}")
+    return count
+
+
+def _last(depth: int, count: int) -> range:
+    return range(max(0, depth - count), depth)

@@ -1,0 +1,78 @@
+"""The official AnomalyCLIP checkpoint, read as tensors only and written as safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmad.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SIDES = {"pos": "normal", "neg": "anomalous"}
+DEEP = "compound_prompts_text."
+
+
+def convert_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and metadata of `vlmad_anomalyclip.prompts` from an official file.
+
+    The projections that the file also stores are used by nothing and left out.
+
+    Raises:
+        WeightsError: the file is missing, unsafe, or no such checkpoint.
+    """
+    learner = _read(path)
+    tensors: dict[str, Tensor] = {}
+    metadata = {"class_token": "raw", "backbone": "unknown"}
+    for key, side in SIDES.items():
+        context = _tensor(path, learner, f"ctx_{key}").flatten(0, -3)
+        if context.ndim != 3 or context.shape[0] != 1:
+            raise WeightsError(f"{path}: ctx_{key} must hold one context of vectors")
+        tensors[f"context.{side}"] = context[0].float().contiguous()
+        ids = _tensor(path, learner, f"tokenized_prompts_{key}").flatten().tolist()
+        metadata[f"template.{side}"] = _template(path, ids, context.shape[1])
+    for name, tensor in learner.items():
+        if name.startswith(DEEP):
+            # entry n of the official list enters before block n + 1: block 0 gets none
+            block = int(name.removeprefix(DEEP)) + 1
+            tensors[f"deep.{block}"] = tensor.float().contiguous()
+    return tensors, metadata
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    import torch
+
+    try:
+        table: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror or error}") from error
+    except Exception as error:  # torch raises several types for damaged or unsafe files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} cannot be read as tensors only: {reason}") from error
+    learner = table.get("prompt_learner") if isinstance(table, dict) else None
+    if not isinstance(learner, dict):
+        raise WeightsError(f"{path} is no AnomalyCLIP checkpoint: it has no 'prompt_learner'")
+    return learner
+
+
+def _tensor(path: Path, learner: Mapping[str, Tensor], name: str) -> Tensor:
+    import torch
+
+    tensor = learner.get(name)
+    if not isinstance(tensor, torch.Tensor):
+        raise WeightsError(f"{path} is no AnomalyCLIP checkpoint: '{name}' is missing")
+    return tensor
+
+
+def _template(path: Path, ids: list[int], length: int) -> str:
+    """Return the sentence of token ids, checked to give the same ids again."""
+    import open_clip
+
+    tokenizer = open_clip.SimpleTokenizer(context_length=len(ids))
+    words = ids[1 + length : ids.index(max(ids))]
+    template = " ".join(["X"] * length) + " " + tokenizer.decode(words).strip()
+    if tokenizer([template])[0].tolist() != ids:
+        raise WeightsError(f"{path}: its sentence {template!r} does not give its token ids")
+    return template

@@ -1,0 +1,73 @@
+"""AnomalyCLIP's scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+from vlmad import Prediction, Scorer
+from vlmad.errors import OptionError
+from vlmad.parts import CLASS_TOKEN, PATCHES, TEXT
+from vlmad.regions import mean_map, upsample
+from vlmad.text import anomaly_probability, pool_sides
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from vlmad import Features, TextEmbeddings
+
+
+class Dense(Scorer):
+    """The class token's probability, and the patches' summed over layers and smoothed.
+
+    Args:
+        temperature: of the softmax over the two sides.
+        sigma: of the Gaussian that smooths the map, in pixels of the model's image; 0 for none.
+        pooling: how a side's sentences become one: mean (of raw embeddings) or unit-mean.
+    """
+
+    needs = frozenset({CLASS_TOKEN, PATCHES, TEXT})
+
+    def __init__(
+        self,
+        temperature: float = 0.07,
+        sigma: float = 4.0,
+        pooling: Literal["mean", "unit-mean"] = "unit-mean",
+    ) -> None:
+        if sigma < 0:
+            raise OptionError(f"option 'sigma' takes 0 or more, not {sigma}")
+        self.temperature, self.sigma, self.pooling = temperature, sigma, pooling
+
+    def __call__(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Prediction:
+        """Score by text; references are not used."""
+        assert text is not None
+        sides = pool_sides(text, self.pooling)
+        score = anomaly_probability(features.image[:, None], sides, self.temperature)[:, 0]
+        layers = [
+            mean_map(
+                anomaly_probability(regions.embeddings, sides, self.temperature),
+                regions.cells,
+                features.grid,
+            )
+            for regions in features.aligned
+        ]
+        summed = torch.stack(layers).sum(0)
+        return Prediction(score, smooth(upsample(summed, features.image_size), self.sigma))
+
+
+def smooth(maps: Float[Tensor, "b h w"], sigma: float) -> Float[Tensor, "b h w"]:
+    """Smooth each map with a Gaussian, mirrored at the borders, on the processor."""
+    if sigma == 0:
+        return maps
+    smoothed = [gaussian_filter(image.cpu().numpy(), sigma) for image in maps]
+    return torch.from_numpy(np.stack(smoothed)).to(maps.device)

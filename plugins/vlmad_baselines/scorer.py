@@ -1,0 +1,63 @@
+"""The scorer of the comparison that vlmad grew from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+
+from vlmad import Prediction, Scorer
+from vlmad.regions import mean_map, upsample
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from vlmad import Features, TextEmbeddings
+
+
+class MaxCosine(Scorer):
+    """The largest cosine between a region and any sentence (the comparison's formula).
+
+    Args:
+        sentences: which sentences count: the anomalous ones, or all.
+        image_score: the map's maximum, or the class token's own largest cosine.
+    """
+
+    def __init__(
+        self,
+        sentences: Literal["anomalous", "all"] = "anomalous",
+        image_score: Literal["map", "class-token"] = "map",
+    ) -> None:
+        self.sentences, self.image_score = sentences, image_score
+
+    def __call__(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Prediction:
+        """Score each cell by the mean of its regions' largest cosines, and each image."""
+        assert text is not None
+        chosen = text.embeddings
+        if self.sentences == "anomalous":
+            chosen = chosen[..., text.anomalous, :]
+        maps = [
+            mean_map(largest_cosine(regions.embeddings, chosen), regions.cells, features.grid)
+            for regions in features.aligned
+        ]
+        grid_map = torch.stack(maps).mean(0)
+        score = grid_map.amax((1, 2))
+        if self.image_score == "class-token":
+            score = largest_cosine(features.image[:, None], chosen)[:, 0]
+        return Prediction(score, upsample(grid_map, features.image_size))
+
+
+def largest_cosine(
+    embeddings: Float[Tensor, "b r d"], sentences: Float[Tensor, "*b n d"]
+) -> Float[Tensor, "b r"]:
+    """Return for each region its largest cosine to a sentence (of unit length)."""
+    cosines = F.normalize(embeddings, dim=-1) @ sentences.transpose(-1, -2)
+    return cosines.amax(-1)

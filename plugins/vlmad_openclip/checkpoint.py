@@ -1,0 +1,119 @@
+"""Finding, checking and hashing weights; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmad.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vlmad_openclip.config import ModelSource
+
+
+def find_weights(source: ModelSource) -> Path:
+    """Return the checkpoint of a model, downloading it if it is not in the cache.
+
+    Raises:
+        WeightsError: the model names no weights, or they cannot be had; the message says
+            which file is wanted and how to provide it.
+    """
+    from open_clip import factory
+
+    if source.folder:
+        found = factory._find_checkpoint_in_dir(source.folder)
+        if found is None:
+            raise WeightsError(f"no weights (.safetensors, .bin, .pth) in {source.folder}")
+        return Path(found)
+    if source.name.startswith("hf-hub:"):
+        where = source.name.removeprefix("hf-hub:")
+        return _download(lambda: factory.download_pretrained_from_hf(where), source, where)
+    if source.tag is None:
+        raise WeightsError(
+            f"openclip:{source.name} names no weights; write openclip:{source.name}/TAG, "
+            "or add --weights FILE"
+        )
+    where = source.preprocessing.get("hf_hub") or source.preprocessing.get("url") or source.tag
+    settings = dict(source.preprocessing)
+    return _download(lambda: factory.download_pretrained(settings), source, str(where))
+
+
+def _download(fetch: Callable[[], Any], source: ModelSource, where: str) -> Path:
+    try:
+        return Path(fetch())
+    except Exception as error:  # whatever the hub's client or the network raises
+        raise WeightsError(
+            f"the weights of openclip:{source.name} are not on this machine and cannot be "
+            f"downloaded ({type(error).__name__}); fetch {where} elsewhere and add --weights FILE"
+        ) from error
+
+
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """Read a safetensors file, or a torch file weights-only, as a state dict.
+
+    Raises:
+        WeightsError: the file is missing, damaged, a TorchScript archive, or holds more than
+            tensors.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise WeightsError(f"weights {path}: no such file")
+    if is_torchscript(path):
+        raise WeightsError(
+            f"{path} is a TorchScript archive, which can run code; convert it once, where you "
+            "trust it: python -c \"import torch, safetensors.torch as s; "
+            "d = torch.jit.load('IN').state_dict(); [d.pop(k, None) for k in "
+            "('input_resolution', 'context_length', 'vocab_size')]; "
+            "s.save_file(d, 'OUT.safetensors')\""
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        table = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"weights {path}: {error}") from error
+    except Exception as error:  # torch raises several types for damaged or unsafe pickles
+        raise WeightsError(
+            f"weights {path} cannot be read as tensors only: {str(error).splitlines()[0]}"
+        ) from error
+    return _tensors(table, path)
+
+
+def _tensors(table: Any, path: Path) -> Mapping[str, Tensor]:
+    """Unwrap a training checkpoint and strip the prefix of data-parallel models."""
+    import torch
+
+    if isinstance(table, dict) and isinstance(table.get("state_dict"), dict):
+        table = table["state_dict"]
+    if not isinstance(table, dict) or not all(isinstance(v, torch.Tensor) for v in table.values()):
+        raise WeightsError(f"weights {path} hold no state dict (names and tensors)")
+    return {str(name).removeprefix("module."): tensor for name, tensor in table.items()}
+
+
+def is_torchscript(path: Path) -> bool:
+    """Tell whether a file is a TorchScript archive, from its table of contents."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.split("/")[-1] == "constants.pkl" or "/code/" in name
+                   for name in archive.namelist())
+
+
+def weights_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return a SHA-256 over names, types, shapes and values, whatever file they came from."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()

@@ -1,0 +1,104 @@
+"""Which model a name means: its configuration and where its weights are, nothing loaded yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vlmad.errors import WeightsError, did_you_mean
+
+HUB = "hf-hub:"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model as it was named: architecture, weights, and how its images are prepared."""
+
+    name: str
+    config: Mapping[str, Any]
+    tag: str | None = None
+    """open_clip's name of pretrained weights."""
+    folder: Path | None = None
+    """A folder with ``open_clip_config.json`` and weights beside it."""
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_model(name: str) -> ModelSource:
+    """Read what ``model`` names.
+
+    Args:
+        name: ``ARCHITECTURE``, ``ARCHITECTURE/TAG``, ``hf-hub:OWNER/NAME``, the path of a
+            model configuration (``.json``), or a folder with ``open_clip_config.json``.
+
+    Raises:
+        WeightsError: nothing is known by that name, or a configuration cannot be read.
+    """
+    import open_clip
+
+    if name.startswith(HUB):
+        return _from_hub(name)
+    path = Path(name)
+    if path.suffix == ".json":
+        return _from_file(path, None)
+    if path.is_dir():
+        return _from_file(path / "open_clip_config.json", path)
+    architecture, _, tag = name.partition("/")
+    config = open_clip.get_model_config(architecture)
+    if config is None:
+        hint = did_you_mean(architecture, open_clip.list_models())
+        raise WeightsError(f"open_clip knows no model '{architecture}'; {hint[:200]}")
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag and tag not in tags:
+        raise WeightsError(f"'{architecture}' has no weights '{tag}'; {did_you_mean(tag, tags)}")
+    _refuse_wrong_activation(architecture, tag, config)
+    pretrained = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
+    return ModelSource(name, config, tag or None, None, pretrained)
+
+
+def _from_file(path: Path, folder: Path | None) -> ModelSource:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise WeightsError(f"{path} is not JSON: {error}") from error
+    config = table.get("model_cfg", table) if isinstance(table, dict) else {}
+    missing = {"embed_dim", "vision_cfg", "text_cfg"} - set(config)
+    if missing:
+        raise WeightsError(f"{path} is no open_clip configuration: it lacks {sorted(missing)}")
+    return ModelSource(str(folder or path), config, None, folder, table.get("preprocess_cfg", {}))
+
+
+def _from_hub(name: str) -> ModelSource:
+    from open_clip.factory import _get_hf_config
+
+    try:
+        table = _get_hf_config(name.removeprefix(HUB))
+    except Exception as error:  # the hub's client raises errors of several libraries
+        raise WeightsError(
+            f"cannot read the configuration of {name} ({type(error).__name__}); without network, "
+            "download the repository elsewhere and name its folder: openclip:FOLDER"
+        ) from error
+    return ModelSource(name, table["model_cfg"], None, None, table.get("preprocess_cfg", {}))
+
+
+def _refuse_wrong_activation(architecture: str, tag: str, config: Mapping[str, Any]) -> None:
+    """Refuse weights made with QuickGELU on a model without it, and the reverse.
+
+    open_clip only warns of this; the numbers are then wrong without a sign of it.
+    """
+    import open_clip
+
+    if not tag:
+        return
+    wanted = open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False)
+    if bool(wanted) != bool(config.get("quick_gelu", False)):
+        base = architecture.removesuffix("-quickgelu")
+        other = f"{base}-quickgelu" if wanted else base
+        raise WeightsError(
+            f"weights '{tag}' of '{architecture}' were trained "
+            f"{'with' if wanted else 'without'} QuickGELU; use openclip:{other}/{tag}"
+        )

@@ -1,0 +1,100 @@
+"""The backbone `tiny`: the embedded model behind the same loops that a large CLIP takes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load_file
+
+from vlmad import BackboneSpec, ContextPrompts, Preprocessing
+from vlmad.parts import (
+    ATTENTION,
+    CONTEXT_VECTORS,
+    IMAGE_TILES,
+    PATCH_TOKENS,
+    TEXT_ENCODER,
+    TOKEN_WINDOWS,
+)
+from vlmad.transformer import TextLoop, VisionLoop, pick_device
+from vlmad_tiny import model as architecture
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from vlmad import Attention, ImageBatch, Request, VisualFeatures
+
+FOLDER = Path(__file__).parent / "weights"
+WEIGHTS = FOLDER / "tiny.safetensors"
+SPEC = BackboneSpec(
+    name="tiny",
+    preprocessing=Preprocessing((architecture.IMAGE_SIZE,) * 2, (0.5,) * 3, (0.5,) * 3),
+    grid=(architecture.GRID, architecture.GRID),
+    depth=architecture.VISION["layers"],
+    vision_width=architecture.VISION["width"],
+    embedding_dim=architecture.EMBEDDING,
+    provides=frozenset(
+        {ATTENTION, CONTEXT_VECTORS, IMAGE_TILES, PATCH_TOKENS, TEXT_ENCODER, TOKEN_WINDOWS}
+    ),
+    text_width=architecture.TEXT["width"],
+    text_depth=architecture.TEXT["layers"],
+    licence="Apache-2.0",
+    learned_prompts=FOLDER / "prompts.safetensors",
+)
+
+
+class Tiny:
+    """The embedded image-text model: 240 pixels, 15 x 15 patches, four blocks.
+
+    It is small and drawn from little data, so that everything runs anywhere; for real
+    inspection take a large CLIP.
+
+    Args:
+        device: auto, cpu, cuda or mps.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        self.spec = SPEC
+        self.device = pick_device(device)
+
+    @cached_property
+    def model(self) -> Any:
+        """The model with its weights as float32, never modified after loading."""
+        model = architecture.build_model()
+        tensors = load_file(WEIGHTS)
+        model.load_state_dict({k: t.float() if t.is_floating_point() else t
+                               for k, t in tensors.items()})
+        return model.eval().requires_grad_(False).to(self.device)
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights file."""
+        return hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+
+    @cached_property
+    def _vision(self) -> VisionLoop:
+        visual = self.model.visual
+        return VisionLoop(visual, self.spec.grid, visual.positional_embedding)
+
+    @cached_property
+    def _text(self) -> TextLoop:
+        import open_clip
+
+        length = architecture.TEXT["context_length"]
+        return TextLoop(self.model, open_clip.SimpleTokenizer(context_length=length))
+
+    def encode(
+        self, batch: ImageBatch, requests: Sequence[Request], attention: Attention
+    ) -> VisualFeatures:
+        """Answer all requests; see `vlmad.Backbone`."""
+        return self._vision.encode(batch, self.spec.preprocessing, requests, attention)
+
+    def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
+        """Return raw text embeddings; see `vlmad.Backbone`."""
+        if isinstance(prompts, ContextPrompts):
+            return self._text.encode_context(prompts)
+        return self._text.encode_sentences(prompts)

@@ -1,0 +1,114 @@
+"""The architecture of the embedded model; its weights are a file of their own.
+
+It is open_clip's CLIP with one exchange: where a large CLIP cuts the image into patches with a
+convolution, this one puts a frozen convolutional trunk and a stem that also tells each patch
+how similar it is to the others of its image.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+IMAGE_SIZE = 240
+PATCH = 16
+GRID = IMAGE_SIZE // PATCH
+VISION = {"width": 192, "layers": 4, "head_width": 64}
+TEXT = {"width": 128, "layers": 3, "heads": 4, "context_length": 77, "vocab_size": 49_408}
+EMBEDDING = 256
+
+FEATURE_GROUPS = ((0, 112), (112, 272), (272, 344))
+"""Channels of the trunk's strides 16, 8 and 4."""
+TRUNK_WIDTH = FEATURE_GROUPS[-1][1]
+NEIGHBOURS = (1, 3, 8, 20, 60)
+"""The nearest other patches whose distances are told, by rank."""
+SIMILARITIES = 2 * len(FEATURE_GROUPS) * (len(NEIGHBOURS) + 1)
+
+
+def build_model() -> Any:
+    """Return the untrained model, an open_clip CLIP whose `conv1` is a `Stem`."""
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+
+    vision = CLIPVisionCfg(image_size=IMAGE_SIZE, patch_size=PATCH, **VISION)
+    model = CLIP(EMBEDDING, vision, CLIPTextCfg(**TEXT))
+    model.visual.conv1 = Stem(VISION["width"])
+    return model
+
+
+def build_trunk() -> Any:
+    """Return EfficientNet-Lite0 up to its stride of 16; calling it gives strides 4, 8 and 16."""
+    import timm  # comes with open_clip_torch
+
+    trunk = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(1, 2, 3))
+    trunk.blocks = trunk.blocks[:5]
+    return trunk
+
+
+class Stem(nn.Module):
+    """From pixels to the tokens of a 15 x 15 grid.
+
+    Args:
+        width: of the transformer.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.trunk = build_trunk()
+        self.register_buffer("mu", torch.zeros(TRUNK_WIDTH))
+        self.register_buffer("sd", torch.ones(TRUNK_WIDTH))
+        self.register_buffer("smu", torch.zeros(SIMILARITIES))
+        self.register_buffer("ssd", torch.ones(SIMILARITIES))
+        self.lin = nn.Conv2d(TRUNK_WIDTH, width, 1)
+        self.sl = nn.Sequential(nn.Conv2d(SIMILARITIES, 64, 1), nn.GELU(), nn.Conv2d(64, width, 1))
+        self.register_buffer("near", _near_patches(), persistent=False)
+
+    def forward(self, pixels: Float[Tensor, "b 3 240 240"]) -> Float[Tensor, "b w 15 15"]:
+        """Return the patch tokens, still in the image's shape."""
+        features = (self.features(pixels) - _per_channel(self.mu)) / _per_channel(self.sd)
+        similar = (self.similarities(features) - self.smu) / self.ssd
+        similar = similar.transpose(1, 2).unflatten(2, (GRID, GRID))
+        return self.lin(features) + self.sl(similar)  # type: ignore[no-any-return]
+
+    def features(self, pixels: Float[Tensor, "b 3 240 240"]) -> Float[Tensor, "b 344 15 15"]:
+        """Return the trunk's features of all strides on the coarsest grid."""
+        stride_4, stride_8, stride_16 = self.trunk(pixels)
+        pooled = [F.avg_pool2d(stride_4, 4), F.max_pool2d(stride_4, 4), -F.max_pool2d(-stride_4, 4)]
+        return torch.cat([stride_16, F.pixel_unshuffle(stride_8, 2), *pooled], dim=1)
+
+    def similarities(self, features: Float[Tensor, "b 344 15 15"]) -> Float[Tensor, "b p 36"]:
+        """Tell each patch its distances to others outside its neighbourhood, and to the mean.
+
+        For each group of channels: the logarithm of the distances to the nearest patches of
+        the ranks `NEIGHBOURS`, as they are and with the image's mean removed.
+        """
+        tokens = features.flatten(2).transpose(1, 2)
+        told = []
+        for start, stop in FEATURE_GROUPS:
+            group = tokens[..., start:stop]
+            distances = torch.cdist(group, group) / math.sqrt(stop - start)
+            distances = distances.masked_fill(self.near, 1e4)
+            nearest = distances.topk(max(NEIGHBOURS), largest=False).values
+            ranked = nearest[..., [rank - 1 for rank in NEIGHBOURS]]
+            to_mean = (group - group.mean(1, keepdim=True)).pow(2).mean(-1, keepdim=True).sqrt()
+            logs = torch.log(torch.cat([ranked, to_mean], dim=-1) + 1e-3)
+            told += [logs, logs - logs.mean(1, keepdim=True)]
+        return torch.cat(told, dim=-1)
+
+
+def _per_channel(values: Any) -> Any:
+    return values[:, None, None]
+
+
+def _near_patches() -> Tensor:
+    """Return which patches (p, p) lie within each other's 3 x 3 neighbourhood."""
+    rows, columns = torch.meshgrid(torch.arange(GRID), torch.arange(GRID), indexing="ij")
+    places = torch.stack([rows.flatten(), columns.flatten()], dim=1)
+    return (places[:, None] - places[None]).abs().amax(-1) <= 1

@@ -1,0 +1,61 @@
+"""The window extractor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from vlmad import ClassToken, Extractor, Features, Patches, Regions, Windows
+from vlmad.options import check_counts
+from vlmad.parts import PATCH_TOKENS, TOKEN_WINDOWS
+from vlmad.regions import patch_cells, window_cells
+
+if TYPE_CHECKING:
+    from vlmad import Attention, BackboneSpec, Request, VisualFeatures
+
+
+class Window(Extractor):
+    """Class tokens of windows of patches (WinCLIP, section 4.2), several sizes at once.
+
+    The patch tokens come along for references (WinCLIP+); text is not compared with them.
+
+    Args:
+        scales: sizes of the windows in patches; one larger than the grid is cut to it.
+        patch_layer: the layer whose patch tokens references are compared by; the last by
+            default, 0 is the embedded image.
+        patch_stage: those tokens after the final norm (as anomalib has it) or before (raw).
+    """
+
+    needs = frozenset({TOKEN_WINDOWS, PATCH_TOKENS})
+
+    def __init__(
+        self,
+        scales: tuple[int, ...] = (2, 3),
+        patch_layer: int | None = None,
+        patch_stage: Literal["normed", "raw"] = "normed",
+    ) -> None:
+        self.scales = check_counts("scales", scales)
+        self.patch_layer, self.patch_stage = patch_layer, patch_stage
+
+    def requests(
+        self, spec: BackboneSpec, attention: Attention, class_token: Literal["normed", "raw"]
+    ) -> Sequence[Request]:
+        """Ask for the class token, the windows of each scale, and the patch tokens."""
+        normed = class_token == "normed"
+        layer = spec.layer(self.patch_layer)
+        windows = [Windows(size, normed) for size in self.scales]
+        return [ClassToken(normed), *windows, Patches(layer, stage=self.patch_stage)]
+
+    def __call__(self, visual: VisualFeatures) -> Features:
+        """Name each scale's windows and put them in their places."""
+        regions = []
+        for request, tensor in visual.tensors.items():
+            if isinstance(request, ClassToken):
+                image = tensor
+            elif isinstance(request, Windows):
+                cells = window_cells(visual.grid, request.size).to(tensor.device)
+                regions.append(Regions(f"window {request.size}", tensor, cells))
+            elif isinstance(request, Patches):
+                cells = patch_cells(visual.grid).to(tensor.device)
+                regions.append(Regions(f"layer {request.layer}", tensor, cells, aligned=False))
+        return Features(image, tuple(regions), visual.grid, visual.image_size)

@@ -1,0 +1,137 @@
+"""The compositional prompt ensemble: every state in every template."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vlmad import Prompts
+from vlmad.errors import InputError
+from vlmad.text import check_place, embed_sides
+
+if TYPE_CHECKING:
+    from vlmad import Backbone, Features, TextEmbeddings
+
+
+@dataclass(frozen=True, slots=True)
+class PromptList:
+    """States that go into templates, each with one ``{}``."""
+
+    normal_states: tuple[str, ...]
+    anomalous_states: tuple[str, ...]
+    templates: tuple[str, ...]
+
+    def sentences(self, class_name: str) -> tuple[list[str], list[str]]:
+        """Return the normal and the anomalous sentences for what the image shows."""
+        normal = [t.format(s.format(class_name)) for s in self.normal_states for t in self.templates]
+        anomalous = [
+            t.format(s.format(class_name)) for s in self.anomalous_states for t in self.templates
+        ]
+        return normal, anomalous
+
+
+NORMAL_STATES = (
+    "{}",
+    "flawless {}",
+    "perfect {}",
+    "unblemished {}",
+    "{} without flaw",
+    "{} without defect",
+    "{} without damage",
+)
+ANOMALOUS_STATES = ("damaged {}", "{} with flaw", "{} with defect", "{} with damage")
+PAPER_TEMPLATES = (
+    "a cropped photo of the {}.",
+    "a cropped photo of a {}.",
+    "a close-up photo of a {}.",
+    "a close-up photo of the {}.",
+    "a bright photo of a {}.",
+    "a bright photo of the {}.",
+    "a dark photo of the {}.",
+    "a dark photo of a {}.",
+    "a jpeg corrupted photo of a {}.",
+    "a jpeg corrupted photo of the {}.",
+    "a blurry photo of the {}.",
+    "a blurry photo of a {}.",
+    "a photo of a {}.",
+    "a photo of the {}.",
+    "a photo of a small {}.",
+    "a photo of the small {}.",
+    "a photo of a large {}.",
+    "a photo of the large {}.",
+    "a photo of the {} for visual inspection.",
+    "a photo of a {} for visual inspection.",
+    "a photo of the {} for anomaly detection.",
+    "a photo of a {} for anomaly detection.",
+)
+REPEATED = "a jpeg corrupted photo of the {}."
+LEFT_OUT = ("a cropped photo of a {}.", "a jpeg corrupted photo of a {}.")
+ANOMALIB_TEMPLATES = tuple(
+    REPEATED if t == LEFT_OUT[1] else t for t in PAPER_TEMPLATES if t != LEFT_OUT[0]
+)
+LISTS: Mapping[str, PromptList] = {
+    "paper22": PromptList(NORMAL_STATES, ANOMALOUS_STATES, PAPER_TEMPLATES),
+    "anomalib21": PromptList(NORMAL_STATES, ANOMALOUS_STATES, ANOMALIB_TEMPLATES),
+    "comparison": PromptList(
+        ("flawless {}", "perfect {}", "unblemished {}"),
+        ("damaged {}", "{} with defect", "broken {}"),
+        (
+            "a photo of a {} for visual inspection",
+            "a close-up photo of the {}",
+            "a cropped photo of a {}",
+        ),
+    ),
+}
+
+
+class Compositional(Prompts):
+    """Every state in every template (WinCLIP, section 4.1 and its table of prompts).
+
+    Args:
+        list: paper22 (the paper's 22 templates: 154 normal and 88 anomalous sentences),
+            anomalib21 (that library's 21), comparison (three states to a side, three
+            templates).
+        file: a TOML file with your own `normal_states`, `anomalous_states` and `templates`,
+            lists of texts that each hold one {}; it takes the place of `list`.
+    """
+
+    def __init__(
+        self,
+        list: Literal["paper22", "anomalib21", "comparison"] = "paper22",
+        file: Path | None = None,
+    ) -> None:
+        self.prompts = read_prompt_list(file) if file else LISTS[list]
+
+    def __call__(self, backbone: Backbone, class_name: str, features: Features) -> TextEmbeddings:
+        """Encode all sentences for what the images show."""
+        return embed_sides(backbone, *self.prompts.sentences(class_name))
+
+
+def read_prompt_list(path: Path) -> PromptList:
+    """Read a user's own states and templates.
+
+    Raises:
+        InputError: the file is missing, is no TOML, or a list is missing or malformed.
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"prompt list {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"prompt list {path} is not TOML: {error}") from error
+    names = ("normal_states", "anomalous_states", "templates")
+    unknown = sorted(table.keys() - set(names))
+    if unknown:
+        raise InputError(f"prompt list {path}: unknown key '{unknown[0]}'; it takes {', '.join(names)}")
+    lists = []
+    for name in names:
+        texts = table.get(name)
+        if not isinstance(texts, list) or not texts:
+            raise InputError(f"prompt list {path}: '{name}' must be a list with at least one text")
+        for text in texts:
+            check_place(text, f"{path}, {name}")
+        lists.append(tuple(texts))
+    return PromptList(*lists)

@@ -1,0 +1,92 @@
+"""WinCLIP's scorer, with and without references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+
+from vlmad import Prediction, Scorer
+from vlmad.regions import harmonic_map, harmonic_mean, upsample
+from vlmad.text import anomaly_probability, pool_sides
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from vlmad import Features, Regions, TextEmbeddings
+
+
+class Harmonic(Scorer):
+    """WinCLIP (section 4): harmonic means over windows, scales and the whole image.
+
+    The image score is the whole image's probability of the anomalous side; the map is the
+    harmonic mean of that probability over all windows that cover a patch, over scales, and
+    with the whole image's. With references (WinCLIP+, section 4.3) half of the score is the
+    largest distance to them, and half of the map the mean distance over the scales.
+
+    Args:
+        temperature: of the softmax over the two sides; 0.07 (anomalib), 0.01 (others).
+        pooling: how a side's sentences become one: mean (of raw embeddings, as anomalib)
+            or unit-mean (of unit embeddings).
+        full_image: whether the whole image's score enters the map.
+    """
+
+    references = "optional"
+
+    def __init__(
+        self,
+        temperature: float = 0.07,
+        pooling: Literal["mean", "unit-mean"] = "mean",
+        full_image: bool = True,
+    ) -> None:
+        self.temperature, self.pooling, self.full_image = temperature, pooling, full_image
+
+    def fit(self, references: Features) -> Mapping[str, Tensor]:
+        """Remember the unit embeddings of all regions of all references, by scale."""
+        return {
+            regions.name: F.normalize(regions.embeddings.flatten(0, 1), dim=-1)
+            for regions in references.regions
+        }
+
+    def __call__(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Prediction:
+        """Score by text and, if there is a memory, by references."""
+        assert text is not None
+        sides = pool_sides(text, self.pooling)
+        score = anomaly_probability(features.image[:, None], sides, self.temperature)[:, 0]
+        grid_map = self._text_map(features, sides, score)
+        if memory is not None:
+            distances = torch.stack(
+                [reference_map(regions, memory, features.grid) for regions in features.regions]
+            ).mean(0)
+            score = (score + distances.amax((1, 2))) / 2
+            grid_map = (grid_map + distances) / 2
+        return Prediction(score, upsample(grid_map, features.image_size))
+
+    def _text_map(
+        self, features: Features, sides: Float[Tensor, "*b 2 d"], score: Float[Tensor, "b"]
+    ) -> Float[Tensor, "b gh gw"]:
+        """Fuse the scales and the whole image (equations 4 and 5 of the paper)."""
+        maps = []
+        for regions in features.aligned:
+            scores = anomaly_probability(regions.embeddings, sides, self.temperature)
+            maps.append(harmonic_map(scores, regions.cells, features.grid))
+        if self.full_image:
+            maps.append(score[:, None, None].expand_as(maps[0]))
+        return harmonic_mean(torch.stack(maps))
+
+
+def reference_map(
+    regions: Regions, memory: Mapping[str, Tensor], grid: tuple[int, int]
+) -> Float[Tensor, "b gh gw"]:
+    """Return half the cosine distance of each region to the nearest in memory, as a map."""
+    embeddings = F.normalize(regions.embeddings, dim=-1)
+    nearest = (embeddings @ memory[regions.name].T).amax(-1)
+    return harmonic_map((1 - nearest) / 2, regions.cells, grid)
