@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlmad import parts as words
 from vlmad.errors import IncompatiblePartsError, OptionError, PluginError, VlmadError, did_you_mean
 from vlmad.hookspecs import KINDS
 from vlmad.options import REQUIRED, check_options, options_of
 from vlmad.parts import Attention, Backbone, Extractor, Prompts, Scorer
-from vlmad.recipes import Recipe
-from vlmad.registry import Registration, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from vlmad.recipes import Recipe
+    from vlmad.registry import Registration, Registry
 
 PROTOCOLS: Mapping[str, type] = {
     "backbone": Backbone,
@@ -143,6 +146,7 @@ class _Builder:
                 raise OptionError(
                     f"{owner} needs an option: --set {kind}.{option.name}={option.type_name}"
                 )
+        options = {name: option.default for name, option in offered.items()} | options
         part = _call(factory, options, f"{owner} of {registration.origin}")
         lacks = missing_attributes(part, PROTOCOLS[kind])
         if lacks:
@@ -207,9 +211,7 @@ def _unmet(chosen: Chosen, need: str, giver: Chosen | None) -> str:
     return f"{owner}, but {giver} ({giver.registration.origin}) gives {gives}"
 
 
-def _replacements(
-    builder: _Builder, first: Mapping[str, Chosen]
-) -> Iterator[Mapping[str, Chosen]]:
+def _replacements(builder: _Builder, first: Mapping[str, Chosen]) -> Iterator[Mapping[str, Chosen]]:
     """Yield the parts with ever more of the unnamed ones exchanged; never the backbone."""
     free = [kind for kind in KINDS if kind != "backbone" and not first[kind].named]
     others = {
@@ -222,9 +224,7 @@ def _replacements(
                 yield {**first, **dict(zip(kinds, choice, strict=True))}
 
 
-def _notes(
-    first: Mapping[str, Chosen], parts: Mapping[str, Chosen], problem: str
-) -> Iterable[str]:
+def _notes(first: Mapping[str, Chosen], parts: Mapping[str, Chosen], problem: str) -> Iterable[str]:
     for kind in KINDS:
         if parts[kind].registration != first[kind].registration:
             yield (
@@ -239,8 +239,9 @@ def _with_remedy(builder: _Builder, parts: Mapping[str, Chosen], problem: str) -
     for kind in KINDS[1:]:
         for other in builder.alternatives(kind):
             if misfit({**parts, kind: other}) is None:
-                fitting.append(f"--{'prompt' if kind == 'prompts' else kind} "
-                               f"{other.registration.name}")
+                fitting.append(
+                    f"--{'prompt' if kind == 'prompts' else kind} {other.registration.name}"
+                )
     return f"{problem}; try {' or '.join(fitting)}" if fitting else problem
 
 

@@ -79,13 +79,15 @@ class Detector:
     def score(self, features: Features, class_name: str = "object") -> Prediction:
         """Score features that `features` returned, of one batch or of several together."""
         if self.memory is None and self.scorer.references == "required":
-            raise InputError(f"{self.assembly.parts['scorer']} needs normal images: call fit "
-                             "(on the command line: --references DIR)")
+            raise InputError(
+                f"{self.assembly.parts['scorer']} needs normal images: call fit "
+                "(on the command line: --references DIR)"
+            )
         prediction: Prediction = self.scorer(features, self.text(class_name, features), self.memory)
         return prediction
 
     @torch.inference_mode()
-    def text(self, class_name: str, features: Features) -> TextEmbeddings | None:
+    def text(self, class_name: str, features: Features | None) -> TextEmbeddings | None:
         """Return the text embeddings, encoded once per class name unless images matter."""
         class_name = class_name.replace("_", " ")
         if self.prompts.looks_at_image:

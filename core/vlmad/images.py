@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vlmad.errors import InputError
 
@@ -139,7 +139,7 @@ def decode(path: Path) -> Image.Image:
 def _why(error: Exception, path: Path) -> str:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return "refused: so many pixels in so small a file may be a decompression bomb"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         empty = path.is_file() and path.stat().st_size == 0
         return "the file is empty" if empty else "not an image of a known format"
     if isinstance(error, OSError) and error.strerror:
@@ -165,7 +165,8 @@ def _to_8_bits(values: np.ndarray[Any, Any]) -> UInt8[np.ndarray, "h w"]:
         scaled = finite * 255 if finite.max(initial=0) <= 1 else finite
     else:
         scaled = values.astype(np.float64) / 257
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    rounded: UInt8[np.ndarray, "h w"] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def digest(path: Path) -> str:
@@ -254,7 +255,7 @@ def batch_crops(
         image = source.open()
         whole = view(image.size, preprocessing.size, batch.resize)
         crops += [_render(image, _part(whole, share), preprocessing) for share in shares]
-    return torch.stack(crops).unflatten(0, (len(batch), len(shares)))
+    return torch.stack(crops).reshape(len(batch), len(shares), 3, *preprocessing.size)
 
 
 def view(size: tuple[int, int], target: tuple[int, int], resize: Resize) -> Box:
@@ -300,9 +301,7 @@ def _visible(size: tuple[int, int], box: Box, target: tuple[int, int]) -> tuple[
     return left, top, right, bottom
 
 
-def _render(
-    image: Image.Image, box: Box, preprocessing: Preprocessing
-) -> Float[Tensor, "3 h w"]:
+def _render(image: Image.Image, box: Box, preprocessing: Preprocessing) -> Float[Tensor, "3 h w"]:
     """Resample a box of an image to the model's size; margins get the mean colour."""
     import torch
 
@@ -318,13 +317,14 @@ def _render(
     )
     scaled = image.resize((right - left, bottom - top), resample, box=inside)
     if scaled.size != (width, height):
-        mean = tuple(round(255 * value) for value in preprocessing.mean)
-        canvas = Image.new("RGB", (width, height), mean)
+        margin = tuple(round(255 * value) for value in preprocessing.mean)
+        canvas = Image.new("RGB", (width, height), margin)
         canvas.paste(scaled, (left, top))
         scaled = canvas
     pixels = torch.from_numpy(np.array(scaled)).permute(2, 0, 1).float() / 255
-    mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
-    return (pixels - mean[:, None, None]) / std[:, None, None]
+    mean = torch.tensor(preprocessing.mean)[:, None, None]
+    std = torch.tensor(preprocessing.std)[:, None, None]
+    return (pixels - mean) / std
 
 
 def _check_prepared(source: Source, preprocessing: Preprocessing) -> Float[Tensor, "3 h w"]:
@@ -353,7 +353,9 @@ def _crop_prepared(
     )[0]
 
 
-def restore_map(batch: ImageBatch, index: int, image: Float[Tensor, "h w"]) -> Any:
+def restore_map(
+    batch: ImageBatch, index: int, image: Float[Tensor, "h w"]
+) -> Float[np.ndarray, "H W"]:
     """Bring a map at the model's size to the size of original `index`; see `ImageBatch`."""
     import torch.nn.functional as F
 

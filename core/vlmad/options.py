@@ -161,7 +161,8 @@ def describe_type(kind: Any) -> str:
         return f"{item},{item},…"
     if kind is type(None):
         return "none"
-    return {"str": "text", "Path": "file", "bool": "true|false"}.get(kind.__name__, kind.__name__)
+    names = {str: "text", Path: "file", bool: "true|false"}
+    return names.get(kind, str(kind.__name__))
 
 
 def check_counts(option: str, numbers: tuple[int, ...]) -> tuple[int, ...]:

@@ -104,9 +104,12 @@ class Prompts(Protocol):
         return "normed"
 
     def __call__(
-        self, backbone: Backbone, class_name: str, features: Features
+        self, backbone: Backbone, class_name: str, features: Features | None
     ) -> TextEmbeddings | None:
-        """Return the embedded sentences, or None if the strategy is to use no text."""
+        """Return the embedded sentences, or None if the strategy is to use no text.
+
+        Features are given to prompts that look at the image; others must not count on them.
+        """
 
 
 class Extractor(Protocol):
@@ -143,4 +146,3 @@ class Scorer(Protocol):
         memory: Mapping[str, Tensor] | None,
     ) -> Prediction:
         """Score each image and each of its pixels."""
-

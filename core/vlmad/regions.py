@@ -81,7 +81,8 @@ def mean_map(
 ) -> Float[Tensor, "b gh gw"]:
     """Give every cell the mean of the scores of the regions that cover it."""
     cover = coverage(cells, grid)
-    return (scores @ cover / cover.sum(0)).unflatten(1, grid)
+    cells_mean: Tensor = scores @ cover / cover.sum(0)
+    return cells_mean.reshape(-1, *grid)
 
 
 def harmonic_map(
@@ -91,13 +92,11 @@ def harmonic_map(
     return 1 / mean_map(1 / scores.clamp_min(torch.finfo(scores.dtype).tiny), cells, grid)
 
 
-def harmonic_mean(maps: Float[Tensor, "m *shape"]) -> Float[Tensor, "*shape"]:
+def harmonic_mean(maps: Float[Tensor, " m *shape"]) -> Float[Tensor, "*shape"]:
     """Return the harmonic mean over the first dimension; a zero makes the mean zero."""
     return 1 / (1 / maps.clamp_min(torch.finfo(maps.dtype).tiny)).mean(0)
 
 
-def upsample(
-    grid_map: Float[Tensor, "b gh gw"], size: tuple[int, int]
-) -> Float[Tensor, "b h w"]:
+def upsample(grid_map: Float[Tensor, "b gh gw"], size: tuple[int, int]) -> Float[Tensor, "b h w"]:
     """Bring a map of cells to pixels, bilinearly, without aligning the corners."""
     return F.interpolate(grid_map[:, None], size=size, mode="bilinear")[:, 0]

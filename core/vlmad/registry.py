@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, distributions
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
 from vlmad import hookspecs
 from vlmad.errors import NameClashError, PluginError, UnknownPartError, did_you_mean
 from vlmad.hookspecs import GROUP, HOOKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 BUILT_IN = "vlmad"
 """The distribution that the built-in plugins come in; it is never blocked."""
@@ -203,7 +205,7 @@ def _check(kind: str, name: str, factory: Any) -> None:
     if not isinstance(name, str) or not name or not name.replace("-", "").isidentifier():
         raise PluginError(f"{name!r} is no name for a {kind}: letters, digits and '-' only")
     is_path = isinstance(factory, str) and factory.count(":") == 1
-    if not (is_path or isinstance(factory, Callable | Mapping) or kind == "detector"):
+    if not (is_path or callable(factory) or kind == "detector"):
         raise PluginError(f"{kind} '{name}' is neither a callable nor 'module:attribute'")
 
 

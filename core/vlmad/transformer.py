@@ -47,8 +47,10 @@ def check_vision(visual: nn.Module) -> None:
         )
     plain = all(isinstance(b, ResidualAttentionBlock) for b in visual.transformer.resblocks)
     if visual.attn_pool is not None or visual.pool_type != "tok" or not plain:
-        raise WeightsError("the vision tower pools by attention or average, or has custom blocks; "
-                           "only a class token and plain blocks are supported")
+        raise WeightsError(
+            "the vision tower pools by attention or average, or has custom blocks; "
+            "only a class token and plain blocks are supported"
+        )
 
 
 class VisionLoop:
@@ -60,9 +62,7 @@ class VisionLoop:
         positions: position embeddings (1 + p, w) for that grid.
     """
 
-    def __init__(
-        self, visual: Any, grid: tuple[int, int], positions: Float[Tensor, "t w"]
-    ) -> None:
+    def __init__(self, visual: Any, grid: tuple[int, int], positions: Float[Tensor, "t w"]) -> None:
         self.visual, self.grid, self.positions = visual, grid, positions
         self.blocks = list(visual.transformer.resblocks)
 
@@ -167,9 +167,7 @@ class VisionLoop:
             encoded.append(classes.unflatten(0, (len(batch), -1)))
         return torch.cat(encoded, dim=1)
 
-    def _last(
-        self, tokens: Float[Tensor, "b t w"], attention: Attention
-    ) -> Float[Tensor, "b t w"]:
+    def _last(self, tokens: Float[Tensor, "b t w"], attention: Attention) -> Float[Tensor, "b t w"]:
         """Return the plain stream after all blocks."""
         acts = attention.blocks(len(self.blocks)) if attention.path == "stream" else range(0)
         for index, block in enumerate(self.blocks):
@@ -272,7 +270,9 @@ class TextLoop:
         encoded = []
         for some in ids.split(SENTENCES_AT_ONCE):
             some = some[:, : int(some.argmax(dim=1).max()) + 1]
-            tokens = self.tower.token_embedding(some) + self.tower.positional_embedding[: some.shape[1]]
+            tokens = (
+                self.tower.token_embedding(some) + self.tower.positional_embedding[: some.shape[1]]
+            )
             encoded.append(self._run(tokens, some.argmax(dim=1), {}))
         return torch.cat(encoded)
 
@@ -288,9 +288,7 @@ class TextLoop:
         tokens = tokens + self.tower.positional_embedding[: tokens.shape[1]]
         return self._run(tokens, ids.argmax(dim=1), prompts.deep)
 
-    def _run(
-        self, tokens: Float[Tensor, "n c w"], ends: Tensor, deep: Any
-    ) -> Float[Tensor, "n d"]:
+    def _run(self, tokens: Float[Tensor, "n c w"], ends: Tensor, deep: Any) -> Float[Tensor, "n d"]:
         """Run the blocks, overwriting positions 1 to t with deep tokens on the way."""
         mask = self.tower.attn_mask[: tokens.shape[1], : tokens.shape[1]]
         for index, block in enumerate(self.blocks):
@@ -301,8 +299,10 @@ class TextLoop:
         tokens = self.tower.ln_final(tokens)[torch.arange(len(tokens)), ends]
         projection = self.tower.text_projection
         if projection is None:
-            return tokens  # type: ignore[no-any-return]
-        return projection(tokens) if isinstance(projection, nn.Linear) else tokens @ projection
+            return tokens
+        projected: Tensor
+        projected = projection(tokens) if isinstance(projection, nn.Linear) else tokens @ projection
+        return projected
 
 
 def _masked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

@@ -236,7 +236,7 @@ class TextEmbeddings:
     """Of unit length."""
     norms: Float[Tensor, "*b n"]
     """The lengths before normalisation, for poolings that average the raw embeddings."""
-    anomalous: Bool[Tensor, "n"]
+    anomalous: Bool[Tensor, " n"]
     sentences: tuple[str, ...]
 
     @classmethod
@@ -258,5 +258,5 @@ class TextEmbeddings:
 class Prediction:
     """Scores and maps of a batch at the model's size; higher is more anomalous."""
 
-    score: Float[Tensor, "b"]
+    score: Float[Tensor, " b"]
     map: Float[Tensor, "b h w"]

@@ -19,11 +19,7 @@ PUBLISHED_BLOCKS, PUBLISHED_DEPTH = 19, 24
 
 
 class Beside(Attention):
-    """The second path of AnomalyCLIP (section 3.3): only patch features read it.
-
-    Args:
-        blocks: how many of the last blocks write it; by default the published share, 19 of 24.
-    """
+    """The second path of AnomalyCLIP (section 3.3): only patch features read it."""
 
     needs = frozenset({ATTENTION, PATCHES})
     path = "beside"
@@ -38,7 +34,11 @@ class Beside(Attention):
 
 
 class ValueValue(Beside):
-    __doc__ = Beside.__doc__
+    """Values attend to values, AnomalyCLIP's choice, on a second path that only patches read.
+
+    Args:
+        blocks: how many of the last blocks write it; by default the published share, 19 of 24.
+    """
 
     def mix(
         self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
@@ -48,7 +48,11 @@ class ValueValue(Beside):
 
 
 class QueryQuery(Beside):
-    __doc__ = Beside.__doc__
+    """Queries attend to queries, on a second path that only patches read.
+
+    Args:
+        blocks: how many of the last blocks write it; by default the published share, 19 of 24.
+    """
 
     def mix(
         self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
@@ -58,7 +62,11 @@ class QueryQuery(Beside):
 
 
 class KeyKey(Beside):
-    __doc__ = Beside.__doc__
+    """Keys attend to keys, on a second path that only patches read.
+
+    Args:
+        blocks: how many of the last blocks write it; by default the published share, 19 of 24.
+    """
 
     def mix(
         self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
@@ -98,7 +106,7 @@ class Diagonal(Attention):
         logits = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
         weight = logits.diagonal(dim1=-2, dim2=-1) - logits.logsumexp(-1)  # b a t
         extra = self.gamma * weight.exp()[..., None]
-        mixed = usual + extra * v
+        mixed: Tensor = usual + extra * v
         return mixed / (1 + extra) if self.renormalise else mixed
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 SIDES = {"pos": "normal", "neg": "anomalous"}
@@ -72,7 +73,7 @@ def _template(path: Path, ids: list[int], length: int) -> str:
 
     tokenizer = open_clip.SimpleTokenizer(context_length=len(ids))
     words = ids[1 + length : ids.index(max(ids))]
-    template = " ".join(["X"] * length) + " " + tokenizer.decode(words).strip()
+    template = " ".join(["X"] * length) + f" {tokenizer.decode(words).strip()}"
     if tokenizer([template])[0].tolist() != ids:
         raise WeightsError(f"{path}: its sentence {template!r} does not give its token ids")
     return template

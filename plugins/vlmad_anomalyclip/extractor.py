@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from vlmad import ClassToken, Extractor, Features, Patches, Regions
@@ -10,6 +9,8 @@ from vlmad.parts import CLASS_TOKEN, PATCH_TOKENS, PATCHES, REGIONS
 from vlmad.regions import patch_cells
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vlmad import Attention, BackboneSpec, Request, VisualFeatures
 
 

@@ -8,7 +8,6 @@ were learned with, normed or raw) and `backbone`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +19,8 @@ from vlmad.errors import WeightsError
 from vlmad.parts import CONTEXT_VECTORS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from vlmad import Backbone, BackboneSpec, Features
@@ -91,8 +92,10 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
     contexts = [tensors.get(f"context.{side}") for side in SIDES]
     if any(context is None or context.ndim != 2 for context in contexts):
-        raise WeightsError(f"{path} holds no learned prompts: context.normal and "
-                           "context.anomalous (vectors, width) are missing")
+        raise WeightsError(
+            f"{path} holds no learned prompts: context.normal and "
+            "context.anomalous (vectors, width) are missing"
+        )
     shapes = {tuple(context.shape) for context in contexts if context is not None}
     width = next(iter(shapes))[1]
     for name, tensor in tensors.items():
@@ -146,7 +149,9 @@ class Learned(Prompts):
             self.given = read_learned_prompts(spec.learned_prompts)
         return self.given
 
-    def __call__(self, backbone: Backbone, class_name: str, features: Features) -> TextEmbeddings:
+    def __call__(
+        self, backbone: Backbone, class_name: str, features: Features | None
+    ) -> TextEmbeddings:
         """Encode the two sentences; the class name plays no part."""
         learned = self.learned(backbone.spec)
         embeddings = backbone.encode_text(learned.context_prompts())

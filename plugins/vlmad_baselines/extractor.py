@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from vlmad import ClassToken, Extractor, Features, Regions, Tiles
@@ -12,6 +11,8 @@ from vlmad.parts import IMAGE_TILES
 from vlmad.regions import box_cells, tile_boxes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vlmad import Attention, BackboneSpec, Request, VisualFeatures
 
 

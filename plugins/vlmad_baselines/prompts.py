@@ -28,10 +28,14 @@ class Plain(Prompts):
         check_place(anomalous, "option 'anomalous'")
         self.normal, self.anomalous = normal, anomalous
 
-    def __call__(self, backbone: Backbone, class_name: str, features: Features) -> TextEmbeddings:
+    def __call__(
+        self, backbone: Backbone, class_name: str, features: Features | None
+    ) -> TextEmbeddings:
         """Encode the two sentences."""
         return embed_sides(
-            backbone, [self.normal.format(class_name)], [self.anomalous.format(class_name)]
+            backbone,
+            [self.normal.replace("{}", class_name)],
+            [self.anomalous.replace("{}", class_name)],
         )
 
 
@@ -41,5 +45,5 @@ class NoPrompts(Prompts):
     needs = frozenset()
     gives = frozenset()
 
-    def __call__(self, backbone: Backbone, class_name: str, features: Features) -> None:
+    def __call__(self, backbone: Backbone, class_name: str, features: Features | None) -> None:
         """Give nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +23,6 @@ from vlmad.transformer import (
     TextLoop,
     VisionLoop,
     check_vision,
-    is_plain_text_tower,
     pick_device,
     resize_positions,
 )
@@ -32,6 +30,8 @@ from vlmad_openclip.checkpoint import find_weights, read_weights, weights_digest
 from vlmad_openclip.config import ModelSource, find_model
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from jaxtyping import Float
     from torch import Tensor
 

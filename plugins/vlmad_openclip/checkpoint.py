@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import zipfile
-from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from vlmad.errors import WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from torch import Tensor
 
     from vlmad_openclip.config import ModelSource
@@ -38,19 +43,43 @@ def find_weights(source: ModelSource) -> Path:
             f"openclip:{source.name} names no weights; write openclip:{source.name}/TAG, "
             "or add --weights FILE"
         )
-    where = source.preprocessing.get("hf_hub") or source.preprocessing.get("url") or source.tag
     settings = dict(source.preprocessing)
-    return _download(lambda: factory.download_pretrained(settings), source, str(where))
+    where = str(settings.get("hf_hub") or settings.get("url") or source.tag)
+    return _download(lambda: factory.download_pretrained(settings), source, where)
 
 
 def _download(fetch: Callable[[], Any], source: ModelSource, where: str) -> Path:
     try:
-        return Path(fetch())
+        with offline_unless_reachable():
+            return Path(fetch())
     except Exception as error:  # whatever the hub's client or the network raises
+        file = f"{where.rstrip('/')}/open_clip_model.safetensors" if where.endswith("/") else where
         raise WeightsError(
             f"the weights of openclip:{source.name} are not on this machine and cannot be "
-            f"downloaded ({type(error).__name__}); fetch {where} elsewhere and add --weights FILE"
+            f"downloaded ({type(error).__name__}); fetch {file} (Hugging Face or as named) "
+            "where there is a network, and add --weights FILE"
         ) from error
+
+
+@contextmanager
+def offline_unless_reachable() -> Iterator[None]:
+    """Look only in the cache where the hub cannot be reached, rather than retry for a minute."""
+    from huggingface_hub import constants  # comes with open_clip_torch
+
+    before = constants.HF_HUB_OFFLINE
+    host = urlsplit(constants.ENDPOINT).hostname or ""
+    constants.HF_HUB_OFFLINE = before or not (getproxies() or _resolves(host))
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _resolves(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, 443))
+    except OSError:
+        return False
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
@@ -69,7 +98,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
     if is_torchscript(path):
         raise WeightsError(
             f"{path} is a TorchScript archive, which can run code; convert it once, where you "
-            "trust it: python -c \"import torch, safetensors.torch as s; "
+            'trust it: python -c "import torch, safetensors.torch as s; '
             "d = torch.jit.load('IN').state_dict(); [d.pop(k, None) for k in "
             "('input_resolution', 'context_length', 'vocab_size')]; "
             "s.save_file(d, 'OUT.safetensors')\""
@@ -103,8 +132,10 @@ def is_torchscript(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        return any(name.split("/")[-1] == "constants.pkl" or "/code/" in name
-                   for name in archive.namelist())
+        return any(
+            name.split("/")[-1] == "constants.pkl" or "/code/" in name
+            for name in archive.namelist()
+        )
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import WeightsError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HUB = "hf-hub:"
 
@@ -75,8 +77,11 @@ def _from_file(path: Path, folder: Path | None) -> ModelSource:
 def _from_hub(name: str) -> ModelSource:
     from open_clip.factory import _get_hf_config
 
+    from vlmad_openclip.checkpoint import offline_unless_reachable
+
     try:
-        table = _get_hf_config(name.removeprefix(HUB))
+        with offline_unless_reachable():
+            table = _get_hf_config(name.removeprefix(HUB))
     except Exception as error:  # the hub's client raises errors of several libraries
         raise WeightsError(
             f"cannot read the configuration of {name} ({type(error).__name__}); without network, "

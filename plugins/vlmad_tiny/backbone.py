@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,8 @@ from vlmad.transformer import TextLoop, VisionLoop, pick_device
 from vlmad_tiny import model as architecture
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Float
     from torch import Tensor
 
@@ -66,8 +67,9 @@ class Tiny:
         """The model with its weights as float32, never modified after loading."""
         model = architecture.build_model()
         tensors = load_file(WEIGHTS)
-        model.load_state_dict({k: t.float() if t.is_floating_point() else t
-                               for k, t in tensors.items()})
+        model.load_state_dict(
+            {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
+        )
         return model.eval().requires_grad_(False).to(self.device)
 
     @cached_property

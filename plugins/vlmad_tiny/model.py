@@ -47,7 +47,9 @@ def build_trunk() -> Any:
     """Return EfficientNet-Lite0 up to its stride of 16; calling it gives strides 4, 8 and 16."""
     import timm  # comes with open_clip_torch
 
-    trunk = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(1, 2, 3))
+    trunk: Any = timm.create_model(
+        "tf_efficientnet_lite0", features_only=True, out_indices=(1, 2, 3)
+    )
     trunk.blocks = trunk.blocks[:5]
     return trunk
 
@@ -58,6 +60,12 @@ class Stem(nn.Module):
     Args:
         width: of the transformer.
     """
+
+    mu: Tensor
+    sd: Tensor
+    smu: Tensor
+    ssd: Tensor
+    near: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -103,7 +111,7 @@ class Stem(nn.Module):
         return torch.cat(told, dim=-1)
 
 
-def _per_channel(values: Any) -> Any:
+def _per_channel(values: Tensor) -> Tensor:
     return values[:, None, None]
 
 

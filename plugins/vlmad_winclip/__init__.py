@@ -28,7 +28,9 @@ WINCLIP = Recipe(
 @hookimpl
 def register_prompts(register: Register) -> None:
     """Register `compositional`."""
-    register("compositional", "vlmad_winclip.prompts:Compositional", "every state in every template")
+    register(
+        "compositional", "vlmad_winclip.prompts:Compositional", "every state in every template"
+    )
 
 
 @hookimpl

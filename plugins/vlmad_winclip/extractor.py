@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from vlmad import ClassToken, Extractor, Features, Patches, Regions, Windows
@@ -11,6 +10,8 @@ from vlmad.parts import PATCH_TOKENS, TOKEN_WINDOWS
 from vlmad.regions import patch_cells, window_cells
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vlmad import Attention, BackboneSpec, Request, VisualFeatures
 
 

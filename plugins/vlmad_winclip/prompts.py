@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +12,8 @@ from vlmad.errors import InputError
 from vlmad.text import check_place, embed_sides
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vlmad import Backbone, Features, TextEmbeddings
 
 
@@ -26,11 +27,15 @@ class PromptList:
 
     def sentences(self, class_name: str) -> tuple[list[str], list[str]]:
         """Return the normal and the anomalous sentences for what the image shows."""
-        normal = [t.format(s.format(class_name)) for s in self.normal_states for t in self.templates]
-        anomalous = [
-            t.format(s.format(class_name)) for s in self.anomalous_states for t in self.templates
-        ]
-        return normal, anomalous
+        return (
+            self._fill(self.normal_states, class_name),
+            self._fill(self.anomalous_states, class_name),
+        )
+
+    def _fill(self, states: tuple[str, ...], class_name: str) -> list[str]:
+        # replaced, not formatted: a class name may itself hold braces
+        named = [state.replace("{}", class_name) for state in states]
+        return [template.replace("{}", name) for name in named for template in self.templates]
 
 
 NORMAL_STATES = (
@@ -105,7 +110,9 @@ class Compositional(Prompts):
     ) -> None:
         self.prompts = read_prompt_list(file) if file else LISTS[list]
 
-    def __call__(self, backbone: Backbone, class_name: str, features: Features) -> TextEmbeddings:
+    def __call__(
+        self, backbone: Backbone, class_name: str, features: Features | None
+    ) -> TextEmbeddings:
         """Encode all sentences for what the images show."""
         return embed_sides(backbone, *self.prompts.sentences(class_name))
 
@@ -125,7 +132,9 @@ def read_prompt_list(path: Path) -> PromptList:
     names = ("normal_states", "anomalous_states", "templates")
     unknown = sorted(table.keys() - set(names))
     if unknown:
-        raise InputError(f"prompt list {path}: unknown key '{unknown[0]}'; it takes {', '.join(names)}")
+        raise InputError(
+            f"prompt list {path}: unknown key '{unknown[0]}'; it takes {', '.join(names)}"
+        )
     lists = []
     for name in names:
         texts = table.get(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -13,6 +12,8 @@ from vlmad.regions import harmonic_map, harmonic_mean, upsample
 from vlmad.text import anomaly_probability, pool_sides
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jaxtyping import Float
     from torch import Tensor
 
@@ -71,7 +72,7 @@ class Harmonic(Scorer):
         return Prediction(score, upsample(grid_map, features.image_size))
 
     def _text_map(
-        self, features: Features, sides: Float[Tensor, "*b 2 d"], score: Float[Tensor, "b"]
+        self, features: Features, sides: Float[Tensor, "*b 2 d"], score: Float[Tensor, " b"]
     ) -> Float[Tensor, "b gh gw"]:
         """Fuse the scales and the whole image (equations 4 and 5 of the paper)."""
         maps = []
