@@ -1,0 +1,150 @@
+"""The commands ``vlmad plugins`` and ``vlmad describe``."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vlmad.errors import NameClashError, UnknownPartError, did_you_mean
+from vlmad.hookspecs import HOOKS
+from vlmad.options import REQUIRED, Option, options_of
+from vlmad.recipes import Recipe, find_recipe
+from vlmad.registry import Registration, Registry
+
+
+def plugins() -> None:
+    """List all parts, recipes and commands, and the plugins they come from."""
+    registry = Registry.discover()
+    console = Console()
+    table = Table("kind", "name", "what it is", "from", box=None, header_style="bold")
+    for kind in HOOKS:
+        for registration in registry.of_kind(kind):
+            table.add_row(kind, registration.name, registration.summary, registration.origin)
+    console.print(table)
+    lost = [plugin for plugin in registry.plugins if plugin.status != "ok"]
+    if lost:
+        console.print("\n[bold]not loaded[/bold]")
+        for plugin in lost:
+            origin = f"{plugin.name} ({plugin.distribution} {plugin.version})"
+            console.print(f"  {origin}: {plugin.status}, {plugin.reason}", markup=False)
+    for (kind, name), found in registry.clashes().items():
+        choices = " or ".join(f"{r.distribution}:{r.name}" for r in found)
+        console.print(f"\n{kind} '{name}' is registered more than once: write {choices}")
+
+
+def describe(
+    name: Annotated[str, typer.Argument(help="NAME, or KIND:NAME such as scorer:dense.")],
+) -> None:
+    """Show what a part or recipe is, its options, and where it comes from.
+
+    Examples: vlmad describe winclip, vlmad describe extractor:window
+    """
+    registry = Registry.discover()
+    console = Console()
+    for index, registration in enumerate(_find(registry, name)):
+        if index:
+            console.print()
+        if registration.kind == "detector":
+            _describe_recipe(console, registry, registration)
+        else:
+            _describe_part(console, registration)
+
+
+def _find(registry: Registry, text: str) -> list[Registration]:
+    kind, colon, name = text.partition(":")
+    kind = "prompts" if kind == "prompt" else kind
+    if colon and kind in HOOKS:
+        return [registry.get(kind, name)]
+    found = []
+    for candidate in HOOKS:
+        try:
+            found.append(registry.get(candidate, text))
+        except UnknownPartError:
+            continue
+        except NameClashError:
+            found += [r for r in registry.of_kind(candidate) if r.name == text]
+    if not found:
+        names = {name for kind in HOOKS for name in registry.names(kind)}
+        raise UnknownPartError(f"nothing is called '{text}'; {did_you_mean(text, names)}")
+    return found
+
+
+def _describe_part(console: Console, registration: Registration) -> None:
+    part = registration.resolve()
+    _title(console, registration)
+    text = (inspect.getdoc(part) or registration.summary).split("\nArgs:")[0]
+    paragraphs = [" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n")]
+    console.print("\n\n".join(paragraphs) + "\n", markup=False, highlight=False)
+    for word in ("needs", "gives"):
+        values = getattr(part, word, None)
+        if isinstance(values, frozenset) and values:
+            console.print(f"{word}: {', '.join(sorted(values))}", markup=False)
+    if registration.kind == "command":
+        return
+    options = options_of(part)
+    if not options:
+        console.print("It has no options.")
+        return
+    console.print()
+    table = Table("option", "takes", "default", "meaning", box=None, header_style="bold")
+    for option in options.values():
+        place = f"{registration.kind}.{option.name}"
+        table.add_row(place, option.type_name, _default(option), option.doc)
+    console.print(table)
+    first = next(iter(options.values()))
+    console.print(f"\nSet with --set {registration.kind}.{first.name}=…", markup=False)
+
+
+def _describe_recipe(console: Console, registry: Registry, registration: Registration) -> None:
+    _title(console, registration)
+    recipe = find_recipe(registry, f"{registration.distribution}:{registration.name}")
+    console.print(recipe.summary)
+    if recipe.paper:
+        console.print(recipe.paper, highlight=False)
+    console.print("\nAs a recipe file, to change and give to --recipe:\n")
+    console.print(to_toml(recipe), markup=False, highlight=False)
+
+
+def to_toml(recipe: Recipe) -> str:
+    """Return a recipe as the text of a recipe file."""
+    lines = [f'{kind} = "{name}"' for kind, name in recipe.parts.items()]
+    settings = [
+        f"{_key(kind)}.{option} = {_toml(value)}"
+        for kind, options in recipe.options.items()
+        for option, value in options.items()
+    ]
+    return "\n".join([*lines, *(["", "[options]", *settings] if settings else [])])
+
+
+def _key(kind: str) -> str:
+    return f'"{kind}"' if ":" in kind else kind
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, int | float):
+        return str(value)
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _title(console: Console, registration: Registration) -> None:
+    console.print(
+        f"[bold]{registration.kind} {registration.name}[/bold]  ({registration.origin})",
+        highlight=False,
+    )
+
+
+def _default(option: Option) -> str:
+    if option.default is REQUIRED:
+        return "required"
+    if isinstance(option.default, tuple):
+        return ",".join(map(str, option.default))
+    return "none" if option.default is None else str(option.default)
