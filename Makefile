@@ -1,0 +1,39 @@
+# make demo   installs into .venv and scores the sample images
+# make test   the whole test suite, linters and type checks
+# make quick  the part of the tests that takes less than a minute
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# tested versions; `make CONSTRAINTS= …` takes the newest that pyproject.toml admits
+CONSTRAINTS ?= constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+
+.PHONY: demo test quick samples clean
+
+demo: $(VENV)/installed
+	$(BIN)/vlmad run examples/samples/*/test --detector winclip
+
+test: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+quick: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "not slow"
+
+samples: $(VENV)/installed
+	$(BIN)/python examples/draw_samples.py
+
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing vlmad and what it needs into $(VENV) (some minutes the first time)"
+	$(PIP_INSTALL) --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP_INSTALL) --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
