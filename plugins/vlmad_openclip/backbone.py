@@ -48,7 +48,8 @@ class OpenClip:
             open_clip_config.json, or a model configuration (.json) with `weights`.
         weights: a checkpoint (safetensors, or a torch file, read weights-only) in place of the
             published one; random:SEED takes random weights, for tests and timings only.
-        image_size: pixels to a side, a multiple of the patch; the model's own by default.
+        image_size: pixels to a side, rounded down to a multiple of the patch; the model's own
+            by default.
         positions: how position embeddings meet another size; AnomalyCLIP takes bilinear,
             open_clip's own resizing is bicubic with antialias.
         device: auto, cpu, cuda or mps.
@@ -68,6 +69,7 @@ class OpenClip:
         self.device = pick_device(device)
 
     @cached_property
+    @torch.inference_mode(False)  # or gradients could never pass a model that a run has loaded
     def model(self) -> Any:
         """open_clip's model with its weights, never modified after loading.
 
@@ -131,17 +133,18 @@ def spec_of(source: ModelSource, image_size: int | None) -> BackboneSpec:
 
     Raises:
         WeightsError: its vision tower is no ViT.
-        OptionError: the image size is no multiple of the patch.
+        OptionError: the image size is smaller than a patch.
     """
     vision, text = source.config["vision_cfg"], source.config["text_cfg"]
     if not isinstance(vision.get("layers"), int) or "timm_model_name" in vision:
         raise WeightsError(f"the vision tower of {source.name} is no open_clip ViT")
     patch = vision["patch_size"]
-    size = image_size or vision["image_size"]
+    size = vision["image_size"] if image_size is None else image_size
     if not isinstance(patch, int) or not isinstance(size, int):
         raise WeightsError(f"{source.name} has no square patches or images")
-    if size < patch or (size % patch and image_size):
-        raise OptionError(f"image_size must be a multiple of the patch, {patch}, not {size}")
+    if size < patch:
+        raise OptionError(f"image_size must be at least one patch, {patch} pixels, not {size}")
+    size -= size % patch
     plain = not {"hf_model_name", "hf_tokenizer_name"} & text.keys()
     plain = plain and text.get("pool_type", "argmax") == "argmax" and not text.get("no_causal_mask")
     vision_can = {ATTENTION, PATCH_TOKENS, TOKEN_WINDOWS, IMAGE_TILES}

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors.torch import load_file
 
 from vlmad import BackboneSpec, ContextPrompts, Preprocessing
@@ -63,6 +64,7 @@ class Tiny:
         self.device = pick_device(device)
 
     @cached_property
+    @torch.inference_mode(False)  # or gradients could never pass a model that a run has loaded
     def model(self) -> Any:
         """The model with its weights as float32, never modified after loading."""
         model = architecture.build_model()

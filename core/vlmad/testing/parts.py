@@ -1,0 +1,225 @@
+"""The contracts of attention modifiers, prompts, extractors and scorers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from vlmad.parts import CLASS_TOKEN, PATCHES, REGIONS, TEXT
+from vlmad.regions import coverage
+from vlmad.testing.examples import (
+    UsualAttention,
+    example_features,
+    example_images,
+    example_text,
+    two_layer_backbone,
+)
+from vlmad.testing.facts import (
+    require,
+    require_close,
+    require_repeatable,
+    require_tensor,
+    unchanged,
+)
+from vlmad.types import Features, Prediction, Regions, TextEmbeddings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from vlmad.parts import Attention, Backbone, Extractor, Prompts, Scorer
+
+ODD_NAMES = ("bolt", "metal nut", "{} [bold] 100%", "Schraube ä 螺丝")
+
+
+def check_attention(attention: Attention) -> None:
+    """Check an attention modifier: its blocks exist, `mix` keeps shape, inputs and determinism.
+
+    Raises:
+        AssertionError: it breaks the contract; the message says where.
+    """
+    require(attention.path in ("stream", "beside"), f"path is {attention.path!r}")
+    for depth in (1, 2, 12, 24):
+        acts = attention.blocks(depth)
+        require(isinstance(acts, range), "blocks must return a range")
+        require(all(0 <= i < depth for i in acts), f"blocks({depth}) leaves 0 to {depth - 1}")
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, 7, 8, generator=generator) for _ in range(3))
+    with unchanged((q, k, v), name="mix"):
+        mixed = require_repeatable(lambda: attention.mix(q, k, v), "mix")
+    require_tensor(mixed, (2, 3, 7, 8), "mix")
+    require_close(attention.mix(q[:1], k[:1], v[:1]), mixed[:1], "the batch changes mix")
+
+
+def check_prompts(prompts: Prompts, backbone: Backbone | None = None) -> None:
+    """Check prompts: unit embeddings, both sides, any class name, determinism.
+
+    Args:
+        prompts: the part.
+        backbone: one that it fits; by default `two_layer_backbone()`.
+
+    Raises:
+        AssertionError: it breaks the contract; the message says where.
+    """
+    backbone = backbone or two_layer_backbone()
+    reason = prompts.refuses(backbone.spec)
+    require(
+        reason is None, f"it refuses {backbone.spec.name}: {reason}; give check_prompts another"
+    )
+    require(prompts.class_token(backbone.spec) in ("normed", "raw"), "class_token is unknown")
+    features = example_features(2, dimensions=backbone.spec.embedding_dim)
+    seen = features if prompts.looks_at_image else None
+    with torch.inference_mode(), unchanged(backbone, features, name="the prompts"):
+        for class_name in ODD_NAMES:
+
+            def ask(class_name: str = class_name) -> TextEmbeddings | None:
+                return prompts(backbone, class_name, seen)
+
+            _check_text(require_repeatable(ask, "the prompts"), prompts, backbone)
+
+
+def _check_text(text: TextEmbeddings | None, prompts: Prompts, backbone: Backbone) -> None:
+    if TEXT not in prompts.gives:
+        require(text is None, "they do not list 'text' in gives, yet return embeddings")
+        return
+    require(isinstance(text, TextEmbeddings), "they must return vlmad.TextEmbeddings")
+    assert text is not None
+    images = (2,) if prompts.looks_at_image and text.embeddings.ndim == 3 else ()
+    shape = (*images, len(text.sentences))
+    require_tensor(text.embeddings, (*shape, backbone.spec.embedding_dim), "embeddings")
+    require_tensor(text.norms, shape, "norms")
+    require(text.anomalous.dtype == torch.bool, "anomalous must be of dtype bool")
+    require(text.anomalous.shape == (len(text.sentences),), "anomalous needs a side per sentence")
+    both = bool(text.anomalous.any()) and not bool(text.anomalous.all())
+    require(both, "both a normal and an anomalous sentence are needed")
+    lengths = text.embeddings.norm(dim=-1)
+    require_close(lengths, torch.ones_like(lengths), "embeddings are not of unit length")
+
+
+def check_extractor(extractor: Extractor, backbone: Backbone | None = None) -> None:
+    """Check an extractor: hashable requests, regions within the grid that cover it.
+
+    Args:
+        extractor: the part.
+        backbone: one that gives what it needs; by default `two_layer_backbone()`.
+
+    Raises:
+        AssertionError: it breaks the contract; the message says where.
+    """
+    backbone = backbone or two_layer_backbone()
+    paths: list[UsualAttention] = [UsualAttention()]
+    if PATCHES in extractor.gives:
+        paths.append(UsualAttention("beside", 1))
+    for attention in paths:
+        for class_token in ("normed", "raw"):
+            requests = list(extractor.requests(backbone.spec, attention, class_token))
+            again = list(extractor.requests(backbone.spec, attention, class_token))
+            require(requests == again, "it asks for something else when asked again")
+            require(len(set(requests)) == len(requests), "it asks for the same thing twice")
+            with torch.inference_mode():
+                visual = backbone.encode(example_images(), requests, attention)
+                with unchanged(visual, name="the extractor"):
+                    features = require_repeatable(lambda v=visual: extractor(v), "the extractor")  # type: ignore[misc]
+            _check_features(features, extractor, backbone)
+
+
+def _check_features(features: Features, extractor: Extractor, backbone: Backbone) -> None:
+    spec, gives = backbone.spec, extractor.gives
+    require(isinstance(features, Features), "it must return vlmad.Features")
+    if CLASS_TOKEN in gives:
+        require_tensor(features.image, (3, spec.embedding_dim), "image")
+    require(features.grid == spec.grid, "its features have another grid than the backbone")
+    names = [regions.name for regions in features.regions]
+    require(len(set(names)) == len(names), f"two of its regions have the same name: {names}")
+    for regions in features.regions:
+        _check_regions(regions, spec.grid)
+    if REGIONS in gives:
+        require(bool(features.aligned), "it lists 'regions' in gives, but has none aligned")
+    for regions in features.aligned:
+        width = regions.embeddings.shape[-1]
+        require(width == spec.embedding_dim, f"{regions.name} is not in the space of the text")
+        sides = regions.cells[:, 2:] - regions.cells[:, :2]
+        single = PATCHES not in gives or bool((sides == 1).all())
+        require(single, "it lists 'patch features' in gives, but its regions are larger")
+
+
+def _check_regions(regions: Regions, grid: tuple[int, int]) -> None:
+    count, width = regions.embeddings.shape[-2:]
+    require_tensor(regions.embeddings, (3, count, width), regions.name)
+    require(tuple(regions.cells.shape) == (count, 4), f"{regions.name}: cells must be (r, 4)")
+    top_left, bottom_right = regions.cells.split(2, dim=1)
+    inside = (top_left >= 0).all() and (bottom_right <= torch.tensor(grid)).all()
+    require(bool(inside and (top_left < bottom_right).all()), f"{regions.name} leaves the grid")
+    covered = bool((coverage(regions.cells, grid).sum(0) > 0).all())
+    require(covered, f"{regions.name} leaves cells of the grid uncovered")
+
+
+def check_scorer(
+    scorer: Scorer, features: Features | None = None, text: TextEmbeddings | None = None
+) -> None:
+    """Check a scorer: shapes, finite values, determinism, independence of the batch.
+
+    Args:
+        scorer: the part.
+        features: of three images; by default what `example_features` gives for its needs.
+        text: by default `example_text`, or None if it does not need text.
+
+    Raises:
+        AssertionError: it breaks the contract; the message says where.
+    """
+    features = features or example_features(gives=scorer.needs)
+    if text is None and TEXT in scorer.needs:
+        text = example_text(features.image.shape[-1])
+    require(scorer.references in ("none", "optional", "required"), "references is unknown")
+    require(scorer.scope in ("image", "set"), "scope is unknown")
+    memories: list[Mapping[str, Tensor] | None] = []
+    if scorer.references != "required":
+        memories.append(None)
+    if scorer.references != "none":
+        memories.append(_check_fit(scorer, features))
+    for memory in memories:
+        _check_prediction(scorer, features, text, memory)
+
+
+def _check_fit(scorer: Scorer, features: Features) -> Mapping[str, Tensor]:
+    references = _take(features, [0, 1])
+    with torch.inference_mode(), unchanged(references, name="fit"):
+        memory: Mapping[str, Tensor] = require_repeatable(lambda: scorer.fit(references), "fit")
+    for name, tensor in memory.items():
+        require(isinstance(tensor, torch.Tensor), f"fit: '{name}' in memory is no tensor")
+    return memory
+
+
+def _check_prediction(
+    scorer: Scorer,
+    features: Features,
+    text: TextEmbeddings | None,
+    memory: Mapping[str, Tensor] | None,
+) -> None:
+    count = len(features)
+    with torch.inference_mode():
+        with unchanged(features, text, memory, name="the scorer"):
+            seen = require_repeatable(lambda: scorer(features, text, memory), "the scorer")
+        require(isinstance(seen, Prediction), "it must return a vlmad.Prediction")
+        require_tensor(seen.score, (count,), "score")
+        require_tensor(seen.map, (count, *features.image_size), "map")
+        order = list(range(count))[::-1]
+        turned = scorer(_take(features, order), text, memory)
+        require_close(turned, _pick(seen, order), "the order of the images changes the scorer")
+        if scorer.scope == "image":
+            alone = scorer(_take(features, [1]), text, memory)
+            require_close(alone, _pick(seen, [1]), "other images change the scorer")
+
+
+def _take(features: Features, indices: list[int]) -> Features:
+    regions = tuple(
+        Regions(level.name, level.embeddings[indices], level.cells, level.aligned)
+        for level in features.regions
+    )
+    return Features(features.image[indices], regions, features.grid, features.image_size)
+
+
+def _pick(prediction: Prediction, indices: list[int]) -> Prediction:
+    return Prediction(prediction.score[indices], prediction.map[indices])
