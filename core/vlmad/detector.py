@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vlmad.assembly import Assembly, assemble
-from vlmad.errors import IncompatiblePartsError, InputError, VlmadError
+from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError
 from vlmad.images import Source, as_source
 from vlmad.recipes import DEFAULT, Recipe, find_recipe, read_recipe
 from vlmad.registry import Registry
@@ -28,8 +29,8 @@ BATCH_SIZE = 8
 class Result:
     """What a detector says of one image; higher is more anomalous.
 
-    `map` has the size and orientation of the original. If the image could not be read,
-    `error` says why, `score` is NaN and `map` is None.
+    `map` has the size and orientation of the original. If the image could not be read or
+    scored, `error` says why, `score` is NaN and `map` is None.
     """
 
     name: str
@@ -70,9 +71,12 @@ class Detector:
     def features(self, batch: ImageBatch) -> Features:
         """Encode a batch and arrange what the scorer will see."""
         spec = self.backbone.spec
-        requests = self.extractor.requests(spec, self.attention, self.prompts.class_token(spec))
-        visual = self.backbone.encode(batch, requests, self.attention)
-        features: Features = self.extractor(visual)
+        with self._blaming("extractor"):
+            requests = self.extractor.requests(spec, self.attention, self.prompts.class_token(spec))
+        with self._blaming("backbone"):
+            visual = self.backbone.encode(batch, requests, self.attention)
+        with self._blaming("extractor"):
+            features: Features = self.extractor(visual)
         return features
 
     @torch.inference_mode()
@@ -83,18 +87,23 @@ class Detector:
                 f"{self.assembly.parts['scorer']} needs normal images: call fit "
                 "(on the command line: --references DIR)"
             )
-        prediction: Prediction = self.scorer(features, self.text(class_name, features), self.memory)
+        text = self.text(class_name, features)
+        with self._blaming("scorer"):
+            prediction: Prediction = self.scorer(features, text, self.memory)
+            _check_shapes(prediction, features)
         return prediction
 
     @torch.inference_mode()
     def text(self, class_name: str, features: Features | None) -> TextEmbeddings | None:
         """Return the text embeddings, encoded once per class name unless images matter."""
         class_name = class_name.replace("_", " ")
-        if self.prompts.looks_at_image:
-            return self.prompts(self.backbone, class_name, features)  # type: ignore[no-any-return]
-        if class_name not in self._text:
-            self._text[class_name] = self.prompts(self.backbone, class_name, features)
-        return self._text[class_name]
+        if class_name in self._text:
+            return self._text[class_name]
+        with self._blaming("prompts"):
+            text: TextEmbeddings | None = self.prompts(self.backbone, class_name, features)
+        if not self.prompts.looks_at_image:
+            self._text[class_name] = text
+        return text
 
     def predict(
         self, images: Any, class_name: str = "object", batch_size: int = BATCH_SIZE
@@ -151,9 +160,23 @@ class Detector:
         for start in range(0, len(sources), batch_size):
             batch = ImageBatch(tuple(sources[start : start + batch_size]), self.resize)
             encoded.append(self.features(batch))
-        with torch.inference_mode():
+        with torch.inference_mode(), self._blaming("scorer"):
             self.memory = self.scorer.fit(Features.concatenate(encoded))
         return self
+
+    @contextmanager
+    def _blaming(self, kind: str) -> Iterator[None]:
+        """Turn whatever a part raises into an error that names the part and its plugin."""
+        try:
+            yield
+        except VlmadError:
+            raise
+        except Exception as error:
+            chosen = self.assembly.parts[kind]
+            reason = " ".join(str(error).split())[:300]
+            raise PluginError(
+                f"{chosen} of {chosen.registration.origin} failed: {type(error).__name__}: {reason}"
+            ) from error
 
     def _encode(
         self, sources: Iterable[Source], batch_size: int
@@ -247,6 +270,13 @@ def _chunks(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
         yield chunk
 
 
+def _check_shapes(prediction: Prediction, features: Features) -> None:
+    shapes = tuple(prediction.score.shape), tuple(prediction.map.shape)
+    expected = (len(features),), (len(features), *features.image_size)
+    if shapes != expected:
+        raise ValueError(f"score and map have shapes {shapes}, not {expected}")
+
+
 def _readable(source: Source) -> Source | Result:
     if source.prepared is not None:
         return source
@@ -269,6 +299,10 @@ def _results(
         if isinstance(item, Result):
             yield item
         elif batch is not None and prediction is not None:
-            image = batch.restore(index, prediction.map[start + index])
-            yield Result(item.name, float(prediction.score[start + index]), image)
+            score, heat = prediction.score[start + index], prediction.map[start + index]
+            if torch.isfinite(score) and torch.isfinite(heat).all():
+                yield Result(item.name, float(score), batch.restore(index, heat))
+            else:
+                reason = f"{item.name}: its score or map is not a finite number"
+                yield Result(item.name, float("nan"), None, reason)
             index += 1

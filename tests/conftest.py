@@ -1,0 +1,74 @@
+"""What several test modules need: small real things, made once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from vlmad import Backbone
+from vlmad.registry import Registry
+from vlmad.testing import two_layer_backbone
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """What is installed."""
+    return Registry.discover()
+
+
+@pytest.fixture(scope="session")
+def two_layer() -> Backbone:
+    """A CLIP of two blocks with seeded weights."""
+    return two_layer_backbone()
+
+
+@pytest.fixture(scope="session")
+def learned_file(two_layer: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Learned prompts (three vectors, two deep tokens) of the two-layer model's width."""
+    generator = torch.Generator().manual_seed(0)
+    width = two_layer.spec.text_width
+    shapes = {"context.normal": 3, "context.anomalous": 3, "deep.1": 2}
+    tensors = {k: torch.randn(n, width, generator=generator) for k, n in shapes.items()}
+    metadata = {
+        "template.normal": "X X X object.",
+        "template.anomalous": "X X X damaged object.",
+        "class_token": "raw",
+        "backbone": "two layers",
+    }
+    path = tmp_path_factory.mktemp("learned") / "learned.safetensors"
+    save_file(tensors, path, metadata)
+    return path
+
+
+def install_plugin(folder: Path, name: str, source: str, version: str = "1.0") -> None:
+    """Write a module and the metadata that pip would write: one entry point of group vlmad."""
+    module = name.replace("-", "_")
+    (folder / f"{module}.py").write_text(source, encoding="utf-8")
+    info = folder / f"{module}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[vlmad]\n{module} = {module}\n")
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Yield a function that makes a plugin importable and found, in this process only."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    before = set(sys.modules)
+
+    def add(name: str, source: str, version: str = "1.0") -> Path:
+        install_plugin(folder, name, source, version)
+        return folder
+
+    yield add
+    for module in set(sys.modules) - before:
+        origin = getattr(sys.modules[module], "__file__", None) or ""
+        if origin.startswith(str(folder)):
+            del sys.modules[module]

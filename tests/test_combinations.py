@@ -1,0 +1,117 @@
+"""Every legal combination of prompts, extractor, attention and scorer runs; no other does."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+
+from vlmad import Backbone, Detector, load_detector
+from vlmad.errors import IncompatiblePartsError
+from vlmad.registry import Registry
+from vlmad.testing import example_images
+from vlmad.testing.examples import TWO_LAYERS
+
+PROMPTS = ("compositional", "plain", "learned", "none")
+EXTRACTORS = ("window", "dense", "tiles")
+ATTENTION = ("none", "vv", "qq", "kk", "diagonal")
+SCORERS = ("harmonic", "dense", "max-cosine")
+ALL = tuple(itertools.product(PROMPTS, EXTRACTORS, ATTENTION, SCORERS))
+
+
+def is_legal(prompts: str, extractor: str, attention: str, scorer: str) -> bool:
+    """State the rule in other words than the parts do."""
+    reads_patches = extractor == "dense"
+    wants_patches = attention in ("vv", "qq", "kk") or scorer == "dense"
+    return prompts != "none" and (reads_patches or not wants_patches)
+
+
+def load(registry: Registry, learned_file: Path, parts: tuple[str, str, str, str]) -> Detector:
+    prompts, extractor, attention, scorer = parts
+    return load_detector(
+        backbone=f"openclip:{TWO_LAYERS}",
+        prompts=f"learned:{learned_file}" if prompts == "learned" else prompts,
+        extractor=extractor,
+        attention=attention,
+        scorer=scorer,
+        options={"backbone": {"weights": "random:0"}},
+        registry=registry,
+    )
+
+
+def test_the_lists_here_name_all_built_in_parts(registry: Registry) -> None:
+    for kind, names in zip(
+        ("prompts", "extractor", "attention", "scorer"),
+        (PROMPTS, EXTRACTORS, ATTENTION, SCORERS),
+        strict=True,
+    ):
+        built_in = {r.name for r in registry.of_kind(kind) if r.distribution == "vlmad"}
+        assert built_in == set(names)
+
+
+@pytest.mark.parametrize("parts", [p for p in ALL if is_legal(*p)], ids="-".join)
+def test_legal_combination_scores_images(
+    parts: tuple[str, str, str, str], registry: Registry, learned_file: Path, two_layer: Backbone
+) -> None:
+    detector = load(registry, learned_file, parts)
+    assert detector.assembly.notes == ()
+    detector.backbone = two_layer  # the same weights, loaded once for all combinations
+    batch = example_images()
+    if detector.scorer.references == "optional":
+        detector.fit(example_images(2, seed=1).sources)
+    prediction = detector(batch, "metal_nut")
+    assert prediction.score.shape == (3,)
+    assert prediction.map.shape == (3, 80, 80)
+    assert torch.isfinite(prediction.score).all()
+    assert torch.isfinite(prediction.map).all()
+    assert float(prediction.map.std()) > 0
+    restored = batch.restore(1, prediction.map[1])
+    assert restored.shape == (60, 120)
+
+
+@pytest.mark.parametrize("parts", [p for p in ALL if not is_legal(*p)], ids="-".join)
+def test_illegal_combination_is_refused_with_a_reason(
+    parts: tuple[str, str, str, str], registry: Registry, learned_file: Path
+) -> None:
+    with pytest.raises(IncompatiblePartsError, match="needs"):
+        load(registry, learned_file, parts)
+
+
+@pytest.mark.parametrize(
+    "name", ["winclip", "anomalyclip", "hybrid", "clip", "clip-ac", "comparison"]
+)
+def test_recipe_runs_as_it_is(name: str, registry: Registry) -> None:
+    detector = load_detector(name, registry=registry)
+    assert detector.assembly.notes == ()
+    [result] = detector.predict(example_images(1).sources, "bolt")
+    assert result.error is None
+    assert 0 <= result.score <= 1 or name == "comparison"
+
+
+@pytest.mark.parametrize(
+    ("named", "replaced"),
+    [
+        ({"extractor": "dense"}, {}),
+        ({"scorer": "dense"}, {"extractor": "dense"}),
+        ({"attention": "vv"}, {"extractor": "dense"}),
+        ({"attention": "vv", "scorer": "max-cosine"}, {"extractor": "dense"}),
+        ({"prompts": "learned", "extractor": "window"}, {}),
+    ],
+)
+def test_parts_that_nobody_named_make_way(
+    named: dict[str, str], replaced: dict[str, str], registry: Registry
+) -> None:
+    detector = load_detector("winclip", **named, registry=registry)
+    chosen = {kind: part.registration.name for kind, part in detector.assembly.parts.items()}
+    expected = {"prompts": "compositional", "extractor": "window", "attention": "none"}
+    assert chosen == {"backbone": "tiny", "scorer": "harmonic", **expected, **named, **replaced}
+    assert len(detector.assembly.notes) == len(replaced)
+    for note, (kind, name) in zip(detector.assembly.notes, replaced.items(), strict=True):
+        assert note.startswith(f"{kind} '{name}' takes the place of")
+
+
+def test_a_refusal_names_the_remedy(registry: Registry) -> None:
+    with pytest.raises(IncompatiblePartsError, match="try --extractor dense or --attention"):
+        load_detector(extractor="window", attention="vv", registry=registry)

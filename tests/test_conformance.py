@@ -1,0 +1,233 @@
+"""Every registered part keeps its contract, and the checks catch parts that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from vlmad import (
+    Attention,
+    Backbone,
+    ClassToken,
+    Extractor,
+    Features,
+    Prediction,
+    Prompts,
+    Regions,
+    Scorer,
+    TextEmbeddings,
+    VisualFeatures,
+)
+from vlmad.hookspecs import KINDS
+from vlmad.parts import TEXT
+from vlmad.regions import patch_cells
+from vlmad.registry import Registry
+from vlmad.testing import (
+    check_attention,
+    check_backbone,
+    check_extractor,
+    check_part,
+    check_prompts,
+    check_scorer,
+    two_layer_backbone,
+)
+from vlmad.testing.examples import TWO_LAYERS
+
+REGISTRY = Registry.discover()
+PARTS = [(kind, name) for kind in KINDS for name in REGISTRY.names(kind)]
+
+
+@pytest.mark.parametrize(("kind", "name"), PARTS, ids=[":".join(part) for part in PARTS])
+def test_registered_part_keeps_its_contract(kind: str, name: str, learned_file: Path) -> None:
+    options: dict[tuple[str, str], dict[str, Any]] = {
+        ("backbone", "openclip"): {"model": str(TWO_LAYERS), "weights": "random:0"},
+        ("prompts", "learned"): {"file": str(learned_file)},
+    }
+    check_part(kind, name, options.get((kind, name)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "options"),
+    [
+        ("prompts", "compositional", {"list": "comparison"}),
+        ("prompts", "compositional", {"list": "anomalib21"}),
+        ("extractor", "window", {"scales": "1,5,9", "patch_layer": "0", "patch_stage": "raw"}),
+        ("extractor", "dense", {"layers": "0,1,2"}),
+        ("extractor", "tiles", {"counts": "1,2,4", "overlap": "0"}),
+        ("attention", "vv", {"blocks": "1"}),
+        ("attention", "diagonal", {"gamma": "0"}),
+        ("attention", "diagonal", {"gamma": "2", "renormalise": "yes", "blocks": "1"}),
+        ("scorer", "harmonic", {"temperature": "0.01", "pooling": "unit-mean"}),
+        ("scorer", "harmonic", {"full_image": "no"}),
+        ("scorer", "dense", {"sigma": "0", "pooling": "mean"}),
+        ("scorer", "max-cosine", {"sentences": "all", "image_score": "class-token"}),
+    ],
+)
+def test_contract_holds_with_other_options(kind: str, name: str, options: dict[str, str]) -> None:
+    check_part(kind, name, options)
+
+
+def test_tokens_windows_and_positions_hold_for_another_size_and_seed() -> None:
+    check_part(
+        "backbone",
+        "openclip",
+        {"model": str(TWO_LAYERS), "weights": "random:7", "image_size": 50, "positions": "bicubic"},
+    )
+
+
+class Constant(Scorer):
+    """A scorer that is right, to be broken in one way at a time."""
+
+    needs = frozenset({TEXT})
+
+    def __call__(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Prediction:
+        score = features.image.mean(-1)
+        return Prediction(score, score[:, None, None].expand(-1, *features.image_size).clone())
+
+
+def test_the_example_scorer_keeps_the_contract() -> None:
+    check_scorer(Constant())
+
+
+class OtherShape(Constant):
+    def __call__(self, *given: Any) -> Prediction:
+        prediction = super().__call__(*given)
+        return replace(prediction, map=prediction.map[:, :-1])
+
+
+class NotFinite(Constant):
+    def __call__(self, *given: Any) -> Prediction:
+        prediction = super().__call__(*given)
+        return replace(prediction, score=prediction.score / 0)
+
+
+class Unrepeatable(Constant):
+    def __call__(self, *given: Any) -> Prediction:
+        prediction = super().__call__(*given)
+        return replace(prediction, score=prediction.score + torch.rand(1))
+
+
+class LooksAtOthers(Constant):
+    def __call__(self, *given: Any) -> Prediction:
+        prediction = super().__call__(*given)
+        return replace(prediction, score=prediction.score - prediction.score.mean())
+
+
+class ChangesInputs(Constant):
+    def __call__(self, *given: Any) -> Prediction:
+        given[0].image.add_(1)
+        return super().__call__(*given)
+
+
+class ForgetsTensors(Constant):
+    references = "optional"
+
+    def fit(self, references: Features) -> Mapping[str, Any]:
+        return {"count": len(references)}
+
+
+@pytest.mark.parametrize(
+    ("scorer", "complaint"),
+    [
+        (OtherShape(), r"map has shape \(3, 79, 80\), not \(3, 80, 80\)"),
+        (NotFinite(), "score holds values that are not finite"),
+        (Unrepeatable(), "the scorer gives another result when asked again"),
+        (LooksAtOthers(), "other images change the scorer"),
+        (ChangesInputs(), "changes what it is given|another result"),
+        (ForgetsTensors(), "'count' in memory is no tensor"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_broken_scorer_is_caught(scorer: Scorer, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        check_scorer(scorer)
+
+
+class LeavesGrid(Extractor):
+    def requests(self, *given: Any) -> list[ClassToken]:
+        return [ClassToken()]
+
+    def __call__(self, visual: VisualFeatures) -> Features:
+        image = visual[ClassToken()]
+        cells = patch_cells(visual.grid) + 1
+        regions = Regions("patches", image[:, None].expand(-1, len(cells), -1), cells)
+        return Features(image, (regions,), visual.grid, visual.image_size)
+
+
+class OneSided(Prompts):
+    def __call__(self, backbone: Backbone, *given: Any) -> TextEmbeddings:
+        return TextEmbeddings.of(backbone.encode_text(["a bolt"]), [True], ["a bolt"])
+
+
+class TooDeep(Attention):
+    def blocks(self, depth: int) -> range:
+        return range(1, depth + 1)
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return v
+
+
+def test_an_extractor_whose_regions_leave_the_grid_is_caught() -> None:
+    with pytest.raises(AssertionError, match="patches leaves the grid"):
+        check_extractor(LeavesGrid())
+
+
+def test_prompts_with_one_side_only_are_caught() -> None:
+    with pytest.raises(AssertionError, match="both a normal and an anomalous sentence"):
+        check_prompts(OneSided())
+
+
+def test_attention_of_blocks_that_do_not_exist_is_caught() -> None:
+    with pytest.raises(AssertionError, match=r"blocks\(1\) leaves 0 to 0"):
+        check_attention(TooDeep())
+
+
+def test_a_backbone_that_leaves_hooks_behind_is_caught() -> None:
+    backbone: Any = two_layer_backbone()
+    encode = backbone.encode
+
+    def hooking(*given: Any) -> VisualFeatures:
+        backbone.model.visual.ln_post.register_forward_hook(lambda *_: None)
+        return encode(*given)
+
+    backbone.encode = hooking
+    with pytest.raises(AssertionError, match="leaves hooks or patches behind"):
+        check_backbone(backbone)
+
+
+def test_a_backbone_that_changes_its_weights_is_caught() -> None:
+    backbone: Any = two_layer_backbone()
+    encode = backbone.encode
+
+    def training(*given: Any) -> VisualFeatures:
+        backbone.model.logit_scale.add_(1)
+        return encode(*given)
+
+    backbone.encode = training
+    with pytest.raises(AssertionError, match="changes the model's weights"):
+        check_backbone(backbone)
+
+
+def test_a_backbone_whose_batch_matters_is_caught() -> None:
+    backbone: Any = two_layer_backbone()
+    encode = backbone.encode
+
+    def normalising(*given: Any) -> VisualFeatures:
+        visual = encode(*given)
+        shifted = {r: t - t.mean(0, keepdim=True) for r, t in visual.tensors.items()}
+        return replace(visual, tensors=shifted)
+
+    backbone.encode = normalising
+    with pytest.raises(AssertionError, match="the batch changes"):
+        check_backbone(backbone)

@@ -1,0 +1,149 @@
+"""Parts that resemble none of the built-in methods work like them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlmad import load_detector
+from vlmad.errors import IncompatiblePartsError, InputError
+from vlmad.testing import check_part, example_images
+
+ODD_PARTS = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text()
+
+
+@pytest.fixture
+def site(install: Callable[..., Path]) -> Path:
+    return install("odd-parts", ODD_PARTS)
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> list[Path]:
+    """Six even surfaces, the last with a bright spot."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    paths = []
+    for index in range(6):
+        pixels = rng.normal(120, 4, (64, 96, 3))
+        if index == 5:
+            pixels[20:30, 40:60] = 240
+        paths.append(folder / f"{index}.png")
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("backbone", "colour-moments"),
+        ("prompts", "conditioned"),
+        ("scorer", "nearest"),
+        ("scorer", "mutual"),
+    ],
+)
+def test_odd_part_keeps_the_contract(kind: str, name: str, site: Path) -> None:
+    check_part(kind, name)
+
+
+def test_a_backbone_without_text_works_under_a_reference_scorer(
+    site: Path, photographs: list[Path]
+) -> None:
+    detector = load_detector(backbone="colour-moments", scorer="nearest")
+    chosen = {kind: part.registration.name for kind, part in detector.assembly.parts.items()}
+    assert chosen["prompts"] == "none"
+    assert chosen["extractor"] == "dense"
+    results = detector.fit(photographs[:3]).predict(photographs[3:])
+    assert max(results, key=lambda result: result.score).name == str(photographs[5])
+    worst = results[-1].map
+    assert worst is not None
+    assert worst.shape == (64, 96)
+    row, column = np.unravel_index(worst.argmax(), worst.shape)
+    assert 12 <= row <= 38
+    assert 32 <= column <= 68
+
+
+def test_a_scorer_that_needs_references_says_so(site: Path, photographs: list[Path]) -> None:
+    detector = load_detector(backbone="colour-moments", scorer="nearest")
+    with pytest.raises(InputError, match="scorer 'nearest' needs normal images: call fit"):
+        detector.predict(photographs)
+
+
+def test_a_backbone_without_text_is_refused_where_text_was_asked_for(site: Path) -> None:
+    with pytest.raises(IncompatiblePartsError, match="needs text encoder, but backbone 'colour"):
+        load_detector(backbone="colour-moments", prompts="compositional")
+
+
+@pytest.mark.parametrize(
+    ("extractor", "scorer"),
+    [("window", "harmonic"), ("window", "max-cosine"), ("dense", "dense"), ("tiles", "harmonic")],
+)
+def test_prompts_that_look_at_the_image_work_in_every_scorer(
+    extractor: str, scorer: str, site: Path
+) -> None:
+    detector = load_detector(prompts="conditioned", extractor=extractor, scorer=scorer)
+    sources = example_images(3).sources
+    together = detector.predict(sources, "bolt", batch_size=3)
+    alone = detector.predict(sources, "bolt", batch_size=1)
+    plain = load_detector(
+        prompts="conditioned",
+        extractor=extractor,
+        scorer=scorer,
+        options={"prompts": {"pull": 0}},
+    ).predict(sources, "bolt")
+    for one, other, unmoved in zip(together, alone, plain, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+        np.testing.assert_allclose(one.map, other.map, atol=1e-5)
+        assert one.score != pytest.approx(unmoved.score, abs=1e-5)
+
+
+def test_a_set_scorer_sees_all_images_whatever_the_batch_size(
+    site: Path, photographs: list[Path]
+) -> None:
+    detector = load_detector(scorer="mutual", extractor="dense")
+    together = detector.predict(photographs, batch_size=6)
+    split = detector.predict(photographs, batch_size=2)
+    for one, other in zip(together, split, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+    fewer = detector.predict(photographs[:3])
+    assert fewer[0].score != pytest.approx(together[0].score, abs=1e-7)
+
+
+def test_a_broken_image_stays_alone_under_a_set_scorer(
+    site: Path, photographs: list[Path], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_text("no image")
+    detector = load_detector(scorer="mutual", extractor="dense")
+    without = detector.predict(photographs, batch_size=2)
+    with_it = detector.predict([photographs[0], broken, *photographs[1:]], batch_size=2)
+    assert with_it[1].error is not None
+    assert np.isnan(with_it[1].score)
+    kept = [with_it[0], *with_it[2:]]
+    for one, other in zip(kept, without, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+def test_odd_parts_run_from_the_command_line(
+    site: Path, photographs: list[Path], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "vlmad", "run", *map(str, photographs[3:])]
+    command += ["--backbone", "colour-moments", "--scorer", "nearest", "--out", "out"]
+    command += ["--references", str(photographs[0].parent), "--shots", "2"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "prompts 'none' takes the place of 'compositional'" in done.stderr
+    assert len((tmp_path / "out" / "scores.csv").read_text().splitlines()) == 4
