@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from safetensors.torch import save_file
 
 from vlmad import Backbone
 from vlmad.registry import Registry
 from vlmad.testing import two_layer_backbone
+
+settings.register_profile("vlmad", deadline=None)  # a test says what is right, not how fast
+settings.load_profile("vlmad")
 
 
 @pytest.fixture(scope="session")

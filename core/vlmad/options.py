@@ -6,6 +6,7 @@ Allowed types are bool, int, float, str, Path, Literal, tuple[X, ...] of these, 
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import types
 from dataclasses import dataclass
@@ -142,7 +143,10 @@ def _convert_plain(kind: Any, value: Any) -> Any:
         raise ValueError(value)
     if kind in (str, Path) and not isinstance(value, str | Path):
         raise ValueError(value)
-    return kind(value)
+    converted = kind(value)
+    if kind is float and not math.isfinite(converted):
+        raise ValueError(value)
+    return converted
 
 
 def describe_type(kind: Any) -> str:
@@ -161,7 +165,7 @@ def describe_type(kind: Any) -> str:
         return f"{item},{item},…"
     if kind is type(None):
         return "none"
-    names = {str: "text", Path: "file", bool: "true|false"}
+    names = {str: "text", Path: "file", bool: "true|false", float: "number"}
     return names.get(kind, str(kind.__name__))
 
 
@@ -174,6 +178,17 @@ def check_counts(option: str, numbers: tuple[int, ...]) -> tuple[int, ...]:
     if not numbers or min(numbers) < 1:
         raise OptionError(f"option '{option}' takes whole numbers from 1, not {numbers}")
     return tuple(dict.fromkeys(numbers))
+
+
+def check_positive(option: str, number: float) -> float:
+    """Return the number of an option that must be above 0.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if number <= 0:
+        raise OptionError(f"option '{option}' takes numbers above 0, not {number}")
+    return number
 
 
 def _argument_docs(docstring: str) -> dict[str, str]:

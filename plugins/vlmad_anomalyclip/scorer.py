@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from vlmad import Prediction, Scorer
 from vlmad.errors import OptionError
+from vlmad.options import check_positive
 from vlmad.parts import CLASS_TOKEN, PATCHES, TEXT
 from vlmad.regions import mean_map, upsample
 from vlmad.text import anomaly_probability, pool_sides
@@ -42,7 +43,8 @@ class Dense(Scorer):
     ) -> None:
         if sigma < 0:
             raise OptionError(f"option 'sigma' takes 0 or more, not {sigma}")
-        self.temperature, self.sigma, self.pooling = temperature, sigma, pooling
+        self.temperature = check_positive("temperature", temperature)
+        self.sigma, self.pooling = sigma, pooling
 
     def __call__(
         self,

@@ -99,10 +99,12 @@ def _refuse_wrong_activation(architecture: str, tag: str, config: Mapping[str, A
 
     if not tag:
         return
-    wanted = open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False)
-    if bool(wanted) != bool(config.get("quick_gelu", False)):
-        base = architecture.removesuffix("-quickgelu")
-        other = f"{base}-quickgelu" if wanted else base
+    wanted = bool(open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False))
+    base = architecture.removesuffix("-quickgelu")
+    other = f"{base}-quickgelu" if wanted else base
+    # some configurations state their activation where their weights do not, under one name only
+    others = set(open_clip.list_models()) - {architecture}
+    if wanted != bool(config.get("quick_gelu", False)) and other in others:
         raise WeightsError(
             f"weights '{tag}' of '{architecture}' were trained "
             f"{'with' if wanted else 'without'} QuickGELU; use openclip:{other}/{tag}"

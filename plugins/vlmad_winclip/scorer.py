@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from vlmad import Prediction, Scorer
+from vlmad.options import check_positive
 from vlmad.regions import harmonic_map, harmonic_mean, upsample
 from vlmad.text import anomaly_probability, pool_sides
 
@@ -43,7 +44,8 @@ class Harmonic(Scorer):
         pooling: Literal["mean", "unit-mean"] = "mean",
         full_image: bool = True,
     ) -> None:
-        self.temperature, self.pooling, self.full_image = temperature, pooling, full_image
+        self.temperature = check_positive("temperature", temperature)
+        self.pooling, self.full_image = pooling, full_image
 
     def fit(self, references: Features) -> Mapping[str, Tensor]:
         """Remember the unit embeddings of all regions of all references, by scale."""
