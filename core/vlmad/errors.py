@@ -64,6 +64,18 @@ class OutputError(VlmadError):
     """A folder or file that cannot be written."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its type if it says nothing.
+
+    >>> first_line(ValueError("too long"))
+    'too long'
+    >>> first_line(EOFError())
+    'EOFError'
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a clause that names what `word` may have meant, or all that is known.
 

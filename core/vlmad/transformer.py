@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vlmad.errors import OptionError, WeightsError
+from vlmad.errors import OptionError, WeightsError, first_line
 from vlmad.regions import tile_boxes, window_patches
 from vlmad.types import ClassToken, Patches, Tiles, VisualFeatures, Windows
 
@@ -243,8 +243,9 @@ def pick_device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise OptionError(f"no device '{name}' here: {reason}; try backbone.device=cpu") from error
+        raise OptionError(
+            f"no device '{name}' here: {first_line(error)}; try backbone.device=cpu"
+        ) from error
 
 
 class TextLoop:
@@ -307,18 +308,3 @@ class TextLoop:
 
 def _masked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-
-
-def is_plain_text_tower(tower: Any) -> bool:
-    """Tell whether `TextLoop` runs this text tower rightly: causal, read at the end token."""
-    from open_clip.transformer import ResidualAttentionBlock
-
-    blocks = getattr(getattr(tower, "transformer", None), "resblocks", None)
-    pool = getattr(tower, "text_pool_type", getattr(tower, "pool_type", None))
-    return (
-        blocks is not None
-        and all(isinstance(block, ResidualAttentionBlock) for block in blocks)
-        and pool == "argmax"
-        and getattr(tower, "attn_mask", None) is not None
-        and getattr(tower, "cls_emb", None) is None
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import WeightsError
+from vlmad.errors import WeightsError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # torch raises several types for damaged or unsafe files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise WeightsError(f"{path} cannot be read as tensors only: {reason}") from error
     learner = table.get("prompt_learner") if isinstance(table, dict) else None
     if not isinstance(learner, dict):

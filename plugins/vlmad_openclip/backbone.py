@@ -145,10 +145,8 @@ def spec_of(source: ModelSource, image_size: int | None) -> BackboneSpec:
     if size < patch:
         raise OptionError(f"image_size must be at least one patch, {patch} pixels, not {size}")
     size -= size % patch
-    plain = not {"hf_model_name", "hf_tokenizer_name"} & text.keys()
-    plain = plain and text.get("pool_type", "argmax") == "argmax" and not text.get("no_causal_mask")
     vision_can = {ATTENTION, PATCH_TOKENS, TOKEN_WINDOWS, IMAGE_TILES}
-    text_can = {TEXT_ENCODER, CONTEXT_VECTORS} if plain else {TEXT_ENCODER}
+    text_can = {TEXT_ENCODER, CONTEXT_VECTORS} if has_plain_text(text) else {TEXT_ENCODER}
     return BackboneSpec(
         name=f"openclip:{source.name}",
         preprocessing=_preprocessing(source.preprocessing, size),
@@ -161,6 +159,18 @@ def spec_of(source: ModelSource, image_size: int | None) -> BackboneSpec:
         text_depth=text.get("layers"),
         licence="see the publisher of the weights",
     )
+
+
+def has_plain_text(config: Mapping[str, Any]) -> bool:
+    """Tell whether `TextLoop` runs a text tower rightly: causal, CLIP's words, read at the end."""
+    others = (
+        "hf_model_name",
+        "hf_tokenizer_name",
+        "tokenizer_kwargs",
+        "no_causal_mask",
+        "embed_cls",
+    )
+    return config.get("pool_type", "argmax") == "argmax" and not any(map(config.get, others))
 
 
 def _preprocessing(table: Mapping[str, Any], size: int) -> Preprocessing:
@@ -216,6 +226,8 @@ def _randomise(model: Any, seed: str) -> None:
         raise OptionError(f"random weights need a seed, {RANDOM}0, not '{RANDOM}{seed}'")
     generator = torch.Generator().manual_seed(int(seed))
     for name, tensor in model.state_dict().items():
-        if tensor.ndim >= 2:
+        if tensor.ndim >= 2 or name.endswith("class_embedding"):
             scale = 1.0 if "embedding" in name else tensor.shape[-1] ** -0.5
             tensor.copy_(torch.randn(tensor.shape, generator=generator) * scale)
+        elif name.endswith("bias"):
+            tensor.zero_()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from vlmad.errors import WeightsError
+from vlmad.errors import WeightsError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -111,7 +111,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         raise WeightsError(f"weights {path}: {error}") from error
     except Exception as error:  # torch raises several types for damaged or unsafe pickles
         raise WeightsError(
-            f"weights {path} cannot be read as tensors only: {str(error).splitlines()[0]}"
+            f"weights {path} cannot be read as tensors only: {first_line(error)}"
         ) from error
     return _tensors(table, path)
 
