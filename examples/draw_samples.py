@@ -1,0 +1,55 @@
+"""Draw the sample images: four products, good and defective, with exact masks.
+
+    python examples/draw_samples.py
+
+The same seed gives the same files. The layout is MVTec AD's: `train/good`, `test/good`,
+`test/<defect>` and `ground_truth/<defect>/<name>_mask.png`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from drawing import brushed_metal, circuit, cloth, tile
+from drawing.surface import mask_image, photograph
+
+PRODUCTS: tuple[ModuleType, ...] = (brushed_metal, circuit, cloth, tile)
+TRAIN, GOOD, DEFECTIVE = 4, 3, 2
+"""How many images there are of each product, for references and tests, and of each defect."""
+
+
+def pieces(product: ModuleType) -> Iterator[tuple[str, str | None, int]]:
+    """Yield the folder, the defect and the number of each image of a product."""
+    yield from (("train/good", None, number) for number in range(TRAIN))
+    yield from (("test/good", None, number) for number in range(GOOD))
+    for defect in product.DEFECTS:
+        yield from ((f"test/{defect}", defect, number) for number in range(DEFECTIVE))
+
+
+def draw_product(product: ModuleType, out: Path, seed: int) -> None:
+    """Draw all images and masks of a product; each image has a generator of its own."""
+    name = product.__name__.split(".")[-1]
+    for index, (folder, defect, number) in enumerate(pieces(product)):
+        rng = np.random.default_rng([seed, *name.encode(), index])
+        image, mask = product.draw(rng, defect)
+        path = out / name / folder / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photograph(rng, image).save(path, optimize=True)
+        if defect:
+            path = out / name / "ground_truth" / defect / f"{number:03d}_mask.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mask_image(mask).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "samples")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    for each in PRODUCTS:
+        draw_product(each, arguments.out, arguments.seed)
