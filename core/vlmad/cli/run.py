@@ -30,7 +30,9 @@ def run(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH…", help="Images, folders or glob patterns.")
     ],
-    detector: Annotated[str | None, typer.Option(help="A recipe; see vlmad plugins.")] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="A recipe; winclip by default, vlmad plugins lists them.")
+    ] = None,
     backbone: Annotated[str | None, typer.Option(help=PART)] = None,
     prompt: Annotated[str | None, typer.Option("--prompt", "--prompts", help=PART)] = None,
     extractor: Annotated[str | None, typer.Option(help=PART)] = None,
@@ -44,7 +46,9 @@ def run(
     weights: Annotated[Path | None, typer.Option(help="A checkpoint for the backbone.")] = None,
     class_name: Annotated[str, typer.Option(help="What the images show.")] = "object",
     references: Annotated[Path | None, typer.Option(help="A folder of normal images.")] = None,
-    shots: Annotated[int | None, typer.Option(help="How many of them to draw; 4.")] = None,
+    shots: Annotated[
+        int | None, typer.Option(help="How many of them to draw; 4 by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Which of them to draw.")] = 0,
     resize: Annotated[str, typer.Option(help="squash to the model's square, or pad.")] = "squash",
     out: Annotated[
@@ -179,7 +183,8 @@ def _report(rows: Sequence[Row], folder: Path, quiet: bool) -> None:
         console.print(_table(done[:ROWS_SHOWN]))
         if len(done) > ROWS_SHOWN:
             console.print(f"… and {len(done) - ROWS_SHOWN} more with lower scores")
-        console.print(f"\n{len(done)} images scored; higher is more anomalous")
+        images = "image" if len(done) == 1 else "images"
+        console.print(f"\n{len(done)} {images} scored; higher is more anomalous")
         for what, name in (("all scores", "scores.csv"), ("heat maps", "overlays/")):
             console.print(f"{what}: {folder}/{name}", soft_wrap=True, markup=False)
     for row in failed:
@@ -188,15 +193,21 @@ def _report(rows: Sequence[Row], folder: Path, quiet: bool) -> None:
         raise typer.Exit(1)
 
 
+def _shared_folder(images: Sequence[str]) -> str:
+    folders = [os.path.dirname(image) for image in images]
+    if len({os.path.isabs(folder) for folder in folders}) != 1:
+        return ""  # no images, or some named from the root and some from here
+    return os.path.commonpath(folders)
+
+
 def _table(rows: Sequence[Row]) -> Table:
     """Return scores beside images, named from the folder that they share."""
-    folders = [os.path.dirname(row.image) for row in rows]
-    shared = os.path.commonpath(folders) if folders and len(set(folders)) > 1 else ""
+    shared = _shared_folder([row.image for row in rows])
     title = f"image in {shared}" if shared else "image"
     table = Table("score", box=None, header_style="bold")
     table.add_column(title, overflow="fold")
-    table.add_column("heat map", overflow="fold")
+    table.add_column("heat map in overlays/", overflow="fold")
     for row in rows:
         name = os.path.relpath(row.image, shared) if shared else row.image
-        table.add_row(f"{row.score:.3f}", escape(name), escape(row.overlay))
+        table.add_row(f"{row.score:.3f}", escape(name), escape(Path(row.overlay).name))
     return table

@@ -1,0 +1,29 @@
+"""The scorer keeps vlmad's contract and averages what it says."""
+
+import pytest
+import torch
+from vlmad_top_share.scorer import TopShare
+
+from vlmad.errors import OptionError
+from vlmad.testing import check_part, example_features, example_text
+
+
+def test_it_keeps_the_contract_of_a_scorer() -> None:
+    check_part("scorer", "top-share")
+    check_part("scorer", "top-share", {"share": 1})
+
+
+def test_the_whole_share_is_the_mean_of_the_map() -> None:
+    prediction = TopShare(1.0)(example_features(), example_text(), None)
+    torch.testing.assert_close(prediction.score, prediction.map.mean((1, 2)))
+
+
+def test_a_share_of_nearly_nothing_is_the_highest_pixel() -> None:
+    prediction = TopShare(1e-9)(example_features(), example_text(), None)
+    torch.testing.assert_close(prediction.score, prediction.map.amax((1, 2)))
+
+
+@pytest.mark.parametrize("share", [0, -1, 1.5])
+def test_shares_outside_their_range_are_refused(share: float) -> None:
+    with pytest.raises(OptionError, match="takes numbers above 0 to 1"):
+        TopShare(share)
