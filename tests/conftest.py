@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from vlmad.testing import two_layer_backbone
 
 settings.register_profile("vlmad", deadline=None)  # a test says what is right, not how fast
 settings.load_profile("vlmad")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # the workers share the processor
 
 
 @pytest.fixture(scope="session")

@@ -19,12 +19,11 @@ IMAGES = ROOT / "examples" / "samples" / "cloth" / "test" / "hole"
 
 pytestmark = pytest.mark.slow
 
-Vlmad = Callable[..., subprocess.CompletedProcess[str]]
+Done = subprocess.CompletedProcess[str]
+Vlmad = Callable[..., Done]
 
 
-def run(
-    *command: str | Path, cwd: Path | None = None, **env: str
-) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, cwd: Path | None = None, **env: str) -> Done:
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VLMAD_PLUGINS")}
     return subprocess.run(
         list(map(str, command)), cwd=cwd, env={**kept, **env}, capture_output=True, text=True

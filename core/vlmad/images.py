@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vlmad.types import ImageBatch, Preprocessing, Resize
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "WEBP", "PPM", "GIF")
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 MASK_FOLDER = "ground_truth"
 """Folders of this name hold masks in the MVTec AD layout and are not searched for images."""
 

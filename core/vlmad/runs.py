@@ -16,6 +16,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,11 +190,29 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def new_folder(parent: Path, name: str) -> Path:
-    """Return a path below `parent` that does not exist, named for the time and `name`."""
+    """Make an empty folder below `parent`, named for the time and `name`, that no one else has.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
     stamp = time.strftime("%Y-%m-%d-%H%M%S")
     numbered = (f"{stamp}-{name}-{number}" for number in itertools.count(2))
-    names = itertools.chain([f"{stamp}-{name}"], numbered)
-    return next(parent / name for name in names if not (parent / name).exists())
+    for folder in itertools.chain([f"{stamp}-{name}"], numbered):
+        try:
+            (parent / folder).mkdir(parents=True)
+            return parent / folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(f"cannot write {parent}: {error.strerror or error}") from error
+    raise AssertionError("there are always more numbers")
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that `new_folder` made and nothing was written to, and its parent."""
+    with suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def _json(value: Any) -> str:

@@ -79,7 +79,7 @@ def run(
     images = find_images(paths)
     from vlmad.assembly import parse_settings
     from vlmad.detector import load_detector
-    from vlmad.runs import execute, new_folder
+    from vlmad.runs import execute, new_folder, remove_if_empty
 
     assembled = load_detector(
         detector,
@@ -95,7 +95,7 @@ def run(
     )
     say = Console(stderr=True, quiet=quiet, highlight=False)
     for note in assembled.assembly.notes:
-        say.print(f"note: {note}", markup=False)
+        say.print(f"note: {note}", markup=False, soft_wrap=True)
     used = _fit(assembled, references, shots, seed, images, say)
     folder = out or new_folder(RUNS, assembled.assembly.recipe.name)
     asked = {"command": sys.argv[1:], "shots": len(used), "seed": seed}
@@ -112,8 +112,11 @@ def run(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        say.print(f"interrupted; what is done is in {folder}", markup=False)
+        say.print(f"interrupted; what is done is in {folder}", markup=False, soft_wrap=True)
         raise typer.Exit(130) from None
+    finally:
+        if out is None:
+            remove_if_empty(folder)
     _report(rows, folder, quiet)
 
 
@@ -143,7 +146,7 @@ def _fit(
     tested = {path.resolve() for path in images}
     for path in chosen:
         if path.resolve() in tested:
-            say.print(f"warning: reference {path} is also under test", markup=False)
+            say.print(f"warning: reference {path} is also under test", markup=False, soft_wrap=True)
     detector.fit(chosen)
     return chosen
 

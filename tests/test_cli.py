@@ -1,0 +1,428 @@
+"""The command line, as its users meet it: real processes, real files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SAMPLES = Path(__file__).parents[1] / "examples" / "samples"
+CLOTH = SAMPLES / "cloth"
+RECIPES = ("winclip", "anomalyclip", "hybrid", "clip", "clip-ac", "comparison")
+Done = subprocess.CompletedProcess[str]
+# one thread each: with several tests at once more would only be in each other's way
+PLAIN = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+
+
+def vlmad(*words: str | Path, cwd: Path, **env: str) -> Done:
+    command = [sys.executable, "-m", "vlmad", *map(str, words)]
+    return subprocess.run(
+        command, cwd=cwd, env={**PLAIN, **env}, capture_output=True, text=True, timeout=300
+    )
+
+
+def refused(*words: str | Path, cwd: Path, **env: str) -> str:
+    """Run a command that must exit with 2 and one line, and return the line."""
+    done = vlmad(*words, cwd=cwd, **env)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("vlmad: ")
+    return lines[0]
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with (out / "scores.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def plain_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
+    """One run as the README has it, on one folder of samples."""
+    folder = tmp_path_factory.mktemp("plain")
+    return vlmad("run", CLOTH / "test", "--out", "out", cwd=folder), folder / "out"
+
+
+# what a run gives
+
+
+def test_a_run_exits_with_0_and_prints_a_table_the_most_anomalous_first(
+    plain_run: tuple[Done, Path],
+) -> None:
+    done, _ = plain_run
+    assert done.returncode == 0, done.stderr
+    scores = [
+        float(line.split()[0])
+        for line in done.stdout.splitlines()
+        if line.startswith((" 0.", " 1."))
+    ]
+    assert len(scores) == 9
+    assert scores == sorted(scores, reverse=True)
+    assert "9 images scored; higher is more anomalous" in done.stdout
+    assert "out/scores.csv" in done.stdout
+
+
+def test_a_run_writes_scores_maps_overlays_and_a_manifest(plain_run: tuple[Done, Path]) -> None:
+    _, out = plain_run
+    table = rows(out)
+    lines = [json.loads(line) for line in (out / "scores.jsonl").read_text().splitlines()]
+    assert [row["image"] for row in table] == [line["image"] for line in lines]
+    assert len(table) == 9
+    for row in table:
+        assert row["status"] == "done"
+        with Image.open(row["image"]) as image, Image.open(out / row["map"]) as stored:
+            assert stored.size == image.size
+            assert stored.mode.startswith("I;16")
+        with Image.open(out / row["overlay"]) as overlay:
+            assert overlay.width > 2 * stored.width
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["recipe"] == "winclip"
+    assert len(manifest["backbone"]["weights_sha256"]) == 64
+    assert manifest["parts"]["scorer"]["options"]["temperature"] == 0.07
+    assert manifest["result"] == {**manifest["result"], "images": 9, "done": 9}
+
+
+def test_the_samples_defects_score_higher_than_good_cloth(plain_run: tuple[Done, Path]) -> None:
+    _, out = plain_run
+    good = [float(r["score"]) for r in rows(out) if "/good/" in r["image"]]
+    defective = [float(r["score"]) for r in rows(out) if "/good/" not in r["image"]]
+    assert max(good) < min(defective)
+
+
+def test_a_broken_file_is_named_and_the_others_are_scored_with_status_1(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "good.png").write_bytes((CLOTH / "test/good/000.png").read_bytes())
+    (folder / "[red] näme {}.png").write_bytes((CLOTH / "test/good/001.png").read_bytes())
+    (folder / "broken.png").write_text("this is no image")
+    done = vlmad("run", "photos", "--out", "out", "--class-name", "[bold]{}%s", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "vlmad: not scored: photos/broken.png: not an image of a known format"
+    )
+    assert "[red] näme {}.png" in done.stdout
+    assert {row["image"]: row["status"] for row in rows(tmp_path / "out")} == {
+        "photos/[red] näme {}.png": "done",
+        "photos/broken.png": "failed",
+        "photos/good.png": "done",
+    }
+
+
+# what is refused
+
+
+def test_folders_without_images_and_paths_of_nothing_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "no images in empty" in refused("run", "empty", cwd=tmp_path)
+    assert "nowhere: no such file or folder" in refused("run", "nowhere", cwd=tmp_path)
+    assert not (tmp_path / "vlmad-runs").exists()
+
+
+def test_unknown_names_bring_the_nearest(tmp_path: Path) -> None:
+    line = refused("run", CLOTH, "--detector", "winclp", cwd=tmp_path)
+    assert "no detector is called 'winclp'; did you mean 'winclip' or 'clip'?" in line
+    line = refused("run", CLOTH, "--set", "scorer.temprature=1", cwd=tmp_path)
+    assert "has no option 'temprature'; did you mean 'temperature'?" in line
+    assert "did you mean 'harmonic'?" in refused("describe", "harmoni", cwd=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--scorer", "harmonics"], "no scorer is called 'harmonics'; did you mean 'harmonic'?"),
+        (["--backbone", "resnet"], "known: openclip, tiny"),
+        (["--set", "scorer.temperature=warm"], "takes number, not 'warm'"),
+        (["--set", "scorer.temperature=0"], "takes numbers above 0"),
+        (["--set", "temperature=1"], "is not of the form KIND.OPTION=value"),
+        (["--shots", "2"], "--shots needs --references DIR"),
+        (["--resize", "stretch"], "--resize takes squash or pad, not 'stretch'"),
+        (["--recipe", "none.toml"], "No such file"),
+        (["--detector", "clip", "--references", str(CLOTH / "train")], "no use of references"),
+        (["--references", str(CLOTH / "train"), "--shots", "99"], "fewer than the 99 references"),
+        (["--references", str(CLOTH / "train"), "--shots", "0"], "whole numbers from 1"),
+        (["--references", "nowhere"], "nowhere: no such file or folder"),
+        (["--backbone", "openclip:ViT-B-99"], "knows no model 'ViT-B-99'"),
+        (["--extractor", "window", "--attention", "qq"], "needs patch features"),
+        (["--extractor", "window", "--attention", "kk"], "needs patch features"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_reason(
+    words: list[str], message: str, tmp_path: Path
+) -> None:
+    assert message in refused("run", CLOTH / "test/good", *words, cwd=tmp_path)
+    assert not (tmp_path / "vlmad-runs").exists()
+
+
+def test_windows_with_value_value_attention_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    line = refused("run", CLOTH, "--extractor", "window", "--attention", "vv", cwd=tmp_path)
+    assert "attention 'vv' (vlmad " in line
+    assert "extractor 'window' (vlmad " in line
+    assert "try --extractor dense" in line
+
+
+def test_a_folder_with_something_in_it_is_not_written_to(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious.txt").write_text("mine")
+    line = refused("run", CLOTH / "test/good", "--out", "out", cwd=tmp_path)
+    assert "out exists and is not an empty folder; choose another --out" in line
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["precious.txt"]
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = vlmad("run", "nowhere", "--debug", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+    assert "InputError" in done.stderr
+
+
+# parts from the command line
+
+
+def test_learned_prompts_in_windows_simply_work(tmp_path: Path) -> None:
+    words = ("--prompt", "learned", "--extractor", "window", "--out", "out")
+    done = vlmad("run", CLOTH / "test/hole", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    parts = json.loads((tmp_path / "out" / "manifest.json").read_text())["parts"]
+    assert {kind: part["name"] for kind, part in parts.items()} == {
+        "backbone": "tiny",
+        "prompts": "learned",
+        "extractor": "window",
+        "attention": "none",
+        "scorer": "harmonic",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["winclip", "anomalyclip", "hybrid", "clip", "clip-ac", "comparison"]
+)
+def test_every_recipe_runs(name: str, tmp_path: Path) -> None:
+    done = vlmad("run", CLOTH / "test/hole", "--detector", name, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(tmp_path / "out")) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (["--extractor", "dense"], ""),
+        (["--extractor", "tiles"], ""),
+        (["--scorer", "dense"], "note: extractor 'dense' takes the place of 'window'"),
+        (["--attention", "vv"], "note: extractor 'dense' takes the place of 'window'"),
+        (["--detector", "anomalyclip", "--extractor", "window"], "takes the place of"),
+    ],
+)
+def test_a_single_exchanged_part_runs_and_what_follows_is_said(
+    words: list[str], note: str, tmp_path: Path
+) -> None:
+    done = vlmad("run", CLOTH / "test/hole", *words, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert note in done.stderr
+    assert len(rows(tmp_path / "out")) == 2
+
+
+@pytest.mark.slow
+def test_references_are_drawn_by_seed_and_recorded(tmp_path: Path) -> None:
+    results = []
+    for out, seed in (("a", 0), ("b", 0), ("c", 1)):
+        words = ("--references", CLOTH / "train", "--shots", "2", "--seed", str(seed), "--out", out)
+        done = vlmad("run", CLOTH / "test/hole", *words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        manifest = json.loads((tmp_path / out / "manifest.json").read_text())
+        assert all(len(reference["sha256"]) == 64 for reference in manifest["references"])
+        names = [reference["path"] for reference in manifest["references"]]
+        results.append((names, [row["score"] for row in rows(tmp_path / out)]))
+    assert results[0] == results[1]
+    assert len(set(results[0][0])) == 2
+    assert results[0] != results[2]
+
+
+@pytest.mark.slow
+def test_a_reference_that_is_also_under_test_is_warned_of(tmp_path: Path) -> None:
+    folder = CLOTH / "test" / "good"
+    done = vlmad("run", folder, "--references", folder, "--shots", "1", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "is also under test" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_described_recipe_is_a_recipe_file_with_the_same_scores(tmp_path: Path) -> None:
+    described = vlmad("describe", "comparison", cwd=tmp_path)
+    assert described.returncode == 0
+    text = described.stdout.split("--recipe:")[1]
+    (tmp_path / "mine.toml").write_text(text)
+    outs = []
+    for out, words in (("a", ["--detector", "comparison"]), ("b", ["--recipe", "mine.toml"])):
+        done = vlmad("run", CLOTH / "test/hole", *words, "--out", out, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        outs.append([row["score"] for row in rows(tmp_path / out)])
+    assert outs[0] == outs[1]
+
+
+@pytest.mark.slow
+def test_a_real_checkpoint_file_runs_and_its_hash_is_recorded(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from vlmad.testing import two_layer_backbone
+    from vlmad.testing.examples import TWO_LAYERS
+
+    backbone = two_layer_backbone(5)
+    save_file(backbone.model.state_dict(), tmp_path / "model.safetensors")  # type: ignore[attr-defined]
+    words = ("--backbone", f"openclip:{TWO_LAYERS}", "--weights", "model.safetensors")
+    done = vlmad("run", CLOTH / "test/hole", *words, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["backbone"]["weights_sha256"] == backbone.weights_hash
+
+
+@pytest.mark.slow
+def test_weights_that_are_not_here_are_named_with_the_remedy(tmp_path: Path) -> None:
+    words = ("--backbone", "openclip:ViT-B-16-plus-240/laion400m_e31")
+    line = refused(
+        "run", CLOTH / "test/hole", *words, cwd=tmp_path, HF_HUB_OFFLINE="1", HF_HOME="."
+    )
+    assert "are not on this machine" in line
+    assert "open_clip_model.safetensors" in line
+    assert "add --weights FILE" in line
+
+
+# describing
+
+
+def test_plugins_lists_every_part_with_its_distribution(tmp_path: Path) -> None:
+    done = vlmad("plugins", cwd=tmp_path)
+    assert done.returncode == 0
+    listed = {tuple(line.split()[:2]) for line in done.stdout.splitlines()[1:] if line.strip()}
+    assert {
+        ("backbone", "openclip"),
+        ("backbone", "tiny"),
+        ("prompts", "compositional"),
+        ("prompts", "plain"),
+        ("prompts", "learned"),
+        ("extractor", "window"),
+        ("extractor", "dense"),
+        ("extractor", "tiles"),
+        ("attention", "none"),
+        ("attention", "vv"),
+        ("attention", "qq"),
+        ("attention", "kk"),
+        ("attention", "diagonal"),
+        ("scorer", "harmonic"),
+        ("scorer", "dense"),
+        ("scorer", "max-cosine"),
+        ("detector", "winclip"),
+        ("detector", "anomalyclip"),
+        ("detector", "hybrid"),
+        ("detector", "clip"),
+        ("detector", "clip-ac"),
+        ("detector", "comparison"),
+        ("command", "prompts"),
+    } <= listed
+
+
+def test_describe_shows_every_option_with_type_and_default(tmp_path: Path) -> None:
+    done = vlmad("describe", "extractor:window", cwd=tmp_path)
+    assert done.returncode == 0
+    text = " ".join(done.stdout.split())
+    assert "extractor.scales int,int,… 2,3 sizes of the windows" in text
+    both = vlmad("describe", "dense", cwd=tmp_path)
+    assert "extractor dense" in both.stdout
+    assert "scorer dense" in both.stdout
+
+
+def test_importing_and_listing_load_no_torch() -> None:
+    code = "import sys, vlmad, vlmad.cli; print('torch' in sys.modules)"
+    listed = (
+        "import sys; from vlmad.registry import Registry; Registry.discover();"
+        "print('torch' in sys.modules)"
+    )
+    for each in (code, listed):
+        done = subprocess.run(
+            [sys.executable, "-c", each], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == "False"
+
+
+def test_version_and_help_with_examples(tmp_path: Path) -> None:
+    assert vlmad("--version", cwd=tmp_path).stdout.startswith("vlmad 0.")
+    help_ = vlmad("run", "--help", cwd=tmp_path).stdout
+    assert "vlmad run photos/ --prompt learned --extractor window" in help_
+
+
+# interrupts, second runs, full disks
+
+
+def many_images(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(
+            folder / f"{index:04d}.png"
+        )
+    return folder
+
+
+@pytest.mark.slow
+def test_an_interrupt_keeps_what_is_done(tmp_path: Path) -> None:
+    photos = many_images(tmp_path / "photos", 600)
+    command = [
+        sys.executable,
+        "-m",
+        "vlmad",
+        "run",
+        str(photos),
+        "--out",
+        "out",
+        "--batch-size",
+        "1",
+    ]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=PLAIN, stderr=subprocess.PIPE, text=True
+    ) as run:
+        lines = tmp_path / "out" / "scores.jsonl"
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not (lines.exists() and lines.read_text()):
+            time.sleep(0.1)
+        run.send_signal(signal.SIGINT)
+        _, error = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "interrupted; what is done is in out" in error
+    assert "Traceback" not in error
+    done = rows(tmp_path / "out")
+    assert 1 <= len(done) < 600
+    assert len(done) == len(lines.read_text().splitlines())
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["result"]["done"] == len(done)
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_and_one_after_get_folders_of_their_own(tmp_path: Path) -> None:
+    photos = many_images(tmp_path / "photos", 2)
+    command = [sys.executable, "-m", "vlmad", "run", str(photos), "--quiet"]
+    together = [subprocess.Popen(command, cwd=tmp_path, env=PLAIN) for _ in range(2)]
+    assert [run.wait(timeout=120) for run in together] == [0, 0]
+    assert vlmad("run", photos, cwd=tmp_path).returncode == 0
+    folders = list((tmp_path / "vlmad-runs").iterdir())
+    assert len(folders) == 3
+    assert all(len(rows(folder)) == 2 for folder in folders)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_table_that_cannot_be_printed_does_not_lose_the_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vlmad", "run", str(CLOTH / "test/hole"), "--out", "out"]
+    with Path("/dev/full").open("w") as full:
+        subprocess.run(command, cwd=tmp_path, env=PLAIN, stdout=full, stderr=subprocess.PIPE)
+    assert len(rows(tmp_path / "out")) == 2
