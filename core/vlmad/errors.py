@@ -79,7 +79,7 @@ def first_line(error: BaseException) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a clause that names what `word` may have meant, or all that is known.
 
-    >>> did_you_mean("winclp", ["winclip", "clip"])
+    >>> did_you_mean("winclp", ["winclip", "hybrid"])
     "did you mean 'winclip'?"
     >>> did_you_mean("resnet", ["openclip", "tiny"])
     'known: openclip, tiny'
