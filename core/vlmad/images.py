@@ -216,9 +216,14 @@ def _in_folder(folder: Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES
-        and MASK_FOLDER not in path.relative_to(folder).parts
+        and not any(_is_passed_over(part) for part in path.relative_to(folder).parts)
         and not path.is_dir()
     )
+
+
+def _is_passed_over(name: str) -> bool:
+    """Tell whether a file or folder holds masks, or is hidden (as the forks that macOS leaves)."""
+    return name == MASK_FOLDER or name.startswith(".")
 
 
 def batch_pixels(batch: ImageBatch, preprocessing: Preprocessing) -> Float[Tensor, "b 3 h w"]:
@@ -271,7 +276,9 @@ def view(size: tuple[int, int], target: tuple[int, int], resize: Resize) -> Box:
     if resize == "squash":
         return Box(0, 0, width, height)
     scale = max(width / target[1], height / target[0])
-    margin_x, margin_y = (target[1] * scale - width) / 2, (target[0] * scale - height) / 2
+    # not below 0, where rounding would put a whole side a hair inside the image
+    margin_x = max(0.0, (target[1] * scale - width) / 2)
+    margin_y = max(0.0, (target[0] * scale - height) / 2)
     return Box(-margin_x, -margin_y, width + margin_x, height + margin_y)
 
 
