@@ -1,0 +1,147 @@
+"""What a run keeps on disk can be read back and is never half written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from vlmad import load_detector
+from vlmad.errors import InputError, OutputError
+from vlmad.files import write_atomically
+from vlmad.overlays import Range, draw_overlay, from_16_bits, to_16_bits
+from vlmad.references import choose_references
+from vlmad.runs import execute, file_stem, new_folder, remove_if_empty
+from vlmad.testing import example_images
+
+FLOATS = st.floats(-1e6, 1e6, width=32)
+
+
+@given(st.lists(FLOATS, min_size=1, max_size=30))
+def test_a_stored_map_comes_back_to_a_65535th_of_its_range(values: list[float]) -> None:
+    heat = np.array([values], np.float32)
+    stored, scale = to_16_bits(heat)
+    step = (scale.high - scale.low) / 65535
+    error = np.abs(from_16_bits(stored, scale).astype(np.float64) - heat).max()
+    assert error <= 0.51 * step + 1e-6 * max(1.0, float(np.abs(heat).max()))
+
+
+def test_a_constant_map_is_stored_and_drawn() -> None:
+    heat = np.full((4, 6), 0.25, np.float32)
+    stored, scale = to_16_bits(heat)
+    assert np.allclose(from_16_bits(stored, scale), 0.25)
+    assert draw_overlay(Image.new("RGB", (6, 4)), heat, scale, "flat").height > 4
+
+
+def test_an_overlay_shows_the_image_and_beside_it_the_heat() -> None:
+    heat = np.zeros((100, 200), np.float32)
+    heat[:, 150:] = 1
+    picture = draw_overlay(Image.new("RGB", (200, 100), "grey"), heat, Range(0, 1), "x" * 500)
+    pixels = np.asarray(picture).astype(int)
+    left = pixels[-50, 20:180]
+    assert (left == left[0]).all()
+    beside = pixels[-50, 208:408].sum(1)
+    assert beside[170:195].mean() > beside[10:140].mean() + 50
+
+
+def test_overlays_of_large_images_are_bounded() -> None:
+    image = Image.new("RGB", (3000, 1000))
+    picture = draw_overlay(image, np.zeros((1000, 3000), np.float32), Range(0, 1), "")
+    assert picture.width < 1500
+    assert image.size == (3000, 1000)
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.integers(0, 99_999))
+def test_file_names_are_safe_and_bounded(folder: str, name: str, index: int) -> None:
+    stem = file_stem(index, Path(f"x/{folder.replace(chr(0), '')}/{name.replace(chr(0), '')}.png"))
+    assert stem.startswith(f"{index:05d}_")
+    assert len(stem) <= 86
+    assert not set(stem) & set('/\\:*?"<>|\0\n')
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(OutputError, match="cannot write"):
+        write_atomically(tmp_path / "file" / "below.txt", "text")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="cannot write"):
+        write_atomically(tmp_path / "folder", "text")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_write_replaces_the_whole_file_with_usual_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.txt"
+    write_atomically(path, "a long text")
+    write_atomically(path, b"short")
+    assert path.read_bytes() == b"short"
+    mask = os.umask(0)
+    os.umask(mask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+    assert [each.name for each in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_new_folders_are_never_shared_and_go_if_nothing_was_written(tmp_path: Path) -> None:
+    parent = tmp_path / "runs"
+    folders = [new_folder(parent, "winclip") for _ in range(5)]
+    assert len(set(folders)) == 5
+    (folders[0] / "kept").write_text("")
+    for folder in folders:
+        remove_if_empty(folder)
+    assert list(parent.iterdir()) == [folders[0]]
+
+
+def test_references_are_the_same_for_the_same_seed_and_all_different(tmp_path: Path) -> None:
+    for index in range(8):
+        Image.new("RGB", (2, 2)).save(tmp_path / f"{index}.png")
+    draws = [choose_references(tmp_path, 3, seed) for seed in range(10)]
+    assert draws == [choose_references(tmp_path, 3, seed) for seed in range(10)]
+    assert all(len(set(draw)) == 3 for draw in draws)
+    assert len({tuple(draw) for draw in draws}) > 5
+    with pytest.raises(InputError, match="has 8 images, fewer than the 9 references"):
+        choose_references(tmp_path, 9, 0)
+    with pytest.raises(InputError, match="whole numbers from 1"):
+        choose_references(tmp_path, 0, 0)
+
+
+def test_a_run_keeps_every_map_and_tells_how_to_read_it(tmp_path: Path) -> None:
+    paths = []
+    for index, source in enumerate(example_images(3).sources):
+        paths.append(tmp_path / f"{index}.png")
+        source.open().save(paths[-1])
+    detector = load_detector("clip")
+    told: list[tuple[str, int, int]] = []
+    rows = execute(detector, paths, tmp_path / "out", progress=lambda *step: told.append(step))
+    results = detector.predict(paths)
+    for row, result in zip(rows, results, strict=True):
+        assert row.score == pytest.approx(result.score, abs=1e-6)
+        with Image.open(tmp_path / "out" / row.map) as stored:
+            heat = from_16_bits(np.asarray(stored), Range(row.map_low or 0, row.map_high or 0))
+        np.testing.assert_allclose(heat, result.map, atol=2e-5)
+    assert told[-1] == ("drawing", 3, 3)
+    assert ("scoring", 3, 3) in told
+
+
+def test_a_run_does_not_write_into_a_folder_that_holds_something(tmp_path: Path) -> None:
+    example_images(1).sources[0].open().save(tmp_path / "a.png")
+    (tmp_path / "out").write_text("a file")
+    for out in (tmp_path, tmp_path / "out", tmp_path / "out" / "below"):
+        with pytest.raises(OutputError, match=r"choose another --out|cannot write"):
+            execute(load_detector("clip"), [tmp_path / "a.png"], out)
+
+
+def test_a_manifest_tells_every_option_and_library(tmp_path: Path) -> None:
+    example_images(1).sources[0].open().save(tmp_path / "a.png")
+    detector = load_detector("winclip", options={"scorer": {"temperature": 0.02}})
+    execute(detector, [tmp_path / "a.png"], tmp_path / "out", settings={"seed": 7})
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["parts"]["scorer"]["options"]["temperature"] == 0.02
+    assert manifest["parts"]["extractor"]["options"]["scales"] == [2, 3]
+    assert manifest["seed"] == 7
+    assert manifest["sentences_sha256"]
+    assert set(manifest["libraries"]) >= {"torch", "torchvision", "open_clip_torch", "numpy"}
