@@ -17,14 +17,16 @@ ROOT = Path(__file__).parents[1]
 THIRD_PARTY = ROOT / "examples" / "third_party"
 IMAGES = ROOT / "examples" / "samples" / "cloth" / "test" / "hole"
 
-pytestmark = pytest.mark.slow
+# one group: two workers would each make the environment
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("third-party")]
 
 Done = subprocess.CompletedProcess[str]
 Vlmad = Callable[..., Done]
 
 
 def run(*command: str | Path, cwd: Path | None = None, **env: str) -> Done:
-    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VLMAD_PLUGINS")}
+    outer = ("PYTHONPATH", "VLMAD_PLUGINS")
+    kept = {k: v for k, v in os.environ.items() if k not in outer and k[:7] != "PYTEST_"}
     return subprocess.run(
         list(map(str, command)), cwd=cwd, env={**kept, **env}, capture_output=True, text=True
     )
@@ -118,7 +120,8 @@ def test_the_strangers_part_mixes_with_built_in_ones(vlmad: Vlmad) -> None:
 
 
 def test_the_strangers_own_tests_pass(python: Path) -> None:
-    done = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", THIRD_PARTY / "tests")
+    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", THIRD_PARTY / "tests")
+    done = run(python, *words, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     assert done.returncode == 0, done.stdout
 
 
