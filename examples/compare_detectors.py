@@ -19,7 +19,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from vlmad import Detector, load_detector
-from vlmad.images import find_images
+from vlmad.finding import find_images
 from vlmad.references import choose_references
 
 RECIPES = ("winclip", "winclip 4-shot", "anomalyclip", "hybrid", "clip", "clip-ac", "comparison")

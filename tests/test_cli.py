@@ -146,7 +146,7 @@ def test_unknown_names_bring_the_nearest(tmp_path: Path) -> None:
         (["--set", "scorer.temperature=0"], "takes numbers above 0"),
         (["--set", "temperature=1"], "is not of the form KIND.OPTION=value"),
         (["--shots", "2"], "--shots needs --references DIR"),
-        (["--resize", "stretch"], "--resize takes squash or pad, not 'stretch'"),
+        (["--resize", "stretch"], "resizing takes squash, pad, tiles or tiles:N"),
         (["--recipe", "none.toml"], "No such file"),
         (["--detector", "clip", "--references", str(CLOTH / "train")], "no use of references"),
         (["--references", str(CLOTH / "train"), "--shots", "99"], "fewer than the 99 references"),

@@ -108,7 +108,7 @@ def test_a_broken_file_becomes_a_result_and_the_others_are_scored(
 
 def test_maps_have_the_size_of_their_originals(detector: Detector) -> None:
     for resize in ("squash", "pad"):
-        other = load_detector("clip", resize=resize)  # type: ignore[arg-type]
+        other = load_detector("clip", resize=resize)
         results = other.predict(example_images(3).sources)
         assert [result.map.shape for result in results] == [(80, 80), (60, 120), (70, 33)]
 
@@ -116,7 +116,7 @@ def test_maps_have_the_size_of_their_originals(detector: Detector) -> None:
 def test_padding_and_squashing_differ_where_the_format_is_not_square() -> None:
     wide = example_images(3).sources[1:]
     scores = [
-        [r.score for r in load_detector("clip", resize=resize).predict(wide)]  # type: ignore[arg-type]
+        [r.score for r in load_detector("clip", resize=resize).predict(wide)]
         for resize in ("squash", "pad")
     ]
     assert scores[0] != scores[1]

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlmad.errors import InputError
-from vlmad.images import Source, decode, find_images, view
+from vlmad.finding import find_images
+from vlmad.images import Source, decode
+from vlmad.resizing import view
 from vlmad.types import ImageBatch, Preprocessing
 
 SIDES = st.integers(1, 90)
@@ -107,7 +109,7 @@ def test_hostile_files_end_in_an_error_that_names_them(tmp_path: Path) -> None:
         "text.png": "not an image of a known format",
         "noise.tif": "image",
         "script.eps": "not an image of a known format",
-        "folder.png": "Is a directory",
+        "folder.png": "is a folder",
         "link.png": "No such file",
         "bomb.png": "decompression bomb",
     }.items():

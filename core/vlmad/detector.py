@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ import torch
 from vlmad.assembly import Assembly, assemble
 from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError
 from vlmad.images import Source, as_source
+from vlmad.loading import chunks, load
 from vlmad.recipes import DEFAULT, Recipe, find_recipe, read_recipe
 from vlmad.registry import Registry
-from vlmad.types import Features, ImageBatch, Prediction, Resize, TextEmbeddings
+from vlmad.resizing import join_maps, parse_resizing
+from vlmad.types import Features, ImageBatch, Prediction, TextEmbeddings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +40,10 @@ class Result:
     score: float
     map: Float[np.ndarray, "H W"] | None
     error: str | None = None
+    seconds: float = 0.0
+    """Its share of the time that the model took for its batch."""
+    sha256: str | None = None
+    """Of the file's bytes, if it is a file that could be read."""
 
 
 class Detector:
@@ -44,12 +51,13 @@ class Detector:
 
     Args:
         assembly: the parts, from `vlmad.assembly.assemble`.
-        resize: how images become the model's square.
+        resize: how images become the model's square: `squash`, `pad`, or `tiles:N` for squares
+            cut from the image, N along its shorter side.
     """
 
-    def __init__(self, assembly: Assembly, resize: Resize = "squash") -> None:
+    def __init__(self, assembly: Assembly, resize: str = "squash") -> None:
         self.assembly = assembly
-        self.resize: Resize = resize
+        self.resizing = parse_resizing(resize)
         parts = {kind: chosen.part for kind, chosen in assembly.parts.items()}
         self.backbone, self.prompts = parts["backbone"], parts["prompts"]
         self.extractor, self.attention = parts["extractor"], parts["attention"]
@@ -82,7 +90,7 @@ class Detector:
     @torch.inference_mode()
     def score(self, features: Features, class_name: str = "object") -> Prediction:
         """Score features that `features` returned, of one batch or of several together."""
-        if self.memory is None and self.scorer.references == "required":
+        if self._lacks_memory():
             raise InputError(
                 f"{self.assembly.parts['scorer']} needs normal images: call fit "
                 "(on the command line: --references DIR)"
@@ -125,17 +133,20 @@ class Detector:
     def stream(
         self, sources: Iterable[Source], class_name: str = "object", batch_size: int = BATCH_SIZE
     ) -> Iterator[Result]:
-        """Yield a result for each source, in order, holding one batch at a time.
+        """Yield a result for each source, in order, holding a few batches at a time.
 
         A scorer whose scope is the set needs the features of all images first.
         """
-        batches = self._encode(sources, batch_size)
+        groups = _groups(self._load(sources, batch_size), batch_size)
         if self.scorer.scope == "set":
-            yield from self._score_together(list(batches), class_name)
-            return
-        for sources_read, batch, features in batches:
-            prediction = self.score(features, class_name) if features else None
-            yield from _results(sources_read, batch, prediction, 0)
+            groups = iter([[image for group in groups for image in group]])
+        for images in groups:
+            try:
+                yield from self._score_images(images, class_name, batch_size)
+            except InputError:  # a file that went away after it was read, or no references
+                if self.scorer.scope == "set" or self._lacks_memory():
+                    raise
+                yield from self._score_singly(images, class_name, batch_size)
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
         """Remember normal images, for scorers that compare with them; returns itself.
@@ -148,6 +159,37 @@ class Detector:
             IncompatiblePartsError: the scorer makes no use of references.
             InputError: there are none, or one cannot be read.
         """
+        self.memory = self._memory(self._encode_references(references, batch_size))
+        return self
+
+    def leave_one_out(
+        self, references: Any, class_name: str = "object", batch_size: int = BATCH_SIZE
+    ) -> list[float]:
+        """Return the score of each reference under a memory of the others; fits nothing.
+
+        Args:
+            references: at least two images, as `predict` takes them.
+            class_name: what the images show.
+            batch_size: images that are encoded together.
+
+        Raises:
+            IncompatiblePartsError: the scorer makes no use of references.
+            InputError: there are fewer than two, or one cannot be read.
+        """
+        encoded = self._encode_references(references, batch_size)
+        if len(encoded) < 2:
+            raise InputError("leaving one reference out takes at least two")
+        kept, scores = self.memory, []
+        try:
+            for index, features in enumerate(encoded):
+                self.memory = self._memory(encoded[:index] + encoded[index + 1 :])
+                scores.append(float(self.score(features, class_name).score.max()))
+        finally:
+            self.memory = kept
+        return scores
+
+    def _encode_references(self, references: Any, batch_size: int) -> list[Features]:
+        """Return the features of each reference."""
         if self.scorer.references == "none":
             raise IncompatiblePartsError(
                 f"{self.assembly.parts['scorer']} makes no use of references; "
@@ -157,12 +199,19 @@ class Detector:
         if not sources:
             raise InputError("no references were given")
         encoded = []
-        for start in range(0, len(sources), batch_size):
-            batch = ImageBatch(tuple(sources[start : start + batch_size]), self.resize)
-            encoded.append(self.features(batch))
+        for pieces in self._load(sources, batch_size):
+            if pieces[0].failure:
+                raise InputError(pieces[0].failure)
+            encoded.append(self._encode(pieces, batch_size))
+        return encoded
+
+    def _memory(self, references: Sequence[Features]) -> Mapping[str, Tensor]:
         with torch.inference_mode(), self._blaming("scorer"):
-            self.memory = self.scorer.fit(Features.concatenate(encoded))
-        return self
+            memory: Mapping[str, Tensor] = self.scorer.fit(Features.concatenate(references))
+        return memory
+
+    def _lacks_memory(self) -> bool:
+        return self.memory is None and self.scorer.references == "required"
 
     @contextmanager
     def _blaming(self, kind: str) -> Iterator[None]:
@@ -178,32 +227,62 @@ class Detector:
                 f"{chosen} of {chosen.registration.origin} failed: {type(error).__name__}: {reason}"
             ) from error
 
-    def _encode(
-        self, sources: Iterable[Source], batch_size: int
-    ) -> Iterator[tuple[list[Source | Result], ImageBatch | None, Features | None]]:
-        """Yield batches of sources with their features; unreadable ones as results."""
-        for chunk in _chunks(sources, batch_size):
-            batch = ImageBatch(tuple(chunk), self.resize)
-            try:
-                yield list(chunk), batch, self.features(batch)
-            except InputError:
-                read = [_readable(source) for source in chunk]
-                good = tuple(item for item in read if isinstance(item, Source))
-                batch = ImageBatch(good, self.resize)
-                yield read, batch, self.features(batch) if good else None
+    def _load(self, sources: Iterable[Source], chunk: int) -> Iterator[list[Source]]:
+        return load(sources, self.resizing, self.backbone.spec.preprocessing, chunk)
 
-    def _score_together(
-        self,
-        batches: Sequence[tuple[list[Source | Result], ImageBatch | None, Features | None]],
-        class_name: str,
+    def _encode(self, pieces: Sequence[Source], batch_size: int) -> Features:
+        """Return the features of any number of images, a batch at a time."""
+        encoded = []
+        for some in chunks(pieces, batch_size):
+            encoded.append(self.features(ImageBatch(tuple(some), self.resizing.of_each)))
+            for piece in some:
+                piece.release()
+        return Features.concatenate(encoded)
+
+    def _score_images(
+        self, images: Sequence[list[Source]], class_name: str, batch_size: int
     ) -> Iterator[Result]:
-        encoded = [features for _, _, features in batches if features]
-        if encoded:
-            prediction = self.score(Features.concatenate(encoded), class_name)
+        """Score images, each in one or several pieces, together."""
+        started = time.perf_counter()
+        pieces = [piece for image in images for piece in image if piece.failure is None]
+        prediction = None
+        if pieces:
+            prediction = self.score(self._encode(pieces, batch_size), class_name)
+        each = (time.perf_counter() - started) / max(1, len(pieces))
         start = 0
-        for read, batch, features in batches:
-            yield from _results(read, batch, prediction if features else None, start)
-            start += len(features) if features else 0
+        for image in images:
+            if prediction is None or image[0].failure is not None:
+                yield _failed(image[0], str(image[0].failure))
+            else:
+                yield self._result(image, prediction, start, each * len(image))
+                start += len(image)
+
+    def _score_singly(
+        self, images: Sequence[list[Source]], class_name: str, batch_size: int
+    ) -> Iterator[Result]:
+        """Score images one by one, so that the one that failed the others is found."""
+        for image in images:
+            try:
+                yield from self._score_images([image], class_name, batch_size)
+            except InputError as own:
+                yield _failed(image[0], str(own))
+
+    def _result(
+        self, image: Sequence[Source], prediction: Prediction, start: int, seconds: float
+    ) -> Result:
+        """Make one result of the pieces of an image, rows `start` and those after it."""
+        rows = slice(start, start + len(image))
+        scores, heats = prediction.score[rows], prediction.map[rows]
+        if not (torch.isfinite(scores).all() and torch.isfinite(heats).all()):
+            return _failed(image[0], f"{image[0].name}: its score or map is not a finite number")
+        batch = ImageBatch(tuple(image), self.resizing.of_each)
+        maps = [batch.restore(index, heat) for index, heat in enumerate(heats)]
+        whole, joined = image[0], maps[0]
+        if whole.whole is not None:
+            places = [piece.whole[1] for piece in image if piece.whole]
+            whole = whole.whole[0]
+            joined = join_maps(whole.size, places, maps)
+        return Result(whole.name, float(scores.max()), joined, None, seconds, whole.sha256)
 
 
 def load_detector(
@@ -217,7 +296,7 @@ def load_detector(
     recipe: str | Path | Recipe | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     weights: str | Path | None = None,
-    resize: Resize = "squash",
+    resize: str = "squash",
     registry: Registry | None = None,
 ) -> Detector:
     """Assemble a detector from a recipe and the parts that are to differ from it.
@@ -232,7 +311,8 @@ def load_detector(
         recipe: a recipe object, or the path of a recipe file, which may build on `detector`.
         options: options by kind, such as ``{"scorer": {"temperature": 0.01}}``.
         weights: a checkpoint file; short for the backbone's option `weights`.
-        resize: `squash` images to the model's square, or `pad` them to keep their format.
+        resize: `squash` images to the model's square, `pad` them to keep their format, or
+            `tiles:N` to cut them into overlapping squares, N along the shorter side.
         registry: which plugins to use; all installed ones by default.
 
     Raises:
@@ -259,15 +339,20 @@ def _as_list(images: Any) -> list[Any]:
     return [images] if single or is_array or hasattr(images, "getbands") else list(images)
 
 
-def _chunks(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
-    chunk: list[Source] = []
-    for source in sources:
-        chunk.append(source)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+def _groups(images: Iterable[list[Source]], pieces: int) -> Iterator[list[list[Source]]]:
+    """Yield images until they have together at least so many pieces."""
+    group: list[list[Source]] = []
+    for image in images:
+        group.append(image)
+        if sum(map(len, group)) >= pieces:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _failed(source: Source, reason: str) -> Result:
+    return Result(source.name, float("nan"), None, reason, 0.0, source.sha256)
 
 
 def _check_shapes(prediction: Prediction, features: Features) -> None:
@@ -275,34 +360,3 @@ def _check_shapes(prediction: Prediction, features: Features) -> None:
     expected = (len(features),), (len(features), *features.image_size)
     if shapes != expected:
         raise ValueError(f"score and map have shapes {shapes}, not {expected}")
-
-
-def _readable(source: Source) -> Source | Result:
-    if source.prepared is not None:
-        return source
-    try:
-        source.open()
-    except VlmadError as error:
-        return Result(source.name, float("nan"), None, str(error))
-    return source
-
-
-def _results(
-    read: Sequence[Source | Result],
-    batch: ImageBatch | None,
-    prediction: Prediction | None,
-    start: int,
-) -> Iterator[Result]:
-    """Turn row `start` and those after it into results, in the order of `read`."""
-    index = 0
-    for item in read:
-        if isinstance(item, Result):
-            yield item
-        elif batch is not None and prediction is not None:
-            score, heat = prediction.score[start + index], prediction.map[start + index]
-            if torch.isfinite(score) and torch.isfinite(heat).all():
-                yield Result(item.name, float(score), batch.restore(index, heat))
-            else:
-                reason = f"{item.name}: its score or map is not a finite number"
-                yield Result(item.name, float("nan"), None, reason)
-            index += 1

@@ -1,4 +1,4 @@
-"""Reading images, bringing them to a model's size, and bringing maps back.
+"""Reading images.
 
 Everything that is read is hostile until decoded: whatever a file holds, the outcome is an
 RGB image or an `InputError` with the reason.
@@ -6,47 +6,53 @@ RGB image or an `InputError` with the reason.
 
 from __future__ import annotations
 
-import glob
+import errno
 import hashlib
+import io
+import stat
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vlmad.errors import InputError
+from vlmad.resizing import Box, render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from jaxtyping import Float, UInt8
     from torch import Tensor
 
-    from vlmad.types import ImageBatch, Preprocessing, Resize
+    from vlmad.types import Preprocessing, Resize
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
-MASK_FOLDER = "ground_truth"
-"""Folders of this name hold masks in the MVTec AD layout and are not searched for images."""
-
-
-class Box(NamedTuple):
-    """A rectangle in pixels of an original; it may reach beyond the image."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
+MOST_BYTES = 1 << 30
+"""A larger file is refused before it is read."""
 
 
 class Source:
-    """One image: a file, an array, a PIL image, or pixels that are already prepared."""
+    """One image, or a part of one: a file, an array, a PIL image, or pixels already prepared.
 
-    def __init__(self, name: str, content: Path | Image.Image | Tensor) -> None:
-        self.name = name
-        self.content = content
+    Args:
+        name: what messages and results call it.
+        content: a file, an image, or normalised pixels (3, h, w).
+        whole: the image that this one is a part of, and the part's place in its pixels.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        content: Path | Image.Image | Tensor,
+        whole: tuple[Source, Box] | None = None,
+    ) -> None:
+        self.name, self.content, self.whole = name, content, whole
+        self.sha256: str | None = None
+        """Of the file's bytes, known once it was opened."""
+        self.failure: str | None = None
+        """Why it could not be read, known once that was tried."""
         self._size: tuple[int, int] | None = None
+        self._rendered: tuple[Any, Tensor] | None = None
 
     @property
     def path(self) -> Path | None:
@@ -76,14 +82,50 @@ class Source:
         Raises:
             InputError: it is no image, damaged, unreadable or absurdly large.
         """
-        if isinstance(self.content, Path):
-            image = decode(self.content)
+        if self.whole is not None:
+            parent, box = self.whole
+            image = parent.open().crop(box)
+        elif isinstance(self.content, Path):
+            content = read_file(self.content)
+            self.sha256 = hashlib.sha256(content).hexdigest()
+            image = decode(self.content, content)
         elif isinstance(self.content, Image.Image):
             image = to_rgb(self.content)
         else:
             raise InputError(f"{self.name}: prepared pixels have no original image")
         self._size = image.size
         return image
+
+    def part(self, image: Image.Image, box: Box) -> tuple[Source, Image.Image]:
+        """Return a part of this image, of which `image` is the decoded whole, and its pixels."""
+        part = Source(self.name, self.content, (self, box))
+        cropped = image.crop(box)
+        part._size = cropped.size
+        return part, cropped
+
+    def pixels(
+        self, preprocessing: Preprocessing, resize: Resize, image: Image.Image | None = None
+    ) -> Float[Tensor, "3 h w"]:
+        """Return the normalised pixels at the model's size; they are kept until `release`.
+
+        Args:
+            preprocessing: what the backbone wants.
+            resize: how the image becomes the model's square.
+            image: the decoded image, if it is at hand.
+
+        Raises:
+            InputError: it cannot be read, or prepared pixels have another size.
+        """
+        if self.prepared is not None:
+            return _check_prepared(self, preprocessing)
+        key = (preprocessing, resize)
+        if self._rendered is None or self._rendered[0] != key:
+            self._rendered = key, render(image or self.open(), preprocessing, resize)
+        return self._rendered[1]
+
+    def release(self) -> None:
+        """Forget the pixels that were made ready."""
+        self._rendered = None
 
 
 def as_source(item: Any, index: int = 0) -> Source:
@@ -119,31 +161,79 @@ def _from_array(array: UInt8[np.ndarray, "h w *c"], name: str) -> Image.Image:
     return Image.fromarray(array)
 
 
-def decode(path: Path) -> Image.Image:
+def _check_prepared(source: Source, preprocessing: Preprocessing) -> Float[Tensor, "3 h w"]:
+    assert source.prepared is not None
+    expected = (3, *preprocessing.size)
+    if tuple(source.prepared.shape) != expected:
+        raise InputError(
+            f"{source.name}: prepared pixels have shape {tuple(source.prepared.shape)}, "
+            f"the model takes {expected}"
+        )
+    return source.prepared.float()
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a regular file of bounded size.
+
+    Raises:
+        InputError: it is missing, unreadable, a device or pipe, or too large.
+    """
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            _list_folder(path)
+            raise InputError(f"{path}: is a folder, not an image")
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path}: is no regular file")
+        if status.st_size > MOST_BYTES:
+            raise InputError(f"{path}: refused, the file is larger than {MOST_BYTES >> 20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def _list_folder(path: Path) -> None:
+    """Raise what keeps a folder from being read, if anything does."""
+    next(path.iterdir(), None)
+
+
+def has_vanished(path: Path) -> bool:
+    """Tell whether the place of a file is gone, as when a network share or disk goes away."""
+    try:
+        path.absolute().parent.stat()
+    except OSError as error:
+        gone = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EIO, errno.ENODEV)
+        return error.errno in (*gone, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENXIO)
+    return False
+
+
+def decode(path: Path, content: bytes | None = None) -> Image.Image:
     """Read a file as an upright RGB image.
+
+    Args:
+        path: the file.
+        content: its bytes, if they are at hand.
 
     Raises:
         InputError: the file cannot be read or is no usable image.
     """
+    content = read_file(path) if content is None else content
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 image.load()
                 return to_rgb(ImageOps.exif_transpose(image))
     except Exception as error:  # decoders raise whatever a damaged file makes them raise
-        raise InputError(f"{path}: {_why(error, path)}") from error
+        raise InputError(f"{path}: {_why(error, content)}") from error
 
 
-def _why(error: Exception, path: Path) -> str:
+def _why(error: Exception, content: bytes) -> str:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return "refused: so many pixels in so small a file may be a decompression bomb"
     if isinstance(error, UnidentifiedImageError):
-        empty = path.is_file() and path.stat().st_size == 0
-        return "the file is empty" if empty else "not an image of a known format"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return "not an image of a known format" if content else "the file is empty"
     return f"damaged image: {' '.join(str(error).split()) or type(error).__name__}"
 
 
@@ -180,197 +270,3 @@ def digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-
-
-def find_images(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the image files that paths, folders (searched to the bottom) and patterns name.
-
-    Files named directly are taken whatever their ending; in folders the ending decides.
-    Each file is returned once, in the order given, those of a folder sorted by name.
-
-    Raises:
-        InputError: a path does not exist, or there is no image at all.
-    """
-    found: dict[Path, None] = {}
-    paths = list(paths)
-    for path in paths:
-        found.update(dict.fromkeys(_expand(Path(path))))
-    if not found:
-        raise InputError(f"no images in {', '.join(map(str, paths)) or 'nothing'}")
-    return list(found)
-
-
-def _expand(path: Path) -> list[Path]:
-    if path.is_dir():
-        return _in_folder(path)
-    if path.exists() or path.is_symlink():
-        return [path]
-    matches = sorted(glob.glob(str(path), recursive=True))
-    if not matches:
-        raise InputError(f"{path}: no such file or folder")
-    return [file for match in matches for file in _expand(Path(match))]
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(_is_passed_over(part) for part in path.relative_to(folder).parts)
-        and not path.is_dir()
-    )
-
-
-def _is_passed_over(name: str) -> bool:
-    """Tell whether a file or folder holds masks, or is hidden (as the forks that macOS leaves)."""
-    return name == MASK_FOLDER or name.startswith(".")
-
-
-def batch_pixels(batch: ImageBatch, preprocessing: Preprocessing) -> Float[Tensor, "b 3 h w"]:
-    """Return the normalised pixels of the whole images of a batch.
-
-    Raises:
-        InputError: an image cannot be read, or prepared pixels have another size.
-    """
-    import torch
-
-    rendered = []
-    for source in batch.sources:
-        if source.prepared is not None:
-            rendered.append(_check_prepared(source, preprocessing))
-        else:
-            image = source.open()
-            box = view(image.size, preprocessing.size, batch.resize)
-            rendered.append(_render(image, box, preprocessing))
-    return torch.stack(rendered)
-
-
-def batch_crops(
-    batch: ImageBatch, boxes: Float[Tensor, "t 4"], preprocessing: Preprocessing
-) -> Float[Tensor, "b t 3 h w"]:
-    """Return crops of the originals at the model's size; see `ImageBatch.crops`."""
-    import torch
-
-    shares = boxes.tolist()
-    crops = []
-    for source in batch.sources:
-        if source.prepared is not None:
-            crops += [_crop_prepared(source.prepared, share, preprocessing) for share in shares]
-            continue
-        image = source.open()
-        whole = view(image.size, preprocessing.size, batch.resize)
-        crops += [_render(image, _part(whole, share), preprocessing) for share in shares]
-    return torch.stack(crops).reshape(len(batch), len(shares), 3, *preprocessing.size)
-
-
-def view(size: tuple[int, int], target: tuple[int, int], resize: Resize) -> Box:
-    """Return the part of an original that fills the model's image.
-
-    Args:
-        size: width and height of the original.
-        target: height and width of the model's image.
-        resize: `squash` fills it with the whole image, `pad` keeps the format and adds
-            margins.
-    """
-    width, height = size
-    if resize == "squash":
-        return Box(0, 0, width, height)
-    scale = max(width / target[1], height / target[0])
-    # not below 0, where rounding would put a whole side a hair inside the image
-    margin_x = max(0.0, (target[1] * scale - width) / 2)
-    margin_y = max(0.0, (target[0] * scale - height) / 2)
-    return Box(-margin_x, -margin_y, width + margin_x, height + margin_y)
-
-
-def _part(whole: Box, share: list[float]) -> Box:
-    width, height = whole.right - whole.left, whole.bottom - whole.top
-    top, left, bottom, right = share
-    return Box(
-        whole.left + left * width,
-        whole.top + top * height,
-        whole.left + right * width,
-        whole.top + bottom * height,
-    )
-
-
-def _visible(size: tuple[int, int], box: Box, target: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom, in target pixels, of what the image covers of a box."""
-    sides = []
-    for low, high, length, pixels in (
-        (box.left, box.right, size[0], target[1]),
-        (box.top, box.bottom, size[1], target[0]),
-    ):
-        start = round((max(low, 0) - low) / (high - low) * pixels)
-        stop = round((min(high, length) - low) / (high - low) * pixels)
-        start = min(start, pixels - 1)
-        sides.append((start, max(stop, start + 1)))
-    (left, right), (top, bottom) = sides
-    return left, top, right, bottom
-
-
-def _render(image: Image.Image, box: Box, preprocessing: Preprocessing) -> Float[Tensor, "3 h w"]:
-    """Resample a box of an image to the model's size; margins get the mean colour."""
-    import torch
-
-    filters = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-    resample = filters[preprocessing.interpolation]
-    height, width = preprocessing.size
-    left, top, right, bottom = _visible(image.size, box, preprocessing.size)
-    inside = Box(
-        max(box.left, 0),
-        max(box.top, 0),
-        max(min(box.right, image.width), min(1, image.width)),
-        max(min(box.bottom, image.height), min(1, image.height)),
-    )
-    scaled = image.resize((right - left, bottom - top), resample, box=inside)
-    if scaled.size != (width, height):
-        margin = tuple(round(255 * value) for value in preprocessing.mean)
-        canvas = Image.new("RGB", (width, height), margin)
-        canvas.paste(scaled, (left, top))
-        scaled = canvas
-    pixels = torch.from_numpy(np.array(scaled)).permute(2, 0, 1).float() / 255
-    mean = torch.tensor(preprocessing.mean)[:, None, None]
-    std = torch.tensor(preprocessing.std)[:, None, None]
-    return (pixels - mean) / std
-
-
-def _check_prepared(source: Source, preprocessing: Preprocessing) -> Float[Tensor, "3 h w"]:
-    assert source.prepared is not None
-    expected = (3, *preprocessing.size)
-    if tuple(source.prepared.shape) != expected:
-        raise InputError(
-            f"{source.name}: prepared pixels have shape {tuple(source.prepared.shape)}, "
-            f"the model takes {expected}"
-        )
-    return source.prepared.float()
-
-
-def _crop_prepared(
-    pixels: Float[Tensor, "3 h w"], share: list[float], preprocessing: Preprocessing
-) -> Float[Tensor, "3 h w"]:
-    import torch.nn.functional as F
-
-    height, width = pixels.shape[-2:]
-    top, left, bottom, right = share
-    rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
-    columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
-    crop = pixels[None, :, rows, columns].float()
-    return F.interpolate(
-        crop, preprocessing.size, mode=preprocessing.interpolation, antialias=True
-    )[0]
-
-
-def restore_map(
-    batch: ImageBatch, index: int, image: Float[Tensor, "h w"]
-) -> Float[np.ndarray, "H W"]:
-    """Bring a map at the model's size to the size of original `index`; see `ImageBatch`."""
-    import torch.nn.functional as F
-
-    target = (image.shape[0], image.shape[1])
-    source = batch.sources[index]
-    size = source.size
-    box = view(size, target, batch.resize)
-    left, top, right, bottom = _visible(size, box, target)
-    seen = image[None, None, top:bottom, left:right].float().cpu()
-    restored = F.interpolate(seen, (size[1], size[0]), mode="bilinear")[0, 0]
-    return restored.numpy()

@@ -42,7 +42,7 @@ def describe_run(
             "device": str(getattr(detector.backbone, "device", "unknown")),
             "precision": "float32",
         },
-        "resize": detector.resize,
+        "resize": str(detector.resizing),
         "class_name": class_name,
         "sentences_sha256": sentences_digest(detector, class_name),
         "references": [{"path": str(p), "sha256": digest(p)} for p in references],

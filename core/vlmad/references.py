@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vlmad.errors import InputError
-from vlmad.images import find_images
+from vlmad.finding import find_images
 
 DEFAULT_SHOTS = 4
 

@@ -49,7 +49,7 @@ class ImageBatch:
 
     def pixels(self, preprocessing: Preprocessing) -> Float[Tensor, "b 3 h w"]:
         """Return the normalised pixels of the whole images."""
-        from vlmad.images import batch_pixels
+        from vlmad.resizing import batch_pixels
 
         return batch_pixels(self, preprocessing)
 
@@ -63,13 +63,13 @@ class ImageBatch:
                 a box means the same place however the image was resized.
             preprocessing: what the backbone wants.
         """
-        from vlmad.images import batch_crops
+        from vlmad.resizing import batch_crops
 
         return batch_crops(self, boxes, preprocessing)
 
     def restore(self, index: int, image: Float[Tensor, "h w"]) -> Float[np.ndarray, "H W"]:
         """Bring a map at the model's size back to the size and place of original `index`."""
-        from vlmad.images import restore_map
+        from vlmad.resizing import restore_map
 
         return restore_map(self, index, image)
 
@@ -203,6 +203,8 @@ class Features:
         import torch
 
         first = parts[0]
+        if len(parts) == 1:
+            return first
         regions = tuple(
             Regions(
                 level.name,

@@ -70,10 +70,8 @@ def run(
 
     vlmad run photos/ --backbone openclip:ViT-B-16-plus-240/laion400m_e31
     """
-    from vlmad.images import find_images
+    from vlmad.finding import find_images
 
-    if resize not in ("squash", "pad"):
-        raise InputError(f"--resize takes squash or pad, not '{resize}'")
     if shots is not None and references is None:
         raise InputError("--shots needs --references DIR to draw from")
     images = find_images(paths)
@@ -91,7 +89,7 @@ def run(
         recipe=recipe,
         options=parse_settings(settings or []),
         weights=weights,
-        resize="pad" if resize == "pad" else "squash",
+        resize=resize,
     )
     say = Console(stderr=True, quiet=quiet, highlight=False)
     for note in assembled.assembly.notes:

@@ -1,0 +1,80 @@
+"""Making images ready while the model works on those before them."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from vlmad.errors import InputError
+from vlmad.resizing import tile_places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from vlmad.images import Source
+    from vlmad.resizing import Resizing
+    from vlmad.types import Preprocessing
+
+AHEAD = 2
+"""Chunks that are made ready before they are asked for; bounds the memory."""
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+def load(
+    sources: Iterable[Source], resizing: Resizing, preprocessing: Preprocessing, chunk: int
+) -> Iterator[list[Source]]:
+    """Decode images in the background; yield the pieces of each with their pixels ready.
+
+    One that cannot be read is its own single piece, with `failure` set.
+    """
+
+    def prepare(some: list[Source]) -> list[list[Source]]:
+        return [_pieces(source, resizing, preprocessing) for source in some]
+
+    for prepared in ahead(chunks(sources, chunk), prepare):
+        yield from prepared
+
+
+def ahead(items: Iterable[Given], make: Callable[[Given], Made]) -> Iterator[Made]:
+    """Yield what `make` makes of each item, in order, made in another thread in advance."""
+    with ThreadPoolExecutor(1, thread_name_prefix="load") as pool:
+        futures: deque[Future[Made]] = deque()
+        for item in items:
+            futures.append(pool.submit(make, item))
+            if len(futures) > AHEAD:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()
+
+
+def chunks(items: Iterable[Given], size: int) -> Iterator[list[Given]]:
+    """Yield lists of up to `size` items."""
+    chunk: list[Given] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _pieces(source: Source, resizing: Resizing, preprocessing: Preprocessing) -> list[Source]:
+    try:
+        if resizing.mode != "tiles" or source.prepared is not None:
+            source.pixels(preprocessing, resizing.of_each)
+            return [source]
+        image = source.open()
+        pieces = []
+        for place in tile_places(image.size, resizing.tiles):
+            piece, cropped = source.part(image, place)
+            piece.pixels(preprocessing, resizing.of_each, cropped)
+            pieces.append(piece)
+    except InputError as error:
+        if source.prepared is not None:
+            raise  # a caller's mistake, not a bad file
+        source.failure = str(error)
+        return [source]
+    return pieces

@@ -1,0 +1,261 @@
+"""Bringing images to a model's size, and maps back to the size and place of the original."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from vlmad.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from vlmad.types import ImageBatch, Preprocessing, Resize
+
+OVERLAP = 0.25
+"""The share of a tile's side that its neighbour covers too."""
+DEFAULT_TILES, MOST_TILES = 2, 24
+"""Tiles along the shorter side where none are given, and the most along either."""
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels of an original; it may reach beyond the image."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resizing:
+    """How an image becomes one or several of the model's squares."""
+
+    mode: Literal["squash", "pad", "tiles"] = "squash"
+    """`squash` ignores the format, `pad` keeps it, `tiles` cuts the image into squares."""
+    tiles: int = 0
+    """Along the shorter side of the image."""
+
+    def __str__(self) -> str:
+        return f"{self.mode}:{self.tiles}" if self.mode == "tiles" else self.mode
+
+    @property
+    def of_each(self) -> Resize:
+        """How each of the squares is filled."""
+        return "pad" if self.mode == "pad" else "squash"
+
+
+def parse_resizing(text: str) -> Resizing:
+    """Read ``squash``, ``pad``, ``tiles`` or ``tiles:N``, as a user writes it.
+
+    Raises:
+        InputError: it is something else.
+
+    >>> str(parse_resizing("tiles"))
+    'tiles:2'
+    """
+    mode, colon, count = text.partition(":")
+    if mode == "tiles" and (not colon or (count.isdecimal() and 1 <= int(count) <= MOST_TILES)):
+        return Resizing("tiles", int(count) if colon else DEFAULT_TILES)
+    if text in ("squash", "pad"):
+        return Resizing("pad" if text == "pad" else "squash")
+    raise InputError(
+        f"resizing takes squash, pad, tiles or tiles:N (N from 1 to {MOST_TILES}), not '{text}'"
+    )
+
+
+def batch_pixels(batch: ImageBatch, preprocessing: Preprocessing) -> Float[Tensor, "b 3 h w"]:
+    """Return the normalised pixels of the whole images of a batch.
+
+    Raises:
+        InputError: an image cannot be read, or prepared pixels have another size.
+    """
+    import torch
+
+    return torch.stack([source.pixels(preprocessing, batch.resize) for source in batch.sources])
+
+
+def batch_crops(
+    batch: ImageBatch, boxes: Float[Tensor, "t 4"], preprocessing: Preprocessing
+) -> Float[Tensor, "b t 3 h w"]:
+    """Return crops of the originals at the model's size; see `ImageBatch.crops`."""
+    import torch
+
+    shares = boxes.tolist()
+    crops = []
+    for source in batch.sources:
+        if source.prepared is not None:
+            crops += [_crop_prepared(source.prepared, share, preprocessing) for share in shares]
+            continue
+        image = source.open()
+        whole = view(image.size, preprocessing.size, batch.resize)
+        crops += [_resample(image, _part(whole, share), preprocessing) for share in shares]
+    return torch.stack(crops).reshape(len(batch), len(shares), 3, *preprocessing.size)
+
+
+def render(
+    image: Image.Image, preprocessing: Preprocessing, resize: Resize
+) -> Float[Tensor, "3 h w"]:
+    """Return the normalised pixels of a whole image at the model's size."""
+    return _resample(image, view(image.size, preprocessing.size, resize), preprocessing)
+
+
+def view(size: tuple[int, int], target: tuple[int, int], resize: Resize) -> Box:
+    """Return the part of an original that fills the model's image.
+
+    Args:
+        size: width and height of the original.
+        target: height and width of the model's image.
+        resize: `squash` fills it with the whole image, `pad` keeps the format and adds
+            margins.
+    """
+    width, height = size
+    if resize == "squash":
+        return Box(0, 0, width, height)
+    scale = max(width / target[1], height / target[0])
+    # not below 0, where rounding would put a whole side a hair inside the image
+    margin_x = max(0.0, (target[1] * scale - width) / 2)
+    margin_y = max(0.0, (target[0] * scale - height) / 2)
+    return Box(-margin_x, -margin_y, width + margin_x, height + margin_y)
+
+
+def _part(whole: Box, share: list[float]) -> Box:
+    width, height = whole.right - whole.left, whole.bottom - whole.top
+    top, left, bottom, right = share
+    return Box(
+        whole.left + left * width,
+        whole.top + top * height,
+        whole.left + right * width,
+        whole.top + bottom * height,
+    )
+
+
+def _visible(size: tuple[int, int], box: Box, target: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom, in target pixels, of what the image covers of a box."""
+    sides = []
+    for low, high, length, pixels in (
+        (box.left, box.right, size[0], target[1]),
+        (box.top, box.bottom, size[1], target[0]),
+    ):
+        start = round((max(low, 0) - low) / (high - low) * pixels)
+        stop = round((min(high, length) - low) / (high - low) * pixels)
+        start = min(start, pixels - 1)
+        sides.append((start, max(stop, start + 1)))
+    (left, right), (top, bottom) = sides
+    return left, top, right, bottom
+
+
+def _resample(
+    image: Image.Image, box: Box, preprocessing: Preprocessing
+) -> Float[Tensor, "3 h w"]:
+    """Resample a box of an image to the model's size; margins get the mean colour."""
+    import torch
+
+    filters = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+    resample = filters[preprocessing.interpolation]
+    height, width = preprocessing.size
+    left, top, right, bottom = _visible(image.size, box, preprocessing.size)
+    inside = Box(
+        max(box.left, 0),
+        max(box.top, 0),
+        max(min(box.right, image.width), min(1, image.width)),
+        max(min(box.bottom, image.height), min(1, image.height)),
+    )
+    scaled = image.resize((right - left, bottom - top), resample, box=inside)
+    if scaled.size != (width, height):
+        margin = tuple(round(255 * value) for value in preprocessing.mean)
+        canvas = Image.new("RGB", (width, height), margin)
+        canvas.paste(scaled, (left, top))
+        scaled = canvas
+    pixels = torch.from_numpy(np.array(scaled)).permute(2, 0, 1).float() / 255
+    mean = torch.tensor(preprocessing.mean)[:, None, None]
+    std = torch.tensor(preprocessing.std)[:, None, None]
+    return (pixels - mean) / std
+
+
+def _crop_prepared(
+    pixels: Float[Tensor, "3 h w"], share: list[float], preprocessing: Preprocessing
+) -> Float[Tensor, "3 h w"]:
+    import torch.nn.functional as F
+
+    height, width = pixels.shape[-2:]
+    top, left, bottom, right = share
+    rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
+    columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
+    crop = pixels[None, :, rows, columns].float()
+    return F.interpolate(
+        crop, preprocessing.size, mode=preprocessing.interpolation, antialias=True
+    )[0]
+
+
+def restore_map(
+    batch: ImageBatch, index: int, image: Float[Tensor, "h w"]
+) -> Float[np.ndarray, "H W"]:
+    """Bring a map at the model's size to the size of original `index`; see `ImageBatch`."""
+    import torch.nn.functional as F
+
+    target = (image.shape[0], image.shape[1])
+    source = batch.sources[index]
+    size = source.size
+    box = view(size, target, batch.resize)
+    left, top, right, bottom = _visible(size, box, target)
+    seen = image[None, None, top:bottom, left:right].float().cpu()
+    restored = F.interpolate(seen, (size[1], size[0]), mode="bilinear")[0, 0]
+    return restored.numpy()
+
+
+def tile_places(size: tuple[int, int], tiles: int) -> list[Box]:
+    """Return overlapping squares that together cover an image, row by row, in whole pixels.
+
+    Args:
+        size: width and height of the image.
+        tiles: squares along its shorter side; as many more along the longer one as its format
+            asks for, up to `MOST_TILES`, beyond which they grow longer.
+    """
+    side = min(size) / (tiles - (tiles - 1) * OVERLAP)
+    columns, rows = (_intervals(length, side) for length in size)
+    return [Box(left, top, right, bottom) for top, bottom in rows for left, right in columns]
+
+
+def _intervals(length: int, side: float) -> list[tuple[int, int]]:
+    count = math.ceil(round((length / side - OVERLAP) / (1 - OVERLAP), 6))
+    count = min(max(count, 1), MOST_TILES)
+    side = max(side, length / (count - (count - 1) * OVERLAP))
+    starts = np.linspace(0, max(length - side, 0), count)
+    return [(int(start), min(length, math.ceil(start + side))) for start in starts]
+
+
+def join_maps(
+    size: tuple[int, int], places: Sequence[Box], maps: Sequence[Float[np.ndarray, "h w"]]
+) -> Float[np.ndarray, "H W"]:
+    """Join the maps of overlapping tiles; where they overlap the nearer tile weighs more.
+
+    Args:
+        size: width and height of the whole.
+        places: of the tiles, in whole pixels.
+        maps: each of the size of its tile.
+    """
+    width, height = size
+    total = np.zeros((height, width), np.float32)
+    weight = np.zeros((height, width), np.float32)
+    for place, heat in zip(places, maps, strict=True):
+        left, top, right, bottom = map(int, place)
+        near = _nearness(bottom - top)[:, None] * _nearness(right - left)
+        total[top:bottom, left:right] += near * heat
+        weight[top:bottom, left:right] += near
+    joined: Float[np.ndarray, "H W"] = total / weight
+    return joined
+
+
+def _nearness(length: int) -> Float[np.ndarray, " n"]:
+    """Return weights that fall from the middle of a tile towards its ends, never to zero."""
+    steps = np.arange(length, dtype=np.float32) + 0.5
+    nearness: Float[np.ndarray, " n"] = np.minimum(steps, length - steps)
+    return nearness
