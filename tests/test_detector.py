@@ -106,6 +106,17 @@ def test_a_broken_file_becomes_a_result_and_the_others_are_scored(
     assert results[0].score == results[3].score
 
 
+def test_flat_parts_of_images_do_not_depend_on_the_batch(detector: Detector) -> None:
+    flat = Image.new("RGB", (60, 60), (40, 80, 120))
+    corner = flat.copy()
+    corner.paste((250, 250, 250), (0, 0, 20, 20))
+    together = detector.predict([corner, flat, corner, flat, flat])
+    for one, alone in zip(together, (corner, flat, corner, flat, flat), strict=True):
+        [single] = detector.predict(alone)
+        assert one.score == pytest.approx(single.score, abs=1e-5)
+        np.testing.assert_allclose(one.map, single.map, atol=1e-5)
+
+
 def test_maps_have_the_size_of_their_originals(detector: Detector) -> None:
     for resize in ("squash", "pad"):
         other = load_detector("clip", resize=resize)

@@ -101,7 +101,10 @@ class Stem(nn.Module):
         told = []
         for start, stop in FEATURE_GROUPS:
             group = tokens[..., start:stop]
-            distances = torch.cdist(group, group) / math.sqrt(stop - start)
+            # not by matrix products: their rounding, which differs with the batch, would be
+            # all that is left of the distances in flat parts of an image
+            exact = "donot_use_mm_for_euclid_dist"
+            distances = torch.cdist(group, group, compute_mode=exact) / math.sqrt(stop - start)
             distances = distances.masked_fill(self.near, 1e4)
             nearest = distances.topk(max(NEIGHBOURS), largest=False).values
             ranked = nearest[..., [rank - 1 for rank in NEIGHBOURS]]
