@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from vlmad.datasets import Contents, Dataset, OpenDataset, Problem, Sample, open_dataset
 from vlmad.errors import VlmadError
 from vlmad.hookspecs import hookimpl
 from vlmad.parts import Attention, Backbone, Extractor, Prompts, Scorer
@@ -44,19 +45,24 @@ __all__ = [
     "Backbone",
     "BackboneSpec",
     "ClassToken",
+    "Contents",
     "ContextPrompts",
+    "Dataset",
     "Detector",
     "Extractor",
     "Features",
     "ImageBatch",
+    "OpenDataset",
     "Patches",
     "Prediction",
     "Preprocessing",
+    "Problem",
     "Prompts",
     "Recipe",
     "Regions",
     "Request",
     "Result",
+    "Sample",
     "Scorer",
     "TextEmbeddings",
     "Tiles",
@@ -65,6 +71,7 @@ __all__ = [
     "Windows",
     "hookimpl",
     "load_detector",
+    "open_dataset",
 ]
 
 _WITH_TORCH = ("Detector", "Result", "load_detector")

@@ -245,8 +245,14 @@ def _with_remedy(builder: _Builder, parts: Mapping[str, Chosen], problem: str) -
     return f"{problem}; try {' or '.join(fitting)}" if fitting else problem
 
 
-def parse_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
+def parse_settings(
+    texts: Iterable[str], kinds: Iterable[str] = KINDS
+) -> dict[str, dict[str, str]]:
     """Read ``KIND.OPTION=value`` settings as the command line takes them.
+
+    Args:
+        texts: the settings.
+        kinds: what a command takes options of.
 
     Raises:
         OptionError: one has another form or an unknown kind.
@@ -261,7 +267,7 @@ def parse_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
         kind = "prompts" if kind == "prompt" else kind
         if not (equals and dot and option):
             raise OptionError(f"'{text}' is not of the form KIND.OPTION=value")
-        if kind not in KINDS:
-            raise OptionError(f"'{text}': no kind '{kind}'; {did_you_mean(kind, KINDS)}")
+        if kind not in kinds:
+            raise OptionError(f"'{text}': no kind '{kind}'; {did_you_mean(kind, kinds)}")
         settings.setdefault(kind, {})[option] = value
     return settings

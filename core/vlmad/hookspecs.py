@@ -56,7 +56,7 @@ def register_detectors(register: Register) -> None:
 
 @hookspec
 def register_datasets(register: Register) -> None:
-    """Register readers of labelled data sets."""
+    """Register readers of labelled images: factories of `vlmad.Dataset`, given a root."""
 
 
 @hookspec

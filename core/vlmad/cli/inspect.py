@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from vlmad.datasets import dataset_options
 from vlmad.errors import NameClashError, UnknownPartError, did_you_mean
 from vlmad.hookspecs import HOOKS
 from vlmad.options import REQUIRED, Option, options_of
@@ -85,7 +86,7 @@ def _describe_part(console: Console, registration: Registration) -> None:
             console.print(f"{word}: {', '.join(sorted(values))}", markup=False)
     if registration.kind == "command":
         return
-    options = options_of(part)
+    options = dataset_options(part) if registration.kind == "dataset" else options_of(part)
     if not options:
         console.print("It has no options.")
         return

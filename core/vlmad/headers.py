@@ -1,0 +1,117 @@
+"""What can be known of an image file without decoding its pixels.
+
+Where a header leaves a doubt, the file is decoded after all, so that what is said here is
+never less true than what `vlmad.images.decode` would say of a file that ends too early.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from vlmad.errors import InputError
+from vlmad.images import FORMATS, decode
+from vlmad.images import _why as reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ORIENTATION = 0x0112
+SWAPPING = range(5, 9)
+"""The EXIF orientations under which width and height change places."""
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+JPEG_END = b"\xff\xd9"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Width and height of an image, upright, and how its stored pixels are turned."""
+
+    size: tuple[int, int]
+    orientation: int = 1
+    """1 to 8, as EXIF numbers them; 1 is upright."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image file, and make an `InputError` of whatever it does to the decoder.
+
+    Raises:
+        InputError: the file cannot be read, is no image, damaged or absurdly large.
+    """
+    if not is_file(path):
+        raise InputError(f"{path}: {'not a file' if _exists(path) else 'no such file'}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                yield image
+    except Exception as error:  # decoders raise whatever a damaged file makes them raise
+        if isinstance(error, OSError) and error.strerror:
+            raise InputError(f"{path}: {error.strerror}") from error
+        raise InputError(f"{path}: {reason(error, _last_bytes(path, 1))}") from error
+
+
+def read_header(path: Path, thorough: bool = False) -> Header:
+    """Return size and orientation of an image file.
+
+    Args:
+        path: the file; it must end as its format demands, or be decodable all the same.
+        thorough: decode it whatever its end looks like, which also finds damage within.
+
+    Raises:
+        InputError: it is no usable image.
+    """
+    with opened(path) as image:
+        orientation = _orientation(image)
+        width, height = image.size
+        complete = not thorough and _ends_well(path, image.format)
+    if not complete:
+        return Header(decode(path).size, orientation)
+    size = (height, width) if orientation in SWAPPING else (width, height)
+    return Header(size, orientation)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path leads to a regular file: opening a pipe could wait for ever."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # names that no file can have
+        return False
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _orientation(image: Image.Image) -> int:
+    # asking a PNG for its EXIF decodes it, unless there is an EXIF chunk before the pixels
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    found = image.getexif().get(ORIENTATION, 1)
+    return found if isinstance(found, int) and found in range(1, 9) else 1
+
+
+def _ends_well(path: Path, kind: str | None) -> bool:
+    """Return whether the file's last bytes show that it is whole, for formats that can."""
+    ends = {"PNG": PNG_END, "JPEG": JPEG_END}
+    if kind not in ends:
+        return False
+    return _last_bytes(path, len(ends[kind])) == ends[kind]
+
+
+def _last_bytes(path: Path, count: int) -> bytes:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - count))
+        return file.read(count)
