@@ -1,0 +1,114 @@
+"""A table that lists images, for those whose folders follow no layout."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmad import Contents, Dataset, Problem, Sample
+from vlmad.datasets import GOOD
+from vlmad.errors import InputError, did_you_mean
+from vlmad_datasets.rows import SUFFIXES, Delimiter, at_line, missing, read_rows
+
+if TYPE_CHECKING:
+    from vlmad.datasets import Label, Split
+    from vlmad_datasets.rows import Row, Rows
+
+COLUMNS = ("image", "label", "mask", "category", "defect", "split")
+NEEDED = ("image", "label")
+NORMAL_WORDS = ("normal", "good", "ok", "0", "false")
+ANOMALOUS_WORDS = ("anomalous", "anomaly", "abnormal", "bad", "defective", "ko", "1", "true")
+LABEL_WORDS: dict[str, Label] = {
+    **dict.fromkeys(NORMAL_WORDS, "normal"),
+    **dict.fromkeys(ANOMALOUS_WORDS, "anomalous"),
+}
+SPLIT_WORDS: dict[str, Split] = {
+    "": "test",
+    "test": "test",
+    "train": "train",
+    "validation": "validation",
+    "val": "validation",
+}
+ANY_DEFECT = "anomalous"
+"""The defect name of anomalous rows that give none."""
+
+
+class Table(Dataset):
+    """A CSV file or JSON lines: image, label, and if known mask, category, defect, split.
+
+    Paths are relative to the table. Labels are normal, good, ok or 0, and anomalous, anomaly,
+    abnormal, bad, defective, ko or 1. Rows without a split are under test.
+
+    Args:
+        category: of rows that name none; the file's name by default.
+        delimiter: what separates the fields of a CSV file; auto looks at its first line.
+    """
+
+    def __init__(
+        self, root: Path, category: str | None = None, delimiter: Delimiter = "auto"
+    ) -> None:
+        self.root = root
+        self.category = category or root.stem
+        self.delimiter = delimiter
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Return whether it is a file with the ending of a table."""
+        return root.suffix.lower() in SUFFIXES and root.is_file()
+
+    def read(self) -> Contents:
+        """Return the samples in the order of the rows; rows that say nonsense are problems."""
+        table = read_rows(self.root, self.delimiter)
+        problems = [*table.problems, *_check_columns(self.root, table)]
+        samples = []
+        for row in table.rows:
+            made = self._sample(row)
+            if isinstance(made, Sample):
+                samples.append(made)
+            else:
+                problems.append(made)
+        return Contents(tuple(samples), tuple(problems))
+
+    def _sample(self, row: Row) -> Sample | Problem:
+        fields = row.fields
+        label, split = fields.get("label", ""), fields.get("split", "")
+        if not fields.get("image"):
+            return at_line(row, self.root, "no image")
+        if label.casefold() not in LABEL_WORDS:
+            hint = did_you_mean(label, LABEL_WORDS)
+            return at_line(row, self.root, f"label '{label}' is neither side; {hint}")
+        if split.casefold() not in SPLIT_WORDS:
+            hint = did_you_mean(split, filter(None, SPLIT_WORDS))
+            return at_line(row, self.root, f"no split is called '{split}'; {hint}")
+        side = LABEL_WORDS[label.casefold()]
+        return Sample(
+            image=self.root.parent / fields["image"],
+            label=side,
+            category=fields.get("category") or self.category,
+            split=SPLIT_WORDS[split.casefold()],
+            defect=GOOD if side == "normal" else fields.get("defect") or ANY_DEFECT,
+            mask=self.root.parent / fields["mask"] if fields.get("mask") else None,
+        )
+
+
+def _check_columns(path: Path, table: Rows) -> list[Problem]:
+    """Return a note of columns that say nothing here.
+
+    Raises:
+        InputError: a needed column is missing, or one looks like a misspelt known one.
+    """
+    strange = [name for name in table.columns if name not in COLUMNS]
+    absent = missing(COLUMNS, table.columns)
+    for name in strange:
+        if difflib.get_close_matches(name, absent, n=1, cutoff=0.75):
+            raise InputError(f"{path}: no column is called '{name}'; {did_you_mean(name, absent)}")
+    lacking = missing(NEEDED, table.columns)
+    if lacking:
+        raise InputError(
+            f"{path} has no column {' or '.join(repr(name) for name in lacking)}; "
+            f"columns: {', '.join(COLUMNS)}"
+        )
+    if not strange:
+        return []
+    return [Problem(path, f"columns that are not used: {', '.join(strange)}", "note")]

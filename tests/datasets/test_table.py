@@ -1,0 +1,221 @@
+"""Tables are read as written; what makes no sense is told with its line."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from vlmad import OpenDataset, Sample, open_dataset
+from vlmad.errors import InputError, VlmadError
+from vlmad.survey import survey
+from vlmad_datasets.rows import read_rows
+from vlmad_datasets.table import ANOMALOUS_WORDS, NORMAL_WORDS, Table
+
+REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+CELL = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=12).map(str.strip)
+NAME = CELL.filter(lambda text: text and "/" not in text)
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "image": NAME,
+            "label": st.sampled_from(NORMAL_WORDS + ANOMALOUS_WORDS),
+            "mask": st.one_of(st.just(""), NAME),
+            "category": CELL,
+            "defect": CELL,
+            "split": st.sampled_from(["train", "test", "validation", "val", ""]),
+        }
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def opened(folder: Path, text: str, name: str = "parts.csv", **options: str) -> OpenDataset:
+    (folder / name).write_text(text, encoding="utf-8")
+    return open_dataset(folder / name, options=options)
+
+
+def expected(folder: Path, row: dict[str, str]) -> Sample:
+    normal = row["label"] in NORMAL_WORDS
+    return Sample(
+        folder / row["image"],
+        "normal" if normal else "anomalous",
+        row["category"] or "parts",
+        {"": "test", "val": "validation"}.get(row["split"], row["split"]),  # type: ignore[arg-type]
+        "good" if normal else row["defect"] or "anomalous",
+        folder / row["mask"] if row["mask"] else None,
+    )
+
+
+@REUSE
+@given(ROWS, st.sampled_from([",", ";", "\t"]), st.sampled_from(["\n", "\r\n"]))
+def test_whatever_a_csv_file_says_is_what_is_read(
+    tmp_path: Path, rows: list[dict[str, str]], sign: str, newline: str
+) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=sign, lineterminator=newline)
+    writer.writeheader()
+    writer.writerows(rows)
+    (tmp_path / "parts.csv").write_bytes(text.getvalue().encode())
+    contents = Table(tmp_path / "parts.csv").read()
+    assert contents.samples == tuple(expected(tmp_path, row) for row in rows)
+    assert contents.problems == ()
+
+
+@REUSE
+@given(ROWS)
+def test_json_lines_and_csv_say_the_same(tmp_path: Path, rows: list[dict[str, str]]) -> None:
+    lines = (json.dumps({k: v for k, v in row.items() if v}) for row in rows)
+    (tmp_path / "parts.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    contents = Table(tmp_path / "parts.jsonl").read()
+    assert contents.samples == tuple(expected(tmp_path, row) for row in rows)
+
+
+@REUSE
+@given(st.binary(max_size=300), st.sampled_from(["parts.csv", "parts.tsv", "parts.jsonl"]))
+def test_any_bytes_give_contents_or_an_error_of_vlmads_own(
+    tmp_path: Path, data: bytes, name: str
+) -> None:
+    for prefix in (b"", b"image,label\n", b'{"image": "a.png", "label": '):
+        (tmp_path / name).write_bytes(prefix + data)
+        with contextlib.suppress(VlmadError):
+            survey(open_dataset(tmp_path / name))
+
+
+@REUSE
+@given(st.text(max_size=200))
+def test_a_row_is_named_by_the_line_where_it_begins(tmp_path: Path, cell: str) -> None:
+    cell = cell.replace("\r", "").replace("\0", "").encode("utf-8", "ignore").decode()
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([["image", "label"], ["a.png", cell], ["b.png", "good"]])
+    path = tmp_path / "parts.csv"
+    path.write_bytes(text.getvalue().encode())
+    [first, second] = read_rows(path, "comma").rows
+    assert first.line == 2
+    assert second.line == 3 + cell.count("\n")
+
+
+def test_a_table_finds_its_images_beside_itself(tmp_path: Path, draw, draw_mask) -> None:
+    for name in ("train", "good", "bad"):
+        draw(f"images/{name}.png")
+    draw_mask("masks/bad.png")
+    table = opened(
+        tmp_path,
+        "\ufeffImage;Label;Mask;Split\n"
+        "images/train.png;ok;;train\n"
+        "images/good.png;0;;\n"
+        "\n"
+        "images/bad.png;ANOMALY;masks/bad.png;test\n",
+    )
+    found = survey(table)
+    assert table.name == "table"
+    assert found.problems == ()
+    assert [measured.defective for measured in found.measured] == [None, None, 6]
+
+
+def test_categories_and_defects_stay_as_written(tmp_path: Path) -> None:
+    table = opened(
+        tmp_path, "image,label,category,defect\na,bad,Schraube groß,Riß\nb,good,Mutter,\n"
+    )
+    assert table.categories == ("Schraube groß", "Mutter")
+    assert [sample.defect for sample in table.samples] == ["Riß", "good"]
+
+
+def test_the_category_of_rows_that_name_none_can_be_given(tmp_path: Path) -> None:
+    assert opened(tmp_path, "image,label\na,good\n", category="valve").categories == ("valve",)
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ("a.png,godo,", "label 'godo' is neither side; did you mean 'good'"),
+        ("a.png,,", "label '' is neither side; known: 0, 1, "),
+        (",good,", "no image"),
+        ("a.png,good,trian", "no split is called 'trian'; did you mean 'train'?"),
+        ("a.png,good", "2 fields, but 3 columns"),
+        ("a.png,good,test,more", "4 fields, but 3 columns"),
+    ],
+)
+def test_rows_that_make_no_sense_are_fatal_and_told_by_line(
+    tmp_path: Path, row: str, what: str
+) -> None:
+    table = opened(tmp_path, f"image,label,split\nb.png,good,test\n{row}\n")
+    [problem] = table.problems
+    assert problem.path == tmp_path / "parts.csv"
+    assert problem.what.startswith(f"line 3: {what}")
+    assert problem.severity == "fatal"
+    assert len(table.samples) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("[1]", "not a JSON object"),
+        ("{", "Expecting property name"),
+        ('{"image": ["a"], "label": "good"}', "'image' is neither text nor a whole number"),
+        ('{"image": "a", "label": 0.5}', "'label' is neither text nor a whole number"),
+        ("[" * 100_000, ""),
+    ],
+)
+def test_lines_that_are_no_samples_are_fatal_and_told_by_line(
+    tmp_path: Path, line: str, what: str
+) -> None:
+    good = '{"image": "b.png", "label": 0}'
+    table = opened(tmp_path, f"{good}\n{line}\n", "parts.jsonl")
+    [problem] = table.problems
+    assert problem.what.startswith(f"line 2: {what}")
+    assert len(table.samples) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the table is empty"),
+        ("path,label\na,good\n", "has no column 'image'; columns: image, label, mask"),
+        ("a.png\nb.png\n", "has no column 'image' or 'label'"),
+        ("image,label,image\na,good,b\n", "line 1: column 'image' stands there more than once"),
+        ("image,lable\na,good\n", "no column is called 'lable'; did you mean 'label'?"),
+        ("image,label\n", "holds no samples for the reader 'table'"),
+        ("image,label\na,godo\n", "holds no samples .*line 2: label 'godo' is neither side"),
+        ('image,label\n"a,good\n', "parts.csv line 2: unexpected end of data"),
+        ("image,label\n" + "x" * 200_000 + ",good\n", "line 2: field larger than field limit"),
+    ],
+)
+def test_tables_that_cannot_be_read_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        opened(tmp_path, text)
+
+
+def test_a_column_that_means_nothing_here_is_left_out_with_a_word(tmp_path: Path) -> None:
+    table = opened(tmp_path, "image,label,weight,operator\na,good,3.5,Q\n")
+    [problem] = table.problems
+    assert problem.what == "columns that are not used: weight, operator"
+    assert problem.severity == "note"
+
+
+def test_a_table_that_is_not_utf_8_is_refused_with_the_line(tmp_path: Path) -> None:
+    text = "image,label\na,good\ngröße,good\nß,bad\n"
+    (tmp_path / "parts.csv").write_bytes(text.encode("cp1252"))
+    message = r"parts.csv line 3 and 1 other lines: not UTF-8; save the table as UTF-8"
+    with pytest.raises(InputError, match=message):
+        open_dataset(tmp_path / "parts.csv")
+
+
+def test_missing_files_and_rows_given_twice_are_told_by_file(tmp_path: Path, draw) -> None:
+    image = draw("a.png")
+    table = opened(tmp_path, "image,label\na.png,good\na.png,bad\nnone.png,good\nx\0y.png,good\n")
+    whats = {str(p.path.name): p.what for p in survey(table).problems if p.severity != "note"}
+    assert whats == {
+        "none.png": "no such file",
+        "x\0y.png": "no such file",
+        "a.png": "listed more than once, but labelled anomalous rather than normal",
+    }
+    assert image.is_file()
