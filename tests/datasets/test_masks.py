@@ -172,6 +172,13 @@ def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
         read_header(tmp_path / "pipe.png")
 
 
+def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "bomb.png")
+    for read in (read_header, read_mask):
+        with pytest.raises(InputError, match="may be a decompression bomb"):
+            read(tmp_path / "bomb.png")
+
+
 @pytest.mark.parametrize("name", ["a\0b.png", "x" * 5000 + ".png", "\ud800.png", "none.png"])
 def test_names_that_no_file_can_have_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError):
