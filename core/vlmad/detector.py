@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from vlmad.attribution import Attribution
+
 BATCH_SIZE = 8
 
 
@@ -63,6 +65,7 @@ class Detector:
         self.extractor, self.attention = parts["extractor"], parts["attention"]
         self.scorer = parts["scorer"]
         self.memory: Mapping[str, Tensor] | None = None
+        self.references: tuple[Source, ...] = ()
         self._text: dict[str, TextEmbeddings | None] = {}
 
     @torch.inference_mode()
@@ -100,6 +103,16 @@ class Detector:
             prediction: Prediction = self.scorer(features, text, self.memory)
             _check_shapes(prediction, features)
         return prediction
+
+    @torch.inference_mode()
+    def attribute(self, features: Features, class_name: str = "object") -> Attribution | None:
+        """Return what the scorer says its scores are made of, or None if it does not say."""
+        if not hasattr(self.scorer, "attribute"):
+            return None
+        text = self.text(class_name, features)
+        with self._blaming("scorer"):
+            attribution: Attribution = self.scorer.attribute(features, text, self.memory)
+        return attribution
 
     @torch.inference_mode()
     def text(self, class_name: str, features: Features | None) -> TextEmbeddings | None:
@@ -159,7 +172,9 @@ class Detector:
             IncompatiblePartsError: the scorer makes no use of references.
             InputError: there are none, or one cannot be read.
         """
-        self.memory = self._memory(self._encode_references(references, batch_size))
+        sources = [as_source(item, i) for i, item in enumerate(_as_list(references))]
+        self.memory = self._memory(self._encode_references(sources, batch_size))
+        self.references = tuple(sources)
         return self
 
     def leave_one_out(

@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from vlmad import Prediction, Scorer
+from vlmad.attribution import Attribution, pooled_attribution
 from vlmad.errors import OptionError
 from vlmad.options import check_positive
 from vlmad.parts import CLASS_TOKEN, PATCHES, TEXT
@@ -66,6 +67,16 @@ class Dense(Scorer):
         ]
         summed = torch.stack(layers).sum(0)
         return Prediction(score, smooth(upsample(summed, features.image_size), self.sigma))
+
+    def attribute(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Attribution:
+        """Name the class token's probability; the patches' make the map alone."""
+        assert text is not None
+        return pooled_attribution(features, text, self.pooling, self.temperature)
 
 
 def smooth(maps: Float[Tensor, "b h w"], sigma: float) -> Float[Tensor, "b h w"]:

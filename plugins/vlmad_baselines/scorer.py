@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 
 from vlmad import Prediction, Scorer
+from vlmad.attribution import Addend, Attribution, Judged, largest_voice
 from vlmad.regions import mean_map, upsample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
     from torch import Tensor
 
     from vlmad import Features, TextEmbeddings
@@ -42,9 +43,7 @@ class MaxCosine(Scorer):
     ) -> Prediction:
         """Score each cell by the mean of its regions' largest cosines, and each image."""
         assert text is not None
-        chosen = text.embeddings
-        if self.sentences == "anomalous":
-            chosen = chosen[..., text.anomalous, :]
+        chosen = text.embeddings[..., self._counting(text), :]
         maps = [
             mean_map(largest_cosine(regions.embeddings, chosen), regions.cells, features.grid)
             for regions in features.aligned
@@ -54,6 +53,28 @@ class MaxCosine(Scorer):
         if self.image_score == "class-token":
             score = largest_cosine(features.image[:, None], chosen)[:, 0]
         return Prediction(score, upsample(grid_map, features.image_size))
+
+    def attribute(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Attribution:
+        """Name the highest cell, or the class token; one sentence speaks for each region."""
+        assert text is not None
+        counting = self._counting(text)
+        chosen = text.embeddings[..., counting, :]
+        judged = tuple(
+            Judged(r, "text", largest_cosine(r.embeddings, chosen)) for r in features.aligned
+        )
+        if self.image_score == "class-token":
+            addend = Addend("text", 1.0, largest_cosine(features.image[:, None], chosen)[:, 0])
+        else:
+            addend = Addend.highest("text", 1.0, judged, "arithmetic", features.grid)
+        return Attribution((addend,), judged, largest_voice(text, counting))
+
+    def _counting(self, text: TextEmbeddings) -> Bool[Tensor, " n"]:
+        return text.anomalous | (self.sentences == "all")
 
 
 def largest_cosine(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 
 from vlmad import Prediction, Scorer
+from vlmad.attribution import Addend, Attribution, Judged, pooled_attribution
 from vlmad.options import check_positive
 from vlmad.regions import harmonic_map, harmonic_mean, upsample
 from vlmad.text import anomaly_probability, pool_sides
@@ -15,7 +17,7 @@ from vlmad.text import anomaly_probability, pool_sides
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from vlmad import Features, Regions, TextEmbeddings
@@ -73,6 +75,25 @@ class Harmonic(Scorer):
             grid_map = (grid_map + distances) / 2
         return Prediction(score, upsample(grid_map, features.image_size))
 
+    def attribute(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Attribution:
+        """Name the class token's probability and, with a memory, the largest distance."""
+        assert text is not None
+        by_text = pooled_attribution(features, text, self.pooling, self.temperature)
+        if memory is None:
+            return by_text
+        compared = []
+        for regions in features.regions:
+            distances, nearest = reference_distances(regions, memory)
+            compared.append(Judged(regions, "references", distances, nearest))
+        farthest = Addend.highest("references", 0.5, compared, "harmonic", features.grid)
+        halved = replace(by_text.addends[0], weight=0.5)
+        return Attribution((halved, farthest), (*by_text.judged, *compared), by_text.voices)
+
     def _text_map(
         self, features: Features, sides: Float[Tensor, "*b 2 d"], score: Float[Tensor, " b"]
     ) -> Float[Tensor, "b gh gw"]:
@@ -86,10 +107,16 @@ class Harmonic(Scorer):
         return harmonic_mean(torch.stack(maps))
 
 
+def reference_distances(
+    regions: Regions, memory: Mapping[str, Tensor]
+) -> tuple[Float[Tensor, "b r"], Int[Tensor, "b r"]]:
+    """Return half the cosine distance of each region to the nearest in memory, and which it is."""
+    nearest = (F.normalize(regions.embeddings, dim=-1) @ memory[regions.name].T).max(-1)
+    return (1 - nearest.values) / 2, nearest.indices
+
+
 def reference_map(
     regions: Regions, memory: Mapping[str, Tensor], grid: tuple[int, int]
 ) -> Float[Tensor, "b gh gw"]:
-    """Return half the cosine distance of each region to the nearest in memory, as a map."""
-    embeddings = F.normalize(regions.embeddings, dim=-1)
-    nearest = (embeddings @ memory[regions.name].T).amax(-1)
-    return harmonic_map((1 - nearest) / 2, regions.cells, grid)
+    """Return the distances of `reference_distances` as a map."""
+    return harmonic_map(reference_distances(regions, memory)[0], regions.cells, grid)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vlmad.attribution import Attribution
 from vlmad.parts import CLASS_TOKEN, PATCHES, REGIONS, TEXT
 from vlmad.regions import coverage
 from vlmad.testing.examples import (
@@ -205,12 +206,35 @@ def _check_prediction(
         require(isinstance(seen, Prediction), "it must return a vlmad.Prediction")
         require_tensor(seen.score, (count,), "score")
         require_tensor(seen.map, (count, *features.image_size), "map")
+        if hasattr(scorer, "attribute"):
+            _check_attribution(scorer.attribute(features, text, memory), seen, features, text)
         order = list(range(count))[::-1]
         turned = scorer(_take(features, order), text, memory)
         require_close(turned, _pick(seen, order), "the order of the images changes the scorer")
         if scorer.scope == "image":
             alone = scorer(_take(features, [1]), text, memory)
             require_close(alone, _pick(seen, [1]), "other images change the scorer")
+
+
+def _check_attribution(
+    attribution: Attribution,
+    seen: Prediction,
+    features: Features,
+    text: TextEmbeddings | None,
+) -> None:
+    """Check that what a scorer says of its score rebuilds it."""
+    require(isinstance(attribution, Attribution), "attribute must return a vlmad Attribution")
+    rebuilt = torch.stack([a.weight * a.value for a in attribution.addends]).sum(0)
+    require_close(rebuilt, seen.score, "attribute: the addends do not sum to the score")
+    for judged in attribution.judged:
+        known = any(judged.regions is regions for regions in features.regions)
+        require(known, "attribute: it judges regions that the features do not hold")
+        count = judged.regions.embeddings.shape[1]
+        require_tensor(judged.values, (len(features), count), f"attribute: {judged.regions.name}")
+    if attribution.voices is not None and text is not None:
+        pushes = attribution.voices.pushes(features.image[:, None])
+        shape = (len(features), 1, len(text.sentences))
+        require_tensor(pushes, shape, "attribute: pushes")
 
 
 def _take(features: Features, indices: list[int]) -> Features:

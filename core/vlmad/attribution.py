@@ -1,0 +1,181 @@
+"""What a score is made of, in numbers that rebuild it.
+
+A scorer may have a method ``attribute(features, text, memory) -> Attribution``; `vlmad explain`
+then speaks from it, and otherwise says what it cannot know. For every image
+
+    score = sum over addends of weight * value
+
+and an addend's value is either a judgement of the whole image or the highest cell of the
+patch grid, where a cell has the mean over levels of the mean of the regions that cover it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+
+from vlmad.regions import harmonic_map, mean_map
+from vlmad.text import anomaly_probability, pool_sides
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jaxtyping import Bool, Float, Int
+    from torch import Tensor
+
+    from vlmad.types import Features, Regions, TextEmbeddings
+
+    Grid = tuple[int, int]
+
+Judge = Literal["text", "references", "map"]
+"""What a region was judged by; `map` where only the scorer's finished map is known."""
+MEANS = {"arithmetic": mean_map, "harmonic": harmonic_map}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How the regions of one level were judged; higher is more anomalous."""
+
+    regions: Regions
+    by: Judge
+    values: Float[Tensor, "b r"]
+    nearest: Int[Tensor, "b r"] | None = None
+    """Of each region, the index of the nearest one among those of all references, counted
+    reference after reference: reference * r + region."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addend:
+    """One addend of the image score."""
+
+    by: Judge
+    weight: float
+    value: Float[Tensor, " b"]
+    levels: tuple[Judged, ...] = ()
+    """If `value` is that of the highest cell: the regions that cells are made of. Empty if it
+    is a judgement of the whole image."""
+    mean: Literal["arithmetic", "harmonic"] = "arithmetic"
+    """How regions that cover a cell become one; levels always have their arithmetic mean."""
+    cells: Float[Tensor, "b gh gw"] | None = None
+
+    @classmethod
+    def highest(
+        cls,
+        by: Judge,
+        weight: float,
+        levels: Sequence[Judged],
+        mean: Literal["arithmetic", "harmonic"],
+        grid: Grid,
+    ) -> Addend:
+        """Make the addend whose value is the highest cell's."""
+        maps = [MEANS[mean](level.values, level.regions.cells, grid) for level in levels]
+        cells = torch.stack(maps).mean(0)
+        return cls(by, weight, cells.amax((1, 2)), tuple(levels), mean, cells)
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """What each sentence says of an embedding, in numbers that sum to what was concluded."""
+
+    unit: Literal["log-odds", "cosine"]
+    """Whether the pushes sum to ln(p / (1 - p)) of the anomaly probability p, or to the
+    cosine that is the region's score."""
+    pushes: Callable[[Float[Tensor, "b r d"]], Float[Tensor, "b r n"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """What a scorer says of how its scores came about."""
+
+    addends: tuple[Addend, ...]
+    judged: tuple[Judged, ...]
+    """All regions that were judged, whether they entered the image score or only the map."""
+    voices: Voices | None = None
+
+
+class Attributes(Protocol):
+    """A scorer that can say what its scores are made of; no scorer has to."""
+
+    def attribute(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Attribution:
+        """Take the score of the same features, text and memory apart."""
+
+
+def pooled_attribution(
+    features: Features,
+    text: TextEmbeddings,
+    pooling: Literal["mean", "unit-mean"],
+    temperature: float,
+) -> Attribution:
+    """Return what a score is made of that is the class token's probability alone.
+
+    The regions are judged likewise. `pooling` and `temperature` are those of `pooled_voices`.
+    """
+    sides = pool_sides(text, pooling)
+    score = anomaly_probability(features.image[:, None], sides, temperature)[:, 0]
+    judged = tuple(
+        Judged(regions, "text", anomaly_probability(regions.embeddings, sides, temperature))
+        for regions in features.aligned
+    )
+    voices = pooled_voices(text, pooling, temperature)
+    return Attribution((Addend("text", 1.0, score),), judged, voices)
+
+
+def pooled_voices(
+    text: TextEmbeddings, pooling: Literal["mean", "unit-mean"], temperature: float
+) -> Voices:
+    """Return the voices of sentences that are pooled by side, under a softmax of two sides.
+
+    With x of unit length and the side's mean m = (1/n) sum of e_i, the cosine to the side is a
+    sum over its sentences, cos(x, m) = sum of c_i with c_i = x . e_i / (n |m|). What an equally
+    large part of the middle of both cosines, b = (cos(x, normal) + cos(x, anomalous)) / 2,
+    would say is taken off, which cancels out: an anomalous sentence pushes by
+    (c_i - b/n) / temperature, a normal one by the negative of it, and all pushes sum to
+    (cos(x, anomalous) - cos(x, normal)) / temperature, the log-odds of the probability that
+    `vlmad.text.anomaly_probability` returns.
+
+    Args:
+        text: the sentences.
+        pooling: as in `vlmad.text.pool_sides`.
+        temperature: of the softmax.
+    """
+    vectors = text.embeddings
+    if pooling == "mean":
+        vectors = vectors * text.norms[..., None]
+    lengths = pool_sides(text, pooling).norm(dim=-1)  # (*b, 2): normal, anomalous
+    side = text.anomalous.long()
+    counts = torch.bincount(side, minlength=2)[side]
+    vectors = vectors / (counts * lengths[..., side])[..., None]
+    signs = torch.where(text.anomalous, 1.0, -1.0).to(vectors)
+
+    def pushes(embeddings: Float[Tensor, "b r d"]) -> Float[Tensor, "b r n"]:
+        parts = F.normalize(embeddings, dim=-1) @ vectors.transpose(-1, -2)
+        middle = parts.sum(-1, keepdim=True) / 2
+        pushes: Tensor = signs * (parts - middle / counts) / temperature
+        return pushes
+
+    return Voices("log-odds", pushes)
+
+
+def largest_voice(text: TextEmbeddings, counting: Bool[Tensor, " n"]) -> Voices:
+    """Return the voices where the largest cosine decides alone: all others say nothing.
+
+    Args:
+        text: the sentences.
+        counting: those that take part.
+    """
+
+    def pushes(embeddings: Float[Tensor, "b r d"]) -> Float[Tensor, "b r n"]:
+        cosines = F.normalize(embeddings, dim=-1) @ text.embeddings.transpose(-1, -2)
+        heard = cosines.masked_fill(~counting, -torch.inf)
+        winner: Tensor = F.one_hot(heard.argmax(-1), len(counting)) * cosines
+        return winner
+
+    return Voices("cosine", pushes)
