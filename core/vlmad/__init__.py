@@ -39,6 +39,7 @@ from vlmad.types import (
 
 if TYPE_CHECKING:
     from vlmad.detector import Detector, Result, load_detector
+    from vlmad.explaining import explain
 
 __all__ = [
     "Attention",
@@ -69,15 +70,21 @@ __all__ = [
     "VisualFeatures",
     "VlmadError",
     "Windows",
+    "explain",
     "hookimpl",
     "load_detector",
     "open_dataset",
 ]
 
-_WITH_TORCH = ("Detector", "Result", "load_detector")
+_WITH_TORCH = {
+    "Detector": "vlmad.detector",
+    "Result": "vlmad.detector",
+    "explain": "vlmad.explaining",
+    "load_detector": "vlmad.detector",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _WITH_TORCH:
-        return getattr(importlib.import_module("vlmad.detector"), name)
+        return getattr(importlib.import_module(_WITH_TORCH[name]), name)
     raise AttributeError(f"module 'vlmad' has no attribute '{name}'")

@@ -51,11 +51,18 @@ def draw_overlay(
     full_width = 2 * (width + GAP) + BAR_WIDTH + BAR_LABELS
     picture = Image.new("RGB", (full_width, height + CAPTION_HEIGHT), "white")
     picture.paste(small, (0, CAPTION_HEIGHT))
-    hot = np.asarray(Image.fromarray(scale.share(heat).astype(np.float32)).resize(small.size))
-    picture.paste(_blend(np.asarray(small.convert("L")), hot), (width + GAP, CAPTION_HEIGHT))
+    picture.paste(paint(small, heat, scale), (width + GAP, CAPTION_HEIGHT))
     _draw_bar(picture, 2 * (width + GAP), scale)
     _write(picture, (4, 6), caption)
     return picture
+
+
+def paint(
+    image: Image.Image, heat: Float[np.ndarray, "H W"], scale: Range
+) -> Image.Image:
+    """Return an image in grey under its heat map, which is brought to the image's size."""
+    hot = np.asarray(Image.fromarray(scale.share(heat).astype(np.float32)).resize(image.size))
+    return _blend(np.asarray(image.convert("L")), hot)
 
 
 def _blend(grey: UInt8[np.ndarray, "h w"], hot: Float[np.ndarray, "h w"]) -> Image.Image:
