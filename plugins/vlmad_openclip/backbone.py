@@ -26,6 +26,7 @@ from vlmad.transformer import (
     pick_device,
     resize_positions,
 )
+from vlmad_openclip.at_hand import models_at_hand
 from vlmad_openclip.checkpoint import find_weights, read_weights, weights_digest
 from vlmad_openclip.config import ModelSource, find_model
 
@@ -67,6 +68,11 @@ class OpenClip:
         self.weights, self.positions = weights, positions
         self.spec = spec_of(self.source, image_size)
         self.device = pick_device(device)
+
+    @staticmethod
+    def at_hand() -> list[str]:
+        """Return the published models whose weights are on this machine."""
+        return models_at_hand()
 
     @cached_property
     @torch.inference_mode(False)  # or gradients could never pass a model that a run has loaded

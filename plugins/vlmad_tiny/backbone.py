@@ -63,6 +63,11 @@ class Tiny:
         self.spec = SPEC
         self.device = pick_device(device)
 
+    @staticmethod
+    def at_hand() -> list[str]:
+        """Return that its weights are in the package, if they are."""
+        return ["embedded"] if WEIGHTS.is_file() else []
+
     @cached_property
     @torch.inference_mode(False)  # or gradients could never pass a model that a run has loaded
     def model(self) -> Any:

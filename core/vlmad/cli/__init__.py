@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from vlmad.cli import inspect, run
+from vlmad.cli import doctor, inspect, run
 from vlmad.errors import PluginError, VlmadError
 from vlmad.registry import LIMIT_VARIABLE, Registration, Registry
 
@@ -87,6 +87,7 @@ def options(
 app.command("run")(run.run)
 app.command("plugins")(inspect.plugins)
 app.command("describe")(inspect.describe)
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
