@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from vlmad.cli.parts import completing
 from vlmad.datasets import dataset_options
 from vlmad.errors import NameClashError, UnknownPartError, did_you_mean
 from vlmad.hookspecs import HOOKS
@@ -16,10 +19,15 @@ from vlmad.options import REQUIRED, Option, options_of
 from vlmad.recipes import Recipe, find_recipe
 from vlmad.registry import Registration, Registry
 
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
-def plugins() -> None:
+
+def plugins(as_json: AsJson = False) -> None:
     """List all parts, recipes and commands, and the plugins they come from."""
     registry = Registry.discover()
+    if as_json:
+        _print_json(catalogue(registry))
+        return
     console = Console()
     table = Table("kind", "name", "what it is", "from", box=None, header_style="bold")
     for kind in HOOKS:
@@ -37,22 +45,112 @@ def plugins() -> None:
         console.print(f"\n{kind} '{name}' is registered more than once: write {choices}")
 
 
+def catalogue(registry: Registry) -> dict[str, Any]:
+    """Return what is registered, the plugins it comes from, and clashes, as JSON takes it."""
+    return {
+        "registered": [_origin(r) for kind in HOOKS for r in registry.of_kind(kind)],
+        "plugins": [
+            {
+                "name": plugin.name,
+                "distribution": plugin.distribution,
+                "version": plugin.version,
+                "status": plugin.status,
+                "reason": plugin.reason,
+            }
+            for plugin in registry.plugins
+        ],
+        "clashes": [
+            {"kind": kind, "name": name, "distributions": [r.distribution for r in found]}
+            for (kind, name), found in registry.clashes().items()
+        ],
+    }
+
+
 def describe(
-    name: Annotated[str, typer.Argument(help="NAME, or KIND:NAME such as scorer:dense.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="NAME, or KIND:NAME such as scorer:dense.", autocompletion=completing(*HOOKS)
+        ),
+    ],
+    as_json: AsJson = False,
 ) -> None:
     """Show what a part or recipe is, its options, and where it comes from.
 
     Examples: vlmad describe winclip, vlmad describe extractor:window
     """
     registry = Registry.discover()
+    found = _find(registry, name)
+    if as_json:
+        _print_json({"described": [description(registry, each) for each in found]})
+        return
     console = Console()
-    for index, registration in enumerate(_find(registry, name)):
+    for index, registration in enumerate(found):
         if index:
             console.print()
         if registration.kind == "detector":
             _describe_recipe(console, registry, registration)
         else:
             _describe_part(console, registration)
+
+
+def description(registry: Registry, registration: Registration) -> dict[str, Any]:
+    """Return what a part, recipe or command is, as JSON takes it.
+
+    `options`, `needs` and `gives` are None where they have no meaning, `recipe` for all but
+    recipes. An option's default is None where it is required or is none.
+    """
+    table = {**_origin(registration), "text": registration.summary}
+    table |= {"needs": None, "gives": None, "options": None, "recipe": None}
+    if registration.kind == "detector":
+        recipe = find_recipe(registry, f"{registration.distribution}:{registration.name}")
+        options = {kind: dict(values) for kind, values in recipe.options.items()}
+        parts = {"parts": dict(recipe.parts), "options": options, "paper": recipe.paper}
+        return {**table, "text": recipe.summary, "recipe": parts}
+    part = registration.resolve()
+    table["text"] = _text(registration, part)
+    if registration.kind == "command":
+        return table
+    for word in ("needs", "gives"):
+        values = getattr(part, word, None)
+        table[word] = sorted(values) if isinstance(values, frozenset) else None
+    table["options"] = [
+        {
+            "name": option.name,
+            "takes": option.type_name,
+            "required": option.default is REQUIRED,
+            "default": None if option.default is REQUIRED else option.default,
+            "meaning": option.doc,
+        }
+        for option in options_of(part).values()
+    ]
+    return table
+
+
+def _origin(registration: Registration) -> dict[str, Any]:
+    return {
+        "kind": registration.kind,
+        "name": registration.name,
+        "summary": registration.summary,
+        "plugin": registration.plugin,
+        "distribution": registration.distribution,
+        "version": registration.version,
+    }
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False, default=_jsonable))
+
+
+def _jsonable(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else repr(value)
+
+
+def _text(registration: Registration, part: Any) -> str:
+    """Return the first part of what a docstring says, each paragraph on a line."""
+    own = part.info.help if isinstance(part, typer.Typer) else inspect.getdoc(part)
+    text = (own if isinstance(own, str) else registration.summary).split("\nArgs:")[0]
+    return "\n\n".join(" ".join(lines.split()) for lines in text.strip().split("\n\n"))
 
 
 def _find(registry: Registry, text: str) -> list[Registration]:
@@ -77,9 +175,7 @@ def _find(registry: Registry, text: str) -> list[Registration]:
 def _describe_part(console: Console, registration: Registration) -> None:
     part = registration.resolve()
     _title(console, registration)
-    text = (inspect.getdoc(part) or registration.summary).split("\nArgs:")[0]
-    paragraphs = [" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n")]
-    console.print("\n\n".join(paragraphs) + "\n", markup=False, highlight=False)
+    console.print(_text(registration, part) + "\n", markup=False, highlight=False)
     for word in ("needs", "gives"):
         values = getattr(part, word, None)
         if isinstance(values, frozenset) and values:
