@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +22,14 @@ settings.register_profile("vlmad", deadline=None)  # a test says what is right, 
 settings.load_profile("vlmad")
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the workers share the processor
+else:  # the workers inherit it
+    os.environ["VLMAD_CACHE"] = tempfile.mkdtemp(prefix="vlmad-tests-")
+
+
+def pytest_unconfigure() -> None:
+    """Delete the caches of all tests, once."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(os.environ["VLMAD_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +38,27 @@ def registry() -> Registry:
     return Registry.discover()
 
 
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder of a test's own, not yet made."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("VLMAD_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def two_layer() -> Backbone:
     """A CLIP of two blocks with seeded weights."""
     return two_layer_backbone()
+
+
+@pytest.fixture(scope="session")
+def two_layer_file(two_layer: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of the two-layer model, last changed long ago."""
+    path = tmp_path_factory.mktemp("weights") / "two_layer.safetensors"
+    save_file(two_layer.model.state_dict(), path)  # type: ignore[attr-defined]
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    return path
 
 
 @pytest.fixture(scope="session")
