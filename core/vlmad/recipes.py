@@ -14,7 +14,6 @@ A recipe file reads like the command line::
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,6 +104,8 @@ def read_recipe(registry: Registry, path: Path, base: str | None = None) -> Reci
     Raises:
         RecipeError: the file is missing, is no TOML, or holds an unknown key.
     """
+    import tomllib  # here, because every start of the command line imports this module
+
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

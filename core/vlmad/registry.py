@@ -2,77 +2,30 @@
 
 Pluggy finds the entry points of group ``vlmad`` and checks the hooks; every plugin is loaded,
 checked and asked on its own, so that one that is broken, outdated or blocked is listed with
-its reason and stops nothing that does not need it.
+its reason and stops nothing that does not need it. A plugin whose files have not changed since
+is listed from an index and imported only when a part of it is wanted.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
-from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, distributions
-from typing import TYPE_CHECKING, Any, Literal
+from importlib.metadata import distributions
+from typing import TYPE_CHECKING
 
-import pluggy
-
-from vlmad import hookspecs
-from vlmad.errors import NameClashError, PluginError, UnknownPartError, did_you_mean
-from vlmad.hookspecs import GROUP, HOOKS
+from vlmad.errors import NameClashError, UnknownPartError, did_you_mean
+from vlmad.hookspecs import GROUP
+from vlmad.index import list_plugin
+from vlmad.registration import Plugin, Registration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from importlib.metadata import EntryPoint
+
+__all__ = ["BUILT_IN", "LIMIT_VARIABLE", "Plugin", "Registration", "Registry"]
 
 BUILT_IN = "vlmad"
 """The distribution that the built-in plugins come in; it is never blocked."""
 LIMIT_VARIABLE = "VLMAD_PLUGINS"
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """One name that a plugin registered, and where it came from."""
-
-    kind: str
-    name: str
-    target: Any
-    """A callable, a recipe, or the string ``module:attribute`` of one."""
-    summary: str
-    plugin: str
-    distribution: str
-    version: str
-
-    @property
-    def origin(self) -> str:
-        """The distribution and its version, for messages."""
-        return f"{self.distribution} {self.version}"
-
-    def resolve(self) -> Any:
-        """Import what was registered.
-
-        Raises:
-            PluginError: the string leads nowhere, or its module cannot be imported.
-        """
-        if not isinstance(self.target, str):
-            return self.target
-        module, _, attribute = self.target.partition(":")
-        try:
-            return getattr(importlib.import_module(module), attribute)
-        except (Exception, SystemExit) as error:
-            raise PluginError(
-                f"{self.kind} '{self.name}' of {self.origin} cannot be loaded "
-                f"from {self.target!r}: {_reason(error)}"
-            ) from error
-
-
-@dataclass(slots=True)
-class Plugin:
-    """An entry point of group ``vlmad`` and what became of it."""
-
-    name: str
-    distribution: str
-    version: str
-    status: Literal["ok", "broken", "outdated", "blocked"] = "ok"
-    reason: str = ""
-    registrations: list[Registration] = field(default_factory=list)
 
 
 class Registry:
@@ -83,17 +36,17 @@ class Registry:
 
     @classmethod
     def discover(cls, limit: Iterable[str] | None = None) -> Registry:
-        """Load the installed plugins.
+        """List the installed plugins.
 
         Args:
-            limit: names of plugins or distributions to load beside the built-in ones;
+            limit: names of plugins or distributions to list beside the built-in ones;
                 None reads the environment variable ``VLMAD_PLUGINS`` and, where that is
-                not set, loads all.
+                not set, lists all.
         """
         if limit is None and LIMIT_VARIABLE in os.environ:
             limit = [word.strip() for word in os.environ[LIMIT_VARIABLE].split(",")]
         allowed = None if limit is None else {*limit, BUILT_IN}
-        return cls(_load(plugin, point, allowed) for plugin, point in _entry_points())
+        return cls(_list(plugin, point, allowed) for plugin, point in _entry_points())
 
     def of_kind(self, kind: str) -> list[Registration]:
         """Return what is registered for a kind, built-in parts first."""
@@ -160,55 +113,16 @@ class Registry:
 def _entry_points() -> Iterable[tuple[Plugin, EntryPoint]]:
     seen = set()
     for distribution in distributions():
-        for point in distribution.entry_points:
-            name = distribution.metadata["Name"]
-            if point.group == GROUP and (name, point.name) not in seen:
+        points = [point for point in distribution.entry_points if point.group == GROUP]
+        name = distribution.metadata["Name"] if points else ""  # reading it takes a while
+        for point in points:
+            if (name, point.name) not in seen:
                 seen.add((name, point.name))  # an editable install may be listed twice
                 yield Plugin(point.name, name, distribution.version), point
 
 
-def _load(plugin: Plugin, point: EntryPoint, allowed: set[str] | None) -> Plugin:
-    """Load one plugin and collect what it registers; record what went wrong, never raise it."""
+def _list(plugin: Plugin, point: EntryPoint, allowed: set[str] | None) -> Plugin:
     if allowed is not None and not {plugin.name, plugin.distribution} & allowed:
         plugin.status, plugin.reason = "blocked", f"{LIMIT_VARIABLE} or --no-plugins leaves it out"
         return plugin
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
-    try:
-        manager.register(point.load(), plugin.name)
-        manager.check_pending()
-        plugin.registrations = _collect(plugin, manager)
-    except pluggy.PluginValidationError as error:
-        plugin.status, plugin.reason = "outdated", _reason(error)
-    except (Exception, SystemExit) as error:
-        plugin.status, plugin.reason = "broken", _reason(error)
-    return plugin
-
-
-def _collect(plugin: Plugin, manager: pluggy.PluginManager) -> list[Registration]:
-    found: dict[tuple[str, str], Registration] = {}
-    for kind, hook in HOOKS.items():
-
-        def register(name: str, factory: Any, summary: str = "", kind: str = kind) -> None:
-            _check(kind, name, factory)
-            if (kind, name) in found:
-                raise PluginError(f"it registers {kind} '{name}' twice")
-            found[kind, name] = Registration(
-                kind, name, factory, summary, plugin.name, plugin.distribution, plugin.version
-            )
-
-        getattr(manager.hook, hook)(register=register)
-    return list(found.values())
-
-
-def _check(kind: str, name: str, factory: Any) -> None:
-    if not isinstance(name, str) or not name or not name.replace("-", "").isidentifier():
-        raise PluginError(f"{name!r} is no name for a {kind}: letters, digits and '-' only")
-    is_path = isinstance(factory, str) and factory.count(":") == 1
-    if not (is_path or callable(factory) or kind == "detector"):
-        raise PluginError(f"{kind} '{name}' is neither a callable nor 'module:attribute'")
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return list_plugin(plugin, point)
