@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -13,9 +14,15 @@ from vlmad.cli import doctor, inspect, run
 from vlmad.errors import PluginError, VlmadError
 from vlmad.registry import LIMIT_VARIABLE, Registration, Registry
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class CommandsOfPlugins(TyperGroup):
-    """A group that also has the commands of plugins; a broken one is shown, not raised."""
+    """A group that also has the commands of plugins.
+
+    A plugin's command is imported when it is run; for help pages its summary is enough.
+    """
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return built-in names first."""
@@ -23,14 +30,26 @@ class CommandsOfPlugins(TyperGroup):
         return own + [r.name for r in _registered() if r.name not in own]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a built-in command, or load that of a plugin."""
+        """Return a built-in command, or what help pages show of a plugin's."""
         own = super().get_command(ctx, cmd_name)
-        found = [r for r in _registered() if r.name == cmd_name]
-        return own or (_load(found[0]) if found else None)
+        return own or next((_shown(r) for r in _registered() if r.name == cmd_name), None)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments name; a plugin's is imported."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and super().get_command(ctx, name) is None:
+            command = next(_load(r) for r in _registered() if r.name == name)
+        return name, command, rest
 
 
+@functools.cache
 def _registered() -> list[Registration]:
     return Registry.discover().of_kind("command")
+
+
+def _shown(registration: Registration) -> Any:
+    """Return a command that has a name and a summary but does nothing."""
+    return _named(registration, registration.summary, lambda: None)
 
 
 def _load(registration: Registration) -> Any:
@@ -53,8 +72,12 @@ def _broken(registration: Registration, error: PluginError) -> Any:
     def fail() -> None:
         raise error
 
+    return _named(registration, f"(cannot be loaded) {registration.summary}", fail)
+
+
+def _named(registration: Registration, summary: str, function: Callable[[], None]) -> Any:
     app = typer.Typer(add_completion=False)
-    app.command(help=f"(cannot be loaded) {registration.summary}")(fail)
+    app.command(help=summary)(function)
     command = typer.main.get_command(app)
     command.name = registration.name
     return command
