@@ -206,6 +206,15 @@ def test_a_backbone_that_leaves_hooks_behind_is_caught() -> None:
         check_backbone(backbone)
 
 
+def test_a_backbone_that_takes_two_sentences_for_one_is_caught() -> None:
+    """They would share one entry of the text cache."""
+    backbone: Any = two_layer_backbone()
+    ids = backbone.token_ids
+    backbone.token_ids = lambda prompts: ids(prompts)[:, :2]
+    with pytest.raises(AssertionError, match="takes two sentences for one"):
+        check_backbone(backbone)
+
+
 def test_a_backbone_that_changes_its_weights_is_caught() -> None:
     backbone: Any = two_layer_backbone()
     encode = backbone.encode

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 
 from vlmad.assembly import Assembly, assemble
+from vlmad.caches.text import keep_text
 from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError
 from vlmad.images import Source, as_source
 from vlmad.loading import chunks, load
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from vlmad.attribution import Attribution
 
 BATCH_SIZE = 8
+
+Keep: TypeAlias = Literal["nothing", "text"]
+"""What is kept on disk for the next time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,10 @@ class Detector:
         assembly: the parts, from `vlmad.assembly.assemble`.
         resize: how images become the model's square: `squash`, `pad`, or `tiles:N` for squares
             cut from the image, N along its shorter side.
+        keep: what is kept on disk for the next time; `vlmad cache` shows where.
     """
 
-    def __init__(self, assembly: Assembly, resize: str = "squash") -> None:
+    def __init__(self, assembly: Assembly, resize: str = "squash", keep: Keep = "text") -> None:
         self.assembly = assembly
         self.resizing = parse_resizing(resize)
         parts = {kind: chosen.part for kind, chosen in assembly.parts.items()}
@@ -67,6 +72,8 @@ class Detector:
         self.memory: Mapping[str, Tensor] | None = None
         self.references: tuple[Source, ...] = ()
         self._text: dict[str, TextEmbeddings | None] = {}
+        kept = keep != "nothing" and not self.prompts.looks_at_image  # or no text comes twice
+        self._text_backbone = keep_text(assembly.parts["backbone"]) if kept else self.backbone
 
     @torch.inference_mode()
     def __call__(self, batch: ImageBatch, class_name: str = "object") -> Prediction:
@@ -121,7 +128,9 @@ class Detector:
         if class_name in self._text:
             return self._text[class_name]
         with self._blaming("prompts"):
-            text: TextEmbeddings | None = self.prompts(self.backbone, class_name, features)
+            text: TextEmbeddings | None = self.prompts(
+                self._text_backbone, class_name, features
+            )
         if not self.prompts.looks_at_image:
             self._text[class_name] = text
         return text
@@ -312,6 +321,7 @@ def load_detector(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     weights: str | Path | None = None,
     resize: str = "squash",
+    keep: Keep = "text",
     registry: Registry | None = None,
 ) -> Detector:
     """Assemble a detector from a recipe and the parts that are to differ from it.
@@ -328,6 +338,7 @@ def load_detector(
         weights: a checkpoint file; short for the backbone's option `weights`.
         resize: `squash` images to the model's square, `pad` them to keep their format, or
             `tiles:N` to cut them into overlapping squares, N along the shorter side.
+        keep: what is kept on disk for the next time: nothing or text embeddings.
         registry: which plugins to use; all installed ones by default.
 
     Raises:
@@ -345,7 +356,7 @@ def load_detector(
         chosen = find_recipe(registry, detector or DEFAULT)
     named = {"backbone": backbone, "prompts": prompts, "extractor": extractor}
     named |= {"attention": attention, "scorer": scorer}
-    return Detector(assemble(registry, chosen, named, settings), resize)
+    return Detector(assemble(registry, chosen, named, settings), resize, keep)
 
 
 def _as_list(images: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from torch import nn
 
 from vlmad.errors import OptionError, WeightsError, first_line
 from vlmad.regions import tile_boxes, window_patches
+from vlmad.tokens import tokenise
 from vlmad.types import ClassToken, Patches, Tiles, VisualFeatures, Windows
 
 if TYPE_CHECKING:
@@ -267,7 +268,7 @@ class TextLoop:
         embedding is read at the end token.
         """
         device = self.tower.positional_embedding.device
-        ids = self.tokenizer(list(sentences)).to(device)  # n c
+        ids = tokenise(self.tokenizer, sentences).to(device)  # n c
         encoded = []
         for some in ids.split(SENTENCES_AT_ONCE):
             some = some[:, : int(some.argmax(dim=1).max()) + 1]
@@ -281,8 +282,7 @@ class TextLoop:
         """Return raw embeddings of sentences that begin with learned vectors."""
         length = prompts.context.shape[1]
         device = self.tower.positional_embedding.device
-        fillers = " ".join(["X"] * length)
-        ids = self.tokenizer([f"{fillers} {ending}" for ending in prompts.endings]).to(device)
+        ids = tokenise(self.tokenizer, prompts).to(device)
         words = self.tower.token_embedding(ids)  # n c w
         context = prompts.context.to(device)
         tokens = torch.cat([words[:, :1], context, words[:, 1 + length :]], dim=1)

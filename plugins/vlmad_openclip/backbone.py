@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from vlmad import BackboneSpec, ContextPrompts, Preprocessing
+from vlmad.caches.digests import Stamp, remembered_digest, stamp
+from vlmad.caches.keys import key_of
 from vlmad.errors import OptionError, WeightsError
 from vlmad.parts import (
     ATTENTION,
@@ -19,6 +22,7 @@ from vlmad.parts import (
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
+from vlmad.tokens import tokenise
 from vlmad.transformer import (
     TextLoop,
     VisionLoop,
@@ -33,7 +37,7 @@ from vlmad_openclip.config import ModelSource, find_model
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from vlmad import Attention, ImageBatch, Request, VisualFeatures
@@ -87,14 +91,32 @@ class OpenClip:
         if self.weights and self.weights.startswith(RANDOM):
             _randomise(model, self.weights.removeprefix(RANDOM))
         else:
-            path = Path(self.weights) if self.weights else find_weights(self.source)
+            path, before = self._file
             load_into(model, read_weights(path), path)
+            if stamp(path) != before:
+                raise WeightsError(f"weights {path} were changed while they were read; try again")
         return model.eval().requires_grad_(False).to(self.device)
 
     @cached_property
+    def _file(self) -> tuple[Path, Stamp | None]:
+        """The checkpoint, and what it looked like before anything was read from it."""
+        path = Path(self.weights) if self.weights else find_weights(self.source)
+        return path, stamp(path)
+
+    @cached_property
     def weights_hash(self) -> str:
-        """SHA-256 over the names and values of all tensors."""
-        return weights_digest(self.model.state_dict())
+        """SHA-256 over the names and values of all tensors, remembered for each file."""
+        if self.weights and self.weights.startswith(RANDOM):
+            return weights_digest(self.model.state_dict())
+        purpose = f"tensors of {self.identity}"
+        return remembered_digest(
+            *self._file, purpose, lambda: weights_digest(self.model.state_dict())
+        )
+
+    @cached_property
+    def identity(self) -> str:
+        """What the configuration says, which neither weights nor spec tell in full."""
+        return f"open_clip {version('open_clip_torch')} {key_of(self.source.config)}"
 
     @cached_property
     def _vision(self) -> VisionLoop:
@@ -105,18 +127,27 @@ class OpenClip:
         return VisionLoop(visual, self.spec.grid, embedding)
 
     @cached_property
-    def _text(self) -> TextLoop:
+    def _tokenizer(self) -> Any:
         import open_clip
 
-        tower = self.model if hasattr(self.model, "token_embedding") else self.model.text
         length = self.source.config["text_cfg"].get("context_length", 77)
-        return TextLoop(tower, open_clip.SimpleTokenizer(context_length=length))
+        return open_clip.SimpleTokenizer(context_length=length)
+
+    @cached_property
+    def _text(self) -> TextLoop:
+        tower = self.model if hasattr(self.model, "token_embedding") else self.model.text
+        return TextLoop(tower, self._tokenizer)
 
     def encode(
         self, batch: ImageBatch, requests: Sequence[Request], attention: Attention
     ) -> VisualFeatures:
         """Answer all requests; see `vlmad.Backbone`."""
         return self._vision.encode(batch, self.spec.preprocessing, requests, attention)
+
+    def token_ids(self, prompts: Sequence[str] | ContextPrompts) -> Int[Tensor, "n c"] | None:
+        """Return what `encode_text` would encode; see `vlmad.caches.text.TellsTokens`."""
+        plain = CONTEXT_VECTORS in self.spec.provides
+        return tokenise(self._tokenizer, prompts) if plain else None
 
     def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
         """Return raw text embeddings; see `vlmad.Backbone`."""

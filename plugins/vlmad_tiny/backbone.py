@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from vlmad import BackboneSpec, ContextPrompts, Preprocessing
+from vlmad.caches.digests import remembered_digest, stamp
+from vlmad.images import digest
 from vlmad.parts import (
     ATTENTION,
     CONTEXT_VECTORS,
@@ -19,13 +20,14 @@ from vlmad.parts import (
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
+from vlmad.tokens import tokenise
 from vlmad.transformer import TextLoop, VisionLoop, pick_device
 from vlmad_tiny import model as architecture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from vlmad import Attention, ImageBatch, Request, VisualFeatures
@@ -82,7 +84,7 @@ class Tiny:
     @cached_property
     def weights_hash(self) -> str:
         """SHA-256 of the weights file."""
-        return hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+        return remembered_digest(WEIGHTS, stamp(WEIGHTS), "bytes", lambda: digest(WEIGHTS))
 
     @cached_property
     def _vision(self) -> VisionLoop:
@@ -90,17 +92,24 @@ class Tiny:
         return VisionLoop(visual, self.spec.grid, visual.positional_embedding)
 
     @cached_property
-    def _text(self) -> TextLoop:
+    def _tokenizer(self) -> Any:
         import open_clip
 
-        length = architecture.TEXT["context_length"]
-        return TextLoop(self.model, open_clip.SimpleTokenizer(context_length=length))
+        return open_clip.SimpleTokenizer(context_length=architecture.TEXT["context_length"])
+
+    @cached_property
+    def _text(self) -> TextLoop:
+        return TextLoop(self.model, self._tokenizer)
 
     def encode(
         self, batch: ImageBatch, requests: Sequence[Request], attention: Attention
     ) -> VisualFeatures:
         """Answer all requests; see `vlmad.Backbone`."""
         return self._vision.encode(batch, self.spec.preprocessing, requests, attention)
+
+    def token_ids(self, prompts: Sequence[str] | ContextPrompts) -> Int[Tensor, "n c"]:
+        """Return what `encode_text` would encode; see `vlmad.caches.text.TellsTokens`."""
+        return tokenise(self._tokenizer, prompts)
 
     def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
         """Return raw text embeddings; see `vlmad.Backbone`."""

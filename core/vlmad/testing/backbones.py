@@ -136,6 +136,19 @@ def check_sentences(backbone: Backbone) -> None:
         alone = [backbone.encode_text([sentence]) for sentence in SENTENCES]
     require_tensor(together, (len(SENTENCES), spec.embedding_dim), "encode_text")
     require_close(torch.cat(alone), together, "the batch changes encode_text")
+    if callable(getattr(backbone, "token_ids", None)):
+        check_tokens(backbone)
+
+
+def check_tokens(backbone: Any) -> None:
+    """Check the optional `token_ids`: texts that it cannot tell apart share cached embeddings."""
+    ids = backbone.token_ids(SENTENCES)
+    if ids is None:
+        return
+    require(ids.ndim == 2 and len(ids) == len(SENTENCES), "token_ids must give a row per sentence")
+    require(not ids.is_floating_point(), "token_ids must be integers")
+    require(len(ids.unique(dim=0)) == len(SENTENCES), "token_ids takes two sentences for one")
+    require(torch.equal(ids, backbone.token_ids(SENTENCES)), "token_ids is not repeatable")
 
 
 def check_context(backbone: Backbone) -> None:
