@@ -13,6 +13,7 @@ import torch
 
 from vlmad.assembly import Assembly, assemble
 from vlmad.caches.text import keep_text
+from vlmad.caches.visual import keep_features
 from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError
 from vlmad.images import Source, as_source
 from vlmad.loading import chunks, load
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 8
 
-Keep: TypeAlias = Literal["nothing", "text"]
-"""What is kept on disk for the next time."""
+Keep: TypeAlias = Literal["nothing", "text", "all"]
+"""What is kept on disk: text embeddings by default, or the features of images too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Detector:
         self._text: dict[str, TextEmbeddings | None] = {}
         kept = keep != "nothing" and not self.prompts.looks_at_image  # or no text comes twice
         self._text_backbone = keep_text(assembly.parts["backbone"]) if kept else self.backbone
+        self._vision = keep_features(assembly) if keep == "all" else self.backbone
 
     @torch.inference_mode()
     def __call__(self, batch: ImageBatch, class_name: str = "object") -> Prediction:
@@ -92,7 +94,7 @@ class Detector:
         with self._blaming("extractor"):
             requests = self.extractor.requests(spec, self.attention, self.prompts.class_token(spec))
         with self._blaming("backbone"):
-            visual = self.backbone.encode(batch, requests, self.attention)
+            visual = self._vision.encode(batch, requests, self.attention)
         with self._blaming("extractor"):
             features: Features = self.extractor(visual)
         return features
@@ -338,7 +340,8 @@ def load_detector(
         weights: a checkpoint file; short for the backbone's option `weights`.
         resize: `squash` images to the model's square, `pad` them to keep their format, or
             `tiles:N` to cut them into overlapping squares, N along the shorter side.
-        keep: what is kept on disk for the next time: nothing or text embeddings.
+        keep: what is kept on disk for the next time: nothing, text embeddings, or all, with
+            the features of images, for those who see the same images again.
         registry: which plugins to use; all installed ones by default.
 
     Raises:

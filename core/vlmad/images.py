@@ -100,7 +100,7 @@ class Source:
         """Return a part of this image, of which `image` is the decoded whole, and its pixels."""
         part = Source(self.name, self.content, (self, box))
         cropped = image.crop(box)
-        part._size = cropped.size
+        part._size, part.sha256 = cropped.size, self.sha256
         return part, cropped
 
     def pixels(
