@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from vlmad.cli import doctor, inspect, run
+from vlmad.cli import cache, doctor, inspect, run
 from vlmad.errors import PluginError, VlmadError
 from vlmad.registry import LIMIT_VARIABLE, Registration, Registry
 
@@ -111,6 +111,7 @@ app.command("run")(run.run)
 app.command("plugins")(inspect.plugins)
 app.command("describe")(inspect.describe)
 app.command("doctor")(doctor.doctor)
+app.add_typer(cache.app, name="cache")
 
 
 def main() -> None:
