@@ -1,0 +1,162 @@
+"""AUROC, average precision, F1-max and AUPRO of cumulative counts, with bounds.
+
+A curve is a list of groups of scores, from the highest to the lowest, and says how many normal
+and anomalous items lie in all groups down to each one. A group of one score is a tie: its items
+are called anomalous together, and the metrics are exact. A group may also be a range of scores
+(a bin). The order inside it is then unknown, and each metric comes with the least and the
+largest value that any order could give:
+
+- AUROC: a pair of a normal and an anomalous item in one group counts 1/2 instead of 0 or 1.
+- Average precision: of the j-th best anomalous item in group k, the number of normal items above
+  it lies between those of the groups k - 1 and k, and that of anomalous ones between
+  T[k-1] + j and T[k]. The sum of (T[k-1] + j) / (T[k-1] + j + F[k]) over j is bounded by an
+  integral.
+- F1-max: at the end of a group F1 is exact, so the largest of these is reached; inside the group
+  it is at most what all its anomalous and none of its normal items would give.
+- AUPRO: the overlap never falls with the false positive rate, so that within a group the curve
+  stays in the rectangle between its ends.
+
+All leading axes are batches: replicates of a bootstrap are one array. Positives and negatives
+may be weighted counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from vlmad_evaluation.metric import AUPRO_LIMITS, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jaxtyping import Bool, Float
+
+
+class Bounded(NamedTuple):
+    """A metric with the least and the largest value that the counts allow."""
+
+    value: Float[np.ndarray, " *b"]
+    low: Float[np.ndarray, " *b"]
+    high: Float[np.ndarray, " *b"]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Cumulative counts over groups of falling scores; the last group completes the totals."""
+
+    false_positives: Float[np.ndarray, "*b k"]
+    """Normal items that score at least `thresholds[k]`."""
+    true_positives: Float[np.ndarray, "*b k"]
+    """Anomalous items that score at least `thresholds[k]`."""
+    thresholds: Float[np.ndarray, " k"]
+    """The lowest score of each group, falling."""
+    tied: Bool[np.ndarray, " k"]
+    """Whether all items of a group have one score."""
+    overlap: Float[np.ndarray, "*b k"] | None = None
+    """The mean over defective regions of the share that scores at least `thresholds[k]`."""
+
+
+def _before(cumulative: Float[np.ndarray, "*b k"]) -> Float[np.ndarray, "*b k"]:
+    """Return the totals of the groups before each one."""
+    shifted = np.empty_like(cumulative)
+    shifted[..., 0] = 0
+    shifted[..., 1:] = cumulative[..., :-1]
+    return shifted
+
+
+def auroc(curve: Curve) -> Bounded:
+    """Return the probability that an anomalous item scores above a normal one (ties count 1/2).
+
+    The area under the ROC curve as the Mann-Whitney statistic (Hanley and McNeil 1982).
+    """
+    false, true = curve.false_positives, curve.true_positives
+    found, passed = np.diff(true, prepend=0), np.diff(false, prepend=0)
+    pairs = true[..., -1] * false[..., -1]
+    won = (found * (false[..., -1:] - false + passed / 2)).sum(-1)
+    unknown = (found * passed / 2)[..., ~curve.tied].sum(-1)
+    return Bounded(won / pairs, (won - unknown) / pairs, (won + unknown) / pairs)
+
+
+def average_precision(curve: Curve) -> Bounded:
+    """Return the sum over thresholds of precision times the recall gained there.
+
+    The definition of scikit-learn (`average_precision_score`), without interpolation.
+    """
+    false, true = curve.false_positives, curve.true_positives
+    total, untied = true[..., -1], ~curve.tied
+    precision = true / np.maximum(true + false, 1e-300)
+    found = np.diff(true, prepend=0)
+    value = (found * precision).sum(-1) / total
+    if not untied.any():
+        return Bounded(value, value, value)
+    best, worst = found * precision, found * precision
+    before, fewest, found, last, most = (
+        a[..., untied] for a in (_before(true), _before(false), found, false, true)
+    )
+    best[..., untied] = found * most / np.maximum(most + fewest, 1e-300)
+    loss = np.where(last > 0, last * np.log1p(found / np.maximum(before + last, 1e-300)), 0)
+    worst[..., untied] = found - loss
+    return Bounded(value, worst.sum(-1) / total, best.sum(-1) / total)
+
+
+def f1_max(curve: Curve) -> Bounded:
+    """Return the largest F1 over all thresholds, 2 TP / (2 TP + FP + FN)."""
+    false, true = curve.false_positives, curve.true_positives
+    total = true[..., -1:]
+    value = (2 * true / (total + true + false)).max(-1)
+    if curve.tied.all():
+        return Bounded(value, value, value)
+    fewest = np.where(curve.tied, false, _before(false))
+    return Bounded(value, value, (2 * true / (total + true + fewest)).max(-1))
+
+
+def f1_threshold(curve: Curve) -> Float[np.ndarray, " *b"]:
+    """Return the threshold of the largest F1, the highest one if several reach it."""
+    false, true = curve.false_positives, curve.true_positives
+    best = (2 * true / (true[..., -1:] + true + false)).argmax(-1)
+    thresholds: np.ndarray = curve.thresholds[best]
+    return thresholds
+
+
+def aupro(curve: Curve, limit: float) -> Bounded:
+    """Return the normalised area under the mean region overlap up to a false positive rate.
+
+    MVTec's definition (Bergmann et al., IJCV 2021): over the false positive rate of all normal
+    pixels, from 0 to `limit`, divided by `limit`; linear between neighbouring thresholds, and
+    pixels of one score pass a threshold together.
+    """
+    assert curve.overlap is not None
+    rate = curve.false_positives / curve.false_positives[..., -1:]
+    start, reached = _before(rate), _before(curve.overlap)
+    width = np.minimum(rate, limit) - np.minimum(start, limit)
+    rise = curve.overlap - reached
+    share = np.divide(width, rate - start, out=np.zeros_like(width), where=rate > start)
+    area = (width * (reached + share * rise / 2)).sum(-1)
+    above = (width * (1 - share / 2) * rise)[..., ~curve.tied].sum(-1)
+    below = (width * share / 2 * rise)[..., ~curve.tied].sum(-1)
+    return Bounded(area / limit, (area - below) / limit, (area + above) / limit)
+
+
+CURVE_METRICS: dict[str, Callable[[Curve], Bounded]] = {
+    "auroc": auroc,
+    "ap": average_precision,
+    "f1_max": f1_max,
+    **{n.removeprefix("pixel_"): partial(aupro, limit=x) for n, x in AUPRO_LIMITS.items()},
+}
+"""Every metric that a curve determines, by its name without `image_` or `pixel_`."""
+
+
+def metrics_of(curve: Curve, names: tuple[str, ...]) -> dict[str, Metric]:
+    """Return the named metrics of a single curve, such as `pixel_auroc`, with their bounds."""
+    return {name: _metric(curve, name.split("_", 1)[1]) for name in names}
+
+
+def _metric(curve: Curve, name: str) -> Metric:
+    value, low, high = CURVE_METRICS[name](curve)
+    error = float(max(high - value, value - low))
+    threshold = float(f1_threshold(curve)) if name == "f1_max" else None
+    return Metric(float(value), error=error, threshold=threshold)

@@ -1,0 +1,194 @@
+"""All pixel metrics of a category, exact, from one sort of its scores.
+
+Only the scores of anomalous pixels matter as thresholds. Between two of them no anomalous pixel
+passes: AUROC and average precision gain nothing there, F1 falls, and the mean overlap is
+constant. So the normal scores are sorted without carrying anything along, the anomalous ones
+(few) with the weights of their regions, and the counts at each distinct anomalous score are
+looked up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.integrate import trapezoid
+
+from vlmad_evaluation.curves import Curve, metrics_of
+from vlmad_evaluation.metric import PIXEL_METRICS, Metric, undefined
+from vlmad_evaluation.regions import region_weights
+from vlmad_evaluation.resolution import Resolution, at_resolution, describe_resolution
+from vlmad_evaluation.validation import LabelledMap, paired
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from jaxtyping import Float
+    from numpy.typing import ArrayLike
+
+EXACT_METRICS = tuple(name for name in PIXEL_METRICS if name != "pixel_aupro_200_thresholds")
+
+
+@dataclass(frozen=True, slots=True)
+class PixelEvaluation:
+    """The pixel metrics of one category, and what they were computed from."""
+
+    metrics: Mapping[str, Metric]
+    resolution: str
+    images: int
+    """Images with a mask, or known to be normal."""
+    regions: int
+    left_out: int
+    """Images without a mask that are not known to be normal."""
+
+
+@dataclass(frozen=True, slots=True)
+class SortedPixels:
+    """The scores of all pixels of a category in rising order, in one precision."""
+
+    normal: Float[np.ndarray, " n"]
+    anomalous: Float[np.ndarray, " p"]
+    weights: Float[np.ndarray, " p"]
+    """Of each anomalous pixel, 1 / (area of its region)."""
+    regions: int
+
+    @classmethod
+    def of(cls, images: Iterable[LabelledMap]) -> SortedPixels:
+        """Sort the pixels of some images; region weights follow their pixels."""
+        normal, anomalous, weights = [], [], [np.empty(0)]
+        regions = 0
+        for image in images:
+            if not image.mask.any():
+                normal.append(image.scores.ravel())
+                continue
+            normal.append(image.scores[~image.mask])
+            anomalous.append(image.scores[image.mask])
+            weight, count = region_weights(image.mask)
+            weights.append(weight)
+            regions += count
+        ranked, scores = _joined(normal), _joined(anomalous)
+        ranked.sort()
+        order = scores.argsort()
+        return cls(ranked, scores[order], np.concatenate(weights)[order], regions)
+
+    @property
+    def missing(self) -> str:
+        """The class that no pixel belongs to, as a reason for undefined metrics; or nothing."""
+        if not len(self.anomalous):
+            return "no anomalous pixel"
+        return "" if len(self.normal) else "no normal pixel"
+
+    def curve(self) -> Curve:
+        """Return counts and overlap at all thresholds that matter.
+
+        Each distinct anomalous score makes two groups: the normal scores above it and below the
+        previous one, and those equal to it.
+        """
+        scores = self.anomalous[::-1]
+        last = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
+        distinct, total = scores[last], len(self.normal)
+        # looked up in rising order, in which neighbouring searches share their path
+        below = np.searchsorted(self.normal, distinct[::-1], "left")[::-1]
+        up_to = np.searchsorted(self.normal, distinct[::-1], "right")[::-1]
+        found, overlap = last + 1, self.weights[::-1].cumsum()[last] / self.regions
+        # the last group holds the normal scores below all anomalous ones
+        false = np.append(_interleave(total - up_to, total - below), total)
+        true = np.append(_interleave(_previous(found), found), len(scores))
+        reached = np.append(_interleave(_previous(overlap), overlap), overlap[-1])
+        # F1 is never largest in a group of normal scores alone: its threshold is a placeholder
+        thresholds = np.append(np.repeat(distinct, 2), distinct[-1])
+        return Curve(false, true, thresholds, np.ones(len(false), dtype=bool), reached)
+
+
+def _joined(parts: Sequence[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " m"]:
+    """Concatenate; float64 if any part is."""
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
+
+
+def _previous(cumulative: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    return np.append(0, cumulative[:-1])
+
+
+def _interleave(
+    first: Float[np.ndarray, " k"], second: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, " 2k"]:
+    return np.stack([first, second], axis=1).ravel().astype(np.float64)
+
+
+def pixel_metrics(
+    maps: Sequence[ArrayLike],
+    masks: Sequence[ArrayLike | None],
+    *,
+    labels: Sequence[bool] | None = None,
+    resolution: Resolution = None,
+) -> PixelEvaluation:
+    """Return all pixel metrics of one category, exact: AUROC, AP, F1-max, AUPRO.
+
+    `pixel_aupro_30` and `pixel_aupro_05` are MVTec's definition with limits 0.30 and 0.05, equal
+    scores taken together; `pixel_aupro_200_thresholds` is what many papers call AUPRO instead
+    (see `aupro_200_thresholds`). Metrics are undefined where there is no mask, no anomalous or no
+    normal pixel.
+
+    Args:
+        maps: one for each image, higher is more anomalous; float32 is not widened.
+        masks: booleans, True where anomalous; None where nothing is known.
+        labels: True for anomalous images; a normal image needs no mask then.
+        resolution: height and width to resize maps and masks to; None compares them as they are.
+
+    Raises:
+        InputError: nothing to evaluate, lengths or shapes that differ, masks that are not
+            booleans, scores that are not finite.
+    """
+    known = [(name, a, m) for name, a, m in paired(maps, masks, labels) if m is not None]
+    images = (at_resolution(a, m, resolution, name) for name, a, m in known)
+    pixels = SortedPixels.of(images)
+    reason = pixels.missing if known else "no mask"
+    metrics = undefined(PIXEL_METRICS, reason) if reason else metrics_of_pixels(pixels)
+    return PixelEvaluation(
+        metrics, describe_resolution(resolution), len(known), pixels.regions, len(maps) - len(known)
+    )
+
+
+def metrics_of_pixels(pixels: SortedPixels) -> dict[str, Metric]:
+    """Return all pixel metrics of scores of both classes."""
+    metrics = metrics_of(pixels.curve(), EXACT_METRICS)
+    return metrics | {"pixel_aupro_200_thresholds": aupro_200_thresholds(pixels)}
+
+
+def aupro_200_thresholds(pixels: SortedPixels, limit: float = 0.3) -> Metric:
+    """Return the AUPRO that AnomalyCLIP and many papers report; it is not MVTec's.
+
+    200 thresholds in equal steps from the smallest to the largest score; a pixel is found where
+    it scores more than the threshold. Of the points with a false positive rate below `limit`, the
+    rates are stretched to span 0 to 1, from the smallest to the largest that occur, and the mean
+    overlap is integrated over them by trapezoids. Therefore it depends on single extreme pixels,
+    a monotone change of the scores changes it, and the curve left of the first and right of the
+    last point is lost (Zhou et al., ICLR 2024; the evaluation code goes back to CFLOW-AD,
+    Gudovskiy et al., WACV 2022).
+    """
+    lowest = min(pixels.normal[0], pixels.anomalous[0])
+    highest = max(pixels.normal[-1], pixels.anomalous[-1])
+    step = (highest - lowest) / 200
+    if not step > 0:
+        return Metric(None, "all scores are equal")
+    thresholds = np.arange(lowest, highest, step)
+    passed = _more_than(pixels.normal, thresholds)
+    rates = passed / len(pixels.normal)
+    weights = np.append(0, pixels.weights[::-1].cumsum()) / pixels.regions
+    overlap = weights[_more_than(pixels.anomalous, thresholds)]
+    kept = rates < limit
+    if not kept.any() or np.ptp(rates[kept]) == 0:
+        return Metric(None, f"fewer than two of 200 thresholds below a rate of {limit}")
+    stretched = (rates[kept] - rates[kept].min()) / np.ptp(rates[kept])
+    return Metric(float(-trapezoid(overlap[kept], stretched)))
+
+
+def _more_than(
+    rising: Float[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"]
+) -> Float[np.ndarray, " t"]:
+    """Count the scores above float64 thresholds without widening them."""
+    near = thresholds.astype(rising.dtype)
+    # the largest number of the scores' own precision that is not above the threshold
+    floor = np.where(near > thresholds, np.nextafter(near, -np.inf, dtype=near.dtype), near)
+    return len(rising) - np.searchsorted(rising, floor, "right")
