@@ -88,19 +88,29 @@ def average_precision(curve: Curve) -> Bounded:
     """
     false, true = curve.false_positives, curve.true_positives
     total, untied = true[..., -1], ~curve.tied
-    precision = true / np.maximum(true + false, 1e-300)
     found = np.diff(true, prepend=0)
-    value = (found * precision).sum(-1) / total
+    value = found * _ratio(true, true + false)
     if not untied.any():
-        return Bounded(value, value, value)
-    best, worst = found * precision, found * precision
-    before, fewest, found, last, most = (
-        a[..., untied] for a in (_before(true), _before(false), found, false, true)
+        exact = value.sum(-1) / total
+        return Bounded(exact, exact, exact)
+    low, high = value.copy(), value.copy()
+    before, fewest, found, most = (
+        a[..., untied] for a in (_before(true), _before(false), found, false)
     )
-    best[..., untied] = found * most / np.maximum(most + fewest, 1e-300)
-    loss = np.where(last > 0, last * np.log1p(found / np.maximum(before + last, 1e-300)), 0)
-    worst[..., untied] = found - loss
-    return Bounded(value, worst.sum(-1) / total, best.sum(-1) / total)
+    # where the classes are mixed evenly, the middle one of the anomalous items
+    rank, above = before + (found + 1) / 2, (fewest + most) / 2
+    value[..., untied] = found * _ratio(rank, rank + above)
+    low[..., untied] = found - most * np.log1p(_ratio(found, before + most))
+    high[..., untied] = found * _ratio(before + found, before + found + fewest)
+    return Bounded(value.sum(-1) / total, low.sum(-1) / total, high.sum(-1) / total)
+
+
+def _ratio(
+    part: Float[np.ndarray, "*b k"], whole: Float[np.ndarray, "*b k"]
+) -> Float[np.ndarray, "*b k"]:
+    """Divide; 0 / 0 is 0."""
+    ratio: np.ndarray = part / np.maximum(whole, 1e-300)
+    return ratio
 
 
 def f1_max(curve: Curve) -> Bounded:

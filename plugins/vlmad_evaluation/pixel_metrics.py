@@ -19,13 +19,12 @@ from vlmad_evaluation.curves import Curve, metrics_of
 from vlmad_evaluation.metric import PIXEL_METRICS, Metric, undefined
 from vlmad_evaluation.regions import region_weights
 from vlmad_evaluation.resolution import Resolution, at_resolution, describe_resolution
-from vlmad_evaluation.validation import LabelledMap, paired
+from vlmad_evaluation.validation import LabelledMap, Maps, Masks, paired
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from jaxtyping import Float
-    from numpy.typing import ArrayLike
 
 EXACT_METRICS = tuple(name for name in PIXEL_METRICS if name != "pixel_aupro_200_thresholds")
 
@@ -117,8 +116,8 @@ def _interleave(
 
 
 def pixel_metrics(
-    maps: Sequence[ArrayLike],
-    masks: Sequence[ArrayLike | None],
+    maps: Maps,
+    masks: Masks,
     *,
     labels: Sequence[bool] | None = None,
     resolution: Resolution = None,

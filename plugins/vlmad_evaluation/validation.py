@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool, Float
     from numpy.typing import ArrayLike
+
+
+Maps: TypeAlias = "Sequence[ArrayLike] | np.ndarray[Any, Any]"
+"""A map for each image, height x width of numbers; their sizes may differ."""
+Masks: TypeAlias = "Sequence[ArrayLike | None] | np.ndarray[Any, Any]"
+"""A mask for each image, height x width of booleans, or None where nothing is known."""
 
 
 def as_scores(values: ArrayLike, what: str = "scores") -> Float[np.ndarray, ...]:
@@ -94,8 +100,8 @@ def labelled_map(scores: ArrayLike, mask: ArrayLike, where: str) -> LabelledMap:
 
 
 def paired(
-    maps: Sequence[ArrayLike],
-    masks: Sequence[ArrayLike | None],
+    maps: Maps,
+    masks: Masks,
     labels: Sequence[bool] | None = None,
 ) -> Iterator[tuple[str, ArrayLike, ArrayLike | None]]:
     """Yield for each image its name in errors, map and mask.

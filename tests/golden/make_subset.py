@@ -2,13 +2,14 @@
 
     python tests/golden/make_subset.py FOLDER
 
-FOLDER holds the full reference outputs, `winclip/` and `anomalyclip/`. Of each model, the rows
-of the vocabulary that no sentence uses are left out; of the checkpoint, the projections that
-nothing uses; of WinCLIP's outputs, all test images but one.
+FOLDER holds the full reference outputs, `winclip/`, `anomalyclip/` and `metrics/`. Of each model,
+the rows of the vocabulary that no sentence uses are left out; of the checkpoint, the projections
+that nothing uses; of WinCLIP's outputs, all test images but one; of the metrics, the larger set.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -37,8 +38,19 @@ def write_model(source: Path, sentences: list[str]) -> None:
     save_file(tensors, target / "model.safetensors")
 
 
+def write_metrics(source: Path) -> None:
+    """Keep the two small sets of maps and masks with what is expected of them."""
+    target = HERE / "metrics"
+    target.mkdir(exist_ok=True)
+    expected = json.loads((source / "expected.json").read_text())
+    kept = {name: expected[name] for name in ("small", "tied")}
+    (target / "expected.json").write_text(json.dumps(kept, indent=2) + "\n")
+    for name in kept:
+        shutil.copyfile(source / f"{name}.npz", target / f"{name}.npz")
+
+
 def main(folder: Path) -> None:
-    """Write both subsets."""
+    """Write all subsets."""
     sides = [LISTS[name].sentences(CLASS_NAME) for name in ("paper22", "anomalib21")]
     write_model(folder / "winclip", [s for pair in sides for side in pair for s in side])
     golden = load_file(folder / "winclip" / "golden.safetensors")
@@ -51,6 +63,8 @@ def main(folder: Path) -> None:
     table = torch.load(folder / "anomalyclip" / "epoch_15.pth", weights_only=True)
     learner = {k: t for k, t in table["prompt_learner"].items() if "projections" not in k}
     torch.save({"prompt_learner": learner}, HERE / "anomalyclip" / "epoch_15.pth")
+
+    write_metrics(folder / "metrics")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,369 @@
+"""Image and pixel metrics: reference outputs, scikit-learn, brute force, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+
+from vlmad.errors import InputError
+from vlmad_evaluation.image_metrics import image_metrics
+from vlmad_evaluation.metric import Metric, macro_average, spread_over_seeds
+from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
+from vlmad_evaluation.resolution import at_resolution, resize_map, resize_mask
+
+HERE = Path(__file__).parent
+SUBSET = HERE / "golden" / "metrics"
+FULL = Path(os.environ.get("VLMAD_GOLDEN", HERE.parents[1] / "shared" / "golden")) / "metrics"
+GOLDEN_NAMES = {
+    "pixel_auroc": ("pixel_auroc", 1e-9),
+    "pixel_ap": ("pixel_ap", 1e-9),
+    "pixel_f1max": ("pixel_f1_max", 1e-9),
+    "image_auroc": ("image_auroc", 1e-9),
+    "image_ap": ("image_ap", 1e-9),
+    "image_f1max": ("image_f1_max", 1e-9),
+    "aupro_grouped_ties_030": ("pixel_aupro_30", 1e-9),
+    "aupro_grouped_ties_005": ("pixel_aupro_05", 1e-9),
+    "aupro_mvtec_030": ("pixel_aupro_30", 1e-3),
+    "aupro_mvtec_005": ("pixel_aupro_05", 1e-3),
+    "aupro_200_anomalyclip": ("pixel_aupro_200_thresholds", 1e-9),
+}
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [(SUBSET, "small"), (SUBSET, "tied"), (FULL, "small"), (FULL, "tied"), (FULL, "medium")],
+)
+def test_metrics_are_those_of_other_implementations(folder: Path, name: str) -> None:
+    if not folder.is_dir():
+        pytest.skip(f"no full reference outputs in {folder}")
+    expected = json.loads((folder / "expected.json").read_text())[name]
+    with np.load(folder / f"{name}.npz") as arrays:
+        maps, masks = arrays["maps"], arrays["masks"] > 0
+    found = dict(pixel_metrics(maps, masks).metrics)
+    found |= image_metrics(masks.any((1, 2)), maps.max((1, 2)))
+    assert set(expected) <= set(GOLDEN_NAMES)
+    for golden, value in expected.items():
+        ours, tolerance = GOLDEN_NAMES[golden]
+        assert found[ours].value == pytest.approx(value, abs=tolerance), golden
+        assert found[ours].error == 0
+
+
+# brute force
+
+
+def regions_of(mask: np.ndarray) -> list[list[tuple[int, int]]]:
+    """Find 8-connected regions by walking from pixel to pixel."""
+    left = {(int(r), int(c)) for r, c in np.argwhere(mask)}
+    regions = []
+    while left:
+        walk = [left.pop()]
+        for row, column in walk:
+            near = {(row + i, column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & left
+            left -= near
+            walk.extend(near)
+        regions.append(walk)
+    return regions
+
+
+def operating_points(
+    maps: list[np.ndarray], masks: list[np.ndarray], thresholds: list[float], inclusive: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return false positive rate and mean region overlap at each threshold, one by one."""
+    regions = [
+        [float(scores[place]) for place in region]
+        for scores, mask in zip(maps, masks, strict=True)
+        for region in regions_of(mask)
+    ]
+    normal = [float(v) for a, m in zip(maps, masks, strict=True) for v in a[~m]]
+
+    def share(scores: list[float], threshold: float) -> float:
+        above = [s >= threshold if inclusive else s > threshold for s in scores]
+        return sum(above) / len(scores)
+
+    rates = [share(normal, t) for t in thresholds]
+    overlaps = [float(np.mean([share(region, t) for region in regions])) for t in thresholds]
+    return np.array(rates), np.array(overlaps)
+
+
+def brute_aupro(maps: list[np.ndarray], masks: list[np.ndarray], limit: float) -> float:
+    """Integrate trapezoid by trapezoid over every distinct score, up to the limit."""
+    distinct = sorted({float(v) for scores in maps for v in scores.ravel()}, reverse=True)
+    rates, overlaps = operating_points(maps, masks, distinct, inclusive=True)
+    area, x0, y0 = 0.0, 0.0, 0.0
+    for x1, y1 in zip(rates, overlaps, strict=True):
+        end = min(x1, limit)
+        if end > x0:
+            y_end = y0 + (y1 - y0) * (end - x0) / (x1 - x0)
+            area += (end - x0) * (y0 + y_end) / 2
+        x0, y0 = x1, y1
+    return float(area / limit)
+
+
+def brute_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
+    pairs = scores[labels][:, None] - scores[~labels][None]
+    return float(((pairs > 0) + (pairs == 0) / 2).mean())
+
+
+def brute_ap_and_f1(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
+    area, best, last_recall = 0.0, 0.0, 0.0
+    for threshold in sorted(set(scores.tolist()), reverse=True):
+        called = scores >= threshold
+        right = int((called & labels).sum())
+        precision, recall = right / int(called.sum()), right / int(labels.sum())
+        area += precision * (recall - last_recall)
+        best = max(best, 2 * precision * recall / (precision + recall) if right else 0.0)
+        last_recall = recall
+    return area, best
+
+
+def labelled_maps(
+    kind: type = np.float32, values: int = 5
+) -> st.SearchStrategy[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """Draw one to four small maps of whole numbers, with masks that have both classes."""
+
+    def fill(shapes: list[tuple[int, int]]) -> st.SearchStrategy[tuple]:
+        maps = [hnp.arrays(kind, s, elements=st.integers(0, values)) for s in shapes]
+        masks = [hnp.arrays(bool, s) for s in shapes]
+        return st.tuples(st.tuples(*maps).map(list), st.tuples(*masks).map(list))
+
+    shape = st.tuples(st.integers(1, 6), st.integers(1, 6))
+    sets = st.lists(shape, min_size=1, max_size=4).flatmap(fill)
+    return sets.filter(lambda s: 0 < sum(m.sum() for m in s[1]) < sum(m.size for m in s[1]))
+
+
+@given(labelled_maps(), st.sampled_from([0.3, 0.05]))
+def test_pixel_metrics_with_many_ties_are_those_of_brute_force(
+    images: tuple[list[np.ndarray], list[np.ndarray]], limit: float
+) -> None:
+    maps, masks = images
+    found = pixel_metrics(maps, masks)
+    labels = np.concatenate([m.ravel() for m in masks])
+    scores = np.concatenate([a.ravel() for a in maps])
+    precision, f1 = brute_ap_and_f1(labels, scores)
+    expected = {
+        "pixel_auroc": brute_auroc(labels, scores),
+        "pixel_ap": precision,
+        "pixel_f1_max": f1,
+        f"pixel_aupro_{limit * 100:02.0f}": brute_aupro(maps, masks, limit),
+    }
+    for name, value in expected.items():
+        assert found.metrics[name].value == pytest.approx(value, abs=1e-12)
+    assert found.regions == sum(len(regions_of(m)) for m in masks)
+    threshold = found.metrics["pixel_f1_max"].threshold
+    called = scores >= threshold
+    assert 2 * (called & labels).sum() / (called.sum() + labels.sum()) == pytest.approx(f1)
+
+
+@given(labelled_maps(values=200))
+def test_the_200_threshold_variant_is_that_of_its_definition(
+    images: tuple[list[np.ndarray], list[np.ndarray]],
+) -> None:
+    maps, masks = images
+    metric = pixel_metrics(maps, masks).metrics["pixel_aupro_200_thresholds"]
+    low, high = min(a.min() for a in maps), max(a.max() for a in maps)
+    if low == high:
+        assert metric == Metric(None, "all scores are equal")
+        return
+    thresholds = np.arange(low, high, (high - low) / 200).tolist()
+    rates, overlaps = operating_points(maps, masks, thresholds, inclusive=False)
+    kept = rates < 0.3
+    if len(set(rates[kept])) < 2:
+        assert metric.value is None
+        assert "fewer than two of 200 thresholds" in metric.reason
+        return
+    x, y = rates[kept], overlaps[kept]
+    x = (x - x.min()) / (x.max() - x.min())
+    area = sum((x[i] - x[i + 1]) * (y[i] + y[i + 1]) / 2 for i in range(len(x) - 1))
+    assert metric.value == pytest.approx(area, abs=1e-12)
+
+
+# agreement and invariance
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("levels", [7, 0])
+def test_metrics_agree_with_scikit_learn(kind: type, levels: int) -> None:
+    rng = np.random.default_rng(3)
+    masks = rng.random((4, 30, 31)) < 0.1
+    maps = rng.normal(size=masks.shape) + masks
+    maps = (np.round(maps * levels) if levels else maps).astype(kind)
+    for found, prefix, labels, scores in (
+        (pixel_metrics(maps, masks).metrics, "pixel", masks.ravel(), maps.ravel()),
+        (image_metrics(masks[0, 0], maps[0, 0]), "image", masks[0, 0], maps[0, 0]),
+    ):
+        precision, recall, thresholds = precision_recall_curve(labels, scores)
+        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+        assert found[f"{prefix}_auroc"].value == pytest.approx(roc_auc_score(labels, scores))
+        assert found[f"{prefix}_ap"].value == pytest.approx(average_precision_score(labels, scores))
+        assert found[f"{prefix}_f1_max"].value == pytest.approx(f1.max())
+        reached = f1[:-1][thresholds == kind(found[f"{prefix}_f1_max"].threshold)]
+        assert reached == pytest.approx(f1.max())
+
+
+@given(labelled_maps(np.float64))
+def test_exact_metrics_see_nothing_but_the_order_of_scores(
+    images: tuple[list[np.ndarray], list[np.ndarray]],
+) -> None:
+    maps, masks = images
+    plain = pixel_metrics(maps, masks).metrics
+    bent = pixel_metrics([np.exp(a) - 100 for a in maps], masks).metrics
+    for name in EXACT_METRICS:
+        assert plain[name].value == bent[name].value
+
+
+@given(labelled_maps(), st.randoms())
+def test_the_order_and_orientation_of_images_do_not_matter(
+    images: tuple[list[np.ndarray], list[np.ndarray]], random: Random
+) -> None:
+    maps, masks = images
+    plain = pixel_metrics(maps, masks).metrics
+    order = list(range(len(maps)))
+    random.shuffle(order)
+    turned = pixel_metrics([maps[i].T for i in order], [masks[i].T for i in order]).metrics
+    for name, metric in plain.items():
+        assert turned[name].value == pytest.approx(metric.value, abs=1e-12)
+
+
+@given(labelled_maps())
+def test_negated_scores_give_the_opposite_auroc(
+    images: tuple[list[np.ndarray], list[np.ndarray]],
+) -> None:
+    maps, masks = images
+    forwards = pixel_metrics(maps, masks).metrics["pixel_auroc"].value
+    backwards = pixel_metrics([-a for a in maps], masks).metrics["pixel_auroc"].value
+    assert forwards is not None
+    assert backwards == pytest.approx(1 - forwards, abs=1e-12)
+
+
+def test_double_precision_is_not_rounded_away() -> None:
+    maps = [np.array([[1.0, 1.0 + 1e-12]]), np.array([[1.0]], dtype=np.float32)]
+    found = pixel_metrics(maps, [np.array([[False, True]]), np.array([[False]])])
+    assert found.metrics["pixel_auroc"].value == 1
+
+
+def test_regions_that_touch_at_a_corner_are_one() -> None:
+    mask = np.eye(4, dtype=bool)
+    assert pixel_metrics([np.zeros((4, 4))], [mask]).regions == 1
+
+
+# what is undefined
+
+
+def test_one_class_alone_leaves_metrics_undefined_with_a_reason() -> None:
+    assert image_metrics([False, False], [0.1, 0.2])["image_auroc"] == Metric(
+        None, "no anomalous image"
+    )
+    assert image_metrics([True], [0.1])["image_ap"] == Metric(None, "no normal image")
+    scores = [np.ones((2, 2))]
+    for mask, reason in ((False, "no anomalous pixel"), (True, "no normal pixel")):
+        found = pixel_metrics(scores, [np.full((2, 2), mask)])
+        assert set(found.metrics.values()) == {Metric(None, reason)}
+
+
+def test_without_masks_pixel_metrics_are_undefined() -> None:
+    found = pixel_metrics([np.ones((2, 2))] * 2, [None, None])
+    assert str(found.metrics["pixel_aupro_30"]) == "undefined: no mask"
+    assert (found.images, found.left_out) == (0, 2)
+
+
+def test_a_normal_image_needs_no_mask_and_a_defective_one_without_is_left_out() -> None:
+    maps = [np.zeros((1, 2)), np.array([[0.0, 1.0]]), np.ones((1, 2))]
+    masks = [None, np.array([[False, True]]), None]
+    found = pixel_metrics(maps, masks, labels=[False, True, True])
+    assert (found.images, found.left_out, found.metrics["pixel_auroc"].value) == (2, 1, 1.0)
+
+
+def test_averages_leave_out_undefined_categories_and_say_so() -> None:
+    average = macro_average({"a": Metric(0.5), "b": Metric(1.0), "c": Metric(None, "no mask")})
+    assert average.metric.value == 0.75
+    assert str(average) == "0.750 over 2 of 3 categories; without c (no mask)"
+    nothing = macro_average({"c": Metric(None, "no mask")})
+    assert nothing.metric == Metric(None, "undefined in every category")
+    assert macro_average({}).metric.value is None
+
+
+def test_the_spread_over_seeds_ignores_intervals_and_counts_undefined_runs() -> None:
+    runs = [Metric(0.8, low=0.1, high=0.9), Metric(0.9), Metric(None, "no mask")]
+    spread = spread_over_seeds(runs)
+    assert (spread.mean, spread.runs, spread.left_out) == (pytest.approx(0.85), 2, 1)
+    assert spread.deviation == pytest.approx(np.std([0.8, 0.9], ddof=1))
+    assert str(spread_over_seeds(runs[:1])) == "0.800 (one run)"
+    assert str(spread_over_seeds([])) == "undefined in every run"
+
+
+# what is refused
+
+MAP, MASK = np.zeros((2, 3)), np.array([[True, False, False]] * 2)
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "message"),
+    [
+        (lambda: pixel_metrics([], []), "no maps"),
+        (lambda: pixel_metrics([MAP], []), "1 maps, 0 masks: need one each"),
+        (lambda: pixel_metrics([MAP], [MASK], labels=[]), "1 maps, 1 masks, 0 labels"),
+        (lambda: pixel_metrics([MAP], [MASK.T]), r"map \(2, 3\) and mask \(3, 2\) of image 0"),
+        (lambda: pixel_metrics([MAP], [MASK * 255]), "mask of image 0 must be booleans, not int"),
+        (lambda: pixel_metrics([MAP], [[[True], []]]), "mask of image 0 are not an array"),
+        (lambda: pixel_metrics([MAP / 0], [MASK]), "map of image 0: 6 of 6 are not finite"),
+        (lambda: pixel_metrics([MAP * np.inf], [MASK]), "not finite"),
+        (lambda: pixel_metrics([MAP + 1j], [MASK]), "real numbers, not complex128"),
+        (lambda: pixel_metrics([[["a"]]], [[[True]]]), "real numbers, not <U1"),
+        (lambda: pixel_metrics([MAP[0]], [MASK[0]]), r"height x width, not \(3,\)"),
+        (lambda: pixel_metrics([MAP[:0]], [MASK[:0]]), r"height x width, not \(0, 3\)"),
+        (lambda: pixel_metrics([MAP], [MASK], resolution=(0, 4)), "evaluation resolution of 0 x 4"),
+        (lambda: pixel_metrics([MAP[0]], [MASK], resolution=(2, 4)), "no images"),
+        (lambda: image_metrics([], []), "no images to evaluate"),
+        (lambda: image_metrics([1, 0], [0.1, 0.2]), "labels must be booleans, not int64"),
+        (lambda: image_metrics([True, False], [0.1]), r"labels \(2,\) and scores \(1,\)"),
+        (lambda: image_metrics([True, False], [0.1, float("nan")]), "1 of 2 are not finite"),
+        (lambda: image_metrics([True, False], [0.1, None]), "real numbers, not object"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_unusable_input_is_refused_in_words(evaluate: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        evaluate()
+
+
+# resolution
+
+
+@given(st.tuples(*[st.integers(1, 9)] * 2), st.tuples(*[st.integers(1, 12)] * 2))
+def test_maps_are_resized_as_torch_does(old: tuple[int, int], new: tuple[int, int]) -> None:
+    scores = np.random.default_rng(0).random(old).astype(np.float32)
+    expected = F.interpolate(
+        torch.from_numpy(scores)[None, None], new, mode="bilinear", align_corners=False
+    )
+    np.testing.assert_allclose(resize_map(scores, new), expected[0, 0], atol=1e-5)
+
+
+@given(hnp.arrays(bool, st.tuples(*[st.integers(1, 9)] * 2)), st.tuples(*[st.integers(1, 12)] * 2))
+def test_masks_stay_boolean_and_take_the_pixel_below(
+    mask: np.ndarray, new: tuple[int, int]
+) -> None:
+    resized = resize_mask(mask, new)
+    assert (resized.shape, resized.dtype) == (new, np.bool_)
+    expected = F.interpolate(torch.from_numpy(mask)[None, None].float(), new, mode="nearest-exact")
+    np.testing.assert_array_equal(resized, expected[0, 0].numpy() > 0.5)
+
+
+def test_maps_and_masks_of_different_size_meet_at_a_stated_resolution() -> None:
+    found = pixel_metrics([MAP], [np.tile(MASK, (4, 4))], resolution=(8, 6))
+    assert found.resolution == "8 x 6"
+    assert found.metrics["pixel_auroc"].value == 0.5
+    assert pixel_metrics([MAP], [MASK]).resolution == "each mask's own"
+    image = at_resolution(MAP, MASK, (4, 4))
+    assert image.scores.shape == image.mask.shape == (4, 4)
