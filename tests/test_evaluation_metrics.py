@@ -22,6 +22,7 @@ from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_evaluation.metric import Metric, macro_average, spread_over_seeds
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
 from vlmad_evaluation.resolution import at_resolution, resize_map, resize_mask
+from vlmad_evaluation.validation import as_scores
 
 HERE = Path(__file__).parent
 SUBSET = HERE / "golden" / "metrics"
@@ -314,6 +315,7 @@ MAP, MASK = np.zeros((2, 3)), np.array([[True, False, False]] * 2)
         (lambda: pixel_metrics([], []), "no maps"),
         (lambda: pixel_metrics([MAP], []), "1 maps, 0 masks: need one each"),
         (lambda: pixel_metrics([MAP], [MASK], labels=[]), "1 maps, 1 masks, 0 labels"),
+        (lambda: pixel_metrics([MAP], [MASK], labels=[2]), "labels must be booleans, not int64"),
         (lambda: pixel_metrics([MAP], [MASK.T]), r"map \(2, 3\) and mask \(3, 2\) of image 0"),
         (lambda: pixel_metrics([MAP], [MASK * 255]), "mask of image 0 must be booleans, not int"),
         (lambda: pixel_metrics([MAP], [[[True], []]]), "mask of image 0 are not an array"),
@@ -367,3 +369,18 @@ def test_maps_and_masks_of_different_size_meet_at_a_stated_resolution() -> None:
     assert pixel_metrics([MAP], [MASK]).resolution == "each mask's own"
     image = at_resolution(MAP, MASK, (4, 4))
     assert image.scores.shape == image.mask.shape == (4, 4)
+
+
+def test_defects_that_the_resolution_loses_are_counted() -> None:
+    mask = np.zeros((9, 9), dtype=bool)
+    mask[0, 0] = True
+    found = pixel_metrics([np.ones((9, 9))] * 2, [mask, ~mask], resolution=(3, 3))
+    assert (found.vanished, found.regions) == (1, 1)
+    assert pixel_metrics([np.ones((9, 9))] * 2, [mask, ~mask]).vanished == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"), [("uint16", "float32"), ("float16", "float32"), ("int64", "float64")]
+)
+def test_short_numbers_are_compared_in_single_precision(kind: str, kept: str) -> None:
+    assert as_scores(np.ones(3, dtype=kind)).dtype == kept

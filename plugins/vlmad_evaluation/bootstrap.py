@@ -81,18 +81,17 @@ def resample(
     drawn = stratified_weights(curves.strata, replicates, seed)
     weights = np.concatenate([np.ones((1, count)), drawn, 1 - np.eye(count)])
     found = _in_blocks(curves, names, weights)
-    reason = _too_few(curves.strata)
-    return {
-        name: Replicates(
-            float(value[0]),
-            value[1 : replicates + 1],
-            value[replicates + 1 :],
-            curves.strata,
-            float(np.nanmax(np.maximum(high - value, value - low))),
-            reason,
-        )
-        for name, (value, low, high) in found.items()
-    }
+    return {name: _replicates(each, curves.strata, replicates) for name, each in found.items()}
+
+
+def _replicates(found: Bounded, strata: Int[np.ndarray, " n"], drawn: int) -> Replicates:
+    """Take apart the values of the images as they are, of draws, and of all images but one."""
+    error = float(np.nanmax(np.maximum(found.high - found.value, found.value - found.low)))
+    reason = _too_few(strata)
+    if not reason and not np.isfinite(found.value).all():
+        reason = "no interval: some resampled sets lack normal pixels"
+    estimate, values, without = np.split(found.value, [1, drawn + 1])
+    return Replicates(float(estimate[0]), values, without, strata, error, reason)
 
 
 def _in_blocks(
@@ -129,10 +128,12 @@ def interval(
     replicates are skewed, which only the latter takes into account.
 
     Raises:
-        InputError: `confidence` is not between 0 and 1.
+        InputError: `confidence` is not between 0 and 1, or the replicates allow no interval.
     """
     if not 0 < confidence < 1:
         raise InputError(f"a confidence of {confidence}; give a number between 0 and 1, as 0.95")
+    if found.reason:
+        raise InputError(found.reason)
     tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     if method == "bca":
         tails = _corrected(found, tails)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlmad.errors import InputError
 from vlmad_evaluation.curves import Curve
 from vlmad_evaluation.pixel_metrics import SortedPixels
 from vlmad_evaluation.regions import region_weights
@@ -61,21 +62,62 @@ def curves_of_scores(
     return ImageCurves(reached - true, true, thresholds, tied, labels.astype(int))
 
 
+class ImageCurveCollector:
+    """Collects the curves of maps one by one; each takes 24 bytes for each threshold.
+
+    Args:
+        thresholds: falling; the last is not above any score. `PixelStream.thresholds` gives some
+            after a first pass over maps that do not fit into memory.
+        tied: whether all scores between two neighbouring thresholds are equal, if that is known.
+    """
+
+    def __init__(
+        self, thresholds: Float[np.ndarray, " k"], tied: Bool[np.ndarray, " k"] | None = None
+    ) -> None:
+        self.thresholds = thresholds
+        self.tied = np.zeros(len(thresholds), dtype=bool) if tied is None else tied
+        self._rows: list[Float[np.ndarray, "3 k"]] = []
+        self._regions: list[int] = []
+
+    def add(self, image: LabelledMap) -> None:
+        """Count an image's pixels above each threshold.
+
+        Raises:
+            InputError: a score lies below the last threshold.
+        """
+        if image.scores.min() < self.thresholds[-1]:
+            raise InputError("a map has a lower score than the first pass found; start again")
+        anomalous = image.scores[image.mask]
+        weights, regions = region_weights(image.mask)
+        false = _at_least(image.scores[~image.mask], self.thresholds)
+        true = _at_least(anomalous, self.thresholds)
+        falling = np.append(0, weights[anomalous.argsort()[::-1]].cumsum())
+        self._rows.append(np.stack([false, true, falling[true]]))
+        self._regions.append(regions)
+
+    def curves(self) -> ImageCurves:
+        """Return the curves of all images so far.
+
+        Raises:
+            InputError: there are none.
+        """
+        if not self._rows:
+            raise InputError("no images to resample")
+        false, true, overlap = np.stack(self._rows, axis=1)
+        strata = (true[:, -1] > 0).astype(int)
+        regions = np.array(self._regions)
+        return ImageCurves(false, true, self.thresholds, self.tied, strata, overlap, regions)
+
+
 def curves_of_maps(images: Sequence[LabelledMap], bins: int) -> ImageCurves:
     """Return the curves of images with a map each, over at most `bins` thresholds."""
     pixels = SortedPixels.of(images)
     thresholds = shared_thresholds(pixels.normal, pixels.anomalous, bins)
     tied = _single_valued(pixels.normal, pixels.anomalous, thresholds)
-    false, true, overlap = (np.zeros((len(images), len(thresholds))) for _ in range(3))
-    regions = np.zeros(len(images), dtype=int)
-    for index, image in enumerate(images):
-        false[index] = _at_least(image.scores[~image.mask], thresholds)
-        scores = image.scores[image.mask]
-        true[index] = _at_least(scores, thresholds)
-        weights, regions[index] = region_weights(image.mask)
-        overlap[index] = _weight_at_least(scores, weights, thresholds)
-    strata = (true[:, -1] > 0).astype(int)
-    return ImageCurves(false, true, thresholds, tied, strata, overlap, regions)
+    collector = ImageCurveCollector(thresholds, tied)
+    for image in images:
+        collector.add(image)
+    return collector.curves()
 
 
 def _at_least(
@@ -85,38 +127,32 @@ def _at_least(
     return len(rising) - np.searchsorted(rising, thresholds[::-1], "left")[::-1]
 
 
-def _weight_at_least(
-    scores: Float[np.ndarray, " n"],
-    weights: Float[np.ndarray, " n"],
-    thresholds: Float[np.ndarray, " k"],
-) -> Float[np.ndarray, " k"]:
-    falling = np.append(0, weights[scores.argsort()[::-1]].cumsum())
-    reached: np.ndarray = falling[_at_least(scores, thresholds)]
-    return reached
-
-
 def shared_thresholds(
     normal: Float[np.ndarray, " n"], anomalous: Float[np.ndarray, " p"], bins: int
 ) -> Float[np.ndarray, " k"]:
-    """Choose at most `bins` scores, falling, that split both classes finely; the least is one.
+    """Choose at most `bins` scores, falling, that split both classes finely; the lowest is one.
 
     All distinct scores, if they are few enough. Otherwise half of the thresholds have equal
     numbers of anomalous scores between them, which alone keeps the error of AUROC below about
     1 / bins. The others are ranks of normal scores: half of them in equal steps, half in equal
-    ratios, for the small false positive rates that AUPRO and average precision hang on.
+    ratios, for the small false positive rates that AUPRO and average precision hang on. Neither
+    class may be empty.
     """
     few = _distinct(normal, anomalous, bins)
     if few is not None:
         return few
-    ranks = _ranks(len(anomalous), bins // 2)
-    equal = _ranks(len(normal), bins // 4)
-    ratios = len(normal) - np.geomspace(1, len(normal), bins // 4).astype(int)
-    chosen = [anomalous[ranks], normal[equal], normal[ratios]]
+    normal_ranks, anomalous_ranks = ranks(len(normal), len(anomalous), bins)
+    chosen = [normal[len(normal) - normal_ranks], anomalous[len(anomalous) - anomalous_ranks]]
     return np.unique(np.concatenate(chosen))[::-1]
 
 
-def _ranks(count: int, wanted: int) -> Int[np.ndarray, " k"]:
-    return np.linspace(0, count - 1, min(count, wanted)).astype(int)
+def ranks(
+    normal: int, anomalous: int, bins: int
+) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " m"]]:
+    """Choose from 1, the highest score, to the lowest of both classes; see `shared_thresholds`."""
+    equal = np.linspace(1, normal, bins // 4).astype(int)
+    ratios = np.geomspace(1, normal, bins // 4).astype(int)
+    return np.concatenate([equal, ratios]), np.linspace(1, anomalous, bins // 2).astype(int)
 
 
 def _distinct(

@@ -40,6 +40,8 @@ class PixelEvaluation:
     regions: int
     left_out: int
     """Images without a mask that are not known to be normal."""
+    vanished: int = 0
+    """Masks whose defects fell between the pixels of the resolution; they count as normal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +142,19 @@ def pixel_metrics(
             booleans, scores that are not finite.
     """
     known = [(name, a, m) for name, a, m in paired(maps, masks, labels) if m is not None]
-    images = (at_resolution(a, m, resolution, name) for name, a, m in known)
+    images = [at_resolution(a, m, resolution, name) for name, a, m in known]
     pixels = SortedPixels.of(images)
     reason = pixels.missing if known else "no mask"
-    metrics = undefined(PIXEL_METRICS, reason) if reason else metrics_of_pixels(pixels)
     return PixelEvaluation(
-        metrics, describe_resolution(resolution), len(known), pixels.regions, len(maps) - len(known)
+        undefined(PIXEL_METRICS, reason) if reason else metrics_of_pixels(pixels),
+        describe_resolution(resolution),
+        images=len(known),
+        regions=pixels.regions,
+        left_out=len(maps) - len(known),
+        vanished=sum(
+            bool(np.any(mask)) and not image.mask.any()
+            for (_, _, mask), image in zip(known, images, strict=True)
+        ),
     )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from vlmad.errors import InputError
 from vlmad_evaluation.curves import Curve, metrics_of
+from vlmad_evaluation.image_curves import ranks
 from vlmad_evaluation.metric import PIXEL_METRICS, Metric, undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS
 from vlmad_evaluation.regions import region_weights
@@ -134,11 +135,33 @@ class PixelStream:
         The 200-threshold variant of AUPRO is undefined here: its thresholds are known only when
         the last image has been seen.
         """
-        if not self._anomalous.any() or not self._normal.any():
-            missing = "normal" if self._anomalous.any() else "anomalous"
-            return undefined(PIXEL_METRICS, f"no {missing} pixel")
+        if self._missing:
+            return undefined(PIXEL_METRICS, self._missing)
         needs_all = undefined(PIXEL_METRICS[-1:], "its thresholds need all maps at once")
         return metrics_of(self.curve(), EXACT_METRICS) | needs_all
+
+    def thresholds(self, bins: int = 4096) -> Float[np.ndarray, " k"]:
+        """Choose thresholds for an `ImageCurveCollector` and a second pass over the same maps.
+
+        Raises:
+            InputError: a class has no pixels yet.
+        """
+        if self._missing:
+            raise InputError(f"{self._missing}: intervals need both classes")
+        curve = self.curve()
+        false, true = curve.false_positives, curve.true_positives
+        of_normal, of_anomalous = ranks(int(false[-1]), int(true[-1]), bins)
+        reached = [false.searchsorted(of_normal), true.searchsorted(of_anomalous), [len(true) - 1]]
+        chosen: np.ndarray = curve.thresholds[np.unique(np.concatenate(reached))]
+        # the lowest score may have been rounded up to float32
+        chosen[-1] = np.nextafter(chosen[-1], -np.inf, dtype=np.float32)
+        return chosen
+
+    @property
+    def _missing(self) -> str:
+        if not self._anomalous.any():
+            return "no anomalous pixel"
+        return "" if self._normal.any() else "no normal pixel"
 
 
 def _count(

@@ -23,7 +23,7 @@ Masks: TypeAlias = "Sequence[ArrayLike | None] | np.ndarray[Any, Any]"
 
 
 def as_scores(values: ArrayLike, what: str = "scores") -> Float[np.ndarray, ...]:
-    """Return real finite numbers as float32 if they were (or are shorter), else as float64.
+    """Return real finite numbers as float32 if that holds them without loss, else as float64.
 
     Raises:
         InputError: something is not a number, or not finite.
@@ -31,8 +31,8 @@ def as_scores(values: ArrayLike, what: str = "scores") -> Float[np.ndarray, ...]
     array = _as_array(values, what)
     if array.dtype.kind not in "fiu":
         raise InputError(f"{what} must be real numbers, not {array.dtype}")
-    if array.dtype not in (np.float32, np.float64):
-        array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
+    wide = np.float32 if np.can_cast(array.dtype, np.float32) else np.float64
+    array = array.astype(wide, copy=False)
     if not np.isfinite(array).all():
         bad = int(array.size - np.isfinite(array).sum())
         raise InputError(f"{what}: {bad} of {array.size} are not finite; score those images again")
@@ -109,14 +109,16 @@ def paired(
     An image that `labels` calls normal and that has no mask gets one that is False everywhere.
 
     Raises:
-        InputError: there are no images, or not as many masks or labels as maps.
+        InputError: there are no images, not as many masks or labels as maps, or labels that are
+            not booleans.
     """
     if not len(maps):
         raise InputError("no maps to evaluate")
     if len(maps) != len(masks) or (labels is not None and len(labels) != len(maps)):
         count = "" if labels is None else f", {len(labels)} labels"
         raise InputError(f"{len(maps)} maps, {len(masks)} masks{count}: need one each")
+    truth = None if labels is None else as_bools(labels, "labels")
     for index, (scores, mask) in enumerate(zip(maps, masks, strict=True)):
-        if mask is None and labels is not None and not labels[index]:
+        if mask is None and truth is not None and not truth[index]:
             mask = np.zeros(np.shape(scores), dtype=bool)
         yield f"image {index}", scores, mask

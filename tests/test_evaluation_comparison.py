@@ -1,0 +1,158 @@
+"""Two detectors on the same images: DeLong, paired bootstrap, Holm."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from vlmad.errors import InputError
+from vlmad_evaluation.bootstrap import bootstrap_images, bootstrap_pixels
+from vlmad_evaluation.comparison import (
+    Comparison,
+    compare_auroc,
+    compare_replicates,
+    delong_covariance,
+    holm,
+)
+
+LABELS = np.arange(14) >= 6
+
+
+def brute_delong(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute DeLong's components pair by pair, and their covariances sum by sum."""
+    detectors = range(len(scores))
+    won = [
+        [[float(a > b) + float(a == b) / 2 for b in s[~labels]] for a in s[labels]] for s in scores
+    ]
+    areas = np.array([np.mean(w) for w in won])
+    covariance = np.zeros((len(scores), len(scores)))
+    for i in detectors:
+        for j in detectors:
+            for axis in (0, 1):
+                one, other = (np.mean(won[k], axis=1 - axis) - areas[k] for k in (i, j))
+                count = len(one)
+                covariance[i, j] += sum(one * other) / (count - 1) / count
+    return areas, covariance
+
+
+@given(hnp.arrays(np.float64, (3, 14), elements=st.integers(0, 6)))
+def test_delongs_covariance_is_that_of_all_pairs(scores: np.ndarray) -> None:
+    areas, covariance = delong_covariance(LABELS, scores)
+    expected = brute_delong(LABELS, scores)
+    np.testing.assert_allclose(areas, expected[0], atol=1e-12)
+    np.testing.assert_allclose(covariance, expected[1], atol=1e-12)
+
+
+@given(hnp.arrays(np.float64, (2, 14), elements=st.integers(0, 6)))
+def test_exchanging_the_detectors_negates_the_difference_and_keeps_the_p_value(
+    scores: np.ndarray,
+) -> None:
+    forwards = compare_auroc(LABELS, *scores)
+    backwards = compare_auroc(LABELS, *scores[::-1])
+    assert forwards.difference == pytest.approx(-backwards.difference, abs=1e-12)
+    assert forwards.low == pytest.approx(-backwards.high, abs=1e-9)
+    assert (forwards.p_value is None) == (backwards.p_value is None)
+    if forwards.p_value is not None:
+        assert forwards.p_value == pytest.approx(backwards.p_value, abs=1e-9)
+        excludes_zero = forwards.low > 1e-12 or forwards.high < -1e-12
+        assert excludes_zero == (forwards.p_value < 0.05)
+
+
+@given(hnp.arrays(np.float64, 14, elements=st.integers(0, 6)))
+def test_a_detector_does_not_differ_from_itself_nor_from_a_monotone_transform(
+    scores: np.ndarray,
+) -> None:
+    for other in (scores, np.exp(scores)):
+        same = compare_auroc(LABELS, scores, other)
+        assert (same.difference, same.p_value) == (pytest.approx(0, abs=1e-12), 1.0)
+    found = bootstrap_images(LABELS, scores, replicates=20)["image_auroc"]
+    assert compare_replicates(found, found).p_value == 1.0
+
+
+def test_delong_finds_a_false_difference_as_rarely_as_it_says() -> None:
+    labels = np.arange(60) >= 25
+    found = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        shared = rng.normal(size=60) + 1.5 * labels
+        one, other = shared + rng.normal(size=(2, 60))
+        found += compare_auroc(labels, one, other).p_value < 0.05
+    assert 0.02 <= found / 300 <= 0.085
+
+
+def test_delong_and_the_paired_bootstrap_agree_on_a_clear_and_on_no_difference() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) >= 50
+    good = rng.normal(size=120) + 2 * labels
+    bad, alike = good + rng.normal(size=(2, 120)) * [[3.0], [0.3]]
+    one = bootstrap_images(labels, good)["image_auroc"]
+    for other, differs in ((bad, True), (alike, False)):
+        exact = compare_auroc(labels, good, other)
+        drawn = compare_replicates(one, bootstrap_images(labels, other)["image_auroc"])
+        assert drawn.difference == pytest.approx(exact.difference)
+        assert (drawn.low, drawn.high) == pytest.approx((exact.low, exact.high), abs=0.02)
+        assert (exact.p_value < 0.01, drawn.p_value < 0.01) == (differs, differs)
+
+
+def test_pixel_metrics_of_two_detectors_are_compared_on_the_same_draws() -> None:
+    rng = np.random.default_rng(0)
+    masks = np.zeros((20, 12, 12), dtype=bool)
+    masks[8:, 3:9, 3:9] = True
+    hard = 2 * rng.normal(size=(20, 1, 1))  # images are hard for both alike
+    first = rng.normal(size=masks.shape) + (2 + hard) * masks
+    second = rng.normal(size=masks.shape) + (1.6 + hard) * masks
+    one, other = (bootstrap_pixels(maps, masks, replicates=500) for maps in (first, second))
+    for name in one:
+        compared = compare_replicates(one[name], other[name])
+        assert compared.difference > 0
+        assert compared.p_value < 0.05
+        alone = np.subtract(*np.quantile(one[name].values, [0.975, 0.025]))
+        assert compared.high - compared.low < alone
+
+
+def test_comparisons_that_cannot_be_made_say_why() -> None:
+    few = compare_auroc([True, False, False], [1, 0, 0], [0, 1, 1])
+    assert str(few) == "undefined: fewer than two images of a class"
+    labels, scores = [True, True, False, False], [2, 2, 1, 1]
+    opposite = compare_auroc(labels, scores, [-s for s in scores])
+    assert (opposite.difference, opposite.p_value) == (1.0, None)
+    assert str(opposite).endswith("the images of a class all rank alike (DeLong)")
+    single = bootstrap_images([True, False, False], [1, 0, 2], replicates=5)["image_ap"]
+    assert compare_replicates(single, single) == Comparison(
+        0, None, None, None, "paired bootstrap", "no interval from a single anomalous image"
+    )
+
+
+def test_detectors_on_different_images_are_not_compared() -> None:
+    one = bootstrap_images([True, False, True], [1, 0, 2], replicates=5)["image_ap"]
+    other = bootstrap_images([True, True, False], [1, 0, 2], replicates=5)["image_ap"]
+    fewer = bootstrap_images([True, False, True], [1, 0, 2], replicates=4)["image_ap"]
+    for wrong in (other, fewer):
+        with pytest.raises(InputError, match="on the same images"):
+            compare_replicates(one, wrong)
+    with pytest.raises(InputError, match="confidence of 1"):
+        compare_auroc([True, False], [1, 0], [1, 0], confidence=1)
+    with pytest.raises(InputError, match="scores: 1 of 2 are not finite"):
+        compare_auroc([True, False], [1, 0], [1, float("inf")])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.999))
+def test_holm_rejects_what_stepping_down_rejects(p_values: list[float], level: float) -> None:
+    adjusted = holm({str(i): p for i, p in enumerate(p_values)})
+    rejected = set()
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        if p_values[index] * (len(p_values) - rank) > level:
+            break
+        rejected.add(str(index))
+    assert {name for name, p in adjusted.items() if p is not None and p <= level} == rejected
+
+
+def test_holm_leaves_missing_p_values_out_and_refuses_impossible_ones() -> None:
+    assert holm({}) == {}
+    assert holm({"tile": None, "wood": 0.04}) == {"tile": None, "wood": 0.04}
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(InputError, match="between 0 and 1"):
+            holm({"tile": wrong})
