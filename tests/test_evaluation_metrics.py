@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -384,3 +386,12 @@ def test_defects_that_the_resolution_loses_are_counted() -> None:
 )
 def test_short_numbers_are_compared_in_single_precision(kind: str, kept: str) -> None:
     assert as_scores(np.ones(3, dtype=kind)).dtype == kept
+
+
+def test_the_speed_script_finds_the_same_numbers_as_what_it_is_compared_with() -> None:
+    script = HERE.parent / "examples" / "speed" / "metrics.py"
+    small = ["--images", "8", "--size", "96", "--rounds", "1"]
+    done = subprocess.run([sys.executable, script, *small], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "| usual 200 thresholds |" in done.stdout
+    assert "| pixel_aupro_05 |" in done.stdout

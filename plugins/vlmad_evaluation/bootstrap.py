@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from vlmad.errors import InputError
-from vlmad_evaluation.curves import CURVE_METRICS, Bounded, Curve
+from vlmad_evaluation.curves import CURVE_METRICS, Bounded
 from vlmad_evaluation.image_curves import ImageCurves, curves_of_maps, curves_of_scores
 from vlmad_evaluation.metric import IMAGE_METRICS, Metric
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS
@@ -23,15 +23,15 @@ from vlmad_evaluation.resolution import Resolution, at_resolution
 from vlmad_evaluation.validation import Maps, Masks, labelled_scores, paired
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jaxtyping import Float, Int
     from numpy.typing import ArrayLike
 
 Method: TypeAlias = Literal["bca", "percentile"]
 BINS = 4096
-ELEMENTS = 1 << 18
-"""Replicates are computed in blocks of about this many numbers, which stay in the cache."""
+PRODUCT, CACHED = 1 << 21, 1 << 16
+"""Numbers in a block of replicates: for products, where threads pay off, and for what follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +97,23 @@ def _replicates(found: Bounded, strata: Int[np.ndarray, " n"], drawn: int) -> Re
 def _in_blocks(
     curves: ImageCurves, names: Sequence[str], weights: Float[np.ndarray, "b n"]
 ) -> dict[str, Bounded]:
-    rows = max(1, ELEMENTS // len(curves.thresholds))
     found: dict[str, list[Bounded]] = {name: [] for name in names}
     with np.errstate(invalid="ignore", divide="ignore"):  # the last of a class is left out: NaN
-        for start in range(0, len(weights), rows):
-            curve: Curve = curves.curve(weights[start : start + rows])
-            for name in names:
-                found[name].append(CURVE_METRICS[name.split("_", 1)[1]](curve))
+        for block in _blocks(len(weights), PRODUCT // len(curves.thresholds)):
+            curve = curves.curve(weights[block])
+            for rows in _blocks(len(curve.true_positives), CACHED // len(curves.thresholds)):
+                part = curve.rows(rows)
+                for name in names:
+                    found[name].append(CURVE_METRICS[name.split("_", 1)[1]](part))
     return {
         name: Bounded(*(np.concatenate(part) for part in zip(*parts, strict=True)))
         for name, parts in found.items()
     }
+
+
+def _blocks(total: int, size: int) -> Iterator[slice]:
+    for start in range(0, total, max(1, size)):
+        yield slice(start, start + max(1, size))
 
 
 def _too_few(strata: Int[np.ndarray, " n"]) -> str:

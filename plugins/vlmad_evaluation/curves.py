@@ -59,6 +59,12 @@ class Curve:
     overlap: Float[np.ndarray, "*b k"] | None = None
     """The mean over defective regions of the share that scores at least `thresholds[k]`."""
 
+    def rows(self, chosen: slice) -> Curve:
+        """Return a part of a batch."""
+        false, true = self.false_positives[chosen], self.true_positives[chosen]
+        overlap = None if self.overlap is None else self.overlap[chosen]
+        return Curve(false, true, self.thresholds, self.tied, overlap)
+
 
 def _before(cumulative: Float[np.ndarray, "*b k"]) -> Float[np.ndarray, "*b k"]:
     """Return the totals of the groups before each one."""

@@ -151,8 +151,9 @@ class PixelStream:
         curve = self.curve()
         false, true = curve.false_positives, curve.true_positives
         of_normal, of_anomalous = ranks(int(false[-1]), int(true[-1]), bins)
-        reached = [false.searchsorted(of_normal), true.searchsorted(of_anomalous), [len(true) - 1]]
-        chosen: np.ndarray = curve.thresholds[np.unique(np.concatenate(reached))]
+        reached = false.searchsorted(of_normal), true.searchsorted(of_anomalous)
+        last = np.array([len(true) - 1])
+        chosen: np.ndarray = curve.thresholds[np.unique(np.concatenate([*reached, last]))]
         # the lowest score may have been rounded up to float32
         chosen[-1] = np.nextafter(chosen[-1], -np.inf, dtype=np.float32)
         return chosen
