@@ -144,6 +144,8 @@ def test_the_interval_of_an_average_is_narrower_and_ignores_the_order_of_images(
     assert average.values.std() == pytest.approx(one.values.std() / 2**0.5, rel=0.1)
     low, high = interval(average)
     assert low < average.estimate < high
+    # the jackknife centres the images of each class of each category by themselves
+    np.testing.assert_array_equal(average.strata, np.append(one.strata, one.strata + 2))
     alone = average_replicates({"tile": one})
     assert interval(alone) == pytest.approx(interval(one))
     mean = macro_average({"tile": Metric(one.estimate), "wood": Metric(one.estimate)}).metric

@@ -95,6 +95,7 @@ def test_delong_and_the_paired_bootstrap_agree_on_a_clear_and_on_no_difference()
         assert drawn.difference == pytest.approx(exact.difference)
         assert (drawn.low, drawn.high) == pytest.approx((exact.low, exact.high), abs=0.02)
         assert (exact.p_value < 0.01, drawn.p_value < 0.01) == (differs, differs)
+        assert drawn.p_value >= 2 / 1001  # no number of draws proves that there is no chance
 
 
 def test_pixel_metrics_of_two_detectors_are_compared_on_the_same_draws() -> None:

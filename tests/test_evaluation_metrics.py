@@ -256,6 +256,16 @@ def test_double_precision_is_not_rounded_away() -> None:
     assert found.metrics["pixel_auroc"].value == 1
 
 
+@pytest.mark.parametrize("largest", [3e38, 1e-44, 1e-30])
+def test_scores_at_the_ends_of_single_precision_are_scores_too(largest: float) -> None:
+    maps = np.array([[[-largest, 0, largest / 2, largest]]], dtype=np.float32)
+    found = pixel_metrics(maps, np.array([[[False, False, False, True]]])).metrics
+    assert [found[name].value for name in EXACT_METRICS] == [1] * len(EXACT_METRICS)
+    usual = found["pixel_aupro_200_thresholds"]
+    assert usual.value is None
+    assert usual.reason.startswith("fewer than two" if largest == 1e-30 else "no 200 steps")
+
+
 def test_regions_that_touch_at_a_corner_are_one() -> None:
     mask = np.eye(4, dtype=bool)
     assert pixel_metrics([np.zeros((4, 4))], [mask]).regions == 1

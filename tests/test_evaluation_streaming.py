@@ -156,6 +156,20 @@ def test_a_second_pass_gives_intervals_of_what_does_not_fit_into_memory() -> Non
         np.testing.assert_allclose(found[name].values, expected.values, rtol=0, atol=joint)
 
 
+def test_the_thresholds_of_a_second_pass_lie_below_scores_that_were_rounded_up() -> None:
+    lowest = 1.0 - 2e-8  # float32 has nothing between 1 - 6e-8 and 1
+    pixels = PixelStream()
+    pixels.add([[lowest, 2.0]], [[False, True]])
+    collector = ImageCurveCollector(pixels.thresholds())
+    collector.add(LabelledMap(np.array([[lowest, 2.0]]), np.array([[False, True]])))
+    assert collector.curves().false_positives[0, -1] == 1
+
+
+def test_a_bin_that_reaches_beyond_the_lowest_score_begins_at_it() -> None:
+    pixels = streamed(np.array([[[-3e38, 3e38]]]), np.array([[[False, True]]]), 2)
+    assert pixels.curve().thresholds[-1] == np.float32(-3e38)
+
+
 def test_a_second_pass_over_other_maps_is_noticed() -> None:
     pixels = PixelStream()
     with pytest.raises(InputError, match="no anomalous pixel: intervals need both classes"):

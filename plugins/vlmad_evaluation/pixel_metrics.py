@@ -177,9 +177,11 @@ def aupro_200_thresholds(pixels: SortedPixels, limit: float = 0.3) -> Metric:
     """
     lowest = min(pixels.normal[0], pixels.anomalous[0])
     highest = max(pixels.normal[-1], pixels.anomalous[-1])
-    step = (highest - lowest) / 200
-    if not step > 0:
-        return Metric(None, "all scores are equal")
+    with np.errstate(over="ignore"):
+        step = (highest - lowest) / 200
+    if not 0 < step < np.inf:
+        reason = "all scores are equal" if lowest == highest else "no 200 steps fit into the range"
+        return Metric(None, reason)
     thresholds = np.arange(lowest, highest, step)
     passed = _more_than(pixels.normal, thresholds)
     rates = passed / len(pixels.normal)
@@ -196,7 +198,9 @@ def _more_than(
     rising: Float[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"]
 ) -> Float[np.ndarray, " t"]:
     """Count the scores above float64 thresholds without widening them."""
-    near = thresholds.astype(rising.dtype)
+    with np.errstate(over="ignore"):
+        near = thresholds.astype(rising.dtype)
+        before = np.nextafter(near, -np.inf, dtype=near.dtype)
     # the largest number of the scores' own precision that is not above the threshold
-    floor = np.where(near > thresholds, np.nextafter(near, -np.inf, dtype=near.dtype), near)
+    floor = np.where(near > thresholds, before, near)
     return len(rising) - np.searchsorted(rising, floor, "right")

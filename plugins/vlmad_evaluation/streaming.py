@@ -154,8 +154,9 @@ class PixelStream:
         reached = false.searchsorted(of_normal), true.searchsorted(of_anomalous)
         last = np.array([len(true) - 1])
         chosen: np.ndarray = curve.thresholds[np.unique(np.concatenate([*reached, last]))]
-        # the lowest score may have been rounded up to float32
-        chosen[-1] = np.nextafter(chosen[-1], -np.inf, dtype=np.float32)
+        if self._rounded:  # the lowest score may have been rounded up
+            with np.errstate(over="ignore"):
+                chosen[-1] = np.nextafter(chosen[-1], -np.inf, dtype=np.float32)
         return chosen
 
     @property
