@@ -22,7 +22,7 @@ Masks: TypeAlias = "Sequence[ArrayLike | None] | np.ndarray[Any, Any]"
 """A mask for each image, height x width of booleans, or None where nothing is known."""
 
 
-def as_scores(values: ArrayLike, what: str = "scores") -> Float[np.ndarray, ...]:
+def as_scores(values: ArrayLike, what: str = "scores") -> Float[np.ndarray, "*shape"]:
     """Return real finite numbers as float32 if that holds them without loss, else as float64.
 
     Raises:
@@ -39,7 +39,7 @@ def as_scores(values: ArrayLike, what: str = "scores") -> Float[np.ndarray, ...]
     return array
 
 
-def as_bools(values: ArrayLike, what: str) -> Bool[np.ndarray, ...]:
+def as_bools(values: ArrayLike, what: str) -> Bool[np.ndarray, "*shape"]:
     """Return an array of booleans as it is.
 
     Raises:
