@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vlmad.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -15,14 +19,22 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     Raises:
         OutputError: the folder cannot be written; nothing is left behind.
     """
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    replace_atomically(path, [content.encode("utf-8") if isinstance(content, str) else content])
+
+
+def replace_atomically(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file piece by piece, as `write_atomically` does.
+
+    Raises:
+        OutputError: the folder cannot be written; nothing is left behind.
+    """
     part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(part, 0o666 & ~_umask())
+            file.writelines(pieces)
+        os.chmod(part, 0o666 & ~_UMASK)
         os.replace(part, path)
         part = None
     except OSError as error:
@@ -36,3 +48,7 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+_UMASK = _umask()
+"""Read once: the only way to read it sets it, for all threads."""

@@ -37,13 +37,15 @@ def load(
         yield from prepared
 
 
-def ahead(items: Iterable[Given], make: Callable[[Given], Made]) -> Iterator[Made]:
-    """Yield what `make` makes of each item, in order, made in another thread in advance."""
-    with ThreadPoolExecutor(1, thread_name_prefix="load") as pool:
+def ahead(
+    items: Iterable[Given], make: Callable[[Given], Made], ahead: int = AHEAD, workers: int = 1
+) -> Iterator[Made]:
+    """Yield what `make` makes of each item, in order, made in other threads in advance."""
+    with ThreadPoolExecutor(workers) as pool:
         futures: deque[Future[Made]] = deque()
         for item in items:
             futures.append(pool.submit(make, item))
-            if len(futures) > AHEAD:
+            if len(futures) > ahead:
                 yield futures.popleft().result()
         while futures:
             yield futures.popleft().result()

@@ -12,25 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vlmad.cli.parts import (
-    AttentionOption,
-    BackboneOption,
-    ClassNameOption,
-    DetectorOption,
-    ExtractorOption,
-    ImagePaths,
-    PromptOption,
-    RecipeOption,
-    ReferencesOption,
-    ResizeOption,
-    ScorerOption,
-    SeedOption,
-    SettingsOption,
-    ShotsOption,
-    WeightsOption,
-    detector_from,
-    fit_from,
-)
+from vlmad.cli.parts import Choice, choosing
+from vlmad.cli.progress import speaking, tell_choice
 from vlmad.errors import InputError, OutputError
 from vlmad.files import write_atomically
 from vlmad_explain import words
@@ -47,22 +30,12 @@ RUNS = Path("vlmad-runs")
 SHOWN = 3
 
 
+@choosing
 def explain(
-    paths: ImagePaths,
-    detector: DetectorOption = None,
-    backbone: BackboneOption = None,
-    prompt: PromptOption = None,
-    extractor: ExtractorOption = None,
-    attention: AttentionOption = None,
-    scorer: ScorerOption = None,
-    recipe: RecipeOption = None,
-    settings: SettingsOption = None,
-    weights: WeightsOption = None,
-    class_name: ClassNameOption = "object",
-    references: ReferencesOption = None,
-    shots: ShotsOption = None,
-    seed: SeedOption = 0,
-    resize: ResizeOption = "squash",
+    choice: Choice,
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH…", help="Images, folders or glob patterns.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(help=f"The folder to write; a new one in {RUNS}/, or none with --json."),
@@ -86,23 +59,10 @@ def explain(
     from vlmad.finding import find_images  # here, so that completing words stays quick
 
     images = find_images(paths)
-    assembled = detector_from(
-        detector=detector,
-        backbone=backbone,
-        prompt=prompt,
-        extractor=extractor,
-        attention=attention,
-        scorer=scorer,
-        recipe=recipe,
-        settings=settings,
-        weights=weights,
-        resize=resize,
-    )
-    say = Console(stderr=True, highlight=False)
-    for note in assembled.assembly.notes:
-        say.print(f"note: {note}", markup=False, soft_wrap=True)
-    fit_from(assembled, references, shots, seed)
-    failures = _tell(assembled, _explanations(assembled, images, class_name, top), out, as_json)
+    assembled = choice.assemble()
+    tell_choice(speaking(), assembled)
+    detector, class_name = assembled.detector, assembled.class_name
+    failures = _tell(detector, _explanations(detector, images, class_name, top), out, as_json)
     for error in failures:
         print(f"vlmad: not explained: {error}", file=sys.stderr)
     if failures:
@@ -126,7 +86,7 @@ def _tell(
             if isinstance(done, InputError):
                 failures.append(done)
                 continue
-            written = _write(detector, done, folder, len(told)) if folder else ()
+            written = _write(detector, done, folder) if folder else ()
             told.append(done.to_dict())  # without the map, which may be large
             if not as_json:
                 _print(done, written)
@@ -187,7 +147,7 @@ def _document(detector: Detector, explanations: Sequence[dict[str, Any]]) -> dic
 
 
 def _write(
-    detector: Detector, explanation: Explanation, folder: Path, index: int
+    detector: Detector, explanation: Explanation, folder: Path
 ) -> tuple[Path, Path]:
     """Write the picture and the JSON file of one image, and return their paths."""
     from vlmad.images import Source
@@ -198,7 +158,7 @@ def _write(
     image = Source(explanation.image, Path(explanation.image)).open()
     references = _references(detector, explanation)
     scale = Range(float(explanation.map.min()), float(explanation.map.max()))
-    stem = folder / file_stem(index, Path(explanation.image))
+    stem = folder / file_stem(explanation.image)
     picture, document = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".json")
     write_atomically(picture, png(draw(explanation, image, references, scale)))
     write_atomically(document, _json(_document(detector, [explanation.to_dict()])) + "\n")

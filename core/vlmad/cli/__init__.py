@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from vlmad.cli import cache, doctor, inspect, run
+from vlmad.cli import cache, doctor, fit, inspect, run
 from vlmad.errors import PluginError, VlmadError
 from vlmad.registry import LIMIT_VARIABLE, Registration, Registry
 
@@ -108,6 +108,7 @@ def options(
 
 
 app.command("run")(run.run)
+app.command("fit")(fit.fit)
 app.command("plugins")(inspect.plugins)
 app.command("describe")(inspect.describe)
 app.command("doctor")(doctor.doctor)
@@ -120,12 +121,32 @@ def main() -> None:
     if _take("--no-plugins"):
         os.environ[LIMIT_VARIABLE] = ""
     try:
-        app(prog_name="vlmad")
+        sys.exit(app(prog_name="vlmad", standalone_mode=False) or 0)
     except VlmadError as error:
         if debug:
             raise
-        print(f"vlmad: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _complain(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        print("vlmad: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        # what the words of the command lack; which class it is depends on typer's version
+        if not hasattr(error, "format_message"):
+            raise
+        if not error.format_message():  # no words at all: show the help page
+            getattr(error, "show", print)()
+            sys.exit(2)
+        _complain(f"{error.format_message()} (vlmad {_command(error)}--help tells more)")
+
+
+def _complain(message: str) -> NoReturn:
+    print(f"vlmad: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _command(error: Any) -> str:
+    path = getattr(getattr(error, "ctx", None), "command_path", "vlmad")
+    return f"{path.removeprefix('vlmad').strip()} ".lstrip()
 
 
 def _take(flag: str) -> bool:

@@ -122,9 +122,13 @@ def description(registry: Registry, registration: Registration) -> dict[str, Any
             "default": None if option.default is REQUIRED else option.default,
             "meaning": option.doc,
         }
-        for option in options_of(part).values()
+        for option in _options(registration, part).values()
     ]
     return table
+
+
+def _options(registration: Registration, part: Any) -> dict[str, Option]:
+    return dataset_options(part) if registration.kind == "dataset" else options_of(part)
 
 
 def _origin(registration: Registration) -> dict[str, Any]:
@@ -182,7 +186,7 @@ def _describe_part(console: Console, registration: Registration) -> None:
             console.print(f"{word}: {', '.join(sorted(values))}", markup=False)
     if registration.kind == "command":
         return
-    options = dataset_options(part) if registration.kind == "dataset" else options_of(part)
+    options = _options(registration, part)
     if not options:
         console.print("It has no options.")
         return

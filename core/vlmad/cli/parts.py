@@ -5,17 +5,21 @@ Importing this module imports no torch, and neither does completing the name of 
 
 from __future__ import annotations
 
+import functools
+import inspect
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from vlmad.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from vlmad.detector import Detector
+    from vlmad.fitted import Fitted
 
 PART = "A part, as NAME or NAME:ARGUMENT, in place of the recipe's."
 RESIZES = {
@@ -45,100 +49,167 @@ def complete_resize(incomplete: str) -> Completions:
     return [(name, what) for name, what in RESIZES.items() if name.startswith(incomplete)]
 
 
-ImagePaths = Annotated[
-    list[str], typer.Argument(metavar="PATH…", help="Images, folders or glob patterns.")
-]
-DetectorOption = Annotated[
-    str | None,
-    typer.Option(
-        help="A recipe; winclip by default, vlmad plugins lists them.",
-        autocompletion=completing("detector"),
-    ),
-]
-BackboneOption = Annotated[
-    str | None, typer.Option(help=PART, autocompletion=completing("backbone"))
-]
-PromptOption = Annotated[
-    str | None,
-    typer.Option("--prompt", "--prompts", help=PART, autocompletion=completing("prompts")),
-]
-ExtractorOption = Annotated[
-    str | None, typer.Option(help=PART, autocompletion=completing("extractor"))
-]
-AttentionOption = Annotated[
-    str | None, typer.Option(help=PART, autocompletion=completing("attention"))
-]
-ScorerOption = Annotated[str | None, typer.Option(help=PART, autocompletion=completing("scorer"))]
-RecipeOption = Annotated[Path | None, typer.Option(help="A recipe file (TOML).")]
-SettingsOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KIND.OPTION=VALUE", help="An option of a part; repeatable."),
-]
-WeightsOption = Annotated[Path | None, typer.Option(help="A checkpoint for the backbone.")]
-ClassNameOption = Annotated[str, typer.Option(help="What the images show.")]
-ReferencesOption = Annotated[Path | None, typer.Option(help="A folder of normal images.")]
-ShotsOption = Annotated[
-    int | None, typer.Option(help="How many of them to draw; 4 by default.")
-]
-SeedOption = Annotated[int, typer.Option(help="Which of them to draw.")]
-ResizeOption = Annotated[
-    str,
-    typer.Option(
-        help="squash to the model's square, pad, or tiles:N.", autocompletion=complete_resize
-    ),
-]
+def _option(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="Which detector", **settings)
 
 
-def detector_from(
-    *,
-    detector: str | None,
-    backbone: str | None,
-    prompt: str | None,
-    extractor: str | None,
-    attention: str | None,
-    scorer: str | None,
-    recipe: Path | None,
-    settings: Sequence[str] | None,
-    weights: Path | None,
-    resize: str,
-) -> Detector:
-    """Assemble the detector that the options above name.
-
-    Raises:
-        VlmadError: a name, option, recipe or combination that cannot be.
-    """
-    from vlmad.assembly import parse_settings
-    from vlmad.detector import load_detector
-
-    return load_detector(
-        detector,
-        backbone=backbone,
-        prompts=prompt,
-        extractor=extractor,
-        attention=attention,
-        scorer=scorer,
-        recipe=recipe,
-        options=parse_settings(settings or []),
-        weights=weights,
-        resize=resize,
-    )
+def _part(*kinds: str, names: tuple[str, ...] = ()) -> Any:
+    return _option(*names, help=PART, autocompletion=completing(*kinds))
 
 
-def fit_from(
-    detector: Detector, references: Path | None, shots: int | None, seed: int
-) -> list[Path]:
-    """Fit on references drawn from a folder, if one is named, and return them.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which detector, as the command line says it; see `choosing`."""
 
-    Raises:
-        InputError: `shots` without a folder, or a folder with too few images.
-        IncompatiblePartsError: the scorer makes no use of references.
-    """
-    if references is None:
-        if shots is not None:
-            raise InputError("--shots needs --references DIR to draw from")
-        return []
-    from vlmad.references import DEFAULT_SHOTS, choose_references
+    detector: Annotated[
+        str | None,
+        _option(
+            help="A recipe; winclip by default, vlmad plugins lists them.",
+            autocompletion=completing("detector"),
+        ),
+    ] = None
+    backbone: Annotated[str | None, _part("backbone")] = None
+    prompt: Annotated[str | None, _part("prompts", names=("--prompt", "--prompts"))] = None
+    extractor: Annotated[str | None, _part("extractor")] = None
+    attention: Annotated[str | None, _part("attention")] = None
+    scorer: Annotated[str | None, _part("scorer")] = None
+    recipe: Annotated[Path | None, _option(help="A recipe file (TOML).")] = None
+    settings: Annotated[
+        list[str] | None,
+        _option("--set", metavar="KIND.OPTION=VALUE", help="An option of a part; repeatable."),
+    ] = None
+    weights: Annotated[Path | None, _option(help="A checkpoint for the backbone.")] = None
+    precision: Annotated[
+        str | None, _option(help="Of the backbone: auto, float32 or bfloat16.")
+    ] = None
+    class_name: Annotated[
+        str | None, _option(help="What the images show; 'object' by default.")
+    ] = None
+    references: Annotated[Path | None, _option(help="A folder of normal images.")] = None
+    shots: Annotated[
+        int | None, _option(help="How many of them to draw; 4 by default.")
+    ] = None
+    seed: Annotated[int, _option(min=0, help="Which of them to draw.")] = 0
+    fitted: Annotated[
+        Path | None, _option(help="A detector that vlmad fit stored, in place of all this.")
+    ] = None
+    resize: Annotated[
+        str | None,
+        _option(
+            help="squash to the model's square (default), pad, or tiles:N.",
+            autocompletion=complete_resize,
+        ),
+    ] = None
 
-    chosen = choose_references(references, DEFAULT_SHOTS if shots is None else shots, seed)
-    detector.fit(chosen)
+    def assemble(self) -> Assembled:
+        """Assemble the detector, and fit it if there are references.
+
+        Raises:
+            VlmadError: a name, option, recipe or combination that cannot be, or references
+                that cannot be used.
+        """
+        if self.fitted is not None:
+            return self._from_file(self.fitted)
+        from vlmad.detector import load_detector
+
+        detector = load_detector(
+            self.detector,
+            backbone=self.backbone,
+            prompts=self.prompt,
+            extractor=self.extractor,
+            attention=self.attention,
+            scorer=self.scorer,
+            recipe=self.recipe,
+            options=self.options(),
+            resize=self.resize or "squash",
+        )
+        return Assembled(detector, self.class_name or "object", self._fit(detector))
+
+    def _fit(self, detector: Detector) -> list[tuple[str, str]]:
+        """Fit on references drawn from a folder, if one is named; return paths and hashes."""
+        from vlmad.images import digest
+        from vlmad.references import DEFAULT_SHOTS, choose_references
+
+        if self.references is None:
+            if self.shots is not None:
+                raise InputError("--shots needs --references DIR to draw from")
+            return []
+        shots = DEFAULT_SHOTS if self.shots is None else self.shots
+        chosen = choose_references(self.references, shots, self.seed)
+        detector.fit(chosen)
+        return [(str(path), digest(path)) for path in chosen]
+
+    def _from_file(self, path: Path) -> Assembled:
+        from vlmad.fitted import load_fitted
+
+        brought = ("fitted", "settings", "weights", "precision", "class_name", "seed")
+        for field in fields(self):
+            if field.name not in brought and getattr(self, field.name) is not None:
+                raise InputError(f"--fitted brings its own parts: leave out --{field.name}")
+        options = self.options()
+        if set(options) - {"backbone"}:
+            raise InputError("with --fitted only options of the backbone can be set")
+        fitted = load_fitted(path, options)
+        if self.class_name not in (None, fitted.class_name):
+            raise InputError(f"{path} was fitted for '{fitted.class_name}': leave out --class-name")
+        _remember_references(fitted)
+        return Assembled(fitted.detector, fitted.class_name, fitted.references)
+
+    def options(self) -> dict[str, dict[str, Any]]:
+        """Return the options of parts, by kind.
+
+        Raises:
+            OptionError: one is malformed.
+        """
+        from vlmad.assembly import parse_settings
+
+        options: dict[str, dict[str, Any]] = {**parse_settings(self.settings or [])}
+        for name in ("weights", "precision"):
+            if getattr(self, name) is not None:
+                options.setdefault("backbone", {})[name] = getattr(self, name)
+        return options
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A detector that is ready, and what goes with it."""
+
+    detector: Detector
+    class_name: str
+    references: list[tuple[str, str]]
+    """Path and SHA-256 of the images that it was fitted on."""
+
+
+def _remember_references(fitted: Fitted) -> None:
+    """Let explanations show the references, where they are still where they were."""
+    from vlmad.images import Source, digest
+
+    sources = [Source(path, Path(path)) for path, _ in fitted.references]
+    there = all(Path(p).is_file() and digest(Path(p)) == sha for p, sha in fitted.references)
+    fitted.detector.references = tuple(sources) if there else ()
+
+
+def choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all fields of `Choice` as options, in the place of its parameter `choice`."""
+    hints = get_type_hints(Choice, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter(f.name, keyword, default=f.default, annotation=hints[f.name])
+        for f in fields(Choice)
+    ]
+
+    @functools.wraps(command)
+    def chosen(**given: Any) -> None:
+        choice = Choice(**{field.name: given.pop(field.name) for field in fields(Choice)})
+        command(choice=choice, **given)
+
+    own = get_type_hints(command, include_extras=True)
+    parameters = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name == "choice":
+            parameters += options
+        else:
+            parameters.append(parameter.replace(kind=keyword, annotation=own[parameter.name]))
+    chosen.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    chosen.__annotations__ = {p.name: p.annotation for p in parameters}
     return chosen

@@ -1,0 +1,59 @@
+"""What a person sees while a command works: notes, and how far it is."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vlmad.cli.parts import Assembled
+    from vlmad.runs import Progress
+
+
+def speaking(quiet: bool = False) -> Console:
+    """Return a console on standard error, for all that is not the result."""
+    return Console(stderr=True, quiet=quiet, highlight=False)
+
+
+def tell_choice(say: Console, assembled: Assembled) -> None:
+    """Say which parts made way for which, and how the backbone computes."""
+    for note in assembled.detector.assembly.notes:
+        say.print(f"note: {note}", markup=False, soft_wrap=True)
+    backbone = assembled.detector.backbone
+    device, precision = (getattr(backbone, name, None) for name in ("device", "precision"))
+    if device is not None and precision is not None:
+        say.print(f"{backbone.spec.name} on {device} in {precision}", markup=False)
+
+
+@contextmanager
+def progress_bars(say: Console) -> Iterator[Progress]:
+    """Show what is being done, how far it is, and the time that remains."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
+    # where nobody looks, an unfinished bar would only leave an empty line
+    hidden = say.quiet or not say.is_terminal
+    bars = Progress(
+        *columns, TimeRemainingColumn(), console=say, transient=True, disable=hidden
+    )
+    tasks: dict[str, Any] = {}
+    with bars:
+        tasks["loading"] = bars.add_task("loading", total=None)
+
+        def told(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                bars.update(tasks["loading"], visible=False)
+                tasks[what] = bars.add_task(what)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield told

@@ -1,0 +1,164 @@
+"""Repeating a run from its manifest, and saying whether the scores agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmad.errors import InputError
+from vlmad.fitted import load_fitted, rebuild
+from vlmad.images import digest
+from vlmad.runs.folder import LINES, MANIFEST, read_manifest
+from vlmad.runs.rows import Row, from_line
+from vlmad.thresholds import Threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from vlmad.detector import Detector
+
+TOLERANCE = 1e-5
+"""How far two scores may be apart and still agree: what batches and processors change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How the scores of two runs of the same images compare."""
+
+    compared: int
+    differing: int
+    largest: float
+    changed: int
+    """Images whose files are not the same any more."""
+    missing: int
+    """Images that only one of the runs scored."""
+
+    @property
+    def agree(self) -> bool:
+        """Whether all images are the same, are scored in both runs, and agree."""
+        return self.compared > 0 and not (self.differing or self.changed or self.missing)
+
+    def __str__(self) -> str:
+        word = "agree" if self.agree else "DIFFER"
+        text = f"scores {word}: {self.compared} compared, largest difference {self.largest:.2g}"
+        for count, what in (
+            (self.differing, f"differ by more than {TOLERANCE:g}"),
+            (self.changed, "are of files that have changed"),
+            (self.missing, "are in one run only"),
+        ):
+            text += f", {count} {what}" if count else ""
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A run that was kept: its manifest, and the lines beside it."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def class_name(self) -> str:
+        """What its images show."""
+        return str(self.manifest["identity"].get("class_name", "object"))
+
+    @property
+    def threshold(self) -> Threshold | None:
+        """From which score on its images were anomalous."""
+        value = self.manifest["identity"].get("threshold")
+        return None if value is None else Threshold(float(value), "of the manifest")
+
+    @property
+    def images(self) -> list[Path]:
+        """The files it scored, as they were named from the folder of its command.
+
+        Raises:
+            InputError: its lines are not beside the manifest.
+        """
+        images = [self._path(row.image) for row in self._rows()]
+        if not images:
+            raise InputError(
+                f"{self.folder / LINES} names no images; keep it beside the manifest, "
+                "or name the images"
+            )
+        return images
+
+    def detector(
+        self, options: Mapping[str, Mapping[str, Any]]
+    ) -> tuple[Detector, list[tuple[str, str]]]:
+        """Build the detector, fitted on the same references, and return those too.
+
+        Args:
+            options: of the backbone, such as where its weights are on this machine.
+
+        Raises:
+            InputError: a reference is missing or has changed.
+            VlmadError: a part or weights are not to be had here.
+        """
+        references = [(r["path"], r["sha256"]) for r in self.manifest.get("references", ())]
+        if self.manifest.get("fitted"):
+            fitted = load_fitted(Path(self.manifest["fitted"]), options)
+            return fitted.detector, references
+        detector = rebuild(self.manifest, options)
+        found = [(str(self._path(path)), sha256) for path, sha256 in references]
+        for path, sha256 in found:
+            if digest(Path(path)) != sha256:
+                raise InputError(f"reference {path} is not the file that the manifest names")
+        if found:
+            detector.fit([path for path, _ in found])
+        return detector, found
+
+    def compare(self, folder: Path) -> Comparison:
+        """Compare its scores with those in another run folder."""
+        others = {str(Path(row.image).absolute()): row for row in rows_in(folder)}
+        compared = differing = changed = missing = 0
+        largest = 0.0
+        for row in self._rows():
+            other = others.pop(str(self._path(row.image).absolute()), None)
+            if other is None or row.score is None or other.score is None:
+                missing += other is None or row.status != other.status
+            elif other.sha256 != row.sha256:
+                changed += 1
+            else:
+                compared += 1
+                difference = abs(row.score - other.score)
+                differing += not difference <= TOLERANCE
+                largest = max(largest, difference)
+        return Comparison(compared, differing, largest, changed, missing + len(others))
+
+    def _rows(self) -> Iterator[Row]:
+        return rows_in(self.folder)
+
+    def _path(self, name: str) -> Path:
+        return Path(self.manifest.get("folder", "."), name)
+
+
+def read_earlier(path: Path) -> Earlier:
+    """Read the manifest of a run: the file, or the run's folder.
+
+    Raises:
+        InputError: it is no manifest of a run.
+    """
+    folder = path if path.is_dir() else path.parent
+    if not path.exists() or (path.is_file() and path.name != MANIFEST):
+        raise InputError(f"{path}: no {MANIFEST} of a run, nor the folder of one")
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise InputError(f"{folder} holds no {MANIFEST}")
+    return Earlier(folder, manifest)
+
+
+def rows_in(folder: Path) -> Iterator[Row]:
+    """Yield the rows of a run folder; of several lines of one image, the last.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    path = folder / LINES
+    try:
+        lines = path.read_bytes().splitlines() if path.exists() else []
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    rows = {row.image: row for row in map(from_line, lines) if row is not None}
+    yield from rows.values()

@@ -1,0 +1,108 @@
+"""Drawing the overlays of a run once all its maps are known, on one colour scale."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from vlmad.errors import InputError
+from vlmad.files import write_atomically
+from vlmad.images import decode
+from vlmad.loading import ahead
+from vlmad.overlays import Range, draw_overlay, from_16_bits, png
+from vlmad.runs.folder import OVERLAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmad.runs.execute import Overlays, Progress
+    from vlmad.runs.folder import RunFolder
+    from vlmad.runs.rows import Row
+    from vlmad.thresholds import Threshold
+
+SCALE = ".scale.json"
+"""Which colours the overlays in their folder were drawn with."""
+WORKERS = 2
+
+
+def draw_overlays(
+    folder: RunFolder,
+    images: Sequence[Path],
+    which: Overlays,
+    threshold: Threshold | None,
+    progress: Progress,
+) -> None:
+    """Draw the overlays that are missing, or all of them where the colour scale has changed.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    scale = colour_scale(folder)
+    if which == "none" or scale is None:
+        return
+    fresh = _note_scale(folder.path, scale)
+    wanted = sum(_is_wanted(row, which) for row in folder.rows(images))
+    missing = (
+        row
+        for row in folder.rows(images)
+        if _is_wanted(row, which) and (fresh or not (folder.path / row.overlay).is_file())
+    )
+
+    def draw(row: Row) -> None:
+        picture = overlay(row, folder.path, scale, threshold)
+        write_atomically(folder.path / row.overlay, png(picture))
+
+    for count, _ in enumerate(ahead(missing, draw, ahead=2 * WORKERS, workers=WORKERS), start=1):
+        progress("drawing", count, wanted)
+
+
+def colour_scale(folder: RunFolder) -> Range | None:
+    """Return the values that all overlays' colours span, or None if there is no map.
+
+    From the median of the maps' lowest values to the highest value of all: the noise of a good
+    part stays dark beside a defect.
+    """
+    lows, highest = array("d"), -np.inf
+    for row in folder.rows():
+        if row.map_low is not None and row.map_high is not None:
+            lows.append(row.map_low)
+            highest = max(highest, row.map_high)
+    return Range(float(np.median(lows)), float(highest)) if lows else None
+
+
+def overlay(row: Row, out: Path, scale: Range, threshold: Threshold | None) -> Image.Image:
+    """Draw the overlay of one image from its stored map."""
+    assert row.map_low is not None
+    assert row.map_high is not None
+    with Image.open(out / row.map) as stored:
+        heat = from_16_bits(np.asarray(stored), Range(row.map_low, row.map_high))
+    try:
+        image = decode(Path(row.image))
+        if image.size != heat.shape[::-1]:
+            raise InputError("the image has changed since it was scored")
+    except InputError:
+        image = Image.new("RGB", heat.shape[::-1], "grey")
+    verdict = f"  {row.verdict} (from {threshold.value:.4g})" if threshold else ""
+    return draw_overlay(image, heat, scale, f"{row.score:.4g}{verdict}  {row.image}")
+
+
+def _is_wanted(row: Row, which: Overlays) -> bool:
+    return row.status == "done" and (which == "all" or row.verdict == "anomalous")
+
+
+def _note_scale(out: Path, scale: Range) -> bool:
+    """Write down the colour scale; return whether overlays of another one must be drawn anew."""
+    path = out / OVERLAYS / SCALE
+    try:
+        before = json.loads(path.read_text())
+    except (OSError, ValueError):
+        before = None
+    if before == list(scale):
+        return False
+    write_atomically(path, json.dumps(list(scale)))
+    return True
