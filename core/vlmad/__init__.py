@@ -15,7 +15,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from vlmad.datasets import Contents, Dataset, OpenDataset, Problem, Sample, open_dataset
 from vlmad.errors import VlmadError
 from vlmad.hookspecs import hookimpl
 from vlmad.parts import Attention, Backbone, Extractor, Prompts, Scorer
@@ -38,6 +37,7 @@ from vlmad.types import (
 )
 
 if TYPE_CHECKING:
+    from vlmad.datasets import Contents, Dataset, OpenDataset, Problem, Sample, open_dataset
     from vlmad.detector import Detector, Result, load_detector
     from vlmad.explaining import explain
 
@@ -76,15 +76,22 @@ __all__ = [
     "open_dataset",
 ]
 
-_WITH_TORCH = {
+_LATER = {
+    "Contents": "vlmad.datasets",
+    "Dataset": "vlmad.datasets",
     "Detector": "vlmad.detector",
+    "OpenDataset": "vlmad.datasets",
+    "Problem": "vlmad.datasets",
     "Result": "vlmad.detector",
+    "Sample": "vlmad.datasets",
     "explain": "vlmad.explaining",
     "load_detector": "vlmad.detector",
+    "open_dataset": "vlmad.datasets",
 }
+"""Names whose modules are imported when they are asked for: those of the detector need torch."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _WITH_TORCH:
-        return getattr(importlib.import_module(_WITH_TORCH[name]), name)
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
     raise AttributeError(f"module 'vlmad' has no attribute '{name}'")

@@ -19,7 +19,7 @@ from vlmad.registration import Plugin, Registration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
 __all__ = ["BUILT_IN", "LIMIT_VARIABLE", "Plugin", "Registration", "Registry"]
 
@@ -114,11 +114,11 @@ def _entry_points() -> Iterable[tuple[Plugin, EntryPoint]]:
     seen = set()
     for distribution in distributions():
         points = [point for point in distribution.entry_points if point.group == GROUP]
-        name = distribution.metadata["Name"] if points else ""  # reading it takes a while
+        name, version = _name_and_version(distribution) if points else ("", "")
         for point in points:
             if (name, point.name) not in seen:
                 seen.add((name, point.name))  # an editable install may be listed twice
-                yield Plugin(point.name, name, distribution.version), point
+                yield Plugin(point.name, name, version), point
 
 
 def _list(plugin: Plugin, point: EntryPoint, allowed: set[str] | None) -> Plugin:
@@ -126,3 +126,11 @@ def _list(plugin: Plugin, point: EntryPoint, allowed: set[str] | None) -> Plugin
         plugin.status, plugin.reason = "blocked", f"{LIMIT_VARIABLE} or --no-plugins leaves it out"
         return plugin
     return list_plugin(plugin, point)
+
+
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """Read both from the head of the metadata; parsing all of it would import the mail parser."""
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    lines = text.partition("\n\n")[0].splitlines()
+    head = {key: value for key, found, value in (x.partition(": ") for x in lines) if found}
+    return head.get("Name", "unknown"), head.get("Version", "unknown")
