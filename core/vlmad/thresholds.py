@@ -80,7 +80,8 @@ def write_threshold(threshold: Threshold, path: Path) -> None:
         "evidence": dict(threshold.evidence),
         "identity": threshold.identity,
     }
-    write_atomically(path, json.dumps(table, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(table, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(path, text.encode("utf-8", "backslashreplace"))  # names that are no text
 
 
 def _read_file(path: Path) -> Threshold:
