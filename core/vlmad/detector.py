@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +189,11 @@ class Detector:
         return self
 
     def leave_one_out(
-        self, references: Any, class_name: str = "object", batch_size: int = BATCH_SIZE
+        self,
+        references: Any,
+        class_name: str = "object",
+        batch_size: int = BATCH_SIZE,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[float]:
         """Return the score of each reference under a memory of the others; fits nothing.
 
@@ -197,6 +201,7 @@ class Detector:
             references: at least two images, as `predict` takes them.
             class_name: what the images show.
             batch_size: images that are encoded together.
+            progress: told after each how many are done, and of how many.
 
         Raises:
             IncompatiblePartsError: the scorer makes no use of references.
@@ -210,6 +215,7 @@ class Detector:
             for index, features in enumerate(encoded):
                 self.memory = self._memory(encoded[:index] + encoded[index + 1 :])
                 scores.append(float(self.score(features, class_name).score.max()))
+                progress(len(scores), len(encoded))
         finally:
             self.memory = kept
         return scores
