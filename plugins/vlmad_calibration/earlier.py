@@ -1,0 +1,62 @@
+"""Scores that a finished run has written, so that nothing is scored twice."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from vlmad.errors import InputError
+from vlmad.repeating import read_earlier, rows_in
+from vlmad_calibration.scoring import Scores, select
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from vlmad.runs import Row
+    from vlmad_calibration.scoring import Selection
+
+
+def scores_of_run(
+    run: Path, good: Sequence[Path], bad: Sequence[Path]
+) -> tuple[Scores, Selection, dict[str, Any]]:
+    """Look up the scores of labelled images, and the identity of the detector that gave them.
+
+    An image counts as it was when the run read it; one that the run does not have is a failure.
+
+    Args:
+        run: the folder of a run.
+        good: the paths of good images.
+        bad: those of bad ones.
+
+    Raises:
+        InputError: it is no run, or an image is called both good and bad.
+    """
+    earlier = read_earlier(run)
+    rows = {_place(earlier.manifest, row.image): row for row in rows_in(earlier.folder)}
+    found = {path: rows.get(os.path.abspath(path)) for path in (*good, *bad)}
+    normal, anomalous = ([(path, _digest(found[path])) for path in paths] for paths in (good, bad))
+    selection = select(normal, anomalous, _references(earlier.manifest))
+    scores = Scores()
+    for paths, is_bad in ((selection.good, False), (selection.bad, True)):
+        for path in paths:
+            row = found[path]
+            reason = f"{path}: {run} has no score of it" if row is None else row.reason
+            scores.add(str(path), None if row is None else row.score, reason, is_bad)
+    return scores, selection, {**earlier.manifest["identity"], "threshold": None}
+
+
+def _references(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    try:
+        return [(str(r["path"]), str(r["sha256"])) for r in manifest.get("references", ())]
+    except (KeyError, TypeError) as error:
+        raise InputError("the manifest of the run does not name its references") from error
+
+
+def _place(manifest: Mapping[str, Any], image: str) -> str:
+    """Return where an image is: runs name images from the folder of their command."""
+    return os.path.abspath(os.path.join(str(manifest.get("folder", ".")), image))
+
+
+def _digest(row: Row | None) -> str | None:
+    return None if row is None else row.sha256
