@@ -18,6 +18,7 @@ from vlmad import Backbone
 from vlmad.registry import Registry
 from vlmad.testing import two_layer_backbone
 
+os.environ["VLMAD_PRECISION"] = "float32"  # tolerances are those of float32, on any machine
 settings.register_profile("vlmad", deadline=None)  # a test says what is right, not how fast
 settings.load_profile("vlmad")
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
-from vlmad.health import Check, check_health, computes_bfloat16
+from vlmad.devices import computes_bfloat16
+from vlmad.health import Check, check_health
 from vlmad.hookspecs import HOOKS
 from vlmad.options import options_of
 from vlmad.registry import Registry
@@ -45,7 +47,10 @@ def test_explain_writes_a_picture_and_json_names_what_it_cannot_read_and_exits_w
         cwd=tmp_path,
     )
     assert done.returncode == 1, done.stderr
-    assert done.stderr == "vlmad: not explained: broken.png: not an image of a known format\n"
+    assert done.stderr.splitlines() == [
+        "tiny on cpu in float32",
+        "vlmad: not explained: broken.png: not an image of a known format",
+    ]
     assert "1 decided" in done.stdout
     picture, document = tmp_path / "told/00000_cut_trace_000.png", None
     with Image.open(picture) as image:
@@ -88,7 +93,8 @@ def test_explain_refuses_in_one_line_and_writes_nothing(
     (tmp_path / "full" / "kept.txt").write_text("kept")
     done = command("explain", CUT, *words, cwd=tmp_path)
     assert done.returncode == 2
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
+    told = ("note: ", "tiny on cpu in ")
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(told)]
     assert len(lines) == 1, done.stderr
     assert expected in lines[0]
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "kept.txt"]
@@ -151,7 +157,7 @@ def test_a_backbone_that_fails_to_tell_what_is_at_hand_stops_no_other_check(
 
 
 def test_no_device_of_an_unknown_kind_is_said_to_compute_bfloat16() -> None:
-    assert computes_bfloat16("mps") is False
+    assert computes_bfloat16(torch.device("mps")) is False
 
 
 def test_published_weights_in_the_hubs_cache_are_found(tmp_path: Path) -> None:

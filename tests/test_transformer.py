@@ -13,15 +13,11 @@ from hypothesis import strategies as st
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
 from vlmad import ClassToken, ContextPrompts, Patches, Tiles, Windows
+from vlmad.devices import pick_device
 from vlmad.errors import OptionError, WeightsError
 from vlmad.testing import UsualAttention, example_images
-from vlmad.transformer import (
-    TextLoop,
-    VisionLoop,
-    check_vision,
-    pick_device,
-    resize_positions,
-)
+from vlmad.transformer import TextLoop
+from vlmad.vision import VisionLoop, check_vision, resize_positions
 from vlmad_openclip.backbone import has_plain_text
 
 VISION = {"image_size": 32, "patch_size": 16, "layers": 1, "width": 64, "head_width": 32}
@@ -64,8 +60,8 @@ def test_layer_scale_and_no_first_norm_are_those_of_the_model() -> None:
     loop = VisionLoop(model.visual, (3, 3), model.visual.positional_embedding)
     pixels = torch.randn(2, 3, 48, 48)
     with torch.inference_mode():
-        last = loop._last(loop.embed(pixels), UsualAttention())
-        ours = loop._project(last[:, 0], normed=True)
+        last = loop._class_token(loop.embed(pixels), UsualAttention())
+        ours = loop._project(last, normed=True)
         theirs = model.encode_image(pixels)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
@@ -136,7 +132,7 @@ def test_many_windows_go_through_in_parts_with_the_same_result(
         return visual[Windows(3)]
 
     together = windows()
-    monkeypatch.setattr("vlmad.transformer.TOKENS_AT_ONCE", 40)
+    monkeypatch.setattr(two_layer._vision, "tokens_at_once", 40)
     torch.testing.assert_close(windows(), together, atol=1e-5, rtol=1e-5)
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from vlmad import Backbone, ClassToken, ContextPrompts, ImageBatch, Patches, Windows, load_detector
+from vlmad.blocks import merge_heads, split_heads
 from vlmad.errors import WeightsError
 from vlmad.references import choose_references
 from vlmad.regions import harmonic_map, window_patches
@@ -20,7 +21,6 @@ from vlmad.testing import UsualAttention, example_features, example_images, exam
 from vlmad.testing.examples import TWO_LAYERS
 from vlmad.testing.facts import unchanged
 from vlmad.text import anomaly_probability, pool_sides
-from vlmad.transformer import merge_heads, split_heads
 from vlmad_anomalyclip.attention import Diagonal, ValueValue
 from vlmad_anomalyclip.scorer import Dense
 from vlmad_baselines.attention import Unmodified

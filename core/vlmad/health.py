@@ -210,7 +210,7 @@ def _torch() -> Iterator[Check]:
         import torch
 
         importlib.import_module("torchvision")
-        from vlmad.transformer import pick_device
+        from vlmad.devices import computes_bfloat16, pick_device
     except Exception as error:  # loaders of shared libraries raise what they like
         remedy = "install both from one source: pip install --force-reinstall torch torchvision"
         yield Check("torch", "wrong", f"{type(error).__name__}: {first_line(error)}", remedy)
@@ -221,21 +221,10 @@ def _torch() -> Iterator[Check]:
     details = {"type": device.type, "name": name, "threads": threads, "processors": processors}
     found = f"{name}, {threads} threads on {processors} processors"
     yield Check("device", "ok", found, details=details)
-    native = computes_bfloat16(device.type)
+    native = computes_bfloat16(device)
     found = "float32 and, natively, bfloat16" if native else "float32; bfloat16 only emulated"
     details = {"float32": True, "bfloat16": native}
     yield Check("precision", "ok", found, details=details)
-
-
-def computes_bfloat16(device: str) -> bool:
-    """Tell whether products of bfloat16 are computed natively on a type of device."""
-    import torch
-
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    words = ("avx512_bf16", "amx_bf16", "bf16")
-    return device == "cpu" and any(capabilities.get(word) for word in words)
 
 
 def _offline() -> Iterator[Check]:

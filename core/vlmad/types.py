@@ -99,7 +99,9 @@ class Windows:
 
     size: int
     normed: bool = True
-    encoding: Literal["exact"] = "exact"
+    encoding: Literal["exact", "shared"] = "exact"
+    """`exact` encodes each window by itself, as WinCLIP does; `shared` gives each a class
+    token of its own beside one pass over the whole image, which is vlmad's own."""
 
 
 @dataclass(frozen=True, slots=True)

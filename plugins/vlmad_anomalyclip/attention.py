@@ -93,7 +93,9 @@ class Diagonal(Attention):
         self.count = _check_blocks(blocks)
 
     def blocks(self, depth: int) -> range:
-        """Return the last blocks."""
+        """Return the last blocks; none if gamma is 0, so that not a bit can differ."""
+        if self.gamma == 0:
+            return range(0)
         return _last(depth, depth if self.count is None else self.count)
 
     def mix(

@@ -11,28 +11,33 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from vlmad import BackboneSpec, ContextPrompts, Preprocessing
+from vlmad.blocks import set_precision
 from vlmad.caches.digests import Stamp, remembered_digest, stamp
 from vlmad.caches.keys import key_of
+from vlmad.devices import Precision, pick_device, pick_precision
 from vlmad.errors import OptionError, WeightsError
 from vlmad.parts import (
     ATTENTION,
     CONTEXT_VECTORS,
     IMAGE_TILES,
     PATCH_TOKENS,
+    SHARED_WINDOWS,
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
 from vlmad.tokens import tokenise
-from vlmad.transformer import (
-    TextLoop,
-    VisionLoop,
-    check_vision,
-    pick_device,
-    resize_positions,
-)
+from vlmad.transformer import TextLoop
+from vlmad.vision import VisionLoop, check_vision, resize_positions
 from vlmad_openclip.at_hand import models_at_hand
 from vlmad_openclip.checkpoint import find_weights, read_weights, weights_digest
 from vlmad_openclip.config import ModelSource, find_model
+from vlmad_openclip.loading import (
+    RANDOM,
+    build_model,
+    build_vision,
+    fill_at_random,
+    fill_from,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
 
     from vlmad import Attention, ImageBatch, Request, VisualFeatures
 
-RANDOM = "random:"
+VISUAL = "visual."
 
 
 class OpenClip:
@@ -58,6 +63,8 @@ class OpenClip:
         positions: how position embeddings meet another size; AnomalyCLIP takes bilinear,
             open_clip's own resizing is bicubic with antialias.
         device: auto, cpu, cuda or mps.
+        precision: of the vision blocks: float32, bfloat16, or auto, which takes bfloat16 where
+            processor or GPU compute it natively. Texts are always encoded in float32.
     """
 
     def __init__(
@@ -67,11 +74,13 @@ class OpenClip:
         image_size: int | None = None,
         positions: Literal["bilinear", "bicubic"] = "bilinear",
         device: str = "auto",
+        precision: Precision = "auto",
     ) -> None:
         self.source = find_model(model)
         self.weights, self.positions = weights, positions
         self.spec = spec_of(self.source, image_size)
         self.device = pick_device(device)
+        self.precision = pick_precision(precision, self.device)
 
     @staticmethod
     def at_hand() -> list[str]:
@@ -80,22 +89,61 @@ class OpenClip:
 
     @cached_property
     @torch.inference_mode(False)  # or gradients could never pass a model that a run has loaded
-    def model(self) -> Any:
-        """open_clip's model with its weights, never modified after loading.
+    def visual(self) -> Any:
+        """The vision tower with its weights, never modified after loading.
+
+        It is built without the text tower, which a run with cached texts never needs. The
+        weights are nonetheless checked as a whole.
 
         Raises:
             WeightsError: the weights are missing, refused, or of another architecture.
         """
-        model = build_model(self.source)
-        check_vision(model.visual)
+        if not has_plain_text(self.source.config["text_cfg"]):
+            return self.model.visual
+        visual = build_vision(self.source)
+        check_vision(visual)
+        self._fill(visual, VISUAL)
+        set_precision(visual.transformer.resblocks, self.precision)
+        return visual.eval().requires_grad_(False).to(self.device)
+
+    @cached_property
+    @torch.inference_mode(False)
+    def model(self) -> Any:
+        """open_clip's model with its weights, `visual` among it, never modified after loading.
+
+        Raises:
+            WeightsError: the weights are missing, refused, or of another architecture.
+        """
+        plain = has_plain_text(self.source.config["text_cfg"])
+        model = build_model(self.source, with_vision=not plain)
+        if plain:
+            model.visual = self.visual
+        else:
+            check_vision(model.visual)
+        self._fill(model, "", but=VISUAL if plain else None)
+        if not plain:
+            set_precision(model.visual.transformer.resblocks, self.precision)
+        return model.eval().requires_grad_(False).to(self.device)
+
+    def _fill(self, module: Any, prefix: str, but: str | None = None) -> None:
+        """Put into a module those weights whose names begin with `prefix`, not with `but`."""
+        own = {f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()}
+        own = {name: tensor for name, tensor in own.items() if not (but and name.startswith(but))}
         if self.weights and self.weights.startswith(RANDOM):
-            _randomise(model, self.weights.removeprefix(RANDOM))
+            fill_at_random(own, self._whole_state(own), self.weights.removeprefix(RANDOM))
         else:
             path, before = self._file
-            load_into(model, read_weights(path), path)
+            fill_from(own, self._whole_state(own), read_weights(path), path)
             if stamp(path) != before:
                 raise WeightsError(f"weights {path} were changed while they were read; try again")
-        return model.eval().requires_grad_(False).to(self.device)
+
+    def _whole_state(self, own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return the model's state in its order, as shapes only where `own` is a part of it."""
+        if not has_plain_text(self.source.config["text_cfg"]):
+            return own
+        with torch.device("meta"):
+            state: Mapping[str, Tensor] = build_model(self.source).state_dict()
+        return state
 
     @cached_property
     def _file(self) -> tuple[Path, Stamp | None]:
@@ -107,11 +155,18 @@ class OpenClip:
     def weights_hash(self) -> str:
         """SHA-256 over the names and values of all tensors, remembered for each file."""
         if self.weights and self.weights.startswith(RANDOM):
+            return self._digest()
+        return remembered_digest(*self._file, f"tensors of {self.identity}", self._digest)
+
+    def _digest(self) -> str:
+        """Hash all tensors as float32, whatever precision they are used in."""
+        if self.precision == "float32":
             return weights_digest(self.model.state_dict())
-        purpose = f"tensors of {self.identity}"
-        return remembered_digest(
-            *self._file, purpose, lambda: weights_digest(self.model.state_dict())
-        )
+        exact = copy.copy(self)  # loads the same weights once more, and forgets them
+        exact.precision = "float32"
+        for loaded in ("visual", "model"):
+            vars(exact).pop(loaded, None)
+        return exact._digest()
 
     @cached_property
     def identity(self) -> str:
@@ -120,7 +175,7 @@ class OpenClip:
 
     @cached_property
     def _vision(self) -> VisionLoop:
-        visual = self.model.visual
+        visual = self.visual
         embedding = resize_positions(
             visual.positional_embedding, visual.grid_size, self.spec.grid, self.positions
         )
@@ -182,7 +237,7 @@ def spec_of(source: ModelSource, image_size: int | None) -> BackboneSpec:
     if size < patch:
         raise OptionError(f"image_size must be at least one patch, {patch} pixels, not {size}")
     size -= size % patch
-    vision_can = {ATTENTION, PATCH_TOKENS, TOKEN_WINDOWS, IMAGE_TILES}
+    vision_can = {ATTENTION, PATCH_TOKENS, TOKEN_WINDOWS, SHARED_WINDOWS, IMAGE_TILES}
     text_can = {TEXT_ENCODER, CONTEXT_VECTORS} if has_plain_text(text) else {TEXT_ENCODER}
     return BackboneSpec(
         name=f"openclip:{source.name}",
@@ -217,54 +272,3 @@ def _preprocessing(table: Mapping[str, Any], size: int) -> Preprocessing:
     std = tuple(table.get("std") or open_clip.OPENAI_DATASET_STD)
     bilinear = table.get("interpolation") == "bilinear"
     return Preprocessing((size, size), mean, std, "bilinear" if bilinear else "bicubic")
-
-
-def build_model(source: ModelSource) -> Any:
-    """Build the architecture with open_clip's classes, without any weights."""
-    from open_clip.model import CLIP, CustomTextCLIP
-
-    config = copy.deepcopy(dict(source.config))
-    custom = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
-    if "multimodal_cfg" in config:
-        raise WeightsError(f"{source.name} is a captioning model (CoCa), which is not supported")
-    if "hf_model_name" in config["text_cfg"]:
-        config["text_cfg"]["hf_model_pretrained"] = False
-    try:
-        return (CustomTextCLIP if custom else CLIP)(**config)
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-        raise WeightsError(f"open_clip cannot build {source.name}: {error}") from error
-
-
-def load_into(model: Any, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Put weights into a model, as float32.
-
-    Raises:
-        WeightsError: they are of another architecture.
-    """
-    tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    if "logit_scale" in tensors:
-        tensors["logit_scale"] = tensors["logit_scale"].reshape(model.logit_scale.shape)
-    try:
-        missing, unexpected = model.load_state_dict(tensors, strict=False)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise WeightsError(f"weights {path} are of another architecture: {reason}") from error
-    if missing or unexpected:
-        example = (missing or unexpected)[0]
-        raise WeightsError(
-            f"weights {path} are of another architecture: {len(missing)} tensors are missing and "
-            f"{len(unexpected)} are unknown, among them '{example}'"
-        )
-
-
-def _randomise(model: Any, seed: str) -> None:
-    """Give a model seeded random weights whose activations stay in a usable range."""
-    if not seed.isdigit():
-        raise OptionError(f"random weights need a seed, {RANDOM}0, not '{RANDOM}{seed}'")
-    generator = torch.Generator().manual_seed(int(seed))
-    for name, tensor in model.state_dict().items():
-        if tensor.ndim >= 2 or name.endswith("class_embedding"):
-            scale = 1.0 if "embedding" in name else tensor.shape[-1] ** -0.5
-            tensor.copy_(torch.randn(tensor.shape, generator=generator) * scale)
-        elif name.endswith("bias"):
-            tensor.zero_()

@@ -10,18 +10,22 @@ import torch
 from safetensors.torch import load_file
 
 from vlmad import BackboneSpec, ContextPrompts, Preprocessing
+from vlmad.blocks import set_precision
 from vlmad.caches.digests import remembered_digest, stamp
+from vlmad.devices import Precision, pick_device, pick_precision
 from vlmad.images import digest
 from vlmad.parts import (
     ATTENTION,
     CONTEXT_VECTORS,
     IMAGE_TILES,
     PATCH_TOKENS,
+    SHARED_WINDOWS,
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
 from vlmad.tokens import tokenise
-from vlmad.transformer import TextLoop, VisionLoop, pick_device
+from vlmad.transformer import TextLoop
+from vlmad.vision import VisionLoop
 from vlmad_tiny import model as architecture
 
 if TYPE_CHECKING:
@@ -42,7 +46,15 @@ SPEC = BackboneSpec(
     vision_width=architecture.VISION["width"],
     embedding_dim=architecture.EMBEDDING,
     provides=frozenset(
-        {ATTENTION, CONTEXT_VECTORS, IMAGE_TILES, PATCH_TOKENS, TEXT_ENCODER, TOKEN_WINDOWS}
+        {
+            ATTENTION,
+            CONTEXT_VECTORS,
+            IMAGE_TILES,
+            PATCH_TOKENS,
+            SHARED_WINDOWS,
+            TEXT_ENCODER,
+            TOKEN_WINDOWS,
+        }
     ),
     text_width=architecture.TEXT["width"],
     text_depth=architecture.TEXT["layers"],
@@ -59,11 +71,14 @@ class Tiny:
 
     Args:
         device: auto, cpu, cuda or mps.
+        precision: of the vision blocks: float32, bfloat16, or auto, which takes bfloat16 where
+            processor or GPU compute it natively. Texts are always encoded in float32.
     """
 
-    def __init__(self, device: str = "auto") -> None:
+    def __init__(self, device: str = "auto", precision: Precision = "auto") -> None:
         self.spec = SPEC
         self.device = pick_device(device)
+        self.precision = pick_precision(precision, self.device)
 
     @staticmethod
     def at_hand() -> list[str]:
@@ -73,12 +88,13 @@ class Tiny:
     @cached_property
     @torch.inference_mode(False)  # or gradients could never pass a model that a run has loaded
     def model(self) -> Any:
-        """The model with its weights as float32, never modified after loading."""
+        """The model with its weights in the precision in force, never modified after loading."""
         model = architecture.build_model()
         tensors = load_file(WEIGHTS)
         model.load_state_dict(
             {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
         )
+        set_precision(model.visual.transformer.resblocks, self.precision)
         return model.eval().requires_grad_(False).to(self.device)
 
     @cached_property

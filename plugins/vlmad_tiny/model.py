@@ -30,6 +30,8 @@ FEATURE_GROUPS = ((0, 112), (112, 272), (272, 344))
 TRUNK_WIDTH = FEATURE_GROUPS[-1][1]
 NEIGHBOURS = (1, 3, 8, 20, 60)
 """The nearest other patches whose distances are told, by rank."""
+IMAGES_AT_ONCE = 2
+"""Through the stem on a processor: the early maps of more would leave its cache."""
 SIMILARITIES = 2 * len(FEATURE_GROUPS) * (len(NEIGHBOURS) + 1)
 
 
@@ -80,6 +82,10 @@ class Stem(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "b 3 240 240"]) -> Float[Tensor, "b w 15 15"]:
         """Return the patch tokens, still in the image's shape."""
+        at_once = IMAGES_AT_ONCE if pixels.device.type == "cpu" else len(pixels)
+        return torch.cat([self._tokens(some) for some in pixels.split(at_once)])
+
+    def _tokens(self, pixels: Float[Tensor, "b 3 240 240"]) -> Float[Tensor, "b w 15 15"]:
         features = (self.features(pixels) - _per_channel(self.mu)) / _per_channel(self.sd)
         similar = (self.similarities(features) - self.smu) / self.ssd
         similar = similar.transpose(1, 2).unflatten(2, (GRID, GRID))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vlmad import ClassToken, Extractor, Features, Patches, Regions, Windows
 from vlmad.options import check_counts
-from vlmad.parts import PATCH_TOKENS, TOKEN_WINDOWS
+from vlmad.parts import PATCH_TOKENS, SHARED_WINDOWS, TOKEN_WINDOWS
 from vlmad.regions import patch_cells, window_cells
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ class Window(Extractor):
         patch_layer: the layer whose patch tokens references are compared by; the last by
             default, 0 is the embedded image.
         patch_stage: those tokens after the final norm (as anomalib has it) or before (raw).
+        encoding: exact encodes every window by itself, as WinCLIP does; shared, which is
+            vlmad's own and about five times as fast, gives each window a class token beside
+            one pass over the whole image, so that its patches have seen the others.
     """
 
     needs = frozenset({TOKEN_WINDOWS, PATCH_TOKENS})
@@ -34,9 +37,13 @@ class Window(Extractor):
         scales: tuple[int, ...] = (2, 3),
         patch_layer: int | None = None,
         patch_stage: Literal["normed", "raw"] = "normed",
+        encoding: Literal["exact", "shared"] = "exact",
     ) -> None:
         self.scales = check_counts("scales", scales)
         self.patch_layer, self.patch_stage = patch_layer, patch_stage
+        self.encoding: Literal["exact", "shared"] = encoding
+        if encoding == "shared":
+            self.needs = self.needs | {SHARED_WINDOWS}
 
     def requests(
         self, spec: BackboneSpec, attention: Attention, class_token: Literal["normed", "raw"]
@@ -44,7 +51,7 @@ class Window(Extractor):
         """Ask for the class token, the windows of each scale, and the patch tokens."""
         normed = class_token == "normed"
         layer = spec.layer(self.patch_layer)
-        windows = [Windows(size, normed) for size in self.scales]
+        windows = [Windows(size, normed, self.encoding) for size in self.scales]
         return [ClassToken(normed), *windows, Patches(layer, stage=self.patch_stage)]
 
     def __call__(self, visual: VisualFeatures) -> Features:

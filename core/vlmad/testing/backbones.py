@@ -12,6 +12,7 @@ from vlmad.parts import (
     CONTEXT_VECTORS,
     IMAGE_TILES,
     PATCH_TOKENS,
+    SHARED_WINDOWS,
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
@@ -33,6 +34,7 @@ from vlmad.types import (
     Patches,
     Request,
     Tiles,
+    VisualFeatures,
     Windows,
 )
 
@@ -82,6 +84,8 @@ def requests_for(spec: BackboneSpec) -> list[Request]:
             requests.append(Patches(spec.depth, "beside"))
     if TOKEN_WINDOWS in spec.provides:
         requests += [Windows(2), Windows(max(spec.grid) + 1)]
+    if SHARED_WINDOWS in spec.provides:
+        requests += [Windows(2, encoding="shared"), Windows(max(spec.grid) + 1, encoding="shared")]
     if IMAGE_TILES in spec.provides:
         requests.append(Tiles(2))
     return requests
@@ -121,11 +125,19 @@ def check_vision(backbone: Backbone) -> None:
     for request in requests:
         joined = torch.cat([tensors[request] for tensors in reversed(single)])
         require_close(joined, visual[request], f"the batch changes {request}")
+    if SHARED_WINDOWS in spec.provides:
+        check_shared_windows(visual, max(spec.grid) + 1)
     if ATTENTION in spec.provides:
         same = encode(backbone, path="stream", count=spec.depth)
         require_close(
             same.tensors, visual.tensors, "exchanging attention for the usual changes encode"
         )
+
+
+def check_shared_windows(visual: VisualFeatures, size: int) -> None:
+    """Check that a shared window of the whole grid, which nothing is outside of, is the image."""
+    whole = visual[Windows(size, encoding="shared")][:, 0]
+    require_close(whole, visual[ClassToken()], "a shared window of all patches is not the image")
 
 
 def check_sentences(backbone: Backbone) -> None:

@@ -48,7 +48,10 @@ def check_part(
     offered = options_of(factory)
     for option in offered.values():
         require(bool(option.doc), f"option '{option.name}' is not documented under 'Args:'")
-    part = factory(**check_options(f"{kind} '{name}'", offered, options or {}))
+    settings = dict(options or {})
+    if kind == "backbone" and "precision" in offered:
+        settings.setdefault("precision", "float32")  # the checks' tolerance is that of float32
+    part = factory(**check_options(f"{kind} '{name}'", offered, settings))
     lacks = missing_attributes(part, PROTOCOLS[kind])
     require(not lacks, f"{kind} '{name}' lacks {', '.join(lacks)}")
     given = (backbone,) if kind in ("prompts", "extractor") else ()

@@ -34,7 +34,8 @@ SIZES = ((80, 80), (120, 60), (33, 70))
 def two_layer_backbone(seed: int = 0) -> Backbone:
     """Return a CLIP of two blocks with seeded random weights, made in a moment by `openclip`."""
     factory = Registry.discover().get("backbone", "openclip").resolve()
-    return cast("Backbone", factory(str(TWO_LAYERS), weights=f"random:{seed}", device="cpu"))
+    settings = {"weights": f"random:{seed}", "device": "cpu", "precision": "float32"}
+    return cast("Backbone", factory(str(TWO_LAYERS), **settings))
 
 
 def example_images(count: int = 3, seed: int = 0) -> ImageBatch:

@@ -1,0 +1,83 @@
+"""Where and how exactly to compute: the device and the precision."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+
+from vlmad.errors import OptionError, first_line
+
+Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+PRECISION_VARIABLE = "VLMAD_PRECISION"
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device called `name`; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        OptionError: there is no such device here.
+    """
+    if name == "auto":
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise OptionError(
+            f"no device '{name}' here: {first_line(error)}; try backbone.device=cpu"
+        ) from error
+
+
+def pick_precision(precision: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
+    """Return the precision in force: ``auto`` takes bfloat16 where it is computed natively.
+
+    The environment variable `VLMAD_PRECISION` says what ``auto`` is to mean instead, so that
+    several machines can be made to give the same numbers.
+
+    Raises:
+        OptionError: the variable holds something else.
+    """
+    if precision == "auto":
+        precision = _precision_of_environment()
+    if precision == "auto":
+        return "bfloat16" if computes_bfloat16(device) else "float32"
+    return precision
+
+
+def _precision_of_environment() -> Precision:
+    wanted = os.environ.get(PRECISION_VARIABLE) or "auto"
+    for known in get_args(Precision):
+        if wanted == known:
+            return known  # type: ignore[no-any-return]
+    raise OptionError(
+        f"{PRECISION_VARIABLE}={wanted}: it takes {', '.join(get_args(Precision))} or nothing"
+    )
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device multiplies matrices of bfloat16 natively, not by emulation.
+
+    Of Apple's GPUs torch cannot tell, so they count as not; bfloat16 can be chosen there.
+    """
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False  # without oneDNN, products of bfloat16 go through a plain loop
+    return any(_processor().get(word, False) for word in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def _processor() -> dict[str, Any]:
+    """Return what the processor can do: newer versions of torch tell, and Linux always does."""
+    tell = getattr(torch.cpu, "get_capabilities", None)
+    if tell is not None:
+        return dict(tell())
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    flags = [line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "feat"))]
+    return {word: True for flag in flags for word in flag.split()}
