@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vlmad.errors import InputError
 from vlmad.finding import find_images
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DEFAULT_SHOTS = 4
 
@@ -18,12 +22,26 @@ def choose_references(folder: Path, shots: int, seed: int) -> list[Path]:
     Raises:
         InputError: there are fewer images than shots, or none.
     """
+    return draw_references(find_images([folder]), shots, seed, str(folder))
+
+
+def draw_references(images: Sequence[Path], shots: int, seed: int, where: str) -> list[Path]:
+    """Draw `shots` different images, the same ones of the same list for the same seed.
+
+    Args:
+        images: all that may be drawn.
+        shots: how many to draw.
+        seed: which to draw.
+        where: what is said to have too few images, if so.
+
+    Raises:
+        InputError: there are fewer images than shots, or none.
+    """
     if shots < 1:
         raise InputError(f"--shots takes whole numbers from 1, not {shots}")
-    images = find_images([folder])
     if len(images) < shots:
         raise InputError(
-            f"{folder} has {len(images)} images, fewer than the {shots} references "
+            f"{where} has {len(images)} images, fewer than the {shots} references "
             f"wanted; lower --shots or add images"
         )
     drawn = np.random.default_rng(seed).choice(len(images), size=shots, replace=False)

@@ -11,6 +11,24 @@
     image_curves.py    counts of every image over shared thresholds, so that images can be weighted
     bootstrap.py       intervals by resampling images
     comparison.py      two detectors on the same images: DeLong, paired bootstrap, Holm
+    bench/             the command ``vlmad bench``, which needs torch as well
 
 Importing the package loads none of them.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmad import hookimpl
+
+if TYPE_CHECKING:
+    from vlmad.hookspecs import Register
+
+
+@hookimpl
+def register_commands(register: Register) -> None:
+    """Register `vlmad bench`."""
+    register(
+        "bench", "vlmad_evaluation.bench.command:bench", "Measure detectors on a data set."
+    )

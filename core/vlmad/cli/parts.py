@@ -16,9 +16,9 @@ import typer
 from vlmad.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
-    from vlmad.detector import Detector
+    from vlmad.detector import Detector, Keep
     from vlmad.fitted import Fitted
 
 PART = "A part, as NAME or NAME:ARGUMENT, in place of the recipe's."
@@ -110,9 +110,21 @@ class Choice:
         """
         if self.fitted is not None:
             return self._from_file(self.fitted)
+        detector = self.load()
+        return Assembled(detector, self.class_name or "object", self._fit(detector))
+
+    def load(self, keep: Keep = "text") -> Detector:
+        """Assemble the detector without references; `fitted` is not looked at.
+
+        Args:
+            keep: what is kept on disk, as `load_detector` takes it.
+
+        Raises:
+            VlmadError: a name, option, recipe or combination that cannot be.
+        """
         from vlmad.detector import load_detector
 
-        detector = load_detector(
+        return load_detector(
             self.detector,
             backbone=self.backbone,
             prompts=self.prompt,
@@ -122,8 +134,8 @@ class Choice:
             recipe=self.recipe,
             options=self.options(),
             resize=self.resize or "squash",
+            keep=keep,
         )
-        return Assembled(detector, self.class_name or "object", self._fit(detector))
 
     def _fit(self, detector: Detector) -> list[tuple[str, str]]:
         """Fit on references drawn from a folder, if one is named; return paths and hashes."""
@@ -189,18 +201,26 @@ def _remember_references(fitted: Fitted) -> None:
     fitted.detector.references = tuple(sources) if there else ()
 
 
-def choosing(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all fields of `Choice` as options, in the place of its parameter `choice`."""
+def choosing(
+    command: Callable[..., None], without: Collection[str] = ()
+) -> Callable[..., None]:
+    """Give a command the fields of `Choice` as options, in the place of its parameter `choice`.
+
+    Args:
+        command: takes `choice` and options of its own.
+        without: fields that it does not offer; they keep their defaults.
+    """
     hints = get_type_hints(Choice, include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
+    offered = [field for field in fields(Choice) if field.name not in without]
     options = [
         inspect.Parameter(f.name, keyword, default=f.default, annotation=hints[f.name])
-        for f in fields(Choice)
+        for f in offered
     ]
 
     @functools.wraps(command)
     def chosen(**given: Any) -> None:
-        choice = Choice(**{field.name: given.pop(field.name) for field in fields(Choice)})
+        choice = Choice(**{field.name: given.pop(field.name) for field in offered})
         command(choice=choice, **given)
 
     own = get_type_hints(command, include_extras=True)

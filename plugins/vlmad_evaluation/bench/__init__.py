@@ -1,0 +1,19 @@
+"""The command ``vlmad bench``: detectors over the categories of a data set, measured.
+
+    command.py      the command line
+    plan.py         which cells there are: detector, category, shots, seed
+    folder.py       the folder that a bench writes, and what it is a bench of
+    cells.py        running a cell and keeping what came of it
+    measuring.py    from the scores and maps of a cell to metrics and replicates
+    results.py      a cell's metrics on disk
+    timing.py       time per image and peak memory
+    averages.py     over seeds, then over categories
+    pairs.py        every detector against the first
+    published.py    published figures (published.toml), where recipe and data set are theirs
+    document.py     all of it as one table of plain values: bench.json
+    tables.py       the document as Markdown and CSV
+    terminal.py     the document as people see it while they wait
+
+A cell is a run folder (`vlmad.runs`) with its metrics beside. It is finished when
+``metrics.json`` is there, which is written last.
+"""

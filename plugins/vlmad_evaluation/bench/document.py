@@ -1,0 +1,174 @@
+"""All that came of a bench as one table of plain values, from which every output is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from vlmad.manifest import LIBRARIES
+from vlmad_evaluation.bench.averages import over_categories, over_seeds
+from vlmad_evaluation.bench.folder import cell_place
+from vlmad_evaluation.bench.pairs import compare_pairs
+from vlmad_evaluation.bench.published import published_beside
+from vlmad_evaluation.bench.results import to_table
+from vlmad_evaluation.resolution import describe_resolution
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vlmad import OpenDataset, Problem
+    from vlmad.detector import Detector
+    from vlmad_evaluation.bench.plan import Cell, Plan, Settings
+    from vlmad_evaluation.bench.results import CellResult
+
+FORMAT = "vlmad bench 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is measured."""
+
+    dataset: OpenDataset
+    categories: tuple[str, ...]
+    detectors: Mapping[str, Detector]
+    settings: Settings
+    problems: tuple[Problem, ...]
+    """Of the data set: none is fatal."""
+
+
+def make_document(
+    bench: Bench,
+    plan: Plan,
+    results: Sequence[CellResult],
+    times: Mapping[str, float | None],
+    memory: int | None,
+) -> dict[str, Any]:
+    """Put together what `bench.json` holds.
+
+    Args:
+        bench: what is measured.
+        plan: its cells, finished or not.
+        results: of the finished ones, in the order of the plan.
+        times: seconds per image of each detector.
+        memory: the most bytes that the process held.
+    """
+    settings = bench.settings
+    by_key = over_seeds(results, settings.confidence)
+    averages = over_categories(by_key, settings.confidence)
+    cells = {(r.key, r.facts["seed"]): r for r in results}
+    return {
+        "format": FORMAT,
+        "vlmad": version("vlmad"),
+        "finished": len(results) == len(plan.cells),
+        "dataset": _dataset(bench),
+        "settings": _settings(settings),
+        "detectors": {
+            name: _detector(detector, times.get(name)) for name, detector in bench.detectors.items()
+        },
+        "peak_memory_bytes": memory,
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "averages": [
+            {
+                "detector": detector,
+                "shots": shots,
+                "metrics": {name: found.table(name) for name, found in metrics.items()},
+            }
+            for (detector, shots), metrics in averages.items()
+        ],
+        "categories": [
+            {
+                "detector": detector,
+                "category": category,
+                "shots": shots,
+                "metrics": {name: found.table(name) for name, found in metrics.items()},
+            }
+            for (detector, category, shots), metrics in by_key.items()
+        ],
+        "comparisons": compare_pairs(results, by_key, averages, settings.confidence),
+        "published": _published(bench),
+        "skipped": [
+            {"detector": s.detector, "category": s.category, "shots": s.shots, "reason": s.reason}
+            for s in plan.skipped
+        ],
+        "cells": [
+            _cell(cell, cells[key, cell.seed])
+            for cell in plan.cells
+            if ((key := (cell.detector, cell.category, cell.shots)), cell.seed) in cells
+        ],
+    }
+
+
+def _dataset(bench: Bench) -> dict[str, Any]:
+    return {
+        "reader": bench.dataset.name,
+        "root": str(bench.dataset.root),
+        "categories": {
+            category: _category(bench.dataset, category) for category in bench.categories
+        },
+        "problems": [
+            {"path": str(p.path), "what": p.what, "severity": p.severity} for p in bench.problems
+        ],
+    }
+
+
+def _category(dataset: OpenDataset, category: str) -> dict[str, Any]:
+    tested = dataset.select([category], "test")
+    return {
+        "class_name": dataset.class_name(category),
+        "train": len(dataset.select([category], "train")),
+        "normal": sum(not sample.anomalous for sample in tested),
+        "anomalous": sum(sample.anomalous for sample in tested),
+        "masks": sum(sample.mask is not None for sample in tested),
+    }
+
+
+def _settings(settings: Settings) -> dict[str, Any]:
+    return {
+        "shots": list(settings.shots),
+        "seeds": settings.seeds,
+        "resolution": describe_resolution(settings.resolution),
+        "replicates": settings.replicates,
+        "confidence": settings.confidence,
+        "interval": "BCa, images drawn with replacement, normal and anomalous ones apart",
+        "batch_size": settings.batch_size,
+    }
+
+
+def _detector(detector: Detector, seconds: float | None) -> dict[str, Any]:
+    backbone = detector.backbone
+    return {
+        "recipe": detector.assembly.recipe.name,
+        "parts": {k: c.registration.name for k, c in detector.assembly.parts.items()},
+        "notes": list(detector.assembly.notes),
+        "backbone": backbone.spec.name,
+        "licence": backbone.spec.licence,
+        "weights_sha256": backbone.weights_hash,
+        "device": str(getattr(backbone, "device", "unknown")),
+        "precision": getattr(backbone, "precision", "float32"),
+        "seconds_per_image": seconds,
+    }
+
+
+def _published(bench: Bench) -> list[dict[str, Any]]:
+    counts = {
+        category: (facts["normal"], facts["anomalous"])
+        for category, facts in _dataset(bench)["categories"].items()
+    }
+    return [
+        {"detector": name, "shots": shots, **entry}
+        for name, detector in bench.detectors.items()
+        for shots in bench.settings.shots
+        for entry in published_beside(detector.assembly, bench.dataset.name, counts, shots)
+    ]
+
+
+def _cell(cell: Cell, result: CellResult) -> dict[str, Any]:
+    place = cell_place(cell)
+    has_threshold = result.metrics["image_f1_max"].threshold is not None
+    return {
+        **result.facts,
+        "run": f"cells/{place}",
+        "threshold": f"thresholds/{place}.json" if has_threshold else None,
+        "metrics": {name: to_table(metric, name) for name, metric in result.metrics.items()},
+    }

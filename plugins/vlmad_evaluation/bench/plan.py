@@ -1,0 +1,156 @@
+"""Which cells a bench has: every detector, category, number of references and seed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmad.errors import InputError
+from vlmad.images import digest
+from vlmad.references import draw_references
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from vlmad import OpenDataset, Sample
+    from vlmad.detector import Detector
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is measured how, besides data set and detectors."""
+
+    shots: tuple[int, ...] = (0,)
+    seeds: int = 5
+    resolution: tuple[int, int] | None = None
+    replicates: int = 1000
+    confidence: float = 0.95
+    batch_size: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One detector on one category with the references of one seed."""
+
+    detector: str
+    category: str
+    class_name: str
+    shots: int
+    seed: int | None
+    """None without references: there is nothing to draw."""
+    samples: tuple[Sample, ...]
+    references: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What is not measured, and why."""
+
+    detector: str | None
+    category: str | None
+    shots: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All cells, those of a category together, so that they share its features."""
+
+    cells: tuple[Cell, ...]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def images(self) -> int:
+        """How many times an image is scored."""
+        return sum(len(cell.samples) for cell in self.cells)
+
+
+def make_plan(
+    dataset: OpenDataset,
+    categories: Sequence[str],
+    detectors: Mapping[str, Detector],
+    settings: Settings,
+) -> Plan:
+    """Lay out all cells: what a detector cannot do, or a category has no images for, is skipped.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    skipped: list[Skipped] = []
+    able = {
+        name: [shots for shots in settings.shots if _can(name, detector, shots, skipped)]
+        for name, detector in detectors.items()
+    }
+    cells: list[Cell] = []
+    for category in categories:
+        drawn = _draws(dataset, category, settings, skipped)
+        samples = dataset.select([category], "test")
+        class_name = dataset.class_name(category)
+        cells += [
+            Cell(name, category, class_name, shots, seed, samples, references)
+            for name in detectors
+            for shots, seed, references in drawn
+            if shots in able[name]
+        ]
+    if not cells:
+        raise InputError(f"nothing to measure: {skipped[0].reason}")
+    return Plan(tuple(cells), tuple(skipped))
+
+
+def _can(name: str, detector: Detector, shots: int, skipped: list[Skipped]) -> bool:
+    scorer = detector.assembly.parts["scorer"]
+    if shots and detector.scorer.references == "none":
+        skipped.append(Skipped(name, None, shots, f"{scorer} makes no use of references"))
+        return False
+    if not shots and detector.scorer.references == "required":
+        skipped.append(Skipped(name, None, shots, f"{scorer} needs references"))
+        return False
+    return True
+
+
+def _draws(
+    dataset: OpenDataset, category: str, settings: Settings, skipped: list[Skipped]
+) -> list[tuple[int, int | None, tuple[Path, ...]]]:
+    """Return shots, seed and references of all cells of a category, the same for all detectors."""
+    train = [s.image for s in dataset.select([category], "train") if not s.anomalous]
+    drawn: list[tuple[int, int | None, tuple[Path, ...]]] = []
+    for shots in settings.shots:
+        if shots == 0:
+            drawn.append((0, None, ()))
+            continue
+        where = f"the train split of {category}"
+        try:
+            for seed in range(settings.seeds):
+                drawn.append((shots, seed, tuple(draw_references(train, shots, seed, where))))
+        except InputError as error:
+            skipped.append(Skipped(None, category, shots, str(error)))
+    return drawn
+
+
+def content_digests(
+    dataset: OpenDataset, categories: Sequence[str], progress: Callable[[int, int], None]
+) -> dict[str, str]:
+    """Return for each category a SHA-256 over images, masks, labels and splits.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    samples = dataset.select(categories)
+    hashes = {category: hashlib.sha256() for category in categories}
+    for index, sample in enumerate(samples, start=1):
+        line = "\t".join((sample.split, sample.label, sample.defect, *_contents(sample)))
+        hashes[sample.category].update(line.encode("utf-8", "surrogatepass") + b"\n")
+        progress(index, len(samples))
+    return {category: total.hexdigest() for category, total in hashes.items()}
+
+
+def _contents(sample: Sample) -> Iterator[str]:
+    yield digest(sample.image)
+    if sample.mask is None:
+        yield "no mask"
+    elif sample.mask.is_dir():
+        yield from (digest(each) for each in sorted(sample.mask.iterdir()) if each.is_file())
+    else:
+        yield digest(sample.mask)

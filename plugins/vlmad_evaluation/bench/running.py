@@ -1,0 +1,134 @@
+"""A whole bench: from the plan to the files that say what came of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from vlmad.manifest import identity
+from vlmad.runs.folder import list_digest, to_json
+from vlmad_evaluation.bench.cells import run_cell
+from vlmad_evaluation.bench.document import FORMAT, make_document
+from vlmad_evaluation.bench.folder import TIMES, BenchFolder
+from vlmad_evaluation.bench.plan import content_digests, make_plan
+from vlmad_evaluation.bench.tables import shots_name, to_csv, to_markdown
+from vlmad_evaluation.bench.timing import peak_memory, seconds_per_image
+from vlmad_evaluation.resolution import describe_resolution
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from vlmad.runs import Progress
+    from vlmad_evaluation.bench.document import Bench
+    from vlmad_evaluation.bench.plan import Cell, Plan
+    from vlmad_evaluation.bench.results import CellResult
+
+
+def describe(bench: Bench, progress: Progress) -> tuple[Plan, dict[str, Any], list[Path]]:
+    """Return the cells, the manifest of the bench, and the images under test.
+
+    Raises:
+        InputError: there is nothing to measure, or a file cannot be read.
+        WeightsError: weights cannot be loaded.
+    """
+    plan = make_plan(bench.dataset, bench.categories, bench.detectors, bench.settings)
+    contents = content_digests(
+        bench.dataset, bench.categories, lambda done, total: progress("hashing", done, total)
+    )
+    settings = bench.settings
+    images = [cell.image for cell in bench.dataset.select(bench.categories, "test")]
+    what = {
+        "reader": bench.dataset.name,
+        "categories": {c: {"content": contents[c], "class_name": n} for c, n in _names(bench)},
+        "detectors": {name: identity(each, "object") for name, each in bench.detectors.items()},
+        "shots": list(settings.shots),
+        "seeds": settings.seeds,
+        "resolution": describe_resolution(settings.resolution),
+        "replicates": settings.replicates,
+        "batch_size": settings.batch_size,
+    }
+    manifest = {
+        "format": FORMAT,
+        "command": sys.argv[1:],
+        "images": {"count": len(images), "digest": list_digest(map(str, images))},
+        "identity": what,
+    }
+    return plan, json.loads(to_json(manifest)), images
+
+
+def _names(bench: Bench) -> list[tuple[str, str]]:
+    return [(category, bench.dataset.class_name(category)) for category in bench.categories]
+
+
+def run_bench(
+    bench: Bench,
+    plan: Plan,
+    manifest: dict[str, Any],
+    path: Path,
+    progress: Progress,
+    say: Console,
+) -> dict[str, Any]:
+    """Run all cells that are not finished, and write what came of all; return the document.
+
+    After each cell the files are written, so that a bench can be looked at while it runs.
+
+    Raises:
+        OutputError: the folder cannot be written, or holds another bench.
+    """
+    results: list[CellResult] = []
+    done = 0
+    with BenchFolder(path, manifest) as folder:
+        times = _times(bench, plan, folder)
+        for cell in plan.cells:
+            before = done
+            result = run_cell(
+                cell,
+                bench.detectors[cell.detector],
+                folder,
+                bench.settings,
+                lambda count, before=before: progress("scoring", before + count, plan.images),  # type: ignore[misc]
+            )
+            done += len(cell.samples)
+            results.append(result)
+            _tell(cell, result, len(results), len(plan.cells), say)
+        document = make_document(bench, plan, results, times, peak_memory())
+        _write(folder, document)
+        folder.finish()
+    return document
+
+
+def _times(bench: Bench, plan: Plan, folder: BenchFolder) -> dict[str, float | None]:
+    """Return the time per image of each detector, measured once for each bench."""
+    times = folder.read_times()
+    for cell in plan.cells:
+        if cell.detector not in times:
+            images = [sample.image for sample in cell.samples]
+            detector = bench.detectors[cell.detector]
+            times[cell.detector] = seconds_per_image(
+                detector, images, cell.references, cell.class_name
+            )
+    folder.write(TIMES, json.dumps(times, indent=2) + "\n")
+    return times
+
+
+def _tell(cell: Cell, result: CellResult, number: int, total: int, say: Console) -> None:
+    seed = "" if cell.seed is None else f", seed {cell.seed}"
+    found = ", ".join(
+        f"{words} {result.metrics[name]}"
+        for name, words in (("image_auroc", "image AUROC"), ("pixel_auroc", "pixel AUROC"))
+    )
+    say.print(
+        f"{number}/{total} {cell.detector}, {cell.category}, {shots_name(cell.shots)}{seed}: "
+        f"{found}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _write(folder: BenchFolder, document: dict[str, Any]) -> None:
+    folder.write("bench.csv", to_csv(document).encode("utf-8", "backslashreplace"))
+    folder.write("bench.md", to_markdown(document).encode("utf-8", "backslashreplace"))
+    folder.write("bench.json", to_json(document))
