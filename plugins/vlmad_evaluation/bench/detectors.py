@@ -30,7 +30,7 @@ def load_detectors(choice: Choice, names: Sequence[str] | None) -> dict[str, Det
         InputError: a recipe is named twice, or a recipe file beside several.
         VlmadError: a name, option or combination that cannot be.
     """
-    wanted = [name for text in names or () for name in text.split(",") if name]
+    wanted: list[str | None] = [n for text in names or () for n in text.split(",") if n]
     if choice.recipe is not None and len(wanted) > 1:
         raise InputError("a recipe file is one detector: give --recipe with one --detector at most")
     detectors: dict[str, Detector] = {}

@@ -98,13 +98,15 @@ class BenchFolder:
         """Write a file of the folder."""
         write_atomically(self.path / name, content)
 
-    def read_times(self) -> dict[str, Any]:
+    def read_times(self) -> dict[str, float | None]:
         """Return what was noted of the time per image; nothing if there is nothing usable."""
         try:
             times = json.loads((self.path / TIMES).read_bytes())
         except (OSError, ValueError):
             return {}
-        return times if isinstance(times, dict) else {}
+        if not isinstance(times, dict):
+            return {}
+        return {k: v for k, v in times.items() if v is None or isinstance(v, float)}
 
     def cell(self, cell: Cell) -> Path:
         """Return a cell's run folder."""

@@ -11,6 +11,7 @@ that and has no bound.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from vlmad.errors import OutputError
+from vlmad.errors import InputError, OutputError
+from vlmad.headers import read_header
 from vlmad.masks import mask_of
 from vlmad.overlays import Range, from_16_bits
 from vlmad_evaluation.bootstrap import (
@@ -40,6 +42,8 @@ from vlmad_evaluation.validation import LabelledMap
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from jaxtyping import UInt16
+
     from vlmad import Sample
     from vlmad.runs import Row
     from vlmad_evaluation.bench.plan import Settings
@@ -47,6 +51,8 @@ if TYPE_CHECKING:
 PIXELS_AT_ONCE = 1 << 26
 """More are streamed: about 1 GB is taken at most."""
 LEVELS = 65535
+HALF = 0.51
+"""Of a level; arithmetic in float32 can push a score a hundredth of a level further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +69,23 @@ class Scored:
 
         Raises:
             OutputError: the stored map is damaged.
-            InputError: the mask can no longer be read.
+            InputError: the mask can no longer be read, or the image has another size now.
         """
         mask = mask_of(self.sample)
         if mask is None:
             return None
-        try:
-            with Image.open(self.run / self.row.map) as stored:
-                heat = from_16_bits(np.asarray(stored), self.scale)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise OutputError(
-                f"{self.run / self.row.map} is damaged; delete {self.run} and go on"
-            ) from error
+        heat = from_16_bits(self._levels(), self.scale)
+        if heat.shape != mask.shape:
+            raise InputError(f"{self.sample.image} has changed since it was scored; start anew")
         return LabelledMap(heat, mask)
+
+    def _levels(self) -> UInt16[np.ndarray, "H W"]:
+        path = self.run / self.row.map
+        try:
+            with Image.open(io.BytesIO(path.read_bytes())) as stored:
+                return np.asarray(stored).astype(np.uint16)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise OutputError(f"{path} is damaged; delete {self.run} and go on") from error
 
     @property
     def scale(self) -> Range:
@@ -87,7 +97,7 @@ class Scored:
         """How far a stored score can be from the computed one, rounding to float32 included."""
         largest = max(map(abs, self.scale))
         rounding = 4 * float(np.finfo(np.float32).eps) * largest
-        return (self.scale.high - self.scale.low) / LEVELS / 2 + rounding
+        return (self.scale.high - self.scale.low) / LEVELS * HALF + rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +148,11 @@ class _Maps:
 
     @property
     def pixels(self) -> int:
-        """How many there are, from the headers of the stored maps."""
+        """How many there are at the evaluation resolution."""
         if self.resolution is not None:
             return len(self.known) * self.resolution[0] * self.resolution[1]
-        total = 0
-        for each in self.known:
-            with Image.open(each.run / each.row.map) as stored:
-                total += stored.width * stored.height
-        return total
+        sizes = (read_header(each.sample.image).size for each in self.known)
+        return sum(width * height for width, height in sizes)
 
     def __iter__(self) -> Iterator[tuple[LabelledMap, float]]:
         """Yield each map with how far its scores can be from the computed ones."""

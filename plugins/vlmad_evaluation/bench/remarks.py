@@ -9,6 +9,7 @@ from vlmad_evaluation.bench.tables import UNDEFINED, escaped, shots_name, table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+TOLD = 0.05
 WORDS = {
     "image_auroc": "image AUROC",
     "image_ap": "image AP",
@@ -64,18 +65,28 @@ def _seconds(seconds: float | None) -> str:
 
 
 def _comparisons(document: Mapping[str, Any]) -> Iterator[str]:
-    entries = [entry for entry in document["comparisons"] if entry["difference"] is not None]
+    entries = [entry for entry in document["comparisons"] if _is_told(entry)]
     if not entries:
         return
+    smallest = 2 / (document["settings"]["replicates"] + 1)
     yield f"## Against {escaped(entries[0]['against'])}, on the same images"
     yield table(
         ["metric", "references", "category", "detector", "difference", "p", "p, Holm", "test"],
         [_comparison(entry) for entry in entries],
     )
     yield (
+        "Differences are those detectors' minus the first's. "
         "Holm's correction is over all pairs of one metric, categories and averages apart. "
-        "DeLong's test needs ten images of each class; elsewhere the paired bootstrap is used."
+        "DeLong's test needs ten images of each class; elsewhere the paired bootstrap is used, "
+        f"whose smallest p is {smallest:.2g}. Single categories are listed where the corrected p "
+        f"is below {TOLD}; bench.json has all."
     )
+
+
+def _is_told(entry: Mapping[str, Any]) -> bool:
+    corrected = entry["p_value_holm"]
+    is_clear = corrected is not None and corrected < TOLD
+    return entry["difference"] is not None and (entry["category"] is None or is_clear)
 
 
 def _comparison(entry: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -87,12 +88,13 @@ def read_result(folder: Path) -> CellResult | None:
             return None
         metrics = {name: from_table(table["metrics"][name]) for name in NAMES}
         del table["metrics"]
-        with np.load(folder / REPLICATES, allow_pickle=False) as arrays:
+        stored = io.BytesIO((folder / REPLICATES).read_bytes())
+        with np.load(stored, allow_pickle=False) as arrays:
             replicates = {
                 name: _replicates(arrays, name) for name in NAMES if f"{name}.values" in arrays
             }
             labels, scores = arrays["labels"], arrays["scores"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile):
         return None
     return CellResult(table, metrics, replicates, labels, scores)
 

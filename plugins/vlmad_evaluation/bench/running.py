@@ -17,6 +17,7 @@ from vlmad_evaluation.bench.timing import peak_memory, seconds_per_image
 from vlmad_evaluation.resolution import describe_resolution
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from rich.console import Console
@@ -73,31 +74,40 @@ def run_bench(
 ) -> dict[str, Any]:
     """Run all cells that are not finished, and write what came of all; return the document.
 
-    After each cell the files are written, so that a bench can be looked at while it runs.
+    Who interrupts it finds in the files what is done so far.
 
     Raises:
         OutputError: the folder cannot be written, or holds another bench.
     """
     results: list[CellResult] = []
-    done = 0
     with BenchFolder(path, manifest) as folder:
         times = _times(bench, plan, folder)
-        for cell in plan.cells:
-            before = done
-            result = run_cell(
-                cell,
-                bench.detectors[cell.detector],
-                folder,
-                bench.settings,
-                lambda count, before=before: progress("scoring", before + count, plan.images),  # type: ignore[misc]
-            )
-            done += len(cell.samples)
-            results.append(result)
-            _tell(cell, result, len(results), len(plan.cells), say)
+        try:
+            for result in _results(bench, plan, folder, progress):
+                results.append(result)
+                _tell(plan.cells[len(results) - 1], result, len(results), len(plan.cells), say)
+        except KeyboardInterrupt:
+            if results:
+                _write(folder, make_document(bench, plan, results, times, peak_memory()))
+            raise
         document = make_document(bench, plan, results, times, peak_memory())
         _write(folder, document)
         folder.finish()
     return document
+
+
+def _results(
+    bench: Bench, plan: Plan, folder: BenchFolder, progress: Progress
+) -> Iterator[CellResult]:
+    """Yield what comes of each cell, as it is finished."""
+    done = 0
+
+    def told(count: int) -> None:
+        progress("scoring", done + count, plan.images)
+
+    for cell in plan.cells:
+        yield run_cell(cell, bench.detectors[cell.detector], folder, bench.settings, told)
+        done += len(cell.samples)
 
 
 def _times(bench: Bench, plan: Plan, folder: BenchFolder) -> dict[str, float | None]:

@@ -43,7 +43,7 @@ def value(metric: Mapping[str, Any], interval: bool = True) -> str:
     text = f"{metric['value']:.3f}"
     if metric.get("deviation_over_seeds") is not None:
         text += f" ± {metric['deviation_over_seeds']:.3f}"
-    if interval and metric["low"] is not None:
+    if interval and metric["low"] is not None and metric["low"] < metric["high"]:
         text += f" [{metric['low']:.3f}, {metric['high']:.3f}]"
     return text
 
