@@ -16,7 +16,7 @@ from vlmad_evaluation.bench.published import (
 )
 from vlmad_evaluation.bench.results import NAMES
 
-from .conftest import draw_category
+from .conftest import TWO_LAYERS, draw_category
 
 SETS, ENTRIES = read_published()
 MVTEC = SETS["mvtec_ad"].images
@@ -81,6 +81,17 @@ def test_a_recipe_with_other_parts_or_options_is_another_method(name: str, regis
     changed = load_detector(name, extractor=extractor, options=other, registry=registry)
     assert not is_as_registered(changed.assembly)
     assert published_beside(changed.assembly, "mvtec", MVTEC, 0) == []
+
+
+def test_learned_prompts_of_a_file_are_the_same_method_and_the_file_is_said(
+    registry, learned_file: Path, two_layer_file: Path
+) -> None:
+    options = {"prompts": {"file": learned_file}, "backbone": {"image_size": None}}
+    backbone = {"backbone": f"openclip:{TWO_LAYERS}", "weights": two_layer_file}
+    detector = load_detector("anomalyclip", options=options, registry=registry, **backbone)
+    found = published_beside(detector.assembly, "mvtec", MVTEC, 0)
+    assert [entry["label"] for entry in found] == ["AnomalyCLIP", "AnomalyCLIP, official weights"]
+    assert "measured here with the prompts of learned.safetensors" in found[0]["notes"]
 
 
 def test_a_bench_on_a_public_category_shows_what_is_published_of_it(

@@ -98,11 +98,17 @@ def is_as_registered(assembly: Assembly) -> bool:
 
 
 def _as_given(chosen: Any, own: Mapping[str, Any]) -> bool:
-    """Tell whether a part has no option that differs from the recipe's or the part's default."""
+    """Tell whether a part's options are the recipe's or its defaults; files may be any.
+
+    Learned prompts come in a file: which one is said in a note.
+    """
     from vlmad.options import options_of
 
     defaults = {o.name: o.default for o in options_of(chosen.registration.resolve()).values()}
-    return dict(chosen.options) == {**defaults, **own}
+    expected = {**defaults, **own}
+    return all(
+        isinstance(value, Path) or value == expected[name] for name, value in chosen.options.items()
+    )
 
 
 def published_beside(
@@ -120,19 +126,25 @@ def published_beside(
     if found is None or not is_as_registered(assembly):
         return []
     name, categories, whole = found
-    own = assembly.parts["backbone"].part.spec.name
     return [
-        _beside(entry, categories, whole, own)
+        _beside(entry, categories, whole, assembly)
         for entry in read_published()[1]
         if entry.dataset == name and entry.shots == shots and assembly.recipe.name in entry.recipes
     ]
 
 
 def _beside(
-    entry: Entry, categories: tuple[str, ...], whole: bool, backbone: str
+    entry: Entry, categories: tuple[str, ...], whole: bool, assembly: Assembly
 ) -> dict[str, Any]:
+    backbone = assembly.parts["backbone"].part.spec.name
     same = entry.backbone in backbone
     notes = [entry.note] if entry.note else []
+    notes += [
+        f"measured here with the {kind} of {value.name}"
+        for kind, chosen in assembly.parts.items()
+        for value in chosen.options.values()
+        if isinstance(value, Path) and kind != "backbone"
+    ]
     if not same:
         notes.append(f"published with {entry.backbone}, measured here with {backbone}")
     if not whole:
