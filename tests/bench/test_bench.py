@@ -171,12 +171,12 @@ def comparable(document: Any) -> Any:
 
 
 @pytest.mark.slow
-def test_a_bench_that_was_killed_goes_on_and_gives_the_same_numbers(
+def test_a_bench_that_was_interrupted_and_killed_goes_on_and_gives_the_same_numbers(
     document: Any, two_categories: Path, small, environment, run_bench, tmp_path: Path
 ) -> None:
     words = [str(two_categories), *WHAT, *small, "--out", "out"]
     own = {**environment, "VLMAD_CACHE": str(tmp_path / "cache")}
-    for wanted in (2, 5):
+    for wanted, how in ((2, signal.SIGINT), (5, signal.SIGKILL)):
         process = subprocess.Popen(
             [sys.executable, "-m", "vlmad", "bench", *words],
             cwd=tmp_path,
@@ -187,8 +187,9 @@ def test_a_bench_that_was_killed_goes_on_and_gives_the_same_numbers(
         while len(list(tmp_path.glob("out/cells/*/*/*/metrics.json"))) < wanted:
             assert process.poll() is None
             time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        os.kill(process.pid, how)
+        assert process.wait() == (130 if how == signal.SIGINT else -how)
+    assert json.loads((tmp_path / "out" / "bench.json").read_text())["finished"] is False
     finished = {p: p.stat().st_mtime_ns for p in tmp_path.glob("out/cells/*/*/*/metrics.json")}
     assert 5 <= len(finished) < len(document["cells"])
     ran = subprocess.run(
@@ -212,6 +213,23 @@ def test_another_bench_is_refused_in_the_same_folder(
     assert ran.returncode == 2
     assert "holds a bench that differs in shots" in ran.stderr
     assert (done / "bench.json").read_bytes() == before
+
+
+def test_an_image_that_only_decoding_finds_damaged_is_counted_with_exit_status_1(
+    two_categories: Path, small, run_bench, tmp_path: Path
+) -> None:
+    shutil.copytree(two_categories / "nut", tmp_path / "parts" / "nut")
+    image = tmp_path / "parts" / "nut" / "test" / "good" / "000.png"
+    content = bytearray(image.read_bytes())
+    content[200:260] = bytes(60)  # in the midst of the pixels
+    image.write_bytes(content)
+    ran = run_bench("parts", "--detector", "clip", *small, "--out", "out", cwd=tmp_path)
+    assert ran.returncode == 1, ran.stderr
+    assert "vlmad: 1 image could not be scored, see out/bench.md" in ran.stderr
+    [cell] = json.loads((tmp_path / "out" / "bench.json").read_text())["cells"]
+    assert (cell["failed"], cell["normal"], cell["anomalous"]) == (1, 2, 3)
+    markdown = (tmp_path / "out" / "bench.md").read_text()
+    assert "clip on nut: not scored, images: 1; see cells/clip/nut/zero-shot" in markdown
 
 
 def test_a_data_set_with_a_fatal_problem_is_refused_and_the_file_is_named(

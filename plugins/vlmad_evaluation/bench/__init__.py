@@ -3,6 +3,8 @@
     command.py      the command line
     plan.py         which cells there are: detector, category, shots, seed
     folder.py       the folder that a bench writes, and what it is a bench of
+    detectors.py    the detectors, which share a backbone where they can
+    running.py      all cells, and the files at the end
     cells.py        running a cell and keeping what came of it
     measuring.py    from the scores and maps of a cell to metrics and replicates
     results.py      a cell's metrics on disk
@@ -11,7 +13,8 @@
     pairs.py        every detector against the first
     published.py    published figures (published.toml), where recipe and data set are theirs
     document.py     all of it as one table of plain values: bench.json
-    tables.py       the document as Markdown and CSV
+    tables.py       its figures as rows of Markdown and CSV
+    page.py         the document as Markdown: tables, and what remarks.py says below them
     terminal.py     the document as people see it while they wait
 
 A cell is a run folder (`vlmad.runs`) with its metrics beside. It is finished when

@@ -16,9 +16,10 @@ from vlmad.cli.progress import progress_bars, speaking
 from vlmad.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from vlmad import OpenDataset
+    from vlmad import OpenDataset, Problem
+    from vlmad.survey import Survey
     from vlmad_evaluation.bench.document import Bench
     from vlmad_evaluation.bench.plan import Settings
 
@@ -111,7 +112,9 @@ def bench(
         show(Console(highlight=False), document, folder)
     failed = sum(cell["failed"] for cell in document["cells"])
     if failed:
-        print(f"vlmad: {failed} images could not be scored, see {folder}/bench.md", file=sys.stderr)
+        images = "image" if failed == 1 else "images"
+        what = f"{failed} {images} could not be scored, see {folder}/bench.md"
+        print(f"vlmad: {what}", file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -158,26 +161,36 @@ def _prepare(
     settings: Settings,
     say: Console,
 ) -> Bench:
-    """Assemble the detectors and check the data set, before anything is computed."""
-    from vlmad.survey import survey
+    """Check the data set and assemble the detectors, before anything is computed."""
+    chosen = dict.fromkeys(sample.category for sample in opened.select(categories))
+    found = _check(opened, tuple(chosen), say)
+    # here, because a data set that cannot be used needs no torch to be refused
     from vlmad_evaluation.bench.detectors import load_detectors
     from vlmad_evaluation.bench.document import Bench
 
-    chosen = dict.fromkeys(sample.category for sample in opened.select(categories))
     detectors = load_detectors(choice, names)
     for name, detector in detectors.items():
         for note in detector.assembly.notes:
             say.print(f"note: {name}: {note}", markup=False, soft_wrap=True)
-    with progress_bars(say) as progress:
-        found = survey(
-            opened, tuple(chosen), progress=lambda done, total: progress("checking", done, total)
-        )
-    _tell_problems(found.of("fatal") or found.of("warning"))
-    found.refuse()
     return Bench(opened, tuple(chosen), detectors, settings, found.problems)
 
 
-def _tell_problems(problems: Any, most: int = 40) -> None:
+def _check(opened: OpenDataset, categories: tuple[str, ...], say: Console) -> Survey:
+    """Look at every file and list what is wrong; refuse what cannot be measured."""
+    from vlmad.survey import survey
+
+    with progress_bars(say) as progress:
+        found = survey(
+            opened, categories, progress=lambda done, total: progress("checking", done, total)
+        )
+    fatal = found.of("fatal")
+    if fatal or not say.quiet:
+        _tell_problems(fatal or found.of("warning"))
+    found.refuse()
+    return found
+
+
+def _tell_problems(problems: Sequence[Problem], most: int = 40) -> None:
     for problem in problems[:most]:
         line = " ".join(str(problem).split()).encode("utf-8", "backslashreplace").decode()
         print(f"vlmad: {problem.severity}: {line}", file=sys.stderr)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vlmad.detector import Detector
     from vlmad_evaluation.bench.plan import Cell, Plan, Settings
     from vlmad_evaluation.bench.results import CellResult
+    from vlmad_evaluation.bench.timing import Machine
 
 FORMAT = "vlmad bench 1"
 
@@ -41,8 +42,7 @@ def make_document(
     bench: Bench,
     plan: Plan,
     results: Sequence[CellResult],
-    times: Mapping[str, float | None],
-    memory: int | None,
+    machine: Machine,
 ) -> dict[str, Any]:
     """Put together what `bench.json` holds.
 
@@ -50,8 +50,7 @@ def make_document(
         bench: what is measured.
         plan: its cells, finished or not.
         results: of the finished ones, in the order of the plan.
-        times: seconds per image of each detector.
-        memory: the most bytes that the process held.
+        machine: time and memory.
     """
     settings = bench.settings
     by_key = over_seeds(results, settings.confidence)
@@ -64,9 +63,9 @@ def make_document(
         "dataset": _dataset(bench),
         "settings": _settings(settings),
         "detectors": {
-            name: _detector(detector, times.get(name)) for name, detector in bench.detectors.items()
+            name: _detector(detector, machine.seconds.get(name)) for name, detector in bench.detectors.items()
         },
-        "peak_memory_bytes": memory,
+        "peak_memory_bytes": machine.peak,
         "libraries": {name: version(name) for name in LIBRARIES},
         "averages": [
             {

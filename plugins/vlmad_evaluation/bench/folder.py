@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from vlmad_evaluation.bench.plan import Cell
-
-TIMES = "times.json"
 
 
 class BenchFolder:
@@ -97,16 +94,6 @@ class BenchFolder:
     def write(self, name: str, content: bytes | str) -> None:
         """Write a file of the folder."""
         write_atomically(self.path / name, content)
-
-    def read_times(self) -> dict[str, float | None]:
-        """Return what was noted of the time per image; nothing if there is nothing usable."""
-        try:
-            times = json.loads((self.path / TIMES).read_bytes())
-        except (OSError, ValueError):
-            return {}
-        if not isinstance(times, dict):
-            return {}
-        return {k: v for k, v in times.items() if v is None or isinstance(v, float)}
 
     def cell(self, cell: Cell) -> Path:
         """Return a cell's run folder."""

@@ -48,7 +48,7 @@ def _detectors(document: Mapping[str, Any]) -> Iterator[str]:
     devices = sorted({each["device"] for each in document["detectors"].values()})
     yield (
         f"Seconds are the model's for an image, one at a time on {escaped(', '.join(devices))}, "
-        "nothing read from caches (median, measured apart). Peak memory of the last process: "
+        "nothing read from caches (median, measured apart). Peak memory of any process of this bench: "
         f"{held}."
     )
     notes = [
@@ -135,8 +135,8 @@ def _left_out(document: Mapping[str, Any]) -> Iterator[str]:
     for cell in document["cells"]:
         if cell["failed"]:
             yield escaped(
-                f"{cell['detector']} on {cell['category']}: {cell['failed']} images could not be "
-                f"scored, see {cell['run']}/scores.csv"
+                f"{cell['detector']} on {cell['category']}: not scored, images: "
+                f"{cell['failed']}; see {cell['run']}/scores.csv"
             )
         if cell["pixels"].get("without_mask"):
             yield escaped(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vlmad.manifest import identity
 from vlmad.runs.folder import list_digest, to_json
 from vlmad_evaluation.bench.cells import run_cell
 from vlmad_evaluation.bench.document import FORMAT, make_document
-from vlmad_evaluation.bench.folder import TIMES, BenchFolder
+from vlmad_evaluation.bench.folder import BenchFolder
+from vlmad_evaluation.bench.page import to_markdown
 from vlmad_evaluation.bench.plan import content_digests, make_plan
-from vlmad_evaluation.bench.tables import shots_name, to_csv, to_markdown
-from vlmad_evaluation.bench.timing import peak_memory, seconds_per_image
+from vlmad_evaluation.bench.tables import shots_name, to_csv, value
+from vlmad_evaluation.bench.timing import Machine, seconds_per_image
 from vlmad_evaluation.resolution import describe_resolution
 
 if TYPE_CHECKING:
@@ -81,16 +83,18 @@ def run_bench(
     """
     results: list[CellResult] = []
     with BenchFolder(path, manifest) as folder:
-        times = _times(bench, plan, folder)
+        machine = Machine.read(path)
+        _time(bench, plan, machine)
         try:
             for result in _results(bench, plan, folder, progress):
                 results.append(result)
+                machine.note(path)
                 _tell(plan.cells[len(results) - 1], result, len(results), len(plan.cells), say)
         except KeyboardInterrupt:
             if results:
-                _write(folder, make_document(bench, plan, results, times, peak_memory()))
+                _write(folder, make_document(bench, plan, results, machine))
             raise
-        document = make_document(bench, plan, results, times, peak_memory())
+        document = make_document(bench, plan, results, machine)
         _write(folder, document)
         folder.finish()
     return document
@@ -110,24 +114,21 @@ def _results(
         done += len(cell.samples)
 
 
-def _times(bench: Bench, plan: Plan, folder: BenchFolder) -> dict[str, float | None]:
-    """Return the time per image of each detector, measured once for each bench."""
-    times = folder.read_times()
+def _time(bench: Bench, plan: Plan, machine: Machine) -> None:
+    """Measure the time per image of each detector, once for each bench."""
     for cell in plan.cells:
-        if cell.detector not in times:
+        if cell.detector not in machine.seconds:
             images = [sample.image for sample in cell.samples]
             detector = bench.detectors[cell.detector]
-            times[cell.detector] = seconds_per_image(
+            machine.seconds[cell.detector] = seconds_per_image(
                 detector, images, cell.references, cell.class_name
             )
-    folder.write(TIMES, json.dumps(times, indent=2) + "\n")
-    return times
 
 
 def _tell(cell: Cell, result: CellResult, number: int, total: int, say: Console) -> None:
     seed = "" if cell.seed is None else f", seed {cell.seed}"
     found = ", ".join(
-        f"{words} {result.metrics[name]}"
+        f"{words} {value(asdict(result.metrics[name]))}"
         for name, words in (("image_auroc", "image AUROC"), ("pixel_auroc", "pixel AUROC"))
     )
     say.print(

@@ -1,4 +1,4 @@
-"""The document of a bench as Markdown for people and as CSV for spreadsheets."""
+"""Rows of figures: cells and tables of Markdown, and CSV for spreadsheets."""
 
 from __future__ import annotations
 
@@ -63,50 +63,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of Markdown; the cells are Markdown already."""
     lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def to_markdown(document: Mapping[str, Any]) -> str:
-    """Return the whole document in Markdown, without what differs from machine to machine."""
-    from vlmad_evaluation.bench.remarks import remarks
-
-    sections = [f"# {_title(document)}", *_introduction(document)]
-    number = 0
-    for shots in document["settings"]["shots"]:
-        for task, names in TASKS.items():
-            rows = list(category_rows(document, shots, names))
-            if rows:
-                number += 1
-                sections.append(f"## Table {number}: {task}, {shots_name(shots)}")
-                header = ["category", "detector", *(TITLES[name] for name in names)]
-                sections.append(table(header, rows))
-    sections += remarks(document)
-    return "\n\n".join(sections) + "\n"
-
-
-def _title(document: Mapping[str, Any]) -> str:
-    names = ", ".join(document["detectors"])
-    return escaped(f"{names} on {len(document['dataset']['categories'])} categories")
-
-
-def _introduction(document: Mapping[str, Any]) -> Iterator[str]:
-    settings, dataset = document["settings"], document["dataset"]
-    if not document["finished"]:
-        yield "**Unfinished**: the same command goes on."
-    yield (
-        f"Data set read as `{dataset['reader']}`. Pixel metrics at {settings['resolution']} "
-        f"resolution. In brackets the {settings['confidence']:.0%} interval over images "
-        f"(BCa, {settings['replicates']} replicates); after ± the standard deviation over "
-        "seeds, where references were drawn. "
-        f"{UNDEFINED} is undefined. Averages are macro averages over categories."
-    )
-    yield table(
-        ["category", "class name", "train", "test, normal", "test, anomalous", "masks"],
-        [
-            [escaped(name), escaped(facts["class_name"])]
-            + [str(facts[key]) for key in ("train", "normal", "anomalous", "masks")]
-            for name, facts in dataset["categories"].items()
-        ],
-    )
 
 
 def category_rows(
