@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from vlmad.cli.parts import Assembled
     from vlmad.runs import Progress
@@ -27,6 +30,24 @@ def tell_choice(say: Console, assembled: Assembled) -> None:
     device, precision = (getattr(backbone, name, None) for name in ("device", "precision"))
     if device is not None and precision is not None:
         say.print(f"{backbone.spec.name} on {device} in {precision}", markup=False)
+
+
+@contextmanager
+def interruptible(folder: Path) -> Iterator[None]:
+    """Tell who interrupts a command that its work is not lost.
+
+    Args:
+        folder: where what is done lies.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(
+            f"vlmad: interrupted; what is done is in {folder}, "
+            "the same command goes on from there",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
 
 
 @contextmanager

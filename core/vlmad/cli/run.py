@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vlmad.cli.parts import Assembled, Choice, choosing
-from vlmad.cli.progress import progress_bars, speaking, tell_choice
+from vlmad.cli.progress import interruptible, progress_bars, speaking, tell_choice
 from vlmad.errors import InputError
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _execute(
         stopped = unfinished(RUNS, description["identity"], images) if out is None else None
         folder = out or stopped or new_folder(RUNS, assembled.detector.assembly.recipe.name)
         try:
-            with RunFolder(folder, description) as run_folder:
+            with interruptible(folder), RunFolder(folder, description) as run_folder:
                 if len(run_folder):
                     say.print(f"going on with {folder}", markup=False, soft_wrap=True)
                 summary = execute(
@@ -207,13 +207,6 @@ def _execute(
                     progress=progress,
                     each=each,
                 )
-        except KeyboardInterrupt:
-            print(
-                f"vlmad: interrupted; what is done is in {folder}, "
-                "the same command goes on from there",
-                file=sys.stderr,
-            )
-            raise typer.Exit(130) from None
         finally:
             if out is None:
                 remove_if_empty(folder)

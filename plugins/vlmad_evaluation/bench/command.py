@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from vlmad.cli.parts import Choice, choosing, completing
-from vlmad.cli.progress import progress_bars, speaking
+from vlmad.cli.progress import interruptible, progress_bars, speaking
 from vlmad.errors import InputError
 
 if TYPE_CHECKING:
@@ -207,14 +207,8 @@ def _run(ready: Bench, out: Path | None, say: Console) -> tuple[dict[str, Any], 
         stopped = unfinished(RUNS, manifest["identity"], images) if out is None else None
         folder = out or stopped or new_folder(RUNS, "bench")
         try:
-            document = run_bench(ready, plan, manifest, folder, progress, say)
-        except KeyboardInterrupt:
-            print(
-                f"vlmad: interrupted; what is done is in {folder}, "
-                "the same command goes on from there",
-                file=sys.stderr,
-            )
-            raise typer.Exit(130) from None
+            with interruptible(folder):
+                document = run_bench(ready, plan, manifest, folder, progress, say)
         finally:
             if out is None:
                 remove_if_empty(folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from vlmad import OpenDataset, Problem
     from vlmad.detector import Detector
+    from vlmad_evaluation.bench.averages import OverCategories, OverSeeds
     from vlmad_evaluation.bench.plan import Cell, Plan, Settings
     from vlmad_evaluation.bench.results import CellResult
     from vlmad_evaluation.bench.timing import Machine
@@ -49,53 +50,41 @@ def make_document(
     Args:
         bench: what is measured.
         plan: its cells, finished or not.
-        results: of the finished ones, in the order of the plan.
+        results: of the first of them, in the order of the plan.
         machine: time and memory.
     """
-    settings = bench.settings
-    by_key = over_seeds(results, settings.confidence)
-    averages = over_categories(by_key, settings.confidence)
-    cells = {(r.key, r.facts["seed"]): r for r in results}
+    confidence = bench.settings.confidence
+    by_key = over_seeds(results, confidence)
+    averages = over_categories(by_key, confidence)
     return {
         "format": FORMAT,
         "vlmad": version("vlmad"),
+        "libraries": {name: version(name) for name in LIBRARIES},
         "finished": len(results) == len(plan.cells),
         "dataset": _dataset(bench),
-        "settings": _settings(settings),
+        "settings": _settings(bench.settings),
         "detectors": {
-            name: _detector(detector, machine.seconds.get(name)) for name, detector in bench.detectors.items()
+            name: _detector(detector, machine.seconds.get(name))
+            for name, detector in bench.detectors.items()
         },
         "peak_memory_bytes": machine.peak,
-        "libraries": {name: version(name) for name in LIBRARIES},
         "averages": [
-            {
-                "detector": detector,
-                "shots": shots,
-                "metrics": {name: found.table(name) for name, found in metrics.items()},
-            }
+            {"detector": detector, "shots": shots, "metrics": _tables(metrics)}
             for (detector, shots), metrics in averages.items()
         ],
         "categories": [
-            {
-                "detector": detector,
-                "category": category,
-                "shots": shots,
-                "metrics": {name: found.table(name) for name, found in metrics.items()},
-            }
-            for (detector, category, shots), metrics in by_key.items()
+            {"detector": key[0], "category": key[1], "shots": key[2], "metrics": _tables(metrics)}
+            for key, metrics in by_key.items()
         ],
-        "comparisons": compare_pairs(results, by_key, averages, settings.confidence),
+        "comparisons": compare_pairs(results, by_key, averages, confidence),
         "published": _published(bench),
-        "skipped": [
-            {"detector": s.detector, "category": s.category, "shots": s.shots, "reason": s.reason}
-            for s in plan.skipped
-        ],
-        "cells": [
-            _cell(cell, cells[key, cell.seed])
-            for cell in plan.cells
-            if ((key := (cell.detector, cell.category, cell.shots)), cell.seed) in cells
-        ],
+        "skipped": [asdict(skipped) for skipped in plan.skipped],
+        "cells": [_cell(*pair) for pair in zip(plan.cells, results, strict=False)],
     }
+
+
+def _tables(metrics: Mapping[str, OverSeeds] | Mapping[str, OverCategories]) -> dict[str, Any]:
+    return {name: found.table(name) for name, found in metrics.items()}
 
 
 def _dataset(bench: Bench) -> dict[str, Any]:

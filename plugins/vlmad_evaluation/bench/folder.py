@@ -10,70 +10,62 @@ from __future__ import annotations
 
 import hashlib
 import re
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from vlmad.errors import OutputError
+from vlmad.errors import OutputError, first_line
 from vlmad.files import write_atomically
 from vlmad.manifest import differences
 from vlmad.runs.folder import LOCK, MANIFEST, read_manifest, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
 
     from vlmad_evaluation.bench.plan import Cell
 
 
-class BenchFolder:
-    """A bench's folder, to be written in a ``with`` statement.
+@contextmanager
+def open_folder(path: Path, manifest: Mapping[str, Any]) -> Iterator[BenchFolder]:
+    """Take a bench's folder, which is made if it does not exist, and let go of it in the end.
 
     Args:
-        path: the folder; it is made if it does not exist.
+        path: the folder.
         manifest: what the bench is; its `identity` decides whether it is the same.
 
     Raises:
         OutputError: it holds something else, or another process writes to it.
     """
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        inside = {each.name for each in path.iterdir()}
+        if inside - {LOCK} and MANIFEST not in inside:
+            raise OutputError(f"{path} exists and holds something else; choose another --out")
+        lock.acquire()
+    except Timeout:
+        raise OutputError(f"another bench is writing to {path}; wait for it") from None
+    except (OSError, NotImplementedError) as error:
+        raise OutputError(f"cannot write {path}: {first_line(error)}") from error
+    try:
+        yield BenchFolder(path, manifest)
+    finally:
+        with suppress(OSError):
+            lock.release()
+
+
+class BenchFolder:
+    """A bench's folder that this process may write to; `open_folder` gives it.
+
+    Raises:
+        OutputError: it holds another bench.
+    """
 
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
         self.path, self.manifest = path, dict(manifest)
-        self._lock = FileLock(path / LOCK, timeout=0)
-
-    def __enter__(self) -> Self:
-        """Take the folder."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            inside = {each.name for each in self.path.iterdir()}
-            if inside - {LOCK} and MANIFEST not in inside:
-                raise OutputError(
-                    f"{self.path} exists and holds something else; choose another --out"
-                )
-            self._lock.acquire()
-        except Timeout:
-            raise OutputError(f"another bench is writing to {self.path}; wait for it") from None
-        except (OSError, NotImplementedError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise OutputError(f"cannot write {self.path}: {reason}") from error
-        try:
-            self._check_identity()
-        except BaseException:
-            self._lock.release()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Let others write to the folder."""
-        with suppress(OSError):
-            self._lock.release()
+        self._check_identity()
 
     def _check_identity(self) -> None:
         before = read_manifest(self.path)

@@ -48,8 +48,8 @@ def _detectors(document: Mapping[str, Any]) -> Iterator[str]:
     devices = sorted({each["device"] for each in document["detectors"].values()})
     yield (
         f"Seconds are the model's for an image, one at a time on {escaped(', '.join(devices))}, "
-        "nothing read from caches (median, measured apart). Peak memory of any process of this bench: "
-        f"{held}."
+        "nothing read from caches (median, measured apart). Peak memory of any process of this "
+        f"bench: {held}."
     )
     notes = [
         f"- {escaped(name)}: {escaped(note)}"

@@ -11,7 +11,7 @@ from vlmad.manifest import identity
 from vlmad.runs.folder import list_digest, to_json
 from vlmad_evaluation.bench.cells import run_cell
 from vlmad_evaluation.bench.document import FORMAT, make_document
-from vlmad_evaluation.bench.folder import BenchFolder
+from vlmad_evaluation.bench.folder import BenchFolder, open_folder
 from vlmad_evaluation.bench.page import to_markdown
 from vlmad_evaluation.bench.plan import content_digests, make_plan
 from vlmad_evaluation.bench.tables import shots_name, to_csv, value
@@ -82,9 +82,10 @@ def run_bench(
         OutputError: the folder cannot be written, or holds another bench.
     """
     results: list[CellResult] = []
-    with BenchFolder(path, manifest) as folder:
+    with open_folder(path, manifest) as folder:
         machine = Machine.read(path)
         _time(bench, plan, machine)
+        machine.note(path)
         try:
             for result in _results(bench, plan, folder, progress):
                 results.append(result)
