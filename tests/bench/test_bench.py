@@ -174,7 +174,8 @@ def comparable(document: Any) -> Any:
 def test_a_bench_that_was_interrupted_and_killed_goes_on_and_gives_the_same_numbers(
     document: Any, two_categories: Path, small, environment, run_bench, tmp_path: Path
 ) -> None:
-    words = [str(two_categories), *WHAT, *small, "--out", "out"]
+    words = [str(two_categories), *WHAT, *small]
+    cells = "vlmad-runs/*/cells/*/*/*/metrics.json"
     own = {**environment, "VLMAD_CACHE": str(tmp_path / "cache")}
     for wanted, how in ((2, signal.SIGINT), (5, signal.SIGKILL)):
         process = subprocess.Popen(
@@ -184,13 +185,14 @@ def test_a_bench_that_was_interrupted_and_killed_goes_on_and_gives_the_same_numb
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        while len(list(tmp_path.glob("out/cells/*/*/*/metrics.json"))) < wanted:
+        while len(list(tmp_path.glob(cells))) < wanted:
             assert process.poll() is None
             time.sleep(0.01)
         os.kill(process.pid, how)
         assert process.wait() == (130 if how == signal.SIGINT else -how)
-    assert json.loads((tmp_path / "out" / "bench.json").read_text())["finished"] is False
-    finished = {p: p.stat().st_mtime_ns for p in tmp_path.glob("out/cells/*/*/*/metrics.json")}
+    [folder] = (tmp_path / "vlmad-runs").iterdir()
+    assert json.loads((folder / "bench.json").read_text())["finished"] is False
+    finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob(cells)}
     assert 5 <= len(finished) < len(document["cells"])
     ran = subprocess.run(
         [sys.executable, "-m", "vlmad", "bench", *words, "--json"],
@@ -202,6 +204,7 @@ def test_a_bench_that_was_interrupted_and_killed_goes_on_and_gives_the_same_numb
     assert ran.returncode == 0, ran.stderr
     assert comparable(json.loads(ran.stdout)) == comparable(document)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert list((tmp_path / "vlmad-runs").iterdir()) == [folder]
 
 
 def test_another_bench_is_refused_in_the_same_folder(

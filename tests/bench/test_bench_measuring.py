@@ -21,7 +21,6 @@ from vlmad_evaluation.bench.folder import folder_name
 from vlmad_evaluation.bench.measuring import Scored, measure
 from vlmad_evaluation.bench.plan import Settings
 from vlmad_evaluation.bench.results import NAMES, CellResult, read_result, write_result
-from vlmad_evaluation.bench.tables import escaped
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
 
 SETTINGS = Settings(replicates=40)
@@ -143,10 +142,3 @@ def test_folder_names_are_safe_and_distinct(names: list[str]) -> None:
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
                for name in made)
     assert all(0 < len(name) < 80 for name in made)
-
-
-@given(st.text())
-def test_no_text_breaks_out_of_a_cell_of_a_table(text: str) -> None:
-    shown = escaped(text)
-    assert len(shown.splitlines()) <= 1
-    assert "|" not in shown.replace("\\|", "")

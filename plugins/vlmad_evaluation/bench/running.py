@@ -14,7 +14,7 @@ from vlmad_evaluation.bench.document import FORMAT, make_document
 from vlmad_evaluation.bench.folder import BenchFolder, open_folder
 from vlmad_evaluation.bench.page import to_markdown
 from vlmad_evaluation.bench.plan import content_digests, make_plan
-from vlmad_evaluation.bench.tables import shots_name, to_csv, value
+from vlmad_evaluation.bench.tables import printable, shots_name, to_csv, value
 from vlmad_evaluation.bench.timing import Machine, seconds_per_image
 from vlmad_evaluation.resolution import describe_resolution
 
@@ -133,8 +133,8 @@ def _tell(cell: Cell, result: CellResult, number: int, total: int, say: Console)
         for name, words in (("image_auroc", "image AUROC"), ("pixel_auroc", "pixel AUROC"))
     )
     say.print(
-        f"{number}/{total} {cell.detector}, {cell.category}, {shots_name(cell.shots)}{seed}: "
-        f"{found}",
+        f"{number}/{total} {printable(cell.detector)}, {printable(cell.category)}, "
+        f"{shots_name(cell.shots)}{seed}: {found}",
         markup=False,
         soft_wrap=True,
     )

@@ -53,10 +53,14 @@ def shots_name(shots: int) -> str:
     return "zero-shot" if shots == 0 else f"{shots}-shot"
 
 
+def printable(text: object) -> str:
+    """Return a text on one line that does nothing to a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
 def escaped(text: object) -> str:
     """Return a text that Markdown shows as it is, on one line, in a cell of a table."""
-    line = "".join(c if c.isprintable() else "?" for c in str(text))
-    return "".join(f"\\{c}" if c in "\\|`*_<>[]#" else c for c in line)
+    return "".join(f"\\{c}" if c in "\\|`*_<>[]#" else c for c in printable(text))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from vlmad_evaluation.bench.tables import TITLES, shots_name, value
+from vlmad_evaluation.bench.tables import TITLES, printable, shots_name, value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-SHOWN = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro_30")
+SHOWN = ("image_auroc", "pixel_auroc", "pixel_aupro_30")
 WITH_INTERVAL = ("image_auroc", "pixel_auroc")
-"""The others' are left to the files: lines are short."""
-WORDS = {"image_auroc": "image AUROC", "image_ap": "image AP", "pixel_auroc": "pixel AUROC"}
+"""Where nothing was drawn; the other intervals are left to the files, because lines are short."""
+WORDS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC"}
 
 
 def show(console: Console, document: Mapping[str, Any], folder: Path) -> None:
@@ -28,22 +28,22 @@ def show(console: Console, document: Mapping[str, Any], folder: Path) -> None:
         averages = [e for e in document["averages"] if e["shots"] == shots]
         if not averages:
             continue
-        console.print(f"\n{shots_name(shots)}, {_terms(document)}", markup=False)
+        console.print(f"\n{shots_name(shots)}, {_terms(document, shots)}", markup=False)
         console.print(_table(document, shots, entries, averages))
     for entry in document["skipped"]:
         who = entry["detector"] or entry["category"]
         reason = f"{who}, {shots_name(entry['shots'])}: not measured, {entry['reason']}"
-        console.print(f"note: {_printable(reason)}", markup=False, soft_wrap=True)
+        console.print(f"note: {printable(reason)}", markup=False, soft_wrap=True)
     for name in ("bench.md", "bench.json", "bench.csv"):
         console.print(f"{folder}/{name}", markup=False, soft_wrap=True)
 
 
-def _terms(document: Mapping[str, Any]) -> str:
+def _terms(document: Mapping[str, Any], shots: int) -> str:
     settings = document["settings"]
-    return (
-        f"{settings['confidence']:.0%} intervals over images, pixel metrics at "
-        f"{settings['resolution']} resolution"
-    )
+    brackets = f"{settings['confidence']:.0%} intervals over images"
+    if shots and settings["seeds"] > 1:
+        brackets = "mean ± standard deviation over seeds"
+    return f"{brackets}, pixel metrics at {settings['resolution']} resolution"
 
 
 def _table(
@@ -57,7 +57,7 @@ def _table(
     for category in document["dataset"]["categories"]:
         for entry in entries:
             if entry["category"] == category:
-                table.add_row(escape(_printable(category)), *_row(entry))
+                table.add_row(escape(printable(category)), *_row(entry))
     for entry in averages:
         table.add_row("[bold]average[/]", *_row(entry))
     for entry in document["published"]:
@@ -70,10 +70,10 @@ def _table(
 
 
 def _row(entry: Mapping[str, Any]) -> list[str]:
-    name = escape(_printable(entry["detector"]))
-    figures = (value(entry["metrics"][metric], metric in WITH_INTERVAL) for metric in SHOWN)
-    return [name, *map(escape, figures)]
+    return [escape(printable(entry["detector"])), *(_figure(entry, name) for name in SHOWN)]
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
+def _figure(entry: Mapping[str, Any], name: str) -> str:
+    metric = entry["metrics"][name]
+    with_interval = name in WITH_INTERVAL and metric["deviation_over_seeds"] is None
+    return escape(value(metric, with_interval))
