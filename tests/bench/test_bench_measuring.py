@@ -19,8 +19,13 @@ from vlmad_evaluation.bench import measuring
 from vlmad_evaluation.bench.averages import over_categories, over_seeds
 from vlmad_evaluation.bench.folder import folder_name
 from vlmad_evaluation.bench.measuring import Scored, measure
+from vlmad_evaluation.bench.pairs import compare_pairs
 from vlmad_evaluation.bench.plan import Settings
 from vlmad_evaluation.bench.results import NAMES, CellResult, read_result, write_result
+from vlmad_evaluation.bootstrap import bootstrap_images
+from vlmad_evaluation.comparison import compare_auroc
+from vlmad_evaluation.image_metrics import image_metrics
+from vlmad_evaluation.metric import undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
 
 SETTINGS = Settings(replicates=40)
@@ -142,3 +147,31 @@ def test_folder_names_are_safe_and_distinct(names: list[str]) -> None:
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
                for name in made)
     assert all(0 < len(name) < 80 for name in made)
+
+
+def with_scores(detector: str, normal: int, seed: int) -> CellResult:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(normal + 12) >= normal
+    scores = rng.normal(size=len(labels)) + labels
+    metrics = {**undefined(NAMES, "no mask"), **image_metrics(labels, scores)}
+    replicates = bootstrap_images(labels, scores, replicates=60)
+    facts = {"detector": detector, "category": "part", "shots": 0, "seed": None}
+    return CellResult(facts, metrics, replicates, labels, scores)
+
+
+@pytest.mark.parametrize(("normal", "method"), [(12, "DeLong"), (9, "paired bootstrap")])
+def test_delong_compares_image_auroc_where_there_are_ten_images_of_each_class(
+    normal: int, method: str
+) -> None:
+    first, second = (with_scores(name, normal, seed) for seed, name in enumerate("ab"))
+    by_key = over_seeds([first, second], 0.95)
+    entries = compare_pairs([first, second], by_key, over_categories(by_key, 0.95), 0.95)
+    [entry] = [e for e in entries if e["metric"] == "image_auroc" and e["category"]]
+    assert (entry["detector"], entry["against"], entry["method"]) == ("b", "a", method)
+    values = [result.metrics["image_auroc"].value for result in (first, second)]
+    assert entry["difference"] == pytest.approx(values[1] - values[0])
+    if method == "DeLong":
+        truth = compare_auroc(second.labels, second.scores, first.scores)
+        assert entry["p_value"] == truth.p_value
+    [undefined_pair] = [e for e in entries if e["metric"] == "pixel_auroc" and e["category"]]
+    assert undefined_pair["reason"] == "the metric is undefined"

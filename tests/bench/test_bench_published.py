@@ -99,6 +99,7 @@ def test_a_bench_on_a_public_category_shows_what_is_published_of_it(
 ) -> None:
     draw_category(tmp_path / "mvtec" / "toothbrush", 12, 30, train=1, size=40)
     words = ["mvtec", "--detector", "winclip", *small, "--resolution", "20", "--out", "out"]
+    words += ["--no-maps"]
     ran = run_bench(*words, "--replicates", "50", "--json", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     document = json.loads(ran.stdout)
@@ -107,6 +108,9 @@ def test_a_bench_on_a_public_category_shows_what_is_published_of_it(
         "WinCLIP",
         "WinCLIP, re-implemented",
     ]
+    assert list((tmp_path / "out").rglob("*.png")) == []
+    again = run_bench(*words, "--replicates", "50", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout)["cells"] == document["cells"]
     markdown = (tmp_path / "out" / "bench.md").read_text()
     assert "| toothbrush | *WinCLIP, re-implemented, published* | 0.567 |  |  |" in markdown
     assert "published with ViT-B-16-plus-240, measured here with" in markdown.replace("\\", "")

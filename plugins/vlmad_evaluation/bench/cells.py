@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +11,14 @@ from vlmad.errors import InputError
 from vlmad.images import digest
 from vlmad.manifest import describe_run
 from vlmad.runs import RunFolder, execute
-from vlmad.runs.folder import list_digest
+from vlmad.runs.folder import MAPS, list_digest
 from vlmad.thresholds import Threshold, write_threshold
 from vlmad_evaluation.bench.measuring import Scored, measure
 from vlmad_evaluation.bench.results import CellResult, read_result, write_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from vlmad.detector import Detector
     from vlmad_evaluation.bench.folder import BenchFolder
@@ -45,10 +47,22 @@ def run_cell(
         InputError: an image has gone, or no image of the cell can be scored.
         OutputError: the folder cannot be written, or holds something else.
     """
-    finished = read_result(folder.cell(cell))
-    if finished is not None:
-        progress(len(cell.samples))
-        return finished
+    result = read_result(folder.cell(cell))
+    if result is None:
+        result = _compute(cell, detector, folder, settings, progress)
+    if not settings.keep_maps:
+        _delete_maps(folder.cell(cell))
+    progress(len(cell.samples))
+    return result
+
+
+def _compute(
+    cell: Cell,
+    detector: Detector,
+    folder: BenchFolder,
+    settings: Settings,
+    progress: Callable[[int], None],
+) -> CellResult:
     detector.memory, detector.references = None, ()
     if cell.references:
         detector.fit(cell.references, settings.batch_size)
@@ -58,6 +72,12 @@ def run_cell(
     _write_threshold(cell, result, folder, manifest["identity"])
     write_result(folder.cell(cell), result)
     return result
+
+
+def _delete_maps(place: Path) -> None:
+    for path in (place / MAPS).glob("*.png"):
+        with suppress(OSError):  # they are in no one's way
+            path.unlink()
 
 
 def _manifest(cell: Cell, detector: Detector) -> dict[str, Any]:

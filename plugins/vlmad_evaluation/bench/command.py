@@ -71,6 +71,9 @@ def bench(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images encoded together; more helps on a GPU.")
     ] = 1,
+    maps: Annotated[
+        bool, typer.Option("--maps/--no-maps", help="Whether the stored heat maps stay on disk.")
+    ] = True,
     out: Annotated[
         Path | None, typer.Option(help=f"The folder to write; a new one in {RUNS}/ by default.")
     ] = None,
@@ -95,7 +98,12 @@ def bench(
     from vlmad_evaluation.bench.plan import Settings
 
     settings = Settings(
-        _shots(shots), seeds, _resolution(resolution), replicates, batch_size=batch_size
+        _shots(shots),
+        seeds,
+        _resolution(resolution),
+        replicates,
+        batch_size=batch_size,
+        keep_maps=maps,
     )
     say = speaking(quiet or as_json)
     choice, options = _split_settings(choice)

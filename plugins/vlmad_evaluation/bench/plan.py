@@ -28,6 +28,8 @@ class Settings:
     replicates: int = 1000
     confidence: float = 0.95
     batch_size: int = 1
+    keep_maps: bool = True
+    """Whether the maps of a finished cell stay on disk."""
 
 
 @dataclass(frozen=True, slots=True)
