@@ -2,7 +2,8 @@
 
     python examples/compare_encodings.py examples/samples/*
 
-Folders and figures are those of `compare_detectors.py`.
+A folder holds `test/good`, `test/<defect>` and `ground_truth/<defect>/<name>_mask.png`. Image AUROC
+compares the scores of good and defective images; pixel AUROC those of all pixels.
 """
 
 from __future__ import annotations
@@ -12,10 +13,39 @@ import time
 from pathlib import Path
 from statistics import mean
 
-from compare_detectors import measure
-from vlmad import load_detector
+import numpy as np
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from vlmad import Detector, load_detector
+from vlmad.finding import find_images
 
 ENCODINGS = ("exact", "shared")
+
+
+def mask_of(image: Path, size: tuple[int, int]) -> np.ndarray:
+    """Return where an image is defective, as (height, width) booleans; nowhere if it is good."""
+    if image.parent.name == "good":
+        return np.zeros(size, dtype=bool)
+    name = f"{image.stem}_mask.png"
+    with Image.open(image.parents[2] / "ground_truth" / image.parent.name / name) as mask:
+        return np.asarray(mask.convert("L")) > 127
+
+
+def measure(detector: Detector, folder: Path) -> tuple[float, float]:
+    """Return image and pixel AUROC on one product."""
+    images = find_images([folder / "test"])
+    results = detector.predict(images, class_name=folder.name)
+    masks, maps = [], []
+    for image, result in zip(images, results, strict=True):
+        if result.map is None:
+            raise SystemExit(result.error)
+        maps.append(result.map.ravel())
+        masks.append(mask_of(image, result.map.shape).ravel())
+    defective = [image.parent.name != "good" for image in images]
+    scores = [result.score for result in results]
+    pixels = roc_auc_score(np.concatenate(masks), np.concatenate(maps))
+    return float(roc_auc_score(defective, scores)), float(pixels)
 
 
 def compare(folders: list[Path], backbone: str | None) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
-from pointers import corrected, pages  # noqa: E402  (the script is no package)
+import readme  # noqa: E402  (the scripts are no package)
+from pointers import corrected, pages  # noqa: E402
 
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
 
@@ -24,3 +25,25 @@ def test_pointers_name_the_line_where_the_code_defines_a_name(page: Path) -> Non
 def test_links_lead_to_files_that_are_there(page: Path) -> None:
     targets = LINK.findall(page.read_text(encoding="utf-8"))
     assert [t for t in targets if not (page.parent / t).exists()] == []
+
+
+def test_the_front_page_shows_the_averages_of_the_results_page() -> None:
+    assert readme.averages() in readme.PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_front_page_shows_what_its_command_prints(tmp_path: Path) -> None:
+    page = readme.PAGE.read_text(encoding="utf-8")
+    printed = readme.output(tmp_path / "run").splitlines()
+    start = page.index(f"$ {readme.COMMAND}")
+    shown = page[start : page.index("```", start)].splitlines()[1:]
+    assert shown[0] == printed[0]
+
+    def scores(lines: list[str]) -> dict[str, float]:
+        return {line.split()[1]: float(line.split()[0]) for line in lines[1:]}
+
+    assert scores(shown) == pytest.approx(scores(printed), abs=0.002)
+
+
+def test_the_front_page_is_short() -> None:
+    assert len(readme.PAGE.read_text(encoding="utf-8").splitlines()) <= 150

@@ -1,0 +1,73 @@
+"""Put real output, a real picture and measured figures into README.md.
+
+    python docs/readme.py
+
+Runs the command that the page shows, draws its picture, and takes the averages of the detectors
+from results.md, which `vlmad bench` wrote.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
+PICTURE = ROOT / "docs" / "images" / "overlay.png"
+COMMAND = "vlmad run examples/samples/cloth/test --class-name cloth"
+SHOWN = "hole_000-*.png"
+PAPERS = {
+    "winclip": "Jeong et al., CVPR 2023",
+    "anomalyclip": "Zhou et al., ICLR 2024",
+    "hybrid": "proposed: learned prompts inside windows",
+    "clip": "Radford et al., ICML 2021",
+    "clip-ac": "Jeong et al., CVPR 2023",
+    "comparison": "the comparison that vlmad grew from",
+}
+
+
+def output(out: Path) -> str:
+    """Run the command into a folder; return what it prints, without where it wrote."""
+    words = [sys.executable, "-m", "vlmad", *COMMAND.split()[1:], "--out", str(out)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = done.stdout.partition("\n\n")[0].splitlines()
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def averages() -> str:
+    """Return a table of the detectors' averages over public photographs, zero-shot."""
+    rows = re.findall(r"^\| \*\*average\*\* \| (\S+) \| (.*)\|$", RESULTS.read_text(), re.MULTILINE)
+    found: dict[str, list[list[str]]] = {}
+    for name, cells in rows:
+        found.setdefault(name, []).append([cell.split()[0] for cell in cells.split("|")])
+    lines = ["| detector | from | image AUROC | pixel AUROC | AUPRO |", "|---|---|---|---|---|"]
+    for name, paper in PAPERS.items():
+        image, pixel = found[name][:2]
+        lines.append(f"| `{name}` | {paper} | {image[0]} | {pixel[0]} | {pixel[1]} |")
+    return "\n".join(lines)
+
+
+def filled(page: str, table: str, console: str) -> str:
+    """Return the page with another table and other output."""
+    page = re.sub(
+        r"(?s)(<!-- measured -->\n).*?(<!-- end -->)",
+        lambda m: f"{m[1]}{table}\n{m[2]}",
+        page,
+    )
+    return re.sub(
+        r"(?s)(\$ " + re.escape(COMMAND) + r"\n).*?(```)", lambda m: f"{m[1]}{console}\n{m[2]}", page
+    )
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "run")
+        shown = output(out)
+        PICTURE.parent.mkdir(exist_ok=True)
+        [picture] = (out / "overlays").glob(SHOWN)
+        shutil.copy(picture, PICTURE)
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), averages(), shown), encoding="utf-8")
