@@ -58,9 +58,8 @@ def filled(page: str, table: str, console: str) -> str:
         lambda m: f"{m[1]}{table}\n{m[2]}",
         page,
     )
-    return re.sub(
-        r"(?s)(\$ " + re.escape(COMMAND) + r"\n).*?(```)", lambda m: f"{m[1]}{console}\n{m[2]}", page
-    )
+    block = r"(?s)(\$ " + re.escape(COMMAND) + r"\n).*?(```)"
+    return re.sub(block, lambda m: f"{m[1]}{console}\n{m[2]}", page)
 
 
 if __name__ == "__main__":
