@@ -87,8 +87,8 @@ def test_a_run_writes_scores_maps_overlays_and_a_manifest(plain_run: tuple[Done,
             assert overlay.width > 2 * stored.width
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["recipe"] == "winclip"
-    assert len(manifest["backbone"]["weights_sha256"]) == 64
-    assert manifest["parts"]["scorer"]["options"]["temperature"] == 0.07
+    assert len(manifest["identity"]["weights_sha256"]) == 64
+    assert manifest["identity"]["parts"]["scorer"]["options"]["temperature"] == 0.07
     assert manifest["result"] == {**manifest["result"], "images": 9, "done": 9}
 
 
@@ -175,7 +175,7 @@ def test_a_folder_with_something_in_it_is_not_written_to(tmp_path: Path) -> None
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious.txt").write_text("mine")
     line = refused("run", CLOTH / "test/good", "--out", "out", cwd=tmp_path)
-    assert "out exists and is not an empty folder; choose another --out" in line
+    assert "out exists and holds something else; choose another --out" in line
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["precious.txt"]
 
 
@@ -193,7 +193,7 @@ def test_learned_prompts_in_windows_simply_work(tmp_path: Path) -> None:
     words = ("--prompt", "learned", "--extractor", "window", "--out", "out")
     done = vlmad("run", CLOTH / "test/hole", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    parts = json.loads((tmp_path / "out" / "manifest.json").read_text())["parts"]
+    parts = json.loads((tmp_path / "out" / "manifest.json").read_text())["identity"]["parts"]
     assert {kind: part["name"] for kind, part in parts.items()} == {
         "backbone": "tiny",
         "prompts": "learned",
@@ -205,7 +205,7 @@ def test_learned_prompts_in_windows_simply_work(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["winclip", "anomalyclip", "hybrid", "clip", "clip-ac", "comparison"]
+    "name", RECIPES
 )
 def test_every_recipe_runs(name: str, tmp_path: Path) -> None:
     done = vlmad("run", CLOTH / "test/hole", "--detector", name, "--out", "out", cwd=tmp_path)
@@ -284,7 +284,7 @@ def test_a_real_checkpoint_file_runs_and_its_hash_is_recorded(tmp_path: Path) ->
     done = vlmad("run", CLOTH / "test/hole", *words, "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["backbone"]["weights_sha256"] == backbone.weights_hash
+    assert manifest["identity"]["weights_sha256"] == backbone.weights_hash
 
 
 @pytest.mark.slow

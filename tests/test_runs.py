@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlmad import load_detector
+from vlmad import Detector, load_detector
 from vlmad.errors import InputError, OutputError
 from vlmad.files import write_atomically
+from vlmad.manifest import describe_run
 from vlmad.overlays import Range, draw_overlay, from_16_bits, to_16_bits
 from vlmad.references import choose_references
-from vlmad.runs import execute, file_stem, new_folder, remove_if_empty
+from vlmad.runs import RunFolder, execute, file_stem, new_folder, remove_if_empty
 from vlmad.testing import example_images
+
+def run_folder(detector: Detector, path: Path, **settings: Any) -> RunFolder:
+    return RunFolder(path, describe_run(detector, "object", **settings))
+
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
 
@@ -57,12 +63,17 @@ def test_overlays_of_large_images_are_bounded() -> None:
     assert image.size == (3000, 1000)
 
 
-@given(st.text(max_size=60), st.text(max_size=60), st.integers(0, 99_999))
-def test_file_names_are_safe_and_bounded(folder: str, name: str, index: int) -> None:
-    stem = file_stem(index, Path(f"x/{folder.replace(chr(0), '')}/{name.replace(chr(0), '')}.png"))
-    assert stem.startswith(f"{index:05d}_")
-    assert len(stem) <= 86
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_file_names_are_safe_and_bounded(folder: str, name: str) -> None:
+    stem = file_stem(f"x/{folder}/{name}.png")
+    assert len(f".{stem}.png.12345678".encode()) <= 255
     assert not set(stem) & set('/\\:*?"<>|\0\n')
+    assert not stem.startswith((".", "-"))
+
+
+@given(st.sets(st.text(max_size=12), min_size=2, max_size=20))
+def test_no_two_images_share_a_file_name(names: set[str]) -> None:
+    assert len({file_stem(f"photos/{name}.png") for name in names}) == len(names)
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -116,7 +127,10 @@ def test_a_run_keeps_every_map_and_tells_how_to_read_it(tmp_path: Path) -> None:
         source.open().save(paths[-1])
     detector = load_detector("clip")
     told: list[tuple[str, int, int]] = []
-    rows = execute(detector, paths, tmp_path / "out", progress=lambda *step: told.append(step))
+    with run_folder(detector, tmp_path / "out") as folder:
+        summary = execute(detector, paths, folder, progress=lambda *step: told.append(step))
+        rows = list(folder.rows(paths))
+    assert (summary.done, summary.failed, summary.kept) == (3, 0, 0)
     results = detector.predict(paths)
     for row, result in zip(rows, results, strict=True):
         assert row.score == pytest.approx(result.score, abs=1e-6)
@@ -131,17 +145,22 @@ def test_a_run_does_not_write_into_a_folder_that_holds_something(tmp_path: Path)
     example_images(1).sources[0].open().save(tmp_path / "a.png")
     (tmp_path / "out").write_text("a file")
     for out in (tmp_path, tmp_path / "out", tmp_path / "out" / "below"):
-        with pytest.raises(OutputError, match=r"choose another --out|cannot write"):
-            execute(load_detector("clip"), [tmp_path / "a.png"], out)
+        folder = run_folder(load_detector("clip"), out)
+        with pytest.raises(OutputError, match=r"choose another --out|cannot write"), folder:
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "out"]
 
 
 def test_a_manifest_tells_every_option_and_library(tmp_path: Path) -> None:
     example_images(1).sources[0].open().save(tmp_path / "a.png")
     detector = load_detector("winclip", options={"scorer": {"temperature": 0.02}})
-    execute(detector, [tmp_path / "a.png"], tmp_path / "out", settings={"seed": 7})
+    with run_folder(detector, tmp_path / "out", settings={"seed": 7}) as folder:
+        execute(detector, [tmp_path / "a.png"], folder)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["parts"]["scorer"]["options"]["temperature"] == 0.02
-    assert manifest["parts"]["extractor"]["options"]["scales"] == [2, 3]
+    parts = manifest["identity"]["parts"]
+    assert parts["scorer"]["options"]["temperature"] == 0.02
+    assert parts["extractor"]["options"]["scales"] == [2, 3]
+    assert manifest["options"]["backbone"]["device"]
     assert manifest["seed"] == 7
-    assert manifest["sentences_sha256"]
+    assert manifest["identity"]["sentences_sha256"]
     assert set(manifest["libraries"]) >= {"torch", "torchvision", "open_clip_torch", "numpy"}
