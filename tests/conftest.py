@@ -8,10 +8,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from PIL import Image
 from safetensors.torch import save_file
 
 from vlmad import Backbone
@@ -107,3 +110,48 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         origin = getattr(sys.modules[module], "__file__", None) or ""
         if origin.startswith(str(folder)):
             del sys.modules[module]
+
+
+class Ended(NamedTuple):
+    """How a command ended and what it printed."""
+
+    status: int
+    out: str
+    error: str
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> Callable[..., Ended]:
+    """Return a function that runs the command line in this process, in an empty folder."""
+    from vlmad.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: str | Path) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["vlmad", *map(str, words)])
+        capfdbinary.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, error = (text.decode("utf-8", "backslashreplace") for text in capfdbinary.readouterr())
+        return Ended(int(ended.value.code or 0), out, error)
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of six small photographs of noise."""
+    return noise(tmp_path / "photos", 6)
+
+
+def noise(folder: Path, count: int, seed: int = 0) -> Path:
+    """Write small images of seeded noise."""
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        values = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray(values).save(folder / f"{index:04d}.png")
+    return folder

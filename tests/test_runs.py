@@ -17,10 +17,11 @@ from vlmad import Detector, load_detector
 from vlmad.errors import InputError, OutputError
 from vlmad.files import write_atomically
 from vlmad.manifest import describe_run
-from vlmad.overlays import Range, draw_overlay, from_16_bits, to_16_bits
+from vlmad.overlays import Range, draw_overlay, from_16_bits, outline, to_16_bits
 from vlmad.references import choose_references
 from vlmad.runs import RunFolder, execute, file_stem, new_folder, remove_if_empty
 from vlmad.testing import example_images
+
 
 def run_folder(detector: Detector, path: Path, **settings: Any) -> RunFolder:
     return RunFolder(path, describe_run(detector, "object", **settings))
@@ -45,15 +46,43 @@ def test_a_constant_map_is_stored_and_drawn() -> None:
     assert draw_overlay(Image.new("RGB", (6, 4)), heat, scale, "flat").height > 4
 
 
-def test_an_overlay_shows_the_image_and_beside_it_the_heat() -> None:
-    heat = np.zeros((100, 200), np.float32)
-    heat[:, 150:] = 1
-    picture = draw_overlay(Image.new("RGB", (200, 100), "grey"), heat, Range(0, 1), "x" * 500)
-    pixels = np.asarray(picture).astype(int)
-    left = pixels[-50, 20:180]
-    assert (left == left[0]).all()
-    beside = pixels[-50, 208:408].sum(1)
-    assert beside[170:195].mean() > beside[10:140].mean() + 50
+@pytest.mark.parametrize("grey", [0, 90, 128, 255])
+def test_an_overlay_shows_the_image_outlined_and_beside_it_the_heat(grey: int) -> None:
+    heat = np.zeros((160, 320), np.float32)
+    heat[:, 240:] = 1
+    image = Image.new("RGB", (320, 160), (grey,) * 3)
+    pixels = np.asarray(draw_overlay(image, heat, Range(0, 1), "0.5", "x" * 500)).astype(int)
+    left, beside = pixels[-50, :320], pixels[-50, 328:648].sum(1)
+    outlined = np.flatnonzero((left != grey).any(1))
+    assert set(outlined) <= set(range(238, 242))  # the line, dark and light, and nothing else
+    assert np.ptp(left[238:242, 0]) >= 127
+    cold, hot = beside[20:230].mean(), beside[250:310].mean()
+    assert abs(hot - cold) > 50
+    assert cold == 3 * grey
+
+
+def test_the_outline_runs_where_the_scale_passes_its_middle() -> None:
+    hot = np.tile(np.linspace(0, 1, 200), (50, 1))
+    pixels = np.asarray(outline(Image.new("RGB", (200, 50), "grey"), hot))
+    assert np.flatnonzero((pixels[25] != 128).any(1)).tolist() == [98, 99, 100, 101]
+    unlined = outline(Image.new("RGB", (200, 50), "grey"), 0.49 * hot)
+    assert unlined.getextrema() == ((128, 128),) * 3
+
+
+def test_captions_keep_the_score_and_small_images_are_enlarged() -> None:
+    heat, long = np.zeros((8, 8), np.float32), "folder/" * 60
+    pictures = [
+        np.asarray(draw_overlay(Image.new("RGB", (8, 8)), heat, Range(0, 1), score, long))
+        for score in ("0.1", "0.9")
+    ]
+    assert pictures[0].shape[0] > 250
+    assert (pictures[0][:28, :60] != pictures[1][:28, :60]).any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (3, 40)])
+def test_images_of_any_format_are_drawn(size: tuple[int, int]) -> None:
+    heat = np.ones(size[::-1], np.float32)
+    assert draw_overlay(Image.new("RGB", size), heat, Range(0, 1), "0.5", "x").width > 0
 
 
 def test_overlays_of_large_images_are_bounded() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -51,6 +51,8 @@ class Result:
     """Its share of the time that the model took for its batch."""
     sha256: str | None = None
     """Of the file's bytes, if it is a file that could be read."""
+    ends_batch: bool = True
+    """Whether it is the last of those that were scored together."""
 
 
 class Detector:
@@ -165,12 +167,18 @@ class Detector:
         if self.scorer.scope == "set":
             groups = iter([[image for group in groups for image in group]])
         for images in groups:
-            try:
-                yield from self._score_images(images, class_name, batch_size)
-            except InputError:  # a file that went away after it was read, or no references
-                if self.scorer.scope == "set" or self._lacks_memory():
-                    raise
-                yield from self._score_singly(images, class_name, batch_size)
+            for index, result in enumerate(self._score_group(images, class_name, batch_size)):
+                yield replace(result, ends_batch=index == len(images) - 1)
+
+    def _score_group(
+        self, images: Sequence[list[Source]], class_name: str, batch_size: int
+    ) -> Iterator[Result]:
+        try:
+            yield from self._score_images(images, class_name, batch_size)
+        except InputError:  # a file that went away after it was read, or no references
+            if self.scorer.scope == "set" or self._lacks_memory():
+                raise
+            yield from self._score_singly(images, class_name, batch_size)
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
         """Remember normal images, for scorers that compare with them; returns itself.

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+PARTLY = ".partly-"
+"""How the names of files begin that are being written; one that stays was left by a crash."""
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file under another name and rename it, so that it is whole or absent.
 
@@ -31,7 +35,7 @@ def replace_atomically(path: Path, pieces: Iterable[bytes]) -> None:
     part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=PARTLY)
         with os.fdopen(handle, "wb") as file:
             file.writelines(pieces)
         os.chmod(part, 0o666 & ~_UMASK)

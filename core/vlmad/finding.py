@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import sys
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MASK_FOLDER = "ground_truth"
 """Folders of this name hold masks in the MVTec AD layout and are not searched for images."""
+WRITTEN = frozenset({"maps", "overlays"})
+"""Folders of pictures in that of a run, which is known by these and its manifest."""
+RUN_FILES = WRITTEN | {"manifest.json"}
 STANDARD_INPUT = "-"
 
 
@@ -23,9 +27,9 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     """Return the image files that paths, folders (searched to the bottom) and patterns name.
 
     Files named directly are taken whatever their ending; in folders the ending decides. Links
-    are followed. A file comes once, under the first name given for it in full; those of a
-    folder come sorted by name. A folder that cannot be opened stands in the list itself, so
-    that it is reported like an unreadable file.
+    are followed; the pictures that a run wrote are passed over. A file comes once, under the
+    first name given for it in full; those of a folder come sorted by name. A folder that cannot
+    be opened stands in the list itself, so that it is reported like an unreadable file.
 
     Raises:
         InputError: a path does not exist, or there is no image at all.
@@ -33,6 +37,8 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     found: dict[str, Path] = {}
     paths = list(paths)
     for path in paths:
+        if path == "":  # as of a shell's variable that is not set; a Path of it would be "."
+            raise InputError("an empty name names no images")
         for file in _expand(Path(path)):
             found.setdefault(os.path.abspath(file), file)
     if not found:
@@ -56,6 +62,7 @@ def read_list(file: str | Path) -> list[Path]:
             content = Path(file).read_bytes()
     except OSError as error:
         raise InputError(f"list {file}: {error.strerror or error}") from error
+    content = content.removeprefix(codecs.BOM_UTF8)
     lines = content.split(b"\0") if b"\0" in content else content.splitlines()
     paths = [Path(os.fsdecode(line)) for line in lines if line.strip()]
     if not paths:
@@ -71,7 +78,10 @@ def _expand(path: Path) -> list[Path]:
             return [path]
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    matches = sorted(glob.glob(str(path), recursive=True))
+    try:
+        matches = sorted(glob.glob(str(path), recursive=True))
+    except ValueError as error:  # a NUL
+        raise InputError(f"{path}: {error}") from error
     if not matches:
         raise InputError(f"{path}: no such file or folder")
     return [file for match in matches for file in _expand(Path(match))]
@@ -88,7 +98,8 @@ def _in_folder(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not _is_passed_over(name))
+        written = WRITTEN if {*files, *folders} >= RUN_FILES else frozenset()
+        folders[:] = sorted({n for n in folders if not _is_passed_over(n)} - written)
         yield from (
             Path(place, name)
             for name in files

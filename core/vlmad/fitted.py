@@ -48,7 +48,7 @@ class Fitted:
     @property
     def references(self) -> list[tuple[str, str]]:
         """Path and SHA-256 of what it was fitted on."""
-        return [(each["path"], each["sha256"]) for each in self.manifest["references"]]
+        return references_of(self.manifest)
 
 
 def save_fitted(
@@ -104,18 +104,32 @@ def load_fitted(
         VlmadError: a part is not installed here, or is another.
     """
     manifest, tensors = _read(path)
+    references = references_of(manifest)
     detector = rebuild(manifest, options or {}, registry, _files(tensors))
     detector.memory = {
         name.removeprefix(MEMORY): tensor.to(getattr(detector.backbone, "device", "cpu"))
         for name, tensor in tensors.items()
         if name.startswith(MEMORY)
     }
-    hashes = [each["sha256"] for each in manifest["references"]]
-    now = identity(detector, manifest["identity"]["class_name"], hashes)
+    hashes = [sha256 for _, sha256 in references]
+    now = identity(detector, str(manifest["identity"].get("class_name")), hashes)
     other = differences(manifest["identity"], now)
     if other:
         raise WeightsError(f"{path} was fitted with something else: {'; '.join(other[:3])}")
     return Fitted(detector, manifest)
+
+
+def references_of(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return path and SHA-256 of each reference that a manifest lists.
+
+    Raises:
+        InputError: the list is none.
+    """
+    listed = manifest.get("references") or []
+    try:
+        return [(str(each["path"]), str(each["sha256"])) for each in listed]
+    except (KeyError, TypeError) as error:
+        raise InputError("the manifest lists its references wrongly; it is damaged") from error
 
 
 def rebuild(
@@ -176,6 +190,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (OSError, ValueError, SafetensorError) as error:
         raise WeightsError(f"{path} is no fitted detector: {first_line(error)}") from error
     fits = isinstance(manifest, dict) and {"identity", "options", "references"} <= manifest.keys()
+    fits = fits and isinstance(manifest["identity"], dict)
     if metadata.get("format") != FORMAT or not fits:
         raise WeightsError(f"{path} is no fitted detector; vlmad fit writes them")
     return manifest, tensors

@@ -198,13 +198,15 @@ def _list_folder(path: Path) -> None:
 
 
 def has_vanished(path: Path) -> bool:
-    """Tell whether the place of a file is gone, as when a network share or disk goes away."""
+    """Tell whether the place of a file is gone, as when a network share or disk goes away.
+
+    What stays of a disk that is unmounted is an empty folder.
+    """
     try:
-        path.absolute().parent.stat()
+        return next(path.absolute().parent.iterdir(), None) is None
     except OSError as error:
         gone = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EIO, errno.ENODEV)
         return error.errno in (*gone, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENXIO)
-    return False
 
 
 def decode(path: Path, content: bytes | None = None) -> Image.Image:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vlmad.types import Preprocessing
 
 AHEAD = 2
-"""Chunks that are made ready before they are asked for; bounds the memory."""
+"""Chunks of images that are made ready before they are asked for."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -38,17 +38,29 @@ def load(
 
 
 def ahead(
-    items: Iterable[Given], make: Callable[[Given], Made], ahead: int = AHEAD, workers: int = 1
+    items: Iterable[Given],
+    make: Callable[[Given], Made],
+    ahead: float = AHEAD,
+    workers: int = 1,
+    weigh: Callable[[Given], float] = lambda item: 1,
 ) -> Iterator[Made]:
-    """Yield what `make` makes of each item, in order, made in other threads in advance."""
+    """Yield what `make` makes of each item, in order, made in other threads in advance.
+
+    Args:
+        items: what there is to do.
+        make: called in another thread.
+        ahead: how much is begun before it is asked for; it bounds the memory.
+        workers: threads.
+        weigh: how much of that an item is.
+    """
+    waiting: deque[tuple[float, Future[Made]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
-        futures: deque[Future[Made]] = deque()
         for item in items:
-            futures.append(pool.submit(make, item))
-            if len(futures) > ahead:
-                yield futures.popleft().result()
-        while futures:
-            yield futures.popleft().result()
+            waiting.append((weigh(item), pool.submit(make, item)))
+            while len(waiting) > 1 and sum(weight for weight, _ in waiting) > ahead:
+                yield waiting.popleft()[1].result()
+        while waiting:
+            yield waiting.popleft()[1].result()
 
 
 def chunks(items: Iterable[Given], size: int) -> Iterator[list[Given]]:

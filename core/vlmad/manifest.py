@@ -91,7 +91,8 @@ def describe_run(
         "recipe": detector.assembly.recipe.name,
         "identity": identity(detector, class_name, hashes, threshold),
         "options": {
-            kind: _plain(dict(chosen.options)) for kind, chosen in detector.assembly.parts.items()
+            kind: {name: _plain(_in_full(value)) for name, value in chosen.options.items()}
+            for kind, chosen in detector.assembly.parts.items()
         },
         "backbone": detector.backbone.spec.name,
         "licence": detector.backbone.spec.licence,
@@ -150,6 +151,12 @@ def _content(value: Any) -> Any:
     if not value.is_file():
         raise InputError(f"{value}: no such file")
     return f"sha256:{digest(value)}"
+
+
+def _in_full(value: Any) -> Any:
+    """Return the name of a file so that it is found from any working directory."""
+    named = isinstance(value, Path) or (isinstance(value, str) and Path(value).suffix)
+    return os.path.abspath(value) if named and os.path.isfile(value) else value
 
 
 def _plain(value: Any) -> Any:

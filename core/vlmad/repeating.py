@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError
-from vlmad.fitted import load_fitted, rebuild
+from vlmad.fitted import load_fitted, rebuild, references_of
 from vlmad.images import digest
+from vlmad.manifest import differences, identity
 from vlmad.runs.folder import LINES, MANIFEST, read_manifest
 from vlmad.runs.rows import Row, from_line
 from vlmad.thresholds import Threshold
@@ -76,7 +78,7 @@ class Earlier:
         Raises:
             InputError: its lines are not beside the manifest.
         """
-        images = [self._path(row.image) for row in self._rows()]
+        images = [self.file_of(row) for row in self.rows()]
         if not images:
             raise InputError(
                 f"{self.folder / LINES} names no images; keep it beside the manifest, "
@@ -96,7 +98,7 @@ class Earlier:
             InputError: a reference is missing or has changed.
             VlmadError: a part or weights are not to be had here.
         """
-        references = [(r["path"], r["sha256"]) for r in self.manifest.get("references", ())]
+        references = references_of(self.manifest)
         if self.manifest.get("fitted"):
             fitted = load_fitted(Path(self.manifest["fitted"]), options)
             return fitted.detector, references
@@ -109,13 +111,20 @@ class Earlier:
             detector.fit([path for path, _ in found])
         return detector, found
 
+    def differences(self, detector: Detector) -> list[str]:
+        """Return in what a detector, built to repeat the run, still differs (loads weights)."""
+        was = dict(self.manifest["identity"])
+        now = identity(detector, self.class_name, was.get("references_sha256") or ())
+        return differences(was, {**now, "threshold": was.get("threshold")})
+
     def compare(self, folder: Path) -> Comparison:
         """Compare its scores with those in another run folder."""
-        others = {str(Path(row.image).absolute()): row for row in rows_in(folder)}
+        other_run = read_earlier(folder)
+        others = {other_run.file_of(row): row for row in other_run.rows()}
         compared = differing = changed = missing = 0
         largest = 0.0
-        for row in self._rows():
-            other = others.pop(str(self._path(row.image).absolute()), None)
+        for row in self.rows():
+            other = others.pop(self.file_of(row), None)
             if other is None or row.score is None or other.score is None:
                 missing += other is None or row.status != other.status
             elif other.sha256 != row.sha256:
@@ -127,11 +136,26 @@ class Earlier:
                 largest = max(largest, difference)
         return Comparison(compared, differing, largest, changed, missing + len(others))
 
-    def _rows(self) -> Iterator[Row]:
-        return rows_in(self.folder)
+    def rows(self) -> Iterator[Row]:
+        """Yield its rows; of several lines of one image, the last.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        path = self.folder / LINES
+        try:
+            lines = path.read_bytes().splitlines() if path.exists() else []
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from error
+        rows = {row.image: row for row in map(from_line, lines) if row is not None}
+        yield from rows.values()
+
+    def file_of(self, row: Row) -> Path:
+        """Return where the image of a row is, or was."""
+        return self._path(row.image)
 
     def _path(self, name: str) -> Path:
-        return Path(self.manifest.get("folder", "."), name)
+        return Path(os.path.abspath(Path(str(self.manifest.get("folder", ".")), name)))
 
 
 def read_earlier(path: Path) -> Earlier:
@@ -147,18 +171,3 @@ def read_earlier(path: Path) -> Earlier:
     if manifest is None:
         raise InputError(f"{folder} holds no {MANIFEST}")
     return Earlier(folder, manifest)
-
-
-def rows_in(folder: Path) -> Iterator[Row]:
-    """Yield the rows of a run folder; of several lines of one image, the last.
-
-    Raises:
-        InputError: they cannot be read.
-    """
-    path = folder / LINES
-    try:
-        lines = path.read_bytes().splitlines() if path.exists() else []
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    rows = {row.image: row for row in map(from_line, lines) if row is not None}
-    yield from rows.values()

@@ -129,6 +129,11 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         print("vlmad: interrupted", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:  # such as a standard output that takes nothing
+        if debug:
+            raise
+        place = f"{error.filename}: " if error.filename is not None else ""
+        _complain(f"{place}{error.strerror or error}")
     except Exception as error:
         # what the words of the command lack; which class it is depends on typer's version
         if not hasattr(error, "format_message"):

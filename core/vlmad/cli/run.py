@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import fields
 from enum import StrEnum
@@ -10,24 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from vlmad.cli.outcome import show, tell_failures
 from vlmad.cli.parts import Assembled, Choice, choosing
 from vlmad.cli.progress import interruptible, progress_bars, speaking, tell_choice
 from vlmad.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
 
     from vlmad.repeating import Earlier
     from vlmad.runs import Row, Summary
     from vlmad.thresholds import Threshold
 
-RUNS = Path("vlmad-runs")
 ANOMALOUS, FAILED = 3, 1
 """Exit statuses."""
+WARNINGS = 20
+"""As many of a kind are written out."""
 
 
 class Overlays(StrEnum):
@@ -67,7 +67,7 @@ def run(
         Path | None, typer.Option(help="Repeat the run of a manifest.json and compare scores.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help=f"The folder to write; a new one in {RUNS}/ by default.")
+        Path | None, typer.Option(help="The folder to write; a new one in vlmad-runs/ by default.")
     ] = None,
     overlays: Annotated[Overlays, typer.Option(help="Which pictures to draw.")] = Overlays.all,
     batch_size: Annotated[int, typer.Option(min=1, help="Images encoded together.")] = 8,
@@ -97,24 +97,26 @@ def run(
     from vlmad.repeating import read_earlier
     from vlmad.thresholds import read_threshold
 
-    if fail_on is not None and threshold is None and manifest is None:
-        raise InputError("--fail-on anomalous needs --threshold, a number or a file")
     limit = None if threshold is None else read_threshold(threshold)
     earlier = None if manifest is None else read_earlier(manifest)
     images = _images(paths, list_file, earlier)
+    if earlier is not None:
+        limit = limit or earlier.threshold
+        _check_apart(earlier, out)
+    if fail_on is not None and limit is None:
+        raise InputError("--fail-on anomalous needs --threshold, a number or a file")
     assembled = choice.assemble() if earlier is None else _repeated(earlier, choice)
-    if earlier is not None and limit is None:
-        limit = earlier.threshold
     say = speaking(quiet or as_json)
     tell_choice(say, assembled)
-    _warn_of_tested_references(assembled, images, say)
-    each = _print_line if as_json else _ignore
+    apart = None if earlier is None else earlier.folder
+    seen = _Seen(assembled, as_json)
     summary, folder = _execute(
-        assembled, images, limit, out, overlays.value, batch_size, choice, each, say
+        assembled, images, limit, out, apart, overlays.value, batch_size, choice, seen, say
     )
     if not (quiet or as_json):
-        _show(summary, folder, limit)
-    _tell_failures(summary, folder)
+        show(summary, folder, limit)
+    tell_failures(summary, folder)
+    seen.warn()
     status = FAILED if summary.failed else 0
     if earlier is not None and not _agrees(earlier, folder):
         status = FAILED
@@ -158,6 +160,8 @@ def _repeated(earlier: Earlier, choice: Choice) -> Assembled:
             name = field.name.replace("_", "-")
             raise InputError(f"--manifest brings its own parts: leave out --{name}")
     detector, references = earlier.detector(choice.options())
+    for difference in earlier.differences(detector):
+        print(f"vlmad: differs from the manifest: {difference}", file=sys.stderr)
     return Assembled(detector, earlier.class_name, references)
 
 
@@ -166,20 +170,20 @@ def _execute(
     images: Sequence[Path],
     threshold: Threshold | None,
     out: Path | None,
+    apart: Path | None,
     overlays: Any,
     batch_size: int,
     choice: Choice,
-    each: Any,
+    each: Callable[[Row], None],
     say: Console,
 ) -> tuple[Summary, Path]:
     from vlmad.manifest import describe_run
-    from vlmad.runs import RunFolder, execute, new_folder, remove_if_empty, unfinished
-    from vlmad.runs.folder import list_digest
+    from vlmad.runs import describe_images, execute, open_folder
 
     with progress_bars(say) as progress:
         settings = {
             "command": sys.argv[1:],
-            "images": {"count": len(images), "digest": list_digest(map(str, images))},
+            "images": describe_images(images),
             "fitted": None if choice.fitted is None else str(choice.fitted.absolute()),
             "shots": len(assembled.references),
             "seed": choice.seed,
@@ -190,107 +194,60 @@ def _execute(
         )
         if threshold is not None:
             threshold.check(description["identity"])
-        stopped = unfinished(RUNS, description["identity"], images) if out is None else None
-        folder = out or stopped or new_folder(RUNS, assembled.detector.assembly.recipe.name)
-        try:
-            with interruptible(folder), RunFolder(folder, description) as run_folder:
-                if len(run_folder):
-                    say.print(f"going on with {folder}", markup=False, soft_wrap=True)
-                summary = execute(
-                    assembled.detector,
-                    images,
-                    run_folder,
-                    class_name=assembled.class_name,
-                    batch_size=batch_size,
-                    threshold=threshold,
-                    overlays=overlays,
-                    progress=progress,
-                    each=each,
-                )
-        finally:
-            if out is None:
-                remove_if_empty(folder)
-    return summary, folder
+        name = assembled.detector.assembly.recipe.name
+        with (
+            open_folder(out, description, name, apart) as folder,
+            interruptible(folder.path),
+        ):
+            if len(folder):
+                say.print(f"going on with {folder.path}", markup=False, soft_wrap=True)
+            summary = execute(
+                assembled.detector,
+                images,
+                folder,
+                class_name=assembled.class_name,
+                batch_size=batch_size,
+                threshold=threshold,
+                overlays=overlays,
+                progress=progress,
+                each=each,
+            )
+    return summary, folder.path
 
 
-def _warn_of_tested_references(
-    assembled: Assembled, images: Sequence[Path], say: Console
-) -> None:
-    tested = {path.resolve() for path in images}
-    for path, _ in assembled.references:
-        if Path(path).resolve() in tested:
-            say.print(f"warning: reference {path} is also under test", markup=False, soft_wrap=True)
+class _Seen:
+    """What is done with each row: it is printed for machines, and compared with references."""
+
+    def __init__(self, assembled: Assembled, as_json: bool) -> None:
+        self.as_json = as_json
+        self.references = {sha256: path for path, sha256 in assembled.references}
+        self.tested: dict[str, str] = {}
+
+    def __call__(self, row: Row) -> None:
+        if row.sha256 in self.references:
+            self.tested.setdefault(row.image, self.references[row.sha256])
+        if self.as_json:
+            from vlmad.runs.rows import to_line
+
+            sys.stdout.buffer.write(to_line(row))
+            sys.stdout.flush()
+
+    def warn(self) -> None:
+        """Name the tested images that are references too: their scores mean little."""
+        for image, reference in list(self.tested.items())[:WARNINGS]:
+            what = f"reference {reference} is also under test"
+            same = image == reference
+            print(f"vlmad: warning: {what}{'' if same else f', as {image}'}", file=sys.stderr)
+        if len(self.tested) > WARNINGS:
+            print(f"vlmad: warning: and {len(self.tested) - WARNINGS} more", file=sys.stderr)
 
 
-def _ignore(row: Row) -> None:
-    pass
-
-
-def _print_line(row: Row) -> None:
-    from vlmad.runs.rows import to_line
-
-    sys.stdout.write(to_line(row).decode("utf-8"))
-    sys.stdout.flush()
-
-
-def _tell_failures(summary: Summary, folder: Path) -> None:
-    for row in summary.failures:
-        print(f"vlmad: not scored: {' '.join(row.reason.split())}", file=sys.stderr)
-    unsaid = summary.failed - len(summary.failures)
-    if unsaid:
-        print(f"vlmad: and {unsaid} more, see {folder}/scores.csv", file=sys.stderr)
+def _check_apart(earlier: Earlier, out: Path | None) -> None:
+    if out is not None and out.resolve() == earlier.folder.resolve():
+        raise InputError(f"{out} is the run to compare with; choose another --out")
 
 
 def _agrees(earlier: Earlier, folder: Path) -> bool:
     comparison = earlier.compare(folder)
     print(f"vlmad: {comparison}", file=sys.stderr)
     return comparison.agree
-
-
-def _show(summary: Summary, folder: Path, threshold: Threshold | None) -> None:
-    """Print the table, the most anomalous first, and where the rest is."""
-    console = Console(highlight=False)
-    rows = summary.shown()
-    if rows:
-        console.print(_table(rows))
-    if summary.done > len(rows):
-        console.print(f"… and {summary.done - len(rows)} more with lower scores")
-    images = "image" if summary.done == 1 else "images"
-    console.print(f"\n{summary.done} {images} scored; higher is more anomalous")
-    if threshold is not None:
-        console.print(
-            f"{summary.anomalous} anomalous, {summary.done - summary.anomalous} ok; "
-            f"anomalous from {threshold.value:.6g} on ({threshold.rule})"
-        )
-    for what, name in (("all scores", "scores.csv"), ("heat maps", "overlays/")):
-        console.print(f"{what}: {folder}/{name}", soft_wrap=True, markup=False)
-
-
-def _shared_folder(images: Sequence[str]) -> str:
-    folders = [os.path.dirname(image) for image in images]
-    if len({os.path.isabs(folder) for folder in folders}) != 1:
-        return ""  # no images, or some named from the root and some from here
-    return os.path.commonpath(folders)
-
-
-def _table(rows: Sequence[Row]) -> Table:
-    """Return scores beside images, named from the folder that they share."""
-    shared = _shared_folder([row.image for row in rows])
-    title = f"image in {_printable(shared)}" if shared else "image"
-    table = Table("score", box=None, header_style="bold")
-    judged = any(row.verdict for row in rows)
-    if judged:
-        table.add_column("verdict")
-    table.add_column(escape(title), overflow="fold")
-    table.add_column("heat map in overlays/", overflow="fold")
-    for row in rows:
-        name = os.path.relpath(row.image, shared) if shared else row.image
-        verdict = [row.verdict] if judged else []
-        files = [escape(_printable(name)), escape(Path(row.overlay).name)]
-        table.add_row(f"{row.score:.3f}", *verdict, *files)
-    return table
-
-
-def _printable(name: str) -> str:
-    """Return a name whose bytes that are no text are escaped."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")

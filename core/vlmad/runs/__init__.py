@@ -11,17 +11,28 @@ A run that was stopped at any moment goes on where it was: see `vlmad.runs.folde
 """
 
 from vlmad.runs.execute import Progress, Summary, execute
-from vlmad.runs.folder import RunFolder, new_folder, remove_if_empty, unfinished
+from vlmad.runs.folder import RunFolder
+from vlmad.runs.places import (
+    RUNS,
+    describe_images,
+    new_folder,
+    open_folder,
+    remove_if_empty,
+    unfinished,
+)
 from vlmad.runs.rows import Row, file_stem
 
 __all__ = [
+    "RUNS",
     "Progress",
     "Row",
     "RunFolder",
     "Summary",
+    "describe_images",
     "execute",
     "file_stem",
     "new_folder",
+    "open_folder",
     "remove_if_empty",
     "unfinished",
 ]

@@ -15,7 +15,7 @@ from vlmad.files import write_atomically
 from vlmad.images import decode
 from vlmad.loading import ahead
 from vlmad.overlays import Range, draw_overlay, from_16_bits, png
-from vlmad.runs.folder import OVERLAYS
+from vlmad.runs.rows import OVERLAYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def draw_overlays(
     )
 
     def draw(row: Row) -> None:
-        picture = overlay(row, folder.path, scale, threshold)
+        picture = overlay(row, folder, scale, threshold)
         write_atomically(folder.path / row.overlay, png(picture))
 
     for count, _ in enumerate(ahead(missing, draw, ahead=2 * WORKERS, workers=WORKERS), start=1):
@@ -75,20 +75,22 @@ def colour_scale(folder: RunFolder) -> Range | None:
     return Range(float(np.median(lows)), float(highest)) if lows else None
 
 
-def overlay(row: Row, out: Path, scale: Range, threshold: Threshold | None) -> Image.Image:
+def overlay(
+    row: Row, folder: RunFolder, scale: Range, threshold: Threshold | None
+) -> Image.Image:
     """Draw the overlay of one image from its stored map."""
     assert row.map_low is not None
     assert row.map_high is not None
-    with Image.open(out / row.map) as stored:
+    with Image.open(folder.path / row.map) as stored:
         heat = from_16_bits(np.asarray(stored), Range(row.map_low, row.map_high))
     try:
-        image = decode(Path(row.image))
+        image = decode(folder.file_of(row))
         if image.size != heat.shape[::-1]:
             raise InputError("the image has changed since it was scored")
     except InputError:
         image = Image.new("RGB", heat.shape[::-1], "grey")
-    verdict = f"  {row.verdict} (from {threshold.value:.4g})" if threshold else ""
-    return draw_overlay(image, heat, scale, f"{row.score:.4g}{verdict}  {row.image}")
+    verdict = f" {row.verdict} (from {threshold.value:.4g})" if threshold else ""
+    return draw_overlay(image, heat, scale, f"{row.score:.4g}{verdict}", row.image)
 
 
 def _is_wanted(row: Row, which: Overlays) -> bool:

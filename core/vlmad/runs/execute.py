@@ -6,23 +6,24 @@ import heapq
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
-from vlmad.errors import InputError
+from vlmad.errors import InputError, OutputError
 from vlmad.files import write_atomically
 from vlmad.images import Source, has_vanished
 from vlmad.loading import ahead
 from vlmad.overlays import png, to_16_bits
 from vlmad.runs.drawing import draw_overlays
-from vlmad.runs.folder import MAPS, OVERLAYS, RunFolder
-from vlmad.runs.rows import Row, file_stem
+from vlmad.runs.rows import MAPS, OVERLAYS, Row, file_stem
 
 if TYPE_CHECKING:
     from vlmad.detector import Detector, Result
+    from vlmad.runs.folder import RunFolder
     from vlmad.thresholds import Threshold
 
 DIGITS = 9
@@ -96,13 +97,15 @@ def execute(
     """
     summary = Summary()
     started = time.monotonic()
+    images = folder.named(images)
     try:
         for row in _rows(detector, images, folder, class_name, batch_size, threshold, summary):
             summary.count(row)
             each(row)
             progress("scoring", summary.done + summary.failed, len(images))
-    except KeyboardInterrupt:
-        folder.finish(images, _result(summary, len(images), started, finished=False))
+    except BaseException:
+        with suppress(OutputError):  # what is done is in the lines at least
+            folder.finish(images, _result(summary, len(images), started, finished=False))
         raise
     folder.finish(images, _result(summary, len(images), started, finished=False))
     draw_overlays(folder, images, overlays, threshold, progress)
@@ -130,35 +133,63 @@ def _rows(
     threshold: Threshold | None,
     summary: Summary,
 ) -> Iterator[Row]:
-    """Yield the rows that are there, then score the rest and yield each as it is written."""
-    missing: list[Path] = []
+    """Yield the rows that are there, then score the rest and yield each as it is written.
+
+    What could not be read is tried again after the others, so that those are scored in the
+    same batches as if the run had never been stopped: batches change the last digits.
+    """
+    fresh: list[Path] = []
+    again: list[Path] = []
     for image in images:
         row = folder.row(image)
-        if row is None or detector.scorer.scope == "set":
-            missing.append(image)
-        else:
+        if row is not None and detector.scorer.scope != "set":
             summary.kept += 1
             yield row
+        else:
+            (again if folder.knows(image) else fresh).append(image)
 
-    def keep(result: Result) -> Row:
-        return _keep(result, folder.path, threshold)
+    def keep(result: Result) -> tuple[Row, bool]:
+        return _keep(result, folder.path, threshold), result.ends_batch
 
-    sources = (Source(str(path), path) for path in missing)
-    results = detector.stream(sources, class_name, batch_size)
-    for row in ahead(_unless_vanished(results), keep, ahead=batch_size):
-        folder.append(row)
-        yield row
+    for missing in (fresh, again) if detector.scorer.scope != "set" else (images,):
+        sources = (Source(str(path), path) for path in missing)
+        results = detector.stream(sources, class_name, batch_size)
+        yield from _write(results, folder, keep, batch_size)
 
 
-def _unless_vanished(results: Iterable[Result]) -> Iterator[Result]:
-    """Stop where not one file but the place of the files is gone."""
+def _write(
+    results: Iterator[Result],
+    folder: RunFolder,
+    keep: Callable[[Result], tuple[Row, bool]],
+    batch_size: int,
+) -> Iterator[Row]:
+    """Write results as they come; the lines of a batch all at once, when its maps are there."""
+    gone: list[Path] = []
+    batch: list[Row] = []
+    for row, ends in ahead(_until_gone(results, gone), keep, batch_size, weigh=_megapixels):
+        batch.append(row)
+        if ends:
+            folder.append(batch)
+            yield from batch
+            batch.clear()
+    if gone:
+        raise InputError(
+            f"{gone[0]} is no longer there; run the same command again when it is, to go on"
+        )
+
+
+def _until_gone(results: Iterable[Result], gone: list[Path]) -> Iterator[Result]:
+    """Stop where not one file but the folder of the files is gone, and name it in `gone`."""
     for result in results:
         if result.error is not None and has_vanished(Path(result.name)):
-            raise InputError(
-                f"{Path(result.name).parent} is no longer there; run the same command "
-                "again when it is, to go on"
-            )
+            gone.append(Path(result.name).parent)
+            return
         yield result
+
+
+def _megapixels(result: Result) -> float:
+    """Weigh a result, so that few maps wait to be written where they are large."""
+    return 1.0 if result.map is None else max(1.0, result.map.size / 1e6)
 
 
 def _keep(result: Result, out: Path, threshold: Threshold | None) -> Row:

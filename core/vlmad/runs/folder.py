@@ -10,24 +10,27 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
-from vlmad.errors import OutputError
-from vlmad.files import replace_atomically, write_atomically
+from vlmad.errors import InputError, OutputError
+from vlmad.files import PARTLY, replace_atomically, write_atomically
+from vlmad.images import digest
 from vlmad.manifest import differences
-from vlmad.runs.rows import Row, from_line, to_csv, to_line
+from vlmad.runs.rows import MAPS, OVERLAYS, Row, from_line, to_csv, to_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
 LINES, TABLE, MANIFEST, LOCK = "scores.jsonl", "scores.csv", "manifest.json", ".lock"
-MAPS, OVERLAYS = "maps", "overlays"
+
+
+class BusyFolderError(OutputError):
+    """Another process writes to the folder."""
 
 
 class RunFolder:
@@ -44,6 +47,8 @@ class RunFolder:
 
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
         self.path, self.manifest = path, dict(manifest)
+        self.base = Path(os.path.abspath(str(manifest.get("folder", "."))))
+        """What relative names of images start from: where the first command was given."""
         self._places: dict[str, int] = {}
         self._lock = FileLock(path / LOCK, timeout=0)
 
@@ -55,7 +60,7 @@ class RunFolder:
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout:
-            raise OutputError(
+            raise BusyFolderError(
                 f"another run is writing to {self.path}; wait for it or choose another --out"
             ) from None
         except (OSError, NotImplementedError) as error:
@@ -63,6 +68,7 @@ class RunFolder:
             raise OutputError(f"cannot write {self.path}: {reason}") from error
         try:
             self._check_identity()
+            self._clear_away()
             self._find_rows()
         except BaseException:
             self._lock.release()
@@ -82,9 +88,19 @@ class RunFolder:
     def __len__(self) -> int:
         return len(self._places)
 
+    def named(self, images: Iterable[Path]) -> list[Path]:
+        """Return images under names that mean the same to this folder, wherever we are now."""
+        if self.base == Path.cwd():
+            return list(images)
+        return [Path(os.path.abspath(image)) for image in images]
+
+    def file_of(self, row: Row) -> Path:
+        """Return where the image of a row is."""
+        return self.base / row.image
+
     def row(self, image: Path) -> Row | None:
         """Return what was said of an image, if it is done and its file is still the same."""
-        place = self._places.get(_key(str(image)))
+        place = self._places.get(self._key(str(image)))
         if place is None:
             return None
         row = self._read(place)
@@ -92,14 +108,18 @@ class RunFolder:
             return None
         return row if _is_same_file(image, row) else None
 
-    def append(self, row: Row) -> None:
-        """Write the line of an image; a line that cannot be written whole is taken back."""
-        line, path = to_line(row), self.path / LINES
+    def knows(self, image: Path) -> bool:
+        """Tell whether anything was said of an image, be it that it could not be read."""
+        return self._key(str(image)) in self._places
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Write the lines of images; if they cannot be written whole, all are taken back."""
+        lines, path = [to_line(row) for row in rows], self.path / LINES
         try:
             with path.open("ab") as file:
                 place = file.tell()
                 try:
-                    file.write(line)
+                    file.write(b"".join(lines))
                     file.flush()
                 except OSError:
                     with suppress(OSError):
@@ -107,11 +127,13 @@ class RunFolder:
                     raise
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-        self._places[_key(row.image)] = place
+        for row, line in zip(rows, lines, strict=True):
+            self._places[self._key(row.image)] = place
+            place += len(line)
 
     def rows(self, images: Iterable[Path] = ()) -> Iterator[Row]:
         """Yield the rows of these images in their order, then those of others, from the disk."""
-        keys = dict.fromkeys(itertools.chain((_key(str(i)) for i in images), self._places))
+        keys = dict.fromkeys(itertools.chain((self._key(str(i)) for i in images), self._places))
         for key in keys:
             place = self._places.get(key)
             row = None if place is None else self._read(place)
@@ -134,15 +156,25 @@ class RunFolder:
 
     def _check_identity(self) -> None:
         before = read_manifest(self.path)
-        if before is None:
-            write_atomically(self.path / MANIFEST, to_json(self.manifest))
-            return
-        other = differences(before.get("identity", {}), self.manifest["identity"])
-        if other:
-            raise OutputError(
-                f"{self.path} holds a run that differs in {'; '.join(other[:4])}: "
-                "choose another --out, or repeat that run's options"
-            )
+        if before is not None:
+            other = differences(before["identity"], self.manifest["identity"])
+            if other:
+                raise OutputError(
+                    f"{self.path} holds a run that differs in {'; '.join(other[:4])}: "
+                    "choose another --out, or repeat that run's options"
+                )
+            self.base = Path(os.path.abspath(str(before.get("folder", self.base))))
+            self.manifest["folder"] = str(self.base)
+        self.note({"finished": False})
+
+    def _clear_away(self) -> None:
+        """Delete what was left half-written when a run was killed."""
+        for folder in (self.path, self.path / MAPS, self.path / OVERLAYS):
+            for part in folder.glob(f"{PARTLY}*"):
+                part.unlink(missing_ok=True)
+
+    def _key(self, image: str) -> str:
+        return os.path.normpath(self.base / image)
 
     def _find_rows(self) -> None:
         """Note where each image's latest line is; cut off what was not written to its end."""
@@ -158,7 +190,7 @@ class RunFolder:
                         break
                     row = from_line(line)
                     if row is not None:
-                        self._places[_key(row.image)] = place
+                        self._places[self._key(row.image)] = place
                     place += len(line)
             if place < path.stat().st_size:
                 os.truncate(path, place)
@@ -190,62 +222,6 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return table
 
 
-def unfinished(parent: Path, identity: Mapping[str, Any], images: Iterable[Path]) -> Path | None:
-    """Return the latest folder below `parent` where this very run was stopped, if any.
-
-    Args:
-        parent: where runs are kept.
-        identity: of the run.
-        images: what it is to score; a run of other images is another run.
-    """
-    wanted = [str(image) for image in images]
-    for manifest in sorted(parent.glob(f"*/{MANIFEST}"), reverse=True):
-        try:
-            before = read_manifest(manifest.parent)
-        except OutputError:
-            continue
-        if before is None or before.get("result", {}).get("finished"):
-            continue
-        same = not differences(before["identity"], identity)
-        if same and before.get("images", {}).get("digest") == list_digest(wanted):
-            return manifest.parent
-    return None
-
-
-def list_digest(images: Iterable[str]) -> str:
-    """Return the SHA-256 of a list of paths."""
-    import hashlib
-
-    text = "\0".join(os.path.abspath(image) for image in images)
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def new_folder(parent: Path, name: str) -> Path:
-    """Make an empty folder below `parent`, named for the time and `name`, that no one else has.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    stamp = time.strftime("%Y-%m-%d-%H%M%S")
-    numbered = (f"{stamp}-{name}-{number}" for number in itertools.count(2))
-    for folder in itertools.chain([f"{stamp}-{name}"], numbered):
-        try:
-            (parent / folder).mkdir(parents=True)
-            return parent / folder
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise OutputError(f"cannot write {parent}: {error.strerror or error}") from error
-    raise AssertionError("there are always more numbers")
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Remove a folder that `new_folder` made and nothing was written to, and its parent."""
-    with suppress(OSError):
-        folder.rmdir()
-        folder.parent.rmdir()
-
-
 def to_json(value: Any) -> bytes:
     """Return readable JSON; names that are no text keep their bytes as escapes."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
@@ -257,21 +233,19 @@ def _check_free(path: Path) -> None:
     try:
         if not path.exists():
             return
-        inside = {each.name for each in path.iterdir()}
+        inside = {each.name for each in path.iterdir() if not each.name.startswith(PARTLY)}
+        ours = {LOCK, *(name for name in (MAPS, OVERLAYS) if _is_empty_folder(path / name))}
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    if inside - {LOCK, MAPS, OVERLAYS} and MANIFEST not in inside:
+    if inside - ours and read_manifest(path) is None:
         raise OutputError(f"{path} exists and holds something else; choose another --out")
 
 
-def _key(image: str) -> str:
-    return os.path.abspath(image)
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _is_same_file(image: Path, row: Row) -> bool:
-    from vlmad.errors import InputError
-    from vlmad.images import digest
-
     try:
         status = image.stat()
         if (status.st_size, status.st_mtime_ns) == (row.bytes, row.modified):

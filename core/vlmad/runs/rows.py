@@ -6,14 +6,17 @@ import csv
 import hashlib
 import io
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+MAPS, OVERLAYS = "maps", "overlays"
+"""Folders in that of the run."""
 TABLE_COLUMNS = (
     "image",
     "score",
@@ -67,20 +70,44 @@ def from_line(line: bytes) -> Row | None:
         row = Row(**{name: value for name, value in table.items() if name in known})
     except (ValueError, TypeError, AttributeError):
         return None
-    return row if isinstance(row.image, str) and row.status in ("done", "failed") else None
+    return row if _is_sound(row) else None
+
+
+def _is_sound(row: Row) -> bool:
+    """Tell whether a row that was read says what a run says, and points into its folder."""
+    numbers = (row.score, row.map_low, row.map_high)
+    files = ((row.map, MAPS), (row.overlay, OVERLAYS))
+    if not isinstance(row.image, str) or not isinstance(row.reason, str):
+        return False
+    if not isinstance(row.sha256, str | None) or row.verdict not in ("ok", "anomalous", ""):
+        return False
+    if row.status == "failed":
+        return True
+    return (
+        row.status == "done"
+        and all(isinstance(n, float | int) and math.isfinite(n) for n in numbers)
+        and all(isinstance(f, str) and PurePosixPath(f).parent.name == at for f, at in files)
+        and all(f.count("/") == 1 for f, _ in files)
+    )
 
 
 def to_csv(rows: Iterable[Row]) -> Iterator[bytes]:
     """Yield a table of rows, line by line."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, TABLE_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(buffer, TABLE_COLUMNS, extrasaction="ignore")
     writer.writeheader()
+    yield _take(buffer)
     for row in rows:
         writer.writerow(asdict(row))
-        yield buffer.getvalue().encode("utf-8", "backslashreplace")
-        buffer.seek(0)
-        buffer.truncate()
-    yield buffer.getvalue().encode()
+        yield _take(buffer)
+
+
+def _take(buffer: io.StringIO) -> bytes:
+    r"""Empty a buffer of one line; it ends in \r\n, else the csv module would leave \r unquoted."""
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return (text.removesuffix("\r\n") + "\n").encode("utf-8", "backslashreplace")
 
 
 def file_stem(image: str) -> str:
