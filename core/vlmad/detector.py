@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad.attribution import Attribution
+    from vlmad.images import FileStatus
 
 BATCH_SIZE = 8
 
@@ -51,6 +52,8 @@ class Result:
     """Its share of the time that the model took for its batch."""
     sha256: str | None = None
     """Of the file's bytes, if it is a file that could be read."""
+    status: FileStatus | None = None
+    """Of the file before it was read, if it was one."""
     ends_batch: bool = True
     """Whether it is the last of those that were scored together."""
 
@@ -322,7 +325,8 @@ class Detector:
             places = [piece.whole[1] for piece in image if piece.whole]
             whole = whole.whole[0]
             joined = join_maps(whole.size, places, maps)
-        return Result(whole.name, float(scores.max()), joined, None, seconds, whole.sha256)
+        score = float(scores.max())
+        return Result(whole.name, score, joined, None, seconds, whole.sha256, whole.status)
 
 
 def load_detector(
@@ -395,7 +399,7 @@ def _groups(images: Iterable[list[Source]], pieces: int) -> Iterator[list[list[S
 
 
 def _failed(source: Source, reason: str) -> Result:
-    return Result(source.name, float("nan"), None, reason, 0.0, source.sha256)
+    return Result(source.name, float("nan"), None, reason, 0.0, source.sha256, source.status)
 
 
 def _check_shapes(prediction: Prediction, features: Features) -> None:

@@ -79,7 +79,7 @@ def save_fitted(
     tensors = {MEMORY + name: tensor.cpu() for name, tensor in detector.memory.items()}
     for kind, chosen in detector.assembly.parts.items():
         for option, value in chosen.options.items():
-            if isinstance(value, Path):
+            if isinstance(value, Path) and (kind, option) != ("backbone", "weights"):
                 tensors[f"{FILE}{kind}.{option}"] = _bytes_of(value)
     tensors = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
     metadata = {"format": FORMAT, "manifest": json.dumps(manifest, ensure_ascii=True)}

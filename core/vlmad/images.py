@@ -12,7 +12,7 @@ import io
 import stat
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -29,6 +29,23 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 MOST_BYTES = 1 << 30
 """A larger file is refused before it is read."""
+
+
+class FileStatus(NamedTuple):
+    """What tells a file that was changed from one that was not."""
+
+    bytes: int
+    modified: int
+    """In nanoseconds."""
+
+
+def file_status(path: Path) -> FileStatus | None:
+    """Return the size and time of change of a file, or None if it is not to be had."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return FileStatus(status.st_size, status.st_mtime_ns)
 
 
 class Source:
@@ -49,6 +66,8 @@ class Source:
         self.name, self.content, self.whole = name, content, whole
         self.sha256: str | None = None
         """Of the file's bytes, known once it was opened."""
+        self.status: FileStatus | None = None
+        """Of the file as it was before it was read, known once that was tried."""
         self.failure: str | None = None
         """Why it could not be read, known once that was tried."""
         self._size: tuple[int, int] | None = None
@@ -86,6 +105,7 @@ class Source:
             parent, box = self.whole
             image = parent.open().crop(box)
         elif isinstance(self.content, Path):
+            self.status = file_status(self.content)
             content = read_file(self.content)
             self.sha256 = hashlib.sha256(content).hexdigest()
             image = decode(self.content, content)

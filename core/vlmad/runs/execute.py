@@ -194,8 +194,8 @@ def _megapixels(result: Result) -> float:
 
 def _keep(result: Result, out: Path, threshold: Threshold | None) -> Row:
     """Store an image's map and return its row."""
-    status = _status(Path(result.name))
-    row = Row(result.name, sha256=result.sha256, bytes=status[0], modified=status[1])
+    size, modified = result.status or (None, None)
+    row = Row(result.name, sha256=result.sha256, bytes=size, modified=modified)
     if result.map is None:
         return replace(row, status="failed", reason=result.error or "")
     stored, scale = to_16_bits(result.map)
@@ -211,14 +211,6 @@ def _keep(result: Result, out: Path, threshold: Threshold | None) -> Row:
         overlay=f"{OVERLAYS}/{stem}.png",
         milliseconds=round(result.seconds * 1000, 1),
     )
-
-
-def _status(path: Path) -> tuple[int | None, int | None]:
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None, None
-    return status.st_size, status.st_mtime_ns
 
 
 def _rounded(value: float) -> float:

@@ -1,0 +1,286 @@
+"""Runs that are killed, interrupted, or lose their disk: what is done stays, the rest follows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlmad import load_detector
+from vlmad.detector import Detector, Result
+from vlmad.errors import InputError, OutputError
+from vlmad.manifest import describe_run
+from vlmad.runs import RUNS, RunFolder, execute
+
+PLAIN = {**os.environ, "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+IMAGES = 24
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for index in range(IMAGES):
+        values = rng.integers(0, 256, (150, 200, 3), dtype=np.uint8)
+        Image.fromarray(values).save(folder / f"{index:04d}.png")
+    (folder / "0003b.png").write_text("no image")
+    return folder
+
+
+def start(cwd: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "vlmad", "run", "photos", "--detector", "clip", "--quiet"]
+    return subprocess.Popen(
+        [*command, "--batch-size", "4", *words],
+        cwd=cwd,
+        env=PLAIN,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(run: subprocess.Popen[str]) -> tuple[int, str]:
+    """Return the exit status of a run and what it said on standard error."""
+    _, error = run.communicate(timeout=120)
+    return run.returncode, error
+
+
+def wait_until(run: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while run.poll() is None and time.monotonic() < deadline and not reached():
+        time.sleep(0.002)
+
+
+def lines(out: Path) -> dict[str, dict[str, Any]]:
+    path = out / "scores.jsonl"
+    whole = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    read = [json.loads(line) for line in whole if line.endswith(b"\n")]
+    return {line["image"]: line for line in read}
+
+
+def results(out: Path) -> dict[str, object]:
+    """Return all that a run wrote but for its manifest and the milliseconds."""
+    found: dict[str, object] = {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file() and path.name not in ("manifest.json", ".lock", "scores.jsonl")
+    }
+    table = list(csv.DictReader(io.StringIO((out / "scores.csv").read_text())))
+    found["scores.csv"] = [{**row, "milliseconds": ""} for row in table]
+    found["scores.jsonl"] = [{**line, "milliseconds": None} for line in lines(out).values()]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("--out", "out"), ()], ids=["named folder", "default folder"])
+def test_runs_killed_at_any_moment_end_like_one_that_was_not(
+    words: tuple[str, ...], many: Path, tmp_path: Path
+) -> None:
+    def folder() -> Path:
+        return tmp_path / "out" if words else next(iter((tmp_path / RUNS).iterdir()))
+
+    def pictures() -> int:
+        try:
+            return sum(1 for _ in folder().glob("*/*.png"))
+        except (StopIteration, OSError):
+            return 0
+
+    status, _ = ended(start(tmp_path, "--out", "undisturbed"))
+    assert status == 1  # one file is no image
+    rng = random.Random(len(words))
+    moments = sorted(rng.sample(range(1, IMAGES), 2) + rng.sample(range(IMAGES, 2 * IMAGES), 2))
+    kept: dict[str, dict[str, Any]] = {}
+    written: dict[Path, int] = {}
+    for moment in moments:
+        run = start(tmp_path, *words)
+        wait_until(run, lambda moment=moment: pictures() >= moment)  # type: ignore[misc]
+        run.kill()
+        assert ended(run)[0] == -signal.SIGKILL
+        done = {name: line for name, line in lines(folder()).items() if line["status"] == "done"}
+        assert done.items() >= kept.items()
+        kept = done
+        written = {path: path.stat().st_mtime_ns for path in _maps(folder(), kept)}
+    assert kept
+    assert ended(start(tmp_path, *words))[0] == 1
+    assert len(list((tmp_path / RUNS).glob("*"))) == (0 if words else 1)
+    assert lines(folder()).items() >= kept.items()  # with the milliseconds that they took then
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+    assert results(folder()) == results(tmp_path / "undisturbed")
+    assert json.loads((folder() / "manifest.json").read_text())["result"]["finished"]
+
+
+def _maps(out: Path, rows: dict[str, dict[str, Any]]) -> list[Path]:
+    return [out / row["map"] for row in rows.values()]
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_so_in_a_line_and_goes_on(many: Path, tmp_path: Path) -> None:
+    run = start(tmp_path, "--out", "out")
+    wait_until(run, lambda: bool(lines(tmp_path / "out")))
+    run.send_signal(signal.SIGINT)
+    status, error = ended(run)
+    assert status == 130
+    assert error == (
+        "vlmad: interrupted; what is done is in out, the same command goes on from there\n"
+    )
+    before = lines(tmp_path / "out")
+    table = list(csv.DictReader(io.StringIO((tmp_path / "out" / "scores.csv").read_text())))
+    assert [row["image"] for row in table] == list(before)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["result"]["finished"] is False
+    assert manifest["result"]["done"] + manifest["result"]["failed"] == len(before)
+    assert ended(start(tmp_path, "--out", "out"))[0] == 1
+    after = lines(tmp_path / "out")
+    assert len(after) == IMAGES + 1
+    assert {n: after[n] for n, row in before.items() if row["status"] == "done"} == {
+        n: row for n, row in before.items() if row["status"] == "done"
+    }
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_never_share_a_folder(many: Path, tmp_path: Path) -> None:
+    together = [start(tmp_path, "--out", "out") for _ in range(2)]
+    said = dict(ended(run) for run in together)
+    assert set(said) == {1, 2}
+    assert said[2].startswith("vlmad: another run is writing to out; ")
+    assert len(said[2].splitlines()) == 1
+    assert len(lines(tmp_path / "out")) == IMAGES + 1
+
+
+# the disk
+
+
+@contextmanager
+def small_disk(place: Path, *options: str) -> Iterator[Path]:
+    """Mount a small file system of its own at a place."""
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", ",".join(("size=512k", *options)), "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_ends_a_run_in_a_line_and_it_goes_on_when_there_is_room(
+    many: Path, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    words = ("run", "photos", "--detector", "clip", "--quiet", "--overlays", "none")
+    with small_disk(tmp_path / "disk") as disk:
+        out = disk / "out"
+        full = command(*words, "--batch-size", "2", "--out", out)
+        assert full.status == 2
+        assert full.error.startswith("vlmad: cannot write ")
+        assert "No space left on device" in full.error
+        assert len(full.error.splitlines()) == 1
+        before = lines(out)
+        assert 0 < len(before) < IMAGES
+        for path in out.glob("maps/*.png"):
+            with Image.open(path) as image:
+                image.load()
+        assert not list(out.glob("*/.partly-*"))
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        assert command(*words, "--batch-size", "2", "--out", out).status == 1
+        after = lines(out)
+        assert len(after) == IMAGES + 1
+        assert {name: after[name] for name, row in before.items() if row["map"]} == {
+            name: row for name, row in before.items() if row["map"]
+        }
+
+
+def test_a_read_only_folder_ends_a_run_in_a_line(
+    photos: Path, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", "ro") as disk:
+        for out in (disk, disk / "out"):
+            refused = command("run", "photos", "--detector", "clip", "--out", out, "--quiet")
+            assert refused.status == 2
+            assert "Read-only file system" in refused.error
+            assert len(refused.error.splitlines()) == 1
+
+
+class Watched(Detector):
+    """A detector that lets something happen after some results."""
+
+    def stream(self, *given: Any, **named: Any) -> Iterator[Result]:
+        for index, result in enumerate(super().stream(*given, **named)):
+            if index == self.moment:
+                self.happen()
+            yield result
+
+    moment = 2
+    happen: Callable[[], object]
+
+
+def watched(happen: Callable[[], object]) -> Watched:
+    detector = Watched(load_detector("clip").assembly)
+    detector.happen = happen
+    return detector
+
+
+@pytest.mark.parametrize("emptied", [False, True], ids=["folder gone", "folder emptied"])
+def test_a_folder_that_vanishes_stops_the_run_which_goes_on_when_it_is_back(
+    emptied: bool, many: Path, tmp_path: Path
+) -> None:
+    images = sorted(many.iterdir())
+    away = tmp_path / "away"
+
+    def vanish() -> None:
+        many.rename(away)
+        if emptied:
+            many.mkdir()
+
+    detector = watched(vanish)
+    description = describe_run(detector, "object")
+    with (
+        RunFolder(tmp_path / "out", description) as folder,
+        pytest.raises(InputError, match=r"photos is no longer there; run the same command again"),
+    ):
+        execute(detector, images, folder, batch_size=2)
+    before = lines(tmp_path / "out")
+    assert 2 <= len(before) < IMAGES
+    assert (tmp_path / "out" / "scores.csv").read_text().count("\n") == len(before) + 1
+    if emptied:
+        many.rmdir()
+    away.rename(many)
+    detector.moment = -1
+    with RunFolder(tmp_path / "out", description) as folder:
+        summary = execute(detector, images, folder, batch_size=2)
+    assert (summary.done, summary.failed) == (IMAGES, 1)
+    assert lines(tmp_path / "out").items() >= {
+        name: row for name, row in before.items() if row["status"] == "done"
+    }.items()
+    with RunFolder(tmp_path / "whole", description) as folder:
+        execute(detector, images, folder, batch_size=2)
+    assert results(tmp_path / "out") == results(tmp_path / "whole")
+
+
+def test_a_line_that_cannot_be_written_takes_its_batch_back(many: Path, tmp_path: Path) -> None:
+    detector = load_detector("clip")
+    images = sorted(many.iterdir())[:3]
+    with RunFolder(tmp_path / "out", describe_run(detector, "object")) as folder:
+        execute(detector, images, folder, overlays="none")
+        before = (tmp_path / "out" / "scores.jsonl").read_bytes()
+        rows = list(folder.rows())
+        (tmp_path / "out" / "scores.jsonl").unlink()
+        (tmp_path / "out" / "scores.jsonl").mkdir()
+        with pytest.raises(OutputError, match="cannot write"):
+            folder.append(rows)
+    assert before.count(b"\n") == 3
