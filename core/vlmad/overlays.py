@@ -198,4 +198,6 @@ def to_16_bits(heat: Float[np.ndarray, "H W"]) -> tuple[UInt16[np.ndarray, "H W"
 
 def from_16_bits(stored: UInt16[np.ndarray, "H W"], scale: Range) -> Float[np.ndarray, "H W"]:
     """Return the map that `to_16_bits` stored, to a 65535th of its range."""
-    return (scale.low + stored / 65535 * (scale.high - scale.low)).astype(np.float32)
+    heat: Float[np.ndarray, "H W"] = stored * np.float32((scale.high - scale.low) / 65535)
+    heat += np.float32(scale.low)
+    return heat
