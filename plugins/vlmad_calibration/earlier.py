@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError
-from vlmad.repeating import read_earlier, rows_in
+from vlmad.fitted import references_of
+from vlmad.repeating import read_earlier
 from vlmad_calibration.scoring import Scores, select
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from vlmad.runs import Row
@@ -33,10 +33,10 @@ def scores_of_run(
         InputError: it is no run, or an image is called both good and bad.
     """
     earlier = read_earlier(run)
-    rows = {_place(earlier.manifest, row.image): row for row in rows_in(earlier.folder)}
+    rows = {str(earlier.file_of(row)): row for row in earlier.rows()}
     found = {path: rows.get(os.path.abspath(path)) for path in (*good, *bad)}
     normal, anomalous = ([(path, _digest(found[path])) for path in paths] for paths in (good, bad))
-    selection = select(normal, anomalous, _references(earlier.manifest))
+    selection = select(normal, anomalous, references_of(earlier.manifest))
     scores = Scores()
     for paths, is_bad in ((selection.good, False), (selection.bad, True)):
         for path in paths:
@@ -44,18 +44,6 @@ def scores_of_run(
             reason = f"{path}: {run} has no score of it" if row is None else row.reason
             scores.add(str(path), None if row is None else row.score, reason, is_bad)
     return scores, selection, {**earlier.manifest["identity"], "threshold": None}
-
-
-def _references(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    try:
-        return [(str(r["path"]), str(r["sha256"])) for r in manifest.get("references", ())]
-    except (KeyError, TypeError) as error:
-        raise InputError("the manifest of the run does not name its references") from error
-
-
-def _place(manifest: Mapping[str, Any], image: str) -> str:
-    """Return where an image is: runs name images from the folder of their command."""
-    return os.path.abspath(os.path.join(str(manifest.get("folder", ".")), image))
 
 
 def _digest(row: Row | None) -> str | None:

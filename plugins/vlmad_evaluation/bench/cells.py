@@ -10,8 +10,8 @@ import numpy as np
 from vlmad.errors import InputError
 from vlmad.images import digest
 from vlmad.manifest import describe_run
-from vlmad.runs import RunFolder, execute
-from vlmad.runs.folder import MAPS, list_digest
+from vlmad.runs import RunFolder, describe_images, execute
+from vlmad.runs.rows import MAPS
 from vlmad.thresholds import Threshold, write_threshold
 from vlmad_evaluation.bench.measuring import Scored, measure
 from vlmad_evaluation.bench.results import CellResult, read_result, write_result
@@ -82,9 +82,9 @@ def _delete_maps(place: Path) -> None:
 
 def _manifest(cell: Cell, detector: Detector) -> dict[str, Any]:
     references = [(str(path), digest(path)) for path in cell.references]
-    images = [str(sample.image) for sample in cell.samples]
+    images = [sample.image for sample in cell.samples]
     settings = {
-        "images": {"count": len(images), "digest": list_digest(images)},
+        "images": describe_images(images),
         "category": cell.category,
         "shots": cell.shots,
         "seed": cell.seed,

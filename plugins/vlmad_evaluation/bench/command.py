@@ -211,8 +211,8 @@ def _run(ready: Bench, out: Path | None, say: Console) -> tuple[dict[str, Any], 
     from vlmad_evaluation.bench.running import describe, run_bench
 
     with progress_bars(say) as progress:
-        plan, manifest, images = describe(ready, progress)
-        stopped = unfinished(RUNS, manifest["identity"], images) if out is None else None
+        plan, manifest = describe(ready, progress)
+        stopped = next(unfinished(RUNS, manifest), None) if out is None else None
         folder = out or stopped or new_folder(RUNS, "bench")
         try:
             with interruptible(folder):

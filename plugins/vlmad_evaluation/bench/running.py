@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vlmad.manifest import identity
-from vlmad.runs.folder import list_digest, to_json
+from vlmad.runs import describe_images
+from vlmad.runs.folder import to_json
 from vlmad_evaluation.bench.cells import run_cell
 from vlmad_evaluation.bench.document import FORMAT, make_document
 from vlmad_evaluation.bench.folder import BenchFolder, open_folder
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from vlmad_evaluation.bench.results import CellResult
 
 
-def describe(bench: Bench, progress: Progress) -> tuple[Plan, dict[str, Any], list[Path]]:
-    """Return the cells, the manifest of the bench, and the images under test.
+def describe(bench: Bench, progress: Progress) -> tuple[Plan, dict[str, Any]]:
+    """Return the cells and the manifest of the bench.
 
     Raises:
         InputError: there is nothing to measure, or a file cannot be read.
@@ -56,10 +57,10 @@ def describe(bench: Bench, progress: Progress) -> tuple[Plan, dict[str, Any], li
     manifest = {
         "format": FORMAT,
         "command": sys.argv[1:],
-        "images": {"count": len(images), "digest": list_digest(map(str, images))},
+        "images": describe_images(images),
         "identity": what,
     }
-    return plan, json.loads(to_json(manifest)), images
+    return plan, json.loads(to_json(manifest))
 
 
 def _names(bench: Bench) -> list[tuple[str, str]]:
