@@ -68,7 +68,7 @@ def test_a_run_exits_with_0_and_prints_a_table_the_most_anomalous_first(
     ]
     assert len(scores) == 9
     assert scores == sorted(scores, reverse=True)
-    assert "9 images scored; higher is more anomalous" in done.stdout
+    assert "9 images scored by tiny on cpu in " in done.stdout
     assert "out/scores.csv" in done.stdout
 
 

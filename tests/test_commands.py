@@ -48,11 +48,10 @@ def test_explain_writes_a_picture_and_json_names_what_it_cannot_read_and_exits_w
     )
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines() == [
-        "tiny on cpu in float32",
         "vlmad: not explained: broken.png: not an image of a known format",
     ]
     assert "1 decided" in done.stdout
-    picture, document = tmp_path / "told/00000_cut_trace_000.png", None
+    [picture] = (tmp_path / "told").glob("cut_trace_000-*.png")
     with Image.open(picture) as image:
         assert image.format == "PNG"
     document = json.loads(picture.with_suffix(".json").read_text())
@@ -73,7 +72,7 @@ def test_explain_as_json_prints_one_document_and_writes_nothing(tmp_path: Path) 
     [explanation] = document["explanations"]
     assert explanation["unit"] == "cosine"
     assert explanation["parts"][0]["place"].keys() == {"left", "top", "right", "bottom"}
-    assert list(tmp_path.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} <= {"cache"}
 
 
 @pytest.mark.parametrize(
@@ -93,8 +92,7 @@ def test_explain_refuses_in_one_line_and_writes_nothing(
     (tmp_path / "full" / "kept.txt").write_text("kept")
     done = command("explain", CUT, *words, cwd=tmp_path)
     assert done.returncode == 2
-    told = ("note: ", "tiny on cpu in ")
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(told)]
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
     assert len(lines) == 1, done.stderr
     assert expected in lines[0]
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "kept.txt"]
@@ -115,7 +113,7 @@ def test_doctor_finds_that_vlmad_works_here(tmp_path: Path) -> None:
     assert checks["backbone tiny"]["details"]["at_hand"] == ["embedded"]
     assert checks["libraries"]["details"]["torch"]
     assert 0 <= checks["detection"]["details"]["score"] <= 1
-    assert list(tmp_path.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} <= {"cache"}
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder no one can write to")

@@ -166,6 +166,8 @@ class Detector:
 
         A scorer whose scope is the set needs the features of all images first.
         """
+        if not self.prompts.looks_at_image:
+            self.text(class_name, None)  # what is wrong with the words is no image's fault
         groups = _groups(self._load(sources, batch_size), batch_size)
         if self.scorer.scope == "set":
             groups = iter([[image for group in groups for image in group]])

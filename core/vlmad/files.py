@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,36 @@ if TYPE_CHECKING:
 
 PARTLY = ".partly-"
 """How the names of files begin that are being written; one that stays was left by a crash."""
+
+
+MOST_TEXT = 64 << 20
+"""Bytes of a recipe, list, table or manifest; what is larger is none."""
+
+
+def read_bounded(path: Path, most: int = MOST_TEXT) -> bytes:
+    """Return the bytes of a regular file that is not absurdly large.
+
+    Raises:
+        OSError: it cannot be read, is a device or pipe, or is larger than `most` bytes.
+    """
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    if status.st_size > most:
+        raise OSError(errno.EFBIG, f"is larger than {most >> 20} MiB", str(path))
+    return path.read_bytes()
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file, as `read_bounded`.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is absurdly large.
+        UnicodeDecodeError: it is no UTF-8.
+    """
+    return read_bounded(path).decode("utf-8")
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
+from vlmad.files import read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,7 +60,7 @@ def read_list(file: str | Path) -> list[Path]:
         if str(file) == STANDARD_INPUT:
             content = sys.stdin.buffer.read()
         else:
-            content = Path(file).read_bytes()
+            content = read_bounded(Path(file))
     except OSError as error:
         raise InputError(f"list {file}: {error.strerror or error}") from error
     content = content.removeprefix(codecs.BOM_UTF8)

@@ -17,7 +17,7 @@ LONGEST_SIDE, ENLARGED = 640, 256
 """Of the image in the picture; a smaller one is enlarged by a whole factor to at least that."""
 CAPTION_HEIGHT = 28
 GAP = 8
-BAR_WIDTH, BAR_LABELS = 12, 52
+BAR_WIDTH, BAR_LABELS = 12, 72
 LETTER = 14
 STRENGTH = 0.75
 """How opaque the heat map is at its hottest; where it is cold the image shows, in grey."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import RecipeError, did_you_mean
+from vlmad.files import read_text
 from vlmad.hookspecs import KINDS
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def read_recipe(registry: Registry, path: Path, base: str | None = None) -> Reci
     import tomllib  # here, because every start of the command line imports this module
 
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(Path(path)))
     except OSError as error:
         raise RecipeError(f"recipe {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

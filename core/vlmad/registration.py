@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -86,9 +88,10 @@ def load_plugin(plugin: Plugin, point: EntryPoint) -> Plugin:
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     try:
-        manager.register(point.load(), plugin.name)
-        manager.check_pending()
-        plugin.registrations = _collect(plugin, manager)
+        with redirect_stdout(sys.stderr):  # what a plugin prints is no result of a command
+            manager.register(point.load(), plugin.name)
+            manager.check_pending()
+            plugin.registrations = _collect(plugin, manager)
     except pluggy.PluginValidationError as error:
         plugin.status, plugin.reason = "outdated", _reason(error)
     except (Exception, SystemExit) as error:

@@ -42,6 +42,8 @@ class Comparison:
         return self.compared > 0 and not (self.differing or self.changed or self.missing)
 
     def __str__(self) -> str:
+        if not (self.compared or self.changed):
+            return "nothing to compare: the runs scored no image in common"
         word = "agree" if self.agree else "DIFFER"
         text = f"scores {word}: {self.compared} compared, largest difference {self.largest:.2g}"
         for count, what in (

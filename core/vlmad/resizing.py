@@ -24,6 +24,9 @@ OVERLAP = 0.25
 DEFAULT_TILES, MOST_TILES = 2, 24
 """Tiles along the shorter side where none are given, and the most along either."""
 
+SMALLEST_TILE = 16
+"""Pixels of the original; in less there is nothing to see."""
+
 
 class Box(NamedTuple):
     """A rectangle in pixels of an original; it may reach beyond the image."""
@@ -216,9 +219,11 @@ def tile_places(size: tuple[int, int], tiles: int) -> list[Box]:
 
     Args:
         size: width and height of the image.
-        tiles: squares along its shorter side; as many more along the longer one as its format
+        tiles: squares along its shorter side, fewer where they would have less than
+            `SMALLEST_TILE` pixels to a side; as many more along the longer one as its format
             asks for, up to `MOST_TILES`, beyond which they grow longer.
     """
+    tiles = min(tiles, max(1, min(size) // SMALLEST_TILE))
     side = min(size) / (tiles - (tiles - 1) * OVERLAP)
     columns, rows = (_intervals(length, side) for length in size)
     return [Box(left, top, right, bottom) for top, bottom in rows for left, right in columns]

@@ -181,4 +181,5 @@ def _equal(samples: Sequence[Sample]) -> Iterator[Problem]:
             what += f", but in split {sample.split} rather than {original.split}"
         if original.label != sample.label:
             what += f", but labelled {sample.label} rather than {original.label}"
-        yield Problem(sample.image, what)
+        twice = original.image == sample.image and original.label != sample.label
+        yield Problem(sample.image, what, "fatal" if twice else "warning")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vlmad.errors import InputError
-from vlmad.files import write_atomically
+from vlmad.files import read_text, write_atomically
 from vlmad.manifest import differences
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def write_threshold(threshold: Threshold, path: Path) -> None:
 
 def _read_file(path: Path) -> Threshold:
     try:
-        table: Any = json.loads(path.read_text(encoding="utf-8"))
+        table: Any = json.loads(read_text(path))
     except OSError as error:
         raise InputError(
             f"threshold {path} is neither a number nor a file that can be read: "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from vlmad.errors import InputError
 from vlmad.types import ContextPrompts
 
 if TYPE_CHECKING:
@@ -21,8 +22,25 @@ def tokenise(
     Args:
         tokenizer: from sentences to token ids.
         prompts: sentences, or learned vectors and the endings that follow them.
+
+    Raises:
+        InputError: a sentence has more words than the model reads; cut off, it would lose its
+            end, where templates say what matters.
     """
     if isinstance(prompts, ContextPrompts):
         fillers = " ".join(["X"] * prompts.context.shape[1])
         prompts = [f"{fillers} {ending}" for ending in prompts.endings]
-    return tokenizer(list(prompts))
+    ids = tokenizer(list(prompts))
+    for sentence, row in zip(prompts, ids, strict=True):
+        if int(row[-1]) != 0 and _length(tokenizer, sentence) > len(row):
+            raise InputError(
+                f"the sentence '{sentence[:40]}…' is longer than the {len(row)} tokens that the "
+                "model reads; give a shorter class name or template"
+            )
+    return ids
+
+
+def _length(tokenizer: Any, sentence: str) -> int:
+    """Return a sentence's tokens with start and end, or 0 where the tokenizer does not tell."""
+    encode = getattr(tokenizer, "encode", None)
+    return len(encode(sentence)) + 2 if encode is not None else 0

@@ -269,6 +269,6 @@ def resize_positions(
     if old == new:
         return positions
     first, rest = positions[:1], positions[1:]
-    image = rest.T.unflatten(1, old)[None]
+    image = rest.cpu().T.unflatten(1, old)[None]  # once; not every device has every filter
     resized = F.interpolate(image, size=new, mode=mode, antialias=mode == "bicubic")[0]
-    return torch.cat([first, resized.flatten(1).T])
+    return torch.cat([first, resized.flatten(1).T.to(first.device)])

@@ -13,4 +13,4 @@ if TYPE_CHECKING:
 @hookimpl
 def register_commands(register: Register) -> None:
     """Register `vlmad explain`."""
-    register("explain", "vlmad_explain.cli:explain", "what drove the score of an image")
+    register("explain", "vlmad_explain.cli:explain", "Show what drove the score of an image.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vlmad import Prompts
 from vlmad.errors import InputError
+from vlmad.files import read_text
 from vlmad.text import check_place, embed_sides
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def read_prompt_list(path: Path) -> PromptList:
         InputError: the file is missing, is no TOML, or a list is missing or malformed.
     """
     try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        table: dict[str, Any] = tomllib.loads(read_text(path))
     except OSError as error:
         raise InputError(f"prompt list {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -24,6 +24,8 @@ class Stamp(NamedTuple):
     size: int
     modified: int
     """Nanoseconds."""
+    changed: int
+    """Likewise, of its state on the disk, which copying tools cannot set back."""
     inode: int
 
 
@@ -31,7 +33,8 @@ def stamp(path: Path) -> Stamp | None:
     """Return a file's stamp, or None if it cannot be looked at."""
     try:
         state = path.stat()
-        return Stamp(os.path.realpath(path), state.st_size, state.st_mtime_ns, state.st_ino)
+        times = state.st_mtime_ns, state.st_ctime_ns
+        return Stamp(os.path.realpath(path), state.st_size, *times, state.st_ino)
     except OSError:
         return None
 
@@ -55,7 +58,7 @@ def remembered_digest(
     if known is not None:
         return known.decode("ascii")
     digest = compute()
-    settled = time.time() - before.modified / 1e9 > SETTLED
+    settled = time.time() - max(before.modified, before.changed) / 1e9 > SETTLED
     if settled and stamp(path) == before:  # or it was another file that was hashed
         store.write(key, digest.encode("ascii"))
     return digest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -27,22 +27,38 @@ def tell_failures(summary: Summary, folder: Path) -> None:
         print(f"vlmad: and {unsaid} more, see {folder}/scores.csv", file=sys.stderr)
 
 
-def show(summary: Summary, folder: Path, threshold: Threshold | None) -> None:
-    """Print the table, the most anomalous first, and where the rest is."""
+def computed_by(backbone: Any) -> str:
+    """Return which backbone computed, where, and in which precision."""
+    device = getattr(backbone, "device", "unknown device")
+    return f"{backbone.spec.name} on {device} in {getattr(backbone, 'precision', 'float32')}"
+
+
+def show(summary: Summary, folder: Path, threshold: Threshold | None, how: str) -> None:
+    """Print the table, the most anomalous first, and where the rest is.
+
+    Args:
+        summary: of the run.
+        folder: of the run.
+        threshold: from which score on an image is anomalous.
+        how: what computed the scores, and in which precision.
+    """
     console = Console(highlight=False)
     rows = summary.shown()
     if rows:
-        console.print(_table(rows))
+        console.print(_table(rows, folder))
     if summary.done > len(rows):
         console.print(f"… and {summary.done - len(rows)} more with lower scores")
     images = "image" if summary.done == 1 else "images"
-    console.print(f"\n{summary.done} {images} scored; higher is more anomalous")
+    console.print(
+        f"\n{summary.done} {images} scored by {how}; higher is more anomalous", soft_wrap=True
+    )
     if threshold is not None:
         console.print(
             f"{summary.anomalous} anomalous, {summary.done - summary.anomalous} ok; "
             f"anomalous from {threshold.value:.6g} on ({threshold.rule})"
         )
-    for what, name in (("all scores", "scores.csv"), ("heat maps", "overlays/")):
+    written = [("all scores", "scores.csv"), ("heat maps", "overlays/")]
+    for what, name in written if _drawn(rows, folder) else written[:1]:
         console.print(f"{what}: {_printable(str(folder))}/{name}", soft_wrap=True, markup=False)
 
 
@@ -53,7 +69,11 @@ def _shared_folder(images: Sequence[str]) -> str:
     return os.path.commonpath(folders)
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def _drawn(rows: Sequence[Row], folder: Path) -> bool:
+    return any((folder / row.overlay).is_file() for row in rows)
+
+
+def _table(rows: Sequence[Row], folder: Path) -> Table:
     """Return scores beside images, named from the folder that they share."""
     shared = _shared_folder([row.image for row in rows])
     title = f"image in {_printable(shared)}" if shared else "image"
@@ -62,12 +82,15 @@ def _table(rows: Sequence[Row]) -> Table:
     if judged:
         table.add_column("verdict")
     table.add_column(escape(title), overflow="fold")
-    table.add_column("heat map in overlays/", overflow="fold")
+    drawn = _drawn(rows, folder)
+    if drawn:
+        table.add_column("heat map in overlays/", overflow="fold")
     for row in rows:
         name = os.path.relpath(row.image, shared) if shared else row.image
         verdict = [row.verdict] if judged else []
-        files = [escape(_printable(name)), escape(Path(row.overlay).name)]
-        table.add_row(f"{row.score:.3f}", *verdict, *files)
+        there = (folder / row.overlay).is_file()
+        picture = [escape(Path(row.overlay).name) if there else ""] if drawn else []
+        table.add_row(f"{row.score:.3f}", *verdict, escape(_printable(name)), *picture)
     return table
 
 

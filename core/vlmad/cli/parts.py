@@ -108,6 +108,9 @@ class Choice:
             VlmadError: a name, option, recipe or combination that cannot be, or references
                 that cannot be used.
         """
+        name = self.class_name
+        if name is not None and (not name.strip() or not name.isprintable()):
+            raise InputError("--class-name takes printable words, such as 'metal nut'")
         if self.fitted is not None:
             return self._from_file(self.fitted)
         detector = self.load()

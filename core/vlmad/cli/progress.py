@@ -23,13 +23,9 @@ def speaking(quiet: bool = False) -> Console:
 
 
 def tell_choice(say: Console, assembled: Assembled) -> None:
-    """Say which parts made way for which, and how the backbone computes."""
+    """Say which parts made way for which."""
     for note in assembled.detector.assembly.notes:
         say.print(f"note: {note}", markup=False, soft_wrap=True)
-    backbone = assembled.detector.backbone
-    device, precision = (getattr(backbone, name, None) for name in ("device", "precision"))
-    if device is not None and precision is not None:
-        say.print(f"{backbone.spec.name} on {device} in {precision}", markup=False)
 
 
 @contextmanager

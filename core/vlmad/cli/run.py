@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlmad.cli.outcome import show, tell_failures
+from vlmad.cli.outcome import computed_by, show, tell_failures
 from vlmad.cli.parts import Assembled, Choice, choosing
 from vlmad.cli.progress import interruptible, progress_bars, speaking, tell_choice
 from vlmad.errors import InputError
@@ -114,7 +114,7 @@ def run(
         assembled, images, limit, out, apart, overlays.value, batch_size, choice, seen, say
     )
     if not (quiet or as_json):
-        show(summary, folder, limit)
+        show(summary, folder, limit, computed_by(assembled.detector.backbone))
     tell_failures(summary, folder)
     seen.warn()
     status = FAILED if summary.failed else 0

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from filelock import FileLock, Timeout
 
 from vlmad.errors import InputError, OutputError
-from vlmad.files import PARTLY, replace_atomically, write_atomically
+from vlmad.files import PARTLY, read_text, replace_atomically, write_atomically
 from vlmad.images import digest
 from vlmad.manifest import differences
 from vlmad.runs.rows import MAPS, OVERLAYS, Row, from_line, to_csv, to_line
@@ -211,7 +211,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / MANIFEST
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = json.loads(read_text(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -109,7 +109,9 @@ def folder_name(name: str) -> str:
     ('metal_nut', 'nut-7ebddd75')
     """
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:60]
-    if safe == name.lower():
+    own_ending = re.search(r"-[0-9a-f]{8}$", safe)  # as this function makes them
+    reserved = re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", safe)
+    if safe == name.lower() and not (own_ending or reserved):
         return name
     own = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{safe}-{own}" if safe else own

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vlmad_evaluation.bench.tables import UNDEFINED, escaped, shots_name, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 TOLD = 0.05
 WORDS = {
@@ -120,6 +120,15 @@ def _sources(document: Mapping[str, Any]) -> Iterator[str]:
         yield "\n".join(f"- {escaped(line)}" for line in lines)
 
 
+def _problems(problems: Sequence[Mapping[str, Any]], most: int = 20) -> Iterator[str]:
+    """Name what may mislead: without it the tables would look sounder than they are."""
+    doubtful = [problem for problem in problems if problem["severity"] != "note"]
+    for problem in doubtful[:most]:
+        yield escaped(f"{problem['severity']}: {problem['path']}: {problem['what']}")
+    if len(doubtful) > most:
+        yield f"and {len(doubtful) - most} more problems, see bench.json"
+
+
 def _left_out(document: Mapping[str, Any]) -> Iterator[str]:
     for skipped in document["skipped"]:
         who = skipped["detector"] or skipped["category"]
@@ -132,6 +141,7 @@ def _left_out(document: Mapping[str, Any]) -> Iterator[str]:
                 task = "pixel metrics" if name.startswith("pixel") and "no" in reason else task
                 reasons[f"{category}: {task} are undefined and not averaged, {reason}"] = None
     yield from map(escaped, reasons)
+    yield from _problems(document["dataset"]["problems"])
     for cell in document["cells"]:
         if cell["failed"]:
             yield escaped(
