@@ -10,41 +10,54 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from vlmad.cli import cache, doctor, fit, inspect, run
-from vlmad.errors import PluginError, VlmadError
+from vlmad.errors import PluginError, UnknownPartError, VlmadError, did_you_mean
 from vlmad.registry import LIMIT_VARIABLE, Registration, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class CommandsOfPlugins(TyperGroup):
-    """A group that also has the commands of plugins.
+BUILT_IN = {
+    "run": ("vlmad.cli.run:run", "Score photographs and draw a heat map beside each."),
+    "fit": ("vlmad.cli.fit:fit", "Store a detector with what it remembers of normal images."),
+    "plugins": ("vlmad.cli.inspect:plugins", "List all parts, recipes and commands."),
+    "describe": ("vlmad.cli.inspect:describe", "Show what a part or recipe is, and its options."),
+    "doctor": ("vlmad.cli.doctor:doctor", "Check whether vlmad can work here, and what to do."),
+    "cache": ("vlmad.cli.cache:app", "Show what is kept on disk between runs, or clear it."),
+}
 
-    A plugin's command is imported when it is run; for help pages its summary is enough.
+
+class CommandsOfPlugins(TyperGroup):
+    """The commands of vlmad and of plugins.
+
+    A command is imported when it is run; for help pages its summary is enough.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return built-in names first."""
-        own = super().list_commands(ctx)
-        return own + [r.name for r in _registered() if r.name not in own]
+        return list(dict.fromkeys(r.name for r in _registered()))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a built-in command, or what help pages show of a plugin's."""
-        own = super().get_command(ctx, cmd_name)
-        return own or next((_shown(r) for r in _registered() if r.name == cmd_name), None)
+        """Return what help pages show of a command."""
+        return next((_shown(r) for r in _registered() if r.name == cmd_name), None)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command that the arguments name; a plugin's is imported."""
+        """Return the command that the arguments name, imported."""
+        found = [r for r in _registered() if args and r.name == args[0]]
+        if args and not found and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], self.list_commands(ctx))
+            raise UnknownPartError(f"no command is called '{args[0]}'; {hint}")
         name, command, rest = super().resolve_command(ctx, args)
-        if name is not None and super().get_command(ctx, name) is None:
-            command = next(_load(r) for r in _registered() if r.name == name)
-        return name, command, rest
+        return name, _load(found[0]) if found else command, rest
 
 
 @functools.cache
 def _registered() -> list[Registration]:
-    return Registry.discover().of_kind("command")
+    own = [
+        Registration("command", name, target, summary, "vlmad", "vlmad", "")
+        for name, (target, summary) in BUILT_IN.items()
+    ]
+    return own + [r for r in Registry.discover().of_kind("command") if r.name not in BUILT_IN]
 
 
 def _shown(registration: Registration) -> Any:
@@ -92,6 +105,14 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"vlmad {version('vlmad')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[
@@ -101,18 +122,10 @@ def options(
         bool, typer.Option("--no-plugins", help="Load only built-in plugins (anywhere).")
     ] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=run.print_version)
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version)
     ] = False,
 ) -> None:
     """Find what is anomalous in photographs, with any mix of vision-language parts."""
-
-
-app.command("run")(run.run)
-app.command("fit")(fit.fit)
-app.command("plugins")(inspect.plugins)
-app.command("describe")(inspect.describe)
-app.command("doctor")(doctor.doctor)
-app.add_typer(cache.app, name="cache")
 
 
 def main() -> None:

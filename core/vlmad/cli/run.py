@@ -126,15 +126,6 @@ def run(
         raise typer.Exit(status)
 
 
-def print_version(wanted: bool) -> None:
-    """Print the version and stop, if asked to."""
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"vlmad {version('vlmad')}")
-        raise typer.Exit
-
-
 def _images(
     paths: Sequence[str] | None, list_file: Path | None, earlier: Earlier | None
 ) -> list[Path]:
