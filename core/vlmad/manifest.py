@@ -90,10 +90,7 @@ def describe_run(
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "recipe": detector.assembly.recipe.name,
         "identity": identity(detector, class_name, hashes, threshold),
-        "options": {
-            kind: {name: _plain(_in_full(value)) for name, value in chosen.options.items()}
-            for kind, chosen in detector.assembly.parts.items()
-        },
+        "options": options_in_full(detector),
         "backbone": detector.backbone.spec.name,
         "licence": detector.backbone.spec.licence,
         "device": str(getattr(detector.backbone, "device", "unknown")),
@@ -103,6 +100,14 @@ def describe_run(
         "python": platform.python_version(),
         "platform": platform.platform(),
         **(settings or {}),
+    }
+
+
+def options_in_full(detector: Detector) -> dict[str, dict[str, Any]]:
+    """Return all options of all parts as plain values, files under their whole names."""
+    return {
+        kind: {name: _plain(_in_full(value)) for name, value in chosen.options.items()}
+        for kind, chosen in detector.assembly.parts.items()
     }
 
 

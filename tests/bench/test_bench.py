@@ -15,7 +15,10 @@ from typing import Any
 
 import pytest
 
+from vlmad import open_dataset
+from vlmad.errors import InputError
 from vlmad.thresholds import read_threshold
+from vlmad_evaluation.bench.samples import read_samples
 
 WHAT = ["--detector", "winclip,clip", "--shots", "0,1,2", "--seeds", "2", "--replicates", "100"]
 
@@ -55,6 +58,27 @@ def test_there_is_a_cell_for_each_detector_category_shots_and_seed(document: Any
         ("nut", "clip", 0, None),
     ]
     assert document["finished"] is True
+
+
+def test_samples_stand_beside_their_scores(done: Path, two_categories: Path) -> None:
+    samples = read_samples(done)
+    assert samples == open_dataset(two_categories).select(split="test")
+    assert all(sample.image.is_absolute() for sample in samples)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "{}x", "[3]", '[{"image": 1}]', '[{"image": "a", "label": "odd"}]', "null"]
+)
+def test_damaged_samples_are_refused_with_a_remedy(text: str, tmp_path: Path) -> None:
+    (tmp_path / "samples.json").write_text(text)
+    with pytest.raises(InputError, match="run the bench again"):
+        read_samples(tmp_path)
+
+
+def test_detectors_are_listed_with_all_their_options(document: Any) -> None:
+    options = document["detectors"]["winclip"]["options"]
+    assert options["extractor"]["scales"] == [2, 3]
+    assert options["scorer"].keys() >= {"temperature"}
 
 
 def test_what_cannot_be_measured_is_skipped_with_a_reason(document: Any, done: Path) -> None:

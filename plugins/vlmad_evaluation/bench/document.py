@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from vlmad.manifest import LIBRARIES
+from vlmad.manifest import LIBRARIES, options_in_full
 from vlmad_evaluation.bench.averages import over_categories, over_seeds
 from vlmad_evaluation.bench.folder import cell_place
 from vlmad_evaluation.bench.pairs import compare_pairs
@@ -128,6 +128,7 @@ def _detector(detector: Detector, seconds: float | None) -> dict[str, Any]:
     return {
         "recipe": detector.assembly.recipe.name,
         "parts": {k: c.registration.name for k, c in detector.assembly.parts.items()},
+        "options": options_in_full(detector),
         "notes": list(detector.assembly.notes),
         "backbone": backbone.spec.name,
         "licence": backbone.spec.licence,

@@ -3,6 +3,7 @@
 - ``bench.json``, ``bench.csv``, ``bench.md``: what came of it
 - ``cells/DETECTOR/CATEGORY/SHOTS-SEED/``: run folders, each with its ``metrics.json``
 - ``thresholds/DETECTOR/CATEGORY/SHOTS-SEED.json``: for ``vlmad run --threshold``
+- ``samples.json``: the test images with their labels, defects and masks, for the cells' scores
 - ``manifest.json``: what is measured
 """
 

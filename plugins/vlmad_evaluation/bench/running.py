@@ -15,6 +15,7 @@ from vlmad_evaluation.bench.document import FORMAT, make_document
 from vlmad_evaluation.bench.folder import BenchFolder, open_folder
 from vlmad_evaluation.bench.page import to_markdown
 from vlmad_evaluation.bench.plan import content_digests, make_plan
+from vlmad_evaluation.bench.samples import write_samples
 from vlmad_evaluation.bench.tables import printable, shots_name, to_csv, value
 from vlmad_evaluation.bench.timing import Machine, seconds_per_image
 from vlmad_evaluation.resolution import describe_resolution
@@ -87,6 +88,7 @@ def run_bench(
         machine = Machine.read(path)
         _time(bench, plan, machine)
         machine.note(path)
+        write_samples(path, bench.dataset.select(bench.categories, "test"))
         try:
             for result in _results(bench, plan, folder, progress):
                 results.append(result)
