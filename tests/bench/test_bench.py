@@ -18,6 +18,7 @@ import pytest
 from vlmad import open_dataset
 from vlmad.errors import InputError
 from vlmad.thresholds import read_threshold
+from vlmad_evaluation.bench.reading import read_results
 from vlmad_evaluation.bench.samples import read_samples
 
 WHAT = ["--detector", "winclip,clip", "--shots", "0,1,2", "--seeds", "2", "--replicates", "100"]
@@ -64,6 +65,23 @@ def test_samples_stand_beside_their_scores(done: Path, two_categories: Path) -> 
     samples = read_samples(done)
     assert samples == open_dataset(two_categories).select(split="test")
     assert all(sample.image.is_absolute() for sample in samples)
+
+
+def test_a_bench_is_read_back_with_the_truth_beside_each_score(done: Path) -> None:
+    results = read_results(done)
+    cell = results.cells(detector="winclip", category="bolt", shots=1, seed=1)[0]
+    scored = list(results.scored(cell))
+    assert [each.sample.defect for each in scored] == ["good"] * 4 + ["spot"] * 4
+    assert [each.row.image for each in scored] == [str(each.sample.image) for each in scored]
+    assert scored[-1].map() is not None
+
+
+def test_what_is_no_bench_cannot_be_read(done: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no bench or grid"):
+        read_results(tmp_path)
+    (tmp_path / "bench.json").write_text("{}")
+    with pytest.raises(InputError, match="damaged"):
+        read_results(tmp_path)
 
 
 @pytest.mark.parametrize(
