@@ -161,7 +161,7 @@ def context(detector: Detector, **change: torch.Tensor) -> ContextPrompts:
 @torch.inference_mode()
 def test_learned_prompts_are_told_apart_by_every_value(load: Load) -> None:
     detector, encoded = load()
-    backbone = detector._text_backbone
+    backbone = detector.text_backbone
     plain = context(detector)
     nudged = plain.context.clone()
     nudged[1, 2, 3] += 1e-6
@@ -185,7 +185,7 @@ def test_learned_prompts_are_told_apart_by_every_value(load: Load) -> None:
 
 def test_gradients_pass_learned_prompts_whatever_is_kept(load: Load) -> None:
     detector, encoded = load()
-    backbone = detector._text_backbone
+    backbone = detector.text_backbone
     with torch.inference_mode():
         backbone.encode_text(context(detector))
     learned = torch.zeros(2, 3, detector.backbone.spec.text_width, requires_grad=True)
@@ -210,10 +210,10 @@ def test_a_backbone_that_tells_no_tokens_is_not_kept(
 
 def test_the_prompts_see_the_backbone_as_it_is(load: Load) -> None:
     detector, _ = load()
-    assert detector._text_backbone.spec is detector.backbone.spec
-    assert detector._text_backbone.weights_hash == detector.backbone.weights_hash
+    assert detector.text_backbone.spec is detector.backbone.spec
+    assert detector.text_backbone.weights_hash == detector.backbone.weights_hash
     with pytest.raises(AttributeError):
-        _ = detector._text_backbone.no_such_thing
+        _ = detector.text_backbone.no_such_thing
 
 
 def test_two_processes_at_once_get_the_same_text_and_a_third_finds_it(

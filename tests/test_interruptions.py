@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmad import load_detector
-from vlmad.detector import Detector, Result
+from vlmad import Prediction, load_detector
+from vlmad.detector import Detector
 from vlmad.errors import InputError, OutputError
 from vlmad.manifest import describe_run
 from vlmad.runs import RUNS, RunFolder, execute
@@ -217,15 +217,16 @@ def test_a_read_only_folder_ends_a_run_in_a_line(
 
 
 class Watched(Detector):
-    """A detector that lets something happen after some results."""
+    """A detector that lets something happen when it has scored a batch."""
 
-    def stream(self, *given: Any, **named: Any) -> Iterator[Result]:
-        for index, result in enumerate(super().stream(*given, **named)):
-            if index == self.moment:
-                self.happen()
-            yield result
+    def score(self, *given: Any, **named: Any) -> Prediction:
+        prediction = super().score(*given, **named)
+        if self.moment == 0:
+            self.happen()
+        self.moment -= 1
+        return prediction
 
-    moment = 2
+    moment = 0
     happen: Callable[[], object]
 
 

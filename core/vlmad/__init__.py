@@ -38,8 +38,9 @@ from vlmad.types import (
 
 if TYPE_CHECKING:
     from vlmad.datasets import Contents, Dataset, OpenDataset, Problem, Sample, open_dataset
-    from vlmad.detector import Detector, Result, load_detector
+    from vlmad.detector import Detector, load_detector
     from vlmad.explaining import explain
+    from vlmad.streaming import Result
 
 __all__ = [
     "Attention",
@@ -82,7 +83,7 @@ _LATER = {
     "Detector": "vlmad.detector",
     "OpenDataset": "vlmad.datasets",
     "Problem": "vlmad.datasets",
-    "Result": "vlmad.detector",
+    "Result": "vlmad.streaming",
     "Sample": "vlmad.datasets",
     "explain": "vlmad.explaining",
     "load_detector": "vlmad.detector",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -19,43 +17,19 @@ from vlmad.images import Source, as_source
 from vlmad.loading import chunks, load
 from vlmad.recipes import DEFAULT, Recipe, find_recipe, read_recipe
 from vlmad.registry import Registry
-from vlmad.resizing import join_maps, parse_resizing
+from vlmad.resizing import parse_resizing
+from vlmad.streaming import Result, Stream, stream_together
 from vlmad.types import Features, ImageBatch, Prediction, TextEmbeddings
 
 if TYPE_CHECKING:
-    import numpy as np
-    from jaxtyping import Float
     from torch import Tensor
 
     from vlmad.attribution import Attribution
-    from vlmad.images import FileStatus
 
 BATCH_SIZE = 8
 
 Keep: TypeAlias = Literal["nothing", "text", "all"]
 """What is kept on disk: text embeddings by default, or the features of images too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a detector says of one image; higher is more anomalous.
-
-    `map` has the size and orientation of the original. If the image could not be read or
-    scored, `error` says why, `score` is NaN and `map` is None.
-    """
-
-    name: str
-    score: float
-    map: Float[np.ndarray, "H W"] | None
-    error: str | None = None
-    seconds: float = 0.0
-    """Its share of the time that the model took for its batch."""
-    sha256: str | None = None
-    """Of the file's bytes, if it is a file that could be read."""
-    status: FileStatus | None = None
-    """Of the file before it was read, if it was one."""
-    ends_batch: bool = True
-    """Whether it is the last of those that were scored together."""
 
 
 class Detector:
@@ -78,9 +52,13 @@ class Detector:
         self.memory: Mapping[str, Tensor] | None = None
         self.references: tuple[Source, ...] = ()
         self._text: dict[str, TextEmbeddings | None] = {}
+        self.text_backbone: Any
+        """The backbone, or what keeps or shares its answers to texts."""
+        self.vision: Any
+        """The backbone, or what keeps or shares its answers to images."""
         kept = keep != "nothing" and not self.prompts.looks_at_image  # or no text comes twice
-        self._text_backbone = keep_text(assembly.parts["backbone"]) if kept else self.backbone
-        self._vision = keep_features(assembly) if keep == "all" else self.backbone
+        self.text_backbone = keep_text(assembly.parts["backbone"]) if kept else self.backbone
+        self.vision = keep_features(assembly) if keep == "all" else self.backbone
 
     @torch.inference_mode()
     def __call__(self, batch: ImageBatch, class_name: str = "object") -> Prediction:
@@ -99,7 +77,7 @@ class Detector:
         with self._blaming("extractor"):
             requests = self.extractor.requests(spec, self.attention, self.prompts.class_token(spec))
         with self._blaming("backbone"):
-            visual = self._vision.encode(batch, requests, self.attention)
+            visual = self.vision.encode(batch, requests, self.attention)
         with self._blaming("extractor"):
             features: Features = self.extractor(visual)
         return features
@@ -107,11 +85,7 @@ class Detector:
     @torch.inference_mode()
     def score(self, features: Features, class_name: str = "object") -> Prediction:
         """Score features that `features` returned, of one batch or of several together."""
-        if self._lacks_memory():
-            raise InputError(
-                f"{self.assembly.parts['scorer']} needs normal images: call fit "
-                "(on the command line: --references DIR)"
-            )
+        self.check_fitted()
         text = self.text(class_name, features)
         with self._blaming("scorer"):
             prediction: Prediction = self.scorer(features, text, self.memory)
@@ -136,7 +110,7 @@ class Detector:
             return self._text[class_name]
         with self._blaming("prompts"):
             text: TextEmbeddings | None = self.prompts(
-                self._text_backbone, class_name, features
+                self.text_backbone, class_name, features
             )
         if not self.prompts.looks_at_image:
             self._text[class_name] = text
@@ -162,28 +136,16 @@ class Detector:
     def stream(
         self, sources: Iterable[Source], class_name: str = "object", batch_size: int = BATCH_SIZE
     ) -> Iterator[Result]:
-        """Yield a result for each source, in order, holding a few batches at a time.
+        """Return an iterator over a result for each source, in order.
 
-        A scorer whose scope is the set needs the features of all images first.
+        It holds a few batches at a time. A scorer whose scope is the set needs the features of
+        all images first.
+
+        Raises:
+            InputError: references are needed and were not given.
         """
-        if not self.prompts.looks_at_image:
-            self.text(class_name, None)  # what is wrong with the words is no image's fault
-        groups = _groups(self._load(sources, batch_size), batch_size)
-        if self.scorer.scope == "set":
-            groups = iter([[image for group in groups for image in group]])
-        for images in groups:
-            for index, result in enumerate(self._score_group(images, class_name, batch_size)):
-                yield replace(result, ends_batch=index == len(images) - 1)
-
-    def _score_group(
-        self, images: Sequence[list[Source]], class_name: str, batch_size: int
-    ) -> Iterator[Result]:
-        try:
-            yield from self._score_images(images, class_name, batch_size)
-        except InputError:  # a file that went away after it was read, or no references
-            if self.scorer.scope == "set" or self._lacks_memory():
-                raise
-            yield from self._score_singly(images, class_name, batch_size)
+        stream = Stream(self, class_name, batch_size)
+        return (result for _, result in stream_together([stream], sources))
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
         """Remember normal images, for scorers that compare with them; returns itself.
@@ -197,8 +159,12 @@ class Detector:
             InputError: there are none, or one cannot be read.
         """
         sources = [as_source(item, i) for i, item in enumerate(_as_list(references))]
-        self.memory = self._memory(self._encode_references(sources, batch_size))
-        self.references = tuple(sources)
+        return self.remember(self.encode_references(sources, batch_size), sources)
+
+    def remember(self, encoded: Sequence[Features], references: Sequence[Source]) -> Detector:
+        """Remember normal images that `encode_references` encoded; returns itself."""
+        self.memory = self._memory(encoded)
+        self.references = tuple(references)
         return self
 
     def leave_one_out(
@@ -220,7 +186,7 @@ class Detector:
             IncompatiblePartsError: the scorer makes no use of references.
             InputError: there are fewer than two, or one cannot be read.
         """
-        encoded = self._encode_references(references, batch_size)
+        encoded = self.encode_references(references, batch_size)
         if len(encoded) < 2:
             raise InputError("leaving one reference out takes at least two")
         kept, scores = self.memory, []
@@ -233,8 +199,15 @@ class Detector:
             self.memory = kept
         return scores
 
-    def _encode_references(self, references: Any, batch_size: int) -> list[Features]:
-        """Return the features of each reference."""
+    def encode_references(
+        self, references: Any, batch_size: int = BATCH_SIZE
+    ) -> list[Features]:
+        """Return the features of each reference, for `remember`.
+
+        Raises:
+            IncompatiblePartsError: the scorer makes no use of references.
+            InputError: there are none, or one cannot be read.
+        """
         if self.scorer.references == "none":
             raise IncompatiblePartsError(
                 f"{self.assembly.parts['scorer']} makes no use of references; "
@@ -244,7 +217,7 @@ class Detector:
         if not sources:
             raise InputError("no references were given")
         encoded = []
-        for pieces in self._load(sources, batch_size):
+        for pieces in load(sources, self.resizing, self.backbone.spec.preprocessing, batch_size):
             if pieces[0].failure:
                 raise InputError(pieces[0].failure)
             encoded.append(self._encode(pieces, batch_size))
@@ -255,8 +228,17 @@ class Detector:
             memory: Mapping[str, Tensor] = self.scorer.fit(Features.concatenate(references))
         return memory
 
-    def _lacks_memory(self) -> bool:
-        return self.memory is None and self.scorer.references == "required"
+    def check_fitted(self) -> None:
+        """Refuse to score without references where they are needed.
+
+        Raises:
+            InputError: they are, and there are none.
+        """
+        if self.memory is None and self.scorer.references == "required":
+            raise InputError(
+                f"{self.assembly.parts['scorer']} needs normal images: call fit "
+                "(on the command line: --references DIR)"
+            )
 
     @contextmanager
     def _blaming(self, kind: str) -> Iterator[None]:
@@ -272,9 +254,6 @@ class Detector:
                 f"{chosen} of {chosen.registration.origin} failed: {type(error).__name__}: {reason}"
             ) from error
 
-    def _load(self, sources: Iterable[Source], chunk: int) -> Iterator[list[Source]]:
-        return load(sources, self.resizing, self.backbone.spec.preprocessing, chunk)
-
     def _encode(self, pieces: Sequence[Source], batch_size: int) -> Features:
         """Return the features of any number of images, a batch at a time."""
         encoded = []
@@ -283,52 +262,6 @@ class Detector:
             for piece in some:
                 piece.release()
         return Features.concatenate(encoded)
-
-    def _score_images(
-        self, images: Sequence[list[Source]], class_name: str, batch_size: int
-    ) -> Iterator[Result]:
-        """Score images, each in one or several pieces, together."""
-        started = time.perf_counter()
-        pieces = [piece for image in images for piece in image if piece.failure is None]
-        prediction = None
-        if pieces:
-            prediction = self.score(self._encode(pieces, batch_size), class_name)
-        each = (time.perf_counter() - started) / max(1, len(pieces))
-        start = 0
-        for image in images:
-            if prediction is None or image[0].failure is not None:
-                yield _failed(image[0], str(image[0].failure))
-            else:
-                yield self._result(image, prediction, start, each * len(image))
-                start += len(image)
-
-    def _score_singly(
-        self, images: Sequence[list[Source]], class_name: str, batch_size: int
-    ) -> Iterator[Result]:
-        """Score images one by one, so that the one that failed the others is found."""
-        for image in images:
-            try:
-                yield from self._score_images([image], class_name, batch_size)
-            except InputError as own:
-                yield _failed(image[0], str(own))
-
-    def _result(
-        self, image: Sequence[Source], prediction: Prediction, start: int, seconds: float
-    ) -> Result:
-        """Make one result of the pieces of an image, rows `start` and those after it."""
-        rows = slice(start, start + len(image))
-        scores, heats = prediction.score[rows], prediction.map[rows]
-        if not (torch.isfinite(scores).all() and torch.isfinite(heats).all()):
-            return _failed(image[0], f"{image[0].name}: its score or map is not a finite number")
-        batch = ImageBatch(tuple(image), self.resizing.of_each)
-        maps = [batch.restore(index, heat) for index, heat in enumerate(heats)]
-        whole, joined = image[0], maps[0]
-        if whole.whole is not None:
-            places = [piece.whole[1] for piece in image if piece.whole]
-            whole = whole.whole[0]
-            joined = join_maps(whole.size, places, maps)
-        score = float(scores.max())
-        return Result(whole.name, score, joined, None, seconds, whole.sha256, whole.status)
 
 
 def load_detector(
@@ -386,22 +319,6 @@ def _as_list(images: Any) -> list[Any]:
     single = isinstance(images, str | Path | Source) or not isinstance(images, Iterable)
     is_array = hasattr(images, "ndim") and images.ndim == 3 and images.shape[-1] in (3, 4)
     return [images] if single or is_array or hasattr(images, "getbands") else list(images)
-
-
-def _groups(images: Iterable[list[Source]], pieces: int) -> Iterator[list[list[Source]]]:
-    """Yield images until they have together at least so many pieces."""
-    group: list[list[Source]] = []
-    for image in images:
-        group.append(image)
-        if sum(map(len, group)) >= pieces:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _failed(source: Source, reason: str) -> Result:
-    return Result(source.name, float("nan"), None, reason, 0.0, source.sha256, source.status)
 
 
 def _check_shapes(prediction: Prediction, features: Features) -> None:

@@ -10,7 +10,7 @@
 A run that was stopped at any moment goes on where it was: see `vlmad.runs.folder`.
 """
 
-from vlmad.runs.execute import Progress, Summary, execute
+from vlmad.runs.execute import Progress, Summary, execute, execute_together
 from vlmad.runs.folder import RunFolder
 from vlmad.runs.places import (
     RUNS,
@@ -21,6 +21,7 @@ from vlmad.runs.places import (
     unfinished,
 )
 from vlmad.runs.rows import Row, file_stem
+from vlmad.runs.scoring import Task
 
 __all__ = [
     "RUNS",
@@ -28,8 +29,10 @@ __all__ = [
     "Row",
     "RunFolder",
     "Summary",
+    "Task",
     "describe_images",
     "execute",
+    "execute_together",
     "file_stem",
     "new_folder",
     "open_folder",

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import heapq
-import math
+import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from PIL import Image
-
-from vlmad.errors import InputError, OutputError
-from vlmad.files import write_atomically
-from vlmad.images import Source, has_vanished
-from vlmad.loading import ahead
-from vlmad.overlays import png, to_16_bits
+from vlmad.errors import OutputError
 from vlmad.runs.drawing import draw_overlays
-from vlmad.runs.rows import MAPS, OVERLAYS, Row, file_stem
+from vlmad.runs.scoring import Task, score_into
 
 if TYPE_CHECKING:
-    from vlmad.detector import Detector, Result
+    from vlmad.detector import Detector
     from vlmad.runs.folder import RunFolder
+    from vlmad.runs.rows import Row
+    from vlmad.runs.scoring import LeftBehind
     from vlmad.thresholds import Threshold
 
-DIGITS = 9
-"""As many tell every float32 apart."""
 ROWS_SHOWN = 40
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -95,22 +89,93 @@ def execute(
         OutputError: the folder cannot be written; what is done stays done.
         InputError: the place where the images are has gone away.
     """
-    summary = Summary()
     started = time.monotonic()
     images = folder.named(images)
-    try:
-        for row in _rows(detector, images, folder, class_name, batch_size, threshold, summary):
-            summary.count(row)
-            each(row)
-            progress("scoring", summary.done + summary.failed, len(images))
-    except BaseException:
-        with suppress(OutputError):  # what is done is in the lines at least
-            folder.finish(images, _result(summary, len(images), started, finished=False))
-        raise
-    folder.finish(images, _result(summary, len(images), started, finished=False))
+    task = Task(detector, folder, class_name, threshold)
+    told = 0
+
+    def note(task: Task, row: Row) -> None:
+        nonlocal told
+        each(row)
+        told += 1
+        progress("scoring", told, len(images))
+
+    summary = _score([task], images, batch_size, note)[task]
     draw_overlays(folder, images, overlays, threshold, progress)
     folder.note(_result(summary, len(images), started, finished=True))
     return summary
+
+
+def execute_together(
+    tasks: Sequence[Task],
+    images: Sequence[Path],
+    batch_size: int,
+    left_behind: LeftBehind,
+    after_batch: Callable[[], None],
+    progress: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Do what `execute` does for several detectors on the same images, without pictures.
+
+    Args:
+        tasks: their resizing and the preprocessing of their backbones are the same.
+        images: the files, by names that mean the same to all folders.
+        batch_size: images that are encoded together.
+        left_behind: told which task goes no further because a part of it failed.
+        after_batch: called when all have taken a batch.
+        progress: told how many rows there are.
+
+    Raises:
+        OutputError: a folder cannot be written; what is done stays done.
+        InputError: the place where the images are has gone away.
+    """
+    told = 0
+
+    def note(task: Task, row: Row) -> None:
+        nonlocal told
+        told += 1
+        progress(told)
+
+    _score(tasks, images, batch_size, note, left_behind, after_batch)
+
+
+def _score(
+    tasks: Sequence[Task],
+    images: Sequence[Path],
+    batch_size: int,
+    note: Callable[[Task, Row], None],
+    left_behind: LeftBehind | None = None,
+    after_batch: Callable[[], None] = lambda: None,
+) -> dict[Task, Summary]:
+    """Score, count and write the tables, also of what is done when it is interrupted."""
+    summaries = {task: Summary() for task in tasks}
+    started = time.monotonic()
+
+    def take(task: Task, row: Row) -> None:
+        summaries[task].count(row)
+        note(task, row)
+
+    try:
+        lacking: dict[Task, list[Path]] = {task: [] for task in tasks}
+        for task, image in itertools.product(tasks, images):
+            row = task.done(image)
+            if row is None:
+                lacking[task].append(image)
+            else:
+                summaries[task].kept += 1
+                take(task, row)
+        for task, row in score_into(lacking, images, batch_size, left_behind, after_batch):
+            take(task, row)
+    except BaseException:
+        with suppress(OutputError):  # what is done is in the lines at least
+            _finish(summaries, images, started)
+        raise
+    _finish(summaries, images, started)
+    return summaries
+
+
+def _finish(summaries: dict[Task, Summary], images: Sequence[Path], started: float) -> None:
+    for task, summary in summaries.items():
+        task.folder.finish(images, _result(summary, len(images), started, finished=False))
 
 
 def _result(summary: Summary, images: int, started: float, finished: bool) -> dict[str, object]:
@@ -122,97 +187,3 @@ def _result(summary: Summary, images: int, started: float, finished: bool) -> di
         "anomalous": summary.anomalous,
         "seconds": round(time.monotonic() - started, 3),
     }
-
-
-def _rows(
-    detector: Detector,
-    images: Sequence[Path],
-    folder: RunFolder,
-    class_name: str,
-    batch_size: int,
-    threshold: Threshold | None,
-    summary: Summary,
-) -> Iterator[Row]:
-    """Yield the rows that are there, then score the rest and yield each as it is written.
-
-    What could not be read is tried again after the others, so that those are scored in the
-    same batches as if the run had never been stopped: batches change the last digits.
-    """
-    fresh: list[Path] = []
-    again: list[Path] = []
-    for image in images:
-        row = folder.row(image)
-        if row is not None and detector.scorer.scope != "set":
-            summary.kept += 1
-            yield row
-        else:
-            (again if folder.knows(image) else fresh).append(image)
-
-    def keep(result: Result) -> tuple[Row, bool]:
-        return _keep(result, folder.path, threshold), result.ends_batch
-
-    for missing in (fresh, again) if detector.scorer.scope != "set" else (images,):
-        sources = (Source(str(path), path) for path in missing)
-        results = detector.stream(sources, class_name, batch_size)
-        yield from _write(results, folder, keep, batch_size)
-
-
-def _write(
-    results: Iterator[Result],
-    folder: RunFolder,
-    keep: Callable[[Result], tuple[Row, bool]],
-    batch_size: int,
-) -> Iterator[Row]:
-    """Write results as they come; the lines of a batch all at once, when its maps are there."""
-    gone: list[Path] = []
-    batch: list[Row] = []
-    for row, ends in ahead(_until_gone(results, gone), keep, batch_size, weigh=_megapixels):
-        batch.append(row)
-        if ends:
-            folder.append(batch)
-            yield from batch
-            batch.clear()
-    if gone:
-        raise InputError(
-            f"{gone[0]} is no longer there; run the same command again when it is, to go on"
-        )
-
-
-def _until_gone(results: Iterable[Result], gone: list[Path]) -> Iterator[Result]:
-    """Stop where not one file but the folder of the files is gone, and name it in `gone`."""
-    for result in results:
-        if result.error is not None and has_vanished(Path(result.name)):
-            gone.append(Path(result.name).parent)
-            return
-        yield result
-
-
-def _megapixels(result: Result) -> float:
-    """Weigh a result, so that few maps wait to be written where they are large."""
-    return 1.0 if result.map is None else max(1.0, result.map.size / 1e6)
-
-
-def _keep(result: Result, out: Path, threshold: Threshold | None) -> Row:
-    """Store an image's map and return its row."""
-    size, modified = result.status or (None, None)
-    row = Row(result.name, sha256=result.sha256, bytes=size, modified=modified)
-    if result.map is None:
-        return replace(row, status="failed", reason=result.error or "")
-    stored, scale = to_16_bits(result.map)
-    stem = file_stem(result.name)
-    write_atomically(out / MAPS / f"{stem}.png", png(Image.fromarray(stored)))
-    return replace(
-        row,
-        score=_rounded(result.score),
-        verdict=threshold.verdict(result.score) if threshold else "",
-        map=f"{MAPS}/{stem}.png",
-        map_low=_rounded(scale.low),
-        map_high=_rounded(scale.high),
-        overlay=f"{OVERLAYS}/{stem}.png",
-        milliseconds=round(result.seconds * 1000, 1),
-    )
-
-
-def _rounded(value: float) -> float:
-    assert math.isfinite(value)
-    return float(f"{value:.{DIGITS}g}")

@@ -1,0 +1,173 @@
+"""From images to lines and maps on disk, for one run or several side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from PIL import Image
+
+from vlmad.errors import InputError
+from vlmad.files import write_atomically
+from vlmad.images import Source, has_vanished
+from vlmad.loading import ahead
+from vlmad.overlays import png, to_16_bits
+from vlmad.runs.rows import MAPS, OVERLAYS, Row, file_stem
+from vlmad.streaming import Stream, stream_together
+
+if TYPE_CHECKING:
+    from vlmad.detector import Detector
+    from vlmad.errors import PluginError
+    from vlmad.runs.folder import RunFolder
+    from vlmad.streaming import Result
+    from vlmad.thresholds import Threshold
+
+DIGITS = 9
+"""As many tell every float32 apart."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """A detector and the folder that takes what it says."""
+
+    detector: Detector
+    """Fitted, if there are references."""
+    folder: RunFolder
+    """Open, and of a run of this detector."""
+    class_name: str = "object"
+    threshold: Threshold | None = None
+    """From which score on an image is anomalous."""
+
+    def done(self, image: Path) -> Row | None:
+        """Return the row of an image that need not be scored again, or None."""
+        return None if self.detector.scorer.scope == "set" else self.folder.row(image)
+
+
+LeftBehind: TypeAlias = Callable[[Task, "PluginError"], None]
+
+
+def score_into(
+    lacking: Mapping[Task, Sequence[Path]],
+    images: Sequence[Path],
+    batch_size: int,
+    left_behind: LeftBehind | None = None,
+    after_batch: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[Task, Row]]:
+    """Score what the tasks lack, side by side, and yield each row when its batch is written.
+
+    What could not be read is tried again after the others, so that those are scored in the
+    same batches as if the run had never been stopped: batches change the last digits. A scorer
+    of sets sees all images anew, in one go.
+
+    Args:
+        lacking: for each task the images that it lacks; the detectors are as
+            `vlmad.streaming.stream_together` takes them.
+        images: the files, in the order in which they are to be scored.
+        batch_size: images that are encoded together.
+        left_behind: told which task goes no further because a part of it failed; without it,
+            that ends all.
+        after_batch: called when all have taken a batch.
+
+    Raises:
+        OutputError: a folder cannot be written.
+        InputError: the place where the images are has gone away.
+    """
+    for some in _rounds(lacking, images):
+        streams = {
+            Stream(task.detector, task.class_name, batch_size, set(map(str, own))): task
+            for task, own in lacking.items()
+        }
+
+        def behind(
+            stream: Stream, error: PluginError, streams: dict[Stream, Task] = streams
+        ) -> None:
+            if left_behind is None:
+                raise error
+            left_behind(streams[stream], error)
+
+        sources = (Source(str(path), path) for path in some)
+        results = stream_together(list(streams), sources, behind, after_batch)
+        yield from _write(((streams[s], result) for s, result in results), batch_size)
+
+
+def _rounds(
+    lacking: Mapping[Task, Sequence[Path]], images: Sequence[Path]
+) -> list[list[Path]]:
+    """Return the images of the first round, then those that could not be read before."""
+    wanted = {image for own in lacking.values() for image in own}
+    again = {i for task, own in lacking.items() for i in own if task.folder.knows(i)}
+    if any(task.detector.scorer.scope == "set" for task in lacking):
+        again = set()
+    rounds = ([i for i in images if i in wanted - again], [i for i in images if i in again])
+    return [some for some in rounds if some]
+
+
+def _write(
+    results: Iterable[tuple[Task, Result]], batch_size: int
+) -> Iterator[tuple[Task, Row]]:
+    """Write results as they come; the lines of a batch all at once, when its maps are there."""
+    gone: list[Path] = []
+    batches: dict[Task, list[Row]] = {}
+    for task, row, ends in ahead(_until_gone(results, gone), _keep, batch_size, weigh=_megapixels):
+        batch = batches.setdefault(task, [])
+        batch.append(row)
+        if ends:
+            task.folder.append(batch)
+            yield from ((task, each) for each in batch)
+            batch.clear()
+    if gone:
+        raise InputError(
+            f"{gone[0]} is no longer there; run the same command again when it is, to go on"
+        )
+
+
+def _until_gone(
+    results: Iterable[tuple[Task, Result]], gone: list[Path]
+) -> Iterator[tuple[Task, Result]]:
+    """Stop where not one file but the folder of the files is gone, and name it in `gone`."""
+    for task, result in results:
+        if result.error is not None and has_vanished(Path(result.name)):
+            gone.append(Path(result.name).parent)
+            return
+        yield task, result
+
+
+def _megapixels(what: tuple[Task, Result]) -> float:
+    """Weigh a result, so that few maps wait to be written where they are large."""
+    heat = what[1].map
+    return 1.0 if heat is None else max(1.0, heat.size / 1e6)
+
+
+def _keep(what: tuple[Task, Result]) -> tuple[Task, Row, bool]:
+    """Store an image's map and return its row, and whether it ends a batch."""
+    task, result = what
+    return task, _row(result, task.folder.path, task.threshold), result.ends_batch
+
+
+def _row(result: Result, out: Path, threshold: Threshold | None) -> Row:
+    """Store an image's map and return its row."""
+    size, modified = result.status or (None, None)
+    row = Row(result.name, sha256=result.sha256, bytes=size, modified=modified)
+    if result.map is None:
+        return replace(row, status="failed", reason=result.error or "")
+    stored, scale = to_16_bits(result.map)
+    stem = file_stem(result.name)
+    write_atomically(out / MAPS / f"{stem}.png", png(Image.fromarray(stored)))
+    return replace(
+        row,
+        score=_rounded(result.score),
+        verdict=threshold.verdict(result.score) if threshold else "",
+        map=f"{MAPS}/{stem}.png",
+        map_low=_rounded(scale.low),
+        map_high=_rounded(scale.high),
+        overlay=f"{OVERLAYS}/{stem}.png",
+        milliseconds=round(result.seconds * 1000, 1),
+    )
+
+
+def _rounded(value: float) -> float:
+    assert math.isfinite(value)
+    return float(f"{value:.{DIGITS}g}")
