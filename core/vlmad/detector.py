@@ -14,12 +14,12 @@ from vlmad.caches.text import keep_text
 from vlmad.caches.visual import keep_features
 from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError
 from vlmad.images import Source, as_source
-from vlmad.loading import chunks, load
+from vlmad.loading import chunks
 from vlmad.recipes import DEFAULT, Recipe, find_recipe, read_recipe
 from vlmad.registry import Registry
 from vlmad.resizing import parse_resizing
-from vlmad.streaming import Result, Stream, stream_together
-from vlmad.types import Features, ImageBatch, Prediction, TextEmbeddings
+from vlmad.streaming import Result, Stream, encode_together, stream_together
+from vlmad.types import Features, ImageBatch, Prediction, Request, TextEmbeddings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,14 +73,25 @@ class Detector:
     @torch.inference_mode()
     def features(self, batch: ImageBatch) -> Features:
         """Encode a batch and arrange what the scorer will see."""
-        spec = self.backbone.spec
-        with self._blaming("extractor"):
-            requests = self.extractor.requests(spec, self.attention, self.prompts.class_token(spec))
+        requests = self.requests()
         with self._blaming("backbone"):
             visual = self.vision.encode(batch, requests, self.attention)
         with self._blaming("extractor"):
             features: Features = self.extractor(visual)
         return features
+
+    def requests(self) -> list[Request]:
+        """Return what is asked of each image."""
+        spec = self.backbone.spec
+        with self._blaming("extractor"):
+            class_token = self.prompts.class_token(spec)
+            return list(self.extractor.requests(spec, self.attention, class_token))
+
+    def encode(self, pieces: Sequence[Source], batch_size: int = BATCH_SIZE) -> Features:
+        """Return the features of any number of images, a batch at a time."""
+        some = chunks(pieces, batch_size)
+        each = self.resizing.of_each
+        return Features.concatenate([self.features(ImageBatch(tuple(b), each)) for b in some])
 
     @torch.inference_mode()
     def score(self, features: Features, class_name: str = "object") -> Prediction:
@@ -216,12 +227,7 @@ class Detector:
         sources = [as_source(item, i) for i, item in enumerate(_as_list(references))]
         if not sources:
             raise InputError("no references were given")
-        encoded = []
-        for pieces in load(sources, self.resizing, self.backbone.spec.preprocessing, batch_size):
-            if pieces[0].failure:
-                raise InputError(pieces[0].failure)
-            encoded.append(self._encode(pieces, batch_size))
-        return encoded
+        return [own[self] for own in encode_together([self], sources, batch_size)]
 
     def _memory(self, references: Sequence[Features]) -> Mapping[str, Tensor]:
         with torch.inference_mode(), self._blaming("scorer"):
@@ -253,15 +259,6 @@ class Detector:
             raise PluginError(
                 f"{chosen} of {chosen.registration.origin} failed: {type(error).__name__}: {reason}"
             ) from error
-
-    def _encode(self, pieces: Sequence[Source], batch_size: int) -> Features:
-        """Return the features of any number of images, a batch at a time."""
-        encoded = []
-        for some in chunks(pieces, batch_size):
-            encoded.append(self.features(ImageBatch(tuple(some), self.resizing.of_each)))
-            for piece in some:
-                piece.release()
-        return Features.concatenate(encoded)
 
 
 def load_detector(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 
 from vlmad.errors import InputError, PluginError
-from vlmad.loading import chunks, load
+from vlmad.loading import load
 from vlmad.resizing import join_maps
 from vlmad.types import Features, ImageBatch
 
@@ -128,14 +128,9 @@ class Stream:
             return None
 
     def _encode(self, images: Sequence[Pieces]) -> Features | None:
-        """Return the features of all pieces that could be read, a batch at a time."""
+        """Return the features of all pieces that could be read."""
         pieces = [piece for image in images for piece in image if piece.failure is None]
-        each = self.detector.resizing.of_each
-        encoded = [
-            self.detector.features(ImageBatch(tuple(some), each))
-            for some in chunks(pieces, self.batch_size)
-        ]
-        return Features.concatenate(encoded) if encoded else None
+        return self.detector.encode(pieces, self.batch_size) if pieces else None
 
     def _results(
         self, images: Sequence[Pieces], features: Features | None, started: float
@@ -188,9 +183,6 @@ def stream_together(
             it, that ends all.
         after_batch: called when all have taken a batch.
     """
-    first = streams[0]
-    spec, resizing = first.detector.backbone.spec, first.detector.resizing
-    loaded = load(sources, resizing, spec.preprocessing, first.batch_size)
     going = list(streams)
 
     def step(images: Sequence[Pieces] | None) -> Iterator[tuple[Stream, Result]]:
@@ -205,13 +197,59 @@ def stream_together(
                 going.remove(stream)
                 left_behind(stream, error)
 
-    for images in _groups(loaded, first.batch_size):
+    first = streams[0]
+    for images in _groups(_load(first.detector, sources, first.batch_size), first.batch_size):
         yield from step(images)
-        for image in images:
-            for piece in image:
-                piece.release()
+        _release(piece for image in images for piece in image)
         after_batch()
     yield from step(None)
+
+
+def encode_together(
+    detectors: Sequence[Detector],
+    sources: Iterable[Source],
+    batch_size: int,
+    left_behind: Callable[[Detector, PluginError], None] | None = None,
+    after_image: Callable[[], None] = lambda: None,
+) -> Iterator[dict[Detector, Features]]:
+    """Yield for each image the features that each detector makes of it.
+
+    Args:
+        detectors: they resize images alike for backbones that preprocess them alike.
+        sources: the images.
+        batch_size: pieces of an image that are encoded together.
+        left_behind: told which detector goes no further because a part of it failed; without
+            it, that ends all.
+        after_image: called when all have encoded an image.
+
+    Raises:
+        InputError: an image cannot be read.
+    """
+    going = list(detectors)
+    for pieces in _load(detectors[0], sources, batch_size):
+        if pieces[0].failure:
+            raise InputError(pieces[0].failure)
+        encoded = {}
+        for detector in list(going):
+            try:
+                encoded[detector] = detector.encode(pieces, batch_size)
+            except PluginError as error:
+                if left_behind is None:
+                    raise
+                going.remove(detector)
+                left_behind(detector, error)
+        yield encoded
+        _release(pieces)
+        after_image()
+
+
+def _load(detector: Detector, sources: Iterable[Source], batch_size: int) -> Iterator[Pieces]:
+    return load(sources, detector.resizing, detector.backbone.spec.preprocessing, batch_size)
+
+
+def _release(pieces: Iterable[Source]) -> None:
+    for piece in pieces:
+        piece.release()
 
 
 def _with_end(results: Iterable[Result]) -> Iterator[Result]:

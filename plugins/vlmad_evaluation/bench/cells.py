@@ -1,4 +1,4 @@
-"""Running a cell: fit, score, measure, and write the threshold that it gives."""
+"""The cells of a bench: scored side by side, measured one by one, each with its threshold."""
 
 from __future__ import annotations
 
@@ -7,67 +7,76 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmad.errors import InputError
-from vlmad.images import digest
-from vlmad.manifest import describe_run
-from vlmad.runs import RunFolder, describe_images, execute
+from vlmad.loading import chunks
 from vlmad.runs.rows import MAPS
 from vlmad.thresholds import Threshold, write_threshold
 from vlmad_evaluation.bench.measuring import Scored, measure
+from vlmad_evaluation.bench.plan import Skipped
 from vlmad_evaluation.bench.results import CellResult, read_result, write_result
+from vlmad_evaluation.bench.scoring import score_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from vlmad.detector import Detector
     from vlmad_evaluation.bench.folder import BenchFolder
     from vlmad_evaluation.bench.plan import Cell, Settings
+    from vlmad_evaluation.bench.scoring import Outcome, SideBySide
 
 RULE = "the largest F1 on the test images themselves"
+AT_ONCE = 64
+"""Cells that are scored side by side; each holds what it remembers of its references."""
 
 
-def run_cell(
-    cell: Cell,
-    detector: Detector,
+def run_cells(
+    cells: Sequence[Cell],
+    group: SideBySide,
     folder: BenchFolder,
     settings: Settings,
     progress: Callable[[int], None],
-) -> CellResult:
-    """Score and measure a cell, or read what came of it if it is finished.
+) -> Iterator[tuple[Cell, CellResult | Skipped]]:
+    """Yield what comes of each cell; that of finished ones is read.
 
     Args:
-        cell: which.
-        detector: its detector; whatever it was fitted on is forgotten.
+        cells: of one category and of detectors of the group.
+        group: the detectors.
         folder: the bench's.
         settings: what is measured how.
-        progress: told how many images of the cell are done.
+        progress: told how many images of the cells are done, one counting for each cell.
 
     Raises:
-        InputError: an image has gone, or no image of the cell can be scored.
+        InputError: an image has gone.
         OutputError: the folder cannot be written, or holds something else.
     """
-    result = read_result(folder.cell(cell))
-    if result is None:
-        result = _compute(cell, detector, folder, settings, progress)
-    if not settings.keep_maps:
-        _delete_maps(folder.cell(cell))
-    progress(len(cell.samples))
-    return result
+    told = 0
+    for some in chunks(cells, AT_ONCE):
+        finished = {cell: read_result(folder.cell(cell)) for cell in some}
+        missing = [cell for cell in some if finished[cell] is None]
+        done = told + sum(len(cell.samples) for cell in some if finished[cell] is not None)
+        progress(done)
+        outcome = score_cells(missing, group, folder, settings, _after(done, progress))
+        for cell in some:
+            yield cell, finished[cell] or _result(cell, outcome, folder, settings)
+            if not settings.keep_maps:
+                _delete_maps(folder.cell(cell))
+        told += sum(len(cell.samples) for cell in some)
+        progress(told)
 
 
-def _compute(
-    cell: Cell,
-    detector: Detector,
-    folder: BenchFolder,
-    settings: Settings,
-    progress: Callable[[int], None],
-) -> CellResult:
-    detector.memory, detector.references = None, ()
-    if cell.references:
-        detector.fit(cell.references, settings.batch_size)
-    manifest = _manifest(cell, detector)
-    scored = _score(cell, detector, folder, manifest, settings, progress)
+def _after(done: int, progress: Callable[[int], None]) -> Callable[[int], None]:
+    return lambda count: progress(done + count)
+
+
+def _result(
+    cell: Cell, outcome: Outcome, folder: BenchFolder, settings: Settings
+) -> CellResult | Skipped:
+    """Measure a cell that was scored, and keep what comes of it."""
+    if cell in outcome.failures:
+        return outcome.failures[cell]
+    scored, manifest = outcome.scored[cell], outcome.manifests[cell]
+    if not scored:
+        reason = f"no image could be scored, see {folder.cell(cell)}/scores.csv"
+        return Skipped(cell.detector, cell.category, cell.shots, reason, fault=True)
     result = _measure(cell, scored, manifest, settings)
     _write_threshold(cell, result, folder, manifest["identity"])
     write_result(folder.cell(cell), result)
@@ -78,47 +87,6 @@ def _delete_maps(place: Path) -> None:
     for path in (place / MAPS).glob("*.png"):
         with suppress(OSError):  # they are in no one's way
             path.unlink()
-
-
-def _manifest(cell: Cell, detector: Detector) -> dict[str, Any]:
-    references = [(str(path), digest(path)) for path in cell.references]
-    images = [sample.image for sample in cell.samples]
-    settings = {
-        "images": describe_images(images),
-        "category": cell.category,
-        "shots": cell.shots,
-        "seed": cell.seed,
-    }
-    return describe_run(detector, cell.class_name, references, None, settings)
-
-
-def _score(
-    cell: Cell,
-    detector: Detector,
-    folder: BenchFolder,
-    manifest: Mapping[str, Any],
-    settings: Settings,
-    progress: Callable[[int], None],
-) -> list[Scored]:
-    """Run the detector as `vlmad run` does, without pictures; return what could be scored."""
-    place = folder.cell(cell)
-    with RunFolder(place, manifest) as run:
-        execute(
-            detector,
-            list(dict.fromkeys(sample.image for sample in cell.samples)),
-            run,
-            class_name=cell.class_name,
-            batch_size=settings.batch_size,
-            overlays="none",
-            progress=lambda what, done, total: progress(done),
-        )
-        rows = [(sample, run.row(sample.image)) for sample in cell.samples]
-    scored = [Scored(sample, row, place) for sample, row in rows if row is not None]
-    if not scored:
-        raise InputError(
-            f"{cell.detector} could score no image of {cell.category}; see {place}/scores.csv"
-        )
-    return scored
 
 
 def _measure(

@@ -123,6 +123,7 @@ def bench(
         images = "image" if failed == 1 else "images"
         what = f"{failed} {images} could not be scored, see {folder}/bench.md"
         print(f"vlmad: {what}", file=sys.stderr)
+    if failed or any(entry["fault"] for entry in document["skipped"]):
         raise typer.Exit(1)
 
 

@@ -10,18 +10,18 @@ from vlmad.manifest import LIBRARIES, options_in_full
 from vlmad_evaluation.bench.averages import over_categories, over_seeds
 from vlmad_evaluation.bench.folder import cell_place
 from vlmad_evaluation.bench.pairs import compare_pairs
+from vlmad_evaluation.bench.plan import Skipped
 from vlmad_evaluation.bench.published import published_beside
-from vlmad_evaluation.bench.results import to_table
+from vlmad_evaluation.bench.results import CellResult, to_table
 from vlmad_evaluation.resolution import describe_resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from vlmad import OpenDataset, Problem
     from vlmad.detector import Detector
     from vlmad_evaluation.bench.averages import OverCategories, OverSeeds
     from vlmad_evaluation.bench.plan import Cell, Plan, Settings
-    from vlmad_evaluation.bench.results import CellResult
     from vlmad_evaluation.bench.timing import Machine
 
 FORMAT = "vlmad bench 1"
@@ -42,7 +42,7 @@ class Bench:
 def make_document(
     bench: Bench,
     plan: Plan,
-    results: Sequence[CellResult],
+    came: Mapping[Cell, CellResult | Skipped],
     machine: Machine,
 ) -> dict[str, Any]:
     """Put together what `bench.json` holds.
@@ -50,17 +50,21 @@ def make_document(
     Args:
         bench: what is measured.
         plan: its cells, finished or not.
-        results: of the first of them, in the order of the plan.
+        came: what came of those that are done.
         machine: time and memory.
     """
     confidence = bench.settings.confidence
+    done = [(cell, came[cell]) for cell in plan.cells if cell in came]
+    measured = [(cell, result) for cell, result in done if isinstance(result, CellResult)]
+    results = [result for _, result in measured]
+    failures = [result for _, result in done if isinstance(result, Skipped)]
     by_key = over_seeds(results, confidence)
     averages = over_categories(by_key, confidence)
     return {
         "format": FORMAT,
         "vlmad": version("vlmad"),
         "libraries": {name: version(name) for name in LIBRARIES},
-        "finished": len(results) == len(plan.cells),
+        "finished": len(done) == len(plan.cells),
         "dataset": _dataset(bench),
         "settings": _settings(bench.settings),
         "detectors": {
@@ -78,8 +82,8 @@ def make_document(
         ],
         "comparisons": compare_pairs(results, by_key, averages, confidence),
         "published": _published(bench),
-        "skipped": [asdict(skipped) for skipped in plan.skipped],
-        "cells": [_cell(*pair) for pair in zip(plan.cells, results, strict=False)],
+        "skipped": [asdict(skipped) for skipped in (*plan.skipped, *failures)],
+        "cells": [_cell(cell, result) for cell, result in measured],
     }
 
 

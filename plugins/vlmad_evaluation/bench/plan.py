@@ -30,9 +30,11 @@ class Settings:
     batch_size: int = 1
     keep_maps: bool = True
     """Whether the maps of a finished cell stay on disk."""
+    timed: bool = True
+    """Whether the time per image is measured, apart from the cells, for each detector."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cell:
     """One detector on one category with the references of one seed."""
 
@@ -54,6 +56,8 @@ class Skipped:
     category: str | None
     shots: int
     reason: str
+    fault: bool = False
+    """Whether a part failed, rather than that there is nothing to measure."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from vlmad.errors import InputError, PluginError
 from vlmad.manifest import identity
 from vlmad.runs import describe_images
 from vlmad.runs.folder import to_json
-from vlmad_evaluation.bench.cells import run_cell
+from vlmad_evaluation.bench.cells import run_cells
 from vlmad_evaluation.bench.document import FORMAT, make_document
 from vlmad_evaluation.bench.folder import BenchFolder, open_folder
 from vlmad_evaluation.bench.page import to_markdown
-from vlmad_evaluation.bench.plan import content_digests, make_plan
+from vlmad_evaluation.bench.plan import Skipped, content_digests, make_plan
+from vlmad_evaluation.bench.results import CellResult
 from vlmad_evaluation.bench.samples import write_samples
+from vlmad_evaluation.bench.scoring import side_by_side
 from vlmad_evaluation.bench.tables import printable, shots_name, to_csv, value
 from vlmad_evaluation.bench.timing import Machine, seconds_per_image
 from vlmad_evaluation.resolution import describe_resolution
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
     from vlmad.runs import Progress
     from vlmad_evaluation.bench.document import Bench
     from vlmad_evaluation.bench.plan import Cell, Plan
-    from vlmad_evaluation.bench.results import CellResult
 
 
 def describe(bench: Bench, progress: Progress) -> tuple[Plan, dict[str, Any]]:
@@ -83,55 +86,64 @@ def run_bench(
     Raises:
         OutputError: the folder cannot be written, or holds another bench.
     """
-    results: list[CellResult] = []
+    came: dict[Cell, CellResult | Skipped] = {}
     with open_folder(path, manifest) as folder:
         machine = Machine.read(path)
         _time(bench, plan, machine)
         machine.note(path)
         write_samples(path, bench.dataset.select(bench.categories, "test"))
         try:
-            for result in _results(bench, plan, folder, progress):
-                results.append(result)
+            for cell, result in _results(bench, plan, folder, progress):
+                came[cell] = result
                 machine.note(path)
-                _tell(plan.cells[len(results) - 1], result, len(results), len(plan.cells), say)
+                _tell(cell, result, len(came), len(plan.cells), say)
         except KeyboardInterrupt:
-            if results:
-                _write(folder, make_document(bench, plan, results, machine))
+            if came:
+                _write(folder, make_document(bench, plan, came, machine))
             raise
-        document = make_document(bench, plan, results, machine)
+        document = make_document(bench, plan, came, machine)
         _write(folder, document)
-        folder.finish()
-    return document
+        if any(isinstance(result, CellResult) for result in came.values()):
+            folder.finish()
+            return document
+    raise InputError(f"nothing could be measured: {document['skipped'][-1]['reason']}")
 
 
 def _results(
     bench: Bench, plan: Plan, folder: BenchFolder, progress: Progress
-) -> Iterator[CellResult]:
-    """Yield what comes of each cell, as it is finished."""
+) -> Iterator[tuple[Cell, CellResult | Skipped]]:
+    """Yield what comes of each cell; those of a category are scored together."""
+    groups = side_by_side(bench.detectors)
     done = 0
 
     def told(count: int) -> None:
         progress("scoring", done + count, plan.images)
 
-    for cell in plan.cells:
-        yield run_cell(cell, bench.detectors[cell.detector], folder, bench.settings, told)
-        done += len(cell.samples)
+    for category in bench.categories:
+        for group in groups:
+            cells = [c for c in plan.cells if c.category == category and c.detector in group.names]
+            yield from run_cells(cells, group, folder, bench.settings, told)
+            done += sum(len(cell.samples) for cell in cells)
 
 
 def _time(bench: Bench, plan: Plan, machine: Machine) -> None:
     """Measure the time per image of each detector, once for each bench."""
-    for cell in plan.cells:
+    for cell in plan.cells if bench.settings.timed else ():
         if cell.detector not in machine.seconds:
             images = [sample.image for sample in cell.samples]
             detector = bench.detectors[cell.detector]
-            machine.seconds[cell.detector] = seconds_per_image(
-                detector, images, cell.references, cell.class_name
-            )
+            machine.seconds[cell.detector] = None
+            with suppress(PluginError):  # then its cells fail as well, and say so
+                machine.seconds[cell.detector] = seconds_per_image(
+                    detector, images, cell.references, cell.class_name
+                )
 
 
-def _tell(cell: Cell, result: CellResult, number: int, total: int, say: Console) -> None:
+def _tell(
+    cell: Cell, result: CellResult | Skipped, number: int, total: int, say: Console
+) -> None:
     seed = "" if cell.seed is None else f", seed {cell.seed}"
-    found = ", ".join(
+    found = f"not measured, {result.reason}" if isinstance(result, Skipped) else ", ".join(
         f"{words} {value(asdict(result.metrics[name]))}"
         for name, words in (("image_auroc", "image AUROC"), ("pixel_auroc", "pixel AUROC"))
     )
