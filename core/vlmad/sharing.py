@@ -114,11 +114,11 @@ class Shared:
     """
 
     def __init__(self, detectors: Sequence[Detector], keep: bool) -> None:
-        self.passes, routes = plan_passes(detectors)
+        self.passes, self.routes = plan_passes(detectors)
         self._encoders = {each: _Encoder(each, keep) for each in self.passes}
         texts: dict[int, SharedText] = {}
         self.detectors = []
-        for detector, route in zip(detectors, routes, strict=True):
+        for detector, route in zip(detectors, self.routes, strict=True):
             sharing = copy.copy(detector)
             encoders = {request: self._encoders[each] for request, each in route.items()}
             sharing.vision = _Routed(encoders, detector.vision)

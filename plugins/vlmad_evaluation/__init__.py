@@ -12,6 +12,7 @@
     bootstrap.py       intervals by resampling images
     comparison.py      two detectors on the same images: DeLong, paired bootstrap, Holm
     bench/             the command ``vlmad bench``, which needs torch as well
+    grid/              the command ``vlmad grid``, a bench of every combination
 
 Importing the package loads none of them.
 """
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_commands(register: Register) -> None:
-    """Register `vlmad bench`."""
+    """Register `vlmad bench` and `vlmad grid`."""
     register(
         "bench", "vlmad_evaluation.bench.command:bench", "Measure detectors on a data set."
+    )
+    register(
+        "grid", "vlmad_evaluation.grid.command:grid", "Measure every combination of parts."
     )

@@ -11,7 +11,7 @@ from vlmad.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmad.assembly import Chosen
+    from vlmad.assembly import Assembly, Chosen
     from vlmad.cli.parts import Choice
 
 
@@ -45,12 +45,22 @@ def load_detectors(choice: Choice, names: Sequence[str] | None) -> dict[str, Det
 
 
 def _sharing(detector: Detector, backbones: list[Chosen]) -> Detector:
-    """Return the detector with an equal backbone that is there already, so that it loads once."""
-    own = detector.assembly.parts["backbone"]
+    assembly = share_backbone(detector.assembly, backbones)
+    if assembly is detector.assembly:
+        return detector
+    return Detector(assembly, str(detector.resizing), keep="all")
+
+
+def share_backbone(assembly: Assembly, backbones: list[Chosen]) -> Assembly:
+    """Return an assembly with an equal backbone that is there already, so that it loads once.
+
+    Args:
+        assembly: as it was assembled.
+        backbones: those that are there; another is added.
+    """
+    own = assembly.parts["backbone"]
     for other in backbones:
         if (other.registration, other.options) == (own.registration, own.options):
-            parts = {**detector.assembly.parts, "backbone": other}
-            assembly = replace(detector.assembly, parts=parts)
-            return Detector(assembly, str(detector.resizing), keep="all")
+            return replace(assembly, parts={**assembly.parts, "backbone": other})
     backbones.append(own)
-    return detector
+    return assembly

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from vlmad_evaluation.bench.results import CellResult, to_table
 from vlmad_evaluation.resolution import describe_resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from vlmad import OpenDataset, Problem
     from vlmad.detector import Detector
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from vlmad_evaluation.bench.timing import Machine
 
 FORMAT = "vlmad bench 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of bench: how its folders are called and what is written of its document."""
+
+    name: str
+    files: Callable[[Mapping[str, Any]], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,9 @@ class Bench:
     settings: Settings
     problems: tuple[Problem, ...]
     """Of the data set: none is fatal."""
+    kind: Kind
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What its document says besides."""
 
 
 def make_document(
@@ -84,6 +95,7 @@ def make_document(
         "published": _published(bench),
         "skipped": [asdict(skipped) for skipped in (*plan.skipped, *failures)],
         "cells": [_cell(cell, result) for cell, result in measured],
+        **bench.extra,
     }
 
 

@@ -73,12 +73,14 @@ class BenchFolder:
         if before is None:
             self.write(MANIFEST, to_json(self.manifest))
             return
-        other = differences(before["identity"], self.manifest["identity"])
+        other = _differences(before["identity"], self.manifest["identity"])
         if other:
             raise OutputError(
                 f"{self.path} holds a bench that differs in {'; '.join(other[:4])}: "
                 "choose another --out"
             )
+
+        self.write(MANIFEST, to_json(self.manifest))
 
     def finish(self) -> None:
         """Note that everything is done."""
@@ -95,6 +97,23 @@ class BenchFolder:
     def threshold(self, cell: Cell) -> Path:
         """Return a cell's threshold file."""
         return self.path / "thresholds" / f"{cell_place(cell)}.json"
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return where a bench differs from the one in the folder otherwise than by having more.
+
+    Its cells stand on their own: more detectors, shots or seeds leave those that are there alone.
+    """
+    was, own = dict(before), dict(now)
+    known, wanted = was.pop("detectors", {}), own.pop("detectors", {})
+    found = [f"detectors ({name} is missing)" for name in known if name not in wanted]
+    common = [name for name in known if name in wanted]
+    found += differences({n: known[n] for n in common}, {n: wanted[n] for n in common})
+    shots = set(was.pop("shots", ())) - set(own.pop("shots", ()))
+    found += [f"shots ({number} is missing)" for number in sorted(shots)]
+    if was.pop("seeds", 0) > own.pop("seeds", 0):
+        found.append("seeds (there are more)")
+    return found + differences(was, own)
 
 
 def cell_place(cell: Cell) -> str:

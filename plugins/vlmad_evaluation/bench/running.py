@@ -13,7 +13,7 @@ from vlmad.manifest import identity
 from vlmad.runs import describe_images
 from vlmad.runs.folder import to_json
 from vlmad_evaluation.bench.cells import run_cells
-from vlmad_evaluation.bench.document import FORMAT, make_document
+from vlmad_evaluation.bench.document import FORMAT, Kind, make_document
 from vlmad_evaluation.bench.folder import BenchFolder, open_folder
 from vlmad_evaluation.bench.page import to_markdown
 from vlmad_evaluation.bench.plan import Skipped, content_digests, make_plan
@@ -99,10 +99,10 @@ def run_bench(
                 _tell(cell, result, len(came), len(plan.cells), say)
         except KeyboardInterrupt:
             if came:
-                _write(folder, make_document(bench, plan, came, machine))
+                _write(folder, bench, make_document(bench, plan, came, machine))
             raise
         document = make_document(bench, plan, came, machine)
-        _write(folder, document)
+        _write(folder, bench, document)
         if any(isinstance(result, CellResult) for result in came.values()):
             folder.finish()
             return document
@@ -155,7 +155,12 @@ def _tell(
     )
 
 
-def _write(folder: BenchFolder, document: dict[str, Any]) -> None:
-    folder.write("bench.csv", to_csv(document).encode("utf-8", "backslashreplace"))
-    folder.write("bench.md", to_markdown(document).encode("utf-8", "backslashreplace"))
-    folder.write("bench.json", to_json(document))
+def _write(folder: BenchFolder, bench: Bench, document: dict[str, Any]) -> None:
+    for name, content in bench.kind.files(document).items():
+        folder.write(name, content.encode("utf-8", "backslashreplace"))
+    folder.write(f"{bench.kind.name}.json", to_json(document))
+
+
+BENCH = Kind("bench", lambda document: {
+    "bench.csv": to_csv(document), "bench.md": to_markdown(document)
+})

@@ -1,0 +1,147 @@
+"""What commands that measure ask of their user, in one wording, and what becomes of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmad.cli.progress import progress_bars
+from vlmad.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
+
+    from vlmad import OpenDataset, Problem
+    from vlmad.cli.parts import Choice
+    from vlmad.survey import Survey
+
+RUNS = Path("vlmad-runs")
+PANEL = "What is measured"
+
+Data = Annotated[Path, typer.Argument(help="The folder of a data set, or a table.")]
+Reader = Annotated[
+    str | None,
+    typer.Option(
+        help="The reader; by default the one that recognises DATA.", rich_help_panel=PANEL
+    ),
+]
+Categories = Annotated[
+    list[str] | None,
+    typer.Option(help="Only this category; repeatable.", rich_help_panel=PANEL),
+]
+Shots = Annotated[
+    str, typer.Option(help="Numbers of references, such as 0,1,4.", rich_help_panel=PANEL)
+]
+Seeds = Annotated[
+    int,
+    typer.Option(min=1, help="Draws of references for each number.", rich_help_panel=PANEL),
+]
+Resolution = Annotated[
+    str,
+    typer.Option(
+        help="Of pixel metrics: N for N x N, or mask for each mask's own.", rich_help_panel=PANEL
+    ),
+]
+Replicates = Annotated[
+    int, typer.Option(min=2, help="Resampled sets for intervals.", rich_help_panel=PANEL)
+]
+BatchSize = Annotated[
+    int, typer.Option(min=1, help="Images encoded together; more helps on a GPU.")
+]
+Maps = Annotated[
+    bool, typer.Option("--maps/--no-maps", help="Whether the stored heat maps stay on disk.")
+]
+Out = Annotated[
+    Path | None, typer.Option(help=f"The folder to write; a new one in {RUNS}/ by default.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, and no table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no table.")]
+
+
+def parse_shots(text: str) -> tuple[int, ...]:
+    """Return numbers of references, in order.
+
+    Raises:
+        InputError: one is no whole number from 0.
+    """
+    try:
+        shots = sorted({int(word) for word in text.split(",")})
+    except ValueError:
+        shots = [-1]
+    if shots[0] < 0:
+        raise InputError(f"--shots takes whole numbers from 0, such as 0,1,4; not {text}")
+    return tuple(shots)
+
+
+def parse_resolution(text: str) -> tuple[int, int] | None:
+    """Return the size of evaluation, or None for that of each mask.
+
+    Raises:
+        InputError: it is neither `mask` nor a number of pixels.
+    """
+    if text == "mask":
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1 << 14):
+        raise InputError(f"--resolution takes mask or a number of pixels, not {text}")
+    return int(text), int(text)
+
+
+def split_settings(choice: Choice) -> tuple[Choice, dict[str, str]]:
+    """Return the choice with the settings of parts, and those of the data set's reader."""
+    from vlmad.assembly import parse_settings
+
+    words = choice.settings or []
+    of_reader = [word for word in words if word.startswith("dataset.")]
+    of_parts = [word for word in words if word not in of_reader]
+    options = parse_settings(of_reader, kinds=("dataset",)).get("dataset", {})
+    return replace(choice, settings=of_parts), options
+
+
+def open_checked(
+    path: Path,
+    reader: str | None,
+    options: Mapping[str, str],
+    wanted: Sequence[str] | None,
+    say: Console,
+) -> tuple[OpenDataset, tuple[str, ...], tuple[Problem, ...]]:
+    """Open a data set, look at every file of the wanted categories and list what is wrong.
+
+    Returns:
+        The data set, the categories, and the problems that do not keep it from being measured.
+
+    Raises:
+        InputError: it cannot be read, or a problem is fatal.
+    """
+    from vlmad import open_dataset
+
+    opened = open_dataset(path, reader, options)
+    categories = tuple(dict.fromkeys(sample.category for sample in opened.select(wanted)))
+    return opened, categories, _check(opened, categories, say).problems
+
+
+def _check(opened: OpenDataset, categories: tuple[str, ...], say: Console) -> Survey:
+    from vlmad.survey import survey
+
+    with progress_bars(say) as progress:
+        found = survey(
+            opened, categories, progress=lambda done, total: progress("checking", done, total)
+        )
+    fatal = found.of("fatal")
+    if fatal or not say.quiet:
+        _tell_problems(fatal or found.of("warning"))
+    found.refuse()
+    return found
+
+
+def _tell_problems(problems: Sequence[Problem], most: int = 40) -> None:
+    for problem in problems[:most]:
+        line = " ".join(str(problem).split()).encode("utf-8", "backslashreplace").decode()
+        print(f"vlmad: {problem.severity}: {line}", file=sys.stderr)
+    if len(problems) > most:
+        print(f"vlmad: and {len(problems) - most} more, see vlmad data", file=sys.stderr)

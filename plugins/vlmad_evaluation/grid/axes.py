@@ -1,0 +1,80 @@
+"""What a grid lets vary: recipes, parts of each kind, and values of options."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmad.assembly import parse_settings
+from vlmad.errors import InputError
+from vlmad.hookspecs import KINDS
+from vlmad.recipes import DEFAULT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vlmad.cli.parts import Choice
+    from vlmad.registry import Registry
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Alternatives, each list in the order in which it was given."""
+
+    recipes: tuple[str, ...]
+    parts: Mapping[str, tuple[str, ...]]
+    """By kind; empty where the recipe's part is taken."""
+    options: Mapping[str, Mapping[str, tuple[str, ...]]]
+    """By kind and option; they hold for the parts that have the option."""
+
+    def varied(self, kind: str) -> bool:
+        """Tell whether more than one part of a kind was named."""
+        return len(self.parts[kind]) > 1
+
+
+def parse_axes(choice: Choice, registry: Registry) -> Axes:
+    """Read what the command line names: parts with commas between, values with bars.
+
+    `all` stands for every installed part of a kind.
+
+    Raises:
+        InputError: a list is empty or names something twice.
+        OptionError: a setting is malformed.
+
+    >>> split_names("learned:a,b.safetensors, plain")
+    ('learned:a', 'b.safetensors', 'plain')
+    """
+    named = {kind: getattr(choice, "prompt" if kind == "prompts" else kind) for kind in KINDS}
+    parts = {}
+    for kind, text in named.items():
+        names = split_names(text) if text else ()
+        if names == (ALL,):
+            names = tuple(r.name for r in registry.of_kind(kind))
+        parts[kind] = _distinct(kind, names)
+    options: dict[str, dict[str, tuple[str, ...]]] = {}
+    for kind, settings in parse_settings(choice.settings or []).items():
+        options[kind] = {
+            name: _distinct(f"{kind}.{name}", tuple(map(str.strip, re.split(r"\|", value))))
+            for name, value in settings.items()
+        }
+    for name in ("weights", "precision"):
+        given = getattr(choice, name)
+        if given is not None:
+            options.setdefault("backbone", {})[name] = (str(given),)
+    recipes = split_names(choice.detector or DEFAULT)
+    return Axes(_distinct("detector", recipes), parts, options)
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names between commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _distinct(what: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{what}: '{twice}' is named twice")
+    return names

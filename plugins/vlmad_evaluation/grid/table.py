@@ -1,0 +1,180 @@
+"""One table of all combinations: what they are made of, what they reach, and against whom."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vlmad_evaluation.bench.document import Kind
+from vlmad_evaluation.bench.pairs import COMPARED
+from vlmad_evaluation.bench.remarks import WORDS, remarks
+from vlmad_evaluation.bench.tables import escaped, shots_name, table, value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+SIGNIFICANT = 0.05
+BETTER, WORSE = "\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}"
+AVERAGE = "average"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A metric of a combination, beside those of the others."""
+
+    metric: Mapping[str, Any]
+    comparison: Mapping[str, Any] | None
+    """With the baseline; None for the baseline itself."""
+    best: bool
+
+    @property
+    def mark(self) -> str:
+        """An arrow if it differs significantly from the baseline."""
+        if self.comparison is None or self.comparison["p_value_holm"] is None:
+            return ""
+        if self.comparison["p_value_holm"] >= SIGNIFICANT:
+            return ""
+        return BETTER if self.comparison["difference"] > 0 else WORSE
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A combination with some references on a category, or on average."""
+
+    combination: str
+    values: Mapping[str, str]
+    shots: int
+    category: str
+    figures: Mapping[str, Figure]
+
+
+def rows(document: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield all rows: for each number of references the averages, then category by category."""
+    compared = {
+        (c["metric"], c["shots"], c["category"], c["detector"]): c for c in document["comparisons"]
+    }
+    for shots in document["settings"]["shots"]:
+        for category in (None, *document["dataset"]["categories"]):
+            entries = [e for e in _entries(document, category) if e["shots"] == shots]
+            best = {name: _best(entries, name) for name in COMPARED}
+            for entry in entries:
+                combination = entry["detector"]
+                figures = {
+                    name: Figure(
+                        entry["metrics"][name],
+                        compared.get((name, shots, category, combination)),
+                        entry["metrics"][name]["value"] is not None
+                        and entry["metrics"][name]["value"] == best[name],
+                    )
+                    for name in COMPARED
+                }
+                values = document["grid"]["combinations"][combination]
+                yield Row(combination, values, shots, category or AVERAGE, figures)
+
+
+def _entries(document: Mapping[str, Any], category: str | None) -> list[Mapping[str, Any]]:
+    if category is None:
+        return list(document["averages"])
+    return [entry for entry in document["categories"] if entry["category"] == category]
+
+
+def _best(entries: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    found = (entry["metrics"][name]["value"] for entry in entries)
+    return max((number for number in found if number is not None), default=None)
+
+
+def axes_of(document: Mapping[str, Any]) -> list[str]:
+    """Return the names of the columns that tell combinations apart."""
+    names = (name for values in document["grid"]["combinations"].values() for name in values)
+    return list(dict.fromkeys(names))
+
+
+def to_csv(document: Mapping[str, Any]) -> str:
+    """Return the table with every figure, its interval, and its difference to the baseline."""
+    axes = axes_of(document)
+    columns = ["category", "shots", "combination", *axes]
+    for name in COMPARED:
+        ends = ("low", "high", "difference", "p_value_holm", "best")
+        columns += [name, *(f"{name}_{end}" for end in ends)]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows(document):
+        line: dict[str, Any] = {
+            "category": row.category,
+            "shots": row.shots,
+            "combination": row.combination,
+            **row.values,
+        }
+        for name, figure in row.figures.items():
+            comparison = figure.comparison or {}
+            line[name] = figure.metric["value"]
+            line |= {f"{name}_{end}": figure.metric[end] for end in ("low", "high")}
+            line |= {f"{name}_{k}": comparison.get(k) for k in ("difference", "p_value_holm")}
+            line[f"{name}_best"] = int(figure.best)
+        writer.writerow(line)
+    return buffer.getvalue()
+
+
+def to_markdown(document: Mapping[str, Any]) -> str:
+    """Return the grid as a page of Markdown."""
+    count = len(document["detectors"])
+    sections = [f"# {count} combination{'' if count == 1 else 's'}", *_introduction(document)]
+    axes = axes_of(document)
+    header = [*axes, *(WORDS[name] for name in COMPARED)] if axes else ["combination"]
+    if not axes:
+        header += [WORDS[name] for name in COMPARED]
+    blocks: dict[tuple[int, str], list[list[str]]] = {}
+    for row in rows(document):
+        words = [row.values.get(axis, "") for axis in axes] or [row.combination]
+        cells = [*map(escaped, words), *(_cell(row.figures[name]) for name in COMPARED)]
+        blocks.setdefault((row.shots, row.category), []).append(cells)
+    single = len(document["dataset"]["categories"]) == 1
+    for (shots, category), lines in blocks.items():
+        if single and category == AVERAGE:
+            continue
+        sections += [f"## {escaped(category)}, {shots_name(shots)}", table(header, lines)]
+    sections += _left_out(document)
+    return "\n\n".join([*sections, *remarks(document)]) + "\n"
+
+
+def _introduction(document: Mapping[str, Any]) -> Iterator[str]:
+    settings = document["settings"]
+    if not document["finished"]:
+        yield "**Unfinished**: the same command goes on."
+    yield (
+        f"Bold is the best of its column. {BETTER} and {WORSE} mark what differs significantly "
+        f"from the baseline, *{escaped(document['baseline'])}*, on the same images (p below "
+        f"{SIGNIFICANT} after Holm's correction over all pairs of the metric). In brackets the "
+        f"{settings['confidence']:.0%} interval over images, after ± the standard deviation over "
+        "seeds. Averages are macro averages over categories. The more combinations are tried, "
+        "the more the best of them owes to chance: confirm it on images that were not in here."
+    )
+
+
+def _cell(figure: Figure) -> str:
+    text = value(figure.metric)
+    number, _, rest = text.partition(" ")
+    number = f"**{number}**" if figure.best else number
+    return " ".join(filter(None, [number + figure.mark, rest]))
+
+
+def _left_out(document: Mapping[str, Any]) -> Iterator[str]:
+    grid = document["grid"]
+    lines = [f"- {escaped(name)}: {escaped(why)}" for name, why in grid["illegal"].items()]
+    if lines:
+        yield "## Combinations that cannot be"
+        yield "\n".join(lines)
+    if grid["same"]:
+        yield "## Combinations that are another one"
+        yield "\n".join(
+            f"- {escaped(name)} is {escaped(other)}" for name, other in grid["same"].items()
+        )
+
+
+GRID = Kind(
+    "grid",
+    lambda document: {"grid.csv": to_csv(document), "grid.md": to_markdown(document)},
+)
