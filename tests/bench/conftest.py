@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -70,13 +71,20 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def run_bench(environment: dict[str, str]) -> Bench:
-    """A function that runs `vlmad bench`."""
+def run_vlmad(environment: dict[str, str]) -> Bench:
+    """A function that runs vlmad."""
 
-    def run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "vlmad", "bench", *map(str, words)]
+    def run(*words: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "vlmad", *map(str, words)]
+        own = {**environment, **more}
         return subprocess.run(
-            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+            command, cwd=cwd, env=own, capture_output=True, text=True, timeout=300
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_bench(run_vlmad: Bench) -> Bench:
+    """A function that runs `vlmad bench`."""
+    return functools.partial(run_vlmad, "bench")

@@ -100,7 +100,7 @@ def bench(
     tell_notes(detectors, say)
     ready = Bench(opened, categories, detectors, settings, problems, BENCH)
     document, folder = run_into(ready, out, say)
-    finish(document, folder, as_json, quiet, show)
+    finish(document, folder / "bench.md", as_json, None if quiet else show)
 
 
 def tell_notes(detectors: Any, say: Console) -> None:
@@ -130,22 +130,28 @@ def run_into(ready: Bench, out: Path | None, say: Console) -> tuple[dict[str, An
 
 def finish(
     document: dict[str, Any],
-    folder: Path,
+    page: Path,
     as_json: bool,
-    quiet: bool,
-    show: Callable[[Console, dict[str, Any], Path], None],
+    show: Callable[[Console, dict[str, Any], Path], None] | None,
 ) -> None:
-    """Print what came of it; end with status 1 if something failed."""
+    """Print what came of it; end with status 1 if something failed.
+
+    Args:
+        document: what came of it.
+        page: the file for people, in the folder of the bench.
+        as_json: whether the document is printed.
+        show: prints tables instead; None for nothing.
+    """
     if as_json:
         from vlmad.runs.folder import to_json
 
         sys.stdout.write(to_json(document).decode("utf-8"))
-    elif not quiet:
-        show(Console(highlight=False), document, folder)
+    elif show is not None:
+        show(Console(highlight=False), document, page.parent)
     failed = sum(cell["failed"] for cell in document["cells"])
     if failed:
         images = "image" if failed == 1 else "images"
-        what = f"{failed} {images} could not be scored, see {folder}"
+        what = f"{failed} {images} could not be scored, see {page}"
         print(f"vlmad: {what}", file=sys.stderr)
     if failed or any(entry["fault"] for entry in document["skipped"]):
         raise typer.Exit(1)

@@ -33,6 +33,8 @@ class Kind:
 
     name: str
     files: Callable[[Mapping[str, Any]], Mapping[str, str]]
+    tells: bool = True
+    """Whether a line is said of each cell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ def run_bench(
             for cell, result in _results(bench, plan, folder, progress):
                 came[cell] = result
                 machine.note(path)
-                _tell(cell, result, len(came), len(plan.cells), say)
+                if bench.kind.tells or isinstance(result, Skipped):
+                    _tell(cell, result, len(came), len(plan.cells), say)
         except KeyboardInterrupt:
             if came:
                 _write(folder, bench, make_document(bench, plan, came, machine))

@@ -112,7 +112,7 @@ def grid(
 
     tell_notes(detectors, say)
     document, folder = run_into(ready, out, say)
-    finish(document, folder, as_json, quiet, show)
+    finish(document, folder / "grid.md", as_json, None if quiet else show)
 
 
 def _combine(choice: Choice) -> Grid:

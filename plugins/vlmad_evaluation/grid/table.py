@@ -177,4 +177,5 @@ def _left_out(document: Mapping[str, Any]) -> Iterator[str]:
 GRID = Kind(
     "grid",
     lambda document: {"grid.csv": to_csv(document), "grid.md": to_markdown(document)},
+    tells=False,
 )

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from vlmad_evaluation.bench.tables import printable, shots_name, value
 from vlmad_evaluation.bench.terminal import SHOWN, WITH_INTERVAL, WORDS
-from vlmad_evaluation.grid.table import AVERAGE, BETTER, SIGNIFICANT, WORSE, axes_of, rows
+from vlmad_evaluation.grid.table import AVERAGE, BETTER, SIGNIFICANT, WORSE, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -89,7 +89,7 @@ def show(console: Console, document: Mapping[str, Any], folder: Path) -> None:
         lines = [row for row in found if row.shots == shots and row.category == wanted]
         if lines:
             console.print(f"\n{shots_name(shots)}, {wanted}", markup=False)
-            console.print(_table(document, lines))
+            console.print(_table(lines))
     console.print(
         f"\nbold: best; {BETTER} {WORSE}: differs from {printable(document['baseline'])} "
         f"(p < {SIGNIFICANT}, Holm); intervals over images",
@@ -104,22 +104,20 @@ def show(console: Console, document: Mapping[str, Any], folder: Path) -> None:
         console.print(f"{folder}/{name}", markup=False, soft_wrap=True)
 
 
-def _table(document: Mapping[str, Any], lines: Iterable[Row]) -> Table:
+def _table(lines: Iterable[Row]) -> Table:
     table = Table(box=None, header_style="bold")
-    axes = axes_of(document)
-    for axis in axes or ["combination"]:
-        table.add_column(axis.split(".")[-1], overflow="fold")
+    table.add_column("combination", overflow="fold", min_width=16)
     for name in SHOWN:
         table.add_column(WORDS.get(name, name.replace("pixel_aupro_30", "AUPRO")), no_wrap=True)
     for row in lines:
-        words = [row.values.get(axis, "") for axis in axes] or [row.combination]
         cells = (_cell(row.figures[name], name) for name in SHOWN)
-        table.add_row(*(escape(printable(word)) for word in words), *cells)
+        table.add_row(escape(printable(row.combination)), *cells)
     return table
 
 
 def _cell(figure: Figure, name: str) -> str:
-    text = escape(value(figure.metric, name in WITH_INTERVAL))
+    drawn = figure.metric["deviation_over_seeds"] is not None
+    text = escape(value(figure.metric, name in WITH_INTERVAL and not drawn))
     number, _, rest = text.partition(" ")
     number = f"[bold]{number}[/]" if figure.best else number
     return " ".join(filter(None, [number + figure.mark, rest]))

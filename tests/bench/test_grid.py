@@ -1,0 +1,302 @@
+"""`vlmad grid`, as its users meet it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vlmad import load_detector
+from vlmad.errors import InputError, OptionError, UnknownPartError
+from vlmad.registry import Registry
+from vlmad_evaluation.bench.reading import read_results
+from vlmad_evaluation.grid.axes import Axes, split_names
+from vlmad_evaluation.grid.combinations import combine, with_baseline
+
+AXES = ["--prompt", "compositional,plain", "--extractor", "window,dense"]
+AXES += ["--attention", "none,vv", "--set", "extractor.scales=2|2,3"]
+WHAT = [*AXES, "--shots", "0,1", "--seeds", "2", "--replicates", "100"]
+LEGAL = [
+    f"{prompts} + {rest}"
+    for prompts in ("compositional", "plain")
+    for rest in ("window scales=2 + none", "window scales=2,3 + none", "dense + none", "dense + vv")
+]
+
+
+@pytest.fixture(scope="module")
+def done(run_vlmad, two_categories: Path, small: list[str], tmp_path_factory) -> Path:
+    """The folder of a whole grid."""
+    folder = tmp_path_factory.mktemp("grid")
+    ran = run_vlmad("grid", two_categories, *WHAT, *small, "--out", "out", cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    (folder / "out.stdout").write_text(ran.stdout)
+    (folder / "out.stderr").write_text(ran.stderr)
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def document(done: Path) -> Any:
+    return json.loads((done / "grid.json").read_text())
+
+
+def test_every_legal_combination_is_measured_and_others_have_a_reason(document: Any) -> None:
+    assert list(document["detectors"]) == LEGAL
+    illegal = document["grid"]["illegal"]
+    assert list(illegal) == [
+        f"{prompts} + window scales={scales} + vv"
+        for prompts in ("compositional", "plain")
+        for scales in ("2", "2,3")
+    ]
+    assert all("needs patch features" in reason for reason in illegal.values())
+    cells = [(c["detector"], c["category"], c["shots"], c["seed"]) for c in document["cells"]]
+    assert len(cells) == len(set(cells)) == len(LEGAL) * 2 * 3
+    assert document["finished"] is True
+
+
+def test_the_plan_comes_first(done: Path) -> None:
+    plan = (done.parent / "out.stderr").read_text()
+    assert "8 combinations, 48 cells; 7 distinct visual requests in 1 pass over" in plan
+    assert "for 8 combinations)" in plan
+    assert "to encode and score" in plan
+    assert "cannot be: compositional + window scales=2 + vv;" in plan
+
+
+def test_a_cell_holds_what_the_detector_says_alone(
+    done: Path, two_layer_file: Path, small: list[str]
+) -> None:
+    results = read_results(done)
+    for name, choice in {
+        "plain + window scales=2 + none": {"options": {"extractor": {"scales": (2,)}}},
+        "plain + dense + vv": {"extractor": "dense", "attention": "vv"},
+    }.items():
+        options = {"backbone": {"weights": two_layer_file}, **choice.pop("options", {})}
+        detector = load_detector(
+            "winclip", backbone=small[1], prompts="plain", options=options, **choice
+        )
+        for seed in (None, 1):
+            cell = results.cells(detector=name, category="bolt", seed=seed)[0]
+            detector.memory = None
+            if seed is not None:
+                detector.fit([each["path"] for each in cell["references"]])
+            scored = list(results.scored(cell))
+            alone = detector.predict([each.sample.image for each in scored], "bolt", 1)
+            assert len(scored) == 8
+            for one, other in zip(scored, alone, strict=True):
+                assert one.row.score == pytest.approx(other.score, abs=1e-5)
+                labelled = one.map()
+                assert labelled is not None
+                np.testing.assert_allclose(labelled.heat, other.map, atol=1e-4)
+
+
+def test_the_table_has_a_row_for_each_combination_and_the_best_of_each_column(
+    done: Path, document: Any
+) -> None:
+    with (done / "grid.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(LEGAL) * 2 * 3  # average, bolt, nut
+    first = rows[0]
+    assert first["category"] == "average"
+    assert [first[axis] for axis in ("prompts", "extractor", "extractor.scales", "attention")] == [
+        "compositional",
+        "window",
+        "2",
+        "none",
+    ]
+    assert first["image_auroc_difference"] == ""  # it is the baseline
+    assert all(row["image_auroc_difference"] for row in rows if row["combination"] != LEGAL[0])
+    for shots in ("0", "1"):
+        block = [r for r in rows if r["category"] == "bolt" and r["shots"] == shots]
+        values = [float(row["pixel_auroc"]) for row in block]
+        best = [row["pixel_auroc_best"] == "1" for row in block]
+        assert best == [value == max(values) for value in values]
+    markdown = (done / "grid.md").read_text()
+    assert markdown.startswith("# 8 combinations")
+    assert "| compositional | window | 2,3 | none |" in markdown
+    assert "## Combinations that cannot be" in markdown
+    assert document["baseline"] == LEGAL[0]
+
+
+def test_a_plan_writes_nothing(
+    run_vlmad, two_categories: Path, small: list[str], tmp_path: Path
+) -> None:
+    ran = run_vlmad("grid", two_categories, *WHAT, *small, "--plan", "--json", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    plan = json.loads(ran.stdout)
+    assert list(plan["combinations"]) == LEGAL
+    assert (plan["cells"], len(plan["passes"])) == (48, 1)
+    assert plan["scorings"] == 3 * 8 * (8 + 6)
+    assert plan["images"] == 8 + 6 + 2 + 1  # drawn: two of three references, and the only one
+    assert plan["texts"]["calls"] == 2 * 2 * 2  # prompts, sides, class names
+    assert plan["seconds"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_larger_grid_takes_over_what_is_there(
+    run_vlmad, two_categories: Path, small: list[str], tmp_path: Path
+) -> None:
+    words = ["--prompt", "plain", "--category", "bolt", *small, "--replicates", "50"]
+    words += ["--out", "out", "--quiet"]
+    few = ["--extractor", "dense", "--attention", "none"]
+    # the axes have two values each, so that names stay the same
+    few = ["--scorer", "harmonic,dense", "--attention", "none,vv"]
+    first = run_vlmad("grid", two_categories, *words, *few, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    files = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("scores.jsonl")}
+    more = ["--scorer", "harmonic,dense,max-cosine", "--attention", "none,vv,kk"]
+    second = run_vlmad("grid", two_categories, *words, *more, cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert {p: p.stat().st_mtime_ns for p in files} == files
+    assert len(list((tmp_path / "out").rglob("scores.jsonl"))) > len(files)
+    fewer = run_vlmad("grid", two_categories, *words, *few, cwd=tmp_path)
+    assert fewer.returncode == 2
+    assert "holds a bench that differs in detectors (" in fewer.stderr
+
+
+def test_a_grid_that_was_interrupted_goes_on_and_ends_the_same(
+    environment, run_vlmad, done: Path, two_categories: Path, small: list[str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "vlmad", "grid", str(two_categories), *WHAT, *small]
+    command += ["--out", "out"]
+    env = {**environment, "VLMAD_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "out").rglob("scores.jsonl")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        error = process.communicate()[1].decode()
+    assert process.returncode == 130, error
+    assert "interrupted; what is done is in out" in error
+    again = run_vlmad(*command[3:], cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert figures(tmp_path / "out") == figures(done)
+
+
+def figures(folder: Path) -> Any:
+    document = json.loads((folder / "grid.json").read_text())
+    return [(cell["run"], cell["metrics"]) for cell in document["cells"]]
+
+
+BROKEN = '''
+from vlmad import Scorer, hookimpl
+
+
+class Broken(Scorer):
+    """Fails at the second image."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, features, text, memory):
+        from vlmad import Prediction
+        import torch
+        self.seen += 1
+        if self.seen > 4:
+            raise ZeroDivisionError("no more")
+        return Prediction(torch.zeros(len(features)), torch.zeros(len(features), *features.image_size))
+
+
+@hookimpl
+def register_scorers(register):
+    register("broken", Broken, "fails")
+'''
+
+
+def test_a_part_that_fails_costs_its_combinations_only(
+    run_vlmad, two_categories: Path, small: list[str], install, tmp_path: Path
+) -> None:
+    site = install("broken-scorer", BROKEN)
+    ran = run_vlmad(
+        *("grid", two_categories, "--category", "bolt", "--scorer", "harmonic,broken"),
+        *(*small, "--replicates", "50", "--out", "out"),
+        cwd=tmp_path,
+        PYTHONPATH=str(site),
+    )
+    assert ran.returncode == 1, ran.stderr
+    found = json.loads((tmp_path / "out" / "grid.json").read_text())
+    assert [cell["detector"] for cell in found["cells"]] == ["harmonic"]
+    (skipped,) = found["skipped"]
+    assert skipped["detector"] == "broken"
+    assert "ZeroDivisionError: no more" in skipped["reason"]
+    assert "broken, zero-shot: not measured" in " ".join(ran.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--scorer", "harmonic,harmonik"], "did you mean 'harmonic'"),
+        (["--scorer", "harmonic,harmonic"], "scorer: 'harmonic' is named twice"),
+        (["--set", "extractor.size=2|3"], "no extractor of the grid has an option 'size'"),
+        (["--set", "extractor.scales=big"], "no combination can be"),
+        (["--baseline", "windows"], "there is no combination 'windows'"),
+        (["--extractor", "window", "--attention", "vv"], "needs patch features"),
+        (["--shots", "x"], "--shots takes whole numbers"),
+        (["--fitted", "x"], "No such option"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(
+    words: list[str], message: str, two_categories: Path, monkeypatch, capsys
+) -> None:
+    from vlmad.cli import main
+
+    monkeypatch.chdir(two_categories.parent)
+    monkeypatch.setattr(sys, "argv", ["vlmad", "grid", "parts", "--quiet", *words])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def axes(**parts: str) -> Axes:
+    kinds = ("backbone", "prompts", "extractor", "attention", "scorer")
+    return Axes(("winclip",), {kind: split_names(parts.get(kind, "")) for kind in kinds}, {})
+
+
+def test_a_combination_that_comes_out_as_another_is_named_as_the_same(registry: Registry) -> None:
+    options = {"extractor": {"scales": ("2,3", "2,3,3", "3")}}
+    found = combine(Axes(("winclip",), axes().parts, options), registry)
+    assert list(found.detectors) == ["scales=2,3", "scales=2,3,3", "scales=3"]
+    spelled = {"extractor": {"scales": ("2,3", "2, 3")}}
+    found = combine(Axes(("winclip",), axes().parts, spelled), registry)
+    assert list(found.detectors) == ["scales=2,3"]
+    assert found.same == {"scales=2, 3": "scales=2,3"}
+
+
+def test_all_stands_for_every_installed_part(run_vlmad, two_categories: Path, tmp_path) -> None:
+    ran = run_vlmad(
+        "grid", two_categories, "--scorer", "all", "--plan", "--json", cwd=tmp_path
+    )
+    assert ran.returncode == 0, ran.stderr
+    plan = json.loads(ran.stdout)
+    names = {r.name for r in Registry.discover().of_kind("scorer")}
+    assert set(plan["combinations"]) | set(plan["illegal"]) == names
+
+
+def test_the_baseline_comes_first(registry: Registry) -> None:
+    found = combine(axes(prompts="compositional,plain", attention="none,diagonal"), registry)
+    chosen = "plain + diagonal"
+    assert next(iter(with_baseline(found, chosen))) == chosen
+    assert set(with_baseline(found, chosen)) == set(found.detectors)
+    with pytest.raises(InputError, match="did you mean 'plain \\+ diagonal'"):
+        with_baseline(found, "plain + diagonale")
+
+
+def test_recipes_can_vary_too(registry: Registry) -> None:
+    found = combine(Axes(("winclip", "clip"), axes(attention="none,vv").parts, {}), registry)
+    assert {"winclip + none", "clip + none", "clip + vv"} <= set(found.detectors)
+
+
+def test_an_unknown_name_is_refused_before_anything_else(registry: Registry) -> None:
+    with pytest.raises(UnknownPartError):
+        combine(axes(scorer="harmonic,nonsense"), registry)
+    with pytest.raises(OptionError, match="no scorer of the grid has an option 'heat'"):
+        combine(Axes(("winclip",), axes().parts, {"scorer": {"heat": ("1", "2")}}), registry)
