@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 DOCUMENTS = ("bench.json", "grid.json")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Results:
-    """What came of a bench or a grid."""
+    """What came of a bench or a grid; two are equal only if they are one object."""
 
     folder: Path
     document: Mapping[str, Any]
@@ -75,7 +75,7 @@ def read_results(folder: Path) -> Results:
         if document["format"] != FORMAT:
             raise InputError(f"{path} is of another version of vlmad: {document['format']}")
         document["cells"], document["detectors"]  # what is always there
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = first_line(error) if isinstance(error, OSError) else "it is damaged"
         raise InputError(f"cannot read {path}: {reason}") from error
     return Results(folder, document, read_samples(folder))

@@ -23,10 +23,10 @@ def remarks(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _detectors(document)
     yield from _comparisons(document)
     yield from _sources(document)
-    left_out = list(_left_out(document))
-    if left_out:
+    missing = list(what_is_missing(document))
+    if missing:
         yield "## What is missing"
-        yield "\n".join(f"- {line}" for line in left_out)
+        yield "\n".join(f"- {escaped(line)}" for line in missing)
 
 
 def _detectors(document: Mapping[str, Any]) -> Iterator[str]:
@@ -124,15 +124,16 @@ def _problems(problems: Sequence[Mapping[str, Any]], most: int = 20) -> Iterator
     """Name what may mislead: without it the tables would look sounder than they are."""
     doubtful = [problem for problem in problems if problem["severity"] != "note"]
     for problem in doubtful[:most]:
-        yield escaped(f"{problem['severity']}: {problem['path']}: {problem['what']}")
+        yield f"{problem['severity']}: {problem['path']}: {problem['what']}"
     if len(doubtful) > most:
         yield f"and {len(doubtful) - most} more problems, see bench.json"
 
 
-def _left_out(document: Mapping[str, Any]) -> Iterator[str]:
+def what_is_missing(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield, in plain words, what was not measured or is undefined, and what may mislead."""
     for skipped in document["skipped"]:
         who = skipped["detector"] or skipped["category"]
-        yield escaped(f"{who}, {shots_name(skipped['shots'])}: not measured, {skipped['reason']}")
+        yield f"{who}, {shots_name(skipped['shots'])}: not measured, {skipped['reason']}"
     reasons: dict[str, None] = {}
     for entry in document["averages"]:
         for name, metric in entry["metrics"].items():
@@ -140,16 +141,16 @@ def _left_out(document: Mapping[str, Any]) -> Iterator[str]:
                 task = "image metrics" if name.startswith("image") else name
                 task = "pixel metrics" if name.startswith("pixel") and "no" in reason else task
                 reasons[f"{category}: {task} are undefined and not averaged, {reason}"] = None
-    yield from map(escaped, reasons)
+    yield from reasons
     yield from _problems(document["dataset"]["problems"])
     for cell in document["cells"]:
         if cell["failed"]:
-            yield escaped(
+            yield (
                 f"{cell['detector']} on {cell['category']}: not scored, images: "
                 f"{cell['failed']}; see {cell['run']}/scores.csv"
             )
         if cell["pixels"].get("without_mask"):
-            yield escaped(
+            yield (
                 f"{cell['category']}: {cell['pixels']['without_mask']} anomalous images without "
                 "a mask are not in the pixel metrics"
             )

@@ -37,7 +37,7 @@ def read_samples(folder: Path) -> tuple[Sample, ...]:
     path = folder / SAMPLES
     try:
         return tuple(_from_table(table) for table in json.loads(read_text(path)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = first_line(error) if isinstance(error, OSError) else "it is damaged"
         raise InputError(
             f"cannot read {path}: {reason}; run the bench again, which keeps what is done"
