@@ -1,0 +1,113 @@
+"""Bars and lines can be read whatever the names are, however many there are."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import matplotlib
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from PIL import Image
+
+from vlmad_report.bars import MOST_BARS, draw_bars
+from vlmad_report.lettering import MOST, shortened
+from vlmad_report.lines import MOST_LINES, draw_lines
+
+HOSTILE = ["$x_1$ and $\\frac$", "_hidden", "<b>bold</b>", "日本語", "a\nb\x1b[31m", "x" * 200, ""]
+
+
+def metric(value: float | None, low: float | None = None, high: float | None = None) -> Any:
+    return {"value": value, "low": low, "high": high}
+
+
+def size(drawing: Figure) -> tuple[int, int]:
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format="png", dpi=100)
+    with Image.open(buffer) as image:
+        return image.size
+
+
+def words(drawing: Figure) -> list[str]:
+    """Return all texts of a drawing that are inside of it."""
+    size(drawing)
+    box = drawing.bbox
+    texts = drawing.findobj(matplotlib.text.Text)
+    return [
+        text.get_text()
+        for text in texts
+        if text.get_text().strip()
+        and box.padded(1).containsx(text.get_window_extent().x0)
+        and box.padded(1).containsx(text.get_window_extent().x1)
+    ]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.text(max_size=60), max_size=8))
+def test_short_names_are_short_drawable_and_differ(names: list[str]) -> None:
+    short = shortened(names)
+    assert len(set(short)) == len(names)
+    assert all(len(name) <= MOST + len(" (8)") and name.isprintable() for name in short)
+
+
+def test_a_name_that_looks_numbered_is_not_taken_twice() -> None:
+    assert shortened(["a (2)", "a", "a"]) == ["a (2)", "a", "a (3)"]
+
+
+def test_both_ends_of_a_long_name_stay() -> None:
+    (name,) = shortened(["hybrid attention=value-value scales=2,3 layers=17"])
+    assert name.startswith("hybrid")
+    assert name.endswith("layers=17")
+
+
+def test_names_are_drawn_as_they_are_and_beside_the_bars() -> None:
+    groups = {name: {"$a$": metric(0.5, 0.4, 0.6), "_b": metric(None)} for name in HOSTILE}
+    found = words(draw_bars(groups, "image AUROC"))
+    assert {"$x_1$ and $\\frac$", "_hidden", "<b>bold</b>", "$a$", "_b"} <= set(found)
+    assert found.count("0.500") == len(HOSTILE)
+    assert found.count("\N{EN DASH}") == len(HOSTILE)
+
+
+def test_as_many_bars_as_are_ever_drawn_make_a_picture_that_can_be_written() -> None:
+    bars = {str(i): metric(i / 6) for i in range(6)}
+    groups = {f"group {i}": bars for i in range(MOST_BARS // 6)}
+    width, height = size(draw_bars(groups, "AUPRO"))
+    assert width < 700
+    assert height < 10_000
+    one = size(draw_bars({"group": {"only": metric(0.5)}}, "AUPRO"))
+    assert one[0] == width
+
+
+def test_bars_and_lines_take_their_colours_from_the_style() -> None:
+    cycle = matplotlib.cycler(color=["#123456", "#654321"])
+    with matplotlib.rc_context({"axes.prop_cycle": cycle, "text.color": "#abcdef"}):
+        bars = draw_bars({"g": {"a": metric(0.5, 0.4, 0.6), "b": metric(0.7)}}, "AUPRO")
+        lines = draw_lines({"AUPRO": {"a": [0.5], "b": [0.6]}}, ["0"], "shots", "b")
+    to_hex = matplotlib.colors.to_hex
+    assert [to_hex(patch.get_facecolor()) for patch in bars.axes[0].patches] == [
+        "#123456",
+        "#654321",
+    ]
+    assert [to_hex(line.get_color()) for line in lines.axes[0].lines] == ["#123456", "#abcdef"]
+
+
+def test_series_are_told_apart_without_colour() -> None:
+    names = [f"line {i}" for i in range(MOST_LINES + 1)]
+    drawing = draw_lines({"AUROC": {name: [0.1, 0.2] for name in names}}, ["0", "1"], "shots")
+    looks = {(line.get_marker(), line.get_linestyle()) for line in drawing.axes[0].lines}
+    assert len(looks) == len(names)
+    bars = draw_bars({"g": {str(i): metric(0.5) for i in range(6)}}, "AUROC")
+    assert len({patch.get_hatch() for patch in bars.axes[0].patches}) == 6
+
+
+@pytest.mark.parametrize("values", [[None], [0.5], [None, 0.5, None], [1.0, 1.0, 1.0]])
+def test_lines_of_any_values_are_drawn(values: list[float | None]) -> None:
+    drawing = draw_lines(
+        {"a": {name: values for name in HOSTILE}, "b": {"one": values}},
+        [str(i) for i in range(len(values))],
+        "shots",
+        "one",
+    )
+    assert "$x_1$ and $\\frac$" in words(drawing)
