@@ -10,7 +10,7 @@ from vlmad_evaluation.bench.tables import printable, shots_name
 from vlmad_report.bars import MOST_BARS, draw_bars
 from vlmad_report.choosing import drawn, said
 from vlmad_report.content import Figure, Section, Table
-from vlmad_report.entries import FULL, MARK, TASKS, TOLD, compared, named
+from vlmad_report.entries import FULL, TASKS, compared, legend_of_marks, mark_of, named
 from vlmad_report.pool import pooled
 
 if TYPE_CHECKING:
@@ -43,36 +43,32 @@ def categories(results: Sequence[Results]) -> Section:
 
 def _table(pool: Pool, shots: int, task: str) -> Table:
     names = TASKS[task]
-    found = _significant(pool, shots)
+    found = _marks(pool, shots)
     rows: list[tuple[Entry, ...]] = []
     for category in pool.document["dataset"]["categories"]:
         measured = pool.metrics(shots, category)
-        marked = [
-            (index, name)
+        marks = {
+            (index, name): found.get((category, detector, name), "")
             for index, detector in enumerate(measured)
             for name in names
-            if (category, detector, name) in found
-        ]
-        entries = compared(list(measured.values()), names, marked)
+        }
+        entries = compared(list(measured.values()), names, marks)
         rows += (
             (named(category), named(detector), *each)
             for detector, each in zip(measured, entries, strict=True)
         )
     caption = f"{task}, {shots_name(shots)}."
     if any(entry.mark for row in rows for entry in row):
-        caption += f" {MARK} differs from {printable(pool.baseline)} with p < {TOLD} (Holm)."
+        caption += legend_of_marks(pool.baseline)
     columns = ("category", "detector", *(FULL[name] for name in names))
     return Table(caption, columns, tuple(rows), words=2)
 
 
-def _significant(pool: Pool, shots: int) -> set[tuple[Any, ...]]:
+def _marks(pool: Pool, shots: int) -> dict[tuple[Any, ...], str]:
     return {
-        (each["category"], each["detector"], each["metric"])
+        (each["category"], each["detector"], each["metric"]): mark_of(each)
         for each in pool.document["comparisons"]
-        if each["shots"] == shots
-        and each["against"] == pool.baseline
-        and each["p_value_holm"] is not None
-        and each["p_value_holm"] < TOLD
+        if each["shots"] == shots and each["against"] == pool.baseline
     }
 
 

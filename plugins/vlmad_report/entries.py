@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vlmad_evaluation.bench.tables import UNDEFINED, printable, value
+from vlmad_evaluation.grid.table import BETTER, SIGNIFICANT, WORSE
 from vlmad_report.content import Entry
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ FULL = {
     "pixel_f1_max": "pixel F1-max",
 }
 """What a metric is called where the table does not say of what it is."""
-TOLD = 0.05
-"""The corrected p-value below which a difference is marked."""
-MARK = "*"
 NONE = Entry("")
 
 
@@ -61,10 +59,26 @@ def difference(found: Comparison) -> Entry:
     return Entry(f"{found.difference:+.3f}", note)
 
 
+def mark_of(comparison: Mapping[str, Any]) -> str:
+    """Return an arrow for a difference that is significant after correction."""
+    p_value, difference = comparison["p_value_holm"], comparison["difference"]
+    if p_value is None or difference is None or p_value >= SIGNIFICANT:
+        return ""
+    return BETTER if difference > 0 else WORSE
+
+
+def legend_of_marks(against: str) -> str:
+    """Say what the marks mean."""
+    return (
+        f" {BETTER} and {WORSE} differ significantly from {printable(against)} "
+        f"(p < {SIGNIFICANT}, Holm)."
+    )
+
+
 def compared(
     rows: Sequence[Mapping[str, Any]],
     names: Iterable[str],
-    marked: Iterable[tuple[int, str]] = (),
+    marks: Mapping[tuple[int, str], str] | None = None,
 ) -> list[tuple[Entry, ...]]:
     """Return the metrics of several rows, the best of each column shown as such.
 
@@ -73,9 +87,9 @@ def compared(
     Args:
         rows: the metrics of each row.
         names: the columns.
-        marked: rows and columns that get a mark.
+        marks: from row and column to a mark.
     """
-    names, marked = tuple(names), set(marked)
+    names, marks = tuple(names), marks or {}
     shown = {name: {_shown(row[name]) for row in rows} for name in names}
     highest = {name: max(figures) for name, figures in shown.items() if len(figures) > 1}
     return [
@@ -83,7 +97,7 @@ def compared(
             entry(
                 row[name],
                 _shown(row[name]) == highest.get(name),
-                MARK if (index, name) in marked else "",
+                marks.get((index, name), ""),
             )
             for name in names
         )

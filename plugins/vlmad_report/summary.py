@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad_evaluation.bench.remarks import what_is_missing
 from vlmad_evaluation.bench.tables import UNDEFINED, printable, shots_name
+from vlmad_evaluation.grid.table import BETTER, SIGNIFICANT, WORSE
 from vlmad_report.bars import MOST_BARS, draw_bars
 from vlmad_report.content import Entry, Figure, Section, Table
-from vlmad_report.entries import FULL, MARK, TASKS, TOLD, compared, named
+from vlmad_report.entries import FULL, TASKS, compared, legend_of_marks, mark_of, named
 from vlmad_report.pool import pooled
 
 if TYPE_CHECKING:
@@ -126,26 +127,20 @@ def _detectors(pool: Pool) -> Table:
 def _averages(pool: Pool, shots: int) -> Iterator[Table]:
     rows = pool.metrics(shots)
     for task, names in TASKS.items():
-        marked = list(_marked(pool, shots, list(rows), names))
+        marks = {
+            (list(rows).index(each["detector"]), each["metric"]): mark_of(each)
+            for each in _on_average(pool)
+            if each["shots"] == shots and each["detector"] in rows
+        }
+        entries = compared(list(rows.values()), names, marks)
         caption = f"{task}, {shots_name(shots)}, macro averages."
-        if marked:
-            caption += f" {MARK} differs from {printable(pool.baseline)} with p < {TOLD} (Holm)."
-        entries = compared(list(rows.values()), names, marked)
+        if any(entry.mark for row in entries for entry in row):
+            caption += legend_of_marks(pool.baseline)
         yield Table(
             caption,
             ("detector", *(FULL[name] for name in names)),
             tuple((named(who), *each) for who, each in zip(rows, entries, strict=True)),
         )
-
-
-def _marked(
-    pool: Pool, shots: int, detectors: Sequence[str], names: Sequence[str]
-) -> Iterator[tuple[int, str]]:
-    for found in _on_average(pool):
-        p_value = found["p_value_holm"]
-        told = found["shots"] == shots and found["metric"] in names
-        if told and p_value is not None and p_value < TOLD and found["detector"] in detectors:
-            yield detectors.index(found["detector"]), found["metric"]
 
 
 def _on_average(pool: Pool) -> list[Mapping[str, Any]]:
@@ -197,7 +192,7 @@ def _comparisons(pool: Pool) -> Iterator[Table]:
         caption = (
             f"Differences to {printable(pool.baseline)} on the same images, of macro averages. "
             "p is corrected by Holm's method over all detectors and numbers of references. "
-            f"{MARK} p < {TOLD}."
+            f"{BETTER} and {WORSE} mark p < {SIGNIFICANT}."
         )
         columns = ("detector", "references", *(FULL.get(m, printable(m)) for m in metrics))
         yield Table(caption, columns, tuple(rows), words=2)
@@ -212,5 +207,4 @@ def _difference(found: Mapping[str, Any] | None) -> Entry:
     p_value = found["p_value_holm"]
     if p_value is not None:
         notes.append(f"p = {p_value:.2g}")
-    mark = MARK if p_value is not None and p_value < TOLD else ""
-    return Entry(f"{found['difference']:+.3f}", ", ".join(notes), mark=mark)
+    return Entry(f"{found['difference']:+.3f}", ", ".join(notes), mark=mark_of(found))

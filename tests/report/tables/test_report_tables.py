@@ -120,6 +120,7 @@ def test_only_corrected_differences_to_the_baseline_are_marked(both: Results) ->
             each["p_value"] = 0.001
             clear = each["metric"] == "image_ap"
             each["p_value_holm"] = 0.01 if clear else 0.06
+            each["difference"] = -0.1
 
     marked = summary([changed(both, change)])
     images = table(marked, "Image metrics, zero-shot")
@@ -127,7 +128,7 @@ def test_only_corrected_differences_to_the_baseline_are_marked(both: Results) ->
     assert marks == {("clip", "image AP")}
     differences = table(marked, "Differences")
     row = differences["clip", "zero-shot"]
-    assert row["image AP"].mark == "*"
+    assert row["image AP"].mark == "\N{DOWNWARDS ARROW}"
     assert row["image AUROC"].mark == ""
     assert "p = 0.06" in row["image AUROC"].note
 
