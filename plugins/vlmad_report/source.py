@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError
+from vlmad.errors import InputError, OutputError
 from vlmad.manifest import NOT_SUBSTANCE
 from vlmad.runs.folder import read_manifest
 from vlmad_evaluation.bench.reading import DOCUMENTS
@@ -14,6 +14,7 @@ from vlmad_report.shape import DOCUMENT, checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     import numpy as np
 
@@ -63,7 +64,7 @@ class Source:
     def _of_run(self, detector: str) -> dict[str, Any]:
         """Return what its first run knows beyond the document: the content of files, sizes."""
         cell = next((c for c in self.document["cells"] if c["detector"] == detector), None)
-        manifest = read_manifest(self.results.run(cell)) if cell else None
+        manifest = _manifest(self.results.run(cell)) if cell else None
         own = manifest["identity"] if manifest else {}
         return {f"run's {name}": own.get(name) for name in ("parts", "preprocessing", "resize")}
 
@@ -71,6 +72,13 @@ class Source:
         """Return the test images of a category with their labels."""
         samples = self.results.samples
         return frozenset((str(s.image), s.label) for s in samples if s.category == category)
+
+
+def _manifest(run: Path) -> dict[str, Any] | None:
+    try:
+        return read_manifest(run)
+    except (OutputError, RecursionError) as error:
+        raise InputError(f"cannot read the manifest in {run}: it is damaged; {AGAIN}") from error
 
 
 def open_source(results: Results) -> Source:

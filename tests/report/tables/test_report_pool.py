@@ -197,6 +197,14 @@ def test_damaged_cells_are_refused_by_name(copied: Copied, benches: Path, damage
         pooled(read(folder, benches / "two"))
 
 
+def test_a_damaged_manifest_of_a_run_is_refused_by_name(copied: Copied, benches: Path) -> None:
+    folder = copied("one")
+    path = next(folder.glob("cells/winclip*/metal*/zero-shot")) / "manifest.json"
+    path.write_text("[]")
+    with pytest.raises(InputError, match=r"cannot read the manifest in .*zero-shot: it is damaged"):
+        pooled(read(benches / "two", folder))
+
+
 def test_a_document_of_brackets_within_brackets_is_damaged(copied: Copied) -> None:
     folder = copied("one")
     (folder / "bench.json").write_text("[" * 100_000)
