@@ -97,7 +97,8 @@ def main(folders: list[Path], count: int, rounds: int, model: str) -> None:
             (single,) = detector.predict(image, CLASS_NAME, 1)
             worst = max(worst, abs(single.score - together[image][index].score))
             beside = together[image][index].map
-            assert single.map is not None and beside is not None
+            assert single.map is not None
+            assert beside is not None
             worst = max(worst, float(abs(single.map - beside).max()))
     print(f"largest difference of scores and maps to single runs: {worst:.1e}")
 
