@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,12 @@ class _Builder:
             if not offered:
                 raise OptionError(f"{owner} takes no options, but was given '{argument}'")
             options = {**options, next(iter(offered)): argument}
-        options = check_options(owner, offered, {**options, **self.settings.get(kind, {})})
+        given = {**options, **self.settings.get(kind, {})}
+        try:
+            options = check_options(owner, offered, given)
+        except OptionError as error:
+            elsewhere = self._elsewhere(kind, set(given) - set(offered))
+            raise OptionError(f"{error}{elsewhere}") from None
         for option in offered.values():
             if option.default is REQUIRED and option.name not in options:
                 raise OptionError(
@@ -155,6 +161,16 @@ class _Builder:
                 f"it lacks {', '.join(lacks)}"
             )
         return Chosen(registration, options, part, named)
+
+
+    def _elsewhere(self, kind: str, unknown: set[str]) -> str:
+        """Say which other parts of a kind have an option that one has not."""
+        having = []
+        for other in self.registry.of_kind(kind):
+            with suppress(VlmadError):
+                if unknown and unknown <= set(options_of(other.resolve())):
+                    having.append(f"'{other.name}'")
+        return f"; {kind} {' and '.join(having)} has it" if having else ""
 
 
 def _call(factory: Callable[..., Any], options: Mapping[str, Any], owner: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 
-from vlmad.errors import OptionError, first_line
+from vlmad.errors import OptionError
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 PRECISION_VARIABLE = "VLMAD_PRECISION"
@@ -27,7 +27,7 @@ def pick_device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise OptionError(
-            f"no device '{name}' here: {first_line(error)}; try backbone.device=cpu"
+            f"there is no device '{name}' here; backbone.device takes auto, cpu, cuda or mps"
         ) from error
 
 

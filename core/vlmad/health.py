@@ -103,7 +103,8 @@ def _plugins() -> Iterator[Check]:
         own, origin = plugin.distribution == BUILT_IN, f"{plugin.distribution} {plugin.version}"
         details = {"distribution": plugin.distribution, "version": plugin.version}
         if plugin.status in ("ok", "blocked"):
-            found = f"{origin}, {len(plugin.registrations)} names"
+            count = len(plugin.registrations)
+            found = f"{origin}, {count} name{'' if count == 1 else 's'}"
             found = found if plugin.status == "ok" else f"{origin}, {plugin.reason}"
             yield Check(f"plugin {plugin.name}", "ok", found, details=details)
         else:

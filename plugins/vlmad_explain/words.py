@@ -23,7 +23,8 @@ def equation(explanation: Explanation) -> list[str]:
         lines.append(f"the most anomalous of the image's tiles, at pixels {explanation.tile}:")
     for index, part in enumerate(explanation.parts):
         sign = "=" if index == 0 else "+"
-        lines.append(f"{sign} {part.weight:g} · {part.value:.3f}  {_addend(explanation, part)}")
+        factor = "" if part.weight == 1 else f"{part.weight:g} · "
+        lines.append(f"{sign} {factor}{part.value:.3f}  {_addend(explanation, part)}")
     return lines
 
 
