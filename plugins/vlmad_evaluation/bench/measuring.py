@@ -42,7 +42,7 @@ from vlmad_evaluation.validation import LabelledMap
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jaxtyping import UInt16
+    from jaxtyping import Float, UInt16
 
     from vlmad import Sample
     from vlmad.runs import Row
@@ -74,10 +74,18 @@ class Scored:
         mask = mask_of(self.sample)
         if mask is None:
             return None
-        heat = from_16_bits(self._levels(), self.scale)
+        heat = self.heat()
         if heat.shape != mask.shape:
             raise InputError(f"{self.sample.image} has changed since it was scored; start anew")
         return LabelledMap(heat, mask)
+
+    def heat(self) -> Float[np.ndarray, "H W"]:
+        """Return the stored map, whatever is known of the image.
+
+        Raises:
+            OutputError: it is damaged or gone.
+        """
+        return from_16_bits(self._levels(), self.scale)
 
     def _levels(self) -> UInt16[np.ndarray, "H W"]:
         path = self.run / self.row.map
