@@ -97,9 +97,18 @@ class Detector:
     def score(self, features: Features, class_name: str = "object") -> Prediction:
         """Score features that `features` returned, of one batch or of several together."""
         self.check_fitted()
-        text = self.text(class_name, features)
+        return self.score_by(features, self.text(class_name, features), self.memory)
+
+    @torch.inference_mode()
+    def score_by(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Prediction:
+        """Score features by a text and a memory that need not be its own (see `memory_of`)."""
         with self._blaming("scorer"):
-            prediction: Prediction = self.scorer(features, text, self.memory)
+            prediction: Prediction = self.scorer(features, text, memory)
             _check_shapes(prediction, features)
         return prediction
 
@@ -174,7 +183,7 @@ class Detector:
 
     def remember(self, encoded: Sequence[Features], references: Sequence[Source]) -> Detector:
         """Remember normal images that `encode_references` encoded; returns itself."""
-        self.memory = self._memory(encoded)
+        self.memory = self.memory_of(encoded)
         self.references = tuple(references)
         return self
 
@@ -203,7 +212,7 @@ class Detector:
         kept, scores = self.memory, []
         try:
             for index, features in enumerate(encoded):
-                self.memory = self._memory(encoded[:index] + encoded[index + 1 :])
+                self.memory = self.memory_of(encoded[:index] + encoded[index + 1 :])
                 scores.append(float(self.score(features, class_name).score.max()))
                 progress(len(scores), len(encoded))
         finally:
@@ -229,7 +238,8 @@ class Detector:
             raise InputError("no references were given")
         return [own[self] for own in encode_together([self], sources, batch_size)]
 
-    def _memory(self, references: Sequence[Features]) -> Mapping[str, Tensor]:
+    def memory_of(self, references: Sequence[Features]) -> Mapping[str, Tensor]:
+        """Return what the scorer remembers of encoded normal images; fits nothing."""
         with torch.inference_mode(), self._blaming("scorer"):
             memory: Mapping[str, Tensor] = self.scorer.fit(Features.concatenate(references))
         return memory

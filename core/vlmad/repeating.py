@@ -100,6 +100,15 @@ class Earlier:
             InputError: a reference is missing or has changed.
             VlmadError: a part or weights are not to be had here.
         """
+        detector, references = self.build(options)
+        if references and detector.memory is None:
+            detector.fit([path for path, _ in references])
+        return detector, references
+
+    def build(
+        self, options: Mapping[str, Mapping[str, Any]]
+    ) -> tuple[Detector, list[tuple[str, str]]]:
+        """Build the detector as `detector` does, fitted only if it was kept in a file."""
         references = references_of(self.manifest)
         if self.manifest.get("fitted"):
             fitted = load_fitted(Path(self.manifest["fitted"]), options)
@@ -109,8 +118,6 @@ class Earlier:
         for path, sha256 in found:
             if digest(Path(path)) != sha256:
                 raise InputError(f"reference {path} is not the file that the manifest names")
-        if found:
-            detector.fit([path for path, _ in found])
         return detector, found
 
     def differences(self, detector: Detector) -> list[str]:
