@@ -97,6 +97,25 @@ def calibrate(
     return Calibration(threshold, rule, rate, *counts, errors, area, remarks)
 
 
+def choose_threshold(
+    good: Float[np.ndarray, " n"], bad: Float[np.ndarray, " p"], rule: Rule, rate: float | None
+) -> float:
+    """Choose a threshold as `calibrate` does, without asking what it is worth.
+
+    Args:
+        good: scores of good images, as `cuts.as_scores` returns them.
+        bad: of anomalous ones; all rules but `quantile` need some.
+        rule: as `settle` returns it.
+        rate: likewise.
+    """
+    share = rate or 0.0
+    if rule is Rule.quantile:
+        rank = min(conformal_rank(len(good), share), len(good))
+        return value_above(np.unique(good), good[rank - 1])
+    cuts = cuts_of(good, bad)
+    return value_in_gap(cuts.values, choose_cut(cuts, rule, share))
+
+
 Chosen: TypeAlias = tuple[float, tuple[Errors, ...], tuple[str, ...]]
 
 
@@ -109,7 +128,7 @@ def _by_quantile(
     """
     wanted = conformal_rank(len(good), rate)
     rank = min(wanted, len(good))
-    threshold = value_above(np.unique(good), good[rank - 1])
+    threshold = choose_threshold(good, bad, Rule.quantile, rate)
     expected = expected_false_alarms(len(good), rank)
     misses = measured_rate(int((bad < threshold).sum()), len(bad)) if len(bad) else None
     remarks = []
@@ -157,8 +176,7 @@ def _cross_validated(
     called = np.zeros(len(scores), dtype=bool)
     folds = len(scores) if len(scores) <= MOST_LEFT_OUT_SINGLY else min(FOLDS, len(good), len(bad))
     for kept, left_out in _splits(labels, folds, seed):
-        cuts = cuts_of(scores[kept & ~labels], scores[kept & labels])
-        threshold = value_in_gap(cuts.values, choose_cut(cuts, rule, rate))
+        threshold = choose_threshold(scores[kept & ~labels], scores[kept & labels], rule, rate)
         called[left_out] = scores[left_out] >= threshold
     return Errors(
         "each image left out" if folds == len(scores) else f"{folds} folds left out",
