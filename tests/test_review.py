@@ -1,0 +1,548 @@
+"""What can be learned from verdicts: the parts of `vlmad review`, one by one."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor, equal
+
+from vlmad import Features, Prediction, TextEmbeddings, load_detector
+from vlmad.detector import Detector
+from vlmad.errors import InputError
+from vlmad.images import Source
+from vlmad.repeating import Earlier
+from vlmad.runs.rows import Row, to_line
+from vlmad.streaming import encode_together
+from vlmad.testing import backbones
+from vlmad.thresholds import Threshold
+from vlmad_calibration.rules import Rule
+from vlmad_evaluation.image_metrics import image_metrics
+from vlmad_review.decisions import Name, Proposal, decide, parse_adopted
+from vlmad_review.folds import make_folds, new_references
+from vlmad_review.gains import Estimate, Gains, Measured, f1_replicates
+from vlmad_review.material import Material, Reviewed
+from vlmad_review.states import changes_of, texts_of, to_toml
+from vlmad_review.trials import Outcome, Trials
+from vlmad_review.verdicts import UNDECIDED, WORDS, read_verdicts
+from vlmad_winclip.prompts import LISTS, PromptList, read_prompt_list
+
+REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+IMAGES = ("line 1/000.png", "line 2/000.png", "line 2/001.png", "lone.png")
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Earlier:
+    """A run of four images, two of them of one file name; a fifth could not be scored."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    rows = [
+        Row(
+            name,
+            score=index / 10,
+            sha256=f"{index:064x}",
+            map=f"maps/{index}.png",
+            map_low=0.0,
+            map_high=1.0,
+            overlay=f"overlays/{index}.png",
+        )
+        for index, name in enumerate(IMAGES)
+    ]
+    rows.append(Row("broken.png", status="failed", reason="broken.png: the file is empty"))
+    (folder / "scores.jsonl").write_bytes(b"".join(map(to_line, rows)))
+    return Earlier(folder, {"identity": {}, "folder": str(tmp_path)})
+
+
+def table(folder: Path, *rows: Sequence[str], delimiter: str = ",") -> Path:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    path = folder / "verdicts.csv"
+    path.write_text(text.getvalue(), encoding="utf-8")
+    return path
+
+
+def refused(path: Path, earlier: Earlier) -> str:
+    with pytest.raises(InputError) as error:
+        read_verdicts(path, earlier)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# verdicts
+
+SPELLINGS = (str.lower, str.upper, str.title, lambda word: f"  {word} ", lambda w: f"{w}\t")
+
+
+@REUSE
+@given(
+    said=st.lists(
+        st.tuples(
+            st.sampled_from(IMAGES),
+            st.sampled_from([*WORDS, *UNDECIDED]),
+            st.sampled_from(SPELLINGS),
+            st.sampled_from((" ", "_", "-")),
+        ),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda row: row[0],
+    ),
+    delimiter=st.sampled_from(",;\t"),
+    columns=st.sampled_from([("image", "verdict"), ("File", "My_Verdict"), ("PATH", "label")]),
+)
+def test_every_word_of_either_side_is_understood_however_it_is_written(
+    earlier: Earlier, said: Any, delimiter: str, columns: tuple[str, str]
+) -> None:
+    rows = [
+        (image, write(word.replace(" ", gap) if word in WORDS else word))
+        for image, word, write, gap in said
+    ]
+    path = table(earlier.folder, columns, *rows, delimiter=delimiter)
+    expected = {image: WORDS[word] for image, word, _, _ in said if word in WORDS}
+    if not expected:
+        assert "holds no verdict yet" in refused(path, earlier)
+        return
+    found = read_verdicts(path, earlier)
+    assert {judged.row.image: judged.verdict for judged in found.judged} == expected
+    assert found.undecided == len(said) - len(expected)
+
+
+@REUSE
+@given(
+    word=st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=12),
+    before=st.integers(0, 3),
+)
+def test_any_text_is_a_verdict_or_is_refused_with_its_line(
+    earlier: Earlier, word: str, before: int
+) -> None:
+    blank = [("lone.png", "?")] * before
+    path = table(earlier.folder, ("image", "verdict"), *blank, (IMAGES[0], word))
+    outcome = ""
+    try:
+        outcome = read_verdicts(path, earlier).judged[0].verdict
+    except InputError as error:
+        outcome = str(error)
+    refusals = (f"{path} line {before + 2}: ", f"{path} holds no verdict yet")
+    assert outcome in ("normal", "anomalous") or outcome.startswith(refusals)
+
+
+@pytest.mark.parametrize("word", ["1", "0", "yes", "true", "maybe"])
+def test_words_that_may_mean_either_side_are_refused(earlier: Earlier, word: str) -> None:
+    path = table(earlier.folder, ("image", "verdict"), ("lone.png", "ok"), ("lone.png", word))
+    said = refused(path, earlier)
+    assert said == (
+        f"{path} line 3: '{word}' is no verdict: write normal or anomalous, or leave it empty"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("line 1/000.png", "line 1/000.png"),
+        ("./line 1/000.png", "line 1/000.png"),
+        ("line 1\\000.png", "line 1/000.png"),
+        ("001.png", "line 2/001.png"),
+        ("lone.png", "lone.png"),
+    ],
+)
+def test_an_image_is_known_by_its_path_or_by_a_file_name_of_its_own(
+    earlier: Earlier, name: str, expected: str
+) -> None:
+    [judged] = read_verdicts(
+        table(earlier.folder, ("image", "verdict"), (name, "ok")), earlier
+    ).judged
+    assert judged.row.image == expected
+
+
+def test_an_image_is_known_by_its_whole_path_and_by_its_content(
+    earlier: Earlier, tmp_path: Path
+) -> None:
+    path = table(
+        earlier.folder,
+        ("image", "verdict", "sha256"),
+        (str(tmp_path / "lone.png"), "ok", ""),
+        ("", "ng", f"{1:064X}"),
+        (IMAGES[2], "ng", f"{2:064x}"),
+    )
+    found = read_verdicts(path, earlier)
+    assert [judged.row.image for judged in found.judged] == ["lone.png", IMAGES[1], IMAGES[2]]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (("000.png", "ok", ""), "000.png may be line 1/000.png or line 2/000.png: give its path"),
+        (("none.png", "ok", ""), "none.png is not among the images of the run"),
+        (("broken.png", "ok", ""), "broken.png was not scored by the run"),
+        (("", "ok", ""), "it names no image"),
+        (("lone.png", "ok", "abc"), "'abc' is no SHA-256"),
+        (("lone.png", "ok", "0" * 64), "lone.png had another SHA-256 when the run scored it"),
+        (("lone.png", "ok"), "2 fields, but 3 columns"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_refused_with_its_line(
+    earlier: Earlier, row: Sequence[str], reason: str
+) -> None:
+    path = table(earlier.folder, ("image", "verdict", "sha256"), (IMAGES[2], "ok", ""), row)
+    assert refused(path, earlier).startswith(f"{path} line 3: {reason}")
+
+
+def test_all_bad_lines_are_named_and_contradictions_with_both_lines(earlier: Earlier) -> None:
+    path = table(
+        earlier.folder,
+        ("image", "verdict"),
+        *(("lone.png", "ok"), ("lone.png", "defect"), ("x.png", "ok"), ("lone.png", "hm")),
+    )
+    assert refused(path, earlier) == (
+        f"{path} line 3: lone.png is anomalous here and normal in line 2: keep one of the two "
+        "(and lines 4, 5)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (("image", "score"), "has no column 'verdict'; it needs 'image' and 'verdict'"),
+        (("score", "verdict"), "has no column 'image' (or 'sha256')"),
+        (("image", "verdict", "label"), "'verdict' or 'label' may be the verdict: keep one"),
+        (("image", "path", "verdict"), "'image' or 'path' may be the image: keep one"),
+    ],
+)
+def test_columns_that_are_missing_or_may_be_confused_are_refused(
+    earlier: Earlier, header: Sequence[str], reason: str
+) -> None:
+    assert reason in refused(table(earlier.folder, header, ["x"] * len(header)), earlier)
+
+
+# folds and memories
+
+SIDES = st.lists(st.booleans(), min_size=2, max_size=40)
+
+
+@given(sides=SIDES, seed=st.integers(0, 99))
+def test_folds_part_the_images_and_share_out_both_classes_evenly(
+    sides: list[bool], seed: int
+) -> None:
+    anomalous = np.array(sides)
+    folds = make_folds(anomalous, seed)
+    counts = [int((anomalous == side).sum()) for side in (False, True)]
+    if folds is None:
+        assert 1 in counts
+        return
+    joined = np.concatenate([folds.inside(fold) for fold in range(folds.count)])
+    assert sorted(joined.tolist()) == list(range(len(sides)))
+    for side in (False, True):
+        shares = [int((anomalous[folds.inside(k)] == side).sum()) for k in range(folds.count)]
+        assert max(shares) - min(shares) <= 1
+    again = make_folds(anomalous, seed)
+    assert again is not None
+    assert np.array_equal(again.of, folds.of)
+
+
+@given(sides=SIDES, seed=st.integers(0, 9), most=st.integers(1, 50), data=st.data())
+def test_references_are_normal_images_of_other_folds_with_the_highest_scores(
+    sides: list[bool], seed: int, most: int, data: st.DataObject
+) -> None:
+    anomalous = np.array(sides)
+    folds = make_folds(anomalous, seed)
+    if folds is None:
+        return
+    out = data.draw(st.sets(st.integers(0, folds.count - 1), min_size=1, max_size=2))
+    scores = np.random.default_rng(seed).random(len(sides))
+    allowed = folds.outside(*out)
+    chosen = new_references(anomalous, allowed, scores, most)
+    assert not set(folds.of[chosen]) & out
+    assert not anomalous[chosen].any()
+    others = np.setdiff1d(np.flatnonzero(allowed & ~anomalous), chosen)
+    assert len(chosen) == min(most, int((allowed & ~anomalous).sum()))
+    assert not len(others) or scores[others].max() <= scores[chosen].min()
+
+
+def encoded(detector: Detector, paths: Sequence[Path]) -> tuple[Features, ...]:
+    sources = [Source(str(path), path) for path in paths]
+    return tuple(own[detector] for own in encode_together([detector], sources, 8))
+
+
+class Watched(Detector):
+    """A detector that notes which images each score was given by."""
+
+    def watch(self, features: Sequence[Features]) -> None:
+        self.numbers = {id(each): number for number, each in enumerate(features)}
+        self.inside: dict[int, set[int]] = {}
+        self.seen: list[tuple[list[Tensor], set[int]]] = []
+
+    def memory_of(self, references: Sequence[Features]) -> Mapping[str, Tensor]:
+        memory = super().memory_of(references)
+        self.inside[id(memory)] = {self.numbers[id(each)] for each in references}
+        self.kept = [*getattr(self, "kept", []), memory]  # or an id comes twice
+        return memory
+
+    def score_by(
+        self, features: Features, text: TextEmbeddings | None, memory: Any
+    ) -> Prediction:
+        self.seen.append((list(features.image), self.inside.get(id(memory), set())))
+        return super().score_by(features, text, memory)
+
+
+@pytest.fixture(scope="module")
+def small(two_layer_file: Path) -> Callable[..., Detector]:
+    """A function that makes WinCLIP on a backbone of two layers."""
+    model = Path(backbones.__file__).with_name("two_layer.json")
+
+    def make(**options: Any) -> Detector:
+        chosen = {"backbone": f"openclip:{model}", "weights": two_layer_file, "keep": "nothing"}
+        return load_detector("winclip", **{**chosen, **options})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def material(
+    tmp_path_factory: pytest.TempPathFactory, small: Callable[..., Detector]
+) -> Material:
+    """Twelve images of noise, seven of them called normal, and their zero-shot detector."""
+    folder, rng = tmp_path_factory.mktemp("review"), np.random.default_rng(0)
+    paths = [folder / f"{index:02d}.png" for index in range(12)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(path)
+    detector = Watched(small().assembly, keep="nothing")
+    features = encoded(detector, paths)
+    detector.watch(features)
+    images = [Reviewed(path, f"{i:064x}", i >= 7, 0.0) for i, path in enumerate(paths)]
+    return Material(detector, "part", None, tuple(images), features, None, (), ())
+
+
+def trials_of(material: Material, texts: Sequence[TextEmbeddings] = (), most: int = 50) -> Trials:
+    folds = make_folds(material.anomalous, 0)
+    return Trials(material, texts, folds, (Rule.f1, None), most, lambda what, done, total: None)
+
+
+def test_no_image_is_judged_by_a_memory_that_holds_it_or_its_fold(material: Material) -> None:
+    trials = trials_of(material)
+    detector = material.detector
+    assert isinstance(detector, Watched)
+    detector.seen.clear()
+    trials.outcome(references=True, states=False)
+    trials.final_scores(references=True, change=0)
+    folds = trials.folds
+    assert folds is not None
+    with_memory = 0
+    for embeddings, inside in detector.seen:
+        for embedding in embeddings:
+            [own] = [i for i, f in enumerate(material.features) if equal(f.image[0], embedding)]
+            assert folds.of[own] not in {folds.of[number] for number in inside}
+            assert inside <= set(range(7))
+            with_memory += bool(inside)
+    assert with_memory >= 5 * 12
+
+
+def test_scores_out_of_fold_are_those_of_a_detector_fitted_on_the_other_folds(
+    material: Material, small: Callable[..., Detector]
+) -> None:
+    trials = trials_of(material)
+    outcome = trials.outcome(references=True, states=False)
+    folds = trials.folds
+    assert folds is not None
+    for fold in range(folds.count):
+        others = [i for i in range(7) if folds.of[i] != fold]
+        plain = small()
+        plain.fit([material.images[i].path for i in others])
+        inside = folds.inside(fold)
+        results = plain.predict([material.images[i].path for i in inside], "part")
+        assert outcome.scores[inside] == pytest.approx([r.score for r in results], abs=1e-6)
+
+
+def test_the_threshold_of_a_fold_does_not_hang_on_the_images_of_the_fold(
+    material: Material,
+) -> None:
+    one, folds = trials_of(material), make_folds(material.anomalous, 0)
+    assert folds is not None
+    fold = 2
+    swapped = material.anomalous
+    inside = folds.inside(fold)
+    swapped[inside] = ~swapped[inside]
+    other = trials_of(material)
+    other.anomalous = swapped
+    kept = {"references": False, "states": False}
+    assert np.array_equal(one.outcome(**kept).called[inside], other.outcome(**kept).called[inside])
+
+
+def test_words_are_chosen_without_the_fold_that_they_are_judged_on(material: Material) -> None:
+    changes = changes_of(LISTS["comparison"], anomalous=["scratched {}"])
+    texts = texts_of(material.detector, "part", changes)
+    one, other = trials_of(material, texts), trials_of(material, texts)
+    assert one.folds is not None
+    inside = one.folds.inside(1)
+    swapped = other.anomalous
+    swapped[inside] = ~swapped[inside]
+    assert one.chosen_change(1) == other.chosen_change(1)
+    area = [image_metrics(one.anomalous, one.as_it_is(c))["image_auroc"].value for c in range(8)]
+    assert one.chosen_change() == int(np.argmax(np.array(area, dtype=float)))
+
+
+# words
+
+
+def test_each_state_is_left_out_once_and_given_ones_are_added() -> None:
+    changes = changes_of(LISTS["paper22"], ["polished {}"], ["scratched {}"])
+    assert len(changes) == 7 + 4 + 2 + 1
+    assert changes[0].words == "without the normal state '{}'"
+    assert changes[-1].prompts.normal_states[-1] == "polished {}"
+    assert changes[-1].prompts.anomalous_states[-1] == "scratched {}"
+    single = PromptList(("{}",), ("broken {}",), ("a {}.",))
+    assert changes_of(single) == []
+
+
+@pytest.mark.parametrize("state", ["scratched", "{} and {}", "damaged {}"])
+def test_states_that_are_malformed_or_there_already_are_refused(state: str) -> None:
+    with pytest.raises(InputError, match=r"exactly one|is there already: leave it out"):
+        changes_of(LISTS["paper22"], anomalous=[state])
+
+
+def test_embeddings_of_changed_words_are_those_of_a_detector_with_these_words(
+    material: Material, tmp_path: Path, small: Callable[..., Detector]
+) -> None:
+    changes = changes_of(LISTS["paper22"], ["polished {}"], ["scratched {}"])
+    texts = texts_of(material.detector, "part", changes)
+    for change, text in list(zip(changes, texts, strict=True))[::6]:
+        file = tmp_path / "states.toml"
+        file.write_text(to_toml(change.prompts), encoding="utf-8")
+        other = small(options={"prompts": {"file": file}}).text("part", None)
+        assert other is not None
+        assert text.sentences == other.sentences
+        assert equal(text.anomalous, other.anomalous)
+        assert text.embeddings.numpy() == pytest.approx(other.embeddings.numpy(), abs=1e-5)
+
+
+STATE = st.text(max_size=12).map(lambda t: t.replace("{", "").replace("}", "") + "{}")
+
+
+@REUSE
+@given(normal=st.lists(STATE, min_size=1), anomalous=st.lists(STATE, min_size=1))
+def test_a_written_prompt_list_is_read_back(
+    tmp_path: Path, normal: list[str], anomalous: list[str]
+) -> None:
+    prompts = PromptList(tuple(normal), tuple(anomalous), ("a {}.",))
+    file = tmp_path / "states.toml"
+    file.write_text(to_toml(prompts), encoding="utf-8")
+    assert read_prompt_list(file) == prompts
+
+
+# gains
+
+
+@given(
+    sides=st.lists(st.booleans(), min_size=4, max_size=30).filter(lambda s: 2 <= sum(s) < len(s)),
+    seed=st.integers(0, 99),
+)
+def test_f1_is_that_of_counts_also_with_each_image_left_out(sides: list[bool], seed: int) -> None:
+    anomalous = np.array(sides)
+    called = np.random.default_rng(seed).random(len(sides)) < 0.5
+
+    def f1(kept: np.ndarray) -> float:
+        found, errors = (called & anomalous)[kept].sum(), (called != anomalous)[kept].sum()
+        return float(2 * found / (2 * found + errors))
+
+    found = f1_replicates(anomalous, called, 0)
+    everyone = np.ones(len(sides), dtype=bool)
+    assert found.estimate == f1(everyone)
+    for index in range(len(sides)):
+        kept = everyone.copy()
+        kept[index] = False
+        if (anomalous & kept).any():
+            assert found.without[index] == pytest.approx(f1(kept))
+
+
+def test_a_gain_is_the_difference_and_a_detector_does_not_gain_over_itself() -> None:
+    rng = np.random.default_rng(0)
+    anomalous = np.arange(60) >= 30
+    weak, strong = rng.normal(anomalous * 0.3), rng.normal(anomalous * 3.0)
+    one = Measured(anomalous, Outcome(weak, weak > 0.5), 0)
+    other = Measured(anomalous, Outcome(strong, strong > 1.5), 0)
+    gains = other.over(one)
+    assert gains.auroc.value == pytest.approx(other.figures.auroc.value - one.figures.auroc.value)
+    assert gains.auroc.low < gains.auroc.value < gains.auroc.high
+    assert gains.auroc.is_gain
+    assert gains.f1.is_gain
+    none = one.over(Measured(anomalous, Outcome(weak, weak > 0.5), 0))
+    assert none == Gains(Estimate(0, 0, 0), Estimate(0, 0, 0))
+    assert not none.auroc.is_gain
+
+
+# decisions
+
+GAIN, NONE = Estimate(0.1, 0.05, 0.2), Estimate(0.1, 0.0, 0.2)
+
+
+def proposals(references: Estimate, threshold: Estimate, cannot: str = "") -> list[Proposal]:
+    return [
+        Proposal(Name.references, "r", "", None, Gains(references, NONE)),
+        Proposal(Name.threshold, "t", "", None, Gains(NONE, threshold)),
+        Proposal(Name.states, "s", cannot, None, Gains(NONE, GAIN)),
+    ]
+
+
+def adopted(*given: Any, asked: str | None = None, no_threshold: bool = False) -> set[str]:
+    found = decide(proposals(*given), parse_adopted(asked), no_threshold, "")
+    return {name for name, decision in found.items() if decision.adopted}
+
+
+def test_only_what_gains_with_its_whole_interval_is_adopted() -> None:
+    assert adopted(NONE, NONE) == set()
+    assert adopted(NONE, GAIN) == {"threshold"}
+    assert adopted(NONE, NONE, no_threshold=True) == {"threshold"}
+
+
+def test_a_changed_detector_takes_a_new_threshold() -> None:
+    assert adopted(GAIN, NONE) == {"references", "threshold"}
+    assert adopted(NONE, NONE, asked="states") == {"states", "threshold"}
+
+
+def test_what_is_asked_for_is_adopted_and_nothing_else() -> None:
+    assert adopted(GAIN, GAIN, asked="threshold") == {"threshold"}
+    assert adopted(NONE, NONE, "no words", asked="all") == {"references", "threshold"}
+    with pytest.raises(InputError, match="--adopt states cannot be: no words"):
+        adopted(NONE, NONE, "no words", asked="states")
+    for wrong in ("", "words", "references,all"):
+        with pytest.raises(InputError, match="--adopt takes references, threshold, states or all"):
+            parse_adopted(wrong)
+
+
+# what the core offers for it
+
+
+def test_encoding_remembering_and_scoring_one_by_one_is_fitting_and_predicting(
+    photos: Path, small: Callable[..., Detector]
+) -> None:
+    paths = sorted(photos.iterdir())
+    plain, fitted = small(), small()
+    fitted.fit(paths[:2])
+    each = encoded(plain, paths)
+    memory = plain.memory_of(each[:2])
+    assert plain.memory is None
+    text = plain.text("nut", None)
+    scores = [float(plain.score_by(one, text, memory).score) for one in each]
+    expected = [result.score for result in fitted.predict(paths, "nut")]
+    assert scores == pytest.approx(expected, abs=1e-6)
+
+
+def test_images_cut_into_tiles_are_judged_by_their_highest_tile(
+    photos: Path, small: Callable[..., Detector]
+) -> None:
+    paths = sorted(photos.iterdir())
+    detector = small(resize="tiles:1")
+    features = encoded(detector, paths)
+    assert len(features[0]) > 1
+    images = [Reviewed(path, "", i > 2, 0.0) for i, path in enumerate(paths)]
+    cut = Material(detector, "nut", Threshold(0.5), tuple(images), features, None, (), ())
+    expected = [result.score for result in detector.predict(paths, "nut")]
+    assert trials_of(cut).as_it_is() == pytest.approx(expected, abs=1e-6)
+
+
