@@ -7,58 +7,81 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmad_evaluation.bench.tables import shots_name
-from vlmad_report.naming import detector_names
+from vlmad_report.pool import pooled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
+    from vlmad_evaluation.bench.measuring import Scored
     from vlmad_evaluation.bench.reading import Results
     from vlmad_evaluation.resolution import Resolution
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A detector of one of the results, at one number of references."""
+class Place:
+    """A cell that is looked at, and where it is."""
 
-    name: str
-    """As the report calls it."""
     results: Results
-    shots: int
-    cells: tuple[Mapping[str, Any], ...]
-    """One for each category: that of the first seed."""
+    cell: Mapping[str, Any]
+    """As it stands in its document."""
+    category: str
+    """As the report calls it."""
+
+    @property
+    def run(self) -> Path:
+        """Its run folder."""
+        return self.results.run(self.cell)
 
     @property
     def resolution(self) -> Resolution:
         """The size at which the bench compared maps and masks."""
-        text = str(self.results.document.get("settings", {}).get("resolution", ""))
+        text = str(self.results.document["settings"]["resolution"])
         size = re.fullmatch(r"(\d+) x (\d+)", text)
         return (int(size[1]), int(size[2])) if size else None
+
+    def scored(self) -> tuple[Scored, ...]:
+        """Return the images that were scored, with what is true of them."""
+        return tuple(self.results.scored(self.cell))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A detector at one number of references."""
+
+    name: str
+    """As the report calls it."""
+    shots: int
+    places: tuple[Place, ...]
+    """One for each category: the cell of the first seed."""
 
     def __str__(self) -> str:
         return f"{self.name}, {shots_name(self.shots)}"
 
 
 def lines_of(results: Sequence[Results]) -> tuple[Line, ...]:
-    """Return a line for each detector: zero-shot, or else at its lowest number of references."""
-    return tuple(
-        line
-        for each, names in zip(results, detector_names(results), strict=True)
-        for line in _lines(each, names)
-    )
+    """Return a line for each detector: zero-shot, or else at its lowest number of references.
+
+    Raises:
+        InputError: a folder is damaged, or two do not fit one report.
+    """
+    if not results:
+        return ()
+    pool = pooled(results)
+    found: dict[str, list[Place]] = {name: [] for name in pool.document["detectors"]}
+    for source, cell, named in pool.cells():
+        found[named["detector"]].append(Place(source.results, cell, named["category"]))
+    return tuple(_line(name, places) for name, places in found.items() if places)
 
 
-def _lines(results: Results, names: Mapping[str, str]) -> Iterator[Line]:
-    for detector, name in names.items():
-        cells = results.cells(detector=detector)
-        if not cells:
-            continue
-        shots = min(cell["shots"] for cell in cells)
-        first: dict[str, Mapping[str, Any]] = {}
-        for cell in sorted(cells, key=lambda cell: cell["seed"] or 0):
-            if cell["shots"] == shots:
-                first.setdefault(cell["category"], cell)
-        order = dict.fromkeys(cell["category"] for cell in cells)
-        yield Line(name, results, shots, tuple(first[c] for c in order if c in first))
+def _line(name: str, places: Iterable[Place]) -> Line:
+    fewest = min(place.cell["shots"] for place in places)
+    first: dict[str, Place] = {}
+    for place in sorted(places, key=lambda place: place.cell["seed"] or 0):
+        if place.cell["shots"] == fewest:
+            first.setdefault(place.category, place)
+    order = dict.fromkeys(place.category for place in places)
+    return Line(name, fewest, tuple(first[c] for c in order if c in first))
 
 
 def said_of(lines: Sequence[Line]) -> str:

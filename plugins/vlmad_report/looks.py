@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vlmad_evaluation.metric import Metric
     from vlmad_evaluation.resolution import Resolution
     from vlmad_evaluation.validation import LabelledMap
-    from vlmad_report.cells import Line
+    from vlmad_report.cells import Place
 
 Class: TypeAlias = tuple[str, str]
 """A kind of class and its name in it, such as contrast and low."""
@@ -89,39 +89,34 @@ class Look:
         return np.array([each.row.score for each in self.scored], dtype=np.float64)
 
 
-def look(
-    line: Line, cell: Mapping[str, Any], classes_of: Callable[[Sample], Iterable[Class]]
-) -> Look:
+def look(place: Place, classes_of: Callable[[Sample], Iterable[Class]]) -> Look:
     """Look at a cell; what cannot be read of it is left out and listed.
 
     Args:
-        line: the detector.
-        cell: of the line's results.
+        place: the cell.
         classes_of: to which classes an anomalous image belongs.
     """
     problems: list[str] = []
     scored: tuple[Scored, ...] = ()
     try:
-        scored = tuple(line.results.scored(cell))
+        scored = place.scored()
     except VlmadError as error:
         problems.append(str(error))
     belongs = [
         (EVERYTHING, *classes_of(each.sample)) if each.sample.anomalous else (NORMAL,)
         for each in scored
     ]
-    pixels = _Pixels(scored, belongs, line.resolution)
+    pixels = _Pixels(scored, belongs, place.resolution)
     pixels.count()
-    category = str(cell["category"])
     by_class = {
         chosen: _accuracy(scored, belongs, chosen, pixels)
         for chosen in dict.fromkeys(c for each in belongs for c in each if c != NORMAL)
     }
-    threshold = _threshold(line, cell, problems)
+    threshold = _threshold(place, problems)
     problems += pixels.problems.values()
     pro = pixels.curve(EVERYTHING)
     roc, drawn = _roc(scored), None if pro is None else _pro(pro)
-    run = line.results.run(cell)
-    return Look(category, run, scored, threshold, by_class, roc, drawn, tuple(problems))
+    return Look(place.category, place.run, scored, threshold, by_class, roc, drawn, tuple(problems))
 
 
 def _accuracy(
@@ -244,11 +239,12 @@ def _with_start(
     return np.concatenate([np.zeros((1, 2)), points])
 
 
-def _threshold(line: Line, cell: Mapping[str, Any], problems: list[str]) -> float | None:
-    if not cell.get("threshold"):
+def _threshold(place: Place, problems: list[str]) -> float | None:
+    stored = place.cell.get("threshold")
+    if not stored:
         return None
     try:
-        return read_threshold(str(line.results.folder / str(cell["threshold"]))).value
+        return read_threshold(str(place.results.folder / str(stored))).value
     except VlmadError as error:
         problems.append(str(error))
         return None

@@ -114,7 +114,7 @@ def study(
     """
     lines = lines_of(results)
     samples = list(dict.fromkeys(s for each in results for s in each.samples if s.anomalous))
-    total = len(samples) + sum(len(line.cells) for line in lines)
+    total = len(samples) + sum(len(line.places) for line in lines)
     defects: dict[Sample, Defect | str] = {}
     for done, sample in enumerate(samples, start=1):
         defects[sample] = defect_of(sample)
@@ -127,6 +127,6 @@ def study(
     empty = Study(lines, (), defects, classes, sizes, given)
     looks: list[tuple[Look, ...]] = []
     for line in lines:
-        looks.append(tuple(look(line, cell, empty.classes_of) for cell in line.cells))
+        looks.append(tuple(look(place, empty.classes_of) for place in line.places))
         progress(len(samples) + sum(map(len, looks)), total)
     return replace(empty, looks=tuple(looks))

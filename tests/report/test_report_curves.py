@@ -43,10 +43,10 @@ def test_the_area_below_a_drawn_curve_is_the_metric_of_the_bench(
     results: Results, looked: Study
 ) -> None:
     for line, looks in zip(looked.lines, looked.looks, strict=True):
-        for cell, look in zip(line.cells, looks, strict=True):
+        for place, look in zip(line.places, looks, strict=True):
             assert look.roc is not None
             assert auc(*look.roc.T) == pytest.approx(roc_auc_score(look.labels, look.scores))
-            expected = cell["metrics"]["pixel_aupro_30"]["value"]
+            expected = place.cell["metrics"]["pixel_aupro_30"]["value"]
             if expected is None:
                 assert look.pro is None
                 continue
