@@ -77,7 +77,7 @@ def _result(
     if not scored:
         reason = f"no image could be scored, see {folder.cell(cell)}/scores.csv"
         return Skipped(cell.detector, cell.category, cell.shots, reason, fault=True)
-    result = _measure(cell, scored, manifest, settings)
+    result = measure_cell(cell, scored, manifest, settings)
     _write_threshold(cell, result, folder, manifest["identity"])
     write_result(folder.cell(cell), result)
     return result
@@ -89,9 +89,17 @@ def _delete_maps(place: Path) -> None:
             path.unlink()
 
 
-def _measure(
-    cell: Cell, scored: list[Scored], manifest: Mapping[str, Any], settings: Settings
+def measure_cell(
+    cell: Cell, scored: Sequence[Scored], manifest: Mapping[str, Any], settings: Settings
 ) -> CellResult:
+    """Measure what could be scored of a cell.
+
+    Args:
+        cell: which.
+        scored: its images, in the order of the data set.
+        manifest: of its run; names the references.
+        settings: what is measured how.
+    """
     measured = measure(scored, settings)
     labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
     scores = np.array([each.row.score for each in scored], dtype=np.float64)

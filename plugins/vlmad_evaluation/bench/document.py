@@ -16,7 +16,7 @@ from vlmad_evaluation.bench.results import CellResult, to_table
 from vlmad_evaluation.resolution import describe_resolution
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from vlmad import OpenDataset, Problem
     from vlmad.detector import Detector
@@ -66,25 +66,42 @@ def make_document(
         came: what came of those that are done.
         machine: time and memory.
     """
-    confidence = bench.settings.confidence
     done = [(cell, came[cell]) for cell in plan.cells if cell in came]
     measured = [(cell, result) for cell, result in done if isinstance(result, CellResult)]
     results = [result for _, result in measured]
     failures = [result for _, result in done if isinstance(result, Skipped)]
-    by_key = over_seeds(results, confidence)
-    averages = over_categories(by_key, confidence)
     return {
-        "format": FORMAT,
-        "vlmad": version("vlmad"),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        **describe_versions(),
         "finished": len(done) == len(plan.cells),
-        "dataset": _dataset(bench),
-        "settings": _settings(bench.settings),
+        "dataset": describe_dataset(bench.dataset, bench.categories, bench.problems),
+        "settings": describe_settings(bench.settings),
         "detectors": {
             name: _detector(detector, machine.seconds.get(name))
             for name, detector in bench.detectors.items()
         },
         "peak_memory_bytes": machine.peak,
+        **describe_metrics(results, bench.settings.confidence),
+        "published": _published(bench),
+        "skipped": [asdict(skipped) for skipped in (*plan.skipped, *failures)],
+        "cells": [_cell(cell, result) for cell, result in measured],
+        **bench.extra,
+    }
+
+
+def describe_versions() -> dict[str, Any]:
+    """Return what a document begins with: its format, and which versions made it."""
+    return {
+        "format": FORMAT,
+        "vlmad": version("vlmad"),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def describe_metrics(results: Sequence[CellResult], confidence: float) -> dict[str, Any]:
+    """Return averages, the figures of each category, and how detectors compare."""
+    by_key = over_seeds(results, confidence)
+    averages = over_categories(by_key, confidence)
+    return {
         "averages": [
             {"detector": detector, "shots": shots, "metrics": _tables(metrics)}
             for (detector, shots), metrics in averages.items()
@@ -94,10 +111,6 @@ def make_document(
             for key, metrics in by_key.items()
         ],
         "comparisons": compare_pairs(results, by_key, averages, confidence),
-        "published": _published(bench),
-        "skipped": [asdict(skipped) for skipped in (*plan.skipped, *failures)],
-        "cells": [_cell(cell, result) for cell, result in measured],
-        **bench.extra,
     }
 
 
@@ -105,15 +118,16 @@ def _tables(metrics: Mapping[str, OverSeeds] | Mapping[str, OverCategories]) -> 
     return {name: found.table(name) for name, found in metrics.items()}
 
 
-def _dataset(bench: Bench) -> dict[str, Any]:
+def describe_dataset(
+    dataset: OpenDataset, categories: Sequence[str], problems: Sequence[Problem]
+) -> dict[str, Any]:
+    """Return which data set is measured, how many images it has, and what is wrong with it."""
     return {
-        "reader": bench.dataset.name,
-        "root": str(bench.dataset.root),
-        "categories": {
-            category: _category(bench.dataset, category) for category in bench.categories
-        },
+        "reader": dataset.name,
+        "root": str(dataset.root),
+        "categories": {category: _category(dataset, category) for category in categories},
         "problems": [
-            {"path": str(p.path), "what": p.what, "severity": p.severity} for p in bench.problems
+            {"path": str(p.path), "what": p.what, "severity": p.severity} for p in problems
         ],
     }
 
@@ -129,7 +143,8 @@ def _category(dataset: OpenDataset, category: str) -> dict[str, Any]:
     }
 
 
-def _settings(settings: Settings) -> dict[str, Any]:
+def describe_settings(settings: Settings) -> dict[str, Any]:
+    """Return what is measured how."""
     return {
         "shots": list(settings.shots),
         "seeds": settings.seeds,
@@ -160,7 +175,9 @@ def _detector(detector: Detector, seconds: float | None) -> dict[str, Any]:
 def _published(bench: Bench) -> list[dict[str, Any]]:
     counts = {
         category: (facts["normal"], facts["anomalous"])
-        for category, facts in _dataset(bench)["categories"].items()
+        for category, facts in (
+            (category, _category(bench.dataset, category)) for category in bench.categories
+        )
     }
     return [
         {"detector": name, "shots": shots, **entry}
@@ -173,9 +190,21 @@ def _published(bench: Bench) -> list[dict[str, Any]]:
 def _cell(cell: Cell, result: CellResult) -> dict[str, Any]:
     place = cell_place(cell)
     has_threshold = result.metrics["image_f1_max"].threshold is not None
+    threshold = f"thresholds/{place}.json" if has_threshold else None
+    return describe_cell(result, f"cells/{place}", threshold)
+
+
+def describe_cell(result: CellResult, run: str, threshold: str | None) -> dict[str, Any]:
+    """Return what came of a cell.
+
+    Args:
+        result: what was measured.
+        run: its run folder, from that of the document.
+        threshold: the file of its threshold, from there too.
+    """
     return {
         **result.facts,
-        "run": f"cells/{place}",
-        "threshold": f"thresholds/{place}.json" if has_threshold else None,
+        "run": run,
+        "threshold": threshold,
         "metrics": {name: to_table(metric, name) for name, metric in result.metrics.items()},
     }
