@@ -103,3 +103,5 @@ class Page:
     facts: tuple[tuple[str, str], ...]
     """What was measured on what, with what: pairs of name and value."""
     sections: tuple[Section, ...] = field(default=())
+    notices: tuple[str, ...] = ()
+    """What must be known before anything else is read, such as that a bench is not finished."""
