@@ -1,0 +1,199 @@
+"""The command ``vlmad report``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmad.cli.progress import progress_bars, speaking
+from vlmad.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from vlmad import OpenDataset
+    from vlmad.runs import Progress
+    from vlmad_evaluation.bench.reading import Results
+    from vlmad_report.page import Report
+
+INSIDE = "report"
+"""The folder of a report in that of the only RUN."""
+PANEL = "Runs without labels"
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN…", help="Folders of vlmad bench, vlmad grid or vlmad run.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder to write; by default RUN/report, or a new one in vlmad-runs/ if "
+            "there are several RUNs."
+        ),
+    ] = None,
+    title: Annotated[str, typer.Option(help="The title, instead of one made of names.")] = "",
+    groups: Annotated[
+        Path | None, typer.Option(help="A file of object groups, instead of the ones of MVTec AD.")
+    ] = None,
+    failures: Annotated[
+        int, typer.Option(min=1, max=200, help="False alarms and misses shown, of each.")
+    ] = 12,
+    no_failures: Annotated[
+        bool, typer.Option("--no-failures", help="Show no photographs of failures.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="The data set that knows the labels and masks of a run's images.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Its reader; by default the one that recognises it.", rich_help_panel=PANEL
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="dataset.OPTION=VALUE",
+            help="An option of the reader; repeatable.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Show what benches, grids and runs gave: one page with tables, figures and failures.
+
+    Writes report.html, a single file that loads nothing from anywhere, and the same as
+    report.md with its pictures in figures/. A report that is made again replaces its own files.
+
+    Exit status: 0 all done, 1 a part of the report could not be made, 2 nothing could be done.
+
+    Examples:
+    vlmad report vlmad-runs/2026-05-01-120000-bench
+
+    vlmad report benches/one benches/two --out comparison --title "Two backbones"
+
+    vlmad report vlmad-runs/2026-05-01-130000-winclip --data mvtec/
+    """
+    from vlmad_report.page import PARTS, Wishes, make_report
+
+    say = speaking(quiet)
+    folders = list(dict.fromkeys(runs))
+    _check_wanted(folders, out, groups)
+    with progress_bars(say) as progress:
+        results = _read(folders, _open(data, dataset, settings), progress)
+        made = make_report(
+            results,
+            Wishes(groups, 0 if no_failures else failures),
+            PARTS,
+            title,
+            progress=lambda done, total: progress("sections", done, total),
+        )
+    folder = _write(made, folders, out)
+    print(_printable(folder / "report.html"))
+    for fault in made.faults:
+        print(f"vlmad: not in the report: {_printable(fault)}", file=sys.stderr)
+    if made.faults:
+        raise typer.Exit(1)
+
+
+def _check_wanted(folders: Sequence[Path], out: Path | None, groups: Path | None) -> None:
+    """Refuse, before anything is computed, what cannot be written or read in the end."""
+    from vlmad_report.folder import check_folder
+
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; name one of vlmad bench, grid or run")
+    if groups is not None and not groups.is_file():
+        raise InputError(f"{groups}: no such file")
+    if out is not None or len(folders) == 1:
+        check_folder(out or folders[0] / INSIDE)
+
+
+def _open(
+    data: Path | None, reader: str | None, settings: Sequence[str] | None
+) -> OpenDataset | None:
+    if data is None:
+        if reader is not None or settings:
+            raise InputError("--dataset and --set say how --data is read: name it too")
+        return None
+    from vlmad import open_dataset
+    from vlmad.assembly import parse_settings
+
+    options = parse_settings(settings or [], kinds=("dataset",)).get("dataset", {})
+    return open_dataset(data, reader, options)
+
+
+def _read(
+    folders: Sequence[Path], dataset: OpenDataset | None, progress: Progress
+) -> list[Results]:
+    from vlmad_evaluation.bench.reading import DOCUMENTS, read_results
+    from vlmad_report.labelled import is_run, label_run
+
+    documented = [any((folder / name).is_file() for name in DOCUMENTS) for folder in folders]
+    if dataset is not None and all(documented):
+        raise InputError("--data gives labels to a run, but a bench or grid has its own")
+    results: list[Results] = []
+    for folder, has_document in zip(folders, documented, strict=True):
+        if has_document or not is_run(folder):
+            results.append(read_results(folder))
+        elif dataset is None:
+            raise InputError(
+                f"{folder} is a run, which has no labels: name its data set with --data DATA"
+            )
+        else:
+            told = lambda done, total: progress("matching", done, total)  # noqa: E731
+            results.append(label_run(folder, dataset, told))
+    return results
+
+
+def _write(made: Report, folders: Sequence[Path], out: Path | None) -> Path:
+    from vlmad_report.folder import write_report
+
+    with _folder(folders, out) as folder:
+        write_report(folder, _files(made))
+    return folder
+
+
+@contextmanager
+def _folder(folders: Sequence[Path], out: Path | None) -> Iterator[Path]:
+    """Yield the folder to write; one that was made for nothing is removed."""
+    from vlmad.runs import RUNS, new_folder, remove_if_empty
+
+    if out is not None or len(folders) == 1:
+        yield out or folders[0] / INSIDE
+        return
+    folder = new_folder(RUNS, INSIDE)
+    try:
+        yield folder
+    finally:
+        remove_if_empty(folder)
+
+
+def _files(made: Report) -> Mapping[str, bytes]:
+    from vlmad_report import folder, html, markdown
+
+    return {
+        **markdown.files(made.rendered),
+        folder.MARKDOWN: markdown.to_markdown(made.page, made.rendered).encode("utf-8"),
+        folder.HTML: html.to_html(made.page, made.rendered).encode("utf-8"),
+    }
+
+
+def _printable(text: object) -> str:
+    from vlmad_report.text import printable
+
+    return printable(text)

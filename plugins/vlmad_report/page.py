@@ -1,0 +1,135 @@
+"""Which sections a report has, and how the page is made of them.
+
+A section that fails takes only itself from the page: in its place stands what went wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmad.errors import VlmadError, first_line
+from vlmad_report import facts
+from vlmad_report.content import Figure, Page, Section
+from vlmad_report.encoded import render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from vlmad_evaluation.bench.reading import Results
+    from vlmad_report.encoded import Rendered
+
+NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user asked of the sections."""
+
+    groups: Path | None = None
+    """A file of object groups; None for those that ship with vlmad."""
+    failures: int = 12
+    """How many failures the gallery shows of each kind; 0 for no gallery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A section that is to be made."""
+
+    name: str
+    title: str
+    """For the place of a section that could not be made."""
+    make: Callable[[Sequence[Results], Wishes], Section]
+
+
+PARTS: tuple[Part, ...] = ()
+"""All sections of a report, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A page, its pictures, and what could not be made."""
+
+    page: Page
+    rendered: dict[str, Rendered]
+    faults: tuple[str, ...]
+
+
+def make_report(
+    results: Sequence[Results],
+    wishes: Wishes,
+    parts: Sequence[Part],
+    title: str = "",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Make all sections and their pictures.
+
+    Args:
+        results: what is reported, of one bench or several.
+        wishes: what the user asked for.
+        parts: the sections.
+        title: of the page; by default made of detectors and data sets.
+        progress: told how many sections are done, and of how many.
+
+    Raises:
+        InputError: the results lack what a report starts from.
+    """
+    sections: list[Section] = []
+    rendered: dict[str, Rendered] = {}
+    faults: list[str] = []
+    for done, part in enumerate(parts):
+        progress(done, len(parts))
+        try:
+            section, pictures = _make(part, results, wishes, {s.name for s in sections}, rendered)
+            rendered |= pictures
+        except Exception as error:  # whatever it is: the others are still worth having
+            faults.append(f"{part.title}: {_reason(error)}")
+            section = _fault(part, error)
+        sections.append(section)
+    progress(len(parts), len(parts))
+    notices = [f"A part of this report could not be made: {fault}." for fault in faults]
+    page = Page(
+        title or facts.title(results),
+        facts.facts(results),
+        tuple(sections),
+        (*facts.notices(results), *notices),
+    )
+    return Report(page, rendered, tuple(faults))
+
+
+def _make(
+    part: Part,
+    results: Sequence[Results],
+    wishes: Wishes,
+    taken: set[str],
+    rendered: dict[str, Rendered],
+) -> tuple[Section, dict[str, Rendered]]:
+    section = part.make(results, wishes)
+    _check_names([section.name], taken)
+    figures = [block.name for block in section.blocks if isinstance(block, Figure)]
+    _check_names(figures, set(rendered))
+    return section, render(section)
+
+
+def _check_names(names: Sequence[str], taken: set[str]) -> None:
+    """Refuse names that would not do as anchors and files, or that are there already."""
+    lower = {name.lower() for name in taken}  # some file systems know no difference
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise ValueError(f"a section or figure is called {name!r}")
+        if name.lower() in lower:
+            raise ValueError(f"two sections or figures are called {name!r}")
+        lower.add(name.lower())
+
+
+def _fault(part: Part, error: Exception) -> Section:
+    sentence = f"This part of the report could not be made: {_reason(error)}."
+    return Section(part.name, part.title, (sentence,))
+
+
+def _reason(error: Exception) -> str:
+    line = first_line(error).rstrip(".")
+    kind = type(error).__name__
+    return line if isinstance(error, VlmadError) or line == kind else f"{kind}: {line}"
