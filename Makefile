@@ -1,5 +1,6 @@
 # make demo   installs into .venv and scores the sample images
 # make test   the whole test suite, linters and type checks
+# make browser  Chromium, in which the tests look at reports; installed where apt-get and root are
 # make quick  the part of the tests that takes less than a minute
 
 PYTHON ?= python3
@@ -9,15 +10,30 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
-.PHONY: demo test quick samples clean
+.PHONY: demo test browser quick samples clean
 
 demo: $(VENV)/installed
 	$(BIN)/vlmad run examples/samples/*/test --detector winclip
 
-test: $(VENV)/installed-dev
+test: $(VENV)/installed-dev browser
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
+# without it, tests are skipped and say so; with CI=true they fail
+browser:
+	@for name in chromium chromium-browser google-chrome; do \
+		if command -v $$name >/dev/null; then exit 0; fi; \
+	done; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "installing Chromium, in which the tests look at reports"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq --yes --no-install-recommends chromium >/dev/null \
+			|| echo "Chromium could not be installed"; \
+	else \
+		echo "no Chromium: install it for the tests that look at reports" \
+			"(Debian: sudo apt-get install chromium)"; \
+	fi
 
 quick: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not slow"

@@ -1,0 +1,209 @@
+"""The HTML page as a real browser shows and prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+WIDTHS, SCHEMES, PAGES = (1280, 360), ("light", "dark"), ("ordinary", "hostile")
+
+EVERYWHERE = [
+    pytest.mark.parametrize("name", PAGES),
+    pytest.mark.parametrize("width", WIDTHS),
+    pytest.mark.parametrize("scheme", SCHEMES),
+]
+CONTRASTS = """() => {
+  const shade = (colour) => {
+    const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number);
+    const part = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    return {light: 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b), solid: a === 1};
+  };
+  const ground = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const own = shade(getComputedStyle(e).backgroundColor);
+      if (own.solid) return own.light;
+    }
+  };
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (texts.nextNode()) {
+    if (!texts.currentNode.data.trim()) continue;
+    const element = texts.currentNode.parentElement;
+    const [a, b] = [shade(getComputedStyle(element).color).light, ground(element)];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    found.push({ratio, text: texts.currentNode.data.trim().slice(0, 40)});
+  }
+  return found;
+}"""
+
+
+@contextmanager
+def shown(browser: Any, path: Path, width: int = 1280, **media: str) -> Iterator[tuple[Any, list]]:
+    """Show a page; yield it with all that the browser complained of or asked for."""
+    tab = browser.new_page()
+    heard: list[str] = []
+    tab.on("console", lambda message: heard.append(f"console: {message.text}"))
+    tab.on("pageerror", lambda error: heard.append(f"error: {error}"))
+    tab.on("requestfailed", lambda request: heard.append(f"failed: {request.url[:80]}"))
+    tab.on("request", lambda request: heard.append(f"asked for: {request.url[:80]}"))
+    tab.set_viewport_size({"width": width, "height": 800})
+    tab.emulate_media(reduced_motion="reduce", **media)
+    tab.goto(path.as_uri())
+    try:
+        yield tab, heard
+    finally:
+        tab.close()
+
+
+def everywhere(function: Any) -> Any:
+    for mark in EVERYWHERE:
+        function = mark(function)
+    return function
+
+
+@everywhere
+def test_the_page_loads_nothing_and_the_browser_complains_of_nothing(
+    browser: Any, folder_of_pages: Path, name: str, width: int, scheme: str
+) -> None:
+    path = folder_of_pages / f"{name}.html"
+    with shown(browser, path, width, color_scheme=scheme) as (tab, heard):
+        tab.wait_for_load_state("networkidle")
+        asked = [each for each in heard if not each.startswith("asked for: data:")]
+        assert asked == [f"asked for: {path.as_uri()}"]
+        assert tab.evaluate("performance.getEntriesByType('resource')"
+                            ".map(e => e.name).filter(n => !n.startsWith('data:'))") == []
+
+
+@everywhere
+def test_all_pictures_are_there_and_nothing_overflows(
+    browser: Any, folder_of_pages: Path, name: str, width: int, scheme: str
+) -> None:
+    with shown(browser, folder_of_pages / f"{name}.html", width, color_scheme=scheme) as (tab, _):
+        sizes = tab.evaluate(
+            "() => Promise.all([...document.images].map("
+            "i => i.decode().then(() => i.naturalWidth, () => 0)))"
+        )
+        assert len(sizes) == {"ordinary": 2 * 2 + 4 * 3, "hostile": 2 + 17 * 3}[name]
+        assert min(sizes) > 0
+        assert tab.evaluate("document.documentElement.scrollWidth") == width
+        off = tab.evaluate(
+            "w => [...document.querySelectorAll('h1, h2, h3, p, dl, nav, .scroll, .card')]"
+            ".filter(e => { const r = e.getBoundingClientRect();"
+            " return r.left < 0 || r.right > w; }).length",
+            width,
+        )
+        assert off == 0
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_text_stands_out_from_its_ground(
+    browser: Any, folder_of_pages: Path, name: str, scheme: str
+) -> None:
+    with shown(browser, folder_of_pages / f"{name}.html", color_scheme=scheme) as (tab, _):
+        contrasts = tab.evaluate(CONTRASTS)
+        assert len(contrasts) > 100
+        assert [each for each in contrasts if each["ratio"] < 4.5] == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_figures_are_those_of_the_ground(
+    browser: Any, folder_of_pages: Path, scheme: str
+) -> None:
+    with shown(browser, folder_of_pages / "ordinary.html", color_scheme=scheme) as (tab, _):
+        seen = tab.evaluate(
+            "[...document.querySelectorAll('.drawing img')].filter(i => i.checkVisibility())"
+            ".map(i => i.className)"
+        )
+        assert seen == [scheme, scheme]
+
+
+def test_a_page_on_a_dark_screen_is_printed_light_and_without_links(
+    browser: Any, folder_of_pages: Path
+) -> None:
+    path = folder_of_pages / "ordinary.html"
+    with shown(browser, path, color_scheme="dark", media="print") as (tab, _):
+        assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == (
+            "rgb(255, 255, 255)"
+        )
+        assert tab.evaluate("document.querySelector('nav').checkVisibility()") is False
+        assert tab.evaluate(
+            "[...document.querySelectorAll('.drawing img')].filter(i => i.checkVisibility())"
+            ".map(i => i.className)"
+        ) == ["light", "light"]
+        whole = tab.evaluate(
+            "['.drawing', '.card', 'tbody tr'].map("
+            "s => getComputedStyle(document.querySelector(s)).breakInside)"
+        )
+        assert whole == ["avoid", "avoid", "avoid"]
+        head = "getComputedStyle(document.querySelector('thead')).display"
+        assert tab.evaluate(head) == "table-header-group"
+        assert min(each["ratio"] for each in tab.evaluate(CONTRASTS)) >= 4.5
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_becomes_a_pdf(browser: Any, folder_of_pages: Path, name: str) -> None:
+    with shown(browser, folder_of_pages / f"{name}.html", color_scheme="dark") as (tab, _):
+        pdf = tab.pdf(format="A4")
+    assert pdf.startswith(b"%PDF-")
+    assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") >= 3
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_links_of_the_contents_land_on_their_sections(
+    browser: Any, folder_of_pages: Path, width: int
+) -> None:
+    with shown(browser, folder_of_pages / "ordinary.html", width) as (tab, _):
+        links = tab.locator("nav a")
+        assert links.count() == 5
+        for index in range(links.count()):
+            title = links.nth(index).inner_text()
+            links.nth(index).click()
+            heading = tab.locator(tab.evaluate("location.hash")).locator("h2")
+            assert heading.inner_text() == title
+            assert 0 <= heading.bounding_box()["y"] < 800
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(
+    browser: Any, folder_of_pages: Path
+) -> None:
+    with shown(browser, folder_of_pages / "ordinary.html", 360) as (tab, _):
+        reached = []
+        for _ in range(1 + 5 + 4):  # the skip link, the contents, two tables and two figures
+            tab.keyboard.press("Tab")
+            reached.append(
+                tab.evaluate(
+                    "(() => { const e = document.activeElement, s = getComputedStyle(e);"
+                    " return [e.tagName, s.outlineStyle, parseFloat(s.outlineWidth)]; })()"
+                )
+            )
+        assert [tag for tag, _, _ in reached] == ["A"] * 6 + ["DIV"] * 4
+        assert all(style != "none" and width >= 2 for _, style, width in reached)
+
+
+def test_the_first_column_stays_while_a_table_scrolls(
+    browser: Any, folder_of_pages: Path
+) -> None:
+    with shown(browser, folder_of_pages / "ordinary.html", 360) as (tab, _):
+        box = tab.locator("#categories .scroll")
+        before = box.locator("tbody th").first.bounding_box()["x"]
+        box.evaluate("e => { e.scrollLeft = 200; }")
+        assert box.evaluate("e => e.scrollLeft") == 200
+        assert box.locator("tbody th").first.bounding_box()["x"] == before
+
+
+def test_a_script_that_found_its_way_into_the_page_would_not_run(
+    browser: Any, folder_of_pages: Path, tmp_path: Path
+) -> None:
+    text = (folder_of_pages / "ordinary.html").read_text(encoding="utf-8")
+    bad = "<script>document.title = 'run'</script><img src=x onerror='document.title = 1'>"
+    page = tmp_path / "changed.html"
+    page.write_text(text.replace("<header>", f"<header>{bad}"), encoding="utf-8")
+    with shown(browser, page) as (tab, heard):
+        assert tab.title() == "winclip, anomalyclip on mvtec"
+        assert any("Content Security Policy" in each for each in heard)
