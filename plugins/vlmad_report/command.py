@@ -88,16 +88,20 @@ def report(
 
     vlmad report vlmad-runs/2026-05-01-130000-winclip --data mvtec/
     """
+    from vlmad_datasets.groups import MVTEC_AD, read_groups
     from vlmad_report.page import PARTS, Wishes, make_report
 
     say = speaking(quiet)
     folders = list(dict.fromkeys(runs))
-    _check_wanted(folders, out, groups)
+    _check_wanted(folders, out)
+    if groups is not None and not groups.is_file():
+        raise InputError(f"{groups}: no such file")
+    wishes = Wishes(read_groups(groups or MVTEC_AD), 0 if no_failures else failures)
     with progress_bars(say) as progress:
         results = _read(folders, _open(data, dataset, settings), progress)
         made = make_report(
             results,
-            Wishes(groups, 0 if no_failures else failures),
+            wishes,
             PARTS,
             title,
             progress=lambda done, total: progress("sections", done, total),
@@ -110,15 +114,13 @@ def report(
         raise typer.Exit(1)
 
 
-def _check_wanted(folders: Sequence[Path], out: Path | None, groups: Path | None) -> None:
-    """Refuse, before anything is computed, what cannot be written or read in the end."""
+def _check_wanted(folders: Sequence[Path], out: Path | None) -> None:
+    """Refuse, before anything is computed, what cannot be read, or written in the end."""
     from vlmad_report.folder import check_folder
 
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder; name one of vlmad bench, grid or run")
-    if groups is not None and not groups.is_file():
-        raise InputError(f"{groups}: no such file")
     if out is not None or len(folders) == 1:
         check_folder(out or folders[0] / INSIDE)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 from cycler import cycler
 from matplotlib import font_manager
+from matplotlib.container import ErrorbarContainer
 from matplotlib.text import Text
 from matplotlib.ticker import Formatter, FuncFormatter, LogFormatter, NullFormatter
 
@@ -156,6 +157,10 @@ def _make_safe(drawing: Drawing) -> None:
                 formatter = FuncFormatter(lambda value, _: f"{value:g}")
                 axis.set_minor_formatter(NullFormatter())
             axis.set_major_formatter(_Printable(formatter))
+        for bars in axes.containers:
+            if isinstance(bars, ErrorbarContainer):  # dashes are to tell lines apart, not these
+                for lines in bars.lines[2]:
+                    lines.set_linestyle("-")
     for text in drawing.findobj(Text):
         if isinstance(text, Text):
             text.set_text(_printable_lines(text.get_text()))

@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 
 from vlmad.errors import VlmadError, first_line
 from vlmad_report import facts
+from vlmad_report.categories import categories
 from vlmad_report.content import Figure, Page, Section
 from vlmad_report.encoded import render
+from vlmad_report.few_shot import few_shot
+from vlmad_report.groups import groups
+from vlmad_report.published import published
+from vlmad_report.summary import summary
+from vlmad_report.windows import windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
+    from vlmad_datasets.groups import Groups
     from vlmad_evaluation.bench.reading import Results
     from vlmad_report.encoded import Rendered
 
@@ -28,8 +34,8 @@ NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
 class Wishes:
     """What the user asked of the sections."""
 
-    groups: Path | None = None
-    """A file of object groups; None for those that ship with vlmad."""
+    groups: Groups
+    """Of objects and of defects."""
     failures: int = 12
     """How many failures the gallery shows of each kind; 0 for no gallery."""
 
@@ -44,7 +50,14 @@ class Part:
     make: Callable[[Sequence[Results], Wishes], Section]
 
 
-PARTS: tuple[Part, ...] = ()
+PARTS = (
+    Part("summary", "Summary", lambda results, _: summary(results)),
+    Part("categories", "Categories", lambda results, _: categories(results)),
+    Part("groups", "Object groups", lambda results, wishes: groups(results, wishes.groups)),
+    Part("few-shot", "Zero-shot and few-shot", lambda results, _: few_shot(results)),
+    Part("windows", "Window sizes", lambda results, _: windows(results)),
+    Part("published", "Published figures", lambda results, _: published(results)),
+)
 """All sections of a report, in their order."""
 
 

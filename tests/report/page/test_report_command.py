@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from vlmad.cli import main
+from vlmad_datasets.groups import read_groups
 from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report import page
 from vlmad_report.content import Figure, Section
@@ -228,7 +229,7 @@ def test_a_part_that_fails_takes_only_itself_from_the_page(
 def test_sections_and_figures_must_have_names_for_anchors_and_files(made: Path) -> None:
     results = [read_results(made / "bench")]
     for name in ("a b", "../x", "", "ä", "a_b"):
-        report = make_report(results, Wishes(), [plain(name)])
+        report = make_report(results, Wishes(read_groups()), [plain(name)])
         assert report.faults == (f"{name.title()}: ValueError: a section or figure is called "
                                  f"{name!r}",)
 
