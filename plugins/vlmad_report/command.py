@@ -46,7 +46,7 @@ def report(
     ] = None,
     failures: Annotated[
         int, typer.Option(min=1, max=200, help="False alarms and misses shown, of each.")
-    ] = 12,
+    ] = 4,
     no_failures: Annotated[
         bool, typer.Option("--no-failures", help="Show no photographs of failures.")
     ] = False,
@@ -89,7 +89,7 @@ def report(
     vlmad report vlmad-runs/2026-05-01-130000-winclip --data mvtec/
     """
     from vlmad_datasets.groups import MVTEC_AD, read_groups
-    from vlmad_report.page import PARTS, Wishes, make_report
+    from vlmad_report.page import Wishes, all_parts, make_report
 
     say = speaking(quiet)
     folders = list(dict.fromkeys(runs))
@@ -102,7 +102,7 @@ def report(
         made = make_report(
             results,
             wishes,
-            PARTS,
+            all_parts(),
             title,
             progress=lambda done, total: progress("sections", done, total),
         )

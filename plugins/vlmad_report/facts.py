@@ -6,45 +6,67 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError
+from vlmad_evaluation.bench.tables import printable
+from vlmad_report.pool import pooled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from vlmad_evaluation.bench.reading import Results
 
-NAMED = 6
-"""As many names stand in a title; the others are counted."""
+NAMED = 3
+"""As many detectors stand in a title; more are counted."""
 
 
 def title(results: Sequence[Results]) -> str:
-    """Return a title of detectors and data sets.
-
-    Raises:
-        InputError: a document says nothing of its detectors or data set.
-    """
-    detectors = _each(name for each in results for name in each.document["detectors"])
-    try:
-        sets = _each(_set_name(each) for each in results)
-    except (KeyError, TypeError) as error:
-        raise _damaged(results) from error
-    return f"{_listed(detectors)} on {_listed(sets)}"
+    """Return the title of a report."""
+    document = pooled(results).document
+    detectors = document["detectors"]
+    who = f"{len(detectors)} detectors" if len(detectors) > NAMED else ", ".join(detectors)
+    roots = dict.fromkeys(str(each.document["dataset"]["root"]) for each in results)
+    sets = ", ".join(os.path.basename(os.path.abspath(root)) or root for root in roots)
+    return printable(f"{who} on {sets}")
 
 
 def facts(results: Sequence[Results]) -> tuple[tuple[str, str], ...]:
-    """Return what was measured on what, with what, as pairs of name and value.
+    """Return what was measured on what, with what: pairs of name and value.
 
     Raises:
-        InputError: a document lacks what it always has.
+        InputError: a folder is damaged.
     """
-    try:
-        found = [pair for each in results for pair in _facts(each)]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _damaged(results) from error
-    names = _each(name for name, _ in found)
-    return tuple(
-        (name, "; ".join(_each(value for other, value in found if other == name)))
-        for name in names
+    document = pooled(results).document
+    dataset, settings = document["dataset"], document["settings"]
+    of_sets = dataset["categories"].values()
+    normal, anomalous = (sum(c[key] for c in of_sets) for key in ("normal", "anomalous"))
+    names = ", ".join(dataset["categories"])
+    found = [
+        ("Data set", f"{dataset['root']}, read as {dataset['reader']}"),
+        ("Categories", f"{len(dataset['categories'])}: {names}"),
+        ("Test images", f"{normal} normal, {anomalous} anomalous"),
+        ("Detectors", f"{len(document['detectors'])}: {', '.join(document['detectors'])}"),
+        ("Backbone", "; ".join(_backbones(document))),
+        ("References", _references(settings)),
+        ("Pixel metrics", f"at {settings['resolution']} resolution"),
+        ("Intervals", f"{settings['confidence']:.0%}, {settings['replicates']} replicates"),
+        ("Results in", ", ".join(str(each.folder) for each in results)),
+        ("Measured with", f"vlmad {document['vlmad']}"),
+    ]
+    return tuple((name, printable(value)) for name, value in found)
+
+
+def _backbones(document: Mapping[str, Any]) -> Iterator[str]:
+    described = (
+        f"{each['backbone']}, licence {each['licence'] or 'unknown'}, "
+        f"weights {(each['weights_sha256'] or 'unknown')[:12]}, {each['precision']}"
+        for each in document["detectors"].values()
     )
+    yield from dict.fromkeys(described)
+
+
+def _references(settings: Mapping[str, Any]) -> str:
+    shots = ", ".join(map(str, settings["shots"]))
+    drawn = f" ({settings['seeds']} seeds)" if any(settings["shots"]) else ""
+    return f"{shots}{drawn}"
 
 
 def notices(results: Sequence[Results]) -> tuple[str, ...]:
@@ -53,44 +75,6 @@ def notices(results: Sequence[Results]) -> tuple[str, ...]:
         return tuple(notice for each in results for notice in _notices(each))
     except (KeyError, TypeError, AttributeError) as error:
         raise _damaged(results) from error
-
-
-def _facts(results: Results) -> Iterator[tuple[str, str]]:
-    document = results.document
-    dataset, settings = document["dataset"], document["settings"]
-    categories = dataset["categories"].values()
-    normal, anomalous = (sum(each[k] for each in categories) for k in ("normal", "anomalous"))
-    yield "Data set", f"{dataset['root']}, read as {dataset['reader']}"
-    yield (
-        "Test images",
-        f"{normal} normal and {anomalous} anomalous in "
-        f"{_count(len(dataset['categories']), 'category', 'categories')}",
-    )
-    for name, detector in document["detectors"].items():
-        yield "Detectors", _detector(name, detector)
-        yield "Backbone", _backbone(detector)
-    yield "References", _references(settings)
-    yield "Pixel metrics", f"at {settings['resolution']} resolution"
-    confidence = f"{settings['confidence']:.0%}"
-    yield "Intervals", f"{confidence}, {settings['replicates']} replicates, over images"
-    yield "Results in", str(results.folder)
-    yield "Measured with", f"vlmad {document['vlmad']}"
-
-
-def _detector(name: str, detector: Any) -> str:
-    recipe = detector["recipe"]
-    return name if recipe == name else f"{name} (recipe {recipe})"
-
-
-def _backbone(detector: Any) -> str:
-    return f"{detector['backbone']} on {detector['device']} in {detector['precision']}"
-
-
-def _references(settings: Any) -> str:
-    shots = [f"{count}-shot" if count else "zero-shot" for count in settings["shots"]]
-    if not any(settings["shots"]):
-        return "none: zero-shot"
-    return f"{', '.join(shots)}; {_count(settings['seeds'], 'draw', 'draws')} of each number"
 
 
 def _notices(results: Results) -> Iterator[str]:
@@ -106,20 +90,6 @@ def _notices(results: Results) -> Iterator[str]:
             f"{_count(failed, 'image', 'images')} of {results.folder} could not be scored "
             "and count nowhere."
         )
-
-
-def _set_name(results: Results) -> str:
-    root = str(results.document["dataset"]["root"])
-    return os.path.basename(os.path.abspath(root)) or root
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
-
-
-def _each(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
 
 
 def _count(number: int, one: str, many: str) -> str:

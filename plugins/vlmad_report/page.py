@@ -13,10 +13,16 @@ from vlmad.errors import VlmadError, first_line
 from vlmad_report import facts
 from vlmad_report.categories import categories
 from vlmad_report.content import Figure, Page, Section
+from vlmad_report.contrast import contrast
+from vlmad_report.curves import curves
+from vlmad_report.defect_sizes import defect_sizes
+from vlmad_report.defect_types import defect_types
 from vlmad_report.encoded import render
+from vlmad_report.failures import CARDS, failures
 from vlmad_report.few_shot import few_shot
 from vlmad_report.groups import groups
 from vlmad_report.published import published
+from vlmad_report.study import Looking
 from vlmad_report.summary import summary
 from vlmad_report.windows import windows
 
@@ -36,7 +42,7 @@ class Wishes:
 
     groups: Groups
     """Of objects and of defects."""
-    failures: int = 12
+    failures: int = CARDS
     """How many failures the gallery shows of each kind; 0 for no gallery."""
 
 
@@ -50,15 +56,34 @@ class Part:
     make: Callable[[Sequence[Results], Wishes], Section]
 
 
-PARTS = (
-    Part("summary", "Summary", lambda results, _: summary(results)),
-    Part("categories", "Categories", lambda results, _: categories(results)),
-    Part("groups", "Object groups", lambda results, wishes: groups(results, wishes.groups)),
-    Part("few-shot", "Zero-shot and few-shot", lambda results, _: few_shot(results)),
-    Part("windows", "Window sizes", lambda results, _: windows(results)),
-    Part("published", "Published figures", lambda results, _: published(results)),
-)
-"""All sections of a report, in their order."""
+def all_parts() -> tuple[Part, ...]:
+    """Return all sections of a report, in their order; each image is looked at once for all."""
+    looking = Looking()
+    return (
+        Part("summary", "Summary", lambda results, _: summary(results)),
+        Part("categories", "Categories", lambda results, _: categories(results)),
+        Part("groups", "Object groups", lambda results, wishes: groups(results, wishes.groups)),
+        Part("contrast", "Contrast of defects", lambda results, _: contrast(looking(results))),
+        Part("defect-size", "Size of defects", lambda results, _: defect_sizes(looking(results))),
+        Part(
+            "defect-type",
+            "Types of defects",
+            lambda results, wishes: defect_types(looking(results), wishes.groups),
+        ),
+        Part("few-shot", "Zero-shot and few-shot", lambda results, _: few_shot(results)),
+        Part("windows", "Window sizes", lambda results, _: windows(results)),
+        Part("published", "Published figures", lambda results, _: published(results)),
+        Part("curves", "Curves and scores", lambda results, _: curves(looking(results))),
+        Part(
+            "failures",
+            "Failures",
+            lambda results, wishes: (
+                failures(looking(results), cards=wishes.failures)
+                if wishes.failures
+                else Section("failures", "Failures", ("Photographs were left out on request.",))
+            ),
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,55 +40,6 @@ def summary(results: Sequence[Results]) -> Section:
     return Section("summary", "Summary", tuple(_paragraphs(pool)), tuple(blocks))
 
 
-def title(results: Sequence[Results]) -> str:
-    """Return the title of a report."""
-    document = pooled(results).document
-    count = len(document["detectors"])
-    who = f"{count} detectors" if count > 3 else ", ".join(document["detectors"])
-    over = len(document["dataset"]["categories"])
-    return printable(f"{who} on {over} {'category' if over == 1 else 'categories'}")
-
-
-def facts(results: Sequence[Results]) -> tuple[tuple[str, str], ...]:
-    """Return what was measured on what, with what: pairs of name and value.
-
-    Raises:
-        InputError: a folder is damaged.
-    """
-    document = pooled(results).document
-    dataset, settings = document["dataset"], document["settings"]
-    of_sets = dataset["categories"].values()
-    normal, anomalous = (sum(c[key] for c in of_sets) for key in ("normal", "anomalous"))
-    names = ", ".join(dataset["categories"])
-    found = [
-        ("Data set", f"{dataset['root']}, read as {dataset['reader']}"),
-        ("Categories", f"{len(dataset['categories'])}: {names}"),
-        ("Test images", f"{normal} normal, {anomalous} anomalous"),
-        ("Detectors", f"{len(document['detectors'])}: {', '.join(document['detectors'])}"),
-        ("Backbone", "; ".join(_backbones(document))),
-        ("References", _references(settings)),
-        ("Pixel metrics", f"at {settings['resolution']} resolution"),
-        ("Intervals", f"{settings['confidence']:.0%}, {settings['replicates']} replicates"),
-        ("vlmad", document["vlmad"]),
-    ]
-    return tuple((name, printable(value)) for name, value in found)
-
-
-def _backbones(document: Mapping[str, Any]) -> Iterator[str]:
-    described = (
-        f"{each['backbone']}, licence {each['licence'] or 'unknown'}, "
-        f"weights {(each['weights_sha256'] or 'unknown')[:12]}, {each['precision']}"
-        for each in document["detectors"].values()
-    )
-    yield from dict.fromkeys(described)
-
-
-def _references(settings: Mapping[str, Any]) -> str:
-    shots = ", ".join(map(str, settings["shots"]))
-    drawn = f" ({settings['seeds']} seeds)" if any(settings["shots"]) else ""
-    return f"{shots}{drawn}"
-
-
 def _paragraphs(pool: Pool) -> Iterator[str]:
     document = pool.document
     if not document["finished"]:

@@ -124,7 +124,7 @@ def test_the_title_can_be_chosen(command, folder: Path) -> None:
 def test_the_same_results_give_the_same_bytes(
     command, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "PARTS", (plain("one"), plain("two")))
+    monkeypatch.setattr(page, "all_parts", lambda: (plain("one"), plain("two")))
     assert command("report", "bench", "--out", "a").status == 0
     assert command("report", "bench", "--out", "b").status == 0
     assert set(tree(folder / "a")) == {
@@ -137,7 +137,7 @@ def test_the_same_results_give_the_same_bytes(
 def test_a_report_made_again_replaces_its_own_files_only(
     command, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "PARTS", (plain("one"), plain("two")))
+    monkeypatch.setattr(page, "all_parts", lambda: (plain("one"), plain("two")))
     command("report", "bench", "--out", "a")
     (folder / "a/notes.txt").write_text("mine")
     (folder / "a/figures/mine.png").write_text("mine")

@@ -16,12 +16,13 @@ from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_evaluation.comparison import compare_replicates
 from vlmad_report.categories import categories
 from vlmad_report.content import Figure, Section, Table
+from vlmad_report.facts import facts, title
 from vlmad_report.few_shot import few_shot
 from vlmad_report.groups import groups
 from vlmad_report.pool import pooled
 from vlmad_report.published import published
 from vlmad_report.source import open_source
-from vlmad_report.summary import facts, summary, title
+from vlmad_report.summary import summary
 from vlmad_report.windows import windows
 
 DASH = "\N{EN DASH}"
