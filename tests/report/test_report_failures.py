@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmad_evaluation.bench.reading import read_results
+from vlmad_datasets.groups import read_groups
+from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report.content import Gallery, Section
 from vlmad_report.failures import failures
-from vlmad_report.image_sections import image_sections
 from vlmad_report.looks import Look
+from vlmad_report.page import Wishes, all_parts
 from vlmad_report.study import Study, study
 
 Benched = tuple[Path, Path]
@@ -163,6 +164,13 @@ def test_missing_images_and_maps_leave_a_card_with_reasons(own: Benched) -> None
     sentences = _first_card(folder)
     assert any("no such file" in s.lower() for s in sentences)
     assert any("its map is not on disk" in s for s in sentences)
+
+
+def image_sections(results: list[Results]) -> list[Section]:
+    """Return the sections that look at images."""
+    wishes = Wishes(read_groups())
+    wanted = ("contrast", "defect-size", "defect-type", "curves", "failures")
+    return [part.make(results, wishes) for part in all_parts() if part.name in wanted]
 
 
 def test_nothing_scored_is_said(own: Benched) -> None:

@@ -82,7 +82,7 @@ def test_facts_and_title_say_what_was_measured_on_what(both: Results) -> None:
     assert said["References"] == "0, 1 (2 seeds)"
     sha256 = both.document["detectors"]["clip"]["weights_sha256"]
     assert f"weights {sha256[:12]}" in said["Backbone"]
-    assert title([both]) == "winclip, clip on 2 categories"
+    assert title([both]) == "winclip, clip on parts"
 
 
 def test_the_summary_has_averages_with_intervals_and_the_best_of_each_column(
