@@ -73,7 +73,7 @@ def _bar(
     axes.barh(place, value, BAR * 0.84, color=colour, hatch=hatch, edgecolor=edge, linewidth=0)
     if low is not None and high is not None and low < high:
         around = [withStroke(linewidth=3, foreground=edge)]  # seen on bars of any colour
-        (line,) = axes.plot([low, high], [place, place], color=ink, linewidth=1.2)
+        (line,) = axes.plot([low, high], [place, place], "-", color=ink, linewidth=1.2)
         line.set(marker="|", markersize=4, path_effects=around)
 
 

@@ -55,8 +55,8 @@ def difference(found: Comparison) -> Entry:
         return Entry(UNDEFINED, printable(found.reason))
     note = printable(found.reason)
     if found.low is not None and found.high is not None:
-        note = f"[{found.low:+.3f}, {found.high:+.3f}]"
-    return Entry(f"{found.difference:+.3f}", note)
+        note = f"[{found.low:+z.3f}, {found.high:+z.3f}]"
+    return Entry(f"{found.difference:+z.3f}", note)
 
 
 def mark_of(comparison: Mapping[str, Any]) -> str:

@@ -154,8 +154,8 @@ def _difference(found: Mapping[str, Any] | None) -> Entry:
         return Entry(UNDEFINED, printable(found["reason"]) if found else "not compared")
     notes = []
     if found["low"] is not None and found["high"] is not None:
-        notes.append(f"[{found['low']:+.3f}, {found['high']:+.3f}]")
+        notes.append(f"[{found['low']:+z.3f}, {found['high']:+z.3f}]")
     p_value = found["p_value_holm"]
     if p_value is not None:
         notes.append(f"p = {p_value:.2g}")
-    return Entry(f"{found['difference']:+.3f}", ", ".join(notes), mark=mark_of(found))
+    return Entry(f"{found['difference']:+z.3f}", ", ".join(notes), mark=mark_of(found))

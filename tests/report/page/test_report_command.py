@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -365,6 +366,16 @@ def test_a_damaged_manifest_is_refused(command, folder: Path, content: str) -> N
     assert ended.status == 2
     assert ended.error.startswith("vlmad: ")
     assert len(ended.error.splitlines()) == 1
+
+
+def test_all_sections_are_made_of_a_bench_and_of_a_run(command, folder: Path) -> None:
+    names = [part.name for part in page.all_parts()]
+    for words in (["bench", "--no-failures"], ["run", "--data", "parts", "--failures", "1"]):
+        ended = command("report", *words)
+        assert (ended.status, ended.error) == (0, "")
+        text = (folder / words[0] / "report/report.html").read_text(encoding="utf-8")
+        assert re.findall(r'<section id="([^"]+)"', text) == names
+        assert ("Photographs were left out" in text) == ("--no-failures" in words)
 
 
 def test_a_run_is_reported_from_the_command_line(command, folder: Path) -> None:
