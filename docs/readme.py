@@ -9,17 +9,18 @@ from results.md, which `vlmad bench` wrote.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
 PICTURE = ROOT / "docs" / "images" / "overlay.png"
 COMMAND = "vlmad run examples/samples/cloth/test --class-name cloth"
-SHOWN = "hole_000-*.png"
+SHOWN = "hole_000-*.jpg"
 PAPERS = {
     "winclip": "Jeong et al., CVPR 2023",
     "anomalyclip": "Zhou et al., ICLR 2024",
@@ -68,5 +69,6 @@ if __name__ == "__main__":
         shown = output(out)
         PICTURE.parent.mkdir(exist_ok=True)
         [picture] = (out / "overlays").glob(SHOWN)
-        shutil.copy(picture, PICTURE)
+        with Image.open(picture) as shown_beside:
+            shown_beside.save(PICTURE)
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), averages(), shown), encoding="utf-8")

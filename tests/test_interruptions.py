@@ -97,7 +97,7 @@ def test_runs_killed_at_any_moment_end_like_one_that_was_not(
 
     def pictures() -> int:
         try:
-            return sum(1 for _ in folder().glob("*/*.png"))
+            return sum(1 for _ in folder().glob("*/[!.]*"))
         except (StopIteration, OSError):
             return 0
 

@@ -168,7 +168,7 @@ def test_a_threshold_judges_in_every_output_and_in_the_exit_status(
     assert all((row["score"] >= limit) == (row["verdict"] == "anomalous") for row in rows)
     with (tmp_path / "out" / "scores.csv").open() as table:
         assert [row["verdict"] for row in csv.DictReader(table)] == verdicts
-    drawn = {path.name for path in (tmp_path / "out" / "overlays").glob("*.png")}
+    drawn = {path.name for path in (tmp_path / "out" / "overlays").glob("*.jpg")}
     assert drawn == {Path(r["overlay"]).name for r in rows if r["verdict"] == "anomalous"}
     ended = command(*words)
     assert ended.status == 0

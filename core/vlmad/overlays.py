@@ -128,28 +128,36 @@ def _shrink(
 
 def _blend(image: Image.Image, hot: Float[np.ndarray, "h w"]) -> Image.Image:
     """Return an image in grey under the colours of a heat map."""
-    grey = np.asarray(image.convert("L"), np.float32)[..., None]
-    opacity = (STRENGTH * hot)[..., None]
-    return Image.fromarray((grey + (_colours(hot) - grey) * opacity).astype(np.uint8))
+    levels = Image.fromarray(_levels(hot))
+    opacity = levels.point([round(STRENGTH * level) for level in range(256)])
+    return Image.composite(_coloured(levels), image.convert("L").convert("RGB"), opacity)
 
 
-def _colours(hot: Float[np.ndarray, "*s"]) -> UInt8[np.ndarray, "*s 3"]:
-    return _palette()[(hot * 255).astype(np.uint8)]
+def _levels(hot: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    levels: UInt8[np.ndarray, "h w"] = (hot * 255).astype(np.uint8)
+    return levels
+
+
+def _coloured(levels: Image.Image) -> Image.Image:
+    """Return the colours that 256 levels of heat have."""
+    indexed = levels.convert("P")
+    indexed.putpalette(_palette())
+    return indexed.convert("RGB")
 
 
 @functools.cache
-def _palette() -> UInt8[np.ndarray, "256 3"]:
+def _palette() -> bytes:
     from matplotlib import colormaps
 
-    palette: UInt8[np.ndarray, "256 3"] = colormaps[COLOURS](np.arange(256), bytes=True)[:, :3]
-    return palette
+    colours = colormaps[COLOURS](np.arange(256), bytes=True)[:, :3]
+    return bytes(colours.tobytes())
 
 
 def _draw_bar(picture: Image.Image, left: int, scale: Range) -> None:
     """Draw the colours from high to low with the values at both ends and of the outline."""
     top, height = CAPTION_HEIGHT, picture.height - CAPTION_HEIGHT
-    bar = Image.fromarray(_colours(np.linspace(1, 0, height)[:, None]).repeat(BAR_WIDTH, axis=1))
-    picture.paste(bar, (left, top))
+    falling = np.linspace(1, 0, height)[:, None].repeat(BAR_WIDTH, axis=1)
+    picture.paste(_coloured(Image.fromarray(_levels(falling))), (left, top))
     beside, end = left + BAR_WIDTH + 4, picture.height - LETTER - 4
     _write(picture, (beside, top), f"{scale.high:.3g}")
     if height < 2 * LETTER:
@@ -181,6 +189,16 @@ def _joined(line: str, name: str, start: int) -> str:
     shown = name if start == 0 else f"…{name[start:]}"
     text = f"{line}  {shown}" if name else line
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    """Return a picture for people as the bytes of a JPEG file, its colours as sharp as its greys.
+
+    As PNG a photograph takes twenty times as long, and seven times the room.
+    """
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=90, subsampling="4:4:4")
+    return buffer.getvalue()
 
 
 def png(image: Image.Image) -> bytes:

@@ -2,7 +2,7 @@
 
 - ``scores.jsonl``: a line for each image, written as soon as it is done
 - ``maps/``: each map as a 16-bit PNG of the original's size
-- ``overlays/``: each image beside its heat map, all on one colour scale
+- ``overlays/``: each image as a JPEG beside its heat map, all on one colour scale
 - ``scores.csv``: the same lines as a table, in the order in which the images were given
 - ``manifest.json``: what is needed to repeat the run
 - ``.lock``: keeps a second run out while one writes

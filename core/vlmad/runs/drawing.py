@@ -14,7 +14,7 @@ from vlmad.errors import InputError
 from vlmad.files import write_atomically
 from vlmad.images import decode
 from vlmad.loading import ahead
-from vlmad.overlays import Range, draw_overlay, from_16_bits, png
+from vlmad.overlays import Range, draw_overlay, from_16_bits, jpeg
 from vlmad.runs.rows import OVERLAYS
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def draw_overlays(
 
     def draw(row: Row) -> None:
         picture = overlay(row, folder, scale, threshold)
-        write_atomically(folder.path / row.overlay, png(picture))
+        write_atomically(folder.path / row.overlay, jpeg(picture))
 
     for count, _ in enumerate(ahead(missing, draw, ahead=2 * WORKERS, workers=WORKERS), start=1):
         progress("drawing", count, wanted)

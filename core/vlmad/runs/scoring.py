@@ -163,7 +163,7 @@ def _row(result: Result, out: Path, threshold: Threshold | None) -> Row:
         map=f"{MAPS}/{stem}.png",
         map_low=_rounded(scale.low),
         map_high=_rounded(scale.high),
-        overlay=f"{OVERLAYS}/{stem}.png",
+        overlay=f"{OVERLAYS}/{stem}.jpg",
         milliseconds=round(result.seconds * 1000, 1),
     )
 
