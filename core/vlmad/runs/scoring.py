@@ -154,12 +154,13 @@ def _row(result: Result, out: Path, threshold: Threshold | None) -> Row:
     if result.map is None:
         return replace(row, status="failed", reason=result.error or "")
     stored, scale = to_16_bits(result.map)
+    score = _rounded(result.score)  # judged as it is written, so that tables can be trusted
     stem = file_stem(result.name)
     write_atomically(out / MAPS / f"{stem}.png", png(Image.fromarray(stored)))
     return replace(
         row,
-        score=_rounded(result.score),
-        verdict=threshold.verdict(result.score) if threshold else "",
+        score=score,
+        verdict=threshold.verdict(score) if threshold else "",
         map=f"{MAPS}/{stem}.png",
         map_low=_rounded(scale.low),
         map_high=_rounded(scale.high),
