@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vlmad import Contents, Dataset, Problem, Sample
 from vlmad.errors import InputError
-from vlmad_datasets.layout import Masks, folders_in, images_in
+from vlmad_datasets.layout import Masks, folders_in, images_in, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ class Folder(Dataset):
         self.bad = self._folder(bad)
         self.train = self._optional(train, TRAIN)
         self.masks = self._optional(masks, MASKS)
-        self.category = category or root.resolve().name
+        self.category = category or name_of(root)
 
     @classmethod
     def recognises(cls, root: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,6 +27,11 @@ def images_in(folder: Path) -> list[Path]:
 def folders_in(folder: Path) -> list[Path]:
     """Return the folders right in a folder, sorted; links to folders count."""
     return [entry for entry in _entries(folder) if entry.is_dir()]
+
+
+def name_of(folder: Path) -> str:
+    """Return a folder's name, also of one given as ``.``; a link has a name of its own."""
+    return os.path.basename(os.path.abspath(folder))
 
 
 def _entries(folder: Path) -> list[Path]:

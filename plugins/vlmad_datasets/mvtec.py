@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from vlmad import Contents, Dataset, Problem, Sample
 from vlmad.datasets import GOOD
 from vlmad.errors import InputError
-from vlmad_datasets.layout import Masks, folders_in, images_in
+from vlmad_datasets.layout import Masks, folders_in, images_in, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ class Mvtec(Dataset):
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Return whether there is a category, and the categories are not those of MPDD."""
-        names = {folder.resolve().name for folder in cls._categories(root)}
+        names = {name_of(folder) for folder in cls._categories(root)}
         return bool(names) and not names <= MPDD_CATEGORIES
 
     def read(self) -> Contents:
@@ -79,7 +79,7 @@ class Mpdd(Mvtec):
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Return whether all categories are those of MPDD."""
-        names = {folder.resolve().name for folder in cls._categories(root)}
+        names = {name_of(folder) for folder in cls._categories(root)}
         return bool(names) and names <= MPDD_CATEGORIES
 
 
@@ -104,7 +104,7 @@ class Btad(Mvtec):
 def _read_category(
     folder: Path, good: str, samples: list[Sample], problems: list[Problem]
 ) -> None:
-    category = folder.resolve().name
+    category = name_of(folder)
     public = (folder / name for name in TEST_FOLDERS if (folder / name).is_dir())
     test = next(public, folder / TEST_FOLDERS[0])
     inside = test / GROUND_TRUTH

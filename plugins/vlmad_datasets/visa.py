@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vlmad import Contents, Dataset, Problem, Sample
 from vlmad.datasets import GOOD
 from vlmad.errors import InputError, did_you_mean
-from vlmad_datasets.layout import Masks, folders_in, images_in
+from vlmad_datasets.layout import Masks, folders_in, images_in, name_of
 from vlmad_datasets.rows import at_line, missing, read_rows
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _is_inside(path: str) -> bool:
 
 
 def _read_object(folder: Path, problems: list[Problem]) -> list[Sample]:
-    category = folder.resolve().name
+    category = name_of(folder)
     defects = {Path(name).name: label for name, label in _defects(folder, problems).items()}
     samples = [Sample(image, "normal", category) for image in images_in(folder / NORMAL)]
     masks = Masks(folder / MASKS)

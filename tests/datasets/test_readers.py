@@ -66,9 +66,10 @@ def test_a_root_may_be_a_single_category_even_as_the_folder_that_one_is_in(
 
 def test_links_to_categories_and_images_are_followed(nuts: Path, tmp_path: Path) -> None:
     (tmp_path / "links").mkdir()
-    (tmp_path / "links" / "metal_nut").symlink_to(nuts / "metal_nut")
+    (tmp_path / "links" / "wing_nut").symlink_to(nuts / "metal_nut")
     (nuts / "metal_nut/test/bent/link.png").symlink_to("000.png")
     opened = open_dataset(tmp_path / "links")
+    assert opened.categories == ("wing_nut",)  # what the link is called
     assert len(opened.samples) == 6
     whats = {problem.what for problem in survey(opened).problems}
     assert any(what.startswith("the same image as ") for what in whats)
