@@ -86,6 +86,19 @@ def test_attention_within_the_stream_has_a_pass_of_its_own() -> None:
     assert set(routes[0].values()) == set(routes[2].values()) == {passes[0]}
 
 
+def test_a_second_path_to_which_nothing_is_written_is_not_that_of_another(
+    photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty, full = together(BESIDE, {**BESIDE, "attention": "kk"})
+    monkeypatch.setattr(empty.attention, "blocks", lambda depth: range(0))
+    shared = Shared([empty, full], keep=False)
+    streams = [Stream(detector, "part", 2) for detector in shared.detectors]
+    both = stream_together(streams, map(as_source, photos), after_batch=shared.forget)
+    maps = [result.map for stream, result in both if stream is streams[0]]
+    alone = [result.map for result in empty.predict(photos, "part", 2)]
+    np.testing.assert_allclose(np.stack(maps), np.stack(alone), atol=1e-6)
+
+
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_each_image_is_encoded_once_for_each_pass(
     batch_size: int, photos: list[Path], monkeypatch: pytest.MonkeyPatch

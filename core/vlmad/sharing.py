@@ -16,7 +16,7 @@ import torch
 from vlmad.caches.keys import key_of, tensor_digest
 from vlmad.caches.visual import feels, keep_features
 from vlmad.errors import VlmadError
-from vlmad.types import ContextPrompts, VisualFeatures
+from vlmad.types import ContextPrompts, Patches, VisualFeatures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,6 +85,8 @@ def _is_answered_by(detector: Detector, other: Pass) -> bool:
 
 
 def _feels(request: Request, within: Pass) -> bool:
+    if isinstance(request, Patches) and request.path == "beside":
+        return True  # its own second path, even where it writes nothing to it
     depth = within.assembly.parts["backbone"].part.spec.depth
     return feels(request, within.attention.part, depth)
 
