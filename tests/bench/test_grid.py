@@ -192,7 +192,7 @@ from vlmad import Scorer, hookimpl
 
 
 class Broken(Scorer):
-    """Fails at the second image."""
+    """Fails after some images."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -201,7 +201,7 @@ class Broken(Scorer):
         from vlmad import Prediction
         import torch
         self.seen += 1
-        if self.seen > 4:
+        if self.seen > AFTER:
             raise ZeroDivisionError("no more")
         count = len(features)
         return Prediction(torch.zeros(count), torch.zeros(count, *features.image_size))
@@ -213,10 +213,11 @@ def register_scorers(register):
 '''
 
 
+@pytest.mark.parametrize("after", [0, 1, 4])
 def test_a_part_that_fails_costs_its_combinations_only(
-    run_vlmad, two_categories: Path, small: list[str], install, tmp_path: Path
+    run_vlmad, two_categories: Path, small: list[str], install, tmp_path: Path, after: int
 ) -> None:
-    site = install("broken-scorer", BROKEN)
+    site = install("broken-scorer", BROKEN.replace("AFTER", str(after)))
     ran = run_vlmad(
         *("grid", two_categories, "--category", "bolt", "--scorer", "harmonic,broken"),
         *(*small, "--replicates", "50", "--out", "out"),

@@ -8,12 +8,15 @@ free.
 from __future__ import annotations
 
 import time
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 
+from vlmad.errors import PluginError, VlmadError
 from vlmad.images import Source
 from vlmad.overlays import png, to_16_bits
 from vlmad.sharing import text_key
@@ -22,6 +25,9 @@ from vlmad.types import ContextPrompts, ImageBatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from jaxtyping import Float
 
     from vlmad.sharing import Pass
     from vlmad_evaluation.bench.plan import Plan
@@ -89,9 +95,10 @@ def estimate(
 ) -> Estimate:
     """Measure on one image what the whole will take.
 
+    A part that fails here is left out: its cells say so when they are scored.
+
     Raises:
         InputError: the first image cannot be read.
-        PluginError: a part fails.
         WeightsError: weights cannot be loaded.
     """
     cell = plan.cells[0]
@@ -119,10 +126,15 @@ def _passes(group: SideBySide, source: Source) -> Iterator[PassPlan]:
         backbone, attention = each.assembly.parts["backbone"].part, each.attention
         requests = list(each.requests)
         batch = ImageBatch((source,), group.shared.detectors[0].resizing.of_each)
-        for _ in range(2):
-            started = time.perf_counter()
-            answers = backbone.encode(batch, requests, attention.part)
-            seconds = time.perf_counter() - started
+        try:
+            for _ in range(2):
+                started = time.perf_counter()
+                answers = backbone.encode(batch, requests, attention.part)
+                seconds = time.perf_counter() - started
+        except VlmadError:
+            raise
+        except Exception:  # then each detector asks alone (`vlmad.sharing`)
+            continue
         yield PassPlan(
             backbone.spec.name,
             attention.registration.name,
@@ -184,12 +196,14 @@ def _texts(groups: Sequence[SideBySide], class_names: Sequence[str]) -> Texts:
     whole: dict[tuple[int, str], int] = {}
     started = time.perf_counter()
     for detector in detectors:
-        detector.text(class_names[0], None)
+        with suppress(PluginError):
+            detector.text(class_names[0], None)
     taken = time.perf_counter() - started
     for detector in detectors:
         for index, name in enumerate(class_names):
             asked: dict[tuple[int, str], int] = {}
-            detector.prompts(_Counting(detector.backbone, asked), name.replace("_", " "), None)
+            with suppress(Exception):  # of any plugin
+                detector.prompts(_Counting(detector.backbone, asked), name.replace("_", " "), None)
             whole |= asked
             if index == 0:
                 first |= asked
@@ -201,15 +215,30 @@ def _scoring(groups: Sequence[SideBySide], source: Source, class_name: str) -> t
     """Return the mean time of a scoring with its map written, and the map's mean size."""
     seconds, sizes = 0.0, []
     for group in groups:
-        able = [d for d in group.shared.detectors if d.scorer.references != "required"]
-        streams = [Stream(detector, class_name, 1) for detector in able]
-        if not streams:
-            continue
-        list(stream_together(streams, [source]))  # encodes, which is known for the second time
+        streams = _streams(group, class_name)
+        deque(_maps(streams, source), maxlen=0)  # encodes, which is known for the second time
         started = time.perf_counter()
-        for _, result in stream_together(streams, [source]):
-            if result.map is not None:
-                sizes.append(len(png(Image.fromarray(to_16_bits(result.map)[0]))))
+        sizes += [len(png(Image.fromarray(to_16_bits(heat)[0]))) for heat in _maps(streams, source)]
         seconds += time.perf_counter() - started
         group.shared.forget()
     return seconds / max(1, len(sizes)), sum(sizes) // max(1, len(sizes))
+
+
+def _streams(group: SideBySide, class_name: str) -> list[Stream]:
+    """Return the detectors of a group that can score without references."""
+    found = []
+    for detector in group.shared.detectors:
+        if detector.scorer.references != "required":
+            with suppress(PluginError):  # its prompts
+                found.append(Stream(detector, class_name, 1))
+    return found
+
+
+def _maps(streams: list[Stream], source: Source) -> Iterator[Float[np.ndarray, "H W"]]:
+    """Yield the maps of an image; a stream that fails is taken out."""
+    if streams:
+        for _, result in stream_together(
+            list(streams), [source], lambda stream, _: streams.remove(stream)
+        ):
+            if result.map is not None:
+                yield result.map
