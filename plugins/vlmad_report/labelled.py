@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from vlmad import OpenDataset, Sample
     from vlmad.runs import Row
+    from vlmad_evaluation.bench.results import CellResult
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,10 +40,16 @@ class LabelledRun(Results):
     """What came of a run, as if a bench had made it."""
 
     images: tuple[Scored, ...]
+    measured: tuple[CellResult, ...]
 
     def run(self, cell: Mapping[str, Any]) -> Path:
         """Return the run's folder, whichever cell it is."""
         return self.folder
+
+    def stored(self, cell: Mapping[str, Any]) -> CellResult | None:
+        """Return what was measured of a cell; a run has no file of it."""
+        found = (each for each in self.measured if each.facts["category"] == cell["category"])
+        return next(found, None)
 
     def scored(self, cell: Mapping[str, Any]) -> Iterator[Scored]:
         """Yield the images of a cell, in the order of the data set."""
@@ -86,23 +93,29 @@ def label_run(
             f"no scored image of {folder} is in the test split of {dataset.root}; "
             "name the data set that the run's images are from"
         )
-    document = _document(manifest, dataset, match, scored)
-    return LabelledRun(folder, document, tuple(each.sample for each in scored), tuple(scored))
-
-
-def _document(
-    manifest: Mapping[str, Any], dataset: OpenDataset, match: _Match, scored: Sequence[Scored]
-) -> dict[str, Any]:
-    """Measure the run, category by category, and describe it as a bench is described."""
-    shots = len(manifest["references"])
-    settings = Settings(shots=(shots,), seeds=1)
     by_category: dict[str, list[Scored]] = {}
     for each in scored:
         by_category.setdefault(each.sample.category, []).append(each)
+    settings = Settings(shots=(len(manifest["references"]),), seeds=1)
     results = [
         measure_cell(_cell(category, manifest, match.pairs), images, manifest, settings)
         for category, images in by_category.items()
     ]
+    document = _document(manifest, dataset, match, by_category, results, settings)
+    samples = tuple(each.sample for each in scored)
+    return LabelledRun(folder, document, samples, tuple(scored), tuple(results))
+
+
+def _document(
+    manifest: Mapping[str, Any],
+    dataset: OpenDataset,
+    match: _Match,
+    by_category: Mapping[str, Sequence[Scored]],
+    results: Sequence[CellResult],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Describe the run as a bench is described."""
+    [shots] = settings.shots
     reasons = _left_out(match, dataset)
     skipped = {"detector": _name(manifest), "category": None, "shots": shots}
     return {

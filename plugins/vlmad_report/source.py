@@ -9,7 +9,7 @@ from vlmad.errors import InputError, OutputError
 from vlmad.manifest import NOT_SUBSTANCE
 from vlmad.runs.folder import read_manifest
 from vlmad_evaluation.bench.reading import DOCUMENTS
-from vlmad_evaluation.bench.results import from_table, read_result
+from vlmad_evaluation.bench.results import from_table
 from vlmad_report.shape import DOCUMENT, checked
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class Source:
         Raises:
             InputError: it is not there, or damaged.
         """
-        run = self.results.run(cell)
-        found = read_result(run)
+        found = self.results.stored(cell)
         if found is None or not _is_sound(found, self.document["settings"]["replicates"]):
+            run = self.results.run(cell)
             raise InputError(f"{run} holds no metrics, or damaged ones: {AGAIN}")
         facts = {name: cell[name] for name in ("detector", "category", "shots", "seed")}
         metrics = {name: from_table(each) for name, each in cell["metrics"].items()}

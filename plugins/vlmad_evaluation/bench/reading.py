@@ -14,6 +14,7 @@ from vlmad.runs.folder import LINES, read_manifest
 from vlmad.runs.rows import from_line
 from vlmad_evaluation.bench.document import FORMAT
 from vlmad_evaluation.bench.measuring import Scored
+from vlmad_evaluation.bench.results import read_result
 from vlmad_evaluation.bench.samples import read_samples
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from vlmad import Sample
     from vlmad.runs import Row
+    from vlmad_evaluation.bench.results import CellResult
 
 DOCUMENTS = ("bench.json", "grid.json")
 
@@ -45,6 +47,10 @@ class Results:
     def run(self, cell: Mapping[str, Any]) -> Path:
         """Return the run folder of a cell."""
         return self.folder / str(cell["run"])
+
+    def stored(self, cell: Mapping[str, Any]) -> CellResult | None:
+        """Return what a cell was computed from, or None if it is not there or damaged."""
+        return read_result(self.run(cell))
 
     def scored(self, cell: Mapping[str, Any]) -> Iterator[Scored]:
         """Yield the images of a cell that were scored, with what is true of them, in order.

@@ -385,3 +385,20 @@ def test_a_run_is_reported_from_the_command_line(command, folder: Path) -> None:
     assert (ended.status, ended.out) == (0, "run/report/report.html\n")
     text = (folder / "run/report/report.html").read_text(encoding="utf-8")
     assert "3 normal, 3 anomalous" in text
+
+
+def test_two_runs_are_reported_side_by_side(command, folder: Path) -> None:
+    assert command("run", "parts/nut/test", *again(folder), "--class-name", "nut").status == 0
+    ended = command("report", "run", "other", "--data", "parts", "--out", "both")
+    assert (ended.status, ended.error) == (0, "")
+    text = (folder / "both/report.md").read_text(encoding="utf-8")
+    assert "# clip on parts\n" in text
+    assert "- **Categories:** 2: bolt, nut\n" in text
+    assert "- **Test images:** 6 normal, 6 anomalous\n" in text
+
+
+def again(folder: Path) -> list[str]:
+    """Return the detector of the run, and another folder."""
+    options = json.loads((folder / "run/manifest.json").read_text())["options"]["backbone"]
+    backbone = f"openclip:{options['model']}"
+    return [*DETECTOR, "--backbone", backbone, "--weights", options["weights"], "--out", "other"]
