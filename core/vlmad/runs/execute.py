@@ -17,6 +17,7 @@ from vlmad.runs.scoring import Task, score_into
 
 if TYPE_CHECKING:
     from vlmad.detector import Detector
+    from vlmad.errors import PluginError
     from vlmad.runs.folder import RunFolder
     from vlmad.runs.rows import Row
     from vlmad.runs.scoring import LeftBehind
@@ -128,14 +129,22 @@ def execute_together(
         OutputError: a folder cannot be written; what is done stays done.
         InputError: the place where the images are has gone away.
     """
-    told = 0
+    started, told = time.monotonic(), 0
+    behind: set[Task] = set()
 
     def note(task: Task, row: Row) -> None:
         nonlocal told
         told += 1
         progress(told)
 
-    _score(tasks, images, batch_size, note, left_behind, after_batch)
+    def leave(task: Task, error: PluginError) -> None:
+        behind.add(task)
+        left_behind(task, error)
+
+    summaries = _score(tasks, images, batch_size, note, leave, after_batch)
+    for task, summary in summaries.items():
+        if task not in behind:
+            task.folder.note(_result(summary, len(images), started, finished=True))
 
 
 def _score(
