@@ -198,6 +198,7 @@ DAMAGE = [
     b'{"image": 5}\n',
     b"\0\0\0\0\n",
     b"[]\n\xff\xfe\n",
+    b"[" * 100_000 + b"\n",
     b'{"image": "photos/0005.png", "status": "done", "score": 1, "map": "maps/../../x.png",'
     b' "map_low": 0, "map_high": 1, "overlay": "overlays/../../../x.png"}\n',
 ]

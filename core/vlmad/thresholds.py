@@ -92,7 +92,7 @@ def _read_file(path: Path) -> Threshold:
             f"threshold {path} is neither a number nor a file that can be read: "
             f"{error.strerror or error}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"threshold {path} is no JSON") from error
     if not isinstance(table, dict) or table.get("format") != FORMAT:
         raise InputError(f"{path} is no threshold file; vlmad calibrate writes them")

@@ -59,8 +59,11 @@ def write_report(folder: Path, files: Mapping[str, bytes]) -> None:
     _write_list(folder, before | set(files))
     for name, content in files.items():
         write_atomically(folder / name, content)
-    for name in before - set(files):
-        (folder / name).unlink(missing_ok=True)
+    try:
+        for name in before - set(files):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {first_line(error)}") from error
     _write_list(folder, set(files))
 
 
@@ -75,5 +78,5 @@ def _listed(folder: Path) -> set[str] | None:
         if table["format"] != FORMAT:
             return None
         return {str(name) for name in table["files"] if OWN.fullmatch(str(name))}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

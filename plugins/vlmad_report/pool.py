@@ -1,9 +1,9 @@
 """Several folders of results as one document.
 
 A detector is the same in two folders if its parts, options, files and weights are; a category, if
-its test images are. What has one name and is not the same is named with its folder. Averages,
-intervals and comparisons of several folders are computed anew, from the stored cells, as a bench
-computes them; those of a single folder are its own.
+its class name and its test images, labels and masks are. What has one name and is not the same is
+named with its folder. Averages, intervals and comparisons of several folders are computed anew,
+from the stored cells, as a bench computes them; those of a single folder are its own.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _pooled(results: tuple[Results, ...]) -> Pool:
     _check_alike(sources)
     detectors = _names(sources, lambda s: s.document["detectors"], lambda s, n: s.identity(n))
     categories = _names(
-        sources, lambda s: s.document["dataset"]["categories"], lambda s, n: s.images(n)
+        sources, lambda s: s.document["dataset"]["categories"], lambda s, n: s.truth(n)
     )
     first = Pool(sources[0].document, sources, detectors, categories)
     return first if len(sources) == 1 else replace(first, document=joined(first))

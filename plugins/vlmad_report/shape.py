@@ -7,6 +7,7 @@ list of one shape; or a function that returns a value as it shall be, or raises 
 from __future__ import annotations
 
 import math
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from vlmad_evaluation.bench.results import NAMES
@@ -52,6 +53,14 @@ def text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("no text")
     return value
+
+
+def inside(value: Any) -> str:
+    """Return the name of something in the folder that the document is in, and nowhere else."""
+    path = PureWindowsPath(text(value))  # which knows both slashes
+    if path.drive or path.root or ".." in path.parts or "\0" in value:
+        raise ValueError("not inside its folder")
+    return str(value)
 
 
 def truth(value: Any) -> bool:
@@ -147,7 +156,8 @@ CELL = {
     "category": text,
     "shots": count,
     "seed": optional(count),
-    "run": text,
+    "run": inside,
+    "threshold": optional(inside),
     "failed": count,
     "pixels": {ANY: anything},
     "metrics": dict.fromkeys(NAMES, OF_CELL),

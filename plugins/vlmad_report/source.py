@@ -68,16 +68,17 @@ class Source:
         own = manifest["identity"] if manifest else {}
         return {f"run's {name}": own.get(name) for name in ("parts", "preprocessing", "resize")}
 
-    def images(self, category: str) -> frozenset[tuple[str, str]]:
-        """Return the test images of a category with their labels."""
-        samples = self.results.samples
-        return frozenset((str(s.image), s.label) for s in samples if s.category == category)
+    def truth(self, category: str) -> tuple[str, frozenset[tuple[str, str, str]]]:
+        """Return the class name of a category, and its test images with labels and masks."""
+        samples = (s for s in self.results.samples if s.category == category)
+        class_name = self.document["dataset"]["categories"][category]["class_name"]
+        return class_name, frozenset((str(s.image), s.label, str(s.mask)) for s in samples)
 
 
 def _manifest(run: Path) -> dict[str, Any] | None:
     try:
         return read_manifest(run)
-    except (OutputError, RecursionError) as error:
+    except OutputError as error:
         raise InputError(f"cannot read the manifest in {run}: it is damaged; {AGAIN}") from error
 
 

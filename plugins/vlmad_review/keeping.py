@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import OutputError
+from vlmad.errors import OutputError, first_line
 from vlmad.files import write_atomically
 from vlmad.fitted import save_fitted
 from vlmad.hookspecs import KINDS
@@ -70,8 +70,11 @@ def keep_detector(
     Raises:
         OutputError: the folder cannot be written.
     """
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    try:
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {folder}: {first_line(error)}") from error
     if not findings.adopted:
         return Kept((), "")
     detector, files = material.detector, []

@@ -214,7 +214,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         table = json.loads(read_text(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or "it is damaged"
         raise OutputError(f"cannot read {path}: {reason}; choose another --out") from error
     if not isinstance(table, dict) or not isinstance(table.get("identity"), dict):

@@ -68,7 +68,7 @@ def from_line(line: bytes) -> Row | None:
         table = json.loads(line)
         known = {field.name for field in fields(Row)}
         row = Row(**{name: value for name, value in table.items() if name in known})
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     return row if _is_sound(row) else None
 

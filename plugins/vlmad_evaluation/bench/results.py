@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -95,6 +96,8 @@ def read_result(folder: Path) -> CellResult | None:
             }
             labels, scores = arrays["labels"], arrays["scores"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile):
+        return None
+    except (RuntimeError, MemoryError, zlib.error):  # what else a damaged archive may seem to be
         return None
     return CellResult(table, metrics, replicates, labels, scores)
 

@@ -358,8 +358,16 @@ def test_references_of_the_detector_do_not_count(folder: Path) -> None:
     assert skipped["reason"] == "images that are references of the detector: 1"
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"identity": {}}', '{"identity": {}, '
-                                     '"references": [{"sha256": [1]}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"identity": {}}',
+        '{"identity": {}, "references": [{"sha256": [1]}]}',
+    ],
+)
 def test_a_damaged_manifest_is_refused(command, folder: Path, content: str) -> None:
     (folder / "run/manifest.json").write_text(content)
     ended = command("report", "run", "--data", "parts")

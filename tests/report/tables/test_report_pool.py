@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,19 @@ def test_a_category_of_other_images_is_another_category(benches: Path) -> None:
     assert pooled([one, other]).original("metal nut (two)") == "metal nut"
 
 
+def test_a_category_of_another_class_name_or_other_masks_is_another_category(
+    benches: Path,
+) -> None:
+    one, two = read(benches / "one", benches / "two")
+    renamed = changed(
+        two, lambda d: d["dataset"]["categories"]["metal nut"].update(class_name="washer")
+    )
+    unmasked = Results(two.folder, two.document, tuple(replace(s, mask=None) for s in two.samples))
+    for other in (renamed, unmasked):
+        names = list(pooled([one, other]).document["dataset"]["categories"])
+        assert names == ["metal nut (one)", "metal nut (two)"]
+
+
 def test_folders_measured_in_different_ways_are_refused(benches: Path) -> None:
     one, two = read(benches / "one", benches / "two")
     other = changed(two, lambda document: document["settings"].update(replicates=60))
@@ -138,6 +153,11 @@ def test_a_baseline_that_the_document_names_is_the_one_compared_with(benches: Pa
         (lambda d: d.update(baseline=["clip"]), "baseline is none of the detectors"),
         (lambda d: d["settings"].update(replicates=True), "replicates is no count"),
         (lambda d: d["detectors"].update(clip=1), r"detectors\.clip is no table"),
+        (lambda d: d["cells"][0].update(run="../one"), r"cells\[0\]\.run is not inside"),
+        (lambda d: d["cells"][0].update(run="cells\\..\\..\\x"), r"run is not inside"),
+        (lambda d: d["cells"][1].update(run="/etc"), r"cells\[1\]\.run is not inside"),
+        (lambda d: d["cells"][0].update(run="cells\0"), r"run is not inside"),
+        (lambda d: d["cells"][0].update(threshold="C:x"), r"threshold is not inside"),
     ],
 )
 def test_a_damaged_document_is_refused_by_name(
@@ -180,7 +200,7 @@ def test_a_figure_that_is_no_finite_number_is_undefined(benches: Path) -> None:
     assert found["value"] is None
 
 
-@pytest.mark.parametrize("damage", ["gone", "no arrays", "short", "texts"])
+@pytest.mark.parametrize("damage", ["gone", "no arrays", "short", "texts", "locked", "endless"])
 def test_damaged_cells_are_refused_by_name(copied: Copied, benches: Path, damage: str) -> None:
     folder = copied("one")
     path = next(folder.glob("cells/winclip*/metal*/zero-shot")) / "replicates.npz"
@@ -190,6 +210,15 @@ def test_damaged_cells_are_refused_by_name(copied: Copied, benches: Path, damage
         path.unlink()
     elif damage == "no arrays":
         path.write_bytes(b"PK\x03\x04")
+    elif damage == "locked":  # flags say that the first array is encrypted
+        content = bytearray(path.read_bytes())
+        content[content.index(b"PK\x01\x02") + 8] |= 1
+        path.write_bytes(content)
+    elif damage == "endless":
+        [header, *_] = re.findall(rb"'shape': \(\d+,\), } +", path.read_bytes())
+        more = b"'shape': (999999999999999,), }".ljust(len(header))
+        assert len(more) == len(header)
+        path.write_bytes(path.read_bytes().replace(header, more))
     else:
         values = arrays["image_auroc.values"]
         arrays["image_auroc.values"] = values[:9] if damage == "short" else values.astype(str)
