@@ -11,6 +11,7 @@ from vlmad_evaluation.bench.tables import UNDEFINED, printable
 from vlmad_report.cells import said_of
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.dots import Dot, Dots, words_of
+from vlmad_report.groups import plain
 from vlmad_report.study import DEFECT
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from vlmad_datasets.groups import Groups
     from vlmad_report.content import Block
-    from vlmad_report.looks import Accuracy
+    from vlmad_report.looks import Accuracy, Look
     from vlmad_report.study import Study
 
 METRICS = {
@@ -91,22 +92,23 @@ def defect_types(study: Study, groups: Groups | None = None) -> Section:
 
 def _units(study: Study, groups: Groups) -> tuple[list[Unit], tuple[str, ...]]:
     """Return all units, and the names of defects without a type."""
+    known = {(plain(category), name): kind for (category, name), kind in groups.defects.items()}
     found = [
-        (index, look.category, name, accuracy)
+        (index, look, name, accuracy)
         for index, looks in enumerate(study.looks)
         for look in looks
         for (kind, name), accuracy in look.by_class.items()
         if kind == DEFECT
     ]
     untyped = tuple(
-        dict.fromkeys(name for _, c, name, _ in found if (c, name) not in groups.defects)
+        dict.fromkeys(n for _, look, n, _ in found if (plain(look.original), n) not in known)
     )
 
-    def kind_of(category: str, name: str) -> str:
+    def kind_of(look: Look, name: str) -> str:
         own = name if len(untyped) <= MOST_OWN else NO_TYPE
-        return groups.defects.get((category, name), own)
+        return known.get((plain(look.original), name), own)
 
-    return [Unit(i, c, name, kind_of(c, name), a) for i, c, name, a in found], untyped
+    return [Unit(i, k.category, name, kind_of(k, name), a) for i, k, name, a in found], untyped
 
 
 def _typed_first(kinds: Iterable[str], untyped: Sequence[str]) -> tuple[str, ...]:

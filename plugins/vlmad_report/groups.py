@@ -54,16 +54,21 @@ def groups(results: Sequence[Results], kinds: Groups) -> Section:
 
 def members_of(pool: Pool, kinds: Groups) -> dict[str, list[str]]:
     """Return the measured categories of each group; `metal nut` is taken for `metal_nut`."""
-    known = {_plain(category): group for category, group in kinds.objects.items()}
+    known = {plain(category): group for category, group in kinds.objects.items()}
     found: dict[str, list[str]] = {group: [] for group in kinds.objects.values()}
     for category in pool.document["dataset"]["categories"]:
-        group = known.get(_plain(pool.original(category)))
+        group = known.get(plain(pool.original(category)))
         if group is not None:
             found[group].append(category)
     return {group: categories for group, categories in found.items() if categories}
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return a category's name as it is compared: lower case, one underscore between words.
+
+    >>> plain("Metal-nut ")
+    'metal_nut'
+    """
     return "_".join(name.casefold().replace("-", " ").replace("_", " ").split())
 
 

@@ -67,6 +67,9 @@ class Look:
     """What a cell shows."""
 
     category: str
+    """As the report calls it."""
+    original: str
+    """As its data set calls it."""
     run: Path
     """The folder of its run."""
     scored: tuple[Scored, ...]
@@ -102,6 +105,9 @@ def look(place: Place, classes_of: Callable[[Sample], Iterable[Class]]) -> Look:
         scored = place.scored()
     except VlmadError as error:
         problems.append(str(error))
+    else:
+        if not scored:
+            problems.append(f"{place.run} names other images: the data set has moved since")
     belongs = [
         (EVERYTHING, *classes_of(each.sample)) if each.sample.anomalous else (NORMAL,)
         for each in scored
@@ -116,7 +122,8 @@ def look(place: Place, classes_of: Callable[[Sample], Iterable[Class]]) -> Look:
     problems += pixels.problems.values()
     pro = pixels.curve(EVERYTHING)
     roc, drawn = _roc(scored), None if pro is None else _pro(pro)
-    return Look(place.category, place.run, scored, threshold, by_class, roc, drawn, tuple(problems))
+    names = place.category, str(place.cell["category"])
+    return Look(*names, place.run, scored, threshold, by_class, roc, drawn, tuple(problems))
 
 
 def _accuracy(

@@ -80,8 +80,9 @@ def test_histograms_mark_the_threshold_of_the_cell(looked: Study) -> None:
     for axes, look in zip(drawing.axes, looked.looks[0], strict=True):
         [line] = axes.get_lines()
         assert line.get_xdata()[0] == look.threshold
-        normal, anomalous = axes.patches[:2], axes.patches
-        assert len(anomalous) >= len(normal)
+        normal, anomalous = axes.patches  # an outline for each
+        assert normal.get_fill()
+        assert not anomalous.get_fill()
 
 
 @pytest.mark.parametrize("detectors", [5, pytest.param(24, marks=pytest.mark.slow)])
@@ -163,3 +164,9 @@ def test_a_damaged_threshold_is_said_and_not_drawn(own: Benched) -> None:
     looked = study([read_results(folder)])
     assert looked.looks[0][0].threshold is None
     assert "is no JSON" in " ".join(curves(looked).paragraphs)
+
+
+def test_scores_of_images_that_have_moved_are_said_to_be_missing(results: Results) -> None:
+    moved = tuple(replace(s, image=Path("/elsewhere") / s.image.name) for s in results.samples)
+    section = curves(study([replace(results, samples=moved)]))
+    assert "names other images: the data set has moved since" in " ".join(section.paragraphs)

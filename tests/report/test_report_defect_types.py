@@ -55,6 +55,16 @@ def test_a_unit_without_masks_counts_in_image_figures_only(
     assert _row(overlap, "surface damage")[0][1] == "n = 1"
 
 
+def test_types_are_found_by_the_names_of_the_data_set(looked: Study, groups: Groups) -> None:
+    renamed = [replace(look, category=f"{look.category} (one)") for look in looked.looks[0]]
+    study = replace(looked, looks=(tuple(renamed), *looked.looks[1:]))
+    assert _row(_tables(defect_types(study, groups))[0], "surface damage") == _row(
+        _tables(defect_types(looked, groups))[0], "surface damage"
+    )
+    spelled = Groups({}, {("Bolt", "mark"): "surface damage", ("nut ", "chip"): "surface damage"})
+    assert _row(_tables(defect_types(looked, spelled))[0], "surface damage")
+
+
 def test_defects_without_a_type_stand_under_their_own_name(
     looked: Study, groups: Groups
 ) -> None:
@@ -83,7 +93,7 @@ def test_many_defects_without_a_type_become_one_row(looked: Study) -> None:
 def test_the_mapping_that_ships_is_the_default(looked: Study) -> None:
     def renamed(look: Look) -> Look:
         by_class = {(DEFECT, "crack"): look.by_class["all", ""]}
-        return replace(look, category="tile", by_class=by_class)
+        return replace(look, category="tile", original="tile", by_class=by_class)
 
     tiles = replace(looked, looks=tuple((renamed(looks[0]),) for looks in looked.looks))
     assert _tables(defect_types(tiles))[0].columns == ("detector", "structural break")
