@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError
 from vlmad_evaluation.bench.tables import printable
 from vlmad_report.pool import pooled
 
@@ -19,7 +18,11 @@ NAMED = 3
 
 
 def title(results: Sequence[Results]) -> str:
-    """Return the title of a report."""
+    """Return the title of a report.
+
+    Raises:
+        InputError: a folder is damaged.
+    """
     document = pooled(results).document
     detectors = document["detectors"]
     who = f"{len(detectors)} detectors" if len(detectors) > NAMED else ", ".join(detectors)
@@ -70,16 +73,18 @@ def _references(settings: Mapping[str, Any]) -> str:
 
 
 def notices(results: Sequence[Results]) -> tuple[str, ...]:
-    """Return what must be known first: what is not finished, and what failed."""
-    try:
-        return tuple(notice for each in results for notice in _notices(each))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _damaged(results) from error
+    """Return what must be known first: what is not finished, and what failed.
+
+    Raises:
+        InputError: a folder is damaged.
+    """
+    pooled(results)  # which checks them
+    return tuple(notice for each in results for notice in _notices(each))
 
 
 def _notices(results: Results) -> Iterator[str]:
     document = results.document
-    if not document.get("finished", True):
+    if not document["finished"]:
         yield (
             f"{results.folder} is not finished: what follows is of the "
             f"{_count(len(document['cells']), 'cell', 'cells')} done so far."
@@ -94,8 +99,3 @@ def _notices(results: Results) -> Iterator[str]:
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
-
-
-def _damaged(results: Sequence[Results]) -> InputError:
-    folders = ", ".join(str(each.folder) for each in results)
-    return InputError(f"cannot read the results in {folders}: they are damaged; measure anew")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmad_evaluation.bench.averages import over_categories, over_seeds
-from vlmad_evaluation.bench.pairs import compare_pairs
+from vlmad_evaluation.bench.document import describe_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,26 +89,4 @@ def _computed(pool: Pool, document: Mapping[str, Any]) -> dict[str, Any]:
     results = pool.stored()
     results.sort(key=lambda result: order.index(result.facts["detector"]))
     results.sort(key=lambda result: result.facts["detector"] != baseline)
-    confidence = document["settings"]["confidence"]
-    by_key = over_seeds(results, confidence)
-    averages = over_categories(by_key, confidence)
-    return {
-        "categories": [
-            {
-                "detector": detector,
-                "category": category,
-                "shots": shots,
-                "metrics": {name: each.table(name) for name, each in metrics.items()},
-            }
-            for (detector, category, shots), metrics in by_key.items()
-        ],
-        "averages": [
-            {
-                "detector": detector,
-                "shots": shots,
-                "metrics": {name: each.table(name) for name, each in metrics.items()},
-            }
-            for (detector, shots), metrics in averages.items()
-        ],
-        "comparisons": compare_pairs(results, by_key, averages, confidence),
-    }
+    return describe_metrics(results, document["settings"]["confidence"])

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from vlmad_evaluation.grid.estimate import Estimate
     from vlmad_evaluation.grid.table import Figure, Row
 
-MOST_REASONS = 12
-
 
 def show_plan(console: Console, found: Grid, estimate: Estimate) -> None:
     """Print what will be done and what it costs."""
