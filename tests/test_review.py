@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_review.decisions import Name, Proposal, decide, parse_adopted
 from vlmad_review.folds import make_folds, new_references
 from vlmad_review.gains import Estimate, Gains, Measured, f1_replicates
-from vlmad_review.material import Material, Reviewed
+from vlmad_review.material import Material, Reviewed, Selection
+from vlmad_review.page import Told, markdown
+from vlmad_review.proposals import Findings
 from vlmad_review.states import changes_of, texts_of, to_toml
 from vlmad_review.trials import Outcome, Trials
 from vlmad_review.verdicts import UNDECIDED, WORDS, read_verdicts
@@ -546,3 +549,12 @@ def test_images_cut_into_tiles_are_judged_by_their_highest_tile(
     assert trials_of(cut).as_it_is() == pytest.approx(expected, abs=1e-6)
 
 
+def test_names_on_the_page_are_neither_markup_nor_lines_of_their_own(material: Material) -> None:
+    odd = replace(material.images[0], path=Path("*a*\n# b<i>.png"))
+    named = replace(material, images=(odd, *material.images[1:]))
+    findings = Findings(Rule.f1, None, 0, None, (), {}, new_references=(0,), unsaid="too few")
+    selection = Selection(gone=["[x](y)\x1b"])
+    page = markdown(Told("run_1", named, selection, 0, findings))
+    assert "- \\*a\\*?\\# b\\<i\\>.png (0)" in page
+    assert "images of run\\_1." in page
+    assert "left out: \\[x\\](y)?." in page

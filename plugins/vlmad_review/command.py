@@ -262,7 +262,8 @@ def _print(told: Told, folder: Path | None) -> None:
     def tell(text: str) -> None:
         console.print(_printable(text), markup=False, soft_wrap=True)
 
-    tell(f"{summary(told)}\n")
+    tell(summary(told))
+    console.print()
     found = list(rows(told.findings))
     # two tables, for one of so many intervals is wider than a terminal
     for columns in ((0, 1, 2, 3, 4), (0, 5, 6, 7)) if found else ():
@@ -290,5 +291,7 @@ def _print(told: Told, folder: Path | None) -> None:
 
 
 def _printable(name: object) -> str:
-    """Return a text whose bytes that are no text are escaped."""
-    return str(name).encode("utf-8", "backslashreplace").decode("utf-8")
+    """Return a text that does nothing to a terminal: what does not show is escaped."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(name)
+    )

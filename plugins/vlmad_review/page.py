@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vlmad_evaluation.bench.tables import escaped, printable
 from vlmad_review.decisions import Name
 
 if TYPE_CHECKING:
@@ -196,20 +197,21 @@ def left_out(selection: Selection) -> Iterator[str]:
 
 def markdown(told: Told) -> str:
     """Return the page."""
-    lines = ["# Review", "", f"{summary(told)}.", ""]
+    lines = ["# Review", "", escaped(f"{summary(told)}."), ""]
     table = list(rows(told.findings))
     if table:
         lines += [_cells(COLUMNS), _cells(["---"] * len(COLUMNS))]
         lines += [*map(_cells, table), ""]
-    lines += [f"- {line}" for line in decisions(told.findings)]
+    lines += [f"- {escaped(line)}" for line in decisions(told.findings)]
     if told.findings.new_references:
         lines += ["", "New references, the highest scores first:", ""]
         chosen = [told.material.images[index] for index in told.findings.new_references]
         chosen.sort(key=lambda image: -image.score)
-        lines += [f"- {image.path} ({image.score:.4g})" for image in chosen]
-    lines += ["", *(f"Note: {line}.\n" for line in (*remarks(told), *left_out(told.selection)))]
+        lines += [f"- {escaped(image.path)} ({image.score:.4g})" for image in chosen]
+    notes = (*remarks(told), *left_out(told.selection))
+    lines += ["", *(f"Note: {escaped(line)}.\n" for line in notes)]
     if told.kept and told.kept.use:
-        lines += [f"Use it with: `{told.kept.use}`", ""]
+        lines += ["Use it with:", "", f"    {printable(told.kept.use)}", ""]
     return "\n".join(lines)
 
 
