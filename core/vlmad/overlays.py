@@ -100,10 +100,10 @@ def outline(image: Image.Image, hot: Float[np.ndarray, "h w"]) -> Image.Image:
         hot: where on the colour scale each of its pixels lies, 0 to 1.
     """
     inside = hot >= OUTLINED
-    pixels = np.array(image)
-    pixels[_grown(inside) & ~inside] = 0
-    pixels[inside & _grown(~inside)] = 255
-    return Image.fromarray(pixels)
+    outlined = image.copy()
+    outlined.paste("black", mask=Image.fromarray(_grown(inside) & ~inside))
+    outlined.paste("white", mask=Image.fromarray(inside & _grown(~inside)))
+    return outlined
 
 
 def _grown(region: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
