@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -177,10 +178,18 @@ def _resample(
         canvas = Image.new("RGB", (width, height), margin)
         canvas.paste(scaled, (left, top))
         scaled = canvas
-    pixels = torch.from_numpy(np.array(scaled)).permute(2, 0, 1).float() / 255
-    mean = torch.tensor(preprocessing.mean)[:, None, None]
-    std = torch.tensor(preprocessing.std)[:, None, None]
-    return (pixels - mean) / std
+    levels = _normalised_levels(preprocessing)
+    bands = [level[np.asarray(band)] for level, band in zip(levels, scaled.split(), strict=True)]
+    return torch.from_numpy(np.stack(bands))
+
+
+@functools.cache
+def _normalised_levels(preprocessing: Preprocessing) -> Float[np.ndarray, "3 256"]:
+    """Return what the levels of an 8-bit image become, for each colour."""
+    levels = np.arange(256, dtype=np.float32) / np.float32(255)
+    mean = np.array(preprocessing.mean, np.float32)[:, None]
+    normalised: Float[np.ndarray, "3 256"] = levels - mean
+    return normalised / np.array(preprocessing.std, np.float32)[:, None]
 
 
 def _crop_prepared(
