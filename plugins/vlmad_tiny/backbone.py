@@ -27,6 +27,7 @@ from vlmad.tokens import tokenise
 from vlmad.transformer import TextLoop
 from vlmad.vision import VisionLoop
 from vlmad_tiny import model as architecture
+from vlmad_tiny.streams import encode_in_streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +96,8 @@ class Tiny:
             {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
         )
         set_precision(model.visual.transformer.resblocks, self.precision)
-        return model.eval().requires_grad_(False).to(self.device)
+        architecture.make_ready(model.eval().requires_grad_(False))
+        return model.to(self.device)
 
     @cached_property
     def weights_hash(self) -> str:
@@ -121,7 +123,12 @@ class Tiny:
         self, batch: ImageBatch, requests: Sequence[Request], attention: Attention
     ) -> VisualFeatures:
         """Answer all requests; see `vlmad.Backbone`."""
-        return self._vision.encode(batch, self.spec.preprocessing, requests, attention)
+        vision, preprocessing = self._vision, self.spec.preprocessing
+
+        def encode(some: ImageBatch) -> VisualFeatures:
+            return vision.encode(some, preprocessing, requests, attention)
+
+        return encode_in_streams(encode, batch) if self.device.type == "cpu" else encode(batch)
 
     def token_ids(self, prompts: Sequence[str] | ContextPrompts) -> Int[Tensor, "n c"]:
         """Return what `encode_text` would encode; see `vlmad.caches.text.TellsTokens`."""
