@@ -62,6 +62,12 @@ def test_every_legal_combination_is_measured_and_others_have_a_reason(document: 
     assert document["finished"] is True
 
 
+def test_runs_of_measured_cells_are_finished(done: Path) -> None:
+    manifests = [json.loads(path.read_text()) for path in done.rglob("cells/**/manifest.json")]
+    assert len(manifests) == len(LEGAL) * 2 * 3
+    assert all(manifest["result"]["finished"] is True for manifest in manifests)
+
+
 def test_the_plan_comes_first(done: Path) -> None:
     plan = (done.parent / "out.stderr").read_text()
     assert "8 combinations, 48 cells; 6 distinct visual requests in 1 pass over" in plan
