@@ -1,13 +1,17 @@
 """The command ``vlmad bench``: detectors over the categories of a data set, measured.
 
     command.py      the command line
+    asking.py       what the command line asks, in one wording for benches and grids
     plan.py         which cells there are: detector, category, shots, seed
     folder.py       the folder that a bench writes, and what it is a bench of
     detectors.py    the detectors, which share a backbone where they can
     running.py      all cells, and the files at the end
-    cells.py        running a cell and keeping what came of it
+    cells.py        the cells of a category, and keeping what came of each
+    scoring.py      scoring them side by side, so that each image is encoded once
     measuring.py    from the scores and maps of a cell to metrics and replicates
     results.py      a cell's metrics on disk
+    samples.py      the test images with their labels, beside the scores
+    reading.py      a whole folder, read back
     timing.py       time per image and peak memory
     averages.py     over seeds, then over categories
     pairs.py        every detector against the first
