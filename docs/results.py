@@ -15,8 +15,8 @@ from pathlib import Path
 from vlmad_evaluation.bench.reading import read_results
 from vlmad_report import markdown
 from vlmad_report.content import Page
-from vlmad_report.encoded import render
-from vlmad_report.windows import windows
+from vlmad_report.rendering.encoded import render
+from vlmad_report.sections.windows import windows
 
 PAGE = Path(__file__).with_name("results.md")
 RECIPES, PARTS, WINDOWS = "recipes", "parts", "windows"

@@ -1,14 +1,12 @@
 """Show what benches and grids gave: one page with analyses, figures and failures.
 
     content.py    what a page consists of
-    page.py       which sections a report has; one that fails takes only itself from the page
-    facts.py      what stands at the top
-    labelled.py   a run of ``vlmad run`` with the labels of a data set
-    drawing.py    figures, on light and on dark ground
-    encoded.py    pictures as the bytes of files
-    text.py       names that anybody may have chosen
-    html.py       a page as one file that loads nothing; templates/ has its markup and style
-    markdown.py   the same page with its pictures beside it
+    sources/      what it is made of: folders of results, taken together
+    looking/      what images, masks and maps show
+    sections/     analyses, each a section of the page
+    figures/      kinds of figures
+    page.py       which sections there are; one that fails takes only itself from the page
+    rendering/    the page as HTML and as Markdown
     folder.py     where both are written
     command.py    the command ``vlmad report``
 

@@ -143,7 +143,7 @@ def _read(
     folders: Sequence[Path], dataset: OpenDataset | None, progress: Progress
 ) -> list[Results]:
     from vlmad_evaluation.bench.reading import DOCUMENTS, read_results
-    from vlmad_report.labelled import is_run, label_run
+    from vlmad_report.sources.labelled import is_run, label_run
 
     documented = [any((folder / name).is_file() for name in DOCUMENTS) for folder in folders]
     if dataset is not None and all(documented):
@@ -186,7 +186,8 @@ def _folder(folders: Sequence[Path], out: Path | None) -> Iterator[Path]:
 
 
 def _files(made: Report) -> Mapping[str, bytes]:
-    from vlmad_report import folder, html, markdown
+    from vlmad_report import folder
+    from vlmad_report.rendering import html, markdown
 
     return {
         **markdown.files(made.rendered),
@@ -196,6 +197,6 @@ def _files(made: Report) -> Mapping[str, bytes]:
 
 
 def _printable(text: object) -> str:
-    from vlmad_report.text import printable
+    from vlmad_report.rendering.text import printable
 
     return printable(text)

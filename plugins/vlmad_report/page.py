@@ -10,28 +10,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmad.errors import VlmadError, first_line
-from vlmad_report import facts
-from vlmad_report.categories import categories
 from vlmad_report.content import Figure, Page, Section
-from vlmad_report.contrast import contrast
-from vlmad_report.curves import curves
-from vlmad_report.defect_sizes import defect_sizes
-from vlmad_report.defect_types import defect_types
-from vlmad_report.encoded import render
-from vlmad_report.failures import CARDS, failures
-from vlmad_report.few_shot import few_shot
-from vlmad_report.groups import groups
-from vlmad_report.published import published
-from vlmad_report.study import Looking
-from vlmad_report.summary import summary
-from vlmad_report.windows import windows
+from vlmad_report.looking.study import Looking
+from vlmad_report.rendering.encoded import render
+from vlmad_report.sections import facts
+from vlmad_report.sections.categories import categories
+from vlmad_report.sections.contrast import contrast
+from vlmad_report.sections.curves import curves
+from vlmad_report.sections.defect_sizes import defect_sizes
+from vlmad_report.sections.defect_types import defect_types
+from vlmad_report.sections.failures import CARDS, failures
+from vlmad_report.sections.few_shot import few_shot
+from vlmad_report.sections.groups import groups
+from vlmad_report.sections.published import published
+from vlmad_report.sections.summary import summary
+from vlmad_report.sections.windows import windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vlmad_datasets.groups import Groups
     from vlmad_evaluation.bench.reading import Results
-    from vlmad_report.encoded import Rendered
+    from vlmad_report.rendering.encoded import Rendered
 
 NAME = re.compile(r"[A-Za-z0-9-]{1,100}")
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vlmad.testing import backbones
 from vlmad_evaluation.bench.reading import Results, read_results
-from vlmad_report.study import Study, study
+from vlmad_report.looking.study import Study, study
 
 TWO_LAYERS = Path(backbones.__file__).with_name("two_layer.json")
 SIZE = 40

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmad_evaluation.bench.reading import Results, read_results
-from vlmad_report.cells import Line, lines_of, said_of
-from vlmad_report.naming import drawn
-from vlmad_report.study import Looking, Study
+from vlmad_report.figures.naming import drawn
+from vlmad_report.looking.cells import Line, lines_of, said_of
+from vlmad_report.looking.study import Looking, Study
 
 
 def with_cells(results: Results, cells: Sequence[dict[str, Any]]) -> Results:

@@ -14,15 +14,15 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from vlmad_evaluation.bench.reading import Results, read_results
-from vlmad_report.averages import mean_of
-from vlmad_report.classes import Classes, thirds
-from vlmad_report.colours import difference, lab
 from vlmad_report.content import Figure, Section, Table
-from vlmad_report.contrast import contrast
-from vlmad_report.defect_sizes import defect_sizes
-from vlmad_report.defects import Defect, ring
-from vlmad_report.defects import contrast as contrast_of
-from vlmad_report.study import CONTRAST, CONTRASTS, SIZES, Study, study
+from vlmad_report.looking.averages import mean_of
+from vlmad_report.looking.classes import Classes, thirds
+from vlmad_report.looking.colours import difference, lab
+from vlmad_report.looking.defects import Defect, ring
+from vlmad_report.looking.defects import contrast as contrast_of
+from vlmad_report.looking.study import CONTRAST, CONTRASTS, SIZES, Study, study
+from vlmad_report.sections.contrast import contrast
+from vlmad_report.sections.defect_sizes import defect_sizes
 
 Benched = tuple[Path, Path]
 colours = hnp.arrays(np.uint8, st.tuples(st.integers(1, 20), st.just(3)))

@@ -16,9 +16,9 @@ from sklearn.metrics import auc, roc_auc_score
 
 from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report.content import Figure
-from vlmad_report.curves import curves
-from vlmad_report.looks import PRO_LIMIT, Look
-from vlmad_report.study import Study, study
+from vlmad_report.looking.looks import PRO_LIMIT, Look
+from vlmad_report.looking.study import Study, study
+from vlmad_report.sections.curves import curves
 
 Benched = tuple[Path, Path]
 

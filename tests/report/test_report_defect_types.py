@@ -13,9 +13,9 @@ from vlmad_datasets.groups import Groups, read_groups
 from vlmad_evaluation.bench.reading import Results
 from vlmad_evaluation.pixel_metrics import pixel_metrics
 from vlmad_report.content import Figure, Section, Table
-from vlmad_report.defect_types import NO_TYPE, defect_types
-from vlmad_report.looks import Look
-from vlmad_report.study import DEFECT, Study
+from vlmad_report.looking.looks import Look
+from vlmad_report.looking.study import DEFECT, Study
+from vlmad_report.sections.defect_types import NO_TYPE, defect_types
 
 
 def _tables(section: Section) -> list[Table]:

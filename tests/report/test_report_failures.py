@@ -13,10 +13,10 @@ from PIL import Image
 from vlmad_datasets.groups import read_groups
 from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report.content import Gallery, Section
-from vlmad_report.failures import failures
-from vlmad_report.looks import Look
+from vlmad_report.looking.looks import Look
+from vlmad_report.looking.study import Study, study
 from vlmad_report.page import Wishes, all_parts
-from vlmad_report.study import Study, study
+from vlmad_report.sections.failures import failures
 
 Benched = tuple[Path, Path]
 

@@ -23,8 +23,8 @@ from vlmad_report.content import (
     Section,
     Table,
 )
-from vlmad_report.encoded import Rendered, render
-from vlmad_report.html import to_html
+from vlmad_report.rendering.encoded import Rendered, render
+from vlmad_report.rendering.html import to_html
 
 HOSTILE = (
     "<script>alert(1)</script>",

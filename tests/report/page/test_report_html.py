@@ -17,10 +17,10 @@ from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
 from vlmad_report.content import Entry, Figure, Page, Picture, Section, Table
-from vlmad_report.drawing import CYCLE, DARK, LIGHT, drawn, render_figure
-from vlmad_report.encoded import JPEG, PNG, SVG, render, render_picture
-from vlmad_report.html import to_html
-from vlmad_report.text import printable
+from vlmad_report.rendering.drawing import CYCLE, DARK, LIGHT, drawn, render_figure
+from vlmad_report.rendering.encoded import JPEG, PNG, SVG, render, render_picture
+from vlmad_report.rendering.html import to_html
+from vlmad_report.rendering.text import printable
 
 pytestmark = pytest.mark.xdist_group("browser")  # they share the pages
 ADDRESSES = ("src", "href", "srcset", "action", "data", "poster", "formaction", "background")

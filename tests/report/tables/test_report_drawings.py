@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vlmad_report.bars import MOST_BARS, draw_bars
-from vlmad_report.lettering import MOST, shortened
-from vlmad_report.lines import MOST_LINES, draw_lines
+from vlmad_report.figures.bars import MOST_BARS, draw_bars
+from vlmad_report.figures.lettering import MOST, shortened
+from vlmad_report.figures.lines import MOST_LINES, draw_lines
 
 HOSTILE = ["$x_1$ and $\\frac$", "_hidden", "<b>bold</b>", "日本語", "a\nb\x1b[31m", "x" * 200, ""]
 

@@ -21,15 +21,15 @@ from vlmad.errors import InputError
 from vlmad_datasets.groups import read_groups
 from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_evaluation.bench.tables import to_csv
-from vlmad_report.categories import categories
-from vlmad_report.facts import facts
-from vlmad_report.few_shot import few_shot
-from vlmad_report.groups import groups
-from vlmad_report.pool import pooled
-from vlmad_report.published import published
-from vlmad_report.source import open_source
-from vlmad_report.summary import summary
-from vlmad_report.windows import windows
+from vlmad_report.sections.categories import categories
+from vlmad_report.sections.facts import facts
+from vlmad_report.sections.few_shot import few_shot
+from vlmad_report.sections.groups import groups
+from vlmad_report.sections.published import published
+from vlmad_report.sections.summary import summary
+from vlmad_report.sections.windows import windows
+from vlmad_report.sources.pool import pooled
+from vlmad_report.sources.source import open_source
 
 from .conftest import Copied
 

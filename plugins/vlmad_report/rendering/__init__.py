@@ -1,0 +1,10 @@
+"""A page as files.
+
+    text.py       names that anybody may have chosen
+    drawing.py    figures, on light and on dark ground
+    encoded.py    pictures as the bytes of files
+    html.py       a page as one file that loads nothing; templates/ has its markup and style
+    markdown.py   the same page with its pictures beside it
+
+Nothing here knows of anomaly detection.
+"""

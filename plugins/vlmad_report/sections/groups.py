@@ -1,0 +1,160 @@
+"""Averages over the categories of a group: textures, rigid and flexible objects, or others."""
+
+from __future__ import annotations
+
+import statistics
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from vlmad_evaluation.bench.tables import UNDEFINED, printable, shots_name
+from vlmad_report.content import Entry, Figure, Section, Table
+from vlmad_report.figures.bars import MOST_BARS, draw_bars
+from vlmad_report.sections.choosing import drawn, said
+from vlmad_report.sections.entries import FULL, named
+from vlmad_report.sources.pool import pooled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from vlmad_datasets.groups import Groups
+    from vlmad_evaluation.bench.reading import Results
+    from vlmad_report.content import Block
+    from vlmad_report.sources.pool import Pool
+
+SHOWN = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro_30")
+DRAWN = ("image_auroc", "pixel_auroc", "pixel_aupro_30")
+HOW = (
+    'a TOML file says which category belongs to which group: [groups], then a line such as '
+    'texture = ["carpet", "wood"] for each group'
+)
+
+
+def groups(results: Sequence[Results], kinds: Groups) -> Section:
+    """Show averages over the categories of each group, with their number and deviation.
+
+    Args:
+        results: the folders.
+        kinds: which category belongs to which group.
+
+    Raises:
+        InputError: a folder is damaged.
+    """
+    pool = pooled(results)
+    members = members_of(pool, kinds)
+    if not members:
+        sentence = f"None of the categories is in a group: {HOW}."
+        return Section("groups", "Object groups", (sentence,))
+    blocks: list[Block] = []
+    for shots in pool.shots:
+        averages = _averages(pool, shots, members)
+        blocks.append(_table(averages, shots))
+        blocks += _figures(pool, averages, shots)
+    return Section("groups", "Object groups", tuple(_paragraphs(pool, members)), tuple(blocks))
+
+
+def members_of(pool: Pool, kinds: Groups) -> dict[str, list[str]]:
+    """Return the measured categories of each group; `metal nut` is taken for `metal_nut`."""
+    known = {plain(category): group for category, group in kinds.objects.items()}
+    found: dict[str, list[str]] = {group: [] for group in kinds.objects.values()}
+    for category in pool.document["dataset"]["categories"]:
+        group = known.get(plain(pool.original(category)))
+        if group is not None:
+            found[group].append(category)
+    return {group: categories for group, categories in found.items() if categories}
+
+
+def plain(name: str) -> str:
+    """Return a category's name as it is compared: lower case, one underscore between words.
+
+    >>> plain("Metal-nut ")
+    'metal_nut'
+    """
+    return "_".join(name.casefold().replace("-", " ").replace("_", " ").split())
+
+
+def _paragraphs(pool: Pool, members: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    yield (
+        "Averages over the categories of a group, each counting the same; after ± the standard "
+        "deviation over these categories, in brackets their number."
+    )
+    for group, categories in members.items():
+        yield printable(f"{group}: {', '.join(categories)}.")
+    grouped = {category for categories in members.values() for category in categories}
+    others = [c for c in pool.document["dataset"]["categories"] if c not in grouped]
+    if others:
+        yield printable(f"In no group, and not shown here: {', '.join(others)}; {HOW}.")
+
+
+Average = dict[str, dict[str, Any]]
+"""From metric to value, deviation, count and reason."""
+
+
+def _averages(
+    pool: Pool, shots: int, members: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Average]]:
+    """Return, for each group and detector, the averages over its categories."""
+    found: dict[str, dict[str, Average]] = {}
+    for group, categories in members.items():
+        measured = [pool.metrics(shots, category) for category in categories]
+        for detector in pool.metrics(shots):
+            rows = [each[detector] for each in measured if detector in each]
+            if rows:
+                average = {name: _average([row[name] for row in rows]) for name in SHOWN}
+                found.setdefault(group, {})[detector] = average
+    return found
+
+
+def _average(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    values = [each["value"] for each in metrics if each["value"] is not None]
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    mean = statistics.fmean(values) if values else None
+    return {
+        "value": mean,
+        "low": None if mean is None or deviation is None else max(0.0, mean - deviation),
+        "high": None if mean is None or deviation is None else min(1.0, mean + deviation),
+        "deviation": deviation,
+        "count": len(values),
+        "left_out": len(metrics) - len(values),
+        "reason": "" if values else next((m["reason"] for m in metrics), ""),
+    }
+
+
+def _table(averages: Mapping[str, Mapping[str, Average]], shots: int) -> Table:
+    rows = [
+        (named(group), named(detector), *(_entry(average[name]) for name in SHOWN))
+        for group, by_detector in averages.items()
+        for detector, average in by_detector.items()
+    ]
+    columns = ("group", "detector", *(FULL[name] for name in SHOWN))
+    return Table(f"Averages over groups, {shots_name(shots)}.", columns, tuple(rows), words=2)
+
+
+def _entry(average: Mapping[str, Any]) -> Entry:
+    if average["value"] is None:
+        return Entry(UNDEFINED, printable(average["reason"] or "no number"))
+    note = f"({average['count']})"
+    if average["deviation"] is not None:
+        note = f"± {average['deviation']:.3f} {note}"
+    if average["left_out"]:
+        note += f", {average['left_out']} undefined"
+    return Entry(f"{average['value']:.3f}", note)
+
+
+def _figures(
+    pool: Pool, averages: Mapping[str, Mapping[str, Average]], shots: int
+) -> Iterator[Figure]:
+    for metric in DRAWN:
+        chosen = drawn(pool, shots, metric, len(averages))
+        bars = {
+            group: {name: found[name][metric] for name in chosen if name in found}
+            for group, found in list(averages.items())[:MOST_BARS]
+        }
+        if any(each["value"] is not None for group in bars.values() for each in group.values()):
+            less = said(chosen, len(pool.metrics(shots)))
+            caption = f"{FULL[metric]}, {shots_name(shots)}; lines reach one standard deviation."
+            yield Figure(
+                f"groups-{metric.replace('_', '-')}-{shots}",
+                caption + less,
+                f"Bars of {FULL[metric]} for {', '.join(map(printable, bars))}.",
+                partial(draw_bars, bars, FULL[metric]),
+            )
