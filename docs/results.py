@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from vlmad_evaluation.bench.reading import read_results
-from vlmad_report import markdown
 from vlmad_report.content import Page
+from vlmad_report.rendering import markdown
 from vlmad_report.rendering.encoded import render
 from vlmad_report.sections.windows import windows
 

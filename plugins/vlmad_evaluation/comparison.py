@@ -155,3 +155,39 @@ def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
         largest = max(largest, min(1.0, p * (len(known) - rank)))
         adjusted[name] = largest
     return adjusted
+
+
+def max_t(
+    differences: Float[np.ndarray, " m"], draws: Float[np.ndarray, "m b"]
+) -> Float[np.ndarray, " m"]:
+    """Adjust p-values of m comparisons jointly, by what resampling says of them together.
+
+    Westfall and Young 1993, the step-down max-T method: a difference in standard errors is held
+    against the largest that the draws show, around their own centre, among it and all smaller
+    ones. What is correlated is corrected less than by Holm's method, and the smallest p is 1 /
+    (b + 1) however many comparisons there are; Holm's multiplies it by their number.
+
+    Args:
+        differences: of two detectors each.
+        draws: the same on b resampled sets; draw i is of the same images in all comparisons of
+            a category.
+
+    Returns:
+        For each a p-value; 1 for no difference in any draw, and NaN for one that is the same,
+        and not 0, in all draws.
+
+    >>> draws = np.random.default_rng(0).normal(0, 1, (2, 999))
+    >>> max_t(np.array([0.0, 9.0]), draws + [[0], [9]]).round(3)
+    array([1.   , 0.001])
+    """
+    errors = draws.std(axis=1)
+    varies = errors > 1e-12
+    adjusted = np.where(varies | (np.abs(differences) > 1e-12), np.nan, 1.0)
+    found = np.abs(differences[varies]) / errors[varies]
+    order = np.argsort(-found, kind="stable")
+    spread = np.abs(draws - differences[:, None])[varies][order] / errors[varies][order, None]
+    largest = np.maximum.accumulate(spread[::-1], axis=0)[::-1]  # among it and all smaller ones
+    above = np.sum(largest >= found[order, None], axis=1)
+    p_values = np.maximum.accumulate((above + 1) / (draws.shape[1] + 1))
+    adjusted[np.flatnonzero(varies)[order]] = p_values
+    return adjusted

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmad_evaluation.comparison import Comparison, compare_auroc, compare_replicates, holm
+from vlmad_evaluation.comparison import Comparison, compare_auroc, compare_replicates, holm, max_t
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from jaxtyping import Float
 
     from vlmad_evaluation.bench.averages import Key, OverCategories, OverSeeds
     from vlmad_evaluation.bench.results import CellResult
@@ -20,6 +22,8 @@ COMPARED = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro_30")
 FEWEST_FOR_DELONG = 10
 """Images of a class below which its test, which is asymptotic, is not relied on."""
 Entry = dict[str, Any]
+Pair = tuple[Entry, "Float[np.ndarray, ' b'] | None"]
+"""A comparison, and its difference on resampled images if there are any of both."""
 
 
 def compare_pairs(
@@ -32,7 +36,8 @@ def compare_pairs(
 
     Image AUROC of single runs with ten images of each class by DeLong, everything else by the
     paired bootstrap. Holm's correction takes the pairs of one metric over all categories and
-    shots as one family, and those of its averages as another.
+    shots as one family, and those of its averages as another; so does the joint correction
+    `p_value_max_t`, which looks at how resampling moves all of them together.
     """
     detectors = list(dict.fromkeys(detector for detector, _ in averages))
     found: list[Entry] = []
@@ -49,7 +54,7 @@ def _in_categories(
     detectors: Sequence[str],
     name: str,
     confidence: float,
-) -> Iterator[Entry]:
+) -> Iterator[Pair]:
     cells: dict[Key, list[CellResult]] = {}
     for result in results:
         cells.setdefault(result.key, []).append(result)
@@ -66,7 +71,8 @@ def _in_categories(
             found = _bootstrapped(
                 metrics[name].replicates, by_key[other][name].replicates, confidence
             )
-        yield _entry(name, shots, category, detector, detectors[0], found)
+        entry = _entry(name, shots, category, detector, detectors[0], found)
+        yield entry, _draws(metrics[name].replicates, by_key[other][name].replicates)
 
 
 def _on_average(
@@ -74,7 +80,7 @@ def _on_average(
     detectors: Sequence[str],
     name: str,
     confidence: float,
-) -> Iterator[Entry]:
+) -> Iterator[Pair]:
     for (detector, shots), metrics in averages.items():
         other = averages.get((detectors[0], shots))
         if detector == detectors[0] or other is None:
@@ -82,7 +88,8 @@ def _on_average(
         found = _bootstrapped(metrics[name].replicates, other[name].replicates, confidence)
         if metrics[name].counted != other[name].counted:
             found = _none("averages over different categories")
-        yield _entry(name, shots, None, detector, detectors[0], found)
+        entry = _entry(name, shots, None, detector, detectors[0], found)
+        yield entry, _draws(metrics[name].replicates, other[name].replicates)
 
 
 def _fit_for_delong(one: Sequence[CellResult], other: Sequence[CellResult]) -> bool:
@@ -113,9 +120,33 @@ def _entry(
     return {**who, "detector": detector, "against": first, **asdict(found)}
 
 
-def _corrected(entries: list[Entry]) -> list[Entry]:
-    """Add Holm's correction over these entries."""
-    adjusted = holm({str(index): entry["p_value"] for index, entry in enumerate(entries)})
+def _draws(one: Replicates | None, other: Replicates | None) -> Float[np.ndarray, " b"] | None:
+    """Return the differences on resampled images, or None if they are not the same images."""
+    if one is None or other is None or one.reason or other.reason:
+        return None
+    same = np.array_equal(one.strata, other.strata) and len(one.values) == len(other.values)
+    return one.values - other.values if same else None
+
+
+def _corrected(pairs: Sequence[Pair]) -> list[Entry]:
+    """Add Holm's and the joint correction over these pairs."""
+    adjusted = holm({str(index): entry["p_value"] for index, (entry, _) in enumerate(pairs)})
+    jointly = _jointly(pairs)
     return [
-        {**entry, "p_value_holm": adjusted[str(index)]} for index, entry in enumerate(entries)
+        {**entry, "p_value_holm": adjusted[str(index)], "p_value_max_t": jointly.get(index)}
+        for index, (entry, _) in enumerate(pairs)
     ]
+
+
+def _jointly(pairs: Sequence[Pair]) -> dict[int, float]:
+    known = {
+        index: draws
+        for index, (entry, draws) in enumerate(pairs)
+        if draws is not None and entry["difference"] is not None
+    }
+    if not known:
+        return {}
+    differences = np.array([pairs[index][0]["difference"] for index in known])
+    p_values = max_t(differences, np.stack(list(known.values())))
+    found = zip(known, p_values.tolist(), strict=True)
+    return {index: p_value for index, p_value in found if not np.isnan(p_value)}

@@ -32,9 +32,9 @@ class Figure:
     @property
     def mark(self) -> str:
         """An arrow if it differs significantly from the baseline."""
-        if self.comparison is None or self.comparison["p_value_holm"] is None:
+        if self.comparison is None or self.comparison["p_value_max_t"] is None:
             return ""
-        if self.comparison["p_value_holm"] >= SIGNIFICANT:
+        if self.comparison["p_value_max_t"] >= SIGNIFICANT:
             return ""
         return BETTER if self.comparison["difference"] > 0 else WORSE
 
@@ -96,7 +96,7 @@ def to_csv(document: Mapping[str, Any]) -> str:
     axes = axes_of(document)
     columns = ["category", "shots", "combination", *axes]
     for name in COMPARED:
-        ends = ("low", "high", "difference", "p_value_holm", "best")
+        ends = ("low", "high", "difference", "p_value_max_t", "best")
         columns += [name, *(f"{name}_{end}" for end in ends)]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
@@ -112,7 +112,7 @@ def to_csv(document: Mapping[str, Any]) -> str:
             comparison = figure.comparison or {}
             line[name] = figure.metric["value"]
             line |= {f"{name}_{end}": figure.metric[end] for end in ("low", "high")}
-            line |= {f"{name}_{k}": comparison.get(k) for k in ("difference", "p_value_holm")}
+            line |= {f"{name}_{k}": comparison.get(k) for k in ("difference", "p_value_max_t")}
             line[f"{name}_best"] = int(figure.best)
         writer.writerow(line)
     return buffer.getvalue()
@@ -147,7 +147,7 @@ def _introduction(document: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"Bold is the best of its column. {BETTER} and {WORSE} mark what differs significantly "
         f"from the baseline, *{escaped(document['baseline'])}*, on the same images (p below "
-        f"{SIGNIFICANT} after Holm's correction over all pairs of the metric). In brackets the "
+        f"{SIGNIFICANT}, corrected over all pairs of the metric by the max-T method). In brackets the "
         f"{settings['confidence']:.0%} interval over images, after ± the standard deviation over "
         "seeds. Averages are macro averages over categories. The more combinations are tried, "
         "the more the best of them owes to chance: confirm it on images that were not in here."

@@ -90,7 +90,7 @@ def show(console: Console, document: Mapping[str, Any], folder: Path) -> None:
             console.print(_table(lines))
     console.print(
         f"\nbold: best; {BETTER} {WORSE}: differs from {printable(document['baseline'])} "
-        f"(p < {SIGNIFICANT}, Holm); intervals over images",
+        f"(p < {SIGNIFICANT}, corrected by max-T); intervals over images",
         markup=False,
         soft_wrap=True,
     )

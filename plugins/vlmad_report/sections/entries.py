@@ -61,7 +61,7 @@ def difference(found: Comparison) -> Entry:
 
 def mark_of(comparison: Mapping[str, Any]) -> str:
     """Return an arrow for a difference that is significant after correction."""
-    p_value, difference = comparison["p_value_holm"], comparison["difference"]
+    p_value, difference = comparison["p_value_max_t"], comparison["difference"]
     if p_value is None or difference is None or p_value >= SIGNIFICANT:
         return ""
     return BETTER if difference > 0 else WORSE
@@ -71,7 +71,7 @@ def legend_of_marks(against: str) -> str:
     """Say what the marks mean."""
     return (
         f" {BETTER} and {WORSE} differ significantly from {printable(against)} "
-        f"(p < {SIGNIFICANT}, Holm)."
+        f"(p < {SIGNIFICANT}, corrected by max-T)."
     )
 
 

@@ -142,7 +142,7 @@ def _comparisons(pool: Pool) -> Iterator[Table]:
     if rows:
         caption = (
             f"Differences to {printable(pool.baseline)} on the same images, of macro averages. "
-            "p is corrected by Holm's method over all detectors and numbers of references. "
+            "p is corrected by the max-T method over all detectors and numbers of references. "
             f"{BETTER} and {WORSE} mark p < {SIGNIFICANT}."
         )
         columns = ("detector", "references", *(FULL.get(m, printable(m)) for m in metrics))
@@ -155,7 +155,7 @@ def _difference(found: Mapping[str, Any] | None) -> Entry:
     notes = []
     if found["low"] is not None and found["high"] is not None:
         notes.append(f"[{found['low']:+z.3f}, {found['high']:+z.3f}]")
-    p_value = found["p_value_holm"]
+    p_value = found["p_value_max_t"]
     if p_value is not None:
         notes.append(f"p = {p_value:.2g}")
     return Entry(f"{found['difference']:+z.3f}", ", ".join(notes), mark=mark_of(found))

@@ -123,7 +123,7 @@ def metrics_table() -> Table:
             rows.append((Entry(category), Entry(detector), *figures))
     return Table(
         "Metrics of each category with the 95% interval over images. The best of each column and "
-        "category is bold; * differs significantly from the first detector (Holm).",
+        "category is bold; * differs significantly from the first detector (max-T).",
         columns,
         tuple(rows),
         words=2,

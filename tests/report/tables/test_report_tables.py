@@ -120,7 +120,7 @@ def test_only_corrected_differences_to_the_baseline_are_marked(both: Results) ->
         for each in document["comparisons"]:
             each["p_value"] = 0.001
             clear = each["metric"] == "image_ap"
-            each["p_value_holm"] = 0.01 if clear else 0.06
+            each["p_value_max_t"] = 0.01 if clear else 0.06
             each["difference"] = -0.1
 
     marked = summary([changed(both, change)])
