@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from vlmad_report.content import Entry, Page, Section, Table
+from vlmad_report.html import to_html
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 WIDTHS, SCHEMES, PAGES = (1280, 360), ("light", "dark"), ("ordinary", "hostile")
 
@@ -144,6 +147,28 @@ def test_a_page_on_a_dark_screen_is_printed_light_and_without_links(
         head = "getComputedStyle(document.querySelector('thead')).display"
         assert tab.evaluate(head) == "table-header-group"
         assert min(each["ratio"] for each in tab.evaluate(CONTRASTS)) >= 4.5
+
+
+@pytest.fixture(scope="module")
+def page_of_a_wide_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table with a column for each of eight detectors."""
+    detectors = tuple(f"compositional + window scales=2,{size} + none" for size in range(3, 11))
+    row = (Entry("structural break"), *(Entry("0.667", "0.938 / 0.799") for _ in detectors))
+    table = Table("AUROC by type.", ("type", *detectors), (row,), words=1)
+    page = Page("Wide", (), (Section("types", "Types of defects", (), (table,)),))
+    path = tmp_path_factory.mktemp("wide") / "wide.html"
+    path.write_text(to_html(page, {}), encoding="utf-8")
+    return path
+
+
+def test_a_wide_table_fits_on_paper(browser: Any, page_of_a_wide_table: Path) -> None:
+    between_margins = 688  # of A4, in CSS pixels
+    with shown(browser, page_of_a_wide_table, between_margins, media="print") as (tab, _):
+        width = "document.querySelector('table').getBoundingClientRect().width"
+        assert tab.evaluate(width) <= between_margins
+        assert tab.evaluate(
+            "[...document.querySelectorAll('td, th')].every(e => e.scrollWidth <= e.offsetWidth)"
+        )
 
 
 @pytest.mark.parametrize("name", PAGES)
