@@ -16,6 +16,7 @@ from vlmad_evaluation.comparison import (
     compare_replicates,
     delong_covariance,
     holm,
+    max_t,
 )
 
 LABELS = np.arange(14) >= 6
@@ -157,3 +158,39 @@ def test_holm_leaves_missing_p_values_out_and_refuses_impossible_ones() -> None:
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(InputError, match="between 0 and 1"):
             holm({"tile": wrong})
+
+
+@given(
+    hnp.arrays(np.float64, 5, elements=st.floats(-3, 3)),
+    st.integers(0, 99),
+)
+def test_a_joint_correction_is_no_smaller_than_each_test_and_keeps_their_order(
+    differences: np.ndarray, seed: int
+) -> None:
+    draws = differences[:, None] + np.random.default_rng(seed).normal(size=(5, 200))
+    together = max_t(differences, draws)
+    alone = np.array([max_t(differences[i : i + 1], draws[i : i + 1])[0] for i in range(5)])
+    assert (together >= alone - 1e-12).all()
+    strength = np.abs(differences) / draws.std(axis=1)
+    assert (np.diff(together[np.argsort(-strength)]) >= 0).all()
+    assert together.min() >= 1 / 201
+
+
+def test_a_joint_correction_of_one_comparison_counts_the_draws_that_are_as_far() -> None:
+    draws = np.array([[0.5, 1.5, 2.5, 3.5]])  # around 2, by 1.5, 0.5, 0.5 and 1.5
+    assert max_t(np.array([2.0]), draws)[0] == pytest.approx(1 / 5)
+    assert max_t(np.array([1.0]), draws)[0] == pytest.approx(3 / 5)  # 1.5 and 2.5 are as far
+
+
+def test_what_is_the_same_in_all_draws_is_no_difference_or_none_that_can_be_judged() -> None:
+    found = max_t(np.array([0.0, 0.3, 5.0]), np.array([[0.0] * 9, [0.3] * 9, [4.0, 5.0, 6.0] * 3]))
+    assert found[0] == 1
+    assert np.isnan(found[1])
+    assert found[2] == pytest.approx(0.1)
+
+
+def test_copies_of_a_comparison_cost_nothing_where_holm_multiplies() -> None:
+    draws = np.random.default_rng(0).normal(3, 1, 500)
+    one = max_t(np.array([3.0]), draws[None])[0]
+    many = max_t(np.full(40, 3.0), np.tile(draws, (40, 1)))
+    assert many == pytest.approx(one)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vlmad_report.content import Entry, Page, Section, Table
-from vlmad_report.html import to_html
+from vlmad_report.rendering.html import to_html
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 WIDTHS, SCHEMES, PAGES = (1280, 360), ("light", "dark"), ("ordinary", "hostile")
