@@ -175,3 +175,13 @@ def test_delong_compares_image_auroc_where_there_are_ten_images_of_each_class(
         assert entry["p_value"] == truth.p_value
     [undefined_pair] = [e for e in entries if e["metric"] == "pixel_auroc" and e["category"]]
     assert undefined_pair["reason"] == "the metric is undefined"
+
+
+def test_detectors_that_failed_on_different_images_are_not_compared() -> None:
+    first, second = (with_scores(name, 12, seed) for seed, name in enumerate("ab"))
+    for result, image in ((first, "/x/1.png"), (second, "/x/2.png")):
+        result.facts["left_out"] = [image]  # type: ignore[index]
+    by_key = over_seeds([first, second], 0.95)
+    entries = compare_pairs([first, second], by_key, over_categories(by_key, 0.95), 0.95)
+    assert {entry["reason"] for entry in entries} == {"not the same images could be scored"}
+    assert {entry["p_value_max_t"] for entry in entries} == {None}

@@ -244,6 +244,8 @@ def test_a_part_that_fails_costs_its_combinations_only(
     [
         (["--scorer", "harmonic,harmonik"], "did you mean 'harmonic'"),
         (["--scorer", "harmonic,harmonic"], "scorer: 'harmonic' is named twice"),
+        (["--prompt", "plain,,learned"], "a name is missing in 'plain,,learned'"),
+        (["--prompt", ","], "a name is missing in ','"),
         (["--set", "extractor.size=2|3"], "no extractor of the grid has an option 'size'"),
         (["--set", "extractor.scales=big"], "no combination can be"),
         (["--baseline", "windows"], "there is no combination 'windows'"),
@@ -267,7 +269,8 @@ def test_what_cannot_be_done_is_refused(
 
 def axes(**parts: str) -> Axes:
     kinds = ("backbone", "prompts", "extractor", "attention", "scorer")
-    return Axes(("winclip",), {kind: split_names(parts.get(kind, "")) for kind in kinds}, {})
+    named = {kind: split_names(parts[kind]) if kind in parts else () for kind in kinds}
+    return Axes(("winclip",), named, {})
 
 
 def test_a_combination_that_comes_out_as_another_is_named_as_the_same(registry: Registry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,7 @@ def measure_cell(
     measured = measure(scored, settings)
     labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
     scores = np.array([each.row.score for each in scored], dtype=np.float64)
+    done = {each.sample for each in scored}
     facts = {
         "detector": cell.detector,
         "category": cell.category,
@@ -113,6 +115,7 @@ def measure_cell(
         "normal": int((~labels).sum()),
         "anomalous": int(labels.sum()),
         "failed": len(cell.samples) - len(scored),
+        "left_out": [os.path.abspath(s.image) for s in cell.samples if s not in done],
         "pixels": measured.pixels,
     }
     return CellResult(facts, measured.metrics, measured.replicates, labels, scores)

@@ -43,7 +43,7 @@ def compare_pairs(
     found: list[Entry] = []
     for name in COMPARED:
         categories = list(_in_categories(results, by_key, detectors, name, confidence))
-        overall = list(_on_average(averages, detectors, name, confidence))
+        overall = list(_on_average(results, averages, detectors, name, confidence))
         found += _corrected(categories) + _corrected(overall)
     return found
 
@@ -63,6 +63,10 @@ def _in_categories(
         if detector == detectors[0] or other not in by_key:
             continue
         pair = cells[detector, category, shots], cells[other]
+        if _left_out(pair[0]) != _left_out(pair[1]):
+            none = _none("not the same images could be scored")
+            yield _entry(name, shots, category, detector, detectors[0], none), None
+            continue
         if name == "image_auroc" and _fit_for_delong(*pair):
             found = compare_auroc(
                 pair[0][0].labels, pair[0][0].scores, pair[1][0].scores, confidence
@@ -75,15 +79,29 @@ def _in_categories(
         yield entry, _draws(metrics[name].replicates, by_key[other][name].replicates)
 
 
+def _left_out(cells: Sequence[CellResult]) -> set[str]:
+    """Return the images that could not be scored in some of the cells."""
+    return {image for cell in cells for image in cell.facts.get("left_out", ())}
+
+
 def _on_average(
+    results: Sequence[CellResult],
     averages: Mapping[tuple[str, int], Mapping[str, OverCategories]],
     detectors: Sequence[str],
     name: str,
     confidence: float,
 ) -> Iterator[Pair]:
+    by_average: dict[tuple[str, int], list[CellResult]] = {}
+    for result in results:
+        by_average.setdefault((result.key[0], result.key[2]), []).append(result)
     for (detector, shots), metrics in averages.items():
         other = averages.get((detectors[0], shots))
         if detector == detectors[0] or other is None:
+            continue
+        own, theirs = by_average[detector, shots], by_average[detectors[0], shots]
+        if _left_out(own) != _left_out(theirs):
+            none = _none("not the same images could be scored")
+            yield _entry(name, shots, None, detector, detectors[0], none), None
             continue
         found = _bootstrapped(metrics[name].replicates, other[name].replicates, confidence)
         if metrics[name].counted != other[name].counted:

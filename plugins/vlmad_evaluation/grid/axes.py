@@ -50,7 +50,7 @@ def parse_axes(choice: Choice, registry: Registry) -> Axes:
     named = {kind: getattr(choice, "prompt" if kind == "prompts" else kind) for kind in KINDS}
     parts = {}
     for kind, text in named.items():
-        names = split_names(text) if text else ()
+        names = () if text is None else split_names(text)
         if names == (ALL,):
             names = tuple(r.name for r in registry.of_kind(kind))
         parts[kind] = _distinct(kind, names)
@@ -69,8 +69,15 @@ def parse_axes(choice: Choice, registry: Registry) -> Axes:
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    """Return the names between commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    """Return the names between commas.
+
+    Raises:
+        InputError: there is nothing where a name should be.
+    """
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise InputError(f"a name is missing in '{text}'; separate names with one comma each")
+    return names
 
 
 def _distinct(what: str, names: tuple[str, ...]) -> tuple[str, ...]:

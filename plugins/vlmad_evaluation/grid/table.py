@@ -147,8 +147,9 @@ def _introduction(document: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"Bold is the best of its column. {BETTER} and {WORSE} mark what differs significantly "
         f"from the baseline, *{escaped(document['baseline'])}*, on the same images (p below "
-        f"{SIGNIFICANT}, corrected over all pairs of the metric by the max-T method). In brackets the "
-        f"{settings['confidence']:.0%} interval over images, after ± the standard deviation over "
+        f"{SIGNIFICANT}, corrected over all pairs of the metric by the max-T method). In "
+        f"brackets the {settings['confidence']:.0%} interval over images, after ± the "
+        "standard deviation over "
         "seeds. Averages are macro averages over categories. The more combinations are tried, "
         "the more the best of them owes to chance: confirm it on images that were not in here."
     )

@@ -137,7 +137,8 @@ COMPARISON = {
     "category": optional(text),
     "detector": text,
     "against": text,
-    **dict.fromkeys(("difference", "low", "high", "p_value", "p_value_holm", "p_value_max_t"), optional(number)),
+    **dict.fromkeys(("difference", "low", "high"), optional(number)),
+    **dict.fromkeys(("p_value", "p_value_holm", "p_value_max_t"), optional(number)),
     "method": text,
     "reason": text,
 }

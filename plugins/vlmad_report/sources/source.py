@@ -43,6 +43,7 @@ class Source:
             run = self.results.run(cell)
             raise InputError(f"{run} holds no metrics, or damaged ones: {AGAIN}")
         facts = {name: cell[name] for name in ("detector", "category", "shots", "seed")}
+        facts["left_out"] = cell.get("left_out", [])
         metrics = {name: from_table(each) for name, each in cell["metrics"].items()}
         return type(found)(facts, metrics, found.replicates, found.labels, found.scores)
 
