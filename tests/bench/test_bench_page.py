@@ -13,7 +13,7 @@ from vlmad_evaluation.bench.tables import escaped, printable, value
 
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS))
-from results import END, START, with_tables  # noqa: E402  (the script is no package)
+from results import PARTS, RECIPES, WINDOWS, marks, with_tables  # noqa: E402  (the script is no package)
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,18 @@ def test_no_text_breaks_out_of_a_cell_of_a_table_or_reaches_the_terminal(text: s
     assert printable(text).isprintable()
 
 
-def test_the_page_of_results_has_tables_and_takes_new_ones_without_losing_words() -> None:
+@pytest.mark.parametrize(
+    ("name", "holds"),
+    [(RECIPES, "| **average** |"), (PARTS, "| compositional |"), (WINDOWS, "| cookie |")],
+)
+def test_the_page_of_results_has_tables_and_takes_new_ones_without_losing_words(
+    name: str, holds: str
+) -> None:
     page = (DOCS / "results.md").read_text(encoding="utf-8")
-    before, _, rest = page.partition(START)
-    tables, _, after = rest.partition(END)
-    assert "| **average** |" in tables
-    changed = with_tables(page, "# title\n\nnew tables\n")
-    assert changed == f"{before}{START}\n\nnew tables\n\n{END}{after}"
-    assert with_tables(changed, f"# title\n\n{tables}") == page
+    start, end = marks(name)
+    before, _, rest = page.partition(start)
+    tables, _, after = rest.partition(end)
+    assert holds in tables
+    changed = with_tables(page, name, "## new tables\n")
+    assert changed == f"{before}{start}\n\n### new tables\n\n{end}{after}"
+    assert with_tables(changed, name, tables.replace("###", "##")) == page
