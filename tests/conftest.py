@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from vlmad import Backbone
 from vlmad.registry import Registry
 from vlmad.testing import two_layer_backbone
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a script
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start would ignore it too
 os.environ["VLMAD_PRECISION"] = "float32"  # tolerances are those of float32, on any machine
 settings.register_profile("vlmad", deadline=None)  # a test says what is right, not how fast
 settings.load_profile("vlmad")
