@@ -25,7 +25,7 @@ ODD_PARTS = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text()
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
     rng = np.random.default_rng(5)
-    paths = [tmp_path / f"{index}.png" for index in range(5)]
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
     for path in paths:
         Image.fromarray(rng.integers(0, 255, (48, 64, 3)).astype(np.uint8)).save(path)
     return paths
@@ -235,7 +235,7 @@ def test_a_scorer_of_sets_runs_beside_one_of_images(
         found[stream].append(result)
     for stream, detector in zip(streams, detectors, strict=True):
         assert [r.name for r in found[stream]] == list(map(str, images))
-        assert [r.error is None for r in found[stream]] == [True, True, False, True, True, True]
+        assert [r.error is None for r in found[stream]] == [True, True, False, True]
         alone = detector.predict(images, "part", 2)
         for one, other in zip(found[stream], alone, strict=True):
             if one.error is None:
