@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from vlmad_datasets.groups import read_groups
+from vlmad_evaluation.bench.reading import Results
 from vlmad_report.content import Entry, Page, Section, Table
+from vlmad_report.page import Wishes, all_parts, make_report
 from vlmad_report.rendering.html import to_html
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -101,6 +104,36 @@ def test_all_pictures_are_there_and_nothing_overflows(
             width,
         )
         assert off == 0
+
+
+@pytest.fixture(scope="module")
+def real_report(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All sections of a real bench, written as the command writes them."""
+    made = make_report([results], Wishes(read_groups()), all_parts())
+    assert made.faults == ()
+    path = tmp_path_factory.mktemp("real") / "report.html"
+    path.write_text(to_html(made.page, made.rendered), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_report_of_a_real_bench_is_whole_in_the_browser(
+    browser: Any, real_report: Path, width: int
+) -> None:
+    with shown(browser, real_report, width) as (tab, heard):
+        tab.wait_for_load_state("networkidle")
+        assert [each for each in heard if not each.startswith("asked for: data:")] == [
+            f"asked for: {real_report.as_uri()}"
+        ]
+        sizes = tab.evaluate(
+            "() => Promise.all([...document.images].map("
+            "i => i.decode().then(() => i.naturalWidth, () => 0)))"
+        )
+        assert len(sizes) > 20
+        assert min(sizes) > 0
+        assert tab.evaluate("document.documentElement.scrollWidth") == width
+        assert tab.locator("section h2").count() == len(all_parts())
+        assert tab.locator("#failures .card").count() > 0
 
 
 @pytest.mark.parametrize("name", PAGES)
