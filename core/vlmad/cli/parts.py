@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -207,32 +207,38 @@ def _remember_references(fitted: Fitted) -> None:
 def choosing(
     command: Callable[..., None], without: Collection[str] = ()
 ) -> Callable[..., None]:
-    """Give a command the fields of `Choice` as options, in the place of its parameter `choice`.
+    """Give a command the fields of its parameters that are dataclasses as options of its own.
 
     Args:
-        command: takes `choice` and options of its own.
-        without: fields that it does not offer; they keep their defaults.
+        command: takes a `Choice`, and perhaps other dataclasses of annotated options.
+        without: fields of `Choice` that it does not offer; they keep their defaults.
     """
-    hints = get_type_hints(Choice, include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
-    offered = [field for field in fields(Choice) if field.name not in without]
-    options = [
-        inspect.Parameter(f.name, keyword, default=f.default, annotation=hints[f.name])
-        for f in offered
-    ]
+    own = get_type_hints(command, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    expanded: dict[str, tuple[type, list[str]]] = {}
+    for parameter in inspect.signature(command).parameters.values():
+        kind = own[parameter.name]
+        if not is_dataclass(kind):
+            parameters.append(parameter.replace(kind=keyword, annotation=kind))
+            continue
+        assert isinstance(kind, type)
+        hints = get_type_hints(kind, include_extras=True)
+        offered = [f for f in fields(kind) if kind is not Choice or f.name not in without]
+        expanded[parameter.name] = kind, [field.name for field in offered]
+        parameters += [
+            inspect.Parameter(f.name, keyword, default=f.default, annotation=hints[f.name])
+            for f in offered
+        ]
 
     @functools.wraps(command)
     def chosen(**given: Any) -> None:
-        choice = Choice(**{field.name: given.pop(field.name) for field in offered})
-        command(choice=choice, **given)
+        whole = {
+            name: kind(**{field: given.pop(field) for field in offered})
+            for name, (kind, offered) in expanded.items()
+        }
+        command(**whole, **given)
 
-    own = get_type_hints(command, include_extras=True)
-    parameters = []
-    for parameter in inspect.signature(command).parameters.values():
-        if parameter.name == "choice":
-            parameters += options
-        else:
-            parameters.append(parameter.replace(kind=keyword, annotation=own[parameter.name]))
     chosen.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     chosen.__annotations__ = {p.name: p.annotation for p in parameters}
     return chosen

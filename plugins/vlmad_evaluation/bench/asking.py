@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,48 +20,68 @@ if TYPE_CHECKING:
     from vlmad import OpenDataset, Problem
     from vlmad.cli.parts import Choice
     from vlmad.survey import Survey
+    from vlmad_evaluation.bench.plan import Settings
 
 RUNS = Path("vlmad-runs")
 PANEL = "What is measured"
 
 Data = Annotated[Path, typer.Argument(help="The folder of a data set, or a table.")]
-Reader = Annotated[
-    str | None,
-    typer.Option(
-        help="The reader; by default the one that recognises DATA.", rich_help_panel=PANEL
-    ),
-]
-Categories = Annotated[
-    list[str] | None,
-    typer.Option(help="Only this category; repeatable.", rich_help_panel=PANEL),
-]
-Shots = Annotated[
-    str, typer.Option(help="Numbers of references, such as 0,1,4.", rich_help_panel=PANEL)
-]
-Seeds = Annotated[
-    int,
-    typer.Option(min=1, help="Draws of references for each number.", rich_help_panel=PANEL),
-]
-Resolution = Annotated[
-    str,
-    typer.Option(
-        help="Of pixel metrics: N for N x N, or mask for each mask's own.", rich_help_panel=PANEL
-    ),
-]
-Replicates = Annotated[
-    int, typer.Option(min=2, help="Resampled sets for intervals.", rich_help_panel=PANEL)
-]
-BatchSize = Annotated[
-    int, typer.Option(min=1, help="Images encoded together; more helps on a GPU.")
-]
-Maps = Annotated[
-    bool, typer.Option("--maps/--no-maps", help="Whether the stored heat maps stay on disk.")
-]
-Out = Annotated[
-    Path | None, typer.Option(help=f"The folder to write; a new one in {RUNS}/ by default.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, and no table.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no table.")]
+
+
+def _option(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=PANEL, **settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """What is measured how, and what becomes of it, as the command line says it."""
+
+    dataset: Annotated[
+        str | None, _option(help="The reader; by default the one that recognises DATA.")
+    ] = None
+    category: Annotated[
+        list[str] | None, _option(help="Only this category; repeatable.")
+    ] = None
+    shots: Annotated[str, _option(help="Numbers of references, such as 0,1,4.")] = "0"
+    seeds: Annotated[int, _option(min=1, help="Draws of references for each number.")] = 5
+    resolution: Annotated[
+        str, _option(help="Of pixel metrics: N for N x N, or mask for each mask's own.")
+    ] = "mask"
+    replicates: Annotated[int, _option(min=2, help="Resampled sets for intervals.")] = 1000
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images encoded together; more helps on a GPU.")
+    ] = 1
+    maps: Annotated[
+        bool, typer.Option("--maps/--no-maps", help="Whether the stored heat maps stay on disk.")
+    ] = True
+    out: Annotated[
+        Path | None, typer.Option(help=f"The folder to write; a new one in {RUNS}/ by default.")
+    ] = None
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document, and no table.")
+    ] = False
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False
+
+    def settings(self, timed: bool) -> Settings:
+        """Return the settings of the cells.
+
+        Args:
+            timed: whether the time per image is measured as well.
+
+        Raises:
+            InputError: shots or resolution cannot be read.
+        """
+        from vlmad_evaluation.bench.plan import Settings
+
+        return Settings(
+            parse_shots(self.shots),
+            self.seeds,
+            parse_resolution(self.resolution),
+            self.replicates,
+            batch_size=self.batch_size,
+            keep_maps=self.maps,
+            timed=timed,
+        )
 
 
 def parse_shots(text: str) -> tuple[int, ...]:

@@ -13,21 +13,9 @@ from vlmad.cli.parts import Choice, choosing, completing
 from vlmad.cli.progress import interruptible, progress_bars, speaking
 from vlmad_evaluation.bench.asking import (
     RUNS,
-    AsJson,
-    BatchSize,
-    Categories,
     Data,
-    Maps,
-    Out,
-    Quiet,
-    Reader,
-    Replicates,
-    Resolution,
-    Seeds,
-    Shots,
+    Measuring,
     open_checked,
-    parse_resolution,
-    parse_shots,
     split_settings,
 )
 
@@ -43,6 +31,7 @@ NOT_OFFERED = ("detector", "class_name", "references", "shots", "seed", "fitted"
 @functools.partial(choosing, without=NOT_OFFERED)
 def bench(
     choice: Choice,
+    measuring: Measuring,
     data: Data,
     detector: Annotated[
         list[str] | None,
@@ -52,17 +41,6 @@ def bench(
             rich_help_panel="Which detector",
         ),
     ] = None,
-    dataset: Reader = None,
-    category: Categories = None,
-    shots: Shots = "0",
-    seeds: Seeds = 5,
-    resolution: Resolution = "mask",
-    replicates: Replicates = 1000,
-    batch_size: BatchSize = 1,
-    maps: Maps = True,
-    out: Out = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
 ) -> None:
     """Measure detectors on a data set: metrics with intervals, per category and on average.
 
@@ -77,19 +55,12 @@ def bench(
 
     vlmad bench parts/ --category valve --prompt learned --extractor window
     """
-    from vlmad_evaluation.bench.plan import Settings
-
-    settings = Settings(
-        parse_shots(shots),
-        seeds,
-        parse_resolution(resolution),
-        replicates,
-        batch_size=batch_size,
-        keep_maps=maps,
-    )
-    say = speaking(quiet or as_json)
+    settings = measuring.settings(timed=True)
+    say = speaking(measuring.quiet or measuring.as_json)
     choice, options = split_settings(choice)
-    opened, categories, problems = open_checked(data, dataset, options, category, say)
+    opened, categories, problems = open_checked(
+        data, measuring.dataset, options, measuring.category, say
+    )
     # here, because a data set that cannot be used needs no torch to be refused
     from vlmad_evaluation.bench.detectors import load_detectors
     from vlmad_evaluation.bench.document import Bench
@@ -99,8 +70,8 @@ def bench(
     detectors = load_detectors(choice, detector)
     tell_notes(detectors, say)
     ready = Bench(opened, categories, detectors, settings, problems, BENCH)
-    document, folder = run_into(ready, out, say)
-    finish(document, folder / "bench.md", as_json, None if quiet else show)
+    document, folder = run_into(ready, measuring.out, say)
+    finish(document, folder / "bench.md", measuring, show)
 
 
 def tell_notes(detectors: Any, say: Console) -> None:
@@ -131,22 +102,22 @@ def run_into(ready: Bench, out: Path | None, say: Console) -> tuple[dict[str, An
 def finish(
     document: dict[str, Any],
     page: Path,
-    as_json: bool,
-    show: Callable[[Console, dict[str, Any], Path], None] | None,
+    measuring: Measuring,
+    show: Callable[[Console, dict[str, Any], Path], None],
 ) -> None:
     """Print what came of it; end with status 1 if something failed.
 
     Args:
         document: what came of it.
         page: the file for people, in the folder of the bench.
-        as_json: whether the document is printed.
-        show: prints tables instead; None for nothing.
+        measuring: says whether the document is printed, the tables, or nothing.
+        show: prints the tables.
     """
-    if as_json:
+    if measuring.as_json:
         from vlmad.runs.folder import to_json
 
         sys.stdout.write(to_json(document).decode("utf-8"))
-    elif show is not None:
+    elif not measuring.quiet:
         show(Console(highlight=False), document, page.parent)
     failed = sum(cell["failed"] for cell in document["cells"])
     if failed:

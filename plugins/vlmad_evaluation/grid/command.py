@@ -13,21 +13,9 @@ from rich.console import Console
 from vlmad.cli.parts import Choice, choosing
 from vlmad.cli.progress import progress_bars, speaking
 from vlmad_evaluation.bench.asking import (
-    AsJson,
-    BatchSize,
-    Categories,
     Data,
-    Maps,
-    Out,
-    Quiet,
-    Reader,
-    Replicates,
-    Resolution,
-    Seeds,
-    Shots,
+    Measuring,
     open_checked,
-    parse_resolution,
-    parse_shots,
     split_settings,
 )
 
@@ -42,6 +30,7 @@ NOT_OFFERED = ("class_name", "references", "shots", "seed", "fitted")
 @functools.partial(choosing, without=NOT_OFFERED)
 def grid(
     choice: Choice,
+    measuring: Measuring,
     data: Data,
     baseline: Annotated[
         str | None,
@@ -50,17 +39,6 @@ def grid(
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be done and what it costs; stop there.")
     ] = False,
-    dataset: Reader = None,
-    category: Categories = None,
-    shots: Shots = "0",
-    seeds: Seeds = 5,
-    resolution: Resolution = "mask",
-    replicates: Replicates = 1000,
-    batch_size: BatchSize = 1,
-    maps: Maps = True,
-    out: Out = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
 ) -> None:
     """Measure every legal combination of parts; each image is encoded once for all of them.
 
@@ -79,20 +57,12 @@ def grid(
 
     vlmad grid parts/ --prompt all --scorer harmonic,max-cosine --baseline "plain + harmonic"
     """
-    from vlmad_evaluation.bench.plan import Settings
-
-    settings = Settings(
-        parse_shots(shots),
-        seeds,
-        parse_resolution(resolution),
-        replicates,
-        batch_size=batch_size,
-        keep_maps=maps,
-        timed=False,
-    )
-    say = speaking(quiet or as_json)
+    settings = measuring.settings(timed=False)
+    say = speaking(measuring.quiet or measuring.as_json)
     choice, options = split_settings(choice)
-    opened, categories, problems = open_checked(data, dataset, options, category, say)
+    opened, categories, problems = open_checked(
+        data, measuring.dataset, options, measuring.category, say
+    )
     # here, because a data set that cannot be used needs no torch to be refused
     from vlmad_evaluation.bench.document import Bench
     from vlmad_evaluation.grid.combinations import with_baseline
@@ -105,14 +75,14 @@ def grid(
     ready = Bench(opened, categories, detectors, settings, problems, GRID, extra)
     estimated = _estimate(ready, say)
     if plan:
-        _print_plan(found, estimated, as_json)
+        _print_plan(found, estimated, measuring.as_json)
         return
     show_plan(say, found, estimated)
     from vlmad_evaluation.bench.command import finish, run_into, tell_notes
 
     tell_notes(detectors, say)
-    document, folder = run_into(ready, out, say)
-    finish(document, folder / "grid.md", as_json, None if quiet else show)
+    document, folder = run_into(ready, measuring.out, say)
+    finish(document, folder / "grid.md", measuring, show)
 
 
 def _combine(choice: Choice) -> Grid:
