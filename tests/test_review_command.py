@@ -266,6 +266,20 @@ def test_false_alarms_alone_become_references_when_asked_for(
     assert "the rule f1 needs images that you call anomalous: there are none" in line
 
 
+def test_a_single_reference_leaves_no_image_to_choose_a_threshold_by_and_that_is_said(
+    here: Path, command: Command, tmp_path: Path
+) -> None:
+    verdicts(tmp_path, normal=1, anomalous=0, name="one.csv")
+    asked = ("--adopt", "references", "--out", "better", "--json")
+    ended = command("review", here / "judged", "one.csv", *asked)
+    assert ended.status == 0, ended.error
+    found = json.loads(ended.out)
+    assert found["adopted"] == ["references"]
+    assert not (tmp_path / "better" / "threshold.json").exists()
+    assert (tmp_path / "better" / "fitted.safetensors").exists()
+    assert "too few images to choose one" in (tmp_path / "better" / "review.md").read_text()
+
+
 def test_images_that_are_gone_or_have_changed_are_named_and_left_out(
     runs: Path, command: Command, tmp_path: Path
 ) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from vlmad_review.states import Change
     from vlmad_review.trials import Trials
 
+NONE_CHOSEN = "too few images to choose one without judging them as their own references"
+
 
 @dataclass(frozen=True, slots=True)
 class Findings:
@@ -120,6 +122,10 @@ class Review:
         references, states = Name.references in adopted, Name.states in adopted
         change = self.trials.chosen_change() if states else 0
         new = self.trials.references_without().tolist() if references else ()
+        threshold = self._chosen(references, change) if Name.threshold in adopted else None
+        if Name.threshold in adopted and threshold is None:
+            adopted.discard(Name.threshold)
+            decisions[Name.threshold] = Decision(False, NONE_CHOSEN)
         rule, rate = self.rule
         together: tuple[Figures | None, Gains | None] = None, None
         if adopted and not unsaid:
@@ -133,7 +139,7 @@ class Review:
             decisions=decisions,
             together=together[0],
             together_gains=together[1],
-            threshold=self._chosen(references, change) if Name.threshold in adopted else None,
+            threshold=threshold,
             new_references=tuple(new),
             change=change,
             unsaid=unsaid,
