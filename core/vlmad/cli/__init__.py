@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from vlmad.cli.wording import unwrap_help
 from vlmad.errors import PluginError, UnknownPartError, VlmadError, did_you_mean
 from vlmad.registry import LIMIT_VARIABLE, Registration, Registry
 
@@ -78,6 +79,7 @@ def _load(registration: Registration) -> Any:
         app.command()(target)
         command = typer.main.get_command(app)
     command.name = registration.name
+    unwrap_help(command)
     return command
 
 
