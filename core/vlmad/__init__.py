@@ -37,8 +37,9 @@ from vlmad.types import (
 )
 
 if TYPE_CHECKING:
+    from vlmad.building import load_detector
     from vlmad.datasets import Contents, Dataset, OpenDataset, Problem, Sample, open_dataset
-    from vlmad.detector import Detector, load_detector
+    from vlmad.detector import Detector
     from vlmad.explaining import explain
     from vlmad.streaming import Result
 
@@ -86,7 +87,7 @@ _LATER = {
     "Result": "vlmad.streaming",
     "Sample": "vlmad.datasets",
     "explain": "vlmad.explaining",
-    "load_detector": "vlmad.detector",
+    "load_detector": "vlmad.building",
     "open_dataset": "vlmad.datasets",
 }
 """Names whose modules are imported when they are asked for: those of the detector need torch."""

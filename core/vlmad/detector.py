@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 
-from vlmad.assembly import Assembly, assemble
 from vlmad.caches.text import keep_text
 from vlmad.caches.visual import keep_features
 from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError
 from vlmad.images import Source, as_source
 from vlmad.loading import chunks
-from vlmad.recipes import DEFAULT, Recipe, find_recipe, read_recipe
-from vlmad.registry import Registry
 from vlmad.resizing import parse_resizing
 from vlmad.streaming import Result, Stream, encode_together, stream_together
 from vlmad.types import Features, ImageBatch, Prediction, Request, TextEmbeddings
@@ -24,6 +21,7 @@ from vlmad.types import Features, ImageBatch, Prediction, Request, TextEmbedding
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vlmad.assembly import Assembly
     from vlmad.attribution import Attribution
 
 BATCH_SIZE = 8
@@ -269,57 +267,6 @@ class Detector:
             raise PluginError(
                 f"{chosen} of {chosen.registration.origin} failed: {type(error).__name__}: {reason}"
             ) from error
-
-
-def load_detector(
-    detector: str | None = None,
-    *,
-    backbone: str | None = None,
-    prompts: str | None = None,
-    extractor: str | None = None,
-    attention: str | None = None,
-    scorer: str | None = None,
-    recipe: str | Path | Recipe | None = None,
-    options: Mapping[str, Mapping[str, Any]] | None = None,
-    weights: str | Path | None = None,
-    resize: str = "squash",
-    keep: Keep = "text",
-    registry: Registry | None = None,
-) -> Detector:
-    """Assemble a detector from a recipe and the parts that are to differ from it.
-
-    Args:
-        detector: a recipe's name, `vlmad plugins` lists them.
-        backbone: a part, as ``name`` or ``name:argument``, instead of the recipe's.
-        prompts: likewise.
-        extractor: likewise.
-        attention: likewise.
-        scorer: likewise.
-        recipe: a recipe object, or the path of a recipe file, which may build on `detector`.
-        options: options by kind, such as ``{"scorer": {"temperature": 0.01}}``.
-        weights: a checkpoint file; short for the backbone's option `weights`.
-        resize: `squash` images to the model's square, `pad` them to keep their format, or
-            `tiles:N` to cut them into overlapping squares, N along the shorter side.
-        keep: what is kept on disk for the next time: nothing, text embeddings, or all, with
-            the features of images, for those who see the same images again.
-        registry: which plugins to use; all installed ones by default.
-
-    Raises:
-        VlmadError: a name, option, recipe or combination that cannot be.
-    """
-    registry = registry or Registry.discover()
-    settings = {kind: dict(values) for kind, values in (options or {}).items()}
-    if weights is not None:
-        settings.setdefault("backbone", {})["weights"] = weights
-    if isinstance(recipe, Recipe):
-        chosen = recipe.over(find_recipe(registry, detector or DEFAULT))
-    elif recipe is not None:
-        chosen = read_recipe(registry, Path(recipe), detector)
-    else:
-        chosen = find_recipe(registry, detector or DEFAULT)
-    named = {"backbone": backbone, "prompts": prompts, "extractor": extractor}
-    named |= {"attention": attention, "scorer": scorer}
-    return Detector(assemble(registry, chosen, named, settings), resize, keep)
 
 
 def _as_list(images: Any) -> list[Any]:

@@ -150,7 +150,7 @@ def rebuild(
         InputError: the manifest lacks something.
         VlmadError: a part is not installed here, or takes other options.
     """
-    from vlmad.detector import load_detector
+    from vlmad.building import load_detector
     from vlmad.recipes import Recipe
 
     try:

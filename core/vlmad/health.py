@@ -254,7 +254,7 @@ def _detection() -> Iterator[Check]:
     """Score one image with the default detector, from end to end."""
     from PIL import Image
 
-    from vlmad.detector import load_detector
+    from vlmad.building import load_detector
 
     started = time.monotonic()
     try:

@@ -125,7 +125,7 @@ class Choice:
         Raises:
             VlmadError: a name, option, recipe or combination that cannot be.
         """
-        from vlmad.detector import load_detector
+        from vlmad.building import load_detector
 
         return load_detector(
             self.detector,
