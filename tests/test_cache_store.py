@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from vlmad.caches import Store, find_place, open_store
 from vlmad.caches.place import limit_of
 from vlmad.errors import OptionError
+from vlmad.health import check_cache
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 WRITER = """
@@ -199,6 +200,42 @@ def test_a_folder_that_anyone_could_write_is_not_believed(cache: Path) -> None:
     cache.chmod(0o777)
     assert find_place().folder is None
     assert "can be written by all users" in find_place().reason
+
+
+def test_a_folder_that_its_group_could_write_is_not_believed(cache: Path) -> None:
+    cache.mkdir()
+    cache.chmod(0o775)
+    assert find_place().reason.endswith(f"users of its group; chmod go-w {cache}")
+    cache.chmod(0o755)
+    assert find_place().folder == cache
+
+
+def test_a_kind_whose_folder_others_could_write_is_not_kept(cache: Path) -> None:
+    (cache / "index").mkdir(parents=True)
+    (cache / "index").chmod(0o775)
+    assert open_store("index") is None
+    assert open_store("text") is not None
+
+
+def test_doctor_says_why_a_cache_is_not_used(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cache / "index").mkdir(parents=True)
+    assert check_cache().status == "ok"
+    (cache / "index").chmod(0o775)
+    check = check_cache()
+    assert (check.status, check.remedy) == ("note", f"chmod go-w {cache / 'index'}")
+    cache.chmod(0o777)
+    check = check_cache()
+    assert check.found == f"not used: {cache} can be written by all users"
+    monkeypatch.setenv("VLMAD_CACHE", "off")
+    assert check_cache().status == "ok"
+
+
+def test_an_entry_that_is_a_pipe_is_no_entry(store: Store) -> None:
+    store.path(KEY).parent.mkdir(parents=True)
+    os.mkfifo(store.path(KEY))
+    assert store.read(KEY) is None
 
 
 def test_a_file_in_place_of_the_folder_is_told(cache: Path) -> None:

@@ -158,10 +158,31 @@ def _folders() -> Iterator[Check]:
             "make room, or give --out FOLDER on another disk" if little else "",
             details,
         )
-    for name, folder in (("vlmad cache", vlmad_cache()), ("Hugging Face cache", hub_cache())):
-        used = _used(folder)
-        found = f"{folder}, {_size(used)}" if folder.exists() else f"{folder}, not there yet"
-        yield Check(name, "ok", found, details={"folder": str(folder), "bytes": used})
+    yield check_cache()
+    yield _holding("Hugging Face cache", hub_cache())
+
+
+def check_cache() -> Check:
+    """Look at what is kept between runs; without it everything works, if slower."""
+    from vlmad.caches import KINDS, find_place
+    from vlmad.caches.place import distrust
+
+    place = find_place()
+    reasons = [place.reason]
+    if place.folder is not None:
+        reasons = [reason for kind in KINDS if (reason := distrust(place.folder / kind))]
+        if not reasons:
+            return _holding("vlmad cache", place.folder)
+    folder = str(place.folder or "")
+    found, _, remedy = reasons[0].partition("; ")
+    status: Status = "note" if remedy else "ok"  # it is as the user wants it
+    return Check("vlmad cache", status, f"not used: {found}", remedy, {"folder": folder})
+
+
+def _holding(name: str, folder: Path) -> Check:
+    used = _used(folder)
+    found = f"{folder}, {_size(used)}" if folder.exists() else f"{folder}, not there yet"
+    return Check(name, "ok", found, details={"folder": str(folder), "bytes": used})
 
 
 def _unwritable(folder: Path) -> str | None:
@@ -171,14 +192,6 @@ def _unwritable(folder: Path) -> str | None:
             return None
     except OSError as error:
         return error.strerror or str(error)
-
-
-def vlmad_cache() -> Path:
-    """Return the folder that vlmad keeps things in between runs."""
-    if os.environ.get("VLMAD_CACHE"):
-        return Path(os.environ["VLMAD_CACHE"])
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "vlmad"
 
 
 def hub_cache() -> Path:

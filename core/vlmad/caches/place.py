@@ -16,6 +16,7 @@ Kind: TypeAlias = Literal["text", "visual", "digests", "index"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PLACE_VARIABLE = "VLMAD_CACHE"
 """A folder in place of the platform's; empty or ``off`` for no caches at all."""
+ELSEWHERE = f"set {PLACE_VARIABLE} to another"
 LIMIT_VARIABLE = "VLMAD_CACHE_GB"
 """How many gigabytes the visual features may take."""
 GIGABYTE = 10**9
@@ -38,7 +39,8 @@ class Place:
 def find_place() -> Place:
     """Return where caches live; nothing is made or written.
 
-    A folder that other users could write is not used: what lies there is believed.
+    A folder that other users could write is not used: what lies there is believed. So it is
+    with the folder of each kind.
     """
     wanted = os.environ.get(PLACE_VARIABLE)
     if wanted is not None and wanted.strip().lower() in ("", "off"):
@@ -47,7 +49,7 @@ def find_place() -> Place:
         folder = Path(wanted).expanduser() if wanted else _platform_folder()
         return _trusted(folder.absolute())
     except (OSError, RuntimeError) as error:  # no home folder, or one that cannot be looked at
-        return Place(None, f"no cache folder can be used: {error}")
+        return Place(None, f"no cache folder can be used: {error}; {ELSEWHERE}")
 
 
 def _platform_folder() -> Path:
@@ -61,18 +63,32 @@ def _platform_folder() -> Path:
 
 
 def _trusted(folder: Path) -> Place:
+    reason = distrust(folder)
+    return Place(folder) if reason is None else Place(None, reason)
+
+
+def distrust(folder: Path) -> str | None:
+    """Return why what lies in a folder cannot be believed, and what to do; None if it can.
+
+    A folder that is not there yet can: it is made for its owner alone.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
     try:
         found = folder.stat()
     except FileNotFoundError:
-        return Place(folder)
+        return None
     if not stat.S_ISDIR(found.st_mode):
-        return Place(None, f"{folder} is no folder")
-    if hasattr(os, "getuid"):
-        if found.st_uid not in (os.getuid(), 0):
-            return Place(None, f"{folder} belongs to another user")
-        if found.st_mode & stat.S_IWOTH:
-            return Place(None, f"{folder} can be written by all users")
-    return Place(folder)
+        return f"{folder} is no folder; {ELSEWHERE}"
+    if not hasattr(os, "getuid"):
+        return None
+    if found.st_uid not in (os.getuid(), 0):
+        return f"{folder} belongs to another user; {ELSEWHERE}"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        who = "all users" if found.st_mode & stat.S_IWOTH else "all users of its group"
+        return f"{folder} can be written by {who}; chmod go-w {folder}"
+    return None
 
 
 def limit_of(kind: Kind) -> int:

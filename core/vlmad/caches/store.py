@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from vlmad.caches.place import find_place, limit_of
+from vlmad.caches.place import distrust, find_place, limit_of
 from vlmad.errors import OutputError
-from vlmad.files import write_atomically
+from vlmad.files import read_bounded, write_atomically
 
 if TYPE_CHECKING:
     from vlmad.caches.place import Kind
@@ -56,7 +56,7 @@ class Store:
         """Return an entry's content, or None if there is none or it is damaged."""
         path = self.path(key)
         try:
-            data = path.read_bytes()
+            data = read_bounded(path, self.limit)
         except OSError:
             return None
         content = data[:-CHECKSUM]
@@ -115,13 +115,22 @@ class Store:
 
 
 def open_store(kind: Kind) -> Store | None:
-    """Return the store of a kind, or None where there are no caches.
+    """Return the store of a kind, or None where there are no caches that can be trusted.
 
     Raises:
         OptionError: the limit that the user set is none.
     """
     folder = find_place().folder
-    return None if folder is None else Store(folder / kind, limit_of(kind))
+    if folder is None or _is_distrusted(folder / kind):
+        return None
+    return Store(folder / kind, limit_of(kind))
+
+
+def _is_distrusted(folder: Path) -> bool:
+    try:
+        return distrust(folder) is not None
+    except OSError:  # it cannot be looked at
+        return True
 
 
 def _checksum(key: str, content: bytes) -> bytes:
