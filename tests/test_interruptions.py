@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import vlmad
 from vlmad import Prediction, load_detector
 from vlmad.detector import Detector
 from vlmad.errors import InputError, OutputError
@@ -151,6 +152,42 @@ def test_an_interrupted_run_says_so_in_a_line_and_goes_on(many: Path, tmp_path: 
     assert {n: after[n] for n, row in before.items() if row["status"] == "done"} == {
         n: row for n, row in before.items() if row["status"] == "done"
     }
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class AtImport:
+    def find_spec(self, name, path=None, target=None):
+        if name == MODULE:
+            os.kill(os.getpid(), signal.SIGINT)
+
+MODULE, sys.argv[1] = sys.argv[1], "plugins"
+sys.meta_path.insert(0, AtImport())
+from vlmad.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["vlmad.cli", "typer", "vlmad.registry", "vlmad_winclip"])
+def test_ctrl_c_during_the_first_imports_is_one_line(module: str, cache: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, module]
+    done = subprocess.run(command, env=PLAIN | {"VLMAD_CACHE": "off"}, capture_output=True)
+    assert done.stderr.decode().startswith("vlmad: interrupted")
+    assert done.stderr.count(b"\n") == 1
+    assert (done.returncode, done.stdout) == (130, b"")
+
+
+def test_the_package_alone_imports_next_to_nothing() -> None:
+    """So that hardly a moment is left in which Ctrl-C could not be answered."""
+    folder = str(Path(vlmad.__file__).parents[1])
+    script = (
+        f"import sys; sys.path.insert(0, {folder!r}); before = set(sys.modules); "
+        "import vlmad; print(*set(sys.modules) - before)"
+    )
+    command = [sys.executable, "-I", "-S", "-c", script]  # no site, which imports a lot
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert set(done.stdout.split()) == {"vlmad", "__future__"}, done.stderr
 
 
 @pytest.mark.slow

@@ -7,41 +7,40 @@
 2
 
 The names below are public; everything else may change without notice. Importing the package
-does not import torch.
+imports none of them, and no torch, until a name is asked for.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as type checkers read it; importing typing would take longer than all this
+    from typing import Any
 
-from vlmad.errors import VlmadError
-from vlmad.hookspecs import hookimpl
-from vlmad.parts import Attention, Backbone, Extractor, Prompts, Scorer
-from vlmad.recipes import Recipe
-from vlmad.types import (
-    BackboneSpec,
-    ClassToken,
-    ContextPrompts,
-    Features,
-    ImageBatch,
-    Patches,
-    Prediction,
-    Preprocessing,
-    Regions,
-    Request,
-    TextEmbeddings,
-    Tiles,
-    VisualFeatures,
-    Windows,
-)
-
-if TYPE_CHECKING:
     from vlmad.building import load_detector
     from vlmad.datasets import Contents, Dataset, OpenDataset, Problem, Sample, open_dataset
     from vlmad.detector import Detector
+    from vlmad.errors import VlmadError
     from vlmad.explaining import explain
+    from vlmad.hookspecs import hookimpl
+    from vlmad.parts import Attention, Backbone, Extractor, Prompts, Scorer
+    from vlmad.recipes import Recipe
     from vlmad.streaming import Result
+    from vlmad.types import (
+        BackboneSpec,
+        ClassToken,
+        ContextPrompts,
+        Features,
+        ImageBatch,
+        Patches,
+        Prediction,
+        Preprocessing,
+        Regions,
+        Request,
+        TextEmbeddings,
+        Tiles,
+        VisualFeatures,
+        Windows,
+    )
 
 __all__ = [
     "Attention",
@@ -78,22 +77,46 @@ __all__ = [
     "open_dataset",
 ]
 
-_LATER = {
-    "Contents": "vlmad.datasets",
-    "Dataset": "vlmad.datasets",
-    "Detector": "vlmad.detector",
-    "OpenDataset": "vlmad.datasets",
-    "Problem": "vlmad.datasets",
-    "Result": "vlmad.streaming",
-    "Sample": "vlmad.datasets",
-    "explain": "vlmad.explaining",
-    "load_detector": "vlmad.building",
-    "open_dataset": "vlmad.datasets",
+_MODULES = {
+    "vlmad.building": ("load_detector",),
+    "vlmad.datasets": ("Contents", "Dataset", "OpenDataset", "Problem", "Sample", "open_dataset"),
+    "vlmad.detector": ("Detector",),
+    "vlmad.errors": ("VlmadError",),
+    "vlmad.explaining": ("explain",),
+    "vlmad.hookspecs": ("hookimpl",),
+    "vlmad.parts": ("Attention", "Backbone", "Extractor", "Prompts", "Scorer"),
+    "vlmad.recipes": ("Recipe",),
+    "vlmad.streaming": ("Result",),
+    "vlmad.types": (
+        "BackboneSpec",
+        "ClassToken",
+        "ContextPrompts",
+        "Features",
+        "ImageBatch",
+        "Patches",
+        "Prediction",
+        "Preprocessing",
+        "Regions",
+        "Request",
+        "TextEmbeddings",
+        "Tiles",
+        "VisualFeatures",
+        "Windows",
+    ),
 }
-"""Names whose modules are imported when they are asked for: those of the detector need torch."""
+"""Which module brings which names, when they are asked for: the command line can then answer
+Ctrl-C from its first line, and only detectors need torch."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(importlib.import_module(_LATER[name]), name)
+    for module, names in _MODULES.items():
+        if name in names:
+            import importlib
+
+            found = globals()[name] = getattr(importlib.import_module(module), name)
+            return found
     raise AttributeError(f"module 'vlmad' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

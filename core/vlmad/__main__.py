@@ -1,6 +1,18 @@
-"""``python -m vlmad`` is ``vlmad``."""
+"""``vlmad`` and ``python -m vlmad``: Ctrl-C ends them in one line from the first import on."""
 
-from vlmad.cli import main
+import sys
+
+
+def main() -> None:
+    """Run the command line; what it needs is imported where an interruption is caught."""
+    try:
+        from vlmad.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        print("vlmad: interrupted", file=sys.stderr)
+        sys.exit(130)
+
 
 if __name__ == "__main__":
     main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -15,7 +16,7 @@ from vlmad.errors import PluginError, UnknownPartError, VlmadError, did_you_mean
 from vlmad.registry import LIMIT_VARIABLE, Registration, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 BUILT_IN = {
@@ -28,11 +29,33 @@ BUILT_IN = {
 }
 
 
+class _Interrupted(Exception):
+    """A KeyboardInterrupt on its way past typer, which would end in silence."""
+
+
+@contextmanager
+def _past_typer() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise _Interrupted(*error.args) from error
+
+
 class CommandsOfPlugins(TyperGroup):
     """The commands of vlmad and of plugins.
 
     A command is imported when it is run; for help pages its summary is enough.
     """
+
+    def make_context(self, *given: Any, **named: Any) -> Any:
+        """Read the words of the command line."""
+        with _past_typer():
+            return super().make_context(*given, **named)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with _past_typer():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return built-in names first."""
@@ -141,8 +164,8 @@ def main() -> None:
         if debug:
             raise
         _complain(str(error))
-    except (KeyboardInterrupt, typer.Abort):
-        print("vlmad: interrupted", file=sys.stderr)
+    except (_Interrupted, KeyboardInterrupt, typer.Abort) as error:
+        print(": ".join(["vlmad: interrupted", *map(str, error.args)]), file=sys.stderr)
         sys.exit(130)
     except OSError as error:  # such as a standard output that takes nothing
         if debug:
