@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -92,15 +93,42 @@ def test_only_the_plugin_of_a_wanted_part_is_imported(acme: Path, install: Insta
     assert "other" not in sys.modules
 
 
-def test_recipes_come_from_the_index_whole(acme: Path) -> None:
+def test_what_is_behind_a_name_comes_from_the_plugin(acme: Path) -> None:
     forget("acme")
     registry = Registry.discover()
     recipe = registry.get("detector", "plain").resolve()
     options = {"extractor": {"scales": (2, 3), "x": None}}
     assert recipe == Recipe({"scorer": "direct"}, options, "words")
-    assert "acme" not in sys.modules
     path = registry.get("detector", "path").resolve().options["prompts"]["file"]
-    assert path == Path("a")  # which JSON could not hold: it came from the plugin
+    assert path == Path("a")
+
+
+HOSTILE = [
+    ["scorer", "wipe", "words", "shutil:rmtree"],
+    ["scorer", "wipe", "words"],
+    ["scorer", "--wipe", "words"],
+    ["telescope", "wipe", "words"],
+    ["scorer", "wipe", 3],
+    ["scorer", ["wipe"], "words"],
+]
+
+
+@pytest.mark.parametrize("line", HOSTILE, ids=repr)
+def test_a_hostile_index_runs_nothing_that_the_plugin_does_not_register(
+    line: list[object], acme: Path, cache: Path
+) -> None:
+    store = Store(cache / "index", 10**6)
+    for entry in store.entries():
+        key = entry.path.stem
+        table = json.loads(store.read(key) or b"")
+        store.write(key, json.dumps(table | {"registrations": [line]}).encode())
+    forget("acme")
+    registry = Registry.discover()
+    if line != HOSTILE[1]:
+        assert "wipe" not in registry.names("scorer")  # it is no index at all
+        return
+    with pytest.raises(PluginError, match="the plugin no longer registers it"):
+        registry.get("scorer", "acme:wipe").resolve()
 
 
 def test_an_edited_plugin_is_listed_anew(acme: Path) -> None:

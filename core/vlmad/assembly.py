@@ -15,13 +15,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vlmad import parts as words
+from vlmad.containment import contained
 from vlmad.errors import IncompatiblePartsError, OptionError, PluginError, VlmadError, did_you_mean
 from vlmad.hookspecs import KINDS
 from vlmad.options import REQUIRED, check_options, options_of
 from vlmad.parts import Attention, Backbone, Extractor, Prompts, Scorer
+from vlmad.types import BackboneSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from vlmad.recipes import Recipe
     from vlmad.registry import Registration, Registry
@@ -136,7 +138,7 @@ class _Builder:
     ) -> Chosen:
         kind, factory = registration.kind, registration.resolve()
         owner = f"{kind} '{registration.name}'"
-        offered = options_of(factory)
+        offered = options_of(factory, registration)
         if argument is not None:
             if not offered:
                 raise OptionError(f"{owner} takes no options, but was given '{argument}'")
@@ -153,15 +155,10 @@ class _Builder:
                     f"{owner} needs an option: --set {kind}.{option.name}={option.type_name}"
                 )
         options = {name: option.default for name, option in offered.items()} | options
-        part = _call(factory, options, f"{owner} of {registration.origin}")
-        lacks = missing_attributes(part, PROTOCOLS[kind])
-        if lacks:
-            raise PluginError(
-                f"{owner} of {registration.origin} is no vlmad.{PROTOCOLS[kind].__name__}: "
-                f"it lacks {', '.join(lacks)}"
-            )
+        with contained(f"{registration} cannot be built"):
+            part = factory(**options)
+            _check_part(registration, part)
         return Chosen(registration, options, part, named)
-
 
     def _elsewhere(self, kind: str, unknown: set[str]) -> str:
         """Say which other parts of a kind have an option that one has not."""
@@ -173,13 +170,23 @@ class _Builder:
         return f"; {kind} {' and '.join(having)} has it" if having else ""
 
 
-def _call(factory: Callable[..., Any], options: Mapping[str, Any], owner: str) -> Any:
-    try:
-        return factory(**options)
-    except VlmadError:
-        raise
-    except Exception as error:
-        raise PluginError(f"{owner} cannot be built: {type(error).__name__}: {error}") from error
+def _check_part(registration: Registration, part: Any) -> None:
+    """Refuse what lacks something of its protocol, or whose words are no words.
+
+    Raises:
+        PluginError: so it is.
+    """
+    kind = registration.kind
+    lacks = missing_attributes(part, PROTOCOLS[kind])
+    if lacks:
+        protocol = PROTOCOLS[kind].__name__
+        raise PluginError(f"{registration} is no vlmad.{protocol}: it lacks {', '.join(lacks)}")
+    if kind == "backbone" and not isinstance(part.spec, BackboneSpec):
+        raise PluginError(f"{registration} has a spec that is no vlmad.BackboneSpec")
+    given = part.spec.provides if kind == "backbone" else getattr(part, "gives", ())
+    for word in (*given, *getattr(part, "needs", ())):
+        if not isinstance(word, str):
+            raise PluginError(f"{registration} needs or gives what is no word: {word!r}")
 
 
 def missing_attributes(part: Any, protocol: type) -> list[str]:
@@ -207,9 +214,11 @@ def misfit(parts: Mapping[str, Chosen]) -> str | None:
                 continue
             return _unmet(chosen, need, parts.get(giver) if giver else None)
     if backbone and "prompts" in parts:
-        reason = parts["prompts"].part.refuses(backbone.part.spec)
+        prompts = parts["prompts"]
+        with contained(f"{prompts.registration} failed"):
+            reason = prompts.part.refuses(backbone.part.spec)
         if reason:
-            return f"{parts['prompts']} does not fit {backbone}: {reason}"
+            return f"{prompts} does not fit {backbone}: {reason}"
     return None
 
 

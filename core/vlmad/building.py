@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.assembly import assemble
 from vlmad.detector import Detector, Keep
-from vlmad.recipes import DEFAULT, Recipe, find_recipe, read_recipe
+from vlmad.recipes import Recipe, find_recipe, read_recipe
 from vlmad.registry import Registry
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ def load_detector(
     if weights is not None:
         settings.setdefault("backbone", {})["weights"] = weights
     if isinstance(recipe, Recipe):
-        chosen = recipe.over(find_recipe(registry, detector or DEFAULT))
+        chosen = recipe.over(find_recipe(registry, detector))
     elif recipe is not None:
         chosen = read_recipe(registry, Path(recipe), detector)
     else:
-        chosen = find_recipe(registry, detector or DEFAULT)
+        chosen = find_recipe(registry, detector)
     named = {"backbone": backbone, "prompts": prompts, "extractor": extractor}
     named |= {"attention": attention, "scorer": scorer}
     return Detector(assemble(registry, chosen, named, settings), resize, keep)

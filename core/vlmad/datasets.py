@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
+from vlmad.containment import contained
 from vlmad.errors import (
     InputError,
     OptionError,
     PluginError,
     VlmadError,
     did_you_mean,
-    first_line,
 )
 from vlmad.options import REQUIRED, check_options, options_of
 from vlmad.registry import Registry
@@ -177,7 +177,7 @@ def open_dataset(
     found = registry.get("dataset", name) if name else _recognise(root, registry)
     reader = _make(found, root, options or {})
     contents = _blame(found, reader.read)
-    if not isinstance(contents, Contents):
+    if not (isinstance(contents, Contents) and isinstance(contents.samples, tuple | list)):
         raise PluginError(f"dataset '{found.name}' of {found.origin} gave no vlmad.Contents")
     if not contents.samples:
         first = f"; {contents.problems[0]}" if contents.problems else ""
@@ -199,15 +199,15 @@ def _check_root(root: Path) -> None:
         raise InputError(f"{root}: {error.strerror or error}") from error
 
 
-def dataset_options(factory: Callable[..., Any]) -> dict[str, Option]:
-    """Return the options of a reader: its factory's arguments without the root.
+def dataset_options(factory: Callable[..., Any], owner: object = None) -> dict[str, Option]:
+    """Return the options of a reader: its factory's arguments without the root (`options_of`).
 
     Raises:
         PluginError: the factory takes no root, or an option has no usable type.
     """
-    options = options_of(factory)
+    options = options_of(factory, owner)
     if "root" not in options:
-        raise PluginError(f"{factory!r} is no factory of data sets: it takes no 'root'")
+        raise PluginError(f"{owner or repr(factory)} is no reader of data sets: it takes no 'root'")
     return {name: option for name, option in options.items() if name != "root"}
 
 
@@ -225,14 +225,16 @@ def _recognise(root: Path, registry: Registry) -> Registration:
 def _claims(registration: Registration, root: Path) -> bool:
     """Ask a reader whether it knows the layout; one that fails to answer does not."""
     try:
-        return bool(registration.resolve().recognises(root))
-    except Exception:
+        reader = registration.resolve()
+        with contained(f"{registration} failed"):
+            return bool(reader.recognises(root))
+    except VlmadError:
         return False  # a broken reader must not stop the ones that work
 
 
 def _make(found: Registration, root: Path, given: Mapping[str, Any]) -> Dataset:
     factory = found.resolve()
-    options = dataset_options(factory)
+    options = dataset_options(factory, found)
     checked = check_options(f"dataset '{found.name}'", options, given)
     for name, option in options.items():
         if option.default is REQUIRED and name not in checked:
@@ -246,16 +248,14 @@ def _make(found: Registration, root: Path, given: Mapping[str, Any]) -> Dataset:
 def _blame(found: Registration, action: Callable[[], Any]) -> Any:
     """Run a plugin's code and name the plugin where it fails."""
     try:
-        return action()
-    except VlmadError:
-        raise
-    except OSError as error:  # a folder that may not be listed, for one
-        raise InputError(f"{error.filename or found.name}: {error.strerror or error}") from error
-    except Exception as error:
-        raise PluginError(
-            f"dataset '{found.name}' of {found.origin} failed: "
-            f"{type(error).__name__}: {first_line(error)}"
-        ) from error
+        with contained(f"{found} failed"):
+            return action()
+    except PluginError as error:
+        cause = error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        # a folder that may not be listed, for one
+        raise InputError(f"{cause.filename or found.name}: {cause.strerror or cause}") from cause
 
 
 def _check_samples(found: Registration, samples: tuple[Sample, ...]) -> None:

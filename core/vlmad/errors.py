@@ -64,6 +64,10 @@ class OutputError(VlmadError):
     """A folder or file that cannot be written."""
 
 
+MOST_WORDS = 300
+"""Characters of what a plugin or file says that are shown."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, or its type if it says nothing.
 
@@ -72,8 +76,39 @@ def first_line(error: BaseException) -> str:
     >>> first_line(EOFError())
     'EOFError'
     """
-    lines = str(error).strip().splitlines()
+    lines = said_by(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def reason_of(error: BaseException) -> str:
+    r"""Return an error's type and what it says, in one printable line.
+
+    >>> reason_of(ValueError("two\nlines"))
+    'ValueError: two lines'
+    >>> reason_of(EOFError())
+    'EOFError'
+    """
+    text = printable(said_by(error))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def said_by(error: BaseException) -> str:
+    """Return an error's message; that of a plugin may itself fail when it is asked."""
+    try:
+        return str(error)
+    except BaseException as other:
+        return f"its message cannot be read: {type(other).__name__}"
+
+
+def printable(text: str, most: int = MOST_WORDS) -> str:
+    r"""Return a text as one line of bounded length that does nothing to a terminal.
+
+    >>> printable("a\n\x1b[31mb", 10)
+    'a \\x1b[31mb'
+    """
+    words = " ".join(text[: 2 * most].split())
+    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+    return safe if len(safe) <= most else f"{safe[: most - 1]}…"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

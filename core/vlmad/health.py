@@ -16,7 +16,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vlmad.errors import VlmadError, first_line
+from vlmad.containment import contained
+from vlmad.errors import VlmadError, first_line, printable
 from vlmad.registry import BUILT_IN, Registry
 
 if TYPE_CHECKING:
@@ -106,7 +107,11 @@ def _plugins() -> Iterator[Check]:
             count = len(plugin.registrations)
             found = f"{origin}, {count} name{'' if count == 1 else 's'}"
             found = found if plugin.status == "ok" else f"{origin}, {plugin.reason}"
-            yield Check(f"plugin {plugin.name}", "ok", found, details=details)
+            status, remedy = "ok", ""
+            if plugin.changed:
+                found += f"; when it was loaded it changed {', '.join(plugin.changed)}"
+                status, remedy = "note", "that was put back; tell its author"
+            yield Check(f"plugin {plugin.name}", status, found, remedy, details)
         else:
             upgrade = f"pip install --upgrade {plugin.distribution}, or uninstall it"
             status, remedy = ("wrong", REINSTALL) if own else ("note", upgrade)
@@ -247,10 +252,11 @@ def _offline() -> Iterator[Check]:
         name = f"backbone {registration.name}"
         try:
             factory = registration.resolve()
-            if not hasattr(factory, "at_hand"):
-                continue
-            models = list(factory.at_hand())
-        except Exception as error:  # a plugin's code
+            with contained("what is at hand cannot be told"):
+                if not hasattr(factory, "at_hand"):
+                    continue
+                models = [printable(str(model)) for model in factory.at_hand()]
+        except VlmadError as error:
             remedy = f"see vlmad describe backbone:{registration.name}"
             yield Check(name, "note", first_line(error), remedy)
             continue

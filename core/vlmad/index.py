@@ -3,7 +3,11 @@
 There is an entry for each plugin of a distribution's version. It counts only while every file
 that was read to make it, and every folder of the plugin's package, has the size and time that
 it had then: an editable install is never listed as it was before. A plugin that could not be
-loaded has no entry, so it is tried anew each time, and listed as soon as it is repaired.
+loaded has no entry, so it is tried anew each time, and listed as soon as it is repaired; nor has
+one that changed things for the whole process, so that it is told of each time.
+
+An entry holds words alone. What is behind a name, only the plugin tells, and which module that
+is, its entry point: an index that was tampered with can lie about names but runs nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vlmad import hookspecs, registration
 from vlmad.caches.keys import key_of
 from vlmad.caches.store import open_store
-from vlmad.recipes import Recipe
-from vlmad.registration import NotLoaded, Plugin, Registration, load_plugin
+from vlmad.errors import PluginError
+from vlmad.registration import NotLoaded, Plugin, Registration, load_plugin, registration_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +52,7 @@ def list_plugin(plugin: Plugin, point: EntryPoint) -> Plugin:
     for module in _modules(point):
         if module not in before:
             _imported[module] = _stamps(module)
-    if plugin.status == "ok":
+    if plugin.status == "ok" and not plugin.changed:
         content = _describe(plugin, point)
         if content is not None:
             store.write(key, content)
@@ -68,7 +72,7 @@ def _describe(plugin: Plugin, point: EntryPoint) -> bytes | None:
         if _imported.get(module) != _stamps(module):
             return None
         stamps += _imported[module]
-    registrations = [[r.kind, r.name, r.summary, _target(r.target)] for r in plugin.registrations]
+    registrations = [[r.kind, r.name, r.summary] for r in plugin.registrations]
     table = {"files": stamps, "registrations": registrations}
     return json.dumps(table).encode()
 
@@ -77,7 +81,7 @@ def _read(content: bytes | None, plugin: Plugin, point: EntryPoint) -> list[Regi
     """Return what an entry lists, or None if there is none or its files have changed."""
     if content is None:
         return None
-    where = plugin.name, plugin.distribution, plugin.version
+    behind = NotLoaded(point)
     try:
         table = json.loads(content)
         stamps: list[Stamp] = [(str(path), *times) for path, *times in table["files"]]
@@ -86,47 +90,11 @@ def _read(content: bytes | None, plugin: Plugin, point: EntryPoint) -> list[Regi
         if any(_stamp(stamp[0]) != stamp for stamp in stamps):
             return None
         return [
-            Registration(kind, name, _from_target(target, point), summary, *where)
-            for kind, name, summary, target in table["registrations"]
+            registration_of(plugin, kind, name, behind, summary)
+            for kind, name, summary in table["registrations"]
         ]
-    except (AttributeError, KeyError, TypeError, ValueError):  # nothing that we wrote
-        return None
-
-
-def _target(target: Any) -> Any:
-    """Return a target as JSON; None stands for what only the plugin itself can give."""
-    if isinstance(target, str):
-        return target
-    if isinstance(target, Recipe):
-        table = {
-            "parts": dict(target.parts),
-            "options": {key: dict(values) for key, values in target.options.items()},
-            "texts": [target.summary, target.paper, target.name, target.distribution],
-        }
-        try:
-            same = _recipe(json.loads(json.dumps(table))) == target
-        except (TypeError, ValueError):
-            return None
-        return table if same else None
-    return None
-
-
-def _from_target(table: Any, point: EntryPoint) -> Any:
-    if isinstance(table, dict):
-        return _recipe(table)
-    return NotLoaded(point) if table is None else table
-
-
-def _recipe(table: Any) -> Recipe:
-    options = {
-        key: {name: _tuple(value) for name, value in values.items()}
-        for key, values in table["options"].items()
-    }
-    return Recipe(table["parts"], options, *table["texts"])
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(map(_tuple, value)) if isinstance(value, list) else value
+    except (AttributeError, KeyError, PluginError, RecursionError, TypeError, ValueError):
+        return None  # nothing that we wrote
 
 
 def _origin(module: str) -> str | None:

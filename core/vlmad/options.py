@@ -9,16 +9,19 @@ import inspect
 import math
 import re
 import types
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from vlmad.errors import OptionError, PluginError, did_you_mean
+from vlmad.errors import OptionError, PluginError, did_you_mean, printable, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 REQUIRED = inspect.Parameter.empty
+MOST_DOCS = 100_000
+"""Characters of a docstring that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,12 @@ class Option:
         return describe_type(self.type)
 
 
-def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
+def options_of(factory: Callable[..., Any], owner: object = None) -> dict[str, Option]:
     """Read the options of a factory from its signature and docstring.
+
+    Args:
+        factory: what makes the part.
+        owner: how messages name the part; by default they show the factory.
 
     Raises:
         PluginError: a parameter has no type, or one that cannot be set from text.
@@ -45,18 +52,28 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Option]:
     try:
         hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
         parameters = inspect.signature(factory).parameters
-    except (NameError, TypeError, ValueError) as error:
-        raise PluginError(f"cannot read the options of {factory!r}: {error}") from error
-    docs = _argument_docs(inspect.getdoc(factory) or "")
+        docs = _argument_docs((inspect.getdoc(factory) or "")[:MOST_DOCS])
+    except Exception as error:  # hints are code, and a factory can be any object
+        shown = owner or _shown(factory)
+        raise PluginError(f"cannot read the options of {shown}: {reason_of(error)}") from error
+    shown = owner or _shown(factory)
     options = {}
     for name, parameter in parameters.items():
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            raise PluginError(f"option '{name}' of {shown} has no name to set it by")
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if name not in hints:
-            raise PluginError(f"option '{name}' of {factory!r} has no type")
+            raise PluginError(f"option '{name}' of {shown} has no type")
         default = REQUIRED if parameter.default is inspect.Parameter.empty else parameter.default
         options[name] = Option(name, hints[name], default, docs.get(name, ""))
     return options
+
+
+def _shown(factory: Any) -> str:
+    with suppress(Exception):
+        return printable(repr(factory))
+    return f"a {type(factory).__name__}"
 
 
 def check_options(
@@ -79,9 +96,9 @@ def check_options(
         option = options[name]
         try:
             checked[name] = convert(option.type, value)
-        except (ValueError, TypeError):
+        except Exception:  # a plugin's own type may raise anything
             raise OptionError(
-                f"{owner}: option '{name}' takes {option.type_name}, not {value!r}"
+                f"{owner}: option '{name}' takes {option.type_name}, not {_shown(value)}"
             ) from None
     return checked
 
@@ -108,8 +125,13 @@ def convert(kind: Any, value: Any) -> Any:
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, list | tuple):
             items = [items]
-        return tuple(convert(get_args(kind)[0], _strip(item)) for item in items)
+        return tuple(convert(_item(kind), _strip(item)) for item in items)
     return _convert_plain(kind, value)
+
+
+def _item(kind: Any) -> Any:
+    """Return what a tuple holds."""
+    return next(iter(get_args(kind)), str)
 
 
 def _strip(item: Any) -> Any:
@@ -159,14 +181,14 @@ def describe_type(kind: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(describe_type(k) for k in get_args(kind))
     if origin is Literal:
-        return "|".join(get_args(kind))
+        return "|".join(map(str, get_args(kind)))
     if origin is tuple:
-        item = describe_type(get_args(kind)[0])
+        item = describe_type(_item(kind))
         return f"{item},{item},…"
     if kind is type(None):
         return "none"
     names = {str: "text", Path: "file", bool: "true|false", float: "number"}
-    return names.get(kind, str(kind.__name__))
+    return names.get(kind) or getattr(kind, "__name__", None) or printable(str(kind))
 
 
 def check_counts(option: str, numbers: tuple[int, ...]) -> tuple[int, ...]:
@@ -199,5 +221,5 @@ def _argument_docs(docstring: str) -> dict[str, str]:
     docs: dict[str, str] = {}
     body = inspect.cleandoc(section[1])
     for entry in re.finditer(r"^(\w+):[ ]?(.*(?:\n[ \t]+.*)*)", body, re.MULTILINE):
-        docs[entry[1]] = " ".join(entry[2].split())
+        docs[entry[1]] = printable(entry[2], most=2000)
     return docs

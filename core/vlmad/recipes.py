@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlmad.containment import contained
 from vlmad.errors import RecipeError, did_you_mean
 from vlmad.files import read_text
 from vlmad.hookspecs import KINDS
@@ -73,17 +74,20 @@ class Recipe:
         return self.parts.get(key, base.parts.get(key)) == base.parts.get(key)
 
 
-def find_recipe(registry: Registry, name: str) -> Recipe:
-    """Return the registered recipe called `name`.
+def find_recipe(registry: Registry, name: str | None = None) -> Recipe:
+    """Return the registered recipe called `name`, or the default one, which is always vlmad's.
 
     Raises:
         UnknownPartError: there is none; the nearest names are given.
         RecipeError: what the plugin registered is no recipe.
     """
-    registration = registry.get("detector", name)
+    prefer = "vlmad" if name is None else None
+    registration = registry.get("detector", name or DEFAULT, prefer)
     recipe = registration.resolve()
     if not isinstance(recipe, Recipe):
-        raise RecipeError(f"detector '{name}' of {registration.origin} is not a vlmad.Recipe")
+        raise RecipeError(f"{registration} is not a vlmad.Recipe")
+    with contained(f"{registration} cannot be read"):
+        _check_recipe(recipe, str(registration))
     return Recipe(
         recipe.parts,
         recipe.options,
@@ -113,9 +117,17 @@ def read_recipe(registry: Registry, path: Path, base: str | None = None) -> Reci
         raise RecipeError(f"recipe {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {path} is not TOML: {error}") from error
-    return parse_recipe(table, str(path)).over(
-        find_recipe(registry, base or str(table.get("base", DEFAULT)))
-    )
+    recipe = parse_recipe(table, str(path))
+    return recipe.over(find_recipe(registry, base or table.get("base")))
+
+
+def _check_recipe(recipe: Recipe, source: str) -> None:
+    """Refuse a recipe that a plugin registered if its values are not what they must be."""
+    texts = {"summary": recipe.summary, "paper": recipe.paper}
+    parse_recipe({**recipe.parts, "options": recipe.options, **texts}, source)
+    lacking = [kind for kind in KINDS if kind not in recipe.parts]
+    if lacking:
+        raise RecipeError(f"recipe {source} names no {' and no '.join(lacking)}")
 
 
 def parse_recipe(table: Mapping[str, Any], source: str) -> Recipe:

@@ -9,10 +9,21 @@ is listed from an index and imported only when a part of it is wanted.
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from importlib.metadata import distributions
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmad.errors import NameClashError, UnknownPartError, did_you_mean
+from vlmad.errors import (
+    NameClashError,
+    UnknownPartError,
+    VlmadError,
+    did_you_mean,
+    printable,
+    reason_of,
+)
+from vlmad.files import read_bounded
 from vlmad.hookspecs import GROUP
 from vlmad.index import list_plugin
 from vlmad.registration import Plugin, Registration
@@ -26,6 +37,8 @@ __all__ = ["BUILT_IN", "LIMIT_VARIABLE", "Plugin", "Registration", "Registry"]
 BUILT_IN = "vlmad"
 """The distribution that the built-in plugins come in; it is never blocked."""
 LIMIT_VARIABLE = "VLMAD_PLUGINS"
+MOST_NAME = 100
+"""Characters of a distribution's name or version that are shown."""
 
 
 class Registry:
@@ -45,7 +58,7 @@ class Registry:
         """
         if limit is None and LIMIT_VARIABLE in os.environ:
             limit = [word.strip() for word in os.environ[LIMIT_VARIABLE].split(",")]
-        allowed = None if limit is None else {*limit, BUILT_IN}
+        allowed = None if limit is None else set(limit)
         return cls(_list(plugin, point, allowed) for plugin, point in _entry_points())
 
     def of_kind(self, kind: str) -> list[Registration]:
@@ -110,27 +123,65 @@ class Registry:
         return message
 
 
-def _entry_points() -> Iterable[tuple[Plugin, EntryPoint]]:
+def _entry_points() -> Iterable[tuple[Plugin, EntryPoint | None]]:
+    """Yield what distributions name, or a broken plugin for one whose metadata cannot be read.
+
+    Of two of one name the first counts, as it does for Python: an editable install may be listed
+    twice.
+    """
     seen = set()
     for distribution in distributions():
+        points, name, version, reason = _metadata(distribution)
+        if (points or reason) and _normalized(name) not in seen:
+            seen.add(_normalized(name))
+            for point in points:
+                package = point.value.partition(":")[0].partition(".")[0].strip()
+                yield Plugin(printable(point.name), name, version, package=package), point
+            if reason:
+                yield Plugin(name, name, version, "broken", reason), None
+
+
+def _metadata(distribution: Distribution) -> tuple[list[EntryPoint], str, str, str]:
+    """Return a distribution's plugins, its name and version, or why they cannot be read."""
+    folder = getattr(distribution, "_path", Path("unknown"))
+    name, version = printable(folder.stem, MOST_NAME), "unknown"
+    try:
+        if GROUP not in (distribution.read_text("entry_points.txt") or ""):
+            return [], name, version, ""
         points = [point for point in distribution.entry_points if point.group == GROUP]
-        name, version = _name_and_version(distribution) if points else ("", "")
-        for point in points:
-            if (name, point.name) not in seen:
-                seen.add((name, point.name))  # an editable install may be listed twice
-                yield Plugin(point.name, name, version), point
+        if points:
+            name, version = _name_and_version(distribution, name)
+        return points, name, version, ""
+    except Exception as error:  # whatever stands in the files of a stranger
+        ours = False
+        with suppress(Exception):
+            ours = GROUP.encode() in read_bounded(folder / "entry_points.txt")
+        reason = f"its metadata cannot be read: {reason_of(error)}" if ours else ""
+        return [], name, version, reason
 
 
-def _list(plugin: Plugin, point: EntryPoint, allowed: set[str] | None) -> Plugin:
-    if allowed is not None and not {plugin.name, plugin.distribution} & allowed:
+def _normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _list(plugin: Plugin, point: EntryPoint | None, allowed: set[str] | None) -> Plugin:
+    named = {plugin.name, plugin.distribution}
+    if allowed is not None and plugin.distribution != BUILT_IN and not named & allowed:
         plugin.status, plugin.reason = "blocked", f"{LIMIT_VARIABLE} or --no-plugins leaves it out"
-        return plugin
-    return list_plugin(plugin, point)
+    elif point is not None:
+        try:
+            return list_plugin(plugin, point)
+        except VlmadError:
+            raise  # of the user's settings
+        except Exception as error:  # a module that is hostile when it is merely looked at
+            plugin.status, plugin.reason, plugin.registrations = "broken", reason_of(error), []
+    return plugin
 
 
-def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+def _name_and_version(distribution: Distribution, otherwise: str) -> tuple[str, str]:
     """Read both from the head of the metadata; parsing all of it would import the mail parser."""
     text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     lines = text.partition("\n\n")[0].splitlines()
     head = {key: value for key, found, value in (x.partition(": ") for x in lines) if found}
-    return head.get("Name", "unknown"), head.get("Version", "unknown")
+    name, version = head.get("Name") or otherwise, head.get("Version") or "unknown"
+    return printable(name, MOST_NAME), printable(version, MOST_NAME)

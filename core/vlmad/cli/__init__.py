@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from rich.markup import escape
 from typer.core import TyperGroup
 
+from vlmad.cli.blame import culprit
 from vlmad.cli.wording import unwrap_help
-from vlmad.errors import PluginError, UnknownPartError, VlmadError, did_you_mean
+from vlmad.containment import contained
+from vlmad.errors import PluginError, UnknownPartError, VlmadError, did_you_mean, reason_of
 from vlmad.registry import LIMIT_VARIABLE, Registration, Registry
 
 if TYPE_CHECKING:
@@ -63,11 +66,12 @@ class CommandsOfPlugins(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return what help pages show of a command."""
-        return next((_shown(r) for r in _registered() if r.name == cmd_name), None)
+        found = (r for r in _registered() if cmd_name in (r.name, _in_full(r)))
+        return next(map(_shown, found), None)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the arguments name, imported."""
-        found = [r for r in _registered() if args and r.name == args[0]]
+        found = [r for r in _registered() if args and args[0] in (r.name, _in_full(r))]
         if args and not found and not args[0].startswith("-"):
             hint = did_you_mean(args[0], self.list_commands(ctx))
             raise UnknownPartError(f"no command is called '{args[0]}'; {hint}")
@@ -81,28 +85,32 @@ def _registered() -> list[Registration]:
         Registration("command", name, target, summary, "vlmad", "vlmad", "")
         for name, (target, summary) in BUILT_IN.items()
     ]
-    return own + [r for r in Registry.discover().of_kind("command") if r.name not in BUILT_IN]
+    return own + Registry.discover().of_kind("command")
+
+
+def _in_full(registration: Registration) -> str:
+    return f"{registration.distribution}:{registration.name}"
 
 
 def _shown(registration: Registration) -> Any:
     """Return a command that has a name and a summary but does nothing."""
-    return _named(registration, registration.summary, lambda: None)
+    return _named(registration, escape(registration.summary), lambda: None)
 
 
 def _load(registration: Registration) -> Any:
     """Make a command of what a plugin registered: a Typer app or a function."""
     try:
         target = registration.resolve()
+        with contained(f"{registration} cannot be made"):
+            if not isinstance(target, typer.Typer):
+                app = typer.Typer(add_completion=False)
+                app.command()(target)
+                target = app
+            command = typer.main.get_command(target)
+            unwrap_help(command)
     except PluginError as error:
         return _broken(registration, error)
-    if isinstance(target, typer.Typer):
-        command = typer.main.get_command(target)
-    else:
-        app = typer.Typer(add_completion=False)
-        app.command()(target)
-        command = typer.main.get_command(app)
     command.name = registration.name
-    unwrap_help(command)
     return command
 
 
@@ -110,7 +118,7 @@ def _broken(registration: Registration, error: PluginError) -> Any:
     def fail() -> None:
         raise error
 
-    return _named(registration, f"(cannot be loaded) {registration.summary}", fail)
+    return _named(registration, f"(cannot be loaded) {escape(registration.summary)}", fail)
 
 
 def _named(registration: Registration, summary: str, function: Callable[[], None]) -> Any:
@@ -159,7 +167,8 @@ def main() -> None:
     if _take("--no-plugins"):
         os.environ[LIMIT_VARIABLE] = ""
     try:
-        sys.exit(app(prog_name="vlmad", standalone_mode=False) or 0)
+        returned = _run()
+        sys.exit(returned if isinstance(returned, int) else 0)  # a status, if it is any
     except VlmadError as error:
         if debug:
             raise
@@ -180,6 +189,29 @@ def main() -> None:
             getattr(error, "show", print)()
             sys.exit(2)
         _complain(f"{error.format_message()} (vlmad {_command(error)}--help tells more)")
+
+
+def _run() -> Any:
+    """Run the command line; what it did not expect of a plugin is an error that names it.
+
+    Raises:
+        PluginError: a third party's code raised something, or left the interpreter from within
+            a command that is not its own.
+    """
+    try:
+        return app(prog_name="vlmad", standalone_mode=False)
+    except (VlmadError, OSError, typer.Abort, _Interrupted):
+        raise
+    except (Exception, SystemExit) as error:
+        if hasattr(error, "format_message"):
+            raise
+        found = culprit(error, Registry.discover().plugins)
+        if found is None or (isinstance(error, SystemExit) and found.own_command):
+            raise
+        raise PluginError(
+            f"plugin '{found.plugin.name}' of {found.plugin.distribution} "
+            f"{found.plugin.version} failed: {reason_of(error)}; --debug shows where"
+        ) from error
 
 
 def _complain(message: str) -> NoReturn:

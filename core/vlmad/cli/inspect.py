@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vlmad.cli.parts import completing
+from vlmad.containment import contained
 from vlmad.datasets import dataset_options
-from vlmad.errors import NameClashError, UnknownPartError, did_you_mean
+from vlmad.errors import NameClashError, UnknownPartError, did_you_mean, printable
 from vlmad.hookspecs import HOOKS
-from vlmad.options import REQUIRED, Option, options_of
+from vlmad.options import MOST_DOCS, REQUIRED, Option, options_of
 from vlmad.recipes import Recipe, find_recipe
 from vlmad.registry import Registration, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -32,7 +38,8 @@ def plugins(as_json: AsJson = False) -> None:
     table = Table("kind", "name", "what it is", "from", box=None, header_style="bold")
     for kind in HOOKS:
         for registration in registry.of_kind(kind):
-            table.add_row(kind, registration.name, registration.summary, registration.origin)
+            words = kind, registration.name, registration.summary, registration.origin
+            table.add_row(*map(Text, words))
     console.print(table)
     lost = [plugin for plugin in registry.plugins if plugin.status != "ok"]
     if lost:
@@ -40,9 +47,25 @@ def plugins(as_json: AsJson = False) -> None:
         for plugin in lost:
             origin = f"{plugin.name} ({plugin.distribution} {plugin.version})"
             console.print(f"  {origin}: {plugin.status}, {plugin.reason}", markup=False)
+    for note in _notes(registry):
+        console.print(f"\n{note}", markup=False)
+
+
+def _notes(registry: Registry) -> Iterator[str]:
+    """Yield what a user should know of plugins that work."""
+    from vlmad.cli import BUILT_IN
+
+    for plugin in registry.plugins:
+        if plugin.changed:
+            origin = f"{plugin.name} ({plugin.distribution} {plugin.version})"
+            changed = f"changed {', '.join(plugin.changed)} when it was loaded"
+            yield f"note: {origin} {changed}; that was put back"
     for (kind, name), found in registry.clashes().items():
         choices = " or ".join(f"{r.distribution}:{r.name}" for r in found)
-        console.print(f"\n{kind} '{name}' is registered more than once: write {choices}")
+        yield f"{kind} '{name}' is registered more than once: write {choices}"
+    for own in registry.of_kind("command"):
+        if own.name in BUILT_IN:
+            yield f"command '{own.name}' is vlmad's own: write {own.distribution}:{own.name}"
 
 
 def catalogue(registry: Registry) -> dict[str, Any]:
@@ -56,6 +79,7 @@ def catalogue(registry: Registry) -> dict[str, Any]:
                 "version": plugin.version,
                 "status": plugin.status,
                 "reason": plugin.reason,
+                "changed": list(plugin.changed),
             }
             for plugin in registry.plugins
         ],
@@ -91,7 +115,7 @@ def describe(
         if registration.kind == "detector":
             _describe_recipe(console, registry, registration)
         else:
-            _describe_part(console, registration)
+            _describe_part(console, registry, registration)
 
 
 def description(registry: Registry, registration: Registration) -> dict[str, Any]:
@@ -108,27 +132,46 @@ def description(registry: Registry, registration: Registration) -> dict[str, Any
         parts = {"parts": dict(recipe.parts), "options": options, "paper": recipe.paper}
         return {**table, "text": recipe.summary, "recipe": parts}
     part = registration.resolve()
-    table["text"] = _text(registration, part)
+    with contained(f"{registration} cannot be described"):
+        return table | _facts(registration, part)
+
+
+def _facts(registration: Registration, part: Any) -> dict[str, Any]:
+    """Return what a part itself tells."""
+    facts: dict[str, Any] = {"text": _text(registration, part)}
     if registration.kind == "command":
-        return table
+        return facts
     for word in ("needs", "gives"):
         values = getattr(part, word, None)
-        table[word] = sorted(values) if isinstance(values, frozenset) else None
-    table["options"] = [
+        if isinstance(values, frozenset):
+            facts[word] = sorted(printable(str(value)) for value in values)
+    facts["options"] = [
         {
             "name": option.name,
             "takes": option.type_name,
             "required": option.default is REQUIRED,
-            "default": None if option.default is REQUIRED else option.default,
+            "default": None if option.default is REQUIRED else _plain(option.default),
             "meaning": option.doc,
         }
         for option in _options(registration, part).values()
     ]
-    return table
+    return facts
+
+
+def _plain(value: Any) -> Any:
+    """Return a default as JSON takes it; what it cannot hold, as a text."""
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    if value is None or type(value) in (bool, int, str):
+        return value
+    if type(value) is float and math.isfinite(value):
+        return value
+    return str(value) if isinstance(value, Path) else printable(repr(value))
 
 
 def _options(registration: Registration, part: Any) -> dict[str, Option]:
-    return dataset_options(part) if registration.kind == "dataset" else options_of(part)
+    read = dataset_options if registration.kind == "dataset" else options_of
+    return read(part, registration)
 
 
 def _origin(registration: Registration) -> dict[str, Any]:
@@ -154,7 +197,8 @@ def _text(registration: Registration, part: Any) -> str:
     """Return the first part of what a docstring says, each paragraph on a line."""
     own = part.info.help if isinstance(part, typer.Typer) else inspect.getdoc(part)
     text = (own if isinstance(own, str) else registration.summary).split("\nArgs:")[0]
-    return "\n\n".join(" ".join(lines.split()) for lines in text.strip().split("\n\n"))
+    paragraphs = text[:MOST_DOCS].strip().split("\n\n")
+    return "\n\n".join(printable(lines, most=MOST_DOCS) for lines in paragraphs)
 
 
 def _find(registry: Registry, text: str) -> list[Registration]:
@@ -176,36 +220,34 @@ def _find(registry: Registry, text: str) -> list[Registration]:
     return found
 
 
-def _describe_part(console: Console, registration: Registration) -> None:
-    part = registration.resolve()
+def _describe_part(console: Console, registry: Registry, registration: Registration) -> None:
+    told = description(registry, registration)
     _title(console, registration)
-    console.print(_text(registration, part) + "\n", markup=False, highlight=False)
+    console.print(told["text"] + "\n", markup=False, highlight=False)
     for word in ("needs", "gives"):
-        values = getattr(part, word, None)
-        if isinstance(values, frozenset) and values:
-            console.print(f"{word}: {', '.join(sorted(values))}", markup=False)
+        if told[word]:
+            console.print(f"{word}: {', '.join(told[word])}", markup=False)
     if registration.kind == "command":
         return
-    options = _options(registration, part)
-    if not options:
+    if not told["options"]:
         console.print("It has no options.")
         return
     console.print()
     table = Table("option", "takes", "default", "meaning", box=None, header_style="bold")
-    for option in options.values():
-        place = f"{registration.kind}.{option.name}"
-        table.add_row(place, option.type_name, _default(option), option.doc)
+    for option in told["options"]:
+        place = f"{registration.kind}.{option['name']}"
+        table.add_row(*map(Text, (place, option["takes"], _default(option), option["meaning"])))
     console.print(table)
-    first = next(iter(options.values()))
-    console.print(f"\nSet with --set {registration.kind}.{first.name}=…", markup=False)
+    first = told["options"][0]["name"]
+    console.print(f"\nSet with --set {registration.kind}.{first}=…", markup=False)
 
 
 def _describe_recipe(console: Console, registry: Registry, registration: Registration) -> None:
     _title(console, registration)
     recipe = find_recipe(registry, f"{registration.distribution}:{registration.name}")
-    console.print(recipe.summary)
+    console.print(recipe.summary, markup=False)
     if recipe.paper:
-        console.print(recipe.paper, highlight=False)
+        console.print(recipe.paper, markup=False, highlight=False)
     console.print("\nAs a recipe file, to change and give to --recipe:\n")
     console.print(to_toml(recipe), markup=False, highlight=False)
 
@@ -238,14 +280,16 @@ def _toml(value: Any) -> str:
 
 def _title(console: Console, registration: Registration) -> None:
     console.print(
-        f"[bold]{registration.kind} {registration.name}[/bold]  ({registration.origin})",
+        Text(f"{registration.kind} {registration.name}", style="bold"),
+        Text(f" ({registration.origin})"),
         highlight=False,
     )
 
 
-def _default(option: Option) -> str:
-    if option.default is REQUIRED:
+def _default(option: Mapping[str, Any]) -> str:
+    value = option["default"]
+    if option["required"]:
         return "required"
-    if isinstance(option.default, tuple):
-        return ",".join(map(str, option.default))
-    return "none" if option.default is None else str(option.default)
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value)

@@ -17,7 +17,7 @@ from vlmad.errors import (
 )
 from vlmad.hookspecs import KINDS
 from vlmad.options import options_of
-from vlmad.recipes import Recipe, find_recipe, read_recipe
+from vlmad.recipes import DEFAULT, Recipe, find_recipe, read_recipe
 from vlmad_evaluation.bench.detectors import share_backbone
 
 if TYPE_CHECKING:
@@ -151,7 +151,8 @@ def _places(axes: Axes, parts: Mapping[str, Registration]) -> list[tuple[str, st
 
 
 def _recipe(registry: Registry, name: str, file: Path | None) -> Recipe:
-    return find_recipe(registry, name) if file is None else read_recipe(registry, file, name)
+    base = None if name == DEFAULT else name  # which no plugin can take away
+    return find_recipe(registry, base) if file is None else read_recipe(registry, file, base)
 
 
 def _part(registry: Registry, recipe: Recipe, kind: str, named: str | None) -> Registration:
