@@ -11,9 +11,21 @@ import torch
 
 from vlmad.caches.text import keep_text
 from vlmad.caches.visual import keep_features
-from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError
+from vlmad.checking import (
+    check_answers,
+    check_features,
+    checked,
+    checked_text,
+    copy_of,
+    part_at_fault,
+    remembered,
+    unchanged,
+)
+from vlmad.containment import contained
+from vlmad.errors import IncompatiblePartsError, InputError, PluginError, reason_of
 from vlmad.images import Source, as_source
 from vlmad.loading import chunks
+from vlmad.registry import BUILT_IN
 from vlmad.resizing import parse_resizing
 from vlmad.streaming import Result, Stream, encode_together, stream_together
 from vlmad.types import Features, ImageBatch, Prediction, Request, TextEmbeddings
@@ -74,8 +86,10 @@ class Detector:
         requests = self.requests()
         with self._blaming("backbone"):
             visual = self.vision.encode(batch, requests, self.attention)
+            check_answers(visual, requests, len(batch))
         with self._blaming("extractor"):
             features: Features = self.extractor(visual)
+            check_features(features, len(batch))
         return features
 
     def requests(self) -> list[Request]:
@@ -105,19 +119,19 @@ class Detector:
         memory: Mapping[str, Tensor] | None,
     ) -> Prediction:
         """Score features by a text and a memory that need not be its own (see `memory_of`)."""
-        with self._blaming("scorer"):
-            prediction: Prediction = self.scorer(features, text, memory)
-            _check_shapes(prediction, features)
-        return prediction
+        seen = self._lent("scorer", features)
+        with self._blaming("scorer"), unchanged(text, "text"), unchanged(memory, "memory"):
+            return checked(self.scorer(seen, text, memory), features)
 
     @torch.inference_mode()
     def attribute(self, features: Features, class_name: str = "object") -> Attribution | None:
         """Return what the scorer says its scores are made of, or None if it does not say."""
         if not hasattr(self.scorer, "attribute"):
             return None
-        text = self.text(class_name, features)
-        with self._blaming("scorer"):
-            attribution: Attribution = self.scorer.attribute(features, text, self.memory)
+        text, memory = self.text(class_name, features), self.memory
+        seen = self._lent("scorer", features)
+        with self._blaming("scorer"), unchanged(text, "text"), unchanged(memory, "memory"):
+            attribution: Attribution = self.scorer.attribute(seen, text, memory)
         return attribution
 
     @torch.inference_mode()
@@ -126,10 +140,9 @@ class Detector:
         class_name = class_name.replace("_", " ")
         if class_name in self._text:
             return self._text[class_name]
+        seen = None if features is None else self._lent("prompts", features)
         with self._blaming("prompts"):
-            text: TextEmbeddings | None = self.prompts(
-                self.text_backbone, class_name, features
-            )
+            text = checked_text(self.prompts(self.text_backbone, class_name, seen))
         if not self.prompts.looks_at_image:
             self._text[class_name] = text
         return text
@@ -238,9 +251,9 @@ class Detector:
 
     def memory_of(self, references: Sequence[Features]) -> Mapping[str, Tensor]:
         """Return what the scorer remembers of encoded normal images; fits nothing."""
+        together = self._lent("scorer", Features.concatenate(references))
         with torch.inference_mode(), self._blaming("scorer"):
-            memory: Mapping[str, Tensor] = self.scorer.fit(Features.concatenate(references))
-        return memory
+            return remembered(self.scorer.fit(together))
 
     def check_fitted(self) -> None:
         """Refuse to score without references where they are needed.
@@ -254,19 +267,24 @@ class Detector:
                 "(on the command line: --references DIR)"
             )
 
+    def _lent(self, kind: str, features: Features) -> Features:
+        """Return features for a part to do with as it likes: others may use them too."""
+        built_in = self.assembly.parts[kind].registration.distribution == BUILT_IN
+        return features if built_in else copy_of(features)
+
     @contextmanager
     def _blaming(self, kind: str) -> Iterator[None]:
         """Turn whatever a part raises into an error that names the part and its plugin."""
+        chosen = self.assembly.parts[kind]
         try:
-            yield
-        except VlmadError:
-            raise
-        except Exception as error:
-            chosen = self.assembly.parts[kind]
-            reason = " ".join(str(error).split())[:300]
-            raise PluginError(
-                f"{chosen} of {chosen.registration.origin} failed: {type(error).__name__}: {reason}"
-            ) from error
+            with contained(f"{chosen.registration} failed"):
+                yield
+        except PluginError as error:
+            other = part_at_fault(error.__cause__, chosen, self.assembly.parts.values())
+            if error.__cause__ is None or other is chosen:
+                raise
+            reason = reason_of(error.__cause__)
+            raise PluginError(f"{other.registration} failed: {reason}") from error.__cause__
 
 
 def _as_list(images: Any) -> list[Any]:
@@ -274,9 +292,3 @@ def _as_list(images: Any) -> list[Any]:
     is_array = hasattr(images, "ndim") and images.ndim == 3 and images.shape[-1] in (3, 4)
     return [images] if single or is_array or hasattr(images, "getbands") else list(images)
 
-
-def _check_shapes(prediction: Prediction, features: Features) -> None:
-    shapes = tuple(prediction.score.shape), tuple(prediction.map.shape)
-    expected = (len(features),), (len(features), *features.image_size)
-    if shapes != expected:
-        raise ValueError(f"score and map have shapes {shapes}, not {expected}")

@@ -15,7 +15,8 @@ import torch
 
 from vlmad.caches.keys import key_of, tensor_digest
 from vlmad.caches.visual import feels, keep_features
-from vlmad.errors import VlmadError
+from vlmad.containment import contained
+from vlmad.errors import PluginError
 from vlmad.types import ContextPrompts, Patches, VisualFeatures
 
 if TYPE_CHECKING:
@@ -171,10 +172,10 @@ class _Routed:
         Where a pass fails, the detector asks alone: what another asked for may be at fault.
         """
         try:
-            answers = {each: each.answers(batch) for each in dict.fromkeys(self._route.values())}
-        except VlmadError:
-            raise
-        except Exception:
+            with contained("what is shared failed"):
+                each_once = dict.fromkeys(self._route.values())
+                answers = {each: each.answers(batch) for each in each_once}
+        except PluginError:
             return self._alone.encode(batch, requests, attention)  # type: ignore[no-any-return]
         tensors = {
             request: _joined([own[request] for own in answers[self._route[request]]])
@@ -185,7 +186,8 @@ class _Routed:
 
 
 def _joined(rows: Sequence[Tensor]) -> Tensor:
-    return rows[0][None] if len(rows) == 1 else torch.stack(list(rows))
+    """Return a tensor of the asker's own: what it writes to it, no other detector sees."""
+    return torch.stack(list(rows))
 
 
 class SharedText:
@@ -203,7 +205,7 @@ class SharedText:
         key = text_key(prompts)
         if key not in self._known:
             self._known[key] = self._backbone.encode_text(prompts)
-        return self._known[key]
+        return self._known[key].clone()  # or who normalises it in place would do so for all
 
 
 def text_key(prompts: Sequence[str] | ContextPrompts) -> str:

@@ -158,11 +158,11 @@ class VisionLoop:
         yield 0, stream, beside
         for index, block in enumerate(self.blocks):
             qkv = project_in(block, stream)
-            if writes_beside and index in acts:
-                plain = split_heads(block, beside, qkv[:, : shared.plain])
-                beside = beside + merge_heads(block, attention.mix(*plain))
             mix = attention.mix if index in acts and not writes_beside else None
             stream = run_block(block, stream, shared.attention(mix), qkv)
+            if writes_beside and index in acts:  # last: a mix that writes to what it is given
+                plain = split_heads(block, beside, qkv[:, : shared.plain])  # spoils its own path
+                beside = beside + merge_heads(block, attention.mix(*plain))
             if not writes_beside or index < acts.start:
                 beside = stream[:, : shared.plain]
             yield index + 1, stream, beside
