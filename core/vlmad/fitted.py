@@ -18,6 +18,7 @@ from vlmad.errors import InputError, WeightsError, first_line
 from vlmad.files import write_atomically
 from vlmad.hookspecs import KINDS
 from vlmad.manifest import describe_run, differences, identity
+from vlmad.recorded import check_recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -147,7 +148,7 @@ def rebuild(
         files: in the place of options that are files, by ``kind.option``.
 
     Raises:
-        InputError: the manifest lacks something.
+        InputError: the manifest lacks something, or names a file that is not the one it was.
         VlmadError: a part is not installed here, or takes other options.
     """
     from vlmad.building import load_detector
@@ -160,6 +161,8 @@ def rebuild(
         resize = str(manifest["identity"]["resize"])
     except (KeyError, TypeError) as error:
         raise InputError(f"the manifest lacks {error}; it is no manifest of a run") from error
+    own = {f"{kind}.{option}" for kind, values in options.items() for option in values}
+    check_recorded(given, manifest.get("files"), frozenset({*own, *(files or {})}))
     for place, file in (files or {}).items():
         kind, option = place.split(".", 1)
         given[kind][option] = file

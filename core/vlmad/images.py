@@ -282,12 +282,14 @@ def _to_8_bits(values: np.ndarray[Any, Any]) -> UInt8[np.ndarray, "h w"]:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes.
+    """Return the SHA-256 of a regular file's bytes.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or is a device or pipe, which might not end.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path}: is no regular file")
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError
 from vlmad.images import digest
+from vlmad.recorded import file_digests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,12 +86,14 @@ def describe_run(
         InputError: a file that is an option cannot be read.
     """
     hashes = [sha256 for _, sha256 in references]
+    options = options_in_full(detector)
     return {
         "vlmad": version("vlmad"),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "recipe": detector.assembly.recipe.name,
         "identity": identity(detector, class_name, hashes, threshold),
-        "options": options_in_full(detector),
+        "options": options,
+        "files": file_digests(options),
         "backbone": detector.backbone.spec.name,
         "licence": detector.backbone.spec.licence,
         "device": str(getattr(detector.backbone, "device", "unknown")),

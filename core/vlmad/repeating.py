@@ -11,6 +11,7 @@ from vlmad.errors import InputError
 from vlmad.fitted import load_fitted, rebuild, references_of
 from vlmad.images import digest
 from vlmad.manifest import differences, identity
+from vlmad.recorded import recorded_file
 from vlmad.runs.folder import LINES, MANIFEST, read_manifest
 from vlmad.runs.rows import Row, from_line
 from vlmad.thresholds import Threshold
@@ -111,7 +112,9 @@ class Earlier:
         """Build the detector as `detector` does, fitted only if it was kept in a file."""
         references = references_of(self.manifest)
         if self.manifest.get("fitted"):
-            fitted = load_fitted(Path(self.manifest["fitted"]), options)
+            kept = str(self.manifest["fitted"])
+            file = recorded_file(kept, self.manifest.get("fitted_sha256"))
+            fitted = load_fitted(file, options)
             return fitted.detector, references
         detector = rebuild(self.manifest, options)
         found = [(str(self._path(path)), sha256) for path, sha256 in references]

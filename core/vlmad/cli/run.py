@@ -168,6 +168,7 @@ def _execute(
     each: Callable[[Row], None],
     say: Console,
 ) -> tuple[Summary, Path]:
+    from vlmad.images import digest
     from vlmad.manifest import describe_run
     from vlmad.runs import describe_images, execute, open_folder
 
@@ -176,6 +177,7 @@ def _execute(
             "command": sys.argv[1:],
             "images": describe_images(images),
             "fitted": None if choice.fitted is None else str(choice.fitted.absolute()),
+            "fitted_sha256": None if choice.fitted is None else digest(choice.fitted),
             "shots": len(assembled.references),
             "seed": choice.seed,
         }
