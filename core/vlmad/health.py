@@ -252,7 +252,7 @@ def _offline() -> Iterator[Check]:
         name = f"backbone {registration.name}"
         try:
             factory = registration.resolve()
-            with contained("what is at hand cannot be told"):
+            with contained(f"{registration} cannot tell"):
                 if not hasattr(factory, "at_hand"):
                     continue
                 models = [printable(str(model)) for model in factory.at_hand()]

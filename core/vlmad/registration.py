@@ -80,7 +80,8 @@ class Registration:
         if type(target) is not str:
             return target
         module, _, attribute = target.partition(":")
-        with contained(f"{self} cannot be loaded from {target!r}", importing=True):
+        anew = module not in sys.modules  # else nothing is run
+        with contained(f"{self} cannot be loaded from {target!r}", importing=anew):
             return getattr(importlib.import_module(module), attribute)
 
 
