@@ -139,7 +139,7 @@ def parse_recipe(table: Mapping[str, Any], source: str) -> Recipe:
     texts = ("base", "name", "summary", "paper", *KINDS)
     for key, value in table.items():
         if key not in (*texts, "options"):
-            hint = did_you_mean(key, [*texts, "options"])
+            hint = _of_parts(value) or did_you_mean(key, [*texts, "options"])
             raise RecipeError(f"recipe {source}: unknown key '{key}'; {hint}")
         if key in texts and not isinstance(value, str):
             raise RecipeError(f"recipe {source}: '{key}' must be a text, not {value!r}")
@@ -157,3 +157,13 @@ def parse_recipe(table: Mapping[str, Any], source: str) -> Recipe:
         table.get("paper", ""),
         table.get("name", Path(source).stem),
     )
+
+
+def _of_parts(table: Any) -> str:
+    """Say where parts stand, if a table holds some."""
+    inside = [kind for kind in KINDS if kind in table] if isinstance(table, Mapping) else []
+    if not inside:
+        return ""
+    name = table[inside[0]]
+    line = f'{inside[0]} = "{name if isinstance(name, str) else "NAME"}"'
+    return f"parts stand at the top of the file, each by its own key: {line}"
