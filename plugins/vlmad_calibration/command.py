@@ -131,13 +131,12 @@ def _score(
     say: Console,
 ) -> Scored:
     """Score good and bad images by the detector of the command line."""
-    from vlmad.finding import find_images
     from vlmad.manifest import identity
     from vlmad_calibration.scoring import score_images, score_references, select, with_digests
 
-    if not good and choice.references is None and choice.fitted is None:
+    if not good and not choice.references and choice.fitted is None:
         raise InputError("no good images: name them with --good DIR, or --references DIR")
-    good_images, bad_images = (find_images(paths) if paths else [] for paths in (good, bad))
+    (good_images, bad_images), others = _find(good, bad, say)
     with progress_bars(say) as progress:
         assembled = choice.assemble()
         detector, class_name = assembled.detector, assembled.class_name
@@ -148,6 +147,7 @@ def _score(
             say.print(f"warning: {ALL_REFERENCES}", markup=False, soft_wrap=True)
             judged = set(map(str, good_images))
             selection.references = [image for image in selection.references if image not in judged]
+        selection.others = others
         _warn(selection, say)
         whose = identity(detector, class_name, [sha256 for _, sha256 in references])
         scores = score_images(detector, class_name, selection, batch_size, progress)
@@ -165,7 +165,6 @@ def _look_up(
     say: Console,
 ) -> Scored:
     """Take the scores that a run has written."""
-    from vlmad.finding import find_images
     from vlmad_calibration.earlier import scores_of_run
 
     for field in fields(choice):
@@ -174,10 +173,32 @@ def _look_up(
             raise InputError(f"--scores brings its own detector: leave out --{name}")
     if not good:
         raise InputError("no good images: name those of the run that are good with --good DIR")
-    images = [find_images(paths) if paths else [] for paths in (good, bad)]
+    images, others = _find(good, bad, say)
     scores, selection, whose = scores_of_run(run, *images)
+    selection.others = others
     _warn(selection, say)
     return Scored(scores, selection, whose, ())
+
+
+def _find(
+    good: Sequence[str] | None, bad: Sequence[str] | None, say: Console
+) -> tuple[tuple[list[Path], list[Path]], list[str]]:
+    """Find good and bad images; those that a data set calls otherwise are told and left out."""
+    from vlmad.finding import find_images
+    from vlmad_calibration.labels import part_by_label
+
+    found: list[list[Path]] = []
+    others: list[str] = []
+    for paths, label, option in ((good, "normal", "--bad"), (bad, "anomalous", "--good")):
+        kept, wrong = part_by_label(paths, find_images(paths), label) if paths else ([], [])
+        found.append(kept)
+        others += map(str, wrong)
+        if wrong:
+            folders = ", ".join(dict.fromkeys(str(image.parent) for image in wrong))
+            text = f"left out: {len(wrong)} images in {folders}, which the data set calls not "
+            text += f"{label}; {option} takes such"
+            say.print(f"warning: {text}", markup=False, soft_wrap=True)
+    return (found[0], found[1]), others
 
 
 def _remarks(assembled: Assembled, by_references: bool) -> tuple[str, ...]:
@@ -192,6 +213,7 @@ def _threshold(found: Calibration, scored: Scored) -> Threshold:
     evidence["remarks"] = [*found.remarks, *scored.remarks]
     evidence["unreadable"] = len(scored.scores.failures)
     evidence["references_left_out"] = len(scored.selection.references)
+    evidence["others_left_out"] = len(scored.selection.others)
     evidence["repeated_left_out"] = len(scored.selection.repeated)
     evidence["command"] = sys.argv[1:]
     return Threshold(found.threshold, found.name, scored.identity, evidence)

@@ -27,6 +27,8 @@ class Selection:
     """Images that the detector was fitted on: their scores would be too low."""
     repeated: list[str] = field(default_factory=list)
     """Images that are there twice: each tells of the scores to come once."""
+    others: list[str] = field(default_factory=list)
+    """Images that the data set they lie in calls otherwise."""
 
 
 @dataclass(slots=True)
