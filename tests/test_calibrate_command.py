@@ -105,7 +105,7 @@ def test_the_scores_of_a_run_serve_as_well_as_scoring_again(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("without_good", [True, False])
 def test_references_are_judged_each_by_the_others(without_good: bool, tmp_path: Path) -> None:
-    for path in choose_references(TRAIN, 3, 0):
+    for path in choose_references([TRAIN], 3, 0):
         copy(path, tmp_path)
     named = () if without_good else ("--good", tmp_path)
     done = vlmad("calibrate", *named, "--references", TRAIN, "--shots", "3", cwd=tmp_path)
@@ -121,7 +121,7 @@ def test_references_are_judged_each_by_the_others(without_good: bool, tmp_path: 
     assert threshold.identity is not None
     assert len(threshold.identity["references_sha256"]) == 3
     detector = load_detector("winclip")
-    references = choose_references(TRAIN, 3, 0)
+    references = choose_references([TRAIN], 3, 0)
     told: list[tuple[int, int]] = []
     scores = detector.leave_one_out(references, progress=lambda *step: told.append(step))
     assert told == [(1, 3), (2, 3), (3, 3)]

@@ -139,14 +139,14 @@ def test_new_folders_are_never_shared_and_go_if_nothing_was_written(tmp_path: Pa
 def test_references_are_the_same_for_the_same_seed_and_all_different(tmp_path: Path) -> None:
     for index in range(8):
         Image.new("RGB", (2, 2)).save(tmp_path / f"{index}.png")
-    draws = [choose_references(tmp_path, 3, seed) for seed in range(10)]
-    assert draws == [choose_references(tmp_path, 3, seed) for seed in range(10)]
+    draws = [choose_references([tmp_path], 3, seed) for seed in range(10)]
+    assert draws == [choose_references([tmp_path], 3, seed) for seed in range(10)]
     assert all(len(set(draw)) == 3 for draw in draws)
     assert len({tuple(draw) for draw in draws}) > 5
     with pytest.raises(InputError, match="has 8 images, fewer than the 9 references"):
-        choose_references(tmp_path, 9, 0)
+        choose_references([tmp_path], 9, 0)
     with pytest.raises(InputError, match="whole numbers from 1"):
-        choose_references(tmp_path, 0, 0)
+        choose_references([tmp_path], 0, 0)
 
 
 def test_a_run_keeps_every_map_and_tells_how_to_read_it(tmp_path: Path) -> None:
@@ -193,3 +193,16 @@ def test_a_manifest_tells_every_option_and_library(tmp_path: Path) -> None:
     assert manifest["seed"] == 7
     assert manifest["identity"]["sentences_sha256"]
     assert set(manifest["libraries"]) >= {"torch", "torchvision", "open_clip_torch", "numpy"}
+
+
+def test_references_that_are_named_one_by_one_are_all_taken(tmp_path: Path) -> None:
+    files = [tmp_path / f"{index}.png" for index in range(6)]
+    for file in files:
+        Image.new("RGB", (2, 2)).save(file)
+    assert choose_references(files[:1], None, 0) == files[:1]
+    assert choose_references([*files, files[0]], None, 0) == files
+    assert len(choose_references(files, 2, 0)) == 2
+    assert len(choose_references([tmp_path], None, 0)) == 4
+    assert len(choose_references([str(tmp_path / "*.png")], None, 0)) == 4
+    with pytest.raises(InputError, match=r"0.png has 1 images, fewer than the 2 references"):
+        choose_references(files[:1], 2, 0)

@@ -193,7 +193,7 @@ def test_references_are_drawn_without_replacement(tmp_path: Path) -> None:
     for index in range(5):
         Image.fromarray(np.full((4, 4, 3), index, np.uint8)).save(tmp_path / f"{index}.png")
     for seed in range(20):
-        assert len(set(choose_references(tmp_path, 5, seed))) == 5
+        assert len(set(choose_references([tmp_path], 5, seed))) == 5
 
 
 def test_tokens_of_one_image_do_not_attend_to_another(two_layer: Any) -> None:

@@ -58,7 +58,7 @@ def identity(
         "precision": getattr(backbone, "precision", "float32"),
         "preprocessing": _plain(asdict(backbone.spec.preprocessing)),
         "resize": str(detector.resizing),
-        "class_name": class_name,
+        "class_name": class_name.replace("_", " "),  # as prompts read it
         "sentences_sha256": sentences_digest(detector, class_name),
         "references_sha256": list(references),
         "threshold": threshold,

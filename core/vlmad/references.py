@@ -16,13 +16,31 @@ if TYPE_CHECKING:
 DEFAULT_SHOTS = 4
 
 
-def choose_references(folder: Path, shots: int, seed: int) -> list[Path]:
-    """Draw `shots` different images of a folder, the same ones for the same seed.
+def choose_references(
+    paths: Sequence[str | Path], shots: int | None, seed: int
+) -> list[Path]:
+    """Draw `shots` different images of those that are named, the same ones for the same seed.
+
+    Args:
+        paths: files, folders and patterns, as `find_images` takes them.
+        shots: how many to draw. None takes all images where each of them is named itself, and
+            `DEFAULT_SHOTS` where a folder or a pattern stands for them.
+        seed: which to draw.
 
     Raises:
         InputError: there are fewer images than shots, or none.
     """
-    return draw_references(find_images([folder]), shots, seed, str(folder))
+    images = find_images(paths)
+    if shots is None:
+        shots = len(images) if all(map(_is_file, paths)) else DEFAULT_SHOTS
+    return draw_references(images, shots, seed, " and ".join(map(str, paths)))
+
+
+def _is_file(path: str | Path) -> bool:
+    try:
+        return Path(path).is_file()
+    except ValueError:  # a NUL
+        return False
 
 
 def draw_references(images: Sequence[Path], shots: int, seed: int, where: str) -> list[Path]:

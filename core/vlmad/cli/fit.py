@@ -17,8 +17,9 @@ from vlmad.errors import InputError, OutputError
 @choosing
 def fit(
     choice: Choice,
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="Normal images: short for --references.")
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="DIR…", help="Normal images: short for --references."),
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("fitted.safetensors"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
@@ -26,7 +27,7 @@ def fit(
 ) -> None:
     """Store a detector with what it remembers of normal images, for `vlmad run --fitted`.
 
-    Without --shots all images of the folder are taken. The file holds no weights of the
+    Without --shots all images are taken. The file holds no weights of the
     backbone, but their hash.
 
     Examples:
@@ -39,17 +40,17 @@ def fit(
 
     if choice.fitted is not None:
         raise InputError("a fitted detector cannot be fitted again: leave out --fitted")
-    if folder is not None and choice.references not in (None, folder):
+    if paths and choice.references not in (None, paths):
         raise InputError("name the normal images once: as DIR or with --references")
-    folder = folder or choice.references
-    if folder is None:
+    paths = paths or choice.references
+    if not paths:
         raise InputError("no normal images: name their folder, vlmad fit good/")
     if out.exists() and not force:
         raise OutputError(f"{out} exists; choose another --out or add --force")
-    shots = len(find_images([folder])) if choice.shots is None else choice.shots
+    shots = len(find_images(paths)) if choice.shots is None else choice.shots
     say = speaking(quiet)
     with progress_bars(say):
-        assembled = replace(choice, references=folder, shots=shots).assemble()
+        assembled = replace(choice, references=paths, shots=shots).assemble()
     tell_choice(say, assembled)
     save_fitted(
         assembled.detector,

@@ -85,9 +85,12 @@ class Choice:
     class_name: Annotated[
         str | None, _option(help="What the images show; 'object' by default.")
     ] = None
-    references: Annotated[Path | None, _option(help="A folder of normal images.")] = None
+    references: Annotated[
+        list[str] | None,
+        _option(metavar="DIR", help="Normal images: a folder, file or pattern; repeatable."),
+    ] = None
     shots: Annotated[
-        int | None, _option(help="How many of them to draw; 4 by default.")
+        int | None, _option(help="How many of them to draw; 4 by default, of named files all.")
     ] = None
     seed: Annotated[int, _option(min=0, help="Which of them to draw.")] = 0
     fitted: Annotated[
@@ -108,13 +111,26 @@ class Choice:
             VlmadError: a name, option, recipe or combination that cannot be, or references
                 that cannot be used.
         """
-        name = self.class_name
-        if name is not None and (not name.strip() or not name.isprintable()):
-            raise InputError("--class-name takes printable words, such as 'metal nut'")
+        name = self._name()
         if self.fitted is not None:
-            return self._from_file(self.fitted)
+            return self._from_file(self.fitted, name)
         detector = self.load()
-        return Assembled(detector, self.class_name or "object", self._fit(detector))
+        return Assembled(detector, name or "object", self._fit(detector))
+
+    def _name(self) -> str | None:
+        """Return the class name in the one spelling by which runs know it.
+
+        Raises:
+            InputError: it has no words.
+        """
+        from vlmad.datasets import class_name
+
+        if self.class_name is None:
+            return None
+        name = class_name(self.class_name)
+        if not name or not self.class_name.isprintable():
+            raise InputError("--class-name takes printable words, such as 'metal nut'")
+        return name
 
     def load(self, keep: Keep = "text") -> Detector:
         """Assemble the detector without references; `fitted` is not looked at.
@@ -141,20 +157,19 @@ class Choice:
         )
 
     def _fit(self, detector: Detector) -> list[tuple[str, str]]:
-        """Fit on references drawn from a folder, if one is named; return paths and hashes."""
+        """Fit on references drawn from those named, if any are; return paths and hashes."""
         from vlmad.images import digest
-        from vlmad.references import DEFAULT_SHOTS, choose_references
+        from vlmad.references import choose_references
 
-        if self.references is None:
+        if not self.references:
             if self.shots is not None:
                 raise InputError("--shots needs --references DIR to draw from")
             return []
-        shots = DEFAULT_SHOTS if self.shots is None else self.shots
-        chosen = choose_references(self.references, shots, self.seed)
+        chosen = choose_references(self.references, self.shots, self.seed)
         detector.fit(chosen)
         return [(str(path), digest(path)) for path in chosen]
 
-    def _from_file(self, path: Path) -> Assembled:
+    def _from_file(self, path: Path, class_name: str | None) -> Assembled:
         from vlmad.fitted import load_fitted
 
         brought = ("fitted", "settings", "weights", "precision", "class_name", "seed")
@@ -165,7 +180,7 @@ class Choice:
         if set(options) - {"backbone"}:
             raise InputError("with --fitted only options of the backbone can be set")
         fitted = load_fitted(path, options)
-        if self.class_name not in (None, fitted.class_name):
+        if class_name not in (None, fitted.class_name):
             raise InputError(f"{path} was fitted for '{fitted.class_name}': leave out --class-name")
         _remember_references(fitted)
         return Assembled(fitted.detector, fitted.class_name, fitted.references)
