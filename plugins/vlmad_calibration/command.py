@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vlmad.cli.parts import Assembled
+    from vlmad.datasets import Label
     from vlmad.thresholds import Threshold
     from vlmad_calibration.calibration import Calibration
     from vlmad_calibration.scoring import Scores, Selection
@@ -189,7 +190,11 @@ def _find(
 
     found: list[list[Path]] = []
     others: list[str] = []
-    for paths, label, option in ((good, "normal", "--bad"), (bad, "anomalous", "--good")):
+    asked: tuple[tuple[Sequence[str] | None, Label, str], ...] = (
+        (good, "normal", "--bad"),
+        (bad, "anomalous", "--good"),
+    )
+    for paths, label, option in asked:
         kept, wrong = part_by_label(paths, find_images(paths), label) if paths else ([], [])
         found.append(kept)
         others += map(str, wrong)
