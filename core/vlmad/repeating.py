@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-5
 """How far two scores may be apart and still agree: what batches and processors change."""
 
+DEEPEST = 4
+NAMED = 3
+"""Runs below a folder that are named; the others are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -181,5 +185,18 @@ def read_earlier(path: Path) -> Earlier:
         raise InputError(f"{path}: no {MANIFEST} of a run, nor the folder of one")
     manifest = read_manifest(folder)
     if manifest is None:
-        raise InputError(f"{folder} holds no {MANIFEST}")
+        raise InputError(f"{folder} holds no {MANIFEST}{_runs_below(folder)}")
+    if "parts" not in manifest["identity"]:  # such as of a bench
+        raise InputError(f"{folder} is not itself the folder of a run{_runs_below(folder)}")
     return Earlier(folder, manifest)
+
+
+def _runs_below(folder: Path) -> str:
+    """Say which runs a folder holds, if any, down to where those of a bench lie."""
+    depths = ("*/" * depth for depth in range(1, DEEPEST + 1))
+    runs = [line.parent for depth in depths for line in sorted(folder.glob(depth + LINES))]
+    if not runs:
+        return ""
+    more = f", {', '.join(map(str, runs[1:NAMED]))}" if len(runs) > 1 else ""
+    more += f" and {len(runs) - NAMED} more" if len(runs) > NAMED else ""
+    return f"; name one of those in it: {runs[0]}{more}"
