@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -20,6 +22,8 @@ Delimiter: TypeAlias = Literal["auto", "comma", "semicolon", "tab"]
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 SUFFIXES = frozenset({".csv", ".tsv"}) | JSON_SUFFIXES
+NAMED_DELIMITER = re.compile(r'"?sep=([,;\t])"?\r?\n')
+"""A first line by which Excel is told what separates the fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ def read_rows(path: Path, delimiter: Delimiter = "auto") -> Rows:
     """Read a table; the ending of its name tells CSV from JSON lines.
 
     Raises:
-        InputError: it cannot be read, is not UTF-8, or has no usable header.
+        InputError: it cannot be read, is neither UTF-8 nor UTF-16, or has no usable header.
     """
     text = _text(path)
     if path.suffix.lower() in JSON_SUFFIXES:
@@ -54,12 +58,15 @@ def read_rows(path: Path, delimiter: Delimiter = "auto") -> Rows:
 def _text(path: Path) -> str:
     data = read_file(path)
     try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # Excel's "Unicode text"
+            return data.decode("utf-16")
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         wrong = [n for n, line in enumerate(data.split(b"\n"), 1) if not _is_utf8(line)]
         others = f" and {len(wrong) - 1} other lines" if len(wrong) > 1 else ""
         raise InputError(
-            f"{path} line {wrong[0]}{others}: not UTF-8; save the table as UTF-8"
+            f"{path} line {wrong[0]}{others}: not UTF-8; save the table as UTF-8 "
+            "(in Excel: CSV UTF-8)"
         ) from None
 
 
@@ -72,17 +79,25 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def _csv_rows(path: Path, text: str, delimiter: Delimiter) -> Rows:
-    sign = DELIMITERS.get(delimiter) or _likely_delimiter(text.partition("\n")[0])
+    named = NAMED_DELIMITER.match(text)
+    sign = DELIMITERS.get(delimiter) or (named and named[1])
+    sign = sign or _likely_delimiter(text.partition("\n")[0])
     records = _csv_records(path, text, sign)
+    if named:
+        next(records)
     line, header = next(records, (1, []))
     columns = tuple(name.strip().casefold() for name in header)
     if not any(columns):
         raise InputError(f"{path}: the table is empty; its first line names the columns")
+    while not columns[-1]:  # separators that a spreadsheet adds behind the last column
+        columns = columns[:-1]
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
         raise InputError(f"{path} line {line}: column '{twice[0]}' stands there more than once")
     rows, problems = [], []
     for line, record in records:
+        while len(record) > len(columns) and not record[-1].strip():
+            record.pop()
         if len(record) != len(columns):
             what = f"line {line}: {len(record)} fields, but {len(columns)} columns"
             problems.append(Problem(path, what, "fatal"))

@@ -60,5 +60,15 @@ def _table(rows: Sequence[Row], folder: Path) -> str:
     for row in rows:
         picture = folder / row.overlay
         shown = str(picture) if row.overlay and picture.is_file() else ""
-        writer.writerow([row.image, "", row.score, row.verdict, shown, row.sha256])
+        image, shown = _no_formula(row.image), _no_formula(shown)
+        writer.writerow([image, "", row.score, row.verdict, shown, row.sha256])
     return text.getvalue()
+
+
+def _no_formula(path: str) -> str:
+    """Return another name of the same file where a spreadsheet would take this for a formula.
+
+    >>> _no_formula("=1+2.png"), _no_formula("line 1/000.png"), _no_formula("")
+    ('./=1+2.png', 'line 1/000.png', '')
+    """
+    return f"./{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from vlmad.errors import InputError
 from vlmad_datasets.rows import Row as Line
 from vlmad_datasets.rows import read_rows
+from vlmad_evaluation.bench.tables import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +41,10 @@ WORDS: dict[str, Verdict] = {
 """Words for the two sides; numbers and yes or no are none: who says 1 may mean either."""
 UNDECIDED = frozenset({"", "?", "-", "unsure", "unclear", "unknown", "skip"})
 LINES_NAMED = 8
+MOST_SHOWN = 80
 DIGEST = re.compile(r"[0-9a-f]{64}")
+WHOLE = re.compile(r"/|[A-Za-z]:/")
+"""How a path begins that does not start from a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,16 @@ def _plain(text: str) -> str:
     return " ".join(re.sub(r"[_-]+", " ", text.casefold()).split()) or text.strip()
 
 
+def _shown(text: str) -> str:
+    r"""Return a field as a message takes it: short, and doing nothing to a terminal.
+
+    >>> _shown("=cmd|' /C calc'!A0\x1b[2J")
+    "=cmd|' /C calc'!A0?[2J"
+    """
+    short = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    return printable(short)
+
+
 def _verdict(line: Line, column: str | None) -> Verdict | None:
     text = line.fields[str(column)]
     word = _plain(text)
@@ -139,7 +153,7 @@ def _verdict(line: Line, column: str | None) -> Verdict | None:
         return None
     if word not in WORDS:
         raise InputError(
-            f"'{text}' is no verdict: write normal or anomalous, or leave it empty"
+            f"'{_shown(text)}' is no verdict: write normal or anomalous, or leave it empty"
         )
     return WORDS[word]
 
@@ -182,17 +196,19 @@ class _Images:
         Raises:
             InputError: there is none, or more than one.
         """
-        name = line.fields.get(image or "", "")
+        name = line.fields.get(image or "", "").strip('"')  # as Windows copies a path
         digest = line.fields.get(sha256 or "", "").casefold()
         if digest and not DIGEST.fullmatch(digest):
-            raise InputError(f"'{digest}' is no SHA-256: leave it empty or copy it from scores.csv")
+            raise InputError(
+                f"'{_shown(digest)}' is no SHA-256: leave it empty or copy it from scores.csv"
+            )
         if not name and not digest:
             raise InputError("it names no image: give its path as in scores.csv")
         row = self._named(name) if name else None
         if digest:
             row = self._of_digest(row, digest)
         if row is None:
-            raise InputError(f"{name} is not among the images of the run: see its scores.csv")
+            raise InputError(self._unknown(name))
         if row.status != "done":
             raise InputError(f"{row.image} was not scored by the run: take out the line")
         return row
@@ -206,11 +222,23 @@ class _Images:
                 if row is not None:
                     return row
         ending = os.path.normpath(slashed)
-        alike = self._by_name.get(os.path.basename(ending), [])
-        alike = [row for row in alike if f"/{row.image}".endswith(f"/{ending}")]
+        same = self._by_name.get(os.path.basename(ending), [])
+        alike = [row for row in same if f"/{row.image}".endswith(f"/{ending}")]
+        if not alike and WHOLE.match(slashed) and not os.path.lexists(slashed):
+            # as another machine names it: what the run names must be the end of it
+            alike = [row for row in same if ending.endswith(f"/{os.path.normpath(row.image)}")]
         if len(alike) > 1:
             raise InputError(f"{name} may be {_any_of(alike)}: give its path as in scores.csv")
         return alike[0] if alike else None
+
+    def _unknown(self, name: str) -> str:
+        """Say that there is no such image, and which has a like file name."""
+        own = os.path.basename(os.path.normpath(name.replace("\\", "/"))).casefold()
+        alike = [row for n, rows in self._by_name.items() if n.casefold() == own for row in rows]
+        text = f"{_shown(name)} is not among the images of the run: "
+        if not alike:
+            return text + "see its scores.csv"
+        return text + f"if {_any_of(alike)} is meant, give that path"
 
     def _of_digest(self, named: Row | None, digest: str) -> Row | None:
         """Return the row of a content; a name beside it must be of the same content."""
@@ -222,4 +250,4 @@ class _Images:
 
 def _any_of(rows: Iterable[Row]) -> str:
     names = [row.image for row in rows]
-    return f"{names[0]} or {names[1]}" + (f" or {len(names) - 2} more" if len(names) > 2 else "")
+    return " or ".join(names[:2]) + (f" or {len(names) - 2} more" if len(names) > 2 else "")
