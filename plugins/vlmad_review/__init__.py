@@ -10,6 +10,7 @@
     decisions.py    what may be learned, and which of it is adopted
     proposals.py    what is proposed, and what it gains
     keeping.py      files that `vlmad run` uses at once
+    staging.py      files of one folder that change together or not at all
     page.py         all of it in words
     command.py      the command line
 

@@ -230,11 +230,14 @@ def _changes(
 
 def _keep(told: Told, changes: Sequence[Change], folder: Path) -> Told:
     """Write everything at once, now that it is known."""
-    from vlmad_review.keeping import keep_detector, keep_document
+    from vlmad_review.keeping import FILES, keep_detector, keep_document
     from vlmad_review.page import markdown
+    from vlmad_review.staging import staged
 
-    told = replace(told, kept=keep_detector(told.material, told.findings, changes, folder))
-    keep_document(told.to_dict(), markdown(told), folder)
+    with staged(folder, FILES) as place:
+        kept = keep_detector(told.material, told.findings, changes, place, folder)
+        told = replace(told, kept=kept)
+        keep_document(told.to_dict(), markdown(told), place)
     return told
 
 

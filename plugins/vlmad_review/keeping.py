@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import OutputError, first_line
+from vlmad.errors import OutputError
 from vlmad.files import write_atomically
 from vlmad.fitted import save_fitted
 from vlmad.hookspecs import KINDS
@@ -61,42 +62,45 @@ def check_folder(folder: Path, force: bool) -> None:
 
 
 def keep_detector(
-    material: Material, findings: Findings, changes: Sequence[Change], folder: Path
+    material: Material, findings: Findings, changes: Sequence[Change], place: Path, folder: Path
 ) -> Kept:
     """Write what is adopted: a detector and its threshold; nothing if nothing is.
 
     A detector with a memory is stored whole; one without becomes a recipe.
 
+    Args:
+        material: what was reviewed, and by which detector.
+        findings: what of it is adopted.
+        changes: of words that were tried.
+        place: where the files are written.
+        folder: where they will lie when they are used, see `staging.staged`.
+
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: they cannot be written.
     """
-    try:
-        for name in FILES:
-            (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {first_line(error)}") from error
     if not findings.adopted:
         return Kept((), "")
-    detector, files = material.detector, []
+    detector, names = material.detector, []
     if findings.change:
         from vlmad_review.states import to_toml, with_prompts
 
         prompts = changes[findings.change - 1].prompts
-        files.append(folder / STATES)
-        write_atomically(files[0], to_toml(prompts))
-        detector = with_prompts(detector, prompts, files[0].absolute())
+        names.append(STATES)
+        write_atomically(place / STATES, to_toml(prompts))
+        detector = with_prompts(detector, prompts, place / STATES)
     references = _references(material, findings)
     if findings.new_references:
         new = [material.features[index] for index in findings.new_references]
         detector.memory = detector.memory_of([*material.reference_features, *new])
-    path, words = _store(detector, material.class_name, references, folder)
-    files.append(path)
+    name, words = _store(detector, material.class_name, references, place, folder)
+    names.append(name)
     if findings.threshold is not None:
         whose = identity(detector, material.class_name, [sha256 for _, sha256 in references])
-        files.append(folder / THRESHOLD)
-        write_threshold(_threshold(findings, whose), files[-1])
-        words += ["--threshold", str(files[-1])]
-    return Kept(tuple(files), "vlmad run NEW " + shlex.join(words))
+        names.append(THRESHOLD)
+        write_threshold(_threshold(findings, whose), place / THRESHOLD)
+        words += ["--threshold", str(folder / THRESHOLD)]
+    files = tuple(folder / name for name in names)
+    return Kept(files, "vlmad run NEW " + shlex.join(words))
 
 
 def _references(material: Material, findings: Findings) -> list[tuple[str, str]]:
@@ -105,28 +109,43 @@ def _references(material: Material, findings: Findings) -> list[tuple[str, str]]
 
 
 def _store(
-    detector: Detector, class_name: str, references: Sequence[tuple[str, str]], folder: Path
-) -> tuple[Path, list[str]]:
-    """Write the detector and return the file with the options that choose it."""
+    detector: Detector,
+    class_name: str,
+    references: Sequence[tuple[str, str]],
+    place: Path,
+    folder: Path,
+) -> tuple[str, list[str]]:
+    """Write the detector; return the file's name and the options that choose it."""
+    options = _as_used(options_in_full(detector), place, folder)
     if detector.memory is not None:
-        path = folder / FITTED
-        save_fitted(detector, path, class_name, references, {"command": sys.argv[1:]})
-        return path, ["--fitted", str(path)]
-    path = folder / RECIPE
-    write_atomically(path, recipe_of(detector))
-    words = ["--recipe", str(path), "--class-name", class_name]
+        settings = {"command": sys.argv[1:], "options": options}
+        save_fitted(detector, place / FITTED, class_name, references, settings)
+        return FITTED, ["--fitted", str(folder / FITTED)]
+    write_atomically(place / RECIPE, recipe_of(detector, options))
+    words = ["--recipe", str(folder / RECIPE), "--class-name", class_name]
     if str(detector.resizing) != "squash":
         words += ["--resize", str(detector.resizing)]
-    return path, words
+    return RECIPE, words
 
 
-def recipe_of(detector: Detector) -> str:
-    """Return a detector's parts with all their options as a recipe file."""
+def _as_used(
+    options: Mapping[str, Mapping[str, Any]], place: Path, folder: Path
+) -> dict[str, dict[str, Any]]:
+    """Name a file that is an option by where it will lie."""
+    moved = {os.path.abspath(place / STATES): os.path.abspath(folder / STATES)}
+    return {
+        kind: {name: moved.get(str(value), value) for name, value in values.items()}
+        for kind, values in options.items()
+    }
+
+
+def recipe_of(detector: Detector, options: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a detector's parts with these options, as a recipe file."""
     lines = [
         f"{kind} = {json.dumps(detector.assembly.parts[kind].registration.name)}" for kind in KINDS
     ]
     lines += ["", "[options]"]
-    for kind, values in options_in_full(detector).items():
+    for kind, values in options.items():
         given = {name: value for name, value in values.items() if value is not None}
         lines += [f"{kind}.{name} = {_toml(value)}" for name, value in given.items()]
     return "\n".join(lines) + "\n"
@@ -152,13 +171,12 @@ def _threshold(findings: Findings, whose: Mapping[str, Any]) -> Threshold:
     return Threshold(found.threshold, found.name, {**whose, "threshold": None}, evidence)
 
 
-def keep_document(document: Mapping[str, Any], page: str, folder: Path) -> tuple[Path, Path]:
+def keep_document(document: Mapping[str, Any], page: str, place: Path) -> None:
     """Write all that was measured, for machines and for people.
 
     Raises:
         OutputError: the folder cannot be written.
     """
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(folder / DOCUMENT, text.encode("utf-8", "backslashreplace"))
-    write_atomically(folder / PAGE, page.encode("utf-8", "backslashreplace"))
-    return folder / DOCUMENT, folder / PAGE
+    write_atomically(place / DOCUMENT, text.encode("utf-8", "backslashreplace"))
+    write_atomically(place / PAGE, page.encode("utf-8", "backslashreplace"))
