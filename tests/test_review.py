@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,209 +18,29 @@ from vlmad import Features, Prediction, TextEmbeddings, load_detector
 from vlmad.detector import Detector
 from vlmad.errors import InputError
 from vlmad.images import Source
-from vlmad.repeating import Earlier
-from vlmad.runs.rows import Row, to_line
 from vlmad.streaming import encode_together
 from vlmad.testing import backbones
 from vlmad.thresholds import Threshold
 from vlmad_calibration.rules import Rule
 from vlmad_evaluation.image_metrics import image_metrics
-from vlmad_review.decisions import Name, Proposal, decide, parse_adopted
+from vlmad_review.decisions import Decision, Name, Proposal, decide, parse_adopted
 from vlmad_review.folds import make_folds, new_references
-from vlmad_review.gains import Estimate, Gains, Measured, f1_replicates
+from vlmad_review.gains import (
+    Estimate,
+    Figures,
+    Gains,
+    Measured,
+    confidence_of_each,
+    f1_replicates,
+)
 from vlmad_review.material import Material, Reviewed, Selection
 from vlmad_review.page import Told, markdown
-from vlmad_review.proposals import Findings
+from vlmad_review.proposals import Findings, mostly_mistakes
 from vlmad_review.states import changes_of, texts_of, to_toml
 from vlmad_review.trials import Outcome, Trials
-from vlmad_review.verdicts import UNDECIDED, WORDS, read_verdicts
 from vlmad_winclip.prompts import LISTS, PromptList, read_prompt_list
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-IMAGES = ("line 1/000.png", "line 2/000.png", "line 2/001.png", "lone.png")
-
-
-@pytest.fixture
-def earlier(tmp_path: Path) -> Earlier:
-    """A run of four images, two of them of one file name; a fifth could not be scored."""
-    folder = tmp_path / "run"
-    folder.mkdir()
-    rows = [
-        Row(
-            name,
-            score=index / 10,
-            sha256=f"{index:064x}",
-            map=f"maps/{index}.png",
-            map_low=0.0,
-            map_high=1.0,
-            overlay=f"overlays/{index}.png",
-        )
-        for index, name in enumerate(IMAGES)
-    ]
-    rows.append(Row("broken.png", status="failed", reason="broken.png: the file is empty"))
-    (folder / "scores.jsonl").write_bytes(b"".join(map(to_line, rows)))
-    return Earlier(folder, {"identity": {}, "folder": str(tmp_path)})
-
-
-def table(folder: Path, *rows: Sequence[str], delimiter: str = ",") -> Path:
-    text = io.StringIO()
-    csv.writer(text, delimiter=delimiter).writerows(rows)
-    path = folder / "verdicts.csv"
-    path.write_text(text.getvalue(), encoding="utf-8")
-    return path
-
-
-def refused(path: Path, earlier: Earlier) -> str:
-    with pytest.raises(InputError) as error:
-        read_verdicts(path, earlier)
-    assert "\n" not in str(error.value)
-    return str(error.value)
-
-
-# verdicts
-
-SPELLINGS = (str.lower, str.upper, str.title, lambda word: f"  {word} ", lambda w: f"{w}\t")
-
-
-@REUSE
-@given(
-    said=st.lists(
-        st.tuples(
-            st.sampled_from(IMAGES),
-            st.sampled_from([*WORDS, *UNDECIDED]),
-            st.sampled_from(SPELLINGS),
-            st.sampled_from((" ", "_", "-")),
-        ),
-        min_size=1,
-        max_size=4,
-        unique_by=lambda row: row[0],
-    ),
-    delimiter=st.sampled_from(",;\t"),
-    columns=st.sampled_from([("image", "verdict"), ("File", "My_Verdict"), ("PATH", "label")]),
-)
-def test_every_word_of_either_side_is_understood_however_it_is_written(
-    earlier: Earlier, said: Any, delimiter: str, columns: tuple[str, str]
-) -> None:
-    rows = [
-        (image, write(word.replace(" ", gap) if word in WORDS else word))
-        for image, word, write, gap in said
-    ]
-    path = table(earlier.folder, columns, *rows, delimiter=delimiter)
-    expected = {image: WORDS[word] for image, word, _, _ in said if word in WORDS}
-    if not expected:
-        assert "holds no verdict yet" in refused(path, earlier)
-        return
-    found = read_verdicts(path, earlier)
-    assert {judged.row.image: judged.verdict for judged in found.judged} == expected
-    assert found.undecided == len(said) - len(expected)
-
-
-@REUSE
-@given(
-    word=st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=12),
-    before=st.integers(0, 3),
-)
-def test_any_text_is_a_verdict_or_is_refused_with_its_line(
-    earlier: Earlier, word: str, before: int
-) -> None:
-    blank = [("lone.png", "?")] * before
-    path = table(earlier.folder, ("image", "verdict"), *blank, (IMAGES[0], word))
-    outcome = ""
-    try:
-        outcome = read_verdicts(path, earlier).judged[0].verdict
-    except InputError as error:
-        outcome = str(error)
-    refusals = (f"{path} line {before + 2}: ", f"{path} holds no verdict yet")
-    assert outcome in ("normal", "anomalous") or outcome.startswith(refusals)
-
-
-@pytest.mark.parametrize("word", ["1", "0", "yes", "true", "maybe"])
-def test_words_that_may_mean_either_side_are_refused(earlier: Earlier, word: str) -> None:
-    path = table(earlier.folder, ("image", "verdict"), ("lone.png", "ok"), ("lone.png", word))
-    said = refused(path, earlier)
-    assert said == (
-        f"{path} line 3: '{word}' is no verdict: write normal or anomalous, or leave it empty"
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("line 1/000.png", "line 1/000.png"),
-        ("./line 1/000.png", "line 1/000.png"),
-        ("line 1\\000.png", "line 1/000.png"),
-        ("001.png", "line 2/001.png"),
-        ("lone.png", "lone.png"),
-    ],
-)
-def test_an_image_is_known_by_its_path_or_by_a_file_name_of_its_own(
-    earlier: Earlier, name: str, expected: str
-) -> None:
-    [judged] = read_verdicts(
-        table(earlier.folder, ("image", "verdict"), (name, "ok")), earlier
-    ).judged
-    assert judged.row.image == expected
-
-
-def test_an_image_is_known_by_its_whole_path_and_by_its_content(
-    earlier: Earlier, tmp_path: Path
-) -> None:
-    path = table(
-        earlier.folder,
-        ("image", "verdict", "sha256"),
-        (str(tmp_path / "lone.png"), "ok", ""),
-        ("", "ng", f"{1:064X}"),
-        (IMAGES[2], "ng", f"{2:064x}"),
-    )
-    found = read_verdicts(path, earlier)
-    assert [judged.row.image for judged in found.judged] == ["lone.png", IMAGES[1], IMAGES[2]]
-
-
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        (("000.png", "ok", ""), "000.png may be line 1/000.png or line 2/000.png: give its path"),
-        (("none.png", "ok", ""), "none.png is not among the images of the run"),
-        (("broken.png", "ok", ""), "broken.png was not scored by the run"),
-        (("", "ok", ""), "it names no image"),
-        (("lone.png", "ok", "abc"), "'abc' is no SHA-256"),
-        (("lone.png", "ok", "0" * 64), "lone.png had another SHA-256 when the run scored it"),
-        (("lone.png", "ok"), "2 fields, but 3 columns"),
-    ],
-)
-def test_a_row_that_cannot_be_used_is_refused_with_its_line(
-    earlier: Earlier, row: Sequence[str], reason: str
-) -> None:
-    path = table(earlier.folder, ("image", "verdict", "sha256"), (IMAGES[2], "ok", ""), row)
-    assert refused(path, earlier).startswith(f"{path} line 3: {reason}")
-
-
-def test_all_bad_lines_are_named_and_contradictions_with_both_lines(earlier: Earlier) -> None:
-    path = table(
-        earlier.folder,
-        ("image", "verdict"),
-        *(("lone.png", "ok"), ("lone.png", "defect"), ("x.png", "ok"), ("lone.png", "hm")),
-    )
-    assert refused(path, earlier) == (
-        f"{path} line 3: lone.png is anomalous here and normal in line 2: keep one of the two "
-        "(and lines 4, 5)"
-    )
-
-
-@pytest.mark.parametrize(
-    ("header", "reason"),
-    [
-        (("image", "score"), "has no column 'verdict'; it needs 'image' and 'verdict'"),
-        (("score", "verdict"), "has no column 'image' (or 'sha256')"),
-        (("image", "verdict", "label"), "'verdict' or 'label' may be the verdict: keep one"),
-        (("image", "path", "verdict"), "'image' or 'path' may be the image: keep one"),
-    ],
-)
-def test_columns_that_are_missing_or_may_be_confused_are_refused(
-    earlier: Earlier, header: Sequence[str], reason: str
-) -> None:
-    assert reason in refused(table(earlier.folder, header, ["x"] * len(header)), earlier)
-
 
 # folds and memories
 
@@ -479,6 +297,41 @@ def test_a_gain_is_the_difference_and_a_detector_does_not_gain_over_itself() -> 
     assert not none.auroc.is_gain
 
 
+@pytest.mark.parametrize(
+    ("called", "anomalous", "scored", "picked"),
+    [
+        ("1100", "0011", 9, True),  # mistakes only
+        ("1100", "0011", 4, False),  # all there are
+        ("111", "000", 9, True),  # false alarms only
+        ("1111", "0011", 9, False),  # all alarms
+        ("11100100", "00001111", 9, True),
+        ("11000110", "00001111", 9, False),
+    ],
+)
+def test_images_picked_as_mistakes_are_known_by_a_run_that_is_worse_than_a_guess(
+    material: Material, called: str, anomalous: str, scored: int, picked: bool
+) -> None:
+    images = [
+        Reviewed(Path("x"), "", truth == "1", float(said))
+        for said, truth in zip(called, anomalous, strict=True)
+    ]
+    chosen = replace(material, images=tuple(images), threshold=Threshold(0.5), scored=scored)
+    assert bool(mostly_mistakes(chosen)) == picked
+    assert not mostly_mistakes(replace(chosen, threshold=None))
+
+
+def test_intervals_of_several_gains_are_wider_and_hold_together() -> None:
+    rng = np.random.default_rng(0)
+    anomalous = np.arange(40) >= 20
+    one, other = rng.normal(anomalous * 1.0), rng.normal(anomalous * 2.0)
+    before = Measured(anomalous, Outcome(one, one > 0.5), 0)
+    after = Measured(anomalous, Outcome(other, other > 1.0), 0)
+    alone, together = (after.over(before, confidence_of_each(n)) for n in (1, 4))
+    assert together.auroc.low < alone.auroc.low < alone.auroc.high < together.auroc.high
+    assert together.auroc.value == alone.auroc.value
+    assert confidence_of_each(1) == 0.95
+
+
 # decisions
 
 GAIN, NONE = Estimate(0.1, 0.05, 0.2), Estimate(0.1, 0.0, 0.2)
@@ -501,6 +354,21 @@ def test_only_what_gains_with_its_whole_interval_is_adopted() -> None:
     assert adopted(NONE, NONE) == set()
     assert adopted(NONE, GAIN) == {"threshold"}
     assert adopted(NONE, NONE, no_threshold=True) == {"threshold"}
+
+
+def test_a_gain_without_an_interval_counts_only_with_images_enough() -> None:
+    same = Estimate(0.4, 0.4, 0.4)
+
+    def found(images: int) -> Decision:
+        figures = Figures(same, same, 0, 0, images, 20)
+        gains = Gains(NONE, same)
+        proposal = Proposal(Name.threshold, "t", "", figures, gains)
+        return decide([proposal], None, False, "")[Name.threshold]
+
+    assert found(8).adopted
+    assert found(7) == Decision(
+        False, "fewer than 8 images of a class give its gain in F1 no interval"
+    )
 
 
 def test_a_changed_detector_takes_a_new_threshold() -> None:

@@ -18,8 +18,11 @@ from PIL import Image
 from safetensors import safe_open
 
 from vlmad import load_detector
+from vlmad.errors import OutputError
 from vlmad.testing import backbones
 from vlmad.thresholds import read_threshold
+from vlmad_review import keeping
+from vlmad_review.keeping import DOCUMENT, PAGE
 from vlmad_review.trials import Trials
 from vlmad_winclip.prompts import read_prompt_list
 
@@ -148,7 +151,8 @@ def test_figures_and_caveats_are_shown_and_nothing_is_written(runs: Path, tmp_pa
     for word in ("as it is", "references", "threshold", "states"):
         assert f"\n {word} " in done.stdout
     assert "in 5 folds; 95 % intervals are wide with 9 normal and 7 anomalous" in done.stdout
-    assert "reviewed images are usually picked because they were hard" in done.stdout
+    assert "the interval of each gain is one of 98.75 %" in done.stdout
+    assert "usually picked because they were hard" not in done.stdout  # all were reviewed
     assert "nothing is w" in done.stdout
     assert files(runs) == before
     assert files(tmp_path) == {str(table)}
@@ -248,6 +252,9 @@ def test_too_few_verdicts_say_what_cannot_be_said_and_adopt_nothing_unasked(
     assert ended.status == 0, ended.error
     found = json.loads(ended.out)
     assert found["not_measured"].startswith("4 normal and 2 anomalous images are too few")
+    hard, unseen = found["remarks"][1:]
+    assert hard.startswith("reviewed images are usually picked because they were hard")
+    assert unseen.startswith("no image that the run called ok was reviewed, so that its misses are")
     assert found["as_it_is"] is None
     assert found["adopted"] == []
     assert {each["figures"] for each in found["proposals"].values()} == {None}
@@ -258,11 +265,11 @@ def test_false_alarms_alone_become_references_when_asked_for(
 ) -> None:
     verdicts(tmp_path, anomalous=0, name="alarms.csv")
     asked = ("--adopt", "references", "--rate", "0.2", "--out", "better", "--json")
-    ended = command("review", here / "judged", "alarms.csv", *asked)
+    ended = command("review", here / "open", "alarms.csv", *asked)
     assert ended.status == 0, ended.error
     found = json.loads(ended.out)
     assert (found["rule"], found["adopted"]) == ("quantile", ["references", "threshold"])
-    line = one_line(command("review", here / "judged", "alarms.csv", "--rule", "f1"))
+    line = one_line(command("review", here / "open", "alarms.csv", "--rule", "f1"))
     assert "the rule f1 needs images that you call anomalous: there are none" in line
 
 
@@ -271,13 +278,33 @@ def test_a_single_reference_leaves_no_image_to_choose_a_threshold_by_and_that_is
 ) -> None:
     verdicts(tmp_path, normal=1, anomalous=0, name="one.csv")
     asked = ("--adopt", "references", "--out", "better", "--json")
-    ended = command("review", here / "judged", "one.csv", *asked)
+    ended = command("review", here / "open", "one.csv", *asked)
     assert ended.status == 0, ended.error
     found = json.loads(ended.out)
     assert found["adopted"] == ["references"]
     assert not (tmp_path / "better" / "threshold.json").exists()
     assert (tmp_path / "better" / "fitted.safetensors").exists()
     assert "too few images to choose one" in (tmp_path / "better" / "review.md").read_text()
+
+
+def test_mistakes_alone_teach_no_threshold_and_are_not_measured(
+    here: Path, command: Command, tmp_path: Path
+) -> None:
+    rows = json.loads(f"[{','.join((here / 'judged' / 'scores.jsonl').read_text().splitlines())}]")
+    wrong = [row for row in rows if (row["verdict"] == "ok") == ("spot" in row["image"])]
+    lines = [f"{r['image']},{'ok' if r['verdict'] == 'anomalous' else 'ng'}" for r in wrong]
+    (tmp_path / "wrong.csv").write_text("\n".join(["image,verdict", *lines]) + "\n")
+    asked = ("review", here / "judged", "wrong.csv", "--rate", "0.2", "--json")
+    rule = ("--rule", "quantile")
+    found = json.loads(command(*asked, *rule).out)
+    why = f"the run is wrong about {len(wrong)} of the {len(wrong)} reviewed images, more than a"
+    assert found["not_measured"].startswith(why)
+    assert found["adopted"] == []
+    assert found["proposals"]["threshold"]["why"] == found["not_measured"]
+    found = json.loads(command(*asked, *rule, "--adopt", "references").out)
+    assert found["adopted"] == ["references"]
+    line = one_line(command(*asked, *rule, "--adopt", "threshold"))
+    assert "--adopt threshold cannot be: the run is wrong about" in line
 
 
 def test_images_that_are_gone_or_have_changed_are_named_and_left_out(
@@ -325,7 +352,47 @@ def test_who_interrupts_it_finds_everything_as_it_was(
     assert files(here) == before
 
 
+def test_a_result_is_replaced_whole_or_not_at_all(
+    here: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("review", here / "open", "verdicts.csv", "--adopt", "states", "--out", "kept")
+    assert command(*words, "--json").status == 0
+
+    def content() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+
+    def full(path: Path, *rest: Any) -> None:
+        raise OutputError(f"cannot write {path}: No space left on device")
+
+    old = content()
+    assert set(old) == {"states.toml", "detector.toml", "threshold.json", DOCUMENT, PAGE}
+    assert str(tmp_path / "kept" / "states.toml").encode() in old["detector.toml"]
+    with monkeypatch.context() as patched:
+        patched.setattr(keeping, "write_threshold", full)
+        line = one_line(command(*words, "--state", "spotted {}", "--force"))
+    assert "No space left on device" in line
+    assert content() == old
+    words = (*words[:4], "threshold", *words[5:], "--force", "--quiet")
+    assert command(*words).status == 0
+    assert set(content()) == set(old) - {"states.toml"}
+
+
 # what is refused
+
+
+def test_the_folder_of_a_bench_is_refused_with_the_runs_in_it(
+    here: Path, command: Command, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(here / "judged", tmp_path / "bench" / "cells" / "winclip" / "part" / name)
+    (tmp_path / "bench" / "manifest.json").write_text('{"identity": {"detectors": {}}}')
+    cell = "bench/cells/winclip/part"
+    named = f"name one of those in it: {cell}/one, {cell}/two"
+    expected = f"bench is not itself the folder of a run; {named}"
+    assert expected in one_line(command("review", "bench", "verdicts.csv"))
+    assert expected in one_line(command("run", "--manifest", "bench"))
+    line = one_line(command("review", "bench/cells", "verdicts.csv"))
+    assert f"bench/cells holds no manifest.json; {named}" in line
 
 
 def test_what_cannot_be_reviewed_is_refused_in_one_line(

@@ -24,6 +24,9 @@ class Name(StrEnum):
 
 HAD_NONE = "the run had no threshold"
 CHOSEN_ANEW = "what else is adopted changes the scores, so that a threshold must be chosen anew"
+ENOUGH = 8
+"""Images of each class from which on a gain counts that all draws agree on: if it were none, as
+many would all be judged better by chance once in 2⁸ times, less than the tail of an interval."""
 ASKED = "--adopt asks for it"
 NOT_ASKED = "--adopt does not name it"
 
@@ -46,6 +49,14 @@ class Proposal:
         if self.gains is None:
             return None
         return self.gains.f1 if self.name is Name.threshold else self.gains.auroc
+
+    @property
+    def is_of_few(self) -> bool:
+        """Whether all draws agree on the gain for the only reason that they draw from so few."""
+        found, figures = self.decisive, self.figures
+        if found is None or figures is None or found.low < found.high:
+            return False
+        return min(figures.normal, figures.anomalous) < ENOUGH
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +120,10 @@ def _decision(
         return Decision(True, HAD_NONE)
     assert proposal.decisive is not None
     measure = "F1" if proposal.name is Name.threshold else "AUROC"
+    if proposal.decisive.is_gain and proposal.is_of_few:
+        return Decision(
+            False, f"fewer than {ENOUGH} images of a class give its gain in {measure} no interval"
+        )
     if proposal.decisive.is_gain:
         return Decision(True, f"the interval of its gain in {measure} lies above 0")
     return Decision(False, f"the interval of its gain in {measure} does not lie above 0")

@@ -66,6 +66,20 @@ class Material:
     no_references: str = ""
     """Why its memory cannot be made anew with further images, if so."""
     notes: tuple[str, ...] = ()
+    scored: int = 0
+    """How many different images the run scored that might have been reviewed."""
+
+    @property
+    def called(self) -> Bool[np.ndarray, " n"]:
+        """Which images the run called anomalous; none without a threshold."""
+        limit = float("inf") if self.threshold is None else self.threshold.value
+        return np.array([image.score >= limit for image in self.images])
+
+    @property
+    def mistakes(self) -> Bool[np.ndarray, " n"]:
+        """Which images the run judged wrongly; none without a threshold."""
+        wrong: Bool[np.ndarray, " n"] = self.called != self.anomalous
+        return wrong if self.threshold is not None else np.zeros_like(wrong)
 
     @property
     def anomalous(self) -> Bool[np.ndarray, " n"]:
@@ -142,9 +156,15 @@ def prepare(
         detector.memory = detector.memory_of(remembered)
     whose = (detector, earlier.class_name, earlier.threshold)
     memory, whole = detector.memory, tuple(references)
+    scored = _scored(earlier, references)
     return Material(
-        *whose, images, reviewed, memory, whole, remembered, why, notes
+        *whose, images, reviewed, memory, whole, remembered, why, notes, scored
     ), selection
+
+
+def _scored(earlier: Earlier, references: Iterable[tuple[str, str]]) -> int:
+    scored = {row.sha256 for row in earlier.rows() if row.status == "done"}
+    return len(scored - {sha256 for _, sha256 in references})
 
 
 def _check(earlier: Earlier, detector: Detector) -> tuple[str, ...]:

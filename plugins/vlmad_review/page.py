@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad_evaluation.bench.tables import escaped, printable
 from vlmad_review.decisions import Name
+from vlmad_review.gains import CONFIDENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,9 +32,17 @@ AS_REVIEWED = (
     "reviewed images are usually picked because they were hard: all figures hold for images like "
     "these, not for every image of the line"
 )
+ONE_SIDE = (
+    "no image that the run called {} was reviewed, so that its {} are unknown: whether there are "
+    "more of them by a change is not seen here"
+)
 SPENT = (
     "images that were used for choosing are no test images any more: measure what you keep on "
     "images that nobody has reviewed"
+)
+TOGETHER = (
+    "what is adopted is picked as it looks better, so the interval of each gain is one of "
+    "{}, and those of all that may be picked hold together with 95 %"
 )
 FOLDS_FIXED = (
     "intervals draw images anew, not what was learned from them, and say nothing of other days or "
@@ -93,10 +102,9 @@ def counts(material: Material) -> dict[str, int]:
     found = {"normal": int((~anomalous).sum()), "anomalous": int(anomalous.sum())}
     if material.threshold is None:
         return found
-    called = [image.score >= material.threshold.value for image in material.images]
-    pairs = list(zip(called, anomalous.tolist(), strict=True))
-    found |= {"false_alarms": pairs.count((True, False)), "misses": pairs.count((False, True))}
-    return found
+    called = material.called
+    alarms, misses = called & ~anomalous, ~called & anomalous
+    return found | {"false_alarms": int(alarms.sum()), "misses": int(misses.sum())}
 
 
 def summary(told: Told) -> str:
@@ -174,10 +182,23 @@ def remarks(told: Told) -> Iterator[str]:
             f"every image is judged without itself, in {findings.folds} folds; 95 % intervals"
             f"{_width(found['normal'], found['anomalous'])}; {FOLDS_FIXED}"
         )
-    yield AS_REVIEWED
+        if findings.confidence > CONFIDENCE:
+            yield TOGETHER.format(f"{100 * findings.confidence:.4g} %")
+    yield from _of_the_choice(told.material)
     if findings.adopted:
         yield SPENT
     yield from told.notes
+
+
+def _of_the_choice(material: Material) -> Iterator[str]:
+    """Yield what the choice of images to review leaves open."""
+    if len(material.images) >= material.scored:
+        return
+    yield AS_REVIEWED
+    if material.threshold is not None and material.called.all():
+        yield ONE_SIDE.format("ok", "misses")
+    if material.threshold is not None and not material.called.any():
+        yield ONE_SIDE.format("anomalous", "false alarms")
 
 
 def _width(normal: int, anomalous: int) -> str:

@@ -11,7 +11,7 @@ from vlmad_calibration.calibration import calibrate as calibrated
 from vlmad_calibration.rules import Rule, settle
 from vlmad_review.decisions import Decision, Name, Proposal, decide
 from vlmad_review.folds import LEAST
-from vlmad_review.gains import Figures, Gains, Measured
+from vlmad_review.gains import Figures, Gains, Measured, confidence_of_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,8 @@ class Findings:
     """Which change of words is adopted, from 1; 0 is none."""
     unsaid: str = ""
     """Why nothing is measured, if so."""
+    confidence: float = 0.95
+    """Of the interval of each gain."""
 
     @property
     def adopted(self) -> list[Name]:
@@ -55,6 +57,7 @@ class Findings:
             "rule": self.rule,
             "rate": self.rate,
             "folds": self.folds,
+            "confidence_of_gains": self.confidence,
             "not_measured": self.unsaid,
             "as_it_is": None if self.as_it_is is None else self.as_it_is.to_dict(),
             "proposals": {
@@ -78,6 +81,28 @@ def settle_rule(
     if rule not in (None, Rule.quantile) and not anomalous:
         raise InputError(f"the rule {rule} needs images that you call anomalous: there are none")
     return settle(rule, rate, bool(anomalous))
+
+
+def mostly_mistakes(material: Material) -> str:
+    """Say why nothing can be learned of scores, or nothing: what the run judged rightly is missing.
+
+    Images that were picked because the run is wrong about them make any other detector look
+    better, be it by chance, and any threshold the better the more verdicts it turns round. They
+    are known by the run's being wrong about them more often than a guess, which finds as large a
+    share of the anomalous images as it gives false alarms. If all images were reviewed, none
+    were picked.
+    """
+    wrong, anomalous = material.mistakes, material.anomalous
+    sides = [wrong[anomalous == side] for side in (False, True) if (anomalous == side).any()]
+    shares = [float(side.mean()) for side in sides]
+    left = material.scored - len(wrong)
+    if left <= 0 or not (sum(shares) > 1 or shares == [1]):
+        return ""
+    return (
+        f"the run is wrong about {int(wrong.sum())} of the {len(wrong)} reviewed images, more than "
+        "a guess would be: on images picked as mistakes any change looks like a gain; review some "
+        f"that it judged rightly too ({left} others are there)"
+    )
 
 
 def too_few(normal: int, anomalous: int) -> str:
@@ -115,7 +140,7 @@ class Review:
         Raises:
             InputError: something is asked for by name that cannot be had.
         """
-        unsaid = too_few(*self._counts())
+        unsaid = mostly_mistakes(self._material) or too_few(*self._counts())
         proposals = (self._references(unsaid), self._threshold(unsaid), self._states(unsaid))
         decisions = decide(proposals, asked, self._material.threshold is None, unsaid)
         adopted = {name for name, decision in decisions.items() if decision.adopted}
@@ -143,7 +168,14 @@ class Review:
             new_references=tuple(new),
             change=change,
             unsaid=unsaid,
+            confidence=self._confidence,
         )
+
+    @property
+    def _confidence(self) -> float:
+        """Of each gain: a threshold alone may come of it, or one with references, words, both."""
+        changes = (not self._material.no_references, not self.no_changes)
+        return confidence_of_each(2 ** sum(changes))
 
     @property
     def _material(self) -> Material:
@@ -171,7 +203,7 @@ class Review:
         found = self._measure(*measured, True)
         # what is gained by choosing the threshold anew is the threshold's own gain
         before = self._measure(False, False, name is not Name.threshold)
-        gains = found.over(before)
+        gains = found.over(before, self._confidence)
         return Proposal(name, what, cannot, found.figures, gains)
 
     def _references(self, unsaid: str) -> Proposal:
@@ -185,6 +217,7 @@ class Review:
         rule, rate = self.rule
         normal, _ = self._counts()
         cannot = "" if normal else "no image is confirmed normal"
+        cannot = cannot or mostly_mistakes(self._material)
         what = f"a threshold by the rule: {rule.in_words(rate)}"
         return self._proposal(Name.threshold, what, cannot, None if unsaid else (False, False))
 
@@ -193,6 +226,7 @@ class Review:
         cannot = self.no_changes
         if not cannot and min(self._counts()) == 0:
             cannot = "words are chosen on images of both classes"
+        cannot = cannot or mostly_mistakes(self._material)
         if cannot:
             return Proposal(Name.states, "no change of the prompts' words", cannot)
         change = self.trials.chosen_change()
@@ -204,7 +238,7 @@ class Review:
 
     def _together(self, references: bool, states: bool) -> tuple[Figures, Gains]:
         found = self._measure(references, states, True)
-        return found.figures, found.over(self._measure(False, False, False))
+        return found.figures, found.over(self._measure(False, False, False), self._confidence)
 
     def _chosen(self, references: bool, change: int) -> Calibration | None:
         """Choose the threshold that is kept, on scores out of fold of what is adopted."""
