@@ -17,7 +17,9 @@ from torch import Tensor, equal
 from vlmad import Features, Prediction, TextEmbeddings, load_detector
 from vlmad.detector import Detector
 from vlmad.errors import InputError
-from vlmad.images import Source
+from vlmad.images import Source, digest
+from vlmad.repeating import Earlier
+from vlmad.runs.rows import Row
 from vlmad.streaming import encode_together
 from vlmad.testing import backbones
 from vlmad.thresholds import Threshold
@@ -33,14 +35,45 @@ from vlmad_review.gains import (
     confidence_of_each,
     f1_replicates,
 )
-from vlmad_review.material import Material, Reviewed, Selection
+from vlmad_review.material import Material, Reviewed, Selection, select
 from vlmad_review.page import Told, markdown
 from vlmad_review.proposals import Findings, mostly_mistakes
 from vlmad_review.states import changes_of, texts_of, to_toml
 from vlmad_review.trials import Outcome, Trials
+from vlmad_review.verdicts import Judged, Verdicts
 from vlmad_winclip.prompts import LISTS, PromptList, read_prompt_list
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+
+# which images are of use
+
+
+def test_a_picture_that_was_saved_again_is_the_same_one(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 3), dtype=np.uint8)
+    names = ("a.png", "again.png", "other.png", "reference.tif", "reference.png")
+    for name, number in zip(names, (0, 0, 1, 1, 1), strict=True):
+        Image.fromarray(pixels[number]).save(tmp_path / name)
+    Image.fromarray(pixels[0]).save(tmp_path / "again.png", compress_level=0)
+    hashes = {name: digest(tmp_path / name) for name in names}
+    assert hashes["a.png"] != hashes["again.png"]
+    run = Earlier(tmp_path, {"identity": {}, "folder": str(tmp_path)})
+
+    def chosen(*said: tuple[str, str], references: Sequence[str] = ()) -> Selection:
+        judged = [
+            Judged(Row(name, score=0.5, sha256=hashes[name]), word, line)  # type: ignore[arg-type]
+            for line, (name, word) in enumerate(said, 2)
+        ]
+        fitted = [(str(tmp_path / name), hashes[name]) for name in references]
+        return select(Verdicts(tuple(judged), 0), run, fitted)
+
+    found = chosen(("a.png", "normal"), ("again.png", "normal"), ("other.png", "normal"))
+    assert [image.path.name for image in found.images] == ["a.png", "other.png"]
+    assert found.of_no_use == [f"{tmp_path / 'again.png'} is the same image as a.png"]
+    found = chosen(("a.png", "normal"), ("other.png", "normal"), references=["reference.tif"])
+    assert found.of_no_use == [f"{tmp_path / 'other.png'} is a reference of the run already"]
+    with pytest.raises(InputError, match=r"a.png is normal by line 2, and .* by line 3: keep one"):
+        chosen(("a.png", "normal"), ("again.png", "anomalous"))
+
 
 # folds and memories
 

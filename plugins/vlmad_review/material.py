@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmad.errors import InputError
-from vlmad.images import Source, digest
+from vlmad.images import Source, decode, digest
 from vlmad.streaming import encode_together
 
 if TYPE_CHECKING:
@@ -92,10 +93,12 @@ def select(
 ) -> Selection:
     """Leave out images that are gone, changed, references or there twice.
 
+    A picture that was saved again is the same one: in a memory it would judge itself.
+
     Raises:
         InputError: one content is called both normal and anomalous.
     """
-    fitted_on = {sha256 for _, sha256 in references}
+    fitted_on = _pictures(references)
     selection = Selection()
     seen: dict[str, Judged] = {}
     for judged in verdicts.judged:
@@ -104,14 +107,14 @@ def select(
         if gone:
             selection.gone.append(gone)
             continue
-        sha256 = str(judged.row.sha256)
-        first = seen.setdefault(sha256, judged)
+        sha256, picture = str(judged.row.sha256), _picture(path)
+        first = seen.setdefault(picture, judged)
         if first.verdict != judged.verdict:
             raise InputError(
                 f"{first.row.image} is {first.verdict} by line {first.line}, and the same image "
                 f"as {judged.row.image} is {judged.verdict} by line {judged.line}: keep one"
             )
-        if sha256 in fitted_on:
+        if fitted_on & {sha256, picture}:
             selection.of_no_use.append(f"{path} is a reference of the run already")
         elif first is not judged:
             selection.of_no_use.append(f"{path} is the same image as {first.row.image}")
@@ -119,6 +122,19 @@ def select(
             score = float(judged.row.score or 0.0)
             selection.images.append(Reviewed(path, sha256, judged.anomalous, score))
     return selection
+
+
+def _pictures(references: Iterable[tuple[str, str]]) -> set[str]:
+    """Return what references are known by: their files, and their pixels where they are there."""
+    known = list(references)
+    there = [Path(path) for path, sha256 in known if not _gone(Path(path), sha256)]
+    return {sha256 for _, sha256 in known} | set(map(_picture, there))
+
+
+def _picture(path: Path) -> str:
+    """Return what the pixels of an image are known by, in whatever file they are."""
+    image = decode(path)
+    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
 
 def _gone(path: Path, sha256: str | None) -> str:
