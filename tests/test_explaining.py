@@ -17,6 +17,7 @@ from vlmad.errors import InputError
 from vlmad.explanations import Explanation, Part
 from vlmad.overlays import Range
 from vlmad_explain.picture import COLOURS, MARGIN, VIEW, WIDTH, draw
+from vlmad_explain.words import spoken, spoken_by_state
 
 ROOT = Path(__file__).parents[1]
 CIRCUIT = ROOT / "examples" / "samples" / "circuit"
@@ -291,3 +292,24 @@ def test_a_box_is_drawn_around_the_first_finding(few_shot: Explanation) -> None:
     on_image = rows < VIEW  # below are the crops
     assert columns[on_image].min() == pytest.approx(MARGIN + place.left * zoom, abs=2)
     assert columns[on_image].max() == pytest.approx(MARGIN + place.right * zoom, abs=3)
+
+
+def test_sentences_of_one_state_are_told_as_one_and_add_up(few_shot: Explanation) -> None:
+    states = [each for side in spoken_by_state(few_shot, 99) for each in side]
+    assert len(states) == 7 + 4
+    names = ["damaged circuit", "circuit with flaw", "circuit with defect", "circuit with damage"]
+    expected = {f"{name} (22 sentences)" for name in names}
+    assert {each.text for each in states if each.anomalous} == expected
+    total = sum(sentence.push or 0.0 for sentence in few_shot.sentences)
+    assert sum(each.push or 0.0 for each in states) == pytest.approx(total)
+    [damaged] = [each for each in states if each.text.startswith("damaged")]
+    own = [s for s in few_shot.sentences if s.state == "damaged circuit"]
+    assert damaged.push == pytest.approx(sum(s.push or 0.0 for s in own))
+    sizes = sum(abs(s.push or 0.0) for s in few_shot.sentences)
+    assert damaged.share == pytest.approx(abs(damaged.push or 0.0) / sizes)
+
+
+def test_sentences_without_states_are_told_one_by_one() -> None:
+    [explanation] = explain(load_detector("anomalyclip"), [CUT], "circuit")
+    assert {each.state for each in explanation.sentences} == {None}
+    assert spoken_by_state(explanation, 3) == spoken(explanation, 3)

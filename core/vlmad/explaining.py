@@ -101,6 +101,16 @@ def _joined(
     return join_maps(pieces[0].whole[0].size, places, maps)
 
 
+def _states(
+    detector: Detector, class_name: str, text: TextEmbeddings | None
+) -> Sequence[str | None]:
+    """Return the state that each sentence is made of, or nothings if the prompts do not tell."""
+    count = 0 if text is None else len(text.sentences)
+    tell = getattr(detector.prompts, "states", None)
+    states: Sequence[str | None] = tell(class_name.replace("_", " ")) if tell else ()
+    return states if len(states) == count else [None] * count
+
+
 class _Explainer:
     """What a detector says of images that were encoded together."""
 
@@ -112,6 +122,7 @@ class _Explainer:
         self.class_name, self.top = class_name, top
         self.prediction: Prediction = detector.score(features, class_name)
         self.text: TextEmbeddings | None = detector.text(class_name, features)
+        self.states = _states(detector, class_name, self.text)
         given = detector.attribute(features, class_name)
         self.gap = self._gap(given)
         whole = Attribution((), judged_by_map(features, self.prediction.map))
@@ -218,6 +229,7 @@ class _Explainer:
                 float(cosines[i]),
                 None if pushes is None else float(pushes[i]),
                 None if pushes is None else abs(float(pushes[i])) / total,
+                self.states[i],
             )
             for i in said.argsort(descending=True, stable=True).tolist()
         ]

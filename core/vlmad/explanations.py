@@ -25,6 +25,8 @@ class Sentence:
     `cosine` is that between it and the image or region. `push` is its addend to what was
     concluded (see `Explanation.unit`), above 0 for an anomaly; `share` (0 to 1) is the size of
     its push among the sizes of all pushes. Both are None where the scorer does not tell.
+    `state` is what the sentence says of the object, where prompts tell: several templates say
+    the same.
     """
 
     text: str
@@ -32,6 +34,7 @@ class Sentence:
     cosine: float
     push: float | None
     share: float | None
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,8 @@ def _print(explanation: Explanation, written: tuple[Path, ...]) -> None:
     console.print(table)
     if explanation.sentences:
         say(words.totals(explanation))
-        for title, side in zip(("for", "against"), words.spoken(explanation, SHOWN), strict=True):
+        sides = words.spoken_by_state(explanation, SHOWN)
+        for title, side in zip(("for", "against"), sides, strict=True):
             for sentence in side:
                 label = title if explanation.unit else "near"
                 say(f"  {label:8}{words.measure(sentence):>6}  {sentence.text}")

@@ -239,7 +239,7 @@ def _crop(image: Image.Image, place: Place, colour: str) -> Image.Image:
 
 def _sentences(explanation: Explanation) -> Image.Image:
     """Draw the sentences that spoke for on the left, those against on the right."""
-    sides = words.spoken(explanation, SENTENCES)
+    sides = words.spoken_by_state(explanation, SENTENCES)
     titles = ("spoke for an anomaly", "spoke against")
     if explanation.unit is None:
         titles = ("nearest to the image", "")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import fsum
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,6 +71,38 @@ def spoken(explanation: Explanation, count: int) -> tuple[list[Sentence], list[S
     speaking_for = [s for push, s in pushes if push > 0][:count]
     speaking_against = [s for push, s in reversed(pushes) if push < 0][:count]
     return speaking_for, speaking_against
+
+
+def spoken_by_state(
+    explanation: Explanation, count: int
+) -> tuple[list[Sentence], list[Sentence]]:
+    """Return what `spoken` does, with the sentences of one state as one.
+
+    Pushes add up to that of the state, and its share is the size of that sum among the sizes of
+    all pushes; its cosine is the mean. Where no state has several sentences they stay as they are.
+    """
+    groups: dict[tuple[bool, str], list[Sentence]] = {}
+    for sentence in explanation.sentences:
+        name = sentence.text if sentence.state is None else sentence.state
+        groups.setdefault((sentence.anomalous, name), []).append(sentence)
+    states = [_together(name, each) for (_, name), each in groups.items()]
+    states.sort(key=lambda s: s.cosine if s.push is None else s.push, reverse=True)
+    return spoken(replace(explanation, sentences=tuple(states)), count)
+
+
+def _together(state: str, sentences: list[Sentence]) -> Sentence:
+    first = sentences[0]
+    if len(sentences) == 1:
+        return first
+    text = f"{state} ({len(sentences)} sentences)"
+    cosine = fmean(each.cosine for each in sentences)
+    pushes = [each.push for each in sentences if each.push is not None]
+    if not pushes:
+        return replace(first, text=text, cosine=cosine)
+    sizes, shares = fsum(map(abs, pushes)), fsum(each.share or 0.0 for each in sentences)
+    push = fsum(pushes)
+    share = shares * abs(push) / sizes if sizes else 0.0
+    return replace(first, text=text, cosine=cosine, push=push, share=share)
 
 
 def measure(sentence: Sentence) -> str:

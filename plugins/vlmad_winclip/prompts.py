@@ -117,6 +117,11 @@ class Compositional(Prompts):
         """Encode all sentences for what the images show."""
         return embed_sides(backbone, *self.prompts.sentences(class_name))
 
+    def states(self, class_name: str) -> list[str]:
+        """Return the state that each sentence puts into a template, for explanations."""
+        states = (*self.prompts.normal_states, *self.prompts.anomalous_states)
+        return [s.replace("{}", class_name) for s in states for _ in self.prompts.templates]
+
 
 def read_prompt_list(path: Path) -> PromptList:
     """Read a user's own states and templates.
