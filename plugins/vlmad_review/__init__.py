@@ -12,6 +12,7 @@
     keeping.py      files that `vlmad run` uses at once
     staging.py      files of one folder that change together or not at all
     page.py         all of it in words
+    wanted.py       the options of the command
     command.py      the command line
 
 It stands on the rules of `vlmad_calibration`, the metrics of `vlmad_evaluation`, the tables of

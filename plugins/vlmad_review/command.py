@@ -6,7 +6,7 @@ import functools
 import json
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,12 +15,10 @@ import typer
 from vlmad.cli.parts import Choice, choosing
 from vlmad.cli.progress import progress_bars, speaking
 from vlmad.errors import InputError, OutputError
-from vlmad_calibration.rules import Rule  # noqa: TC001 (typer reads the signature)
+from vlmad_review.wanted import Keeping, Wanted  # noqa: TC001 (typer reads the signature)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from rich.console import Console
 
     from vlmad.repeating import Earlier
     from vlmad.runs import Progress
@@ -35,27 +33,13 @@ OFFERED = ("settings", "weights", "precision")
 NOT_OFFERED = tuple(f.name for f in fields(Choice) if f.name not in OFFERED)
 FAILED = 1
 """The exit status where reviewed images are gone or have changed."""
-KEPT = "review"
-"""The folder in that of the run that --keep writes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the command line asks for."""
-
-    rule: Rule | None
-    rate: float | None
-    normal_states: Sequence[str]
-    states: Sequence[str]
-    most: int
-    adopt: frozenset[Name] | None
-    seed: int
-    batch_size: int
 
 
 @functools.partial(choosing, without=NOT_OFFERED)
 def review(
     choice: Choice,
+    wanted: Wanted,
+    keeping: Keeping,
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
     table: Annotated[
         Path | None, typer.Argument(metavar="VERDICTS", help="CSV: image, verdict.")
@@ -63,36 +47,6 @@ def review(
     init: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the table, to be filled in.")
     ] = None,
-    rule: Annotated[
-        Rule | None, typer.Option(help="How the threshold is chosen, as by vlmad calibrate.")
-    ] = None,
-    rate: Annotated[
-        float | None, typer.Option(help="The rate that the rule takes; 0.05 by default.")
-    ] = None,
-    state: Annotated[
-        list[str] | None,
-        typer.Option(metavar="'scratched {}'", help="An anomalous state to try; repeatable."),
-    ] = None,
-    normal_state: Annotated[
-        list[str] | None,
-        typer.Option(metavar="'polished {}'", help="A normal state to try; repeatable."),
-    ] = None,
-    most: Annotated[
-        int, typer.Option(min=1, help="New references at most, the highest scores first.")
-    ] = 50,
-    adopt: Annotated[
-        str | None,
-        typer.Option(help="references, threshold, states or all, whatever the intervals say."),
-    ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help=f"Write RUN/{KEPT}.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write this folder.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the folds and the intervals.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Tiles encoded together.")] = 8,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output.")
-    ] = False,
 ) -> None:
     """Learn from your verdicts on a run's images: references, a threshold, words.
 
@@ -114,30 +68,23 @@ def review(
     from vlmad_review.decisions import parse_adopted
     from vlmad_review.verdicts import read_verdicts
 
-    earlier, asked = read_earlier(run), parse_adopted(adopt)
+    earlier, asked = read_earlier(run), parse_adopted(wanted.adopt)
     if init is not None:
-        _init(earlier, init, table, force, quiet)
+        _init(earlier, init, table, keeping)
         return
     if table is None:
         raise InputError(
             "no verdicts: write a table with --init FILE, fill it in, and name it after RUN"
         )
-    folder = out or (earlier.folder / KEPT if keep else None)
-    if folder is not None:
-        from vlmad_review.keeping import check_folder
-
-        check_folder(folder, force)
+    folder = keeping.folder(earlier.folder)
     _check_own(earlier, table)
     verdicts = read_verdicts(table, earlier)
-    say = speaking(quiet or as_json)
+    say = speaking(keeping.quiet or keeping.as_json)
     with _harmless(), progress_bars(say) as progress:
-        wanted = Wanted(
-            rule, rate, normal_state or [], state or [], most, asked, seed, batch_size
-        )
-        told, changes = _find(earlier, verdicts, choice.options(), wanted, progress)
+        told, changes = _find(earlier, verdicts, choice.options(), wanted, asked, progress)
     if folder is not None:
         told = _keep(told, changes, folder)
-    _show(told, folder, as_json, quiet, say)
+    _show(told, folder, keeping)
     if told.selection.gone:
         raise typer.Exit(FAILED)
 
@@ -152,17 +99,15 @@ def _harmless() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _init(
-    earlier: Earlier, file: Path, table: Path | None, force: bool, quiet: bool
-) -> None:
+def _init(earlier: Earlier, file: Path, table: Path | None, keeping: Keeping) -> None:
     from vlmad_review.asking import write_blank
 
     if table is not None:
         raise InputError("--init writes a table to be filled in: leave out the other one")
-    if file.exists() and not force:
+    if file.exists() and not keeping.force:
         raise OutputError(f"{file} exists; choose another name or add --force")
     count = write_blank(earlier, file)
-    if not quiet:
+    if not keeping.quiet:
         order = "those nearest to the threshold" if earlier.threshold else "the highest scores"
         print(f"{_printable(file)}: {count} images, {order} first; write normal or anomalous")
         print(f"then: vlmad review {_printable(earlier.folder)} {_printable(file)}")
@@ -181,6 +126,7 @@ def _find(
     verdicts: Verdicts,
     options: Mapping[str, Mapping[str, Any]],
     wanted: Wanted,
+    asked: frozenset[Name] | None,
     progress: Progress,
 ) -> tuple[Told, Sequence[Change]]:
     """Encode what was reviewed and measure what can be learned from it."""
@@ -194,11 +140,11 @@ def _find(
 
     material, selection = prepare(earlier, verdicts, options, wanted.batch_size, progress)
     rule = settle_rule(wanted.rule, wanted.rate, int(material.anomalous.sum()))
-    changes, no_changes = _changes(material, wanted.normal_states, wanted.states)
+    changes, no_changes = _changes(material, wanted.normal_state or (), wanted.state or ())
     texts = texts_of(material.detector, material.class_name, changes) if changes else []
     folds = make_folds(material.anomalous, wanted.seed)
     trials = Trials(material, texts, folds, rule, wanted.most, progress)
-    findings = Review(trials, changes, no_changes, rule, wanted.seed).find(wanted.adopt)
+    findings = Review(trials, changes, no_changes, rule, wanted.seed).find(asked)
     differing = check_scores(material, trials.as_it_is().tolist(), TOLERANCE)
     notes = (*material.notes, *([differing] if differing else []))
     change = changes[findings.change - 1].words if findings.change else ""
@@ -241,14 +187,14 @@ def _keep(told: Told, changes: Sequence[Change], folder: Path) -> Told:
     return told
 
 
-def _show(told: Told, folder: Path | None, as_json: bool, quiet: bool, say: Console) -> None:
+def _show(told: Told, folder: Path | None, keeping: Keeping) -> None:
     from vlmad_review.page import left_out
 
     for line in left_out(told.selection):
         print(f"vlmad: {_printable(line)}", file=sys.stderr)
-    if as_json:
+    if keeping.as_json:
         print(json.dumps(told.to_dict(), indent=2))
-    elif not quiet:
+    elif not keeping.quiet:
         _print(told, folder)
 
 

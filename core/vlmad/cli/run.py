@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -44,9 +44,54 @@ class FailOn(StrEnum):
     anomalous = "anomalous"
 
 
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """From which score on an image is anomalous, and what follows."""
+
+    threshold: Annotated[
+        str | None,
+        typer.Option(help="From which score on an image is anomalous: a number or a file."),
+    ] = None
+    fail_on: Annotated[
+        FailOn | None, typer.Option(help=f"Exit with {ANOMALOUS} if an image is anomalous.")
+    ] = None
+
+    def limit(self, earlier: Earlier | None) -> Threshold | None:
+        """Return the threshold in force: the one that is given, or that of an earlier run.
+
+        Raises:
+            InputError: it cannot be read, or one is needed.
+        """
+        from vlmad.thresholds import read_threshold
+
+        limit = None if self.threshold is None else read_threshold(self.threshold)
+        if limit is None and earlier is not None:
+            limit = earlier.threshold
+        if self.fail_on is not None and limit is None:
+            raise InputError("--fail-on anomalous needs --threshold, a number or a file")
+        return limit
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a run writes, and what it prints."""
+
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write; a new one in vlmad-runs/ by default.")
+    ] = None
+    overlays: Annotated[Overlays, typer.Option(help="Which pictures to draw.")] = Overlays.all
+    batch_size: Annotated[int, typer.Option(min=1, help="Images encoded together.")] = 8
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False
+    as_json: Annotated[
+        bool, typer.Option("--json", help="A line of JSON for each image, and no table.")
+    ] = False
+
+
 @choosing
 def run(
     choice: Choice,
+    verdicts: Verdicts,
+    output: Output,
     paths: Annotated[
         list[str] | None,
         typer.Argument(
@@ -56,25 +101,9 @@ def run(
     list_file: Annotated[
         Path | None, typer.Option("--list", help="A file that names images, one a line.")
     ] = None,
-    threshold: Annotated[
-        str | None,
-        typer.Option(help="From which score on an image is anomalous: a number or a file."),
-    ] = None,
-    fail_on: Annotated[
-        FailOn | None, typer.Option(help=f"Exit with {ANOMALOUS} if an image is anomalous.")
-    ] = None,
     manifest: Annotated[
         Path | None, typer.Option(help="Repeat the run of a manifest.json and compare scores.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The folder to write; a new one in vlmad-runs/ by default.")
-    ] = None,
-    overlays: Annotated[Overlays, typer.Option(help="Which pictures to draw.")] = Overlays.all,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images encoded together.")] = 8,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="A line of JSON for each image, and no table.")
-    ] = False,
 ) -> None:
     """Score photographs and draw a heat map beside each.
 
@@ -95,32 +124,26 @@ def run(
     vlmad run photos/ --backbone openclip:ViT-B-16-plus-240/laion400m_e31
     """
     from vlmad.repeating import read_earlier
-    from vlmad.thresholds import read_threshold
 
-    limit = None if threshold is None else read_threshold(threshold)
     earlier = None if manifest is None else read_earlier(manifest)
     images = _images(paths, list_file, earlier)
     if earlier is not None:
-        limit = limit or earlier.threshold
-        _check_apart(earlier, out)
-    if fail_on is not None and limit is None:
-        raise InputError("--fail-on anomalous needs --threshold, a number or a file")
+        _check_apart(earlier, output.out)
+    limit = verdicts.limit(earlier)
     assembled = choice.assemble() if earlier is None else _repeated(earlier, choice)
-    say = speaking(quiet or as_json)
+    say = speaking(output.quiet or output.as_json)
     tell_choice(say, assembled)
     apart = None if earlier is None else earlier.folder
-    seen = _Seen(assembled, as_json)
-    summary, folder = _execute(
-        assembled, images, limit, out, apart, overlays.value, batch_size, choice, seen, say
-    )
-    if not (quiet or as_json):
+    seen = _Seen(assembled, output.as_json)
+    summary, folder = _execute(assembled, images, limit, output, apart, choice, seen, say)
+    if not say.quiet:
         show(summary, folder, limit, computed_by(assembled.detector.backbone))
     tell_failures(summary, folder)
     seen.warn()
     status = FAILED if summary.failed else 0
     if earlier is not None and not _agrees(earlier, folder):
         status = FAILED
-    if fail_on is not None and summary.anomalous:
+    if verdicts.fail_on is not None and summary.anomalous:
         status = ANOMALOUS
     if status:
         raise typer.Exit(status)
@@ -160,10 +183,8 @@ def _execute(
     assembled: Assembled,
     images: Sequence[Path],
     threshold: Threshold | None,
-    out: Path | None,
+    output: Output,
     apart: Path | None,
-    overlays: Any,
-    batch_size: int,
     choice: Choice,
     each: Callable[[Row], None],
     say: Console,
@@ -189,7 +210,7 @@ def _execute(
             threshold.check(description["identity"])
         name = assembled.detector.assembly.recipe.name
         with (
-            open_folder(out, description, name, apart) as folder,
+            open_folder(output.out, description, name, apart) as folder,
             interruptible(folder.path),
         ):
             if len(folder):
@@ -199,9 +220,9 @@ def _execute(
                 images,
                 folder,
                 class_name=assembled.class_name,
-                batch_size=batch_size,
+                batch_size=output.batch_size,
                 threshold=threshold,
-                overlays=overlays,
+                overlays=output.overlays.value,
                 progress=progress,
                 each=each,
             )
