@@ -37,6 +37,10 @@ FIT_ON_FOLDS = (
     "chosen on scores by memories that lack a fold of the new references: those of the whole "
     "memory tend to be a little lower, which errs on the side of misses"
 )
+WORDS_ON_ALL = (
+    "the words were chosen on the same images: rates of images left out are somewhat optimistic, "
+    "those of the review are not"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +169,9 @@ def _threshold(findings: Findings, whose: Mapping[str, Any]) -> Threshold:
     found = findings.threshold
     assert found is not None
     evidence = found.to_dict()
-    if findings.new_references:
-        evidence["remarks"] = [*found.remarks, FIT_ON_FOLDS]
+    evidence["remarks"] = [*found.remarks]
+    evidence["remarks"] += [FIT_ON_FOLDS] if findings.new_references else []
+    evidence["remarks"] += [WORDS_ON_ALL] if findings.change else []
     evidence["command"] = sys.argv[1:]
     return Threshold(found.threshold, found.name, {**whose, "threshold": None}, evidence)
 
