@@ -11,6 +11,7 @@ import re
 import types
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -49,6 +50,14 @@ def options_of(factory: Callable[..., Any], owner: object = None) -> dict[str, O
     Raises:
         PluginError: a parameter has no type, or one that cannot be set from text.
     """
+    try:
+        return dict(_read_options(factory))
+    except TypeError:  # a callable object that cannot be remembered
+        return _read_options.__wrapped__(factory)
+
+
+@lru_cache(maxsize=1024)  # many combinations of parts ask for the same ones
+def _read_options(factory: Callable[..., Any]) -> dict[str, Option]:
     try:
         hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
         parameters = inspect.signature(factory).parameters
