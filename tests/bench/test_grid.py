@@ -72,7 +72,7 @@ def test_the_plan_comes_first(done: Path) -> None:
     plan = (done.parent / "out.stderr").read_text()
     assert "8 combinations, 48 cells; 6 distinct visual requests in 1 pass over" in plan
     assert "for 8 combinations)" in plan
-    assert "to encode and score" in plan
+    assert "for metrics and intervals" in plan
     assert "cannot be: compositional + window scales=2 + vv;" in plan
 
 

@@ -118,13 +118,21 @@ class Measured:
     """Facts about the pixel metrics: images, regions, masks that vanished, how."""
 
 
-def measure(scored: Sequence[Scored], settings: Settings) -> Measured:
-    """Compute all metrics of a cell."""
+def measure(
+    scored: Sequence[Scored], settings: Settings, at_once: int = PIXELS_AT_ONCE
+) -> Measured:
+    """Compute all metrics of a cell.
+
+    Args:
+        scored: its images.
+        settings: what is measured how.
+        at_once: pixels that may be held in memory; more are streamed.
+    """
     labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
     scores = np.array([each.row.score for each in scored], dtype=np.float64)
     metrics = image_metrics(labels, scores)
     replicates = bootstrap_images(labels, scores, replicates=settings.replicates)
-    pixels = _measure_pixels(scored, settings)
+    pixels = _measure_pixels(scored, settings, at_once)
     metrics |= pixels.metrics
     replicates |= pixels.replicates
     found = {
@@ -136,13 +144,13 @@ def measure(scored: Sequence[Scored], settings: Settings) -> Measured:
     return Measured(found, replicates, pixels.pixels)
 
 
-def _measure_pixels(scored: Sequence[Scored], settings: Settings) -> Measured:
+def _measure_pixels(scored: Sequence[Scored], settings: Settings, at_once: int) -> Measured:
     if not any(each.sample.anomalous and each.sample.mask for each in scored):
         anomalous = any(each.sample.anomalous for each in scored)
         reason = "no mask" if anomalous else "no anomalous image"
         return Measured(undefined(PIXEL_METRICS, reason), {})
     maps = _Maps(scored, settings.resolution)
-    return _streamed(maps, settings) if maps.pixels > PIXELS_AT_ONCE else _exact(maps, settings)
+    return _streamed(maps, settings) if maps.pixels > at_once else _exact(maps, settings)
 
 
 class _Maps:

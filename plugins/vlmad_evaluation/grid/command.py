@@ -102,7 +102,7 @@ def _estimate(ready: Bench, say: Console) -> Estimate:
 
     cells = make_plan(ready.dataset, ready.categories, ready.detectors, ready.settings)
     with progress_bars(say) as progress:
-        return estimate(cells, side_by_side(ready.detectors), progress)
+        return estimate(cells, side_by_side(ready.detectors), ready.settings, progress)
 
 
 def _print_plan(found: Grid, estimated: Estimate, as_json: bool) -> None:
@@ -118,8 +118,8 @@ def _print_plan(found: Grid, estimated: Estimate, as_json: bool) -> None:
         "illegal": dict(found.illegal),
         "same": dict(found.same),
         **asdict(estimated),
+        "seconds_of_encoding": estimated.seconds_of_encoding,
         "seconds": estimated.seconds,
-        "bytes_of_maps": estimated.bytes_of_maps,
         "bytes_of_features": estimated.bytes_of_features,
     }
     sys.stdout.write(to_json(document).decode("utf-8"))

@@ -1,36 +1,40 @@
 """The plan of a grid: what will be asked of the images and texts, and what that will cost.
 
-Times are measured, on the first image and the first class name; nothing is guessed from tables
-of hardware. Features are encoded anew for it, so that a filled cache does not make them look
-free.
+Times are measured, on the first image, the first class name and a few maps; nothing is guessed
+from tables of hardware. Features are encoded anew for it, so that a filled cache does not make
+them look free.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from PIL import Image
 
-from vlmad.errors import PluginError, VlmadError
+from vlmad.errors import InputError, VlmadError
+from vlmad.headers import read_header
 from vlmad.images import Source
-from vlmad.overlays import png, to_16_bits
-from vlmad.sharing import text_key
-from vlmad.streaming import Stream, stream_together
-from vlmad.types import ContextPrompts, ImageBatch
+from vlmad.loading import load
+from vlmad.types import ImageBatch
+from vlmad_evaluation.bench.cells import AT_ONCE
+from vlmad_evaluation.grid.texts import Texts, count_texts
+from vlmad_evaluation.grid.trials import (
+    MEGAPIXEL,
+    MetricCosts,
+    is_streamed,
+    metric_costs,
+    scoring_cost,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    import numpy as np
-    from jaxtyping import Float
+    from pathlib import Path
 
     from vlmad.sharing import Pass
-    from vlmad_evaluation.bench.plan import Plan
+    from vlmad_evaluation.bench.plan import Cell, Plan, Settings
     from vlmad_evaluation.bench.scoring import SideBySide
 
 
@@ -50,18 +54,8 @@ class PassPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """What is asked of the text encoders: distinct calls, and the sentences in them."""
-
-    calls: int
-    sentences: int
-    seconds: float
-    """As far as they are not kept on disk from before."""
-
-
-@dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a grid will cost, all images of all cells, without what is done already."""
+    """What a grid will cost, all images of all cells, those included that are done already."""
 
     passes: tuple[PassPlan, ...]
     texts: Texts
@@ -70,19 +64,26 @@ class Estimate:
     cells: int
     scorings: int
     """An image counts for each cell."""
-    seconds_per_scoring: float
-    bytes_per_map: int
+    seconds_per_reading: float
+    """Of an image, before the passes."""
+    seconds_of_scoring: float
+    """With the maps written."""
+    seconds_of_metrics: float
+    bytes_of_maps: int
+    """In the grid's folder; where maps are not kept, the most that are there at a time."""
+    bytes_of_results: int
+    """In the grid's folder too: metrics, and their values on resampled images."""
+
+    @property
+    def seconds_of_encoding(self) -> float:
+        """Of images and texts."""
+        each = self.seconds_per_reading + sum(each.seconds for each in self.passes)
+        return self.images * each + self.texts.seconds
 
     @property
     def seconds(self) -> float:
-        """Of encoding and scoring; metrics come on top."""
-        encoding = self.images * sum(each.seconds for each in self.passes)
-        return encoding + self.scorings * self.seconds_per_scoring + self.texts.seconds
-
-    @property
-    def bytes_of_maps(self) -> int:
-        """In the grid's folder."""
-        return self.scorings * self.bytes_per_map
+        """Of the whole."""
+        return self.seconds_of_encoding + self.seconds_of_scoring + self.seconds_of_metrics
 
     @property
     def bytes_of_features(self) -> int:
@@ -91,45 +92,122 @@ class Estimate:
 
 
 def estimate(
-    plan: Plan, groups: Sequence[SideBySide], progress: Callable[[str, int, int], None]
+    plan: Plan,
+    groups: Sequence[SideBySide],
+    settings: Settings,
+    progress: Callable[[str, int, int], None],
 ) -> Estimate:
     """Measure on one image what the whole will take.
 
     A part that fails here is left out: its cells say so when they are scored.
 
     Raises:
-        InputError: the first image cannot be read.
+        InputError: no image can be read.
         WeightsError: weights cannot be loaded.
     """
-    cell = plan.cells[0]
-    path = cell.samples[0].image
-    names = {c.category: c.class_name for c in plan.cells}
+    seen = _first_readable(plan.cells, groups[0])
+    total = len(groups) + len(settings.shots) + 2
     passes: list[PassPlan] = []
-    total = len(groups) + 1
+    reading = 0.0
     for index, group in enumerate(groups):
         progress("estimating", index, total)
-        passes += _passes(group, Source(str(path), path))
-    texts = _texts(groups, list(names.values()))
-    scoring, size = _scoring(groups, Source(str(path), path), cell.class_name)
+        pieces, seconds = _read(seen.path, group)
+        passes += _passes(group, pieces)
+        reading += seconds
+    names = list({cell.category: cell.class_name for cell in plan.cells}.values())
+    texts = count_texts((d for group in groups for d in group.shared.detectors), names)
+    costs, heat = {}, None
+    for index, shots in enumerate(settings.shots):
+        progress("estimating", len(groups) + index, total)
+        costs[shots], found = scoring_cost(groups, seen.path, seen.class_name, shots, reading)
+        heat = found if heat is None else heat
+    progress("estimating", total - 1, total)
+    sizes = _Sizes(plan.cells, settings)
+    metrics = MetricCosts()
+    if heat is not None:
+        metrics = metric_costs(plan.cells, heat, settings, sizes.any_is_streamed)
     progress("estimating", total, total)
-    images = {s.image for c in plan.cells for s in c.samples}
-    images |= {reference for c in plan.cells for reference in c.references}
+    maps = [costs[c.shots].bytes_per_megapixel * sizes.stored(c) for c in plan.cells]
     return Estimate(
-        tuple(passes), texts, len(images), len(plan.cells), plan.images, scoring, size
+        tuple(passes),
+        texts,
+        sizes.images,
+        len(plan.cells),
+        plan.images,
+        reading,
+        sum(costs[c.shots].of(len(c.samples), sizes.stored(c)) for c in plan.cells),
+        sum(metrics.of(sizes.measured(c)) for c in plan.cells),
+        round(sum(maps if settings.keep_maps else sorted(maps)[-AT_ONCE:])),
+        metrics.bytes_of_result * len(plan.cells),
     )
 
 
+class _Seen(NamedTuple):
+    """The image that is tried."""
+
+    path: Path
+    class_name: str
+
+
+def _first_readable(cells: Sequence[Cell], group: SideBySide) -> _Seen:
+    failure = None
+    everything = [_Seen(sample.image, cell.class_name) for cell in cells for sample in cell.samples]
+    for seen in dict.fromkeys(everything):
+        failure = _read(seen.path, group)[0][0].failure
+        if failure is None:
+            return seen
+    raise InputError(f"no image can be read; the last: {failure}")
+
+
+def _read(path: Path, group: SideBySide) -> tuple[list[Source], float]:
+    """Return the pieces that the model sees of an image, and how long it takes to make them."""
+    detector = group.shared.detectors[0]
+    started = time.perf_counter()
+    source = Source(str(path), path)
+    (pieces,) = load([source], detector.resizing, detector.backbone.spec.preprocessing, 1)
+    return pieces, time.perf_counter() - started
+
+
+class _Sizes:
+    """How many millions of pixels cells have."""
+
+    def __init__(self, cells: Sequence[Cell], settings: Settings) -> None:
+        samples = {sample.image: sample for cell in cells for sample in cell.samples}
+        self._stored = {path: _megapixels(path) for path in samples}
+        own, fixed = self._stored, settings.resolution
+        self._measured = own if fixed is None else dict.fromkeys(own, math.prod(fixed) / MEGAPIXEL)
+        self.images = len(own.keys() | {path for cell in cells for path in cell.references})
+        self.any_is_streamed = any(is_streamed(self.measured(cell)) for cell in cells)
+
+    def stored(self, cell: Cell) -> float:
+        """Return those of a cell's maps."""
+        return sum(self._stored[sample.image] for sample in cell.samples)
+
+    def measured(self, cell: Cell) -> float:
+        """Return those that its pixel metrics are computed from."""
+        known = (s for s in cell.samples if s.mask is not None or not s.anomalous)
+        return sum(self._measured[sample.image] for sample in known)
+
+
+def _megapixels(path: Path) -> float:
+    try:
+        return math.prod(read_header(path).size) / MEGAPIXEL
+    except InputError:  # its cells say so
+        return 0.0
+
+
 @torch.inference_mode()
-def _passes(group: SideBySide, source: Source) -> Iterator[PassPlan]:
+def _passes(group: SideBySide, pieces: Sequence[Source]) -> Iterator[PassPlan]:
     """Time each pass on an image, the second time it sees it."""
     for each in group.shared.passes:
         backbone, attention = each.assembly.parts["backbone"].part, each.attention
         requests = list(each.requests)
-        batch = ImageBatch((source,), group.shared.detectors[0].resizing.of_each)
+        batches = [ImageBatch((p,), group.shared.detectors[0].resizing.of_each) for p in pieces]
         try:
-            for _ in range(2):
+            for some in (batches[:1], batches):
                 started = time.perf_counter()
-                answers = backbone.encode(batch, requests, attention.part)
+                for batch in some:
+                    answers = backbone.encode(batch, requests, attention.part)
                 seconds = time.perf_counter() - started
         except VlmadError:
             raise
@@ -141,7 +219,7 @@ def _passes(group: SideBySide, source: Source) -> Iterator[PassPlan]:
             tuple(map(describe_request, requests)),
             _answered(group, each),
             seconds,
-            sum(tensor.numel() for tensor in answers.tensors.values()),
+            len(batches) * sum(tensor.numel() for tensor in answers.tensors.values()),
         )
 
 
@@ -166,79 +244,3 @@ def describe_request(request: Any) -> str:
         path = " beside" if request.path == "beside" else ""
         return f"patches {request.layer}{path} {request.stage}"
     return str(request) if kind != "Tiles" else f"tiles {request.grid}"
-
-
-class _Counting:
-    """A backbone that notes what texts it would encode."""
-
-    def __init__(self, backbone: Any, asked: dict[tuple[int, str], int]) -> None:
-        self._backbone, self._asked = backbone, asked
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backbone, name)
-
-    def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> torch.Tensor:
-        """Return ones in the place of embeddings."""
-        count = len(prompts.endings if isinstance(prompts, ContextPrompts) else prompts)
-        self._asked[id(self._backbone), text_key(prompts)] = count
-        return torch.ones(count, self._backbone.spec.embedding_dim)
-
-
-def _texts(groups: Sequence[SideBySide], class_names: Sequence[str]) -> Texts:
-    """Count what will be asked; encode what the first class name needs and time that."""
-    detectors = [
-        detector
-        for group in groups
-        for detector in group.shared.detectors
-        if not detector.prompts.looks_at_image
-    ]
-    first: dict[tuple[int, str], int] = {}
-    whole: dict[tuple[int, str], int] = {}
-    started = time.perf_counter()
-    for detector in detectors:
-        with suppress(PluginError):
-            detector.text(class_names[0], None)
-    taken = time.perf_counter() - started
-    for detector in detectors:
-        for index, name in enumerate(class_names):
-            asked: dict[tuple[int, str], int] = {}
-            with suppress(Exception):  # of any plugin
-                detector.prompts(_Counting(detector.backbone, asked), name.replace("_", " "), None)
-            whole |= asked
-            if index == 0:
-                first |= asked
-    later = sum(whole.values()) - sum(first.values())
-    return Texts(len(whole), sum(whole.values()), taken * later / max(1, sum(first.values())))
-
-
-def _scoring(groups: Sequence[SideBySide], source: Source, class_name: str) -> tuple[float, int]:
-    """Return the mean time of a scoring with its map written, and the map's mean size."""
-    seconds, sizes = 0.0, []
-    for group in groups:
-        streams = _streams(group, class_name)
-        deque(_maps(streams, source), maxlen=0)  # encodes, which is known for the second time
-        started = time.perf_counter()
-        sizes += [len(png(Image.fromarray(to_16_bits(heat)[0]))) for heat in _maps(streams, source)]
-        seconds += time.perf_counter() - started
-        group.shared.forget()
-    return seconds / max(1, len(sizes)), sum(sizes) // max(1, len(sizes))
-
-
-def _streams(group: SideBySide, class_name: str) -> list[Stream]:
-    """Return the detectors of a group that can score without references."""
-    found = []
-    for detector in group.shared.detectors:
-        if detector.scorer.references != "required":
-            with suppress(PluginError):  # its prompts
-                found.append(Stream(detector, class_name, 1))
-    return found
-
-
-def _maps(streams: list[Stream], source: Source) -> Iterator[Float[np.ndarray, "H W"]]:
-    """Yield the maps of an image; a stream that fails is taken out."""
-    if streams:
-        for _, result in stream_together(
-            list(streams), [source], lambda stream, _: streams.remove(stream)
-        ):
-            if result.map is not None:
-                yield result.map

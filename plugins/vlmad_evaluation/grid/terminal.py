@@ -46,8 +46,13 @@ def show_plan(console: Console, found: Grid, estimate: Estimate) -> None:
         f"{_count(texts.calls, 'text encoding')} with {_count(texts.sentences, 'sentence')} in all"
     )
     say(
-        f"about {duration(estimate.seconds)} to encode and score, metrics on top; "
-        f"{decimal(estimate.bytes_of_maps)} for maps, "
+        f"about {duration(estimate.seconds)}: {duration(estimate.seconds_of_encoding)} to encode, "
+        f"{duration(estimate.seconds_of_scoring)} to score, "
+        f"{duration(estimate.seconds_of_metrics)} for metrics and intervals"
+    )
+    say(
+        f"{decimal(estimate.bytes_of_maps + estimate.bytes_of_results)} on disk, of which "
+        f"{decimal(estimate.bytes_of_maps)} for maps; "
         f"{decimal(estimate.bytes_of_features)} for features in the cache"
     )
     for name, other in found.same.items():
