@@ -115,3 +115,18 @@ def test_parts_that_nobody_named_make_way(
 def test_a_refusal_names_the_remedy(registry: Registry) -> None:
     with pytest.raises(IncompatiblePartsError, match="try --extractor dense or --attention"):
         load_detector(extractor="window", attention="vv", registry=registry)
+
+
+def test_windows_that_cover_the_whole_grid_are_noted_and_others_are_not(
+    registry: Registry, two_layer: Backbone
+) -> None:
+    rows = two_layer.spec.grid[0]
+    for scales, told in (((2, rows - 1), ()), ((2, rows, 99), (f"scales={rows},99",))):
+        options = {"backbone": {"weights": "random:0"}, "extractor": {"scales": scales}}
+        backbone = f"openclip:{TWO_LAYERS}"
+        detector = load_detector("winclip", backbone=backbone, options=options, registry=registry)
+        notes = detector.assembly.notes
+        assert len(notes) == len(told)
+        for note, start in zip(notes, told, strict=True):
+            assert note.startswith(f"extractor 'window': {start} is one window over all")
+            assert f"take 1 to {rows - 1}" in note

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from vlmad.assembly import parse_settings
 from vlmad.errors import OptionError, PluginError
 from vlmad.hookspecs import KINDS
-from vlmad.options import REQUIRED, check_options, convert, describe_type, options_of
+from vlmad.options import (
+    REQUIRED,
+    InOrder,
+    check_options,
+    convert,
+    describe_type,
+    in_order,
+    options_of,
+)
 from vlmad.registry import Registry
 
 
@@ -160,3 +168,17 @@ def test_settings_keep_what_follows_the_first_equals_sign() -> None:
     assert parse_settings(["prompts.normal=a {} = b.c", "prompt.anomalous=x {}"]) == {
         "prompts": {"normal": "a {} = b.c", "anomalous": "x {}"}
     }
+
+
+@given(numbers=st.lists(st.integers(), min_size=1), seed=st.randoms())
+def test_numbers_without_an_order_are_one_setting_however_they_are_written(
+    numbers: list[int], seed: Any
+) -> None:
+    again = [*numbers, numbers[0]]
+    seed.shuffle(again)
+    written = [",".join(map(str, some)) for some in (numbers, again)]
+    one, other = (convert(InOrder | None, text) for text in written)
+    assert one == other == in_order(numbers)
+    assert sorted(one) == list(one)
+    assert convert(tuple[int, ...], written[0]) == tuple(numbers)
+    assert describe_type(InOrder) == "int,int,…"

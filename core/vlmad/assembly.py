@@ -98,14 +98,15 @@ def assemble(
     first = {kind: builder.build(kind, given.get(kind), recipe.parts[kind]) for kind in KINDS}
     problem = misfit(first)
     if problem is None:
-        return Assembly(recipe, first)
+        return Assembly(recipe, first, tuple(_told_by(first)))
     kept = {kind: chosen for kind, chosen in first.items() if chosen.named}
     if misfit(kept):
-        raise IncompatiblePartsError(_with_remedy(builder, first, str(misfit(kept))))
+        raise IncompatiblePartsError(str(misfit(kept)), _remedies(builder, first))
     for parts in _replacements(builder, first):
         if misfit(parts) is None:
-            return Assembly(recipe, parts, tuple(_notes(first, parts, problem)))
-    raise IncompatiblePartsError(_with_remedy(builder, first, problem))
+            notes = (*_notes(first, parts, problem), *_told_by(parts))
+            return Assembly(recipe, parts, notes)
+    raise IncompatiblePartsError(problem, _remedies(builder, first))
 
 
 class _Builder:
@@ -258,16 +259,24 @@ def _notes(first: Mapping[str, Chosen], parts: Mapping[str, Chosen], problem: st
             )
 
 
-def _with_remedy(builder: _Builder, parts: Mapping[str, Chosen], problem: str) -> str:
-    """Add to a misfit which single exchange would make the parts fit."""
-    fitting = []
+def _told_by(parts: Mapping[str, Chosen]) -> Iterator[str]:
+    """Yield what parts have to say of the backbone (`notes_on`, which they need not have)."""
+    spec = parts["backbone"].part.spec
+    for chosen in parts.values():
+        tell = getattr(chosen.part, "notes_on", None)
+        if callable(tell):
+            owner = f"what {chosen} of {chosen.registration.origin} says of {spec.name}"
+            told = _call(tell, {"spec": spec}, owner)
+            yield from (f"{chosen}: {note}" for note in told)
+
+
+def _remedies(builder: _Builder, parts: Mapping[str, Chosen]) -> Iterator[str]:
+    """Yield the single exchanges that would make parts fit, as words of a command line."""
     for kind in KINDS[1:]:
         for other in builder.alternatives(kind):
             if misfit({**parts, kind: other}) is None:
-                fitting.append(
-                    f"--{'prompt' if kind == 'prompts' else kind} {other.registration.name}"
-                )
-    return f"{problem}; try {' or '.join(fitting)}" if fitting else problem
+                option = "prompt" if kind == "prompts" else kind
+                yield f"--{option} {other.registration.name}"
 
 
 def parse_settings(

@@ -49,7 +49,17 @@ class RecipeError(VlmadError):
 
 
 class IncompatiblePartsError(VlmadError):
-    """The chosen parts do not fit each other."""
+    """The chosen parts do not fit each other.
+
+    Args:
+        problem: what does not fit.
+        remedies: words of a command line, each of which would make them fit.
+    """
+
+    def __init__(self, problem: str, remedies: Iterable[str] = ()) -> None:
+        self.problem, self.remedies = problem, tuple(remedies)
+        tried = f"; try {' or '.join(self.remedies)}" if self.remedies else ""
+        super().__init__(problem + tried)
 
 
 class WeightsError(VlmadError):

@@ -1,6 +1,8 @@
 """The options of a part: the keyword arguments of its factory, read from its signature.
 
 Allowed types are bool, int, float, str, Path, Literal, tuple[X, ...] of these, and X | None.
+``Annotated[X, function]`` brings values that mean the same to one form (`InOrder`), so that they
+are known for the same setting wherever options are compared.
 """
 
 from __future__ import annotations
@@ -13,16 +15,39 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from vlmad.errors import OptionError, PluginError, did_you_mean, printable, reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 REQUIRED = inspect.Parameter.empty
 MOST_DOCS = 100_000
 """Characters of a docstring that are read."""
+
+
+def in_order(numbers: Iterable[int]) -> tuple[int, ...]:
+    """Return the distinct numbers, the smallest first.
+
+    >>> in_order([3, 2, 3])
+    (2, 3)
+    """
+    return tuple(sorted(set(numbers)))
+
+
+InOrder: TypeAlias = Annotated[tuple[int, ...], in_order]
+"""The type of an option whose numbers have no order and count once, such as window sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +84,8 @@ def options_of(factory: Callable[..., Any], owner: object = None) -> dict[str, O
 @lru_cache(maxsize=1024)  # many combinations of parts ask for the same ones
 def _read_options(factory: Callable[..., Any]) -> dict[str, Option]:
     try:
-        hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+        made_by = factory.__init__ if inspect.isclass(factory) else factory
+        hints = get_type_hints(made_by, include_extras=True)
         parameters = inspect.signature(factory).parameters
         docs = _argument_docs((inspect.getdoc(factory) or "")[:MOST_DOCS])
     except Exception as error:  # hints are code, and a factory can be any object
@@ -124,6 +150,12 @@ def convert(kind: Any, value: Any) -> Any:
     False
     """
     origin = get_origin(kind)
+    if origin is Annotated:
+        kind, *forms = get_args(kind)
+        value = convert(kind, value)
+        for form in filter(callable, forms):
+            value = form(value)
+        return value
     if origin in (Union, types.UnionType):
         return _convert_union(get_args(kind), value)
     if origin is Literal:
@@ -187,6 +219,8 @@ def describe_type(kind: Any) -> str:
     'int,int,…'
     """
     origin = get_origin(kind)
+    if origin is Annotated:
+        return describe_type(get_args(kind)[0])
     if origin in (Union, types.UnionType):
         return " or ".join(describe_type(k) for k in get_args(kind))
     if origin is Literal:
@@ -208,7 +242,7 @@ def check_counts(option: str, numbers: tuple[int, ...]) -> tuple[int, ...]:
     """
     if not numbers or min(numbers) < 1:
         raise OptionError(f"option '{option}' takes whole numbers from 1, not {numbers}")
-    return tuple(dict.fromkeys(numbers))
+    return in_order(numbers)
 
 
 def check_positive(option: str, number: float) -> float:

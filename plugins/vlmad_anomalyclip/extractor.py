@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from vlmad import ClassToken, Extractor, Features, Patches, Regions
+from vlmad.options import InOrder, in_order
 from vlmad.parts import CLASS_TOKEN, PATCH_TOKENS, PATCHES, REGIONS
 from vlmad.regions import patch_cells
 
@@ -24,8 +25,8 @@ class Dense(Extractor):
     needs = frozenset({PATCH_TOKENS})
     gives = frozenset({CLASS_TOKEN, REGIONS, PATCHES})
 
-    def __init__(self, layers: tuple[int, ...] | None = None) -> None:
-        self.layers = tuple(dict.fromkeys(layers)) if layers else (None,)
+    def __init__(self, layers: InOrder | None = None) -> None:
+        self.layers = in_order(layers) if layers else (None,)
 
     def requests(
         self, spec: BackboneSpec, attention: Attention, class_token: Literal["normed", "raw"]

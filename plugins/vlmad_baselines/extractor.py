@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vlmad import ClassToken, Extractor, Features, Regions, Tiles
 from vlmad.errors import OptionError
-from vlmad.options import check_counts
+from vlmad.options import InOrder, check_counts
 from vlmad.parts import IMAGE_TILES
 from vlmad.regions import box_cells, tile_boxes
 
@@ -26,7 +26,7 @@ class ImageTiles(Extractor):
 
     needs = frozenset({IMAGE_TILES})
 
-    def __init__(self, counts: tuple[int, ...] = (2, 3), overlap: float = 0.5) -> None:
+    def __init__(self, counts: InOrder = (2, 3), overlap: float = 0.5) -> None:
         if not 0 <= overlap < 1:
             raise OptionError(f"option 'overlap' takes 0 to below 1, not {overlap}")
         self.counts, self.overlap = check_counts("counts", counts), overlap

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from vlmad import ClassToken, Extractor, Features, Patches, Regions, Windows
-from vlmad.options import check_counts
+from vlmad.options import InOrder, check_counts
 from vlmad.parts import PATCH_TOKENS, SHARED_WINDOWS, TOKEN_WINDOWS
 from vlmad.regions import patch_cells, window_cells
 
@@ -34,7 +34,7 @@ class Window(Extractor):
 
     def __init__(
         self,
-        scales: tuple[int, ...] = (2, 3),
+        scales: InOrder = (2, 3),
         patch_layer: int | None = None,
         patch_stage: Literal["normed", "raw"] = "normed",
         encoding: Literal["exact", "shared"] = "exact",
@@ -44,6 +44,17 @@ class Window(Extractor):
         self.encoding: Literal["exact", "shared"] = encoding
         if encoding == "shared":
             self.needs = self.needs | {SHARED_WINDOWS}
+
+    def notes_on(self, spec: BackboneSpec) -> Sequence[str]:
+        """Say which windows cover the whole grid: what they give is the same everywhere."""
+        rows, columns = spec.grid
+        flat = [str(size) for size in self.scales if size >= max(spec.grid)]
+        if not flat:
+            return ()
+        return (
+            f"scales={','.join(flat)} is one window over all {rows} x {columns} patches of "
+            f"{spec.name}, which tells no places apart: take 1 to {max(spec.grid) - 1}",
+        )
 
     def requests(
         self, spec: BackboneSpec, attention: Attention, class_token: Literal["normed", "raw"]
