@@ -21,6 +21,7 @@ from vlmad.registry import Registry
 from vlmad_evaluation.bench.reading import read_results
 from vlmad_evaluation.grid.axes import Axes, parse_axes, split_names
 from vlmad_evaluation.grid.combinations import combine, with_baseline
+from vlmad_evaluation.grid.grouping import misfits
 
 AXES = ["--prompt", "compositional,plain", "--extractor", "window,dense"]
 AXES += ["--attention", "none,vv", "--set", "extractor.scales=2|2,3"]
@@ -73,7 +74,12 @@ def test_the_plan_comes_first(done: Path) -> None:
     assert "8 combinations, 48 cells; 6 distinct visual requests in 1 pass over" in plan
     assert "for 8 combinations)" in plan
     assert "for metrics and intervals" in plan
-    assert "cannot be: compositional + window scales=2 + vv;" in plan
+    assert f"baseline: {LEGAL[0]}, against it: {LEGAL[1]}; " in plan
+    (illegal,) = (line for line in plan.splitlines() if line.startswith("cannot be, "))
+    assert "needs patch features" in illegal
+    assert ": 4 combinations: compositional + window scales=2 + vv; " in illegal
+    assert illegal.endswith("; and 1 more")
+    assert "not measured, 1-shot: scorer" not in plan
 
 
 def test_a_cell_holds_what_the_detector_says_alone(
@@ -143,6 +149,14 @@ def test_a_plan_writes_nothing(
     assert plan["images"] == 8 + 6 + 2 + 1  # drawn: two of three references, and the only one
     assert plan["texts"]["calls"] == 2 * 2  # prompts and class names
     assert plan["seconds"] > 0
+    assert plan["baseline"] == LEGAL[0]
+    assert set(plan["illegal"]) == {
+        f"{prompts} + window scales={scales} + vv"
+        for prompts in ("compositional", "plain")
+        for scales in ("2", "2,3")
+    }
+    assert list(plan["dataset"]["categories"]) == ["bolt", "nut"]
+    assert (plan["settings"]["shots"], plan["skipped"], plan["same"]) == ([0, 1], [], {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -295,6 +309,18 @@ def test_the_baseline_comes_first(registry: Registry) -> None:
     assert set(with_baseline(found, chosen)) == set(found.detectors)
     with pytest.raises(InputError, match="did you mean 'plain \\+ diagonal'"):
         with_baseline(found, "plain + diagonale")
+
+
+def test_what_is_true_of_many_combinations_is_said_once(registry: Registry) -> None:
+    found = combine(
+        axes(prompts="compositional,plain", extractor="window,tiles", attention="none,vv"), registry
+    )
+    said = dict(misfits(found.illegal))
+    assert [len(names) for names in said.values()] == [2, 2]
+    assert all("try --extractor dense or --attention" in problem for problem in said)
+    one = combine(axes(prompts="plain,none", scorer="dense,harmonic"), registry)
+    for problem, (name,) in misfits(one.illegal):
+        assert str(one.illegal[name]) == problem
 
 
 def test_recipes_can_vary_too(registry: Registry) -> None:

@@ -43,13 +43,25 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Misfit:
+    """Why a combination cannot be; as a text, what `vlmad run` would say."""
+
+    problem: str
+    remedies: tuple[str, ...] = ()
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text or self.problem
+
+
+@dataclass(frozen=True, slots=True)
 class Grid:
     """The combinations that can be, by name, and those that cannot, with the reason."""
 
     detectors: Mapping[str, Detector]
     values: Mapping[str, Mapping[str, str]]
     """For each detector what it has of each axis: parts by kind, options by ``kind.option``."""
-    illegal: Mapping[str, str]
+    illegal: Mapping[str, Misfit]
     same: Mapping[str, str]
     """Names that came out as another combination, because a part made way."""
 
@@ -74,7 +86,7 @@ def combine(
         InputError: there are absurdly many combinations, or none that can be.
     """
     detectors: dict[str, Detector] = {}
-    illegal: dict[str, str] = {}
+    illegal: dict[str, Misfit] = {}
     same: dict[str, str] = {}
     known: dict[Any, str] = {}
     backbones: list[Chosen] = []
@@ -83,8 +95,11 @@ def combine(
             assembly = assemble(registry, wanted.recipe, wanted.named, wanted.settings)
             detector = Detector(share_backbone(assembly, backbones), resize)
             detector.requests()
-        except (IncompatiblePartsError, OptionError, PluginError) as error:
-            illegal[wanted.name] = str(error)
+        except IncompatiblePartsError as error:
+            illegal[wanted.name] = Misfit(error.problem, error.remedies, str(error))
+            continue
+        except (OptionError, PluginError) as error:
+            illegal[wanted.name] = Misfit(str(error))
             continue
         key = tuple((c.registration, repr(c.options)) for c in detector.assembly.parts.values())
         if known.setdefault(key, wanted.name) == wanted.name:

@@ -22,7 +22,7 @@ from vlmad_evaluation.bench.asking import (
 if TYPE_CHECKING:
     from vlmad_evaluation.bench.document import Bench
     from vlmad_evaluation.grid.combinations import Grid
-    from vlmad_evaluation.grid.estimate import Estimate
+    from vlmad_evaluation.grid.estimate import Planned
 
 NOT_OFFERED = ("class_name", "references", "shots", "seed", "fitted")
 
@@ -73,14 +73,15 @@ def grid(
     detectors = with_baseline(found, baseline)
     extra = _describe(found, next(iter(detectors)))
     ready = Bench(opened, categories, detectors, settings, problems, GRID, extra)
-    estimated = _estimate(ready, say)
-    if plan:
-        _print_plan(found, estimated, measuring.as_json)
+    planned = _plan(ready, say)
+    if plan and measuring.as_json:
+        _print_plan(ready, planned)
         return
-    show_plan(say, found, estimated)
-    from vlmad_evaluation.bench.command import finish, run_into, tell_notes
+    show_plan(Console(highlight=False) if plan else say, found, ready, planned)
+    if plan:
+        return
+    from vlmad_evaluation.bench.command import finish, run_into
 
-    tell_notes(detectors, say)
     document, folder = run_into(ready, measuring.out, say)
     finish(document, folder / "grid.md", measuring, show)
 
@@ -95,32 +96,34 @@ def _combine(choice: Choice) -> Grid:
     return combine(axes, registry, choice.resize or "squash", choice.recipe)
 
 
-def _estimate(ready: Bench, say: Console) -> Estimate:
+def _plan(ready: Bench, say: Console) -> Planned:
     from vlmad_evaluation.bench.plan import make_plan
     from vlmad_evaluation.bench.scoring import side_by_side
-    from vlmad_evaluation.grid.estimate import estimate
+    from vlmad_evaluation.grid.estimate import Planned, estimate
 
     cells = make_plan(ready.dataset, ready.categories, ready.detectors, ready.settings)
     with progress_bars(say) as progress:
-        return estimate(cells, side_by_side(ready.detectors), ready.settings, progress)
+        cost = estimate(cells, side_by_side(ready.detectors), ready.settings, progress)
+    return Planned(cells.skipped, cost)
 
 
-def _print_plan(found: Grid, estimated: Estimate, as_json: bool) -> None:
-    from vlmad_evaluation.grid.terminal import show_plan
-
-    if not as_json:
-        show_plan(Console(highlight=False), found, estimated)
-        return
+def _print_plan(ready: Bench, planned: Planned) -> None:
     from vlmad.runs.folder import to_json
+    from vlmad_evaluation.bench.document import describe_dataset, describe_settings
 
+    cost = planned.cost
+    grid = ready.extra["grid"]
     document = {
-        "combinations": dict(found.values),
-        "illegal": dict(found.illegal),
-        "same": dict(found.same),
-        **asdict(estimated),
-        "seconds_of_encoding": estimated.seconds_of_encoding,
-        "seconds": estimated.seconds,
-        "bytes_of_features": estimated.bytes_of_features,
+        "baseline": ready.extra["baseline"],
+        **grid,
+        "notes": {name: list(d.assembly.notes) for name, d in ready.detectors.items()},
+        "skipped": [asdict(skipped) for skipped in planned.skipped],
+        "dataset": describe_dataset(ready.dataset, ready.categories, ready.problems),
+        "settings": describe_settings(ready.settings),
+        **asdict(cost),
+        "seconds_of_encoding": cost.seconds_of_encoding,
+        "seconds": cost.seconds,
+        "bytes_of_features": cost.bytes_of_features,
     }
     sys.stdout.write(to_json(document).decode("utf-8"))
 
@@ -131,7 +134,7 @@ def _describe(found: Grid, baseline: str) -> dict[str, Any]:
         "baseline": baseline,
         "grid": {
             "combinations": combinations,
-            "illegal": dict(found.illegal),
+            "illegal": {name: str(misfit) for name, misfit in found.illegal.items()},
             "same": dict(found.same),
         },
     }

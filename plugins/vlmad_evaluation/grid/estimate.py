@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmad.sharing import Pass
-    from vlmad_evaluation.bench.plan import Cell, Plan, Settings
+    from vlmad_evaluation.bench.plan import Cell, Plan, Settings, Skipped
     from vlmad_evaluation.bench.scoring import SideBySide
 
 
@@ -89,6 +89,14 @@ class Estimate:
     def bytes_of_features(self) -> int:
         """In the cache, as far as its limit allows."""
         return self.images * sum(4 * each.numbers for each in self.passes)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What is not going to be measured, and what all else will cost."""
+
+    skipped: tuple[Skipped, ...]
+    cost: Estimate
 
 
 def estimate(

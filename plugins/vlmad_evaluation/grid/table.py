@@ -11,6 +11,7 @@ from vlmad_evaluation.bench.document import Kind
 from vlmad_evaluation.bench.pairs import COMPARED
 from vlmad_evaluation.bench.remarks import WORDS, remarks
 from vlmad_evaluation.bench.tables import escaped, shots_name, table, value
+from vlmad_evaluation.grid.grouping import count, grouped, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 SIGNIFICANT = 0.05
 BETTER, WORSE = "\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}"
 AVERAGE = "average"
+LISTED = 12
+"""Combinations that are named for a reason; grid.json names all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +167,18 @@ def _cell(figure: Figure) -> str:
 
 def _left_out(document: Mapping[str, Any]) -> Iterator[str]:
     grid = document["grid"]
-    lines = [f"- {escaped(name)}: {escaped(why)}" for name, why in grid["illegal"].items()]
-    if lines:
+    reasons = grouped(grid["illegal"].items())
+    if reasons:
         yield "## Combinations that cannot be"
-        yield "\n".join(lines)
+        yield "\n".join(f"- {escaped(why)}: {_who(names)}" for why, names in reasons.items())
     if grid["same"]:
         yield "## Combinations that are another one"
-        yield "\n".join(
-            f"- {escaped(name)} is {escaped(other)}" for name, other in grid["same"].items()
-        )
+        same = [f"{name} is {other}" for name, other in grid["same"].items()]
+        yield _who(same)
+
+
+def _who(names: Sequence[str]) -> str:
+    return f"{count(len(names), 'combination')}: {escaped(some_of(names, LISTED))}"
 
 
 GRID = Kind(

@@ -10,66 +10,83 @@ from rich.table import Table
 
 from vlmad_evaluation.bench.tables import printable, shots_name, value
 from vlmad_evaluation.bench.terminal import SHOWN, WITH_INTERVAL, WORDS
+from vlmad_evaluation.grid.grouping import NAMED, count, grouped, misfits, some_of
 from vlmad_evaluation.grid.table import AVERAGE, BETTER, SIGNIFICANT, WORSE, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rich.console import Console
 
+    from vlmad_evaluation.bench.document import Bench
+    from vlmad_evaluation.bench.plan import Skipped
     from vlmad_evaluation.grid.combinations import Grid
-    from vlmad_evaluation.grid.estimate import Estimate
+    from vlmad_evaluation.grid.estimate import Estimate, Planned
     from vlmad_evaluation.grid.table import Figure, Row
 
+LISTED = 12
+"""Combinations that the plan names."""
 
-def show_plan(console: Console, found: Grid, estimate: Estimate) -> None:
-    """Print what will be done and what it costs."""
 
-    def say(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
+def show_plan(console: Console, found: Grid, ready: Bench, planned: Planned) -> None:
+    """Print what will be done, what it costs, and what cannot be done."""
+    lines = [*_cost_lines(found, planned.cost), *_who_lines(found, ready, planned.skipped)]
+    for line in lines:
+        console.print(printable(line), markup=False, soft_wrap=True)
 
-    distinct = sum(len(each.requests) for each in estimate.passes)
-    say(
-        f"{_count(len(found.detectors), 'combination')}, {_count(estimate.cells, 'cell')}; "
-        f"{_count(distinct, 'distinct visual request')} in "
-        f"{_count(len(estimate.passes), 'pass', 'passes')} over "
-        f"{_count(estimate.images, 'image')}"
+
+def _cost_lines(found: Grid, cost: Estimate) -> Iterator[str]:
+    distinct = sum(len(each.requests) for each in cost.passes)
+    yield (
+        f"{count(len(found.detectors), 'combination')}, {count(cost.cells, 'cell')}; "
+        f"{count(distinct, 'distinct visual request')} in "
+        f"{count(len(cost.passes), 'pass', 'passes')} over {count(cost.images, 'image')}"
     )
-    for each in estimate.passes:
-        say(
+    for each in cost.passes:
+        yield (
             f"  {each.backbone}, attention {each.attention}: {', '.join(each.requests)} "
-            f"({each.seconds:.2f} s an image, for {_count(each.combinations, 'combination')})"
+            f"({each.seconds:.2f} s an image, for {count(each.combinations, 'combination')})"
         )
-    texts = estimate.texts
-    say(
-        f"{_count(texts.calls, 'text encoding')} with {_count(texts.sentences, 'sentence')} in all"
+    calls, sentences = cost.texts.calls, cost.texts.sentences
+    yield f"{count(calls, 'text encoding')} with {count(sentences, 'sentence')} in all"
+    yield (
+        f"about {duration(cost.seconds)}: {duration(cost.seconds_of_encoding)} to encode, "
+        f"{duration(cost.seconds_of_scoring)} to score, "
+        f"{duration(cost.seconds_of_metrics)} for metrics and intervals"
     )
-    say(
-        f"about {duration(estimate.seconds)}: {duration(estimate.seconds_of_encoding)} to encode, "
-        f"{duration(estimate.seconds_of_scoring)} to score, "
-        f"{duration(estimate.seconds_of_metrics)} for metrics and intervals"
+    yield (
+        f"{decimal(cost.bytes_of_maps + cost.bytes_of_results)} on disk, of which "
+        f"{decimal(cost.bytes_of_maps)} for maps; "
+        f"{decimal(cost.bytes_of_features)} for features in the cache"
     )
-    say(
-        f"{decimal(estimate.bytes_of_maps + estimate.bytes_of_results)} on disk, of which "
-        f"{decimal(estimate.bytes_of_maps)} for maps; "
-        f"{decimal(estimate.bytes_of_features)} for features in the cache"
-    )
-    for name, other in found.same.items():
-        say(f"the same: {printable(name)} is {printable(other)}")
-    for reason, names in _by_reason(found.illegal).items():
-        say(f"cannot be: {'; '.join(map(printable, names))}: {printable(reason)}")
 
 
-def _by_reason(illegal: Mapping[str, str]) -> dict[str, list[str]]:
-    reasons: dict[str, list[str]] = {}
-    for name, reason in illegal.items():
-        reasons.setdefault(reason, []).append(name)
-    return reasons
+def _who_lines(found: Grid, ready: Bench, skipped: Sequence[Skipped]) -> Iterator[str]:
+    """Yield who is measured against whom, what is not, and what there is to say of some."""
+    names = list(ready.detectors)
+    others = f", against it: {some_of(names[1:], LISTED)}" if names[1:] else ""
+    yield f"baseline: {names[0]}{others}"
+    notes = [(name, note) for name, d in ready.detectors.items() for note in d.assembly.notes]
+    for note, who in grouped(notes).items():
+        yield f"note, {_who(who)}: {note}"
+    left_out = [(_skipped(each), f"{shots_name(each.shots)}: {each.reason}") for each in skipped]
+    for reason, who in grouped(left_out).items():
+        yield f"not measured, {reason}: {_who(who)}"
+    if found.same:
+        same = [f"{name} is {other}" for name, other in found.same.items()]
+        yield f"the same, {_who(same)}"
+    for reason, who in misfits(found.illegal):
+        yield f"cannot be, {reason}: {_who(who)}"
 
 
-def _count(number: int, singular: str, plural: str | None = None) -> str:
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+def _skipped(skipped: Skipped) -> str:
+    return str(skipped.detector or skipped.category)
+
+
+def _who(names: Sequence[str]) -> str:
+    number = f"{len(names):,} combinations: " if len(names) > NAMED else ""
+    return number + some_of(names)
 
 
 def duration(seconds: float) -> str:
