@@ -46,9 +46,9 @@ def without_title(text: str) -> str:
 
 
 def averages(text: str) -> str:
-    """Return of a grid's page the introduction, the averages, and what could not be combined."""
+    """Return of a grid's page the averages, and what could not be combined."""
     introduction, *sections = re.split(r"(?m)^(?=## )", without_title(text))
-    wanted = [s for s in sections if s.startswith(("## average", "## Combinations"))]
+    wanted = [section for section in sections if section.startswith("## Combinations")]
     return introduction + "".join(wanted)
 
 

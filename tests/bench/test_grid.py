@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import io
 import json
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from vlmad import load_detector
 from vlmad.cli.parts import Choice
@@ -22,6 +25,7 @@ from vlmad_evaluation.bench.reading import read_results
 from vlmad_evaluation.grid.axes import Axes, parse_axes, split_names
 from vlmad_evaluation.grid.combinations import combine, with_baseline
 from vlmad_evaluation.grid.grouping import misfits
+from vlmad_evaluation.grid.terminal import show
 
 AXES = ["--prompt", "compositional,plain", "--extractor", "window,dense"]
 AXES += ["--attention", "none,vv", "--set", "extractor.scales=2|2,3"]
@@ -77,9 +81,9 @@ def test_the_plan_comes_first(done: Path) -> None:
     assert f"baseline: {LEGAL[0]}, against it: {LEGAL[1]}; " in plan
     (illegal,) = (line for line in plan.splitlines() if line.startswith("cannot be, "))
     assert "needs patch features" in illegal
-    assert ": 4 combinations: compositional + window scales=2 + vv; " in illegal
-    assert illegal.endswith("; and 1 more")
-    assert "not measured, 1-shot: scorer" not in plan
+    assert illegal.startswith("cannot be, 4 combinations: compositional + window scales=2 + vv; ")
+    assert "; and 1 more: attention 'vv'" in illegal
+    assert "not measured" not in plan
 
 
 def test_a_cell_holds_what_the_detector_says_alone(
@@ -131,10 +135,57 @@ def test_the_table_has_a_row_for_each_combination_and_the_best_of_each_column(
         best = [row["pixel_auroc_best"] == "1" for row in block]
         assert best == [value == max(values) for value in values]
     markdown = (done / "grid.md").read_text()
-    assert markdown.startswith("# 8 combinations")
-    assert "| compositional | window | 2,3 | none |" in markdown
+    title, whole, *_ = markdown.split("\n\n")
+    assert title == "# 8 combinations, average"
+    assert len(whole.splitlines()) == 2 + len(LEGAL) * 2  # zero- and one-shot
+    assert "| compositional | window | 2,3 | none | 1-shot | " in whole
+    for shots, words in ((0, "zero-shot"), (1, "1-shot")):
+        bold = [line.count("**") // 2 for line in whole.splitlines() if f"| {words} |" in line]
+        marked = [row for row in rows if (row["category"], row["shots"]) == ("average", str(shots))]
+        names = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro_30")
+        assert bold == [sum(row[f"{name}_best"] == "1" for name in names) for row in marked]
     assert "## Combinations that cannot be" in markdown
     assert document["baseline"] == LEGAL[0]
+
+
+def test_the_terminal_shows_one_table_with_the_intervals_and_what_they_are(
+    done: Path, document: Any
+) -> None:
+    shown = (done.parent / "out.stdout").read_text()
+    (few,) = (
+        each["metrics"]["pixel_auroc"]
+        for each in document["averages"]
+        if (each["detector"], each["shots"]) == (LEGAL[0], 1)
+    )
+    text = f"{few['value']:.3f} ± {few['deviation_over_seeds']:.3f}"
+    assert f"{LEGAL[0]}" in shown
+    assert few["low"] < few["high"]
+    assert f"{text} [{few['low']:.3f}, {few['high']:.3f}]" in shown
+    assert shown.count("image AUROC") == 1
+    told = " ".join(shown.split())
+    assert "the 95% interval over images (BCa, 100 resampled sets)" in told
+    assert "after ± stands the standard deviation over draws" in told
+    assert f"better or worse than the baseline, {LEGAL[0]}, on the same images" in told
+
+
+def test_a_long_table_on_the_terminal_keeps_what_leads_and_the_baseline(
+    document: Any, tmp_path: Path
+) -> None:
+    many = copy.deepcopy(document)
+    for number in range(60):
+        name = f"another {number}"
+        many["grid"]["combinations"][name] = {}
+        for entries in (many["averages"], many["categories"]):
+            like = [entry for entry in entries if entry["detector"] == LEGAL[1]]
+            entries += [{**entry, "detector": name} for entry in like]
+    console = Console(width=80, record=True, file=io.StringIO())
+    show(console, many, tmp_path)
+    shown = console.export_text()
+    assert "rows that lead in a metric, and the baseline's; grid.md has all, 136" in shown
+    assert shown.count("another ") < 60
+    assert "compositional +" in shown
+    table = shown.partition("average")[2].partition("Averages")[0]
+    assert max(map(len, table.splitlines())) <= 80
 
 
 def test_a_plan_writes_nothing(
@@ -250,7 +301,7 @@ def test_a_part_that_fails_costs_its_combinations_only(
     (skipped,) = found["skipped"]
     assert skipped["detector"] == "broken"
     assert "ZeroDivisionError: no more" in skipped["reason"]
-    assert "broken, zero-shot: not measured" in " ".join(ran.stdout.split())
+    assert "not measured, broken, zero-shot: scorer 'broken'" in " ".join(ran.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,15 @@ def value(metric: Mapping[str, Any], interval: bool = True) -> str:
     text = f"{metric['value']:.3f}"
     if metric.get("deviation_over_seeds") is not None:
         text += f" ± {metric['deviation_over_seeds']:.3f}"
-    if interval and metric["low"] is not None and metric["low"] < metric["high"]:
-        text += f" [{metric['low']:.3f}, {metric['high']:.3f}]"
-    return text
+    between = bracketed(metric) if interval else ""
+    return f"{text} {between}" if between else text
+
+
+def bracketed(metric: Mapping[str, Any]) -> str:
+    """Return the interval of a metric, or nothing if it has none."""
+    if metric["low"] is None or not metric["low"] < metric["high"]:
+        return ""
+    return f"[{metric['low']:.3f}, {metric['high']:.3f}]"
 
 
 def shots_name(shots: int) -> str:

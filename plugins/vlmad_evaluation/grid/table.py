@@ -14,7 +14,7 @@ from vlmad_evaluation.bench.tables import escaped, shots_name, table, value
 from vlmad_evaluation.grid.grouping import count, grouped, some_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 SIGNIFICANT = 0.05
 BETTER, WORSE = "\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}"
@@ -122,39 +122,86 @@ def to_csv(document: Mapping[str, Any]) -> str:
 
 
 def to_markdown(document: Mapping[str, Any]) -> str:
-    """Return the grid as a page of Markdown."""
-    count = len(document["detectors"])
-    sections = [f"# {count} combination{'' if count == 1 else 's'}", *_introduction(document)]
-    axes = axes_of(document)
-    header = [*axes, *(WORDS[name] for name in COMPARED)] if axes else ["combination"]
-    if not axes:
-        header += [WORDS[name] for name in COMPARED]
-    blocks: dict[tuple[int, str], list[list[str]]] = {}
-    for row in rows(document):
-        words = [row.values.get(axis, "") for axis in axes] or [row.combination]
-        cells = [*map(escaped, words), *(_cell(row.figures[name]) for name in COMPARED)]
-        blocks.setdefault((row.shots, row.category), []).append(cells)
-    single = len(document["dataset"]["categories"]) == 1
-    for (shots, category), lines in blocks.items():
-        if single and category == AVERAGE:
-            continue
-        sections += [f"## {escaped(category)}, {shots_name(shots)}", table(header, lines)]
+    """Return the grid as a page of Markdown: one table of everything, then each category."""
+    found, whole = list(rows(document)), main_category(document)
+    combinations = count(len(document["detectors"]), "combination")
+    sections = [f"# {combinations}, {escaped(whole)}", *_unfinished(document)]
+    sections += [_table(document, [row for row in found if row.category == whole])]
+    sections += [*explained(document, escaped), CHANCE]
+    for shots in document["settings"]["shots"]:
+        for category in document["dataset"]["categories"]:
+            some = [row for row in found if (row.category, row.shots) == (category, shots)]
+            if category != whole and some:
+                title = f"## {escaped(category)}, {shots_name(shots)}"
+                sections += [title, _table(document, some)]
     sections += _left_out(document)
     return "\n\n".join([*sections, *remarks(document)]) + "\n"
 
 
-def _introduction(document: Mapping[str, Any]) -> Iterator[str]:
-    settings = document["settings"]
+def main_category(document: Mapping[str, Any]) -> str:
+    """Return what the table of everything shows: the average, or the only category."""
+    categories = list(document["dataset"]["categories"])
+    return str(categories[0]) if len(categories) == 1 else AVERAGE
+
+
+def has_references(document: Mapping[str, Any]) -> bool:
+    """Tell whether rows differ in their number of references."""
+    return len(document["settings"]["shots"]) > 1
+
+
+def _table(document: Mapping[str, Any], some: Sequence[Row]) -> str:
+    axes = axes_of(document)
+    several = has_references(document) and len({row.shots for row in some}) > 1
+    header = [*(axes or ["combination"]), *(["references"] if several else [])]
+    lines = []
+    for row in some:
+        words = [row.values.get(axis, "") for axis in axes] or [row.combination]
+        words += [shots_name(row.shots)] if several else []
+        cells = (_cell(row.figures[name]) for name in COMPARED)
+        lines.append([*map(escaped, words), *cells])
+    return table([*header, *(WORDS[name] for name in COMPARED)], lines)
+
+
+def _unfinished(document: Mapping[str, Any]) -> Iterator[str]:
     if not document["finished"]:
         yield "**Unfinished**: the same command goes on."
+
+
+CHANCE = (
+    "The more combinations are tried, the more the best of them owes to chance: confirm it on "
+    "images that were not in here."
+)
+
+
+def explained(document: Mapping[str, Any], shown: Callable[[str], str]) -> Iterator[str]:
+    """Yield what the figures of a table are, and what their marks mean.
+
+    Args:
+        document: the grid's.
+        shown: makes a name fit to be shown.
+    """
+    settings = document["settings"]
+    categories = document["dataset"]["categories"]
+    words = "" if len(categories) == 1 else (
+        f"Averages are macro averages over {count(len(categories), 'category', 'categories')}. "
+    )
+    words += (
+        f"In brackets the {settings['confidence']:.0%} interval over images (BCa, "
+        f"{settings['replicates']:,} resampled sets)"
+    )
+    if any(settings["shots"]) and settings["seeds"] > 1:
+        words += (
+            f"; with references the value is the mean of {settings['seeds']} draws of them, the "
+            "interval is that of this mean, and after ± stands the standard deviation over draws"
+        )
+    yield f"{words}. Pixel metrics at {settings['resolution']} resolution."
+    among = " among those with as many references" if has_references(document) else ""
+    pairs = "metric, all numbers of references together" if among else "metric"
     yield (
-        f"Bold is the best of its column. {BETTER} and {WORSE} mark what differs significantly "
-        f"from the baseline, *{escaped(document['baseline'])}*, on the same images (p below "
-        f"{SIGNIFICANT}, corrected over all pairs of the metric by the max-T method). In "
-        f"brackets the {settings['confidence']:.0%} interval over images, after ± the "
-        "standard deviation over "
-        "seeds. Averages are macro averages over categories. The more combinations are tried, "
-        "the more the best of them owes to chance: confirm it on images that were not in here."
+        f"Bold: the best of its column{among}. {BETTER} {WORSE}: better or worse than the "
+        f"baseline, {shown(document['baseline'])}, on the same images (two-sided p below "
+        f"{SIGNIFICANT} by the bootstrap, corrected by max-T over all comparisons of the {pairs}; "
+        "averages and categories apart)."
     )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from vlmad_evaluation.bench.tables import printable, shots_name, value
-from vlmad_evaluation.bench.terminal import SHOWN, WITH_INTERVAL, WORDS
+from vlmad_evaluation.bench.tables import bracketed, printable, shots_name, value
+from vlmad_evaluation.bench.terminal import SHOWN, WORDS
 from vlmad_evaluation.grid.grouping import NAMED, count, grouped, misfits, some_of
-from vlmad_evaluation.grid.table import AVERAGE, BETTER, SIGNIFICANT, WORSE, rows
+from vlmad_evaluation.grid.table import explained, has_references, main_category, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 LISTED = 12
 """Combinations that the plan names."""
+MOST_ROWS = 48
+ONE_LINE = 120
+"""Columns from which on an interval fits beside its value."""
 
 
 def show_plan(console: Console, found: Grid, ready: Bench, planned: Planned) -> None:
@@ -70,18 +75,21 @@ def _who_lines(found: Grid, ready: Bench, skipped: Sequence[Skipped]) -> Iterato
     notes = [(name, note) for name, d in ready.detectors.items() for note in d.assembly.notes]
     for note, who in grouped(notes).items():
         yield f"note, {_who(who)}: {note}"
-    left_out = [(_skipped(each), f"{shots_name(each.shots)}: {each.reason}") for each in skipped]
-    for reason, who in grouped(left_out).items():
-        yield f"not measured, {reason}: {_who(who)}"
+    yield from _not_measured(map(asdict, skipped))
     if found.same:
         same = [f"{name} is {other}" for name, other in found.same.items()]
         yield f"the same, {_who(same)}"
     for reason, who in misfits(found.illegal):
-        yield f"cannot be, {reason}: {_who(who)}"
+        yield f"cannot be, {_who(who)}: {reason}"
 
 
-def _skipped(skipped: Skipped) -> str:
-    return str(skipped.detector or skipped.category)
+def _not_measured(skipped: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    said = [
+        (each["detector"] or each["category"], f"{shots_name(each['shots'])}: {each['reason']}")
+        for each in skipped
+    ]
+    for reason, who in grouped(said).items():
+        yield f"not measured, {_who(who)}, {reason}"
 
 
 def _who(names: Sequence[str]) -> str:
@@ -101,43 +109,56 @@ def duration(seconds: float) -> str:
 
 
 def show(console: Console, document: Mapping[str, Any], folder: Path) -> None:
-    """Print a table for each number of references, and where the rest is."""
-    found = list(rows(document))
-    categories = document["dataset"]["categories"]
-    wanted = next(iter(categories)) if len(categories) == 1 else AVERAGE
-    for shots in document["settings"]["shots"]:
-        lines = [row for row in found if row.shots == shots and row.category == wanted]
-        if lines:
-            console.print(f"\n{shots_name(shots)}, {wanted}", markup=False)
-            console.print(_table(lines))
-    console.print(
-        f"\nbold: best; {BETTER} {WORSE}: differs from {printable(document['baseline'])} "
-        f"(p < {SIGNIFICANT}, corrected by max-T); intervals over images",
-        markup=False,
-        soft_wrap=True,
-    )
-    for entry in document["skipped"]:
-        who = entry["detector"] or entry["category"]
-        reason = f"{who}, {shots_name(entry['shots'])}: not measured, {entry['reason']}"
-        console.print(f"note: {printable(reason)}", markup=False, soft_wrap=True)
+    """Print one table of all combinations, what its figures are, and where the rest is."""
+    wanted = main_category(document)
+    found = [row for row in rows(document) if row.category == wanted]
+    shown = _worth_a_line(found, document)
+    console.print(f"\n{printable(wanted)}", markup=False)
+    console.print(_table(shown, has_references(document), console.width))
+    if len(shown) < len(found):
+        say = f"the {len(shown)} rows that lead in a metric, and the baseline's; grid.md has all"
+        console.print(f"{say}, {len(found):,}", markup=False)
+    console.print()
+    for line in explained(document, printable):
+        console.print(line, markup=False, soft_wrap=True)
+    for line in _not_measured(document["skipped"]):
+        console.print(printable(line), markup=False, soft_wrap=True)
     for name in ("grid.md", "grid.csv", "grid.json"):
         console.print(f"{folder}/{name}", markup=False, soft_wrap=True)
 
 
-def _table(lines: Iterable[Row]) -> Table:
+def _worth_a_line(found: Sequence[Row], document: Mapping[str, Any]) -> list[Row]:
+    """Return all rows, or of many those that lead in some metric, and the baseline's."""
+    if len(found) <= MOST_ROWS:
+        return list(found)
+    kept = {id(row) for row in found if row.combination == document["baseline"]}
+    each = MOST_ROWS // (len(SHOWN) * len({row.shots for row in found}))
+    for shots, name in itertools.product({row.shots for row in found}, SHOWN):
+        some = [row for row in found if row.shots == shots]
+        some.sort(key=lambda row: row.figures[name].metric["value"] or 0.0, reverse=True)
+        kept |= {id(row) for row in some[: max(1, each)]}
+    return [row for row in found if id(row) in kept]
+
+
+def _table(lines: Iterable[Row], references: bool, width: int) -> Table:
     table = Table(box=None, header_style="bold")
     table.add_column("combination", overflow="fold", min_width=16)
+    if references:
+        table.add_column("shots", justify="right")
     for name in SHOWN:
         table.add_column(WORDS.get(name, name.replace("pixel_aupro_30", "AUPRO")), no_wrap=True)
+    gap = " " if width >= ONE_LINE else "\n"
     for row in lines:
-        cells = (_cell(row.figures[name], name) for name in SHOWN)
-        table.add_row(escape(printable(row.combination)), *cells)
+        cells = (_cell(row.figures[name], gap) for name in SHOWN)
+        shots = [str(row.shots)] if references else []
+        table.add_row(escape(printable(row.combination)), *shots, *cells)
     return table
 
 
-def _cell(figure: Figure, name: str) -> str:
-    drawn = figure.metric["deviation_over_seeds"] is not None
-    text = escape(value(figure.metric, name in WITH_INTERVAL and not drawn))
-    number, _, rest = text.partition(" ")
+def _cell(figure: Figure, gap: str) -> str:
+    """Return value, mark and deviation, then the interval, after a space or on the next line."""
+    number, _, deviation = value(figure.metric, interval=False).partition(" ")
     number = f"[bold]{number}[/]" if figure.best else number
-    return " ".join(filter(None, [number + figure.mark, rest]))
+    interval = bracketed(figure.metric)
+    first = " ".join(filter(None, [number + figure.mark, deviation]))
+    return first + (escape(gap + interval) if interval else "")
