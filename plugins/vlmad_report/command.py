@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 INSIDE = "report"
 """The folder of a report in that of the only RUN."""
-PANEL = "Runs without labels"
+PANEL = "Data set"
 
 
 def report(
@@ -53,7 +53,7 @@ def report(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="The data set that knows the labels and masks of a run's images.",
+            help="The data set of the images: where a bench's lies now, or of what labels a run.",
             rich_help_panel=PANEL,
         ),
     ] = None,
@@ -87,6 +87,8 @@ def report(
     vlmad report benches/one benches/two --out comparison --title "Two backbones"
 
     vlmad report vlmad-runs/2026-05-01-130000-winclip --data mvtec/
+
+    vlmad report benches/one --data /where/the/photographs/are/now
     """
     from vlmad_datasets.groups import MVTEC_AD, read_groups
     from vlmad_report.page import Wishes, all_parts, make_report
@@ -144,20 +146,22 @@ def _read(
 ) -> list[Results]:
     from vlmad_evaluation.bench.reading import DOCUMENTS, read_results
     from vlmad_report.sources.labelled import is_run, label_run
+    from vlmad_report.sources.moved import find_again
 
-    documented = [any((folder / name).is_file() for name in DOCUMENTS) for folder in folders]
-    if dataset is not None and all(documented):
-        raise InputError("--data gives labels to a run, but a bench or grid has its own")
+    def told(done: int, total: int) -> None:
+        progress("matching", done, total)
+
     results: list[Results] = []
-    for folder, has_document in zip(folders, documented, strict=True):
-        if has_document or not is_run(folder):
-            results.append(read_results(folder))
+    for folder in folders:
+        documented = any((folder / name).is_file() for name in DOCUMENTS)
+        if documented or not is_run(folder):
+            own = read_results(folder)
+            results.append(own if dataset is None else find_again(own, dataset, told))
         elif dataset is None:
             raise InputError(
                 f"{folder} is a run, which has no labels: name its data set with --data DATA"
             )
         else:
-            told = lambda done, total: progress("matching", done, total)  # noqa: E731
             results.append(label_run(folder, dataset, told))
     return results
 

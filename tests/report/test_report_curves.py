@@ -169,4 +169,4 @@ def test_a_damaged_threshold_is_said_and_not_drawn(own: Benched) -> None:
 def test_scores_of_images_that_have_moved_are_said_to_be_missing(results: Results) -> None:
     moved = tuple(replace(s, image=Path("/elsewhere") / s.image.name) for s in results.samples)
     section = curves(study([replace(results, samples=moved)]))
-    assert "names other images: the data set has moved since" in " ".join(section.paragraphs)
+    assert "has the scores of 0 of 6 measured images" in " ".join(section.paragraphs)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from vlmad_datasets.groups import read_groups
 from vlmad_evaluation.bench.reading import Results, read_results
@@ -138,31 +137,15 @@ def test_a_damaged_manifest_costs_the_explanation_alone(own: Benched, content: s
         path.write_text(content)
     looked = study([read_results(folder)])
     galleries = _galleries(failures(looked, detectors=1))
-    assert galleries == [] or "not known" in galleries[0].cards[0].sentences[1]
+    said = [galleries[0].caption, *galleries[0].cards[0].sentences] if galleries else ["not known"]
+    assert any("not known" in sentence for sentence in said)
 
 
-def test_an_image_that_changed_is_shown_but_not_explained(own: Benched) -> None:
-    folder, data = own
-    for path in (data / "bolt/test/good").iterdir():
-        Image.new("RGB", (40, 40), "navy").save(path)
-    sentences = _first_card(folder)
-    assert "is not the file any more that was scored" in sentences[1]
-
-
-def test_an_image_of_another_size_loses_its_map(own: Benched) -> None:
-    folder, data = own
-    for path in (data / "bolt/test/good").iterdir():
-        Image.new("RGB", (50, 30), "navy").save(path)
-    assert "Not shown: the map has another size than the image." in _first_card(folder)
-
-
-def test_missing_images_and_maps_leave_a_card_with_reasons(own: Benched) -> None:
-    folder, data = own
-    shutil.rmtree(data / "bolt/test/good")
+def test_missing_maps_leave_a_card_with_the_reason(own: Benched) -> None:
+    folder, _ = own
     for maps in (folder / "cells").rglob("maps"):
         shutil.rmtree(maps)
     sentences = _first_card(folder)
-    assert any("no such file" in s.lower() for s in sentences)
     assert any("its map is not on disk" in s for s in sentences)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from vlmad.errors import InputError, VlmadError
-from vlmad.images import decode
+from vlmad.images import decode, digest
 from vlmad.masks import mask_of
 from vlmad.overlays import LINE, Range, outline, paint
 from vlmad_evaluation.bench.tables import printable
@@ -29,6 +29,19 @@ LONGEST, SMALL = 320, 160
 """Pixels of a picture's longer side; a smaller image is enlarged by a whole factor."""
 
 
+GONE = "The photograph is not where it was measured."
+CHANGED = "Not shown: the photograph is another file now than the one that was scored."
+
+
+def why_hidden(scored: Scored) -> str | None:
+    """Return why an image cannot be shown: it is gone, or not the one that was scored."""
+    try:
+        now = digest(scored.sample.image)
+    except VlmadError:
+        return GONE
+    return None if scored.row.sha256 in (None, now) else CHANGED
+
+
 def card_of(look: Look, scored: Scored, sentences: Sequence[str]) -> Card:
     """Return a card for an image; what of it cannot be read is left out and said.
 
@@ -39,6 +52,9 @@ def card_of(look: Look, scored: Scored, sentences: Sequence[str]) -> Card:
     """
     sample = scored.sample
     title = f"{sample.category} · {sample.defect} · {sample.image.name}"
+    hidden = why_hidden(scored)
+    if hidden:
+        return Card(printable(title), (), tuple(map(printable, (*sentences, hidden))))
     files = _Files.read(scored)
     pictures = tuple(_pictures(look, files))
     told = (*sentences, *_peak(files), *files.problems)

@@ -106,8 +106,7 @@ def look(place: Place, classes_of: Callable[[Sample], Iterable[Class]]) -> Look:
     except VlmadError as error:
         problems.append(str(error))
     else:
-        if not scored:
-            problems.append(f"{place.run} names other images: the data set has moved since")
+        problems += _unread(place, len(scored))
     belongs = [
         (EVERYTHING, *classes_of(each.sample)) if each.sample.anomalous else (NORMAL,)
         for each in scored
@@ -124,6 +123,13 @@ def look(place: Place, classes_of: Callable[[Sample], Iterable[Class]]) -> Look:
     roc, drawn = _roc(scored), None if pro is None else _pro(pro)
     names = place.category, str(place.cell["category"])
     return Look(*names, place.run, scored, threshold, by_class, roc, drawn, tuple(problems))
+
+
+def _unread(place: Place, read: int) -> Iterator[str]:
+    """Say if scores of images that were measured are not there any more."""
+    measured = sum(place.cell.get(name, 0) for name in ("normal", "anomalous"))
+    if read < measured:
+        yield f"{place.run} has the scores of {read} of {measured} measured images"
 
 
 def _accuracy(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from vlmad.errors import VlmadError
 from vlmad_evaluation.bench.tables import printable
+from vlmad_report.sources.moved import MovedResults
 from vlmad_report.sources.pool import pooled
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def facts(results: Sequence[Results]) -> tuple[tuple[str, str], ...]:
     names = ", ".join(dataset["categories"])
     found = [
         ("Data set", f"{dataset['root']}, read as {dataset['reader']}"),
+        *(("Images from", str(e.root)) for e in results if isinstance(e, MovedResults)),
         ("Categories", f"{len(dataset['categories'])}: {names}"),
         ("Test images", f"{normal} normal, {anomalous} anomalous"),
         ("Detectors", f"{len(document['detectors'])}: {', '.join(document['detectors'])}"),
@@ -89,11 +92,44 @@ def _notices(results: Results) -> Iterator[str]:
             f"{results.folder} is not finished: what follows is of the "
             f"{_count(len(document['cells']), 'cell', 'cells')} done so far."
         )
+    yield from results.lost if isinstance(results, MovedResults) else _elsewhere(results)
+    yield from _cut(results)
     failed = sum(cell["failed"] for cell in document["cells"])
     if failed:
         yield (
             f"{_count(failed, 'image', 'images')} of {results.folder} could not be scored "
             "and count nowhere."
+        )
+
+
+def _elsewhere(results: Results) -> Iterator[str]:
+    missing = [sample.image for sample in results.samples if not sample.image.is_file()]
+    if missing:
+        yield (
+            f"{_count(len(missing), 'image', 'images')} of {results.folder} of "
+            f"{len(results.samples)} are not where they were measured, the first is {missing[0]}. "
+            "What is seen in them is not in this report: photographs, contrast and size of "
+            "defects, curves of pixels. If the data set has moved, name it with --data."
+        )
+
+
+def _cut(results: Results) -> Iterator[str]:
+    """Say which cells have fewer scores on disk than were measured."""
+    cut = []
+    for cell in results.document["cells"]:
+        measured = cell.get("normal", 0) + cell.get("anomalous", 0)
+        try:
+            read = sum(1 for _ in results.scored(cell))
+        except VlmadError:
+            read = 0
+        if read < measured:
+            cut.append(f"{cell['run']} (scores of {read} of {measured} images)")
+    if cut:
+        more = f" and {len(cut) - 1} more" if len(cut) > 1 else ""
+        yield (
+            f"Scores that were measured are not in {results.folder} any more: {cut[0]}{more}. "
+            "Tables of metrics have them; curves, classes of defects and failures do not. The "
+            "command that made the folder scores them again."
         )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vlmad_evaluation.bench.tables import printable
 from vlmad_report.content import Gallery, Section
-from vlmad_report.looking.cards import card_of
+from vlmad_report.looking.cards import card_of, why_hidden
 from vlmad_report.looking.drivers import Drivers
 
 if TYPE_CHECKING:
@@ -86,7 +86,24 @@ def _galleries(line: Line, looks: Sequence[Look], cards: int) -> Iterator[Galler
             caption = f"{name}: no threshold; the {total} with the {least} scores."
         else:
             caption = f"{name}: no {many} among {total}; nearest to the threshold:"
-        yield Gallery(caption, tuple(_cards(shown, drivers)))
+        yield _gallery(caption, _cards(shown, drivers))
+
+
+def _gallery(caption: str, cards: Sequence[Card]) -> Gallery:
+    """Return a gallery whose caption says what else all its cards would say."""
+    common = _said_on_all(cards)
+    shorter = (
+        replace(card, sentences=tuple(s for s in card.sentences if s not in common))
+        for card in cards
+    )
+    return Gallery(" ".join([caption, *common]), tuple(shorter))
+
+
+def _said_on_all(cards: Sequence[Card]) -> list[str]:
+    """Return the sentences that all cards have, such as why a picture is missing."""
+    if len(cards) < 2:
+        return []
+    return [s for s in cards[0].sentences if all(s in card.sentences for card in cards[1:])]
 
 
 def _cases(look: Look) -> Iterator[Case]:
@@ -105,7 +122,8 @@ def _cards(cases: Sequence[Case], drivers: Drivers) -> list[Card]:
     made = {}
     for index in order:
         case = cases[index]
-        said = drivers.sentences(case.look.run, case.scored)
+        hidden = why_hidden(case.scored) is not None  # which the card says, once
+        said = () if hidden else drivers.sentences(case.look.run, case.scored)
         made[index] = card_of(case.look, case.scored, (_verdict(case), *said))
     return [made[index] for index in range(len(cases))]
 

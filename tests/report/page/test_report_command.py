@@ -248,8 +248,6 @@ def test_sections_and_figures_must_have_names_for_anchors_and_files(made: Path) 
         (["none"], "none: no such folder; name one of vlmad bench, grid or run"),
         (["parts"], "parts holds no bench.json or grid.json: it is no bench or grid"),
         (["run"], "run is a run, which has no labels: name its data set with --data DATA"),
-        (["bench", "--data", "parts"],
-         "--data gives labels to a run, but a bench or grid has its own"),
         (["bench", "--dataset", "folder"],
          "--dataset and --set say how --data is read: name it too"),
         (["run", "--data", "none"], "none: no such file or folder"),
