@@ -43,7 +43,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing, made when it is rendered: light and dark in HTML, light in Markdown."""
+    """A drawing, made when it is rendered: for wide and narrow pages, and as a picture."""
 
     name: str
     """Of its file, unique in the page: letters, digits and hyphens."""
@@ -51,7 +51,8 @@ class Figure:
     alternative: str
     """What it shows, in words, for who cannot see it."""
     draw: Callable[[], Drawing]
-    """Draws with the colours of matplotlib's current rcParams and no others."""
+    """Draws with the colours of matplotlib's current rcParams and no others, and no wider than
+    their ``figure.figsize`` says."""
 
 
 @dataclass(frozen=True, slots=True)

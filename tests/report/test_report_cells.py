@@ -6,11 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from vlmad_evaluation.bench.reading import Results, read_results
-from vlmad_report.figures.naming import drawn
 from vlmad_report.looking.cells import Line, lines_of, said_of
 from vlmad_report.looking.study import Looking, Study
 
@@ -62,15 +58,6 @@ def test_a_detector_of_two_folders_is_one_line(
     assert len(lines[0].places) == 4
     assert len({place.category for place in lines[0].places}) == 4
     assert [place.results for place in lines[0].places] == [results, results, other, other]
-
-
-@given(st.text(), st.integers(8, 40))
-def test_a_drawn_name_fits_on_a_line(name: str, room: int) -> None:
-    text = drawn(name, room)
-    assert len(text) <= room
-    assert text.isprintable()
-    if name.isprintable():
-        assert text[: room // 2] == name[: room // 2]
 
 
 def test_results_are_looked_at_once_for_all_sections(looked: Study, results: Results) -> None:

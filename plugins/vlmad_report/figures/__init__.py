@@ -4,7 +4,7 @@
     lines.py       lines over a few settings
     dots.py        dots in panels
     lettering.py   names that differ, in fonts that have their letters
-    naming.py      names on one line
 
-They draw with the colours in force, which `rendering.drawing` sets.
+They draw with the colours in force and as wide as the figure size in force lets them, both of
+which `rendering.drawing` sets.
 """

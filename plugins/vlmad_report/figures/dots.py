@@ -10,7 +10,15 @@ from matplotlib import rcParams
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from vlmad_report.figures.naming import drawn
+from vlmad_report.figures.lettering import (
+    LETTER,
+    LINE_HEIGHT,
+    lines_of,
+    longest,
+    shortened,
+    wrapped,
+    write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,10 +28,12 @@ if TYPE_CHECKING:
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLES = ("-", "--", "-.", ":")
 CHANCE = 0.5
-TITLE = 22
-"""Letters above a panel."""
-WIDTH, ROW, HEAD = 2.3, 0.26, 0.75
-"""Inches: of a panel, of a row in it, and of what is above and below the rows."""
+WIDEST, NARROWEST = 2.3, 1.2
+"""Inches of a panel."""
+BESIDE = 0.28
+"""Of the drawing: how much names beside the panels may take of it."""
+ROW, HEAD = 0.26, 0.75
+"""Inches: of a row of one line, and of what is above and below the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +57,23 @@ class Dots:
     """Panels in a row of panels."""
 
     def draw(self) -> Figure:
-        """Draw the dots with the colours in force."""
-        across = min(len(self.panels), self.across)
+        """Draw the dots with the colours in force, as wide as there is room."""
+        room = rcParams["figure.figsize"][0]
+        letters = int(room * BESIDE / LETTER)
+        rows = [wrapped(name, letters) for name in shortened(self.rows, 3 * letters)]
+        beside = longest(rows) * LETTER + 0.3
+        across = max(1, min(len(self.panels), self.across, int((room - beside) / NARROWEST)))
+        width = min(WIDEST, (room - beside) / across)
+        titles = titles_of(self.panels, width)
         down = -(-len(self.panels) // across)
-        height = down * (HEAD + ROW * len(self.rows)) + 0.4
-        figure = Figure(figsize=(1.8 + WIDTH * across, height), layout="constrained")
+        row = max(ROW, LINE_HEIGHT * max(map(lines_of, rows), default=1) + 0.05)
+        head = HEAD + LINE_HEIGHT * (max(map(lines_of, titles)) - 1)
+        size = (beside + width * across, down * (head + row * len(rows)) + 0.4)
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
         for index, place in enumerate(axes.flat):
             if index < len(self.panels):
-                self._panel(place, index)
+                self._panel(place, index, titles[index], rows)
                 # the panel below a last one may be empty, and has no labels to share
                 place.tick_params(labelbottom=index + across >= len(self.panels))
             else:
@@ -66,14 +84,15 @@ class Dots:
             figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
         return figure
 
-    def _panel(self, axes: Axes, panel: int) -> None:
-        axes.set_title(drawn(self.panels[panel], TITLE), fontsize="medium", parse_math=False)
+    def _panel(self, axes: Axes, panel: int, title: str, rows: Sequence[str]) -> None:
+        write([axes.set_title("", fontsize="medium")], [title])
         axes.axvline(CHANCE, linestyle=":", linewidth=1, color=rcParams["text.color"])
         axes.grid(axis="y", linewidth=0.5, alpha=0.4)
         axes.set_axisbelow(True)
-        rows = [drawn(row) for row in self.rows]
-        axes.set_yticks(range(len(rows)), rows, parse_math=False)
-        axes.set_ylim(len(self.rows) - 0.5, -0.5)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_yticks(range(len(rows)), rows)
+        if labels := axes.get_yticklabels():  # the panels at the left have them for all
+            write(labels, rows)
         for number, (name, dots) in enumerate(self.series.items()):
             there = [(row, dot) for (p, row), dot in dots.items() if p == panel]
             shift = (number - (len(self.series) - 1) / 2) * 0.3
@@ -95,6 +114,12 @@ class Dots:
         """The left end of the axis: chance, unless something lies below it."""
         values = [d.value - (d.deviation or 0) for s in self.series.values() for d in s.values()]
         return float(np.floor(min([CHANCE, *values]) * 10) / 10)
+
+
+def titles_of(names: Sequence[str], width: float, lines: int = 3) -> list[str]:
+    """Return names as they fit above panels of so many inches."""
+    letters = max(8, int(width / LETTER) - 2)
+    return [wrapped(name, letters) for name in shortened(names, lines * letters - 2)]
 
 
 def colour(number: int) -> str:

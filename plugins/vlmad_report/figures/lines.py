@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
-from vlmad_report.figures.bars import WIDTH, below, legend_height
+from vlmad_report.figures.bars import WIDTH, explain, legend_height
 from vlmad_report.figures.lettering import write
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def draw_lines(
     settings: Sequence[str],
     axis: str,
     thick: str = "",
+    order: Sequence[str] = (),
 ) -> Drawing:
     """Draw a panel for each metric, with a line for each name over the settings.
 
@@ -39,22 +40,32 @@ def draw_lines(
         settings: what stands below the axis, evenly spaced.
         axis: what the settings are.
         thick: the line that is drawn heavier, such as the average.
+        order: all lines of the page, so that one looks the same in all figures.
     """
-    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
-    size = (WIDTH, 2.4 * len(panels) + legend_height(names) + 0.4)
+    names = _measured(panels)
+    width = min(WIDTH, matplotlib.rcParams["figure.figsize"][0])
+    size = (width, 2.4 * len(panels) + legend_height(names, width) + 0.4)
     drawing = Drawing(figsize=size, layout="constrained")
-    styles = _styles(names, thick)
+    styles = _styles(list(dict.fromkeys([*order, *names])), thick)
     every = drawing.subplots(len(panels), squeeze=False)[:, 0]
     for axes, (title, lines) in zip(every, panels.items(), strict=True):
-        for name, values in lines.items():
+        for name in names:
+            values = lines.get(name, [])
             points = [math.nan if value is None else value for value in values]
-            axes.plot(range(len(settings)), points, **styles[name])
+            axes.plot(range(len(points)), points, **styles[name])
         _frame(axes, title, len(settings))
     every[-1].set_xticks(range(len(settings)), settings)
     write(every[-1].get_xticklabels(), settings)
     every[-1].set_xlabel(axis)
-    below(drawing, [Line2D([], [], **styles[name]) for name in names], names)
+    explain(drawing, [Line2D([], [], **styles[name]) for name in names], names, width)
     return drawing
+
+
+def _measured(panels: Mapping[str, Mapping[str, Sequence[float | None]]]) -> list[str]:
+    """Return the lines that have a point in any panel; of none there is nothing to explain."""
+    named = ((name, values) for lines in panels.values() for name, values in lines.items())
+    there = [name for name, values in named if any(value is not None for value in values)]
+    return list(dict.fromkeys(there)) or list(next(iter(panels.values())))[:1]
 
 
 def _styles(names: Sequence[str], thick: str) -> dict[str, dict[str, Any]]:

@@ -54,6 +54,8 @@ class Line:
     shots: int
     places: tuple[Place, ...]
     """One for each category: the cell of the first seed."""
+    number: int = 0
+    """Its place among all detectors of the report, by which it is coloured."""
 
     def __str__(self) -> str:
         return f"{self.name}, {shots_name(self.shots)}"
@@ -71,17 +73,21 @@ def lines_of(results: Sequence[Results]) -> tuple[Line, ...]:
     found: dict[str, list[Place]] = {name: [] for name in pool.document["detectors"]}
     for source, cell, named in pool.cells():
         found[named["detector"]].append(Place(source.results, cell, named["category"]))
-    return tuple(_line(name, places) for name, places in found.items() if places)
+    return tuple(
+        _line(name, places, number)
+        for number, (name, places) in enumerate(found.items())
+        if places
+    )
 
 
-def _line(name: str, places: Iterable[Place]) -> Line:
+def _line(name: str, places: Iterable[Place], number: int) -> Line:
     fewest = min(place.cell["shots"] for place in places)
     first: dict[str, Place] = {}
     for place in sorted(places, key=lambda place: place.cell["seed"] or 0):
         if place.cell["shots"] == fewest:
             first.setdefault(place.category, place)
     order = dict.fromkeys(place.category for place in places)
-    return Line(name, fewest, tuple(first[c] for c in order if c in first))
+    return Line(name, fewest, tuple(first[c] for c in order if c in first), number)
 
 
 def said_of(lines: Sequence[Line]) -> str:

@@ -1,7 +1,7 @@
-"""Drawing figures: a light and a dark style, and the same bytes for the same figure.
+"""Drawing figures: for a wide and a narrow page, and the same bytes for the same figure.
 
 Figures are drawn with matplotlib's own defaults and the style below, whatever the user's
-matplotlibrc says.
+matplotlibrc says. How wide they may be stands in ``figure.figsize``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import io
 import sys
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +20,10 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.text import Text
 from matplotlib.ticker import Formatter, FuncFormatter, LogFormatter, NullFormatter
 
-from vlmad_report.rendering.encoded import PNG, SVG, Encoded, Rendered
+from vlmad_report.rendering.colours import CYCLE, LIGHT, names
+from vlmad_report.rendering.encoded import PNG, Encoded, Rendered
 from vlmad_report.rendering.text import printable
+from vlmad_report.rendering.vector import Vector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
     from vlmad_report.content import Figure
 
-CYCLE = ("#3181d6", "#dc7c01", "#05a97a", "#8c508b", "#a6514e")
-"""Apart for all kinds of colour vision, and at least 3:1 on both grounds: found by search."""
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 """So that lines need no colour to be told apart."""
 FONTS = (
@@ -53,24 +52,15 @@ LARGEST_SVG = 600_000
 """Bytes; a figure of more points than that is shown as PNG."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scheme:
-    """Colours that depend on the ground."""
-
-    ground: str
-    ink: str
-    muted: str
-    line: str
+WIDE, NARROW = 9.2, 3.6
+"""Inches of a page's column on a desk and on a phone: no figure may be wider."""
 
 
-LIGHT = Scheme("#ffffff", "#1b1f24", "#59616c", "#dfe2e6")
-DARK = Scheme("#15181d", "#e4e7eb", "#a3abb6", "#333943")
-
-
-def style(scheme: Scheme) -> dict[str, Any]:
-    """Return the rcParams of a scheme."""
+def style(room: float) -> dict[str, Any]:
+    """Return the rcParams of a figure that has so many inches from left to right."""
+    scheme = LIGHT
     return {
-        "figure.figsize": (7.2, 3.8),
+        "figure.figsize": (room, 3.8),
         "figure.facecolor": "none",
         "figure.constrained_layout.use": True,
         "axes.facecolor": "none",
@@ -106,8 +96,6 @@ def style(scheme: Scheme) -> dict[str, Any]:
         "ytick.color": scheme.line,
         "ytick.labelcolor": scheme.muted,
         "savefig.dpi": DOTS_PER_INCH,
-        "svg.hashsalt": "vlmad",
-        "svg.fonttype": "path",
     }
 
 
@@ -119,26 +107,28 @@ def fonts() -> list[str]:
 
 
 def render_figure(figure: Figure) -> Rendered:
-    """Draw a figure for a light and a dark ground, and as PNG on white.
+    """Draw a figure for a wide and a narrow page, and as PNG on white.
 
     Raises:
         Exception: whatever its own `draw` raises.
     """
-    with drawn(figure, LIGHT) as drawing:
+    with drawn(figure, WIDE) as drawing:
         width, height = (round(inches * 96) for inches in drawing.get_size_inches())
-        light, plain = _vector(drawing), _save(drawing, PNG, LIGHT.ground)
-    with drawn(figure, DARK) as drawing:
-        dark = _vector(drawing)
-    return Rendered(light, dark, plain, width, height)
+        plain = _png(drawing)
+        wide = _vector(drawing, f"{figure.name}.w", "wide")
+    with drawn(figure, NARROW) as drawing:
+        narrow = _vector(drawing, f"{figure.name}.n", "narrow")
+    vectors = (wide, narrow) if wide and narrow else ()
+    return Rendered(plain, width, height, vectors)
 
 
 @contextmanager
-def drawn(figure: Figure, scheme: Scheme) -> Iterator[Drawing]:
-    """Draw a figure in a scheme, which holds until the drawing is let go of."""
+def drawn(figure: Figure, room: float) -> Iterator[Drawing]:
+    """Draw a figure in the style of the report, which holds until the drawing is let go of."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         parameters: Any = matplotlib.rcParams  # typed by every key there is
-        parameters.update(style(scheme))
+        parameters.update(style(room))
         drawing = figure.draw()
         try:
             _make_safe(drawing)
@@ -164,6 +154,7 @@ def _make_safe(drawing: Drawing) -> None:
     for text in drawing.findobj(Text):
         if isinstance(text, Text):
             text.set_text(_printable_lines(text.get_text()))
+            text.set_gid(text.get_horizontalalignment())  # for `Vector`
 
 
 class _Printable(Formatter):
@@ -189,32 +180,31 @@ def _printable_lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
-def _vector(drawing: Drawing) -> Encoded:
-    encoded = _save(drawing, SVG, "none")
-    if len(encoded.content) > LARGEST_SVG:
-        return _save(drawing, PNG, "none")
-    return encoded
+def _vector(drawing: Drawing, name: str, kind: str) -> str:
+    """Return a drawing as SVG, or nothing if it holds an image or very many points."""
+    drawing.set_dpi(72)
+    width, height = (72 * float(inches) for inches in drawing.get_size_inches())
+    vector = Vector(width, height, name, names())
+    try:
+        with _quietly():
+            drawing.draw(vector)
+    except NotImplementedError:
+        return ""
+    svg = vector.svg(kind)
+    return svg if len(svg) <= LARGEST_SVG else ""
 
 
-def _save(drawing: Drawing, media: str, ground: str) -> Encoded:
-    content, missing = _written(drawing, media, ground)
-    if missing and media == SVG:
-        # letters that no font here has: whoever looks at it may have one
-        with matplotlib.rc_context({"svg.fonttype": "none"}):
-            content, _ = _written(drawing, media, ground)
-    return Encoded(content, media)
-
-
-def _written(drawing: Drawing, media: str, ground: str) -> tuple[bytes, bool]:
-    """Return a drawing's bytes, and whether its fonts lack letters."""
-    silent = {"Date": None, "Creator": None} if media == SVG else {"Software": None}
+def _png(drawing: Drawing) -> Encoded:
     buffer = io.BytesIO()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        form = "svg" if media == SVG else "png"
-        drawing.savefig(buffer, format=form, facecolor=ground, metadata=silent)
-    of_glyphs = [each for each in caught if "missing from" in str(each.message)]
-    for each in caught:
-        if each not in of_glyphs:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    return buffer.getvalue(), bool(of_glyphs)
+    with _quietly():
+        drawing.savefig(buffer, format="png", facecolor=LIGHT.ground, metadata={"Software": None})
+    return Encoded(buffer.getvalue(), PNG)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep matplotlib from warning of letters that its fonts lack, and of too little room."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*missing from")
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
+        yield

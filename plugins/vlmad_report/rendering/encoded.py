@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from vlmad_report.content import Picture, Section
 
-PNG, JPEG, SVG = "image/png", "image/jpeg", "image/svg+xml"
-SUFFIXES = {PNG: ".png", JPEG: ".jpg", SVG: ".svg"}
+PNG, JPEG = "image/png", "image/jpeg"
+SUFFIXES = {PNG: ".png", JPEG: ".jpg"}
 QUALITY = 90
 
 
@@ -43,14 +43,13 @@ class Encoded:
 class Rendered:
     """A figure or a picture, in all forms that a page needs."""
 
-    light: Encoded
-    dark: Encoded | None
-    """None where it is the same on any ground."""
     plain: Encoded
-    """For Markdown: on white, never SVG."""
+    """As a file, on white."""
     width: int
     height: int
     """In CSS pixels, at its natural size."""
+    vectors: tuple[str, ...] = ()
+    """A figure as elements of SVG: for a wide page, and for a narrow one."""
 
 
 def render_picture(picture: Picture) -> Rendered:
@@ -64,7 +63,7 @@ def render_picture(picture: Picture) -> Rendered:
         # 4:4:4, or the thin lines of a heat map's colours would run
         forms.append(Encoded(_saved(image, format="JPEG", quality=QUALITY, subsampling=0), JPEG))
     best = min(forms, key=lambda form: len(form.content))
-    return Rendered(best, None, best, *image.size)
+    return Rendered(best, *image.size)
 
 
 def _saved(image: Image.Image, **how: object) -> bytes:

@@ -17,6 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from vlmad_report.content import Figure, Gallery, Table
+from vlmad_report.rendering.colours import rules
 from vlmad_report.rendering.encoded import picture_name
 from vlmad_report.rendering.text import printable
 
@@ -36,11 +37,12 @@ def to_html(page: Page, rendered: Mapping[str, Rendered]) -> str:
         page: its sections, tables and figures have unique names.
         rendered: its figures and pictures by name, from `vlmad_report.rendering.encoded.render`.
     """
-    sheet = (TEMPLATES / "page.css").read_text(encoding="utf-8")
+    sheet = (TEMPLATES / "page.css").read_text(encoding="utf-8") + rules()
     return _environment().get_template("page.html.jinja").render(
         page=page,
         rendered=rendered,
         picture_name=picture_name,
+        markup=Markup,  # of drawings, which `Vector` wrote and escaped
         sheet=Markup(sheet),  # our own file, and no text of anybody's is in it
         policy=_policy(sheet),
     )

@@ -82,11 +82,16 @@ def _figures(pool: Pool, shots: int) -> Iterator[Figure]:
             bars = {name: measured[name][metric] for name in chosen if name in measured}
             if bars:
                 groups[category] = bars
-        yield from _figure(metric, shots, groups, said(chosen, len(pool.metrics(shots))))
+        less = said(chosen, len(pool.metrics(shots)))
+        yield from _figure(metric, shots, groups, less, list(pool.document["detectors"]))
 
 
 def _figure(
-    metric: str, shots: int, groups: Mapping[str, Mapping[str, Any]], less: str
+    metric: str,
+    shots: int,
+    groups: Mapping[str, Mapping[str, Any]],
+    less: str,
+    order: Sequence[str],
 ) -> Iterator[Figure]:
     if all(each["value"] is None for bars in groups.values() for each in bars.values()):
         return
@@ -96,4 +101,4 @@ def _figure(
     what = f"{FULL[metric]}, {shots_name(shots)}, with intervals."
     alternative = f"Bars of {FULL[metric]} for {', '.join(map(printable, shown))}."
     name = f"categories-{metric.replace('_', '-')}-{shots}"
-    yield Figure(name, what + less, alternative, partial(draw_bars, shown, FULL[metric]))
+    yield Figure(name, what + less, alternative, partial(draw_bars, shown, FULL[metric], order))

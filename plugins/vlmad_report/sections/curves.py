@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from matplotlib import rcParams
@@ -12,8 +12,9 @@ from matplotlib.figure import Figure as Drawing
 
 from vlmad_evaluation.bench.tables import printable
 from vlmad_report.content import Figure, Section
-from vlmad_report.figures.dots import STYLES, TITLE, colour, grid_of, words_of
-from vlmad_report.figures.naming import drawn
+from vlmad_report.figures.bars import explain, legend_height
+from vlmad_report.figures.dots import STYLES, colour, grid_of, titles_of, words_of
+from vlmad_report.figures.lettering import LINE_HEIGHT, lines_of, write
 from vlmad_report.looking.cells import said_of
 from vlmad_report.looking.looks import EVERYTHING, POINTS, PRO_LIMIT
 
@@ -29,14 +30,16 @@ if TYPE_CHECKING:
 LEGIBLE = 6
 """Detectors that can be told apart in one panel."""
 MOST_PANELS = 24
-ACROSS = 4
-SIDE = 2.2
-"""Inches of a panel."""
+SIDE = 2.1
+"""Inches of a panel; a little less where two then fit beside each other."""
 BINS = 20
 OUTLINES: dict[str, dict[str, Any]] = {
     "normal": {"histtype": "stepfilled", "alpha": 0.6},
     "anomalous": {"histtype": "step", "linestyle": "-", "linewidth": 1.6},
 }
+ABOVE: Final = "outside upper left"
+"""Where legends stand: below is what the axes are."""
+LEGEND = (*OUTLINES, "threshold")
 NOTHING = (
     "Curves need scores of normal and of anomalous test images of one category; nothing here has "
     "both. A data set with both would fill this section."
@@ -125,6 +128,8 @@ def _curves(study: Study, kind: Kind) -> Iterator[Figure]:
             "A panel for each detector: thin a line for each category, thick their mean at each "
             "false positive rate."
         )
+        if len(lines) > MOST_PANELS:
+            how += f" Of {len(lines)} detectors the first {MOST_PANELS} are drawn."
     areas = [f"{study.lines[line].name} {_area(study.looks[line], kind)}" for line in lines]
     told = f"Mean over categories of the area below: {', '.join(areas)}."
     limit = "" if kind is ROC else f" The area is taken up to {PRO_LIMIT:g} and divided by it."
@@ -146,21 +151,30 @@ def _area(looks: Sequence[Look], kind: Kind) -> str:
     return f"{np.mean(areas):.3f}" if areas else "undefined"
 
 
-def _panels(count: int, kind: Kind | None = None) -> tuple[Drawing, list[Axes]]:
-    down, across = grid_of(count, ACROSS)
-    size = (SIDE * max(across, 2) + 0.6, SIDE * down + 0.9)
-    figure = Drawing(figsize=size, layout="constrained")
+def _panels(
+    names: Sequence[str], notes: Sequence[str], kind: Kind | None = None, legend: Sequence[str] = ()
+) -> tuple[Drawing, list[Axes]]:
+    """Return a drawing with a panel for each name, and a note after it, and room for a legend."""
+    room = rcParams["figure.figsize"][0]
+    down, across = grid_of(len(names), max(2, int((room - 0.6) / SIDE)))
+    width = min(SIDE, (room - 0.6) / max(across, 2))
+    titles = [f"{t}\n{n}" if n else t for t, n in zip(titles_of(names, width), notes, strict=True)]
+    head = LINE_HEIGHT * (max(map(lines_of, titles)) - 1)
+    size = (width * max(across, 2) + 0.6, (width + head) * down + 0.6)
+    below_it = legend_height(legend, size[0]) if legend else 0
+    figure = Drawing(figsize=(size[0], size[1] + below_it), layout="constrained")
     shared = kind is not None
     axes = figure.subplots(down, across, sharex=shared, sharey=shared, squeeze=False)
     for index, place in enumerate(axes.flat):
-        place.tick_params(labelbottom=not shared or index + across >= count)
-        if index >= count:
+        place.tick_params(labelbottom=not shared or index + across >= len(names))
+        if index >= len(names):
             place.set_axis_off()
+    write([place.set_title("", fontsize="medium") for place in axes.flat[: len(names)]], titles)
     if kind:
         figure.supxlabel(kind.across, fontsize="medium")
         figure.supylabel(kind.up, fontsize="medium")
         axes.flat[0].set(xlim=(0, kind.limit), ylim=(0, 1.02))
-    return figure, list(axes.flat[:count])
+    return figure, list(axes.flat[: len(names)])
 
 
 def _by_category(study: Study, kind: Kind, lines: Sequence[int]) -> Drawing:
@@ -169,23 +183,19 @@ def _by_category(study: Study, kind: Kind, lines: Sequence[int]) -> Drawing:
         for category in _categories(study)
         if any(_has(kind, k) for i in lines for k in study.looks[i] if k.category == category)
     ][:MOST_PANELS]
-    figure, axes = _panels(len(categories), kind)
+    names = {line: study.lines[line].name for line in lines}
+    figure, axes = _panels(categories, [""] * len(categories), kind, list(names.values()))
     handles = {}
     for category, place in zip(categories, axes, strict=True):
-        place.set_title(drawn(category, TITLE), fontsize="medium", parse_math=False)
         _chance(place, kind)
-        for number, line in enumerate(lines):
+        for line in lines:
             for look in study.looks[line]:
                 points = kind.points(look)
                 if look.category == category and points is not None:
-                    [handles[line]] = place.plot(*points.T, **_style(number))
-    names = [" " + drawn(study.lines[line].name, 40) for line in handles]  # "_" would hide it
-    legend = figure.legend(
-        list(handles.values()), names, loc="outside upper left", ncols=2, frameon=False,
-        handlelength=4,
-    )  # fmt: skip
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+                    style = _style(study.lines[line].number)
+                    [handles[line]] = place.plot(*points.T, **style)
+    shown = [names[line] for line in handles]
+    explain(figure, list(handles.values()), shown, figure.get_figwidth(), ABOVE)
     return figure
 
 
@@ -203,13 +213,12 @@ def _chance(axes: Axes, kind: Kind) -> None:
 
 def _by_detector(study: Study, kind: Kind, lines: Sequence[int]) -> Drawing:
     shown = lines[:MOST_PANELS]
-    figure, axes = _panels(len(shown), kind)
+    areas = [_area(study.looks[line], kind) for line in shown]
+    figure, axes = _panels([study.lines[line].name for line in shown], areas, kind)
     rates = np.linspace(0, kind.limit, POINTS)
     for line, place in zip(shown, axes, strict=True):
         looks = study.looks[line]
         found = [points for each in looks if (points := kind.points(each)) is not None]
-        name = drawn(study.lines[line].name, 20)
-        place.set_title(f"{name} {_area(looks, kind)}", fontsize="small", parse_math=False)
         _chance(place, kind)
         for points in found:
             place.plot(*points.T, color=colour(0), linestyle="-", linewidth=0.5, alpha=0.4)
@@ -235,9 +244,8 @@ def _histograms(study: Study, line: int) -> Figure:
 
 
 def _draw_histograms(looks: Sequence[Look]) -> Drawing:
-    figure, axes = _panels(len(looks))
+    figure, axes = _panels([look.category for look in looks], [""] * len(looks), None, LEGEND)
     for look, place in zip(looks, axes, strict=True):
-        place.set_title(drawn(look.category, TITLE), fontsize="medium", parse_math=False)
         edges = np.histogram_bin_edges(look.scores, BINS)
         for anomalous, label in enumerate(OUTLINES):
             scores = look.scores[look.labels == anomalous]
@@ -257,7 +265,5 @@ def _draw_histograms(looks: Sequence[Look]) -> Drawing:
         for place in axes
         for handle, text in zip(*place.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(
-        list(handles.values()), list(handles), loc="outside upper left", ncols=3, frameon=False
-    )
+    explain(figure, list(handles.values()), list(handles), figure.get_figwidth(), ABOVE)
     return figure

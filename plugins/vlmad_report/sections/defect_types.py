@@ -30,6 +30,8 @@ METRICS = {
 NO_TYPE = "no type given"
 MOST_OWN = 12
 """Defects without a type that are listed under their own names; more become one row."""
+MOST_PANELS = 12
+"""Detectors that are drawn; the tables have all."""
 MOST_COLUMNS = 6
 """Detectors whose figures for single units are shown."""
 DEFINITION = (
@@ -200,17 +202,20 @@ def _figure(
         METRICS[metric]: {
             (line, kinds.index(kind)): Dot(spread.mean, spread.deviation)
             for (line, kind), spread in spreads[metric].items()
+            if line < MOST_PANELS
         }
         for metric in ("image_auroc", "pixel_auroc")
     }
-    panels = tuple(line.name for line in study.lines)
+    panels = tuple(line.name for line in study.lines[:MOST_PANELS])
+    more = len(study.lines) - len(panels)
+    less = f" Of {len(study.lines)} detectors the first {MOST_PANELS} are drawn." if more else ""
     dots = Dots(panels, tuple(kinds), series, "AUROC, mean over units ± standard deviation")
     first = spreads["image_auroc"]
     told = ", ".join(f"{kind} {first[0, kind].mean:.3f}" for kind in kinds if (0, kind) in first)
     return Figure(
         "defect-type-auroc",
         "AUROC of images and pixels by type of defect, a panel for each detector; the dotted "
-        "line is chance.",
+        f"line is chance.{less}",
         printable(f"Image AUROC by type of defect for {panels[0]}: {told}."),
         dots.draw,
     )

@@ -132,6 +132,7 @@ def _entry(pool: Pool, shots: int, category: str | None, detector: str, metric: 
 def _figures(pool: Pool, able: Sequence[str]) -> Iterator[Figure]:
     settings = [str(shots) for shots in pool.shots]
     chosen = drawn(pool, 0, SHOWN[0], among=able)
+    order = [AVERAGE, *pool.document["dataset"]["categories"]]
     for number, detector in enumerate(chosen):
         panels, categories = _panels(pool, detector)
         if panels:
@@ -140,7 +141,7 @@ def _figures(pool: Pool, able: Sequence[str]) -> Iterator[Figure]:
                 f"few-shot-{number}",
                 caption + categories + said(chosen, len(able)),
                 f"Lines of {', '.join(panels)} over the number of references.",
-                partial(draw_lines, panels, settings, "references", AVERAGE),
+                partial(draw_lines, panels, settings, "references", AVERAGE, order),
             )
 
 

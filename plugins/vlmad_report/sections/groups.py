@@ -156,5 +156,5 @@ def _figures(
                 f"groups-{metric.replace('_', '-')}-{shots}",
                 caption + less,
                 f"Bars of {FULL[metric]} for {', '.join(map(printable, bars))}.",
-                partial(draw_bars, bars, FULL[metric]),
+                partial(draw_bars, bars, FULL[metric], list(pool.document["detectors"])),
             )

@@ -115,7 +115,7 @@ def _figures(pool: Pool) -> Iterator[Figure]:
             what = f"{FULL[metric]}, macro averages with intervals"
             less = "" if len(shown) == len(groups) else f"; the {len(shown)} best are shown"
             alternative = f"Bars of {FULL[metric]} for {', '.join(map(printable, shown))}."
-            draw = partial(draw_bars, shown, FULL[metric])
+            draw = partial(draw_bars, shown, FULL[metric], list(map(shots_name, pool.shots)))
             name = f"summary-{metric.replace('_', '-')}"
             yield Figure(name, f"{what}{less}.", alternative, draw)
 

@@ -136,7 +136,9 @@ def _figure(
     if panels:
         name, title = names
         what = f"{' and '.join(panels)} over window sizes{printable(title)}."
-        draw = partial(draw_lines, panels, list(map(str, sizes)), "window size, patches", AVERAGE)
+        order = [AVERAGE, *categories]
+        axis = "window size, patches"
+        draw = partial(draw_lines, panels, list(map(str, sizes)), axis, AVERAGE, order)
         yield Figure(name, what + less, f"Lines: {what}", draw)
 
 

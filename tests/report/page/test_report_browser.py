@@ -40,12 +40,20 @@ CONTRASTS = """() => {
   while (texts.nextNode()) {
     if (!texts.currentNode.data.trim()) continue;
     const element = texts.currentNode.parentElement;
-    const [a, b] = [shade(getComputedStyle(element).color).light, ground(element)];
+    const [a, b] = [shade(getComputedStyle(element)[
+      element instanceof SVGElement ? "fill" : "color"]).light, ground(element)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     found.push({ratio, text: texts.currentNode.data.trim().slice(0, 40)});
   }
   return found;
 }"""
+
+DRAWN = """[...document.querySelectorAll('.drawing svg')]
+  .filter(e => e.getBoundingClientRect().width > 0).map(e => e.getAttribute('class'))"""
+LETTERS = """Math.min(...[...document.querySelectorAll('.drawing svg')]
+  .filter(e => e.getBoundingClientRect().width > 0)
+  .map(e => 10 * e.getBoundingClientRect().width / e.viewBox.baseVal.width))"""
+"""How tall letters are at the least, in CSS pixels; 10 points are their size in a drawing."""
 
 
 @contextmanager
@@ -94,8 +102,11 @@ def test_all_pictures_are_there_and_nothing_overflows(
             "() => Promise.all([...document.images].map("
             "i => i.decode().then(() => i.naturalWidth, () => 0)))"
         )
-        assert len(sizes) == {"ordinary": 2 * 2 + 4 * 3, "hostile": 2 + 17 * 3}[name]
+        assert len(sizes) == {"ordinary": 4 * 3, "hostile": 17 * 3}[name]
         assert min(sizes) > 0
+        assert tab.evaluate(DRAWN) == ["wide" if width > 640 else "narrow"] * tab.locator(
+            ".drawing"
+        ).count()
         assert tab.evaluate("document.documentElement.scrollWidth") == width
         off = tab.evaluate(
             "w => [...document.querySelectorAll('h1, h2, h3, p, dl, nav, .scroll, .card')]"
@@ -131,6 +142,12 @@ def test_a_report_of_a_real_bench_is_whole_in_the_browser(
         )
         assert len(sizes) > 20
         assert min(sizes) > 0
+        drawings = tab.evaluate(DRAWN)
+        assert len(drawings) == tab.locator(".drawing").count() > 10
+        assert set(drawings) == {"wide" if width > 640 else "narrow"}
+        spill = "e => e.scrollWidth > e.clientWidth + 1"
+        assert not tab.evaluate(f"[...document.querySelectorAll('.drawing')].some({spill})")
+        assert tab.evaluate(LETTERS) > 0.75 * 10 * 96 / 72
         assert tab.evaluate("document.documentElement.scrollWidth") == width
         assert tab.locator("section h2").count() == len(all_parts())
         assert tab.locator("#failures .card").count() > 0
@@ -148,15 +165,13 @@ def test_every_text_stands_out_from_its_ground(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_figures_are_those_of_the_ground(
+def test_figures_take_the_colours_of_the_ground(
     browser: Any, folder_of_pages: Path, scheme: str
 ) -> None:
     with shown(browser, folder_of_pages / "ordinary.html", color_scheme=scheme) as (tab, _):
-        seen = tab.evaluate(
-            "[...document.querySelectorAll('.drawing img')].filter(i => i.checkVisibility())"
-            ".map(i => i.className)"
-        )
-        assert seen == [scheme, scheme]
+        fill = "getComputedStyle(document.querySelector('.wide .fill-ink')).fill"
+        ink = {"light": "rgb(27, 31, 36)", "dark": "rgb(228, 231, 235)"}[scheme]
+        assert tab.evaluate(fill) == ink
 
 
 def test_a_page_on_a_dark_screen_is_printed_light_and_without_links(
@@ -168,10 +183,9 @@ def test_a_page_on_a_dark_screen_is_printed_light_and_without_links(
             "rgb(255, 255, 255)"
         )
         assert tab.evaluate("document.querySelector('nav').checkVisibility()") is False
-        assert tab.evaluate(
-            "[...document.querySelectorAll('.drawing img')].filter(i => i.checkVisibility())"
-            ".map(i => i.className)"
-        ) == ["light", "light"]
+        assert tab.evaluate(DRAWN) == ["wide", "wide"]
+        fill = "getComputedStyle(document.querySelector('.wide .fill-ink')).fill"
+        assert tab.evaluate(fill) == "rgb(27, 31, 36)"
         whole = tab.evaluate(
             "['.drawing', '.card', 'tbody tr'].map("
             "s => getComputedStyle(document.querySelector(s)).breakInside)"
@@ -232,7 +246,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(
 ) -> None:
     with shown(browser, folder_of_pages / "ordinary.html", 360) as (tab, _):
         reached = []
-        for _ in range(1 + 5 + 4):  # the skip link, the contents, two tables and two figures
+        for _ in range(1 + 5 + 2):  # the skip link, the contents and two tables
             tab.keyboard.press("Tab")
             reached.append(
                 tab.evaluate(
@@ -240,7 +254,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(
                     " return [e.tagName, s.outlineStyle, parseFloat(s.outlineWidth)]; })()"
                 )
             )
-        assert [tag for tag, _, _ in reached] == ["A"] * 6 + ["DIV"] * 4
+        assert [tag for tag, _, _ in reached] == ["A"] * 6 + ["DIV"] * 2
         assert all(style != "none" and width >= 2 for _, style, width in reached)
 
 

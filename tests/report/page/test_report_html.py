@@ -14,13 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure as Drawing
+from matplotlib.path import Path as MatplotlibPath
+from matplotlib.transforms import Affine2D
 from PIL import Image
 
 from vlmad_report.content import Entry, Figure, Page, Picture, Section, Table
-from vlmad_report.rendering.drawing import CYCLE, DARK, LIGHT, drawn, render_figure
-from vlmad_report.rendering.encoded import JPEG, PNG, SVG, render, render_picture
+from vlmad_report.rendering.colours import CYCLE, DARK, LIGHT, names, rules
+from vlmad_report.rendering.drawing import NARROW, WIDE, drawn, render_figure
+from vlmad_report.rendering.encoded import JPEG, PNG, render, render_picture
 from vlmad_report.rendering.html import to_html
 from vlmad_report.rendering.text import printable
+from vlmad_report.rendering.vector import _data
 
 pytestmark = pytest.mark.xdist_group("browser")  # they share the pages
 ADDRESSES = ("src", "href", "srcset", "action", "data", "poster", "formaction", "background")
@@ -153,6 +157,11 @@ def test_the_page_tells_a_screen_reader_what_is_what(text: str) -> None:
     assert {head["scope"] for head in elements.of("th")} == {"row", "col"}
     assert len(elements.of("caption")) == len(elements.of("table")) == 2
     assert all(image["alt"] for image in elements.of("img"))
+    drawings = [each for each in elements.of("div") if each.get("role") == "img"]
+    assert [each["aria-label"] for each in drawings] == [
+        "Bars of two detectors.", "Five rising curves.",
+    ]  # fmt: skip
+    assert {each["aria-hidden"] for each in elements.of("svg")} == {"true"}
     assert len(elements.of("main")) == len(elements.of("nav")) == 1
     assert text.count(" (best)</span>") == text.count("<strong>") == 3 + 5 * 6
 
@@ -181,22 +190,37 @@ def figure(draw) -> Figure:
     return Figure("one", "a caption", "a description", draw)
 
 
-def test_a_figure_is_drawn_for_both_grounds(ordinary) -> None:
+def test_a_figure_is_drawn_for_wide_and_narrow_pages(ordinary) -> None:
     bars = ordinary["averages"]
-    assert (bars.light.media, bars.dark.media, bars.plain.media) == (SVG, SVG, PNG)
-    assert LIGHT.ink.encode() in bars.light.content
-    assert DARK.ink.encode() in bars.dark.content
-    assert (bars.width, bars.height) == (691, 365)
+    assert bars.plain.media == PNG
+    for svg, kind, inches in zip(bars.vectors, ("wide", "narrow"), (WIDE, NARROW), strict=True):
+        assert f'class="{kind}"' in svg
+        assert f'width="{inches * 96:.0f}"' in svg
 
 
-def test_svg_holds_no_date_and_loads_nothing(ordinary, hostile) -> None:
+def test_drawings_name_colours_that_the_sheet_has_for_both_grounds(ordinary, hostile) -> None:
+    sheet = rules()
     for made in (*ordinary.values(), *hostile.values()):
-        if made.light.media == SVG:
-            svg = made.light.content.decode("utf-8")
-            assert "dc:date" not in svg
+        for svg in made.vectors:
+            used = {name for text in re.findall(r'class="([^"]*)"', svg) for name in text.split()}
+            assert used - {"wide", "narrow"}
+            assert all(f".{name} {{" in sheet for name in used - {"wide", "narrow"})
+    for scheme in (LIGHT, DARK):
+        assert f"--figure-ink: {scheme.ink};" in sheet
+    assert len(names()) == 4 + len(CYCLE)
+
+
+def test_words_of_a_drawing_are_words_and_what_is_shared_is_its_own(ordinary, hostile) -> None:
+    assert ">transistor</text>" in ordinary["averages"].vectors[0]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;</text>" in hostile["hostile"].vectors[1]
+    for name, made in (*ordinary.items(), *hostile.items()):
+        for svg in made.vectors:
+            ids = re.findall(r' id="([^"]*)"', svg)
+            assert all(each.startswith(f"{name}.") for each in ids)
+            used = re.findall(r'(?:href="#|url\(#)([^")]*)', svg)
+            assert set(used) == set(ids)
             assert "<script" not in svg
-            links = re.findall(r'(?:href|src)="([^"]*)"', svg)
-            assert all(link.startswith(("#", "data:")) for link in links)
+            assert "style=" not in svg
 
 
 def test_the_colours_of_lines_stand_out_on_both_grounds() -> None:
@@ -221,16 +245,16 @@ def luminance(colour: str) -> float:
 
 def test_ticks_of_a_logarithmic_axis_are_numbers(ordinary_page: Page) -> None:
     roc = ordinary_page.sections[2].blocks[0]
-    with drawn(roc, LIGHT) as drawing:
+    with drawn(roc, WIDE) as drawing:
         drawing.draw_without_rendering()
         ticks = [label.get_text() for label in drawing.axes[0].get_xticklabels()]
     assert {"0.001", "0.01", "0.1", "1"} <= set(ticks)
 
 
 def test_the_users_own_style_neither_counts_nor_changes() -> None:
-    plain = render_figure(figure(line)).light
+    plain = render_figure(figure(line))
     with matplotlib.rc_context({"axes.facecolor": "pink", "font.size": 30}):
-        assert render_figure(figure(line)).light == plain
+        assert render_figure(figure(line)) == plain
         assert matplotlib.rcParams["font.size"] == 30
 
 
@@ -246,8 +270,41 @@ def test_letters_that_no_font_has_are_left_to_the_browser() -> None:
         drawing.axes[0].set_title("\U00012345 cuneiform")
         return drawing
 
-    svg = render_figure(figure(draw)).light.content.decode("utf-8")
-    assert "\U00012345 cuneiform</text>" in svg
+    assert all(">\U00012345 cuneiform</text>" in svg for svg in render_figure(figure(draw)).vectors)
+
+
+def test_lines_of_a_drawing_are_where_matplotlib_has_them() -> None:
+    def draw() -> Drawing:
+        drawing = Drawing(figsize=(1, 1))
+        axes = drawing.subplots()
+        drawing.set_layout_engine("none")
+        axes.set_position((0, 0, 1, 1))
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set_axis_off()
+        axes.plot([0.25, 0.5, 0.5, 2], [0.25, 0.5, 0.75, 0.75], color="#123456")
+        axes.plot([0.5, 0.5], [0.5, 0.5], "s", markersize=2, color="#123456")
+        return drawing
+
+    wide, narrow = render_figure(figure(draw)).vectors
+    assert 'd="M18 54l18-18v-18h37"' in wide  # cut off a point beyond the axes
+    assert wide.count("<use ") == 2
+    assert '<use href="#one.w.0" x="36" y="36"/>' in wide
+    assert narrow == wide.replace("one.w.", "one.n.").replace('class="wide"', 'class="narrow"')
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=40))
+def test_a_path_ends_where_it_should_however_many_steps_it_has(places) -> None:
+    data = _data(MatplotlibPath(places).iter_segments(Affine2D().scale(100)))
+    pen = [0.0, 0.0]
+    for letter, numbers in re.findall(r"([Mlhv])([^Mlhv]*)", data):
+        step = [float(each) for each in re.findall(r"-?(?:\d+\.?\d*|\.\d+)", numbers)]
+        if letter == "M":
+            pen = step
+        elif letter == "l":
+            pen = [pen[0] + step[0], pen[1] + step[1]]
+        else:
+            pen["hv".index(letter)] += step[0]
+    assert pen == pytest.approx([100 * each for each in places[-1]], abs=0.051)
 
 
 def test_a_figure_of_very_many_points_is_a_png() -> None:
@@ -257,8 +314,20 @@ def test_a_figure_of_very_many_points_is_a_png() -> None:
         return drawing
 
     made = render_figure(figure(draw))
-    assert made.light.media == PNG
-    assert len(made.light.content) < 600_000
+    assert made.vectors == ()
+    assert made.plain.media == PNG
+    text = to_html(Page("one", (), (Section("s", "S", (), (figure(draw),)),)), {"one": made})
+    [image] = Elements(text).of("img")
+    assert (image["src"], image["alt"]) == (made.plain.uri, "a description")
+
+
+def test_a_figure_with_an_image_in_it_is_a_png() -> None:
+    def draw() -> Drawing:
+        drawing = Drawing()
+        drawing.subplots().imshow([[0, 1]])
+        return drawing
+
+    assert render_figure(figure(draw)).vectors == ()
 
 
 def test_drawings_of_pyplot_are_let_go_of() -> None:
@@ -275,18 +344,18 @@ def test_drawings_of_pyplot_are_let_go_of() -> None:
 def test_pictures_of_every_mode_are_encoded(mode: str) -> None:
     made = render_picture(Picture("a", "b", Image.new(mode, (8, 4))))
     assert (made.width, made.height) == (8, 4)
-    assert made.light.media in (PNG, JPEG)
-    assert made.dark is None
+    assert made.plain.media in (PNG, JPEG)
+    assert made.vectors == ()
 
 
 def test_a_picture_does_not_tell_where_it_was_taken() -> None:
     image = Image.effect_noise((64, 64), 40).convert("RGB")
     image.info |= {"exif": b"Exif\x00\x00secret", "comment": b"secret", "icc_profile": b"secret"}
-    assert b"secret" not in render_picture(Picture("a", "b", image)).light.content
+    assert b"secret" not in render_picture(Picture("a", "b", image)).plain.content
 
 
 def test_a_photograph_is_a_jpeg_and_a_mask_a_png() -> None:
     noise = Image.effect_noise((64, 64), 40).convert("RGB")
-    assert render_picture(Picture("a", "b", noise)).light.media == JPEG
+    assert render_picture(Picture("a", "b", noise)).plain.media == JPEG
     flat = Image.new("1", (64, 64))
-    assert render_picture(replace(Picture("a", "b", noise), image=flat)).light.media == PNG
+    assert render_picture(replace(Picture("a", "b", noise), image=flat)).plain.media == PNG

@@ -89,7 +89,7 @@ def test_every_picture_of_the_page_is_a_file_beside_it(text: str, ordinary) -> N
 def test_a_figure_is_a_png_on_white(ordinary) -> None:
     with Image.open(io.BytesIO(files(ordinary)["figures/averages.png"])) as image:
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
-        assert image.width == 1152
+        assert image.width == 1472
         assert "Software" not in image.info
 
 

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vlmad_report.figures.bars import MOST_BARS, draw_bars
-from vlmad_report.figures.lettering import MOST, shortened
+from vlmad_report.figures.dots import Dot, Dots
+from vlmad_report.figures.lettering import MOST, lines_of, longest, shortened, wrapped
 from vlmad_report.figures.lines import MOST_LINES, draw_lines
 
 HOSTILE = ["$x_1$ and $\\frac$", "_hidden", "<b>bold</b>", "日本語", "a\nb\x1b[31m", "x" * 200, ""]
@@ -60,6 +61,58 @@ def test_both_ends_of_a_long_name_stay() -> None:
     (name,) = shortened(["hybrid attention=value-value scales=2,3 layers=17"])
     assert name.startswith("hybrid")
     assert name.endswith("layers=17")
+
+
+def test_what_all_long_names_share_makes_way_first() -> None:
+    ends = [f"compositional + window scales={n} + none + harmonic with much more" for n in (2, 3)]
+    assert shortened(ends) == ["…scales=2…", "…scales=3…"]
+    assert shortened([name[:40] for name in ends]) == [name[:40] for name in ends]  # short enough
+
+
+@given(st.text(max_size=80), st.integers(2, 40))
+def test_a_wrapped_name_loses_no_letter_and_keeps_to_its_lines(name: str, line: int) -> None:
+    [name] = shortened([name])
+    lines = wrapped(name, line)
+    assert lines.replace("\n", "").replace(" ", "") == name.replace(" ", "")
+    assert longest([lines]) <= line
+    assert lines_of(lines) <= len(name) + 1
+
+
+NAMES = [f"compositional + {part} + diagonal + max-cosine" for part in ("window", "dense", "tile")]
+
+
+@pytest.mark.parametrize("room", [9.2, 3.6])
+def test_figures_are_as_wide_as_there_is_room_and_tell_names_apart(room: float) -> None:
+    some = {name: metric(0.5, 0.4, 0.6) for name in NAMES}
+    dots = Dots(tuple(NAMES), tuple(NAMES), {"x": {(0, 0): Dot(0.7)}}, "AUROC")
+    with matplotlib.rc_context({"figure.figsize": (room, 3.8)}):
+        drawings = [
+            draw_bars(dict.fromkeys(NAMES, some), "AUROC"),
+            draw_lines({"AUROC": {name: [0.5, 0.6] for name in NAMES}}, ["0", "1"], "shots"),
+            dots.draw(),
+        ]
+        for drawing in drawings:
+            assert drawing.get_figwidth() <= room + 0.01
+            shown = {" ".join(word.split()) for word in words(drawing)}
+            assert set(NAMES) <= shown or {"…window…", "…dense…", "…tile…"} <= shown
+
+
+def test_a_series_looks_the_same_whichever_others_are_drawn() -> None:
+    def look(drawn: list[str], at: str) -> tuple[Any, ...]:
+        bars = draw_bars({"g": {name: metric(0.5) for name in drawn}}, "AUROC", NAMES)
+        bar = bars.axes[0].patches[drawn.index(at)]
+        lines = {"AUROC": {name: [0.5, 0.6] for name in drawn}}
+        lined = draw_lines(lines, ["0", "1"], "shots", order=NAMES).axes[0].lines[drawn.index(at)]
+        return bar.get_facecolor(), bar.get_hatch(), lined.get_color(), lined.get_marker()
+
+    assert look(NAMES, NAMES[2]) == look(NAMES[2:], NAMES[2]) != look(NAMES, NAMES[0])
+
+
+def test_lines_without_a_point_are_not_in_the_legend() -> None:
+    panels = {"a": {"one": [0.5], "none": [None]}, "b": {"one": [None]}}
+    drawing = draw_lines(panels, ["0"], "shots")
+    [legend] = drawing.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["one"]
 
 
 def test_names_are_drawn_as_they_are_and_beside_the_bars() -> None:
