@@ -2,6 +2,7 @@
 
     facts.py          what stands at the top
     summary.py        averages and differences
+    detectors.py      what they are made of, and which there are not
     categories.py     every category by itself
     groups.py         groups of objects
     contrast.py       faint and striking defects

@@ -6,6 +6,8 @@ import statistics
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from vlmad.errors import InputError
+from vlmad_evaluation.bench.averages import over_categories, over_seeds
 from vlmad_evaluation.bench.tables import UNDEFINED, printable, shots_name
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.bars import MOST_BARS, draw_bars
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from vlmad_datasets.groups import Groups
+    from vlmad_evaluation.bench.averages import OverCategories
     from vlmad_evaluation.bench.reading import Results
     from vlmad_report.content import Block
     from vlmad_report.sources.pool import Pool
@@ -45,11 +48,34 @@ def groups(results: Sequence[Results], kinds: Groups) -> Section:
         sentence = f"None of the categories is in a group: {HOW}."
         return Section("groups", "Object groups", (sentence,))
     blocks: list[Block] = []
+    intervals, missing = _intervals(pool, members)
     for shots in pool.shots:
-        averages = _averages(pool, shots, members)
+        averages = _averages(pool, shots, members, intervals)
         blocks.append(_table(averages, shots))
         blocks += _figures(pool, averages, shots)
-    return Section("groups", "Object groups", tuple(_paragraphs(pool, members)), tuple(blocks))
+    paragraphs = (*_paragraphs(pool, members), *missing)
+    return Section("groups", "Object groups", paragraphs, tuple(blocks))
+
+
+Intervals = dict[tuple[str, str, int], dict[str, "OverCategories"]]
+"""By group, detector and references, for each metric."""
+
+
+def _intervals(
+    pool: Pool, members: Mapping[str, Sequence[str]]
+) -> tuple[Intervals, tuple[str, ...]]:
+    """Return averages with their intervals over images, and a sentence if there are none."""
+    confidence = pool.document["settings"]["confidence"]
+    try:
+        cells = over_seeds(pool.stored(), confidence)
+    except InputError as error:
+        return {}, (printable(f"Intervals are missing: {error}."),)
+    found: Intervals = {}
+    for group, categories in members.items():
+        own = {key: metrics for key, metrics in cells.items() if key[1] in categories}
+        for (detector, shots), averages in over_categories(own, confidence).items():
+            found[group, detector, shots] = averages
+    return found, ()
 
 
 def members_of(pool: Pool, kinds: Groups) -> dict[str, list[str]]:
@@ -75,7 +101,8 @@ def plain(name: str) -> str:
 def _paragraphs(pool: Pool, members: Mapping[str, Sequence[str]]) -> Iterator[str]:
     yield (
         "Averages over the categories of a group, each counting the same; after ± the standard "
-        "deviation over these categories, in brackets their number."
+        "deviation over these categories, in square brackets the interval over images, in round "
+        "ones the number of categories."
     )
     for group, categories in members.items():
         yield printable(f"{group}: {', '.join(categories)}.")
@@ -90,7 +117,7 @@ Average = dict[str, dict[str, Any]]
 
 
 def _averages(
-    pool: Pool, shots: int, members: Mapping[str, Sequence[str]]
+    pool: Pool, shots: int, members: Mapping[str, Sequence[str]], intervals: Intervals
 ) -> dict[str, dict[str, Average]]:
     """Return, for each group and detector, the averages over its categories."""
     found: dict[str, dict[str, Average]] = {}
@@ -99,19 +126,23 @@ def _averages(
         for detector in pool.metrics(shots):
             rows = [each[detector] for each in measured if detector in each]
             if rows:
-                average = {name: _average([row[name] for row in rows]) for name in SHOWN}
-                found.setdefault(group, {})[detector] = average
+                ends = intervals.get((group, detector, shots), {})
+                found.setdefault(group, {})[detector] = {
+                    name: _average([row[name] for row in rows], ends.get(name)) for name in SHOWN
+                }
     return found
 
 
-def _average(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _average(
+    metrics: Sequence[Mapping[str, Any]], interval: OverCategories | None
+) -> dict[str, Any]:
     values = [each["value"] for each in metrics if each["value"] is not None]
     deviation = statistics.stdev(values) if len(values) > 1 else None
     mean = statistics.fmean(values) if values else None
     return {
         "value": mean,
-        "low": None if mean is None or deviation is None else max(0.0, mean - deviation),
-        "high": None if mean is None or deviation is None else min(1.0, mean + deviation),
+        "low": None if interval is None else interval.metric.low,
+        "high": None if interval is None else interval.metric.high,
         "deviation": deviation,
         "count": len(values),
         "left_out": len(metrics) - len(values),
@@ -133,6 +164,8 @@ def _entry(average: Mapping[str, Any]) -> Entry:
     if average["value"] is None:
         return Entry(UNDEFINED, printable(average["reason"] or "no number"))
     note = f"({average['count']})"
+    if average["low"] is not None and average["low"] < average["high"]:
+        note = f"[{average['low']:.3f}, {average['high']:.3f}] {note}"
     if average["deviation"] is not None:
         note = f"± {average['deviation']:.3f} {note}"
     if average["left_out"]:
@@ -151,7 +184,7 @@ def _figures(
         }
         if any(each["value"] is not None for group in bars.values() for each in group.values()):
             less = said(chosen, len(pool.metrics(shots)))
-            caption = f"{FULL[metric]}, {shots_name(shots)}; lines reach one standard deviation."
+            caption = f"{FULL[metric]}, {shots_name(shots)}, with intervals over images."
             yield Figure(
                 f"groups-{metric.replace('_', '-')}-{shots}",
                 caption + less,

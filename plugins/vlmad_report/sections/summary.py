@@ -10,6 +10,7 @@ from vlmad_evaluation.bench.tables import UNDEFINED, printable, shots_name
 from vlmad_evaluation.grid.table import BETTER, SIGNIFICANT, WORSE
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.bars import MOST_BARS, draw_bars
+from vlmad_report.sections.detectors import combinations_without, detectors_of, options_shared
 from vlmad_report.sections.entries import FULL, TASKS, compared, legend_of_marks, mark_of, named
 from vlmad_report.sources.pool import pooled
 
@@ -32,11 +33,12 @@ def summary(results: Sequence[Results]) -> Section:
         InputError: a folder is damaged.
     """
     pool = pooled(results)
-    blocks: list[Block] = [_detectors(pool)]
+    blocks: list[Block] = [detectors_of(pool)]
     for shots in pool.shots:
         blocks += _averages(pool, shots)
     blocks += _figures(pool)
     blocks += _comparisons(pool)
+    blocks += combinations_without(pool)
     return Section("summary", "Summary", tuple(_paragraphs(pool)), tuple(blocks))
 
 
@@ -53,26 +55,13 @@ def _paragraphs(pool: Pool) -> Iterator[str]:
     for name, each in document["detectors"].items():
         for note in each["notes"]:
             yield printable(f"{name}: {note}")
+    shared = options_shared(pool)
+    if shared:
+        yield printable(shared)
     missing = [printable(line) for line in what_is_missing(document)]
     yield from missing[:MOST_MISSING]
     if len(missing) > MOST_MISSING:
         yield f"And {len(missing) - MOST_MISSING} more things are missing; see the JSON file."
-
-
-def _detectors(pool: Pool) -> Table:
-    kinds = ("prompts", "extractor", "attention", "scorer")
-    rows = [
-        (
-            named(name),
-            *(named(each["parts"][kind]) for kind in kinds),
-            named(each["backbone"]),
-            named(UNDEFINED if (s := each["seconds_per_image"]) is None else f"{s:.3f}"),
-        )
-        for name, each in pool.document["detectors"].items()
-    ]
-    caption = "Detectors. Seconds are the model's for an image, nothing read from caches (median)."
-    columns = ("detector", *kinds, "backbone", "seconds")
-    return Table(caption, columns, tuple(rows), words=len(columns) - 1)
 
 
 def _averages(pool: Pool, shots: int) -> Iterator[Table]:

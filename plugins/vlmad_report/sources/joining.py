@@ -30,6 +30,8 @@ def joined(pool: Pool) -> dict[str, Any]:
         "skipped": _entries(pool, "skipped"),
         "cells": [{**cell, "run": str(s.results.run(cell))} for s, _, cell in pool.cells()],
     }
+    if any("grid" in each for each in documents):
+        document["grid"] = _grid(pool)
     named = documents[0].get("baseline")
     document["baseline"] = None if named is None else pool.detectors[0, named]
     return document | _computed(pool, document)
@@ -52,6 +54,20 @@ def _dataset(pool: Pool, documents: Sequence[Mapping[str, Any]]) -> dict[str, An
         "categories": _renamed(pool.categories, [each["categories"] for each in sets]),
         "problems": [p for i, p in enumerate(problems) if p not in problems[:i]],
     }
+
+
+def _grid(pool: Pool) -> dict[str, dict[str, str]]:
+    """Return the combinations that cannot be, and those that are others, of all grids."""
+    illegal: dict[str, str] = {}
+    same: dict[str, str] = {}
+    for number, source in enumerate(pool.sources):
+        grid = source.document.get("grid", {})
+        illegal |= grid.get("illegal", {})
+        same |= {
+            name: pool.detectors.get((number, other), other)
+            for name, other in grid.get("same", {}).items()
+        }
+    return {"illegal": illegal, "same": same}
 
 
 def _settings(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -163,6 +163,8 @@ CELL = {
     "pixels": {ANY: anything},
     "metrics": dict.fromkeys(NAMES, OF_CELL),
 }
+GRID = {"illegal": {ANY: text}, "same": {ANY: text}}
+"""Of a grid's document alone."""
 DOCUMENT = {
     "vlmad": text,
     "finished": truth,

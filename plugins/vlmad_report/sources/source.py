@@ -10,7 +10,7 @@ from vlmad.manifest import NOT_SUBSTANCE
 from vlmad.runs.folder import read_manifest
 from vlmad_evaluation.bench.reading import DOCUMENTS
 from vlmad_evaluation.bench.results import from_table
-from vlmad_report.sources.shape import DOCUMENT, checked
+from vlmad_report.sources.shape import DOCUMENT, GRID, checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,7 +92,8 @@ def open_source(results: Results) -> Source:
     folder = results.folder
     path = next((folder / name for name in DOCUMENTS if (folder / name).is_file()), folder)
     try:
-        document = checked(dict(results.document), DOCUMENT)
+        shape = DOCUMENT | ({"grid": GRID} if "grid" in results.document else {})
+        document = checked(dict(results.document), shape)
         for problem in _contradictions(document):
             raise ValueError(problem)
     except ValueError as error:

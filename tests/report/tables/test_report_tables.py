@@ -104,6 +104,42 @@ def test_the_summary_has_averages_with_intervals_and_the_best_of_each_column(
     ]
 
 
+def test_detectors_show_the_options_in_which_they_differ(both: Results) -> None:
+    def scaled(document: Any) -> None:
+        detectors = document["detectors"]
+        detectors["other"] = json.loads(json.dumps(detectors["winclip"]))
+        detectors["other"]["options"]["extractor"]["scales"] = [3, 5]
+
+    section = summary([changed(both, scaled)])
+    rows = {row[0]: entries for row, entries in table(section, "Detectors").items()}
+    assert [rows[name]["extractor"].note for name in ("winclip", "other")] == [
+        "scales=2,3", "scales=3,5",
+    ]  # fmt: skip
+    assert rows["winclip"]["scorer"].note == ""
+    [shared] = [each for each in section.paragraphs if each.startswith("Options that are the same")]
+    assert "scorer harmonic: temperature=0.07" in shared
+    assert "scales" not in shared
+    [alone] = [each for each in summary([both]).paragraphs if "Options that" in each]
+    assert "extractor window: scales=2,3" in alone
+
+
+def test_a_grid_says_what_it_left_out_and_no_speed(both: Results) -> None:
+    def gridded(document: Any) -> None:
+        document["grid"] = {
+            "combinations": {}, "illegal": {"a + b": "b does not fit a"}, "same": {"c": "winclip"},
+        }  # fmt: skip
+        for each in document["detectors"].values():
+            each["seconds_per_image"] = None
+
+    section = summary([changed(both, gridded)])
+    assert ("a + b", "b does not fit a") in table(section, "Combinations that cannot be")
+    assert ("c", "winclip") in table(section, "Combinations that came out as another")
+    rows = table(section, "Detectors")
+    assert not any("seconds" in entries for entries in rows.values())
+    assert any("were not measured" in caption for caption in tables(section))
+    assert not any(caption.startswith("Comb") for caption in tables(summary([both])))
+
+
 def test_the_summary_says_what_was_skipped_and_what_is_undefined(both: Results) -> None:
     said = " ".join(summary([both]).paragraphs)
     assert "clip, 1-shot: not measured, scorer 'dense' makes no use of references" in said
@@ -173,10 +209,31 @@ def test_groups_average_their_categories_with_number_and_deviation(both: Results
         for name in ("bolt", "metal nut")
     ]
     mean, deviation = sum(pair) / 2, abs(pair[0] - pair[1]) / 2**0.5
-    assert (entry.text, entry.note) == (f"{mean:.3f}", f"± {deviation:.3f} (2)")
+    # a group of all categories has the interval of the average over all
+    whole = value(both, "averages", "image_auroc", detector="clip", shots=0)
+    interval = f"[{whole['low']:.3f}, {whole['high']:.3f}]"
+    assert (entry.text, entry.note) == (f"{mean:.3f}", f"± {deviation:.3f} {interval} (2)")
     pixels = table(section, "Averages over groups, zero-shot")["parts", "clip"]["AUPRO"]
-    assert pixels.note == "(1), 1 undefined"
+    assert pixels.note.endswith("] (1), 1 undefined")
     assert figures(section)
+
+
+AVERAGES = "Averages over groups, zero-shot"
+
+
+def test_groups_without_stored_cells_have_averages_without_intervals(
+    both: Results, copied: Any
+) -> None:
+    folder = copied("both")
+    for path in (folder / "cells").rglob("replicates.npz"):
+        path.unlink()
+    section = groups([read_results(folder)], read_groups())
+    assert any(each.startswith("Intervals are missing: ") for each in section.paragraphs)
+    entries = table(section, "Averages over groups, zero-shot")["rigid", "clip"]
+    assert entries["image AUROC"].text == table(groups([both], read_groups()), AVERAGES)[
+        "rigid", "clip"
+    ]["image AUROC"].text
+    assert "[" not in entries["image AUROC"].note
 
 
 def test_a_category_in_no_group_is_named_and_a_space_is_as_good_as_a_line(both: Results) -> None:
