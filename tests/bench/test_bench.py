@@ -79,6 +79,9 @@ def test_a_bench_is_read_back_with_the_truth_beside_each_score(done: Path) -> No
 def test_what_is_no_bench_cannot_be_read(done: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no bench or grid"):
         read_results(tmp_path)
+    (tmp_path / "samples.json").write_text("[]")
+    with pytest.raises(InputError, match="broken off before it wrote what came of it"):
+        read_results(tmp_path)
     (tmp_path / "bench.json").write_text("{}")
     with pytest.raises(InputError, match="damaged"):
         read_results(tmp_path)

@@ -15,7 +15,7 @@ from vlmad.runs.rows import from_line
 from vlmad_evaluation.bench.document import FORMAT
 from vlmad_evaluation.bench.measuring import Scored
 from vlmad_evaluation.bench.results import read_result
-from vlmad_evaluation.bench.samples import read_samples
+from vlmad_evaluation.bench.samples import SAMPLES, read_samples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,6 +75,11 @@ def read_results(folder: Path) -> Results:
     """
     path = next((folder / name for name in DOCUMENTS if (folder / name).is_file()), None)
     if path is None:
+        if (folder / SAMPLES).is_file():
+            raise InputError(
+                f"{folder} was broken off before it wrote what came of it; "
+                "the command that made it goes on from there when it is given again"
+            )
         raise InputError(f"{folder} holds no {' or '.join(DOCUMENTS)}: it is no bench or grid")
     try:
         document = json.loads(read_text(path))
