@@ -265,9 +265,9 @@ def _told_by(parts: Mapping[str, Chosen]) -> Iterator[str]:
     for chosen in parts.values():
         tell = getattr(chosen.part, "notes_on", None)
         if callable(tell):
-            owner = f"what {chosen} of {chosen.registration.origin} says of {spec.name}"
-            told = _call(tell, {"spec": spec}, owner)
-            yield from (f"{chosen}: {note}" for note in told)
+            with contained(f"{chosen.registration} failed"):
+                told = [f"{chosen}: {note}" for note in tell(spec)]
+            yield from told
 
 
 def _remedies(builder: _Builder, parts: Mapping[str, Chosen]) -> Iterator[str]:

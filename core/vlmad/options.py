@@ -76,13 +76,14 @@ def options_of(factory: Callable[..., Any], owner: object = None) -> dict[str, O
         PluginError: a parameter has no type, or one that cannot be set from text.
     """
     try:
-        return dict(_read_options(factory))
-    except TypeError:  # a callable object that cannot be remembered
-        return _read_options.__wrapped__(factory)
+        hash((factory, owner))
+    except Exception:  # a callable object that cannot be remembered
+        return _read_options.__wrapped__(factory, owner)
+    return dict(_read_options(factory, owner))
 
 
 @lru_cache(maxsize=1024)  # many combinations of parts ask for the same ones
-def _read_options(factory: Callable[..., Any]) -> dict[str, Option]:
+def _read_options(factory: Callable[..., Any], owner: object) -> dict[str, Option]:
     try:
         made_by = factory.__init__ if inspect.isclass(factory) else factory
         hints = get_type_hints(made_by, include_extras=True)
