@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
 
     from jaxtyping import Int
     from torch import Tensor
+
+
+@lru_cache(maxsize=8)  # making one reads 49,152 words, as long as loading a small model takes
+def clip_tokenizer(context_length: int) -> Any:
+    """Return open_clip's tokenizer of CLIP's words, one for each length in a process."""
+    import open_clip
+
+    return open_clip.SimpleTokenizer(context_length=context_length)
 
 
 def tokenise(

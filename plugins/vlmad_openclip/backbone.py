@@ -25,7 +25,7 @@ from vlmad.parts import (
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
-from vlmad.tokens import tokenise
+from vlmad.tokens import clip_tokenizer, tokenise
 from vlmad.transformer import TextLoop
 from vlmad.vision import VisionLoop, check_vision, resize_positions
 from vlmad_openclip.at_hand import models_at_hand
@@ -183,10 +183,7 @@ class OpenClip:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        import open_clip
-
-        length = self.source.config["text_cfg"].get("context_length", 77)
-        return open_clip.SimpleTokenizer(context_length=length)
+        return clip_tokenizer(self.source.config["text_cfg"].get("context_length", 77))
 
     @cached_property
     def _text(self) -> TextLoop:

@@ -23,7 +23,7 @@ from vlmad.parts import (
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
-from vlmad.tokens import tokenise
+from vlmad.tokens import clip_tokenizer, tokenise
 from vlmad.transformer import TextLoop
 from vlmad.vision import VisionLoop
 from vlmad_tiny import model as architecture
@@ -111,9 +111,7 @@ class Tiny:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        import open_clip
-
-        return open_clip.SimpleTokenizer(context_length=architecture.TEXT["context_length"])
+        return clip_tokenizer(architecture.TEXT["context_length"])
 
     @cached_property
     def _text(self) -> TextLoop:
