@@ -2,41 +2,74 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings
 from PIL import Image
-from safetensors.torch import save_file
 
-from vlmad import Backbone
 from vlmad.registry import Registry
-from vlmad.testing import two_layer_backbone
+
+if TYPE_CHECKING:  # torch is for the workers alone, not for the process that deals out tests
+    from vlmad import Backbone
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a script
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start would ignore it too
 os.environ["VLMAD_PRECISION"] = "float32"  # tolerances are those of float32, on any machine
 settings.register_profile("vlmad", deadline=None)  # a test says what is right, not how fast
 settings.load_profile("vlmad")
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)  # the workers share the processor
-else:  # the workers inherit it
+# workers share the processor; torch, which is imported later, computes the same in all processes
+os.environ["OMP_NUM_THREADS"] = "1"
+if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers inherit it
     os.environ["VLMAD_CACHE"] = tempfile.mkdtemp(prefix="vlmad-tests-")
+
+PROCESSES = frozenset({"process", "browser"})
+"""Fixtures with which tests start processes: whoever uses them, even by others, is slow."""
+Done = subprocess.CompletedProcess[str]
+Process = Callable[..., Done]
+_slow = False  # whether the test that runs now may start a process
 
 
 def pytest_unconfigure() -> None:
     """Delete the caches of all tests, once."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         shutil.rmtree(os.environ["VLMAD_CACHE"], ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow whatever needs a process of its own."""
+    for item in items:
+        if PROCESSES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Remember whether the test is slow: quick ones may not start Python."""
+    global _slow
+    _slow = item.get_closest_marker("slow") is not None
+
+
+def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "subprocess.Popen" and not _slow and "PYTEST_CURRENT_TEST" in os.environ:
+        name = Path(os.fsdecode(arguments[0])).name
+        if name.startswith("python"):
+            pytest.fail(f"a test that starts {name} is slow: use the fixture `process` or mark it")
+
+
+sys.addaudithook(_refuse_processes)
 
 
 @pytest.fixture(scope="session")
@@ -56,12 +89,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def two_layer() -> Backbone:
     """A CLIP of two blocks with seeded weights."""
+    from vlmad.testing import two_layer_backbone
+
     return two_layer_backbone()
 
 
 @pytest.fixture(scope="session")
 def two_layer_file(two_layer: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights of the two-layer model, last changed long ago."""
+    from safetensors.torch import save_file
+
     path = tmp_path_factory.mktemp("weights") / "two_layer.safetensors"
     save_file(two_layer.model.state_dict(), path)  # type: ignore[attr-defined]
     os.utime(path, (1_000_000_000, 1_000_000_000))
@@ -71,6 +108,9 @@ def two_layer_file(two_layer: Backbone, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="session")
 def learned_file(two_layer: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Learned prompts (three vectors, two deep tokens) of the two-layer model's width."""
+    import torch
+    from safetensors.torch import save_file
+
     generator = torch.Generator().manual_seed(0)
     width = two_layer.spec.text_width
     shapes = {"context.normal": 3, "context.anomalous": 3, "deep.1": 2}
@@ -113,6 +153,40 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         origin = getattr(sys.modules[module], "__file__", None) or ""
         if origin.startswith(str(folder)):
             del sys.modules[module]
+
+
+def vlmad(*words: str | Path, cwd: Path, **env: str) -> Done:
+    """Run the command line in this process: the same words, files, texts and exit status.
+
+    What libraries read of the environment when they are imported has no effect any more.
+    """
+    from vlmad.cli import main
+
+    out, error = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(error):
+        patch.chdir(cwd)
+        for name, value in {"COLUMNS": "200", "NO_COLOR": "1", **env}.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", ["vlmad", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    texts = []
+    for stream in (out, error):
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())  # type: ignore[attr-defined]
+    return Done(list(words), int(ended.value.code or 0), *texts)
+
+
+@pytest.fixture(scope="session")
+def process() -> Process:
+    """Return a function that runs vlmad in a process of its own."""
+
+    def run(*words: str | Path, cwd: Path, **env: str) -> Done:
+        command = [sys.executable, "-m", "vlmad", *map(str, words)]
+        own = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **env}
+        return subprocess.run(command, cwd=cwd, env=own, capture_output=True, text=True)
+
+    return run
 
 
 class Ended(NamedTuple):

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from vlmad.caches import open_store
 
+from .conftest import Done, vlmad
 
-def vlmad(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **env}
-    command = [sys.executable, "-m", "vlmad", "cache", *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+def cached(*words: str, **env: str) -> Done:
+    return vlmad("cache", *words, cwd=Path(), **env)
 
 
 @pytest.fixture
@@ -30,12 +27,12 @@ def filled(cache: Path) -> Path:
 
 
 def entries() -> dict[str, int]:
-    found = json.loads(vlmad("--json").stdout)
+    found = json.loads(cached("--json").stdout)
     return {kind: values["entries"] for kind, values in found["kinds"].items()}
 
 
 def test_it_shows_place_entries_sizes_and_limits(filled: Path) -> None:
-    done = vlmad()
+    done = cached()
     assert done.returncode == 0, done.stderr
     assert f"kept in {filled}" in done.stdout
     rows = [line.split() for line in done.stdout.splitlines()]
@@ -44,7 +41,7 @@ def test_it_shows_place_entries_sizes_and_limits(filled: Path) -> None:
 
 
 def test_it_prints_json(filled: Path) -> None:
-    found = json.loads(vlmad("--json", VLMAD_CACHE_GB="2").stdout)
+    found = json.loads(cached("--json", VLMAD_CACHE_GB="2").stdout)
     assert found["folder"] == str(filled)
     assert found["kinds"]["text"] | {"meaning": ""} == {
         "meaning": "",
@@ -56,25 +53,25 @@ def test_it_prints_json(filled: Path) -> None:
 
 
 def test_it_clears_what_is_named(filled: Path) -> None:
-    assert vlmad("clear", "--visual").stdout == "deleted 1 entry\n"
+    assert cached("clear", "--visual").stdout == "deleted 1 entry\n"
     assert entries()["text"] == 2
-    assert vlmad("clear", "--text").stdout == "deleted 2 entries\n"
+    assert cached("clear", "--text").stdout == "deleted 2 entries\n"
     assert entries()["text"] == 0
 
 
 def test_it_clears_everything(filled: Path) -> None:
-    assert vlmad("clear").returncode == 0
+    assert cached("clear").returncode == 0
     assert list(filled.rglob("*.entry")) == []
 
 
 def test_it_says_why_nothing_is_kept(filled: Path) -> None:
-    assert "VLMAD_CACHE switches caches off" in vlmad(VLMAD_CACHE="off").stdout
-    assert vlmad("clear", VLMAD_CACHE="").stdout == "deleted 0 entries\n"
-    assert json.loads(vlmad("--json", VLMAD_CACHE="").stdout)["folder"] is None
+    assert "VLMAD_CACHE switches caches off" in cached(VLMAD_CACHE="off").stdout
+    assert cached("clear", VLMAD_CACHE="").stdout == "deleted 0 entries\n"
+    assert json.loads(cached("--json", VLMAD_CACHE="").stdout)["folder"] is None
 
 
 def test_a_wrong_limit_is_one_line(filled: Path) -> None:
-    done = vlmad(VLMAD_CACHE_GB="much")
+    done = cached(VLMAD_CACHE_GB="much")
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
     assert line == "vlmad: VLMAD_CACHE_GB must be a positive number of gigabytes, not 'much'"

@@ -1,11 +1,8 @@
-"""The command `vlmad calibrate`, in real processes over the sample images."""
+"""The command `vlmad calibrate` over the sample images."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from shutil import copy
 
@@ -18,15 +15,11 @@ from vlmad.references import choose_references
 from vlmad.thresholds import read_threshold
 from vlmad_calibration.calibration import calibrate
 
+from .conftest import vlmad
+
 CIRCUIT = Path(__file__).parents[1] / "examples" / "samples" / "circuit"
 TRAIN, TEST = CIRCUIT / "train" / "good", CIRCUIT / "test"
 CLIP = ("--detector", "clip", "--class-name", "circuit")
-PLAIN = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
-
-
-def vlmad(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vlmad", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, env=PLAIN, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.slow
@@ -54,6 +47,7 @@ def test_fitting_calibrating_and_judging_go_together(tmp_path: Path) -> None:
         threshold.check(identity(load_detector("clip"), "circuit"))
 
 
+@pytest.mark.slow
 def test_labelled_images_give_both_error_rates_and_unreadable_ones_are_named(
     tmp_path: Path,
 ) -> None:
@@ -86,6 +80,7 @@ def test_labelled_images_give_both_error_rates_and_unreadable_ones_are_named(
     assert same["false_alarms"]["value"] == called / 4
 
 
+@pytest.mark.slow
 def test_the_scores_of_a_run_serve_as_well_as_scoring_again(tmp_path: Path) -> None:
     chosen = ("--good", TEST / "good", "--bad", TEST / "cut_trace", "--good", TRAIN)
     done = vlmad("run", TEST, *CLIP, "--overlays", "none", "--out", "done", cwd=tmp_path)
@@ -103,6 +98,7 @@ def test_the_scores_of_a_run_serve_as_well_as_scoring_again(tmp_path: Path) -> N
     looked_up.check(identity(detector, "circuit"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("without_good", [True, False])
 def test_references_are_judged_each_by_the_others(without_good: bool, tmp_path: Path) -> None:
     for path in choose_references([TRAIN], 3, 0):

@@ -1,4 +1,4 @@
-"""The commands beside ``vlmad run``: real processes, and completion as shells ask for it."""
+"""The commands beside ``vlmad run``, and completion as shells ask for it."""
 
 from __future__ import annotations
 
@@ -20,28 +20,23 @@ from vlmad.hookspecs import HOOKS
 from vlmad.options import options_of
 from vlmad.registry import Registry
 
+from .conftest import Done, vlmad
+
 SAMPLES = Path(__file__).parents[1] / "examples" / "samples"
 CIRCUIT = SAMPLES / "circuit"
 CUT = CIRCUIT / "test" / "cut_trace" / "000.png"
 PLAIN = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
-Done = subprocess.CompletedProcess[str]
-
-
-def command(*words: str | Path, cwd: Path, **env: str) -> Done:
-    line = [sys.executable, "-m", "vlmad", *map(str, words)]
-    return subprocess.run(
-        line, cwd=cwd, env={**PLAIN, **env}, capture_output=True, text=True, timeout=300
-    )
 
 
 # vlmad explain
 
 
+@pytest.mark.slow
 def test_explain_writes_a_picture_and_json_names_what_it_cannot_read_and_exits_with_1(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "broken.png").write_text("no image")
-    done = command(
+    done = vlmad(
         *("explain", CUT, "broken.png", "--class-name", "circuit", "--out", "told", "--top", "2"),
         *("--references", CIRCUIT / "train" / "good", "--shots", "2"),
         cwd=tmp_path,
@@ -64,8 +59,9 @@ def test_explain_writes_a_picture_and_json_names_what_it_cannot_read_and_exits_w
     assert f"{explanation['score']:.3f}  {CUT}" in done.stdout
 
 
+@pytest.mark.slow
 def test_explain_as_json_prints_one_document_and_writes_nothing(tmp_path: Path) -> None:
-    done = command("explain", CUT, "--json", "--detector", "comparison", cwd=tmp_path)
+    done = vlmad("explain", CUT, "--json", "--detector", "comparison", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["detector"]["parts"]["scorer"]["name"] == "max-cosine"
@@ -90,7 +86,7 @@ def test_explain_refuses_in_one_line_and_writes_nothing(
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "kept.txt").write_text("kept")
-    done = command("explain", CUT, *words, cwd=tmp_path)
+    done = vlmad("explain", CUT, *words, cwd=tmp_path)
     assert done.returncode == 2
     lines = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
     assert len(lines) == 1, done.stderr
@@ -101,8 +97,9 @@ def test_explain_refuses_in_one_line_and_writes_nothing(
 # vlmad doctor
 
 
+@pytest.mark.slow
 def test_doctor_finds_that_vlmad_works_here(tmp_path: Path) -> None:
-    done = command("doctor", "--json", cwd=tmp_path, VLMAD_CACHE=str(tmp_path / "cache"))
+    done = vlmad("doctor", "--json", cwd=tmp_path, VLMAD_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(done.stdout)
     checks = {check["name"]: check for check in document["checks"]}
@@ -116,9 +113,10 @@ def test_doctor_finds_that_vlmad_works_here(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} <= {"cache"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder no one can write to")
 def test_doctor_exits_with_1_and_a_remedy_where_no_file_can_be_written() -> None:
-    done = command("doctor", cwd=Path("/proc"))
+    done = vlmad("doctor", cwd=Path("/proc"))
     assert done.returncode == 1, done.stdout + done.stderr
     [line] = [text for text in done.stdout.splitlines() if text.startswith("wrong ")]
     assert "output folder: /proc: " in line
@@ -126,6 +124,7 @@ def test_doctor_exits_with_1_and_a_remedy_where_no_file_can_be_written() -> None
     assert done.stdout.splitlines()[-1] == "wrong: output folder"
 
 
+@pytest.mark.slow
 def test_a_broken_plugin_of_someone_else_is_a_note_with_a_remedy(
     install: Callable[..., Path],
 ) -> None:
@@ -137,6 +136,7 @@ def test_a_broken_plugin_of_someone_else_is_a_note_with_a_remedy(
     assert checks["detection"].status == "ok"
 
 
+@pytest.mark.slow
 def test_a_backbone_that_fails_to_tell_what_is_at_hand_stops_no_other_check(
     install: Callable[..., Path],
 ) -> None:
@@ -160,6 +160,7 @@ def test_no_device_of_an_unknown_kind_is_said_to_compute_bfloat16() -> None:
     assert computes_bfloat16(torch.device("mps")) is False
 
 
+@pytest.mark.slow
 def test_published_weights_in_the_hubs_cache_are_found(tmp_path: Path) -> None:
     repository = tmp_path / "models--timm--vit_base_patch16_plus_clip_240.laion400m_e31"
     snapshot = repository / "snapshots" / "abc"
@@ -203,6 +204,7 @@ def completed(words: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_the_names_of_parts_are_completed_from_the_registry_without_torch(
     registry: Registry,
 ) -> None:
@@ -212,6 +214,7 @@ def test_the_names_of_parts_are_completed_from_the_registry_without_torch(
     assert set(completed("vlmad describe win")) == {"window", "winclip"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_can_be_installed_into_bash_and_is_then_known_there(tmp_path: Path) -> None:
     def bash(script: str) -> Done:
@@ -236,7 +239,7 @@ def test_completion_can_be_installed_into_bash_and_is_then_known_there(tmp_path:
 def test_plugins_as_json_holds_every_registration_and_plugin(
     registry: Registry, tmp_path: Path
 ) -> None:
-    done = command("plugins", "--json", cwd=tmp_path)
+    done = vlmad("plugins", "--json", cwd=tmp_path)
     document = json.loads(done.stdout)
     assert document.keys() == {"registered", "plugins", "clashes"}
     expected = {(kind, r.name) for kind in HOOKS for r in registry.of_kind(kind)}
@@ -247,7 +250,7 @@ def test_plugins_as_json_holds_every_registration_and_plugin(
 def test_describe_as_json_holds_options_with_types_and_defaults(
     registry: Registry, tmp_path: Path
 ) -> None:
-    [part] = json.loads(command("describe", "scorer:harmonic", "--json", cwd=tmp_path).stdout)[
+    [part] = json.loads(vlmad("describe", "scorer:harmonic", "--json", cwd=tmp_path).stdout)[
         "described"
     ]
     options = options_of(registry.get("scorer", "harmonic").resolve())
@@ -259,7 +262,7 @@ def test_describe_as_json_holds_options_with_types_and_defaults(
 
 
 def test_describe_as_json_tells_the_parts_of_a_recipe(tmp_path: Path) -> None:
-    [found] = json.loads(command("describe", "comparison", "--json", cwd=tmp_path).stdout)[
+    [found] = json.loads(vlmad("describe", "comparison", "--json", cwd=tmp_path).stdout)[
         "described"
     ]
     assert found["recipe"]["parts"]["scorer"] == "max-cosine"
@@ -267,6 +270,6 @@ def test_describe_as_json_tells_the_parts_of_a_recipe(tmp_path: Path) -> None:
 
 
 def test_describe_shows_the_help_of_a_command_that_is_a_typer_app(tmp_path: Path) -> None:
-    done = command("describe", "command:prompts", cwd=tmp_path)
+    done = vlmad("describe", "command:prompts", cwd=tmp_path)
     assert "Import learned prompts and look at them." in done.stdout
     assert "Typer" not in done.stdout

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,8 @@ from vlmad.regions import upsample
 from vlmad.text import pool_sides
 from vlmad_anomalyclip.prompts import read_learned_prompts
 
+from .conftest import vlmad
+
 HERE = Path(__file__).parent
 SUBSET = HERE / "golden"
 FULL = Path(os.environ.get("VLMAD_GOLDEN", HERE.parents[1] / "shared" / "golden"))
@@ -27,7 +27,7 @@ ROWS, VOCABULARY = "token_embedding.rows", "token_embedding.weight"
 TOLERANCE = 1e-4
 
 
-@pytest.fixture(scope="module", params=["subset", "full"])
+@pytest.fixture(scope="module", params=["subset", pytest.param("full", marks=pytest.mark.slow)])
 def reference(request: pytest.FixtureRequest) -> Path:
     if request.param == "full" and not FULL.is_dir():
         pytest.skip(f"no full reference outputs in {FULL}")
@@ -111,6 +111,7 @@ def test_winclip_zero_shot_scores_and_maps_are_those_of_anomalib(
     assert_close(prediction.map, winclip_golden[f"zero_shot_map_{name}"])
 
 
+@pytest.mark.slow
 def test_winclip_two_shot_scores_and_maps_are_those_of_anomalib(
     winclip: tuple[Detector, str], winclip_golden: dict[str, torch.Tensor]
 ) -> None:
@@ -133,9 +134,9 @@ def golden(reference: Path) -> dict[str, torch.Tensor]:
 def imported_prompts(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Convert the official checkpoint with the command that a user would type."""
     out = tmp_path_factory.mktemp("prompts") / "learned.safetensors"
-    checkpoint = str(reference / "anomalyclip" / "epoch_15.pth")
-    command = [sys.executable, "-m", "vlmad", "prompts", "import", checkpoint, "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True)
+    checkpoint = reference / "anomalyclip" / "epoch_15.pth"
+    done = vlmad("prompts", "import", checkpoint, "--out", out, cwd=out.parent)
+    assert done.returncode == 0, done.stderr
     return out
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,9 +23,10 @@ from vlmad_review.keeping import DOCUMENT, PAGE
 from vlmad_review.trials import Trials
 from vlmad_winclip.prompts import read_prompt_list
 
+from .conftest import vlmad
+
 Command = Callable[..., Any]
 NORMAL, ANOMALOUS = 9, 7
-PLAIN = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 
 
 def draw(folder: Path, seed: int = 0) -> Path:
@@ -66,11 +64,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory, model: list[str]) -> Path:
     return folder
 
 
-def vlmad(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vlmad", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, env=PLAIN, capture_output=True, text=True, timeout=300)
-
-
 def verdicts(
     folder: Path, normal: int = NORMAL, anomalous: int = ANOMALOUS, name: str = "verdicts.csv"
 ) -> Path:
@@ -101,6 +94,7 @@ def files(folder: Path) -> set[str]:
 # the table to fill in
 
 
+@pytest.mark.slow
 def test_the_table_lists_what_is_nearest_to_the_threshold_and_is_read_back(
     here: Path, command: Command, tmp_path: Path
 ) -> None:
@@ -158,6 +152,7 @@ def test_figures_and_caveats_are_shown_and_nothing_is_written(runs: Path, tmp_pa
     assert files(tmp_path) == {str(table)}
 
 
+@pytest.mark.slow
 def test_what_is_kept_runs_at_once_and_scores_as_if_fitted_on_the_confirmed_images(
     here: Path, command: Command, tmp_path: Path, model: list[str]
 ) -> None:
@@ -196,6 +191,7 @@ def test_what_is_kept_runs_at_once_and_scores_as_if_fitted_on_the_confirmed_imag
     assert "exists; choose another --out or add --force" in line
 
 
+@pytest.mark.slow
 def test_a_changed_prompt_list_goes_along_with_and_without_references(
     here: Path, command: Command, tmp_path: Path
 ) -> None:
@@ -215,6 +211,7 @@ def test_a_changed_prompt_list_goes_along_with_and_without_references(
         assert done.status == 0, done.error
 
 
+@pytest.mark.slow
 def test_a_run_with_references_keeps_them_and_leaves_them_out_of_what_is_reviewed(
     here: Path, command: Command, tmp_path: Path, model: list[str]
 ) -> None:
@@ -260,6 +257,7 @@ def test_too_few_verdicts_say_what_cannot_be_said_and_adopt_nothing_unasked(
     assert {each["figures"] for each in found["proposals"].values()} == {None}
 
 
+@pytest.mark.slow
 def test_false_alarms_alone_become_references_when_asked_for(
     here: Path, command: Command, tmp_path: Path
 ) -> None:
@@ -307,6 +305,7 @@ def test_mistakes_alone_teach_no_threshold_and_are_not_measured(
     assert "--adopt threshold cannot be: the run is wrong about" in line
 
 
+@pytest.mark.slow
 def test_images_that_are_gone_or_have_changed_are_named_and_left_out(
     runs: Path, command: Command, tmp_path: Path
 ) -> None:
@@ -326,6 +325,7 @@ def test_images_that_are_gone_or_have_changed_are_named_and_left_out(
     assert (found["normal"], found["anomalous"]) == (NORMAL - 1, ANOMALOUS - 1)
 
 
+@pytest.mark.slow
 def test_the_same_verdicts_and_seed_give_the_same_findings(
     here: Path, command: Command
 ) -> None:
@@ -427,6 +427,7 @@ def test_another_detector_than_that_of_the_run_is_refused(
     assert "the detector is not that of judged any more: weights_sha256" in line
 
 
+@pytest.mark.slow
 def test_prompts_without_states_are_told_and_references_where_none_are_used(
     here: Path, command: Command, tmp_path: Path
 ) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +12,8 @@ from PIL import Image
 from vlmad import load_detector
 from vlmad.errors import IncompatiblePartsError, InputError
 from vlmad.testing import check_part, example_images
+
+from .conftest import vlmad
 
 ODD_PARTS = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text()
 
@@ -81,6 +80,7 @@ def test_a_backbone_without_text_is_refused_where_text_was_asked_for(site: Path)
         load_detector(backbone="colour-moments", prompts="compositional")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("extractor", "scorer"),
     [("window", "harmonic"), ("window", "max-cosine"), ("dense", "dense"), ("tiles", "harmonic")],
@@ -104,6 +104,7 @@ def test_prompts_that_look_at_the_image_work_in_every_scorer(
         assert one.score != pytest.approx(unmoved.score, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_set_scorer_sees_all_images_whatever_the_batch_size(
     site: Path, photographs: list[Path]
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_set_scorer_sees_all_images_whatever_the_batch_size(
     assert fewer[0].score != pytest.approx(together[0].score, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_a_broken_image_stays_alone_under_a_set_scorer(
     site: Path, photographs: list[Path], tmp_path: Path
 ) -> None:
@@ -134,16 +136,9 @@ def test_a_broken_image_stays_alone_under_a_set_scorer(
 def test_odd_parts_run_from_the_command_line(
     site: Path, photographs: list[Path], tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "vlmad", "run", *map(str, photographs[3:])]
-    command += ["--backbone", "colour-moments", "--scorer", "nearest", "--out", "out"]
-    command += ["--references", str(photographs[0].parent), "--shots", "2"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-    )
+    words = ("--backbone", "colour-moments", "--scorer", "nearest", "--out", "out")
+    references = ("--references", photographs[0].parent, "--shots", "2")
+    done = vlmad("run", *photographs[3:], *words, *references, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "prompts 'none' takes the place of 'compositional'" in done.stderr
     assert len((tmp_path / "out" / "scores.csv").read_text().splitlines()) == 4

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +13,11 @@ from PIL import Image
 
 from vlmad.testing import backbones
 
+from ..conftest import Done, vlmad  # noqa: TID252 (tests are no package)
+
 TWO_LAYERS = Path(backbones.__file__).with_name("two_layer.json")
 SIZE = 40
-Bench = Callable[..., subprocess.CompletedProcess[str]]
+Bench = Callable[..., Done]
 
 
 def draw_category(
@@ -72,14 +72,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def run_vlmad(environment: dict[str, str]) -> Bench:
-    """A function that runs vlmad."""
+    """A function that runs vlmad in this process."""
 
-    def run(*words: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "vlmad", *map(str, words)]
-        own = {**environment, **more}
-        return subprocess.run(
-            command, cwd=cwd, env=own, capture_output=True, text=True, timeout=300
-        )
+    def run(*words: str | Path, cwd: Path, **more: str) -> Done:
+        own = {name: environment[name] for name in ("COLUMNS", "VLMAD_CACHE")}
+        return vlmad(*words, cwd=cwd, **{**own, **more})
 
     return run
 

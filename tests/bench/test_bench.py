@@ -21,6 +21,7 @@ from vlmad.thresholds import read_threshold
 from vlmad_evaluation.bench.reading import read_results
 from vlmad_evaluation.bench.samples import read_samples
 
+pytestmark = pytest.mark.xdist_group("bench")  # one worker makes the bench
 WHAT = ["--detector", "winclip,clip", "--shots", "0,1,2", "--seeds", "2", "--replicates", "100"]
 
 
@@ -186,18 +187,13 @@ def test_time_and_memory_are_stated(document: Any) -> None:
     assert all(each["seconds_per_image"] > 0 for each in document["detectors"].values())
 
 
-def test_threshold_files_are_taken_by_run(document: Any, done: Path, small, environment) -> None:
+def test_threshold_files_are_taken_by_run(document: Any, done: Path, small, run_vlmad) -> None:
     [cell] = of(document, "cells", category="bolt", detector="clip")
     assert read_threshold(str(done / cell["threshold"])).evidence["warning"].startswith("chosen on")
     images = Path(document["dataset"]["root"]) / "bolt" / "test"
     words = ["run", images, "--detector", "clip", *small, "--class-name", "bolt", "--json"]
     words += ["--threshold", done / cell["threshold"], "--overlays", "none"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "vlmad", *map(str, words), "--out", str(done.parent / "run")],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    ran = run_vlmad(*words, "--out", "run", cwd=done.parent)
     assert ran.returncode == 0, ran.stderr
     rows = [json.loads(line) for line in ran.stdout.splitlines()]
     said = [row["verdict"] == "anomalous" for row in rows]
@@ -239,13 +235,7 @@ def test_a_bench_that_was_interrupted_and_killed_goes_on_and_gives_the_same_numb
     assert json.loads((folder / "bench.json").read_text())["finished"] is False
     finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob(cells)}
     assert 5 <= len(finished) < len(document["cells"])
-    ran = subprocess.run(
-        [sys.executable, "-m", "vlmad", "bench", *words, "--json"],
-        cwd=tmp_path,
-        env=own,
-        capture_output=True,
-        text=True,
-    )
+    ran = run_bench(*words, "--json", cwd=tmp_path, VLMAD_CACHE=own["VLMAD_CACHE"])
     assert ran.returncode == 0, ran.stderr
     assert comparable(json.loads(ran.stdout)) == comparable(document)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished

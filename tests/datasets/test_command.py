@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-PLAIN = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+from ..conftest import Done, vlmad  # noqa: TID252 (tests are no package)
 
 
-def data(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vlmad", "data", *map(str, words)]
-    return subprocess.run(
-        command, cwd=cwd, env=PLAIN, capture_output=True, text=True, timeout=120, check=False
-    )
+def data(*words: str | Path, cwd: Path) -> Done:
+    return vlmad("data", *words, cwd=cwd, COLUMNS="100")
 
 
 def test_a_faultless_data_set_is_described_with_exit_status_0(nuts: Path) -> None:
@@ -114,7 +109,6 @@ def test_a_reader_takes_its_options_from_the_command_line(tmp_path: Path, draw) 
 
 
 def test_describe_shows_a_readers_options_without_the_root() -> None:
-    command = [sys.executable, "-m", "vlmad", "describe", "dataset:table"]
-    done = subprocess.run(command, env=PLAIN, capture_output=True, text=True, check=True)
+    done = vlmad("describe", "dataset:table", cwd=Path())
     assert "dataset.category" in done.stdout
     assert "dataset.root" not in done.stdout

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from ..conftest import vlmad  # noqa: TID252 (tests are no package)
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = (REPOSITORY / "docs" / "datasets.md").read_text(encoding="utf-8")
@@ -39,8 +39,7 @@ def test_the_reader_reads(tmp_path: Path, draw) -> None:
 def test_the_output_of_the_command_is_its_output() -> None:
     shown = re.search(r"```\n\$ vlmad (.*?)\n(.*?)```", PAGE, re.DOTALL)
     assert shown is not None
-    command = [sys.executable, "-m", "vlmad", *shown[1].split()]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    done = vlmad(*shown[1].split(), cwd=REPOSITORY, COLUMNS="80")  # as without a terminal
     printed = [line.rstrip() for line in done.stdout.splitlines()]
     assert printed == shown[2].splitlines()
 

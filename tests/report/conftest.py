@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,8 @@ from PIL import Image
 from vlmad.testing import backbones
 from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report.looking.study import Study, study
+
+from ..conftest import vlmad  # noqa: TID252 (tests are no package)
 
 TWO_LAYERS = Path(backbones.__file__).with_name("two_layer.json")
 SIZE = 40
@@ -34,9 +33,7 @@ def benched(two_layer_file: Path, tmp_path_factory: pytest.TempPathFactory) -> B
     draw(data / "nut", {"good": 3, "chip": 3}, masks=False)
     words = ["bench", data, "--detector", "winclip,clip", "--replicates", "20", "--out", folder]
     backbone = ["--backbone", f"openclip:{TWO_LAYERS}", "--weights", two_layer_file]
-    command = [sys.executable, "-m", "vlmad", *map(str, [*words, *backbone])]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "VLMAD_CACHE": str(place / "cache")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = vlmad(*words, *backbone, cwd=place, VLMAD_CACHE=str(place / "cache"))
     assert done.returncode == 0, done.stderr
     return folder, data
 
