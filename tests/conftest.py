@@ -189,6 +189,64 @@ def process() -> Process:
     return run
 
 
+SIGNALLED = """
+import os, signal, sys
+
+number, place, left = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+
+def count(event, arguments):
+    global left
+    if event not in ("open", "os.rename") or isinstance(arguments[0], int):
+        return
+    if os.path.abspath(os.fsdecode(arguments[0])).startswith(place):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.Signals[number])
+
+
+sys.addaudithook(count)
+sys.argv = ["vlmad", *sys.argv[4:]]
+from vlmad.__main__ import main
+main()
+"""
+
+
+@pytest.fixture
+def signalled(
+    tmp_path: Path, process: Process
+) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Yield a function that starts vlmad in a process which gets a signal at a given moment.
+
+    The moment is when it opens or renames a file in a place for the n-th time, so that nothing
+    depends on how busy the machine is.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def start(
+        name: str, place: Path, moment: int, *words: str | Path
+    ) -> subprocess.Popen[str]:
+        what = (name, place, moment, *words)
+        command = [sys.executable, "-c", SIGNALLED, *map(str, what)]
+        own = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+        pipe = subprocess.PIPE
+        started.append(
+            subprocess.Popen(command, cwd=tmp_path, env=own, stdout=pipe, stderr=pipe, text=True)
+        )
+        return started[-1]
+
+    yield start
+    for run in started:  # a failed test leaves none behind that has stopped
+        run.kill()
+        run.communicate()
+
+
+def wait_until_stopped(run: subprocess.Popen[str]) -> None:
+    """Wait until a process has stopped itself, however long it takes."""
+    _, status = os.waitpid(run.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), run.communicate()[1]
+
+
 class Ended(NamedTuple):
     """How a command ended and what it printed."""
 

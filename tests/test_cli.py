@@ -1,38 +1,29 @@
-"""The command line, as its users meet it: real processes, real files."""
+"""The command line, as its users meet it: real words, real files; processes where they matter."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
+
+from .conftest import Done, Process, vlmad
 
 SAMPLES = Path(__file__).parents[1] / "examples" / "samples"
 CLOTH = SAMPLES / "cloth"
 RECIPES = ("winclip", "anomalyclip", "hybrid", "clip", "clip-ac", "comparison")
-Done = subprocess.CompletedProcess[str]
-# one thread each: with several tests at once more would only be in each other's way
-PLAIN = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
-
-
-def vlmad(*words: str | Path, cwd: Path, **env: str) -> Done:
-    command = [sys.executable, "-m", "vlmad", *map(str, words)]
-    return subprocess.run(
-        command, cwd=cwd, env={**PLAIN, **env}, capture_output=True, text=True, timeout=300
-    )
 
 
 def refused(*words: str | Path, cwd: Path, **env: str) -> str:
     """Run a command that must exit with 2 and one line, and return the line."""
-    done = vlmad(*words, cwd=cwd, **env)
+    return one_line(vlmad(*words, cwd=cwd, **env))
+
+
+def one_line(done: Done) -> str:
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     lines = done.stderr.strip().splitlines()
@@ -47,15 +38,16 @@ def rows(out: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def plain_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
+def plain_run(process: Process, tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Path]:
     """One run as the README has it, on one folder of samples."""
     folder = tmp_path_factory.mktemp("plain")
-    return vlmad("run", CLOTH / "test", "--out", "out", cwd=folder), folder / "out"
+    return process("run", CLOTH / "test", "--out", "out", cwd=folder), folder / "out"
 
 
 # what a run gives
 
 
+@pytest.mark.xdist_group("plain run")
 def test_a_run_exits_with_0_and_prints_a_table_the_most_anomalous_first(
     plain_run: tuple[Done, Path],
 ) -> None:
@@ -72,6 +64,7 @@ def test_a_run_exits_with_0_and_prints_a_table_the_most_anomalous_first(
     assert "out/scores.csv" in done.stdout
 
 
+@pytest.mark.xdist_group("plain run")
 def test_a_run_writes_scores_maps_overlays_and_a_manifest(plain_run: tuple[Done, Path]) -> None:
     _, out = plain_run
     table = rows(out)
@@ -92,6 +85,7 @@ def test_a_run_writes_scores_maps_overlays_and_a_manifest(plain_run: tuple[Done,
     assert manifest["result"] == {**manifest["result"], "images": 9, "done": 9}
 
 
+@pytest.mark.xdist_group("plain run")
 def test_the_samples_defects_score_higher_than_good_cloth(plain_run: tuple[Done, Path]) -> None:
     _, out = plain_run
     good = [float(r["score"]) for r in rows(out) if "/good/" in r["image"]]
@@ -136,7 +130,6 @@ def test_unknown_names_bring_the_nearest(tmp_path: Path) -> None:
     assert "did you mean 'harmonic'?" in refused("describe", "harmoni", cwd=tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -179,8 +172,8 @@ def test_a_folder_with_something_in_it_is_not_written_to(tmp_path: Path) -> None
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["precious.txt"]
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    done = vlmad("run", "nowhere", "--debug", cwd=tmp_path)
+def test_debug_shows_the_traceback(tmp_path: Path, process: Process) -> None:
+    done = process("run", "nowhere", "--debug", cwd=tmp_path)
     assert done.returncode != 0
     assert "Traceback" in done.stderr
     assert "InputError" in done.stderr
@@ -189,6 +182,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 # parts from the command line
 
 
+@pytest.mark.slow
 def test_learned_prompts_in_windows_simply_work(tmp_path: Path) -> None:
     words = ("--prompt", "learned", "--extractor", "window", "--out", "out")
     done = vlmad("run", CLOTH / "test/hole", *words, cwd=tmp_path)
@@ -287,12 +281,12 @@ def test_a_real_checkpoint_file_runs_and_its_hash_is_recorded(tmp_path: Path) ->
     assert manifest["identity"]["weights_sha256"] == backbone.weights_hash
 
 
-@pytest.mark.slow
-def test_weights_that_are_not_here_are_named_with_the_remedy(tmp_path: Path) -> None:
+def test_weights_that_are_not_here_are_named_with_the_remedy(
+    tmp_path: Path, process: Process
+) -> None:
     words = ("--backbone", "openclip:ViT-B-16-plus-240/laion400m_e31")
-    line = refused(
-        "run", CLOTH / "test/hole", *words, cwd=tmp_path, HF_HUB_OFFLINE="1", HF_HOME="."
-    )
+    nowhere = {"HF_HUB_OFFLINE": "1", "HF_HOME": "."}  # read once, at the start
+    line = one_line(process("run", CLOTH / "test/hole", *words, cwd=tmp_path, **nowhere))
     assert "are not on this machine" in line
     assert "open_clip_model.safetensors" in line
     assert "add --weights FILE" in line
@@ -342,6 +336,7 @@ def test_describe_shows_every_option_with_type_and_default(tmp_path: Path) -> No
     assert "scorer dense" in both.stdout
 
 
+@pytest.mark.slow
 def test_importing_and_listing_load_no_torch() -> None:
     code = "import sys, vlmad, vlmad.cli; print('torch' in sys.modules)"
     listed = (
@@ -361,62 +356,7 @@ def test_version_and_help_with_examples(tmp_path: Path) -> None:
     assert "vlmad run photos/ --prompt learned --extractor window" in help_
 
 
-# interrupts, second runs, full disks
-
-
-def many_images(folder: Path, count: int) -> Path:
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(count):
-        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(
-            folder / f"{index:04d}.png"
-        )
-    return folder
-
-
-@pytest.mark.slow
-def test_an_interrupt_keeps_what_is_done(tmp_path: Path) -> None:
-    photos = many_images(tmp_path / "photos", 600)
-    command = [
-        sys.executable,
-        "-m",
-        "vlmad",
-        "run",
-        str(photos),
-        "--out",
-        "out",
-        "--batch-size",
-        "1",
-    ]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=PLAIN, stderr=subprocess.PIPE, text=True
-    ) as run:
-        lines = tmp_path / "out" / "scores.jsonl"
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not (lines.exists() and lines.read_text()):
-            time.sleep(0.1)
-        run.send_signal(signal.SIGINT)
-        _, error = run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert "interrupted; what is done is in out" in error
-    assert "Traceback" not in error
-    done = rows(tmp_path / "out")
-    assert 1 <= len(done) < 600
-    assert len(done) == len(lines.read_text().splitlines())
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["result"]["done"] == len(done)
-
-
-@pytest.mark.slow
-def test_two_runs_at_once_and_one_after_get_folders_of_their_own(tmp_path: Path) -> None:
-    photos = many_images(tmp_path / "photos", 2)
-    command = [sys.executable, "-m", "vlmad", "run", str(photos), "--quiet"]
-    together = [subprocess.Popen(command, cwd=tmp_path, env=PLAIN) for _ in range(2)]
-    assert [run.wait(timeout=120) for run in together] == [0, 0]
-    assert vlmad("run", photos, cwd=tmp_path).returncode == 0
-    folders = list((tmp_path / "vlmad-runs").iterdir())
-    assert len(folders) == 3
-    assert all(len(rows(folder)) == 2 for folder in folders)
+# full disks
 
 
 @pytest.mark.slow
@@ -424,5 +364,5 @@ def test_two_runs_at_once_and_one_after_get_folders_of_their_own(tmp_path: Path)
 def test_a_table_that_cannot_be_printed_does_not_lose_the_run(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vlmad", "run", str(CLOTH / "test/hole"), "--out", "out"]
     with Path("/dev/full").open("w") as full:
-        subprocess.run(command, cwd=tmp_path, env=PLAIN, stdout=full, stderr=subprocess.PIPE)
+        subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE)
     assert len(rows(tmp_path / "out")) == 2

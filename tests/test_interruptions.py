@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,13 +27,17 @@ from vlmad.errors import InputError, OutputError
 from vlmad.manifest import describe_run
 from vlmad.runs import RUNS, RunFolder, execute
 
-PLAIN = {**os.environ, "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+from .conftest import Done, wait_until_stopped
+from .conftest import vlmad as command_line
+
+RUN = ("run", "photos", "--detector", "clip", "--batch-size", "4")
 IMAGES = 24
+Signalled = Callable[..., subprocess.Popen[str]]
 
 
-@pytest.fixture
-def many(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn") / "photos"
     folder.mkdir()
     rng = np.random.default_rng(1)
     for index in range(IMAGES):
@@ -44,28 +47,26 @@ def many(tmp_path: Path) -> Path:
     return folder
 
 
-def start(cwd: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "vlmad", "run", "photos", "--detector", "clip", "--quiet"]
-    return subprocess.Popen(
-        [*command, "--batch-size", "4", *words],
-        cwd=cwd,
-        env=PLAIN,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def many(drawn: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(drawn, tmp_path / "photos"))  # as old as they are
 
 
-def ended(run: subprocess.Popen[str]) -> tuple[int, str]:
+@pytest.fixture(scope="module")
+def undisturbed(drawn: Path) -> Path:
+    """The folder of a run over the same images that nothing happened to."""
+    assert run(drawn.parent, "--out", "out").returncode == 1  # one file is no image
+    return drawn.parent / "out"
+
+
+def run(place: Path, *words: str) -> Done:
+    return command_line(*RUN, "--quiet", *words, cwd=place)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Return the exit status of a run and what it said on standard error."""
-    _, error = run.communicate(timeout=120)
-    return run.returncode, error
-
-
-def wait_until(run: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while run.poll() is None and time.monotonic() < deadline and not reached():
-        time.sleep(0.002)
+    _, error = process.communicate()
+    return process.returncode, error
 
 
 def lines(out: Path) -> dict[str, dict[str, Any]]:
@@ -88,41 +89,35 @@ def results(out: Path) -> dict[str, object]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.xdist_group("killed runs")
 @pytest.mark.parametrize("words", [("--out", "out"), ()], ids=["named folder", "default folder"])
 def test_runs_killed_at_any_moment_end_like_one_that_was_not(
-    words: tuple[str, ...], many: Path, tmp_path: Path
+    words: tuple[str, ...], many: Path, tmp_path: Path, undisturbed: Path, signalled: Signalled
 ) -> None:
     def folder() -> Path:
         return tmp_path / "out" if words else next(iter((tmp_path / RUNS).iterdir()))
 
-    def pictures() -> int:
-        try:
-            return sum(1 for _ in folder().glob("*/[!.]*"))
-        except (StopIteration, OSError):
-            return 0
-
-    status, _ = ended(start(tmp_path, "--out", "undisturbed"))
-    assert status == 1  # one file is no image
     rng = random.Random(len(words))
-    moments = sorted(rng.sample(range(1, IMAGES), 2) + rng.sample(range(IMAGES, 2 * IMAGES), 2))
+    place = "out" if words else RUNS
+    # a whole run opens and renames files ten times for each image: for the first five while it
+    # scores, then for the overlays
+    moments = (rng.randrange(1, 2 * IMAGES), rng.randrange(IMAGES, 6 * IMAGES))
     kept: dict[str, dict[str, Any]] = {}
     written: dict[Path, int] = {}
     for moment in moments:
-        run = start(tmp_path, *words)
-        wait_until(run, lambda moment=moment: pictures() >= moment)  # type: ignore[misc]
-        run.kill()
-        assert ended(run)[0] == -signal.SIGKILL
+        killed = signalled("SIGKILL", tmp_path / place, moment, *RUN, "--quiet", *words)
+        assert ended(killed)[0] == -signal.SIGKILL
         done = {name: line for name, line in lines(folder()).items() if line["status"] == "done"}
         assert done.items() >= kept.items()
+        assert {path: path.stat().st_mtime_ns for path in written} == written
         kept = done
         written = {path: path.stat().st_mtime_ns for path in _maps(folder(), kept)}
     assert kept
-    assert ended(start(tmp_path, *words))[0] == 1
+    assert run(tmp_path, *words).returncode == 1
     assert len(list((tmp_path / RUNS).glob("*"))) == (0 if words else 1)
     assert lines(folder()).items() >= kept.items()  # with the milliseconds that they took then
     assert {path: path.stat().st_mtime_ns for path in written} == written
-    assert results(folder()) == results(tmp_path / "undisturbed")
+    assert results(folder()) == results(undisturbed)
     assert json.loads((folder() / "manifest.json").read_text())["result"]["finished"]
 
 
@@ -130,23 +125,23 @@ def _maps(out: Path, rows: dict[str, dict[str, Any]]) -> list[Path]:
     return [out / row["map"] for row in rows.values()]
 
 
-@pytest.mark.slow
-def test_an_interrupted_run_says_so_in_a_line_and_goes_on(many: Path, tmp_path: Path) -> None:
-    run = start(tmp_path, "--out", "out")
-    wait_until(run, lambda: bool(lines(tmp_path / "out")))
-    run.send_signal(signal.SIGINT)
-    status, error = ended(run)
+def test_an_interrupted_run_says_so_in_a_line_and_goes_on(
+    many: Path, tmp_path: Path, signalled: Signalled
+) -> None:
+    moment = IMAGES  # some batches are done
+    status, error = ended(signalled("SIGINT", tmp_path / "out", moment, *RUN, "--out", "out"))
     assert status == 130
     assert error == (
         "vlmad: interrupted; what is done is in out, the same command goes on from there\n"
     )
     before = lines(tmp_path / "out")
+    assert 1 <= len(before) < IMAGES
     table = list(csv.DictReader(io.StringIO((tmp_path / "out" / "scores.csv").read_text())))
     assert [row["image"] for row in table] == list(before)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["result"]["finished"] is False
     assert manifest["result"]["done"] + manifest["result"]["failed"] == len(before)
-    assert ended(start(tmp_path, "--out", "out"))[0] == 1
+    assert run(tmp_path, "--out", "out").returncode == 1
     after = lines(tmp_path / "out")
     assert len(after) == IMAGES + 1
     assert {n: after[n] for n, row in before.items() if row["status"] == "done"} == {
@@ -169,15 +164,17 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["vlmad.cli", "typer", "vlmad.registry", "vlmad_winclip"])
 def test_ctrl_c_during_the_first_imports_is_one_line(module: str, cache: Path) -> None:
     command = [sys.executable, "-c", INTERRUPTED, module]
-    done = subprocess.run(command, env=PLAIN | {"VLMAD_CACHE": "off"}, capture_output=True)
+    done = subprocess.run(command, env=os.environ | {"VLMAD_CACHE": "off"}, capture_output=True)
     assert done.stderr.decode().startswith("vlmad: interrupted")
     assert done.stderr.count(b"\n") == 1
     assert (done.returncode, done.stdout) == (130, b"")
 
 
+@pytest.mark.slow
 def test_the_package_alone_imports_next_to_nothing() -> None:
     """So that hardly a moment is left in which Ctrl-C could not be answered."""
     folder = str(Path(vlmad.__file__).parents[1])
@@ -190,14 +187,32 @@ def test_the_package_alone_imports_next_to_nothing() -> None:
     assert set(done.stdout.split()) == {"vlmad", "__future__"}, done.stderr
 
 
-@pytest.mark.slow
-def test_two_runs_at_once_never_share_a_folder(many: Path, tmp_path: Path) -> None:
-    together = [start(tmp_path, "--out", "out") for _ in range(2)]
-    said = dict(ended(run) for run in together)
-    assert set(said) == {1, 2}
-    assert said[2].startswith("vlmad: another run is writing to out; ")
-    assert len(said[2].splitlines()) == 1
+def test_two_runs_at_once_never_share_a_folder(
+    many: Path, tmp_path: Path, signalled: Signalled
+) -> None:
+    first = signalled("SIGSTOP", tmp_path / "out", IMAGES, *RUN, "--quiet", "--out", "out")
+    wait_until_stopped(first)
+    second = run(tmp_path, "--out", "out")
+    first.send_signal(signal.SIGCONT)
+    assert second.returncode == 2
+    assert second.stderr.startswith("vlmad: another run is writing to out; ")
+    assert len(second.stderr.splitlines()) == 1
+    assert ended(first)[0] == 1
     assert len(lines(tmp_path / "out")) == IMAGES + 1
+
+
+def test_two_runs_at_once_and_one_after_get_folders_of_their_own(
+    many: Path, tmp_path: Path, signalled: Signalled
+) -> None:
+    first = signalled("SIGSTOP", tmp_path / RUNS, 1, *RUN, "--quiet")
+    wait_until_stopped(first)
+    assert run(tmp_path).returncode == 1
+    first.send_signal(signal.SIGCONT)
+    assert ended(first)[0] == 1
+    assert run(tmp_path).returncode == 1
+    folders = list((tmp_path / RUNS).iterdir())
+    assert len(folders) == 3
+    assert all(len(lines(folder)) == IMAGES + 1 for folder in folders)
 
 
 # the disk
@@ -216,6 +231,7 @@ def small_disk(place: Path, *options: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_a_run_in_a_line_and_it_goes_on_when_there_is_room(
     many: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -273,6 +289,7 @@ def watched(happen: Callable[[], object]) -> Watched:
     return detector
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("emptied", [False, True], ids=["folder gone", "folder emptied"])
 def test_a_folder_that_vanishes_stops_the_run_which_goes_on_when_it_is_back(
     emptied: bool, many: Path, tmp_path: Path
@@ -310,6 +327,7 @@ def test_a_folder_that_vanishes_stops_the_run_which_goes_on_when_it_is_back(
     assert results(tmp_path / "out") == results(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_line_that_cannot_be_written_takes_its_batch_back(many: Path, tmp_path: Path) -> None:
     detector = load_detector("clip")
     images = sorted(many.iterdir())[:3]
