@@ -40,11 +40,13 @@ def alike(a: Any, b: Any) -> bool:
     return repr(a) == repr(b)  # -0.0 is another number than 0.0
 
 
+@pytest.mark.slow
 @given(facts=FACTS)
 def test_the_order_of_facts_does_not_matter(facts: dict[str, Any]) -> None:
     assert key_of(facts) == key_of(dict(reversed(facts.items())))
 
 
+@pytest.mark.slow
 @given(a=FACTS, b=FACTS)
 def test_different_facts_have_different_keys(a: dict[str, Any], b: dict[str, Any]) -> None:
     assert (key_of(a) == key_of(b)) == alike(a, b)

@@ -163,6 +163,7 @@ def test_a_folder_that_is_read_only_is_still_read() -> None:
         assert store.read(KEY) == b"content"
 
 
+@pytest.mark.slow
 def test_two_processes_that_write_the_same_entry_never_tear_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITER, str(tmp_path / "kind")]
     writers = [

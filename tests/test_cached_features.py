@@ -68,6 +68,7 @@ def assert_same(results: Any, expected: Any) -> None:
         assert np.array_equal(result.map, other.map)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["winclip", "anomalyclip", "comparison"])
 def test_kept_features_give_the_same_results_bit_for_bit(
     recipe: str, load: Load, files: list[Path]
@@ -82,6 +83,7 @@ def test_kept_features_give_the_same_results_bit_for_bit(
     assert "model" not in vars(second.backbone)
 
 
+@pytest.mark.slow
 def test_references_are_kept_too(load: Load, files: list[Path]) -> None:
     first, _ = load("winclip")
     expected = first.fit(files[:2]).predict(files[2:])
@@ -90,6 +92,7 @@ def test_references_are_kept_too(load: Load, files: list[Path]) -> None:
     assert asked == []
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_of_images_by_default(load: Load, files: list[Path]) -> None:
     for keep in ("text", "nothing"):
         for _ in range(2):
@@ -110,6 +113,7 @@ def test_only_what_is_missing_is_computed_in_one_pass(load: Load, files: list[Pa
     assert len(asked) == 2
 
 
+@pytest.mark.slow
 def test_attention_beside_the_stream_shares_what_is_on_the_plain_path(
     load: Load, files: list[Path]
 ) -> None:
@@ -187,6 +191,7 @@ def test_an_image_that_cannot_be_read_fails_as_ever(load: Load, files: list[Path
         assert [r.error is None for r in results] == [True, False, True, True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extractor", ["dense", "tiles"])
 def test_a_file_that_changes_between_reading_and_hashing_is_not_kept(
     extractor: str, load: Load, files: list[Path]
@@ -202,6 +207,7 @@ def test_a_file_that_changes_between_reading_and_hashing_is_not_kept(
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_tiles_that_an_image_is_cut_into_are_kept_each_by_its_place(
     load: Load, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def embeddings(detector: Detector, class_name: str = "bolt") -> torch.Tensor:
     return text.embeddings * text.norms[..., None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompts", ["plain", "compositional", "learned"])
 def test_text_of_an_earlier_start_is_not_encoded_again(
     prompts: str, load: Load, learned_file: Path
@@ -75,6 +76,7 @@ def test_text_of_an_earlier_start_is_not_encoded_again(
     assert len(encoded) == 1
 
 
+@pytest.mark.slow
 def test_another_class_name_is_another_entry(load: Load) -> None:
     embeddings(load()[0])
     detector, encoded = load()
@@ -82,6 +84,7 @@ def test_another_class_name_is_another_entry(load: Load) -> None:
     assert len(encoded) == 1
 
 
+@pytest.mark.slow
 def test_other_weights_are_another_entry(load: Load) -> None:
     expected = [embeddings(load(weights=f"random:{seed}")[0]) for seed in (0, 1)]
     assert not torch.equal(*expected)
@@ -130,6 +133,7 @@ def test_a_damaged_entry_is_made_anew(
     assert encoded == []
 
 
+@pytest.mark.slow
 def test_an_entry_of_another_shape_is_made_anew(load: Load) -> None:
     expected = embeddings(load()[0])
     store = open_store("text")
@@ -139,6 +143,7 @@ def test_an_entry_of_another_shape_is_made_anew(load: Load) -> None:
     assert torch.equal(embeddings(load()[0]), expected)
 
 
+@pytest.mark.slow
 def test_without_a_usable_folder_everything_works(
     load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +221,7 @@ def test_the_prompts_see_the_backbone_as_it_is(load: Load) -> None:
         _ = detector.text_backbone.no_such_thing
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_get_the_same_text_and_a_third_finds_it(
     load: Load, cache: Path, two_layer_file: Path, tmp_path: Path
 ) -> None:

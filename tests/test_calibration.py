@@ -104,6 +104,7 @@ def test_scores_beyond_all_bounds_are_refused() -> None:
 # which cut a rule chooses
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(SCORES, SCORES)
 def test_f1_is_the_largest_of_all_thresholds(good: list[float], bad: list[float]) -> None:
@@ -121,6 +122,7 @@ def test_f1_is_the_largest_of_all_thresholds(good: list[float], bad: list[float]
     assert counts == pytest.approx(errors_at(found.threshold, good, bad))
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(SCORES, SCORES, RATES | st.just(0.0))
 def test_a_limit_to_one_error_is_kept_with_the_fewest_of_the_other(
@@ -157,6 +159,7 @@ def test_ranks_keep_the_rate_and_are_the_lowest_that_do(images: int, rate: float
     assert (rank <= images) == (images >= images_needed(rate))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("images", "rate"), [(19, 0.05), (30, 0.1), (200, 0.02), (7, 0.5)])
 def test_new_good_images_raise_false_alarms_as_often_as_promised(images: int, rate: float) -> None:
     draws = np.random.default_rng(images).random((3000, images)).astype(np.float32)
@@ -213,6 +216,7 @@ def test_images_left_out_tell_that_noise_is_noise_where_the_same_images_do_not(
     assert left_out.source == ("each image left out" if singly else "5 folds left out")
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(FLOATS, min_size=2, max_size=8), st.lists(FLOATS, min_size=2, max_size=8))
 def test_leaving_out_is_what_a_plain_loop_does(good: list[float], bad: list[float]) -> None:

@@ -46,6 +46,7 @@ class Boom:
         return os.mkdir, (str(self.witness),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["safetensors", "torch", "training", "data-parallel", "half"])
 def test_a_checkpoint_loads_in_every_usual_form(
     form: str, tensors: dict[str, torch.Tensor], tmp_path: Path
@@ -130,6 +131,7 @@ def test_a_truncated_checkpoint_is_refused(
             scores(tmp_path / f"half{suffix}")
 
 
+@pytest.mark.slow
 def test_weights_of_another_architecture_are_refused(
     tensors: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ def test_the_lists_here_name_all_built_in_parts(registry: Registry) -> None:
         assert built_in == set(names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [p for p in ALL if is_legal(*p)], ids="-".join)
 def test_legal_combination_scores_images(
     parts: tuple[str, str, str, str], registry: Registry, learned_file: Path, two_layer: Backbone

@@ -41,9 +41,16 @@ from vlmad.testing.examples import TWO_LAYERS
 
 REGISTRY = Registry.discover()
 PARTS = [(kind, name) for kind in KINDS for name in REGISTRY.names(kind)]
+WHOLE_MODELS = {("backbone", "tiny")}
 
 
-@pytest.mark.parametrize(("kind", "name"), PARTS, ids=[":".join(part) for part in PARTS])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        pytest.param(*part, id=":".join(part), marks=[pytest.mark.slow] * (part in WHOLE_MODELS))
+        for part in PARTS
+    ],
+)
 def test_registered_part_keeps_its_contract(kind: str, name: str, learned_file: Path) -> None:
     options: dict[tuple[str, str], dict[str, Any]] = {
         ("backbone", "openclip"): {"model": str(TWO_LAYERS), "weights": "random:0"},
@@ -52,6 +59,7 @@ def test_registered_part_keeps_its_contract(kind: str, name: str, learned_file: 
     check_part(kind, name, options.get((kind, name)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name", "options"),
     [
@@ -183,6 +191,7 @@ def test_an_extractor_whose_regions_leave_the_grid_is_caught() -> None:
         check_extractor(LeavesGrid())
 
 
+@pytest.mark.slow
 def test_prompts_with_one_side_only_are_caught() -> None:
     with pytest.raises(AssertionError, match="both a normal and an anomalous sentence"):
         check_prompts(OneSided())

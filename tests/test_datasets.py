@@ -160,6 +160,7 @@ def test_samples_are_selected_by_category_and_split(registry: Registry) -> None:
         opened.select(["cloth", "clot"])
 
 
+@pytest.mark.slow
 def test_reading_a_data_set_does_not_import_torch() -> None:
     program = (
         "import sys; from vlmad import open_dataset; from vlmad.survey import survey; "

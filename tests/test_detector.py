@@ -34,6 +34,7 @@ def file(image: Image.Image, tmp_path: Path) -> Path:
     return tmp_path / "image.png"
 
 
+@pytest.mark.slow
 def test_an_image_is_the_same_as_path_text_pil_image_and_array(
     detector: Detector, image: Image.Image, file: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_broken_file_becomes_a_result_and_the_others_are_scored(
     assert results[0].score == results[3].score
 
 
+@pytest.mark.slow
 def test_flat_parts_of_images_do_not_depend_on_the_batch(detector: Detector) -> None:
     flat = Image.new("RGB", (60, 60), (40, 80, 120))
     corner = flat.copy()
@@ -117,6 +119,7 @@ def test_flat_parts_of_images_do_not_depend_on_the_batch(detector: Detector) -> 
         np.testing.assert_allclose(one.map, single.map, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_maps_have_the_size_of_their_originals(detector: Detector) -> None:
     for resize in ("squash", "pad"):
         other = load_detector("clip", resize=resize)
@@ -124,6 +127,7 @@ def test_maps_have_the_size_of_their_originals(detector: Detector) -> None:
         assert [result.map.shape for result in results] == [(80, 80), (60, 120), (70, 33)]
 
 
+@pytest.mark.slow
 def test_padding_and_squashing_differ_where_the_format_is_not_square() -> None:
     wide = example_images(3).sources[1:]
     scores = [
@@ -133,6 +137,7 @@ def test_padding_and_squashing_differ_where_the_format_is_not_square() -> None:
     assert scores[0] != scores[1]
 
 
+@pytest.mark.slow
 def test_fitting_changes_scores_and_needs_a_scorer_that_remembers(
     detector: Detector, registry: Registry
 ) -> None:
@@ -156,6 +161,7 @@ def test_fitting_needs_at_least_one_readable_reference(registry: Registry, tmp_p
     assert winclip.memory is None
 
 
+@pytest.mark.slow
 def test_references_in_any_order_and_batch_give_the_same_scores(registry: Registry) -> None:
     winclip = load_detector("winclip", registry=registry)
     references = list(example_images(3, seed=5).sources)
@@ -192,6 +198,7 @@ def register_scorers(register):
 """
 
 
+@pytest.mark.slow
 def test_a_part_that_raises_is_named_with_its_distribution(install: Callable[..., Path]) -> None:
     install("faulty", FAULTY, version="0.9")
     detector = load_detector(scorer="faulty")
@@ -204,6 +211,7 @@ def test_a_part_that_raises_is_named_with_its_distribution(install: Callable[...
         detector.predict(example_images(2).sources)
 
 
+@pytest.mark.slow
 def test_a_score_that_is_no_number_stays_with_its_image(install: Callable[..., Path]) -> None:
     install("faulty", FAULTY)
     results = load_detector(scorer="faulty:nan").predict(example_images(2).sources)

@@ -69,6 +69,7 @@ def answers(loop: VisionLoop, pixels: torch.Tensor, *requests: Any, attention: A
         return loop._whole(pixels, requests, attention)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 3), st.integers(1, 6))
 def test_exact_windows_are_those_of_open_clips_own_blocks(
@@ -354,6 +355,7 @@ def test_shared_windows_are_asked_for_by_name_and_need_a_backbone_that_has_them(
 # The command
 
 
+@pytest.mark.slow
 def test_bench_speed_prints_ratios_and_limits_as_json() -> None:
     command = [sys.executable, "-m", "vlmad", "bench-speed", "--quick", "--json"]
     done = subprocess.run(

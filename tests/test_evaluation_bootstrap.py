@@ -34,6 +34,7 @@ def noisy_maps(
     return maps.astype(np.float32), masks
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=30), st.integers(0, 99))
 def test_each_draw_keeps_the_number_of_normal_and_anomalous_images(
     labels: list[int], seed: int
@@ -122,6 +123,7 @@ def test_image_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     assert 0.90 <= hits / 150 <= 0.99
 
 
+@pytest.mark.slow
 def test_pixel_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     large = pixel_metrics(*noisy_maps(np.random.default_rng(999), 3000, 3000)).metrics
     hits = dict.fromkeys(EXACT_METRICS, 0)

@@ -62,6 +62,7 @@ def test_exchanging_the_detectors_negates_the_difference_and_keeps_the_p_value(
         assert excludes_zero == (forwards.p_value < 0.05)
 
 
+@pytest.mark.slow
 @given(hnp.arrays(np.float64, 14, elements=st.integers(0, 6)))
 def test_a_detector_does_not_differ_from_itself_nor_from_a_monotone_transform(
     scores: np.ndarray,

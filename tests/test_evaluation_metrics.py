@@ -146,6 +146,7 @@ def labelled_maps(
     return sets.filter(lambda s: 0 < sum(m.sum() for m in s[1]) < sum(m.size for m in s[1]))
 
 
+@pytest.mark.slow
 @given(labelled_maps(), st.sampled_from([0.3, 0.05]))
 def test_pixel_metrics_with_many_ties_are_those_of_brute_force(
     images: tuple[list[np.ndarray], list[np.ndarray]], limit: float
@@ -169,6 +170,7 @@ def test_pixel_metrics_with_many_ties_are_those_of_brute_force(
     assert 2 * (called & labels).sum() / (called.sum() + labels.sum()) == pytest.approx(f1)
 
 
+@pytest.mark.slow
 @given(labelled_maps(values=200))
 def test_the_200_threshold_variant_is_that_of_its_definition(
     images: tuple[list[np.ndarray], list[np.ndarray]],
@@ -215,6 +217,7 @@ def test_metrics_agree_with_scikit_learn(kind: type, levels: int) -> None:
         assert reached == pytest.approx(f1.max())
 
 
+@pytest.mark.slow
 @given(labelled_maps(np.float64))
 def test_exact_metrics_see_nothing_but_the_order_of_scores(
     images: tuple[list[np.ndarray], list[np.ndarray]],
@@ -226,6 +229,7 @@ def test_exact_metrics_see_nothing_but_the_order_of_scores(
         assert plain[name].value == bent[name].value
 
 
+@pytest.mark.slow
 @given(labelled_maps(), st.randoms())
 def test_the_order_and_orientation_of_images_do_not_matter(
     images: tuple[list[np.ndarray], list[np.ndarray]], random: Random
@@ -239,6 +243,7 @@ def test_the_order_and_orientation_of_images_do_not_matter(
         assert turned[name].value == pytest.approx(metric.value, abs=1e-12)
 
 
+@pytest.mark.slow
 @given(labelled_maps())
 def test_negated_scores_give_the_opposite_auroc(
     images: tuple[list[np.ndarray], list[np.ndarray]],
@@ -398,6 +403,7 @@ def test_short_numbers_are_compared_in_single_precision(kind: str, kept: str) ->
     assert as_scores(np.ones(3, dtype=kind)).dtype == kept
 
 
+@pytest.mark.slow
 def test_the_speed_script_finds_the_same_numbers_as_what_it_is_compared_with() -> None:
     script = HERE.parent / "examples" / "speed" / "metrics.py"
     small = ["--images", "8", "--size", "96", "--rounds", "1"]

@@ -45,6 +45,7 @@ def assert_bounds_hold(maps: np.ndarray, masks: np.ndarray, bins: int) -> None:
             assert abs(metric.value - exact[name].value) <= metric.error + 1e-12, name
 
 
+@pytest.mark.slow
 @given(images(FLOATS), st.integers(2, 40))
 def test_the_stated_error_holds_for_any_scores_and_any_number_of_bins(
     arrays: Images, bins: int
@@ -52,6 +53,7 @@ def test_the_stated_error_holds_for_any_scores_and_any_number_of_bins(
     assert_bounds_hold(*arrays, bins)
 
 
+@pytest.mark.slow
 @given(images(st.integers(0, 40).map(lambda i: np.float32(0.5 + i / 100))), st.integers(2, 40))
 def test_the_stated_error_holds_for_scores_that_share_bins_and_values(
     arrays: Images, bins: int
@@ -73,6 +75,7 @@ def test_the_stated_error_is_small_with_the_usual_number_of_bins() -> None:
         assert abs(metric.value - exact[name].value) <= metric.error
 
 
+@pytest.mark.slow
 @given(images(FLOATS), st.permutations(range(3)), st.integers(2, 40))
 def test_the_order_of_images_does_not_change_the_counts(
     arrays: Images, order: list[int], bins: int

@@ -53,6 +53,7 @@ def decided(part: Part) -> float:
     return sum(means) / len(means)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["winclip", "anomalyclip", "clip-ac", "comparison"])
 def test_a_zero_shot_explanation_rebuilds_the_score_from_its_sentences(name: str) -> None:
     detector = load_detector(name)
@@ -105,6 +106,7 @@ def test_the_nearest_reference_is_named_with_its_place(few_shot: Explanation) ->
         assert 0 <= finding.nearest.distance <= 1
 
 
+@pytest.mark.slow
 def test_an_image_among_its_own_references_is_nearest_to_itself() -> None:
     detector = load_detector("winclip").fit(GOOD[:2])
     [explanation] = explain(detector, [GOOD[1]], "circuit")
@@ -124,6 +126,7 @@ def test_an_explanation_is_plain_json_and_the_same_again(
     assert json.loads(json.dumps(table, allow_nan=False)) == json.loads(json.dumps(again.to_dict()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(300, 40), (40, 300), (97, 61)])
 @pytest.mark.parametrize("resize", ["squash", "pad"])
 def test_places_lie_in_the_original_and_the_first_where_the_map_is_high(
@@ -148,6 +151,7 @@ def test_places_lie_in_the_original_and_the_first_where_the_map_is_high(
     assert inside.max() > heat.max() - 0.2 * (heat.max() - heat.min())
 
 
+@pytest.mark.slow
 def test_findings_of_one_kind_lie_apart_and_go_from_strong_to_weak() -> None:
     [explanation] = explain(load_detector("winclip"), [CUT], "circuit", top=8)
     values = [finding.values["text"] for finding in explanation.findings]
@@ -164,6 +168,7 @@ def test_findings_of_one_kind_lie_apart_and_go_from_strong_to_weak() -> None:
                 assert width <= 0 or height <= 0
 
 
+@pytest.mark.slow
 def test_of_an_image_in_tiles_the_most_anomalous_one_is_explained_in_pixels_of_the_whole() -> None:
     detector = load_detector("winclip", resize="tiles:2").fit(GOOD[:2])
     [explanation] = explain(detector, [CUT], "circuit")
@@ -186,6 +191,7 @@ def test_of_an_image_in_tiles_the_most_anomalous_one_is_explained_in_pixels_of_t
         assert outer.nearest.image in map(str, GOOD[:2])
 
 
+@pytest.mark.slow
 def test_a_region_of_a_tiled_reference_is_found_again_in_its_own_place() -> None:
     detector = load_detector("winclip", resize="tiles:2").fit(GOOD[:2])
     [explanation] = explain(detector, [GOOD[1]], "circuit")
@@ -195,6 +201,7 @@ def test_a_region_of_a_tiled_reference_is_found_again_in_its_own_place() -> None
         assert finding.nearest.place == finding.place
 
 
+@pytest.mark.slow
 def test_of_references_that_are_not_known_any_more_only_the_distance_is_told(
     fitted: Detector,
 ) -> None:
@@ -223,6 +230,7 @@ def test_a_scorer_that_does_not_tell_is_explained_by_its_map_and_that_is_said(od
     assert all(finding.nearest is not None for finding in explanation.findings)
 
 
+@pytest.mark.slow
 def test_without_attribution_sentences_have_cosines_but_no_shares(odd: Path) -> None:
     detector = load_detector(backbone="tiny", scorer="mutual", prompts="plain")
     explanations = list(explain(detector, [CUT, GOOD[0], GOOD[1]], "circuit"))
@@ -234,6 +242,7 @@ def test_without_attribution_sentences_have_cosines_but_no_shares(odd: Path) -> 
         assert all(-1 <= s.cosine <= 1 for s in explanation.sentences)
 
 
+@pytest.mark.slow
 def test_prompts_that_look_at_the_image_are_explained_with_that_images_embeddings(
     odd: Path,
 ) -> None:
@@ -243,6 +252,7 @@ def test_prompts_that_look_at_the_image_are_explained_with_that_images_embedding
         assert concluded(explanation) == pytest.approx(explanation.score, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_scorer_whose_addends_are_not_its_score_is_not_believed(
     install: Callable[..., Path],
 ) -> None:

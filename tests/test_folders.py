@@ -41,6 +41,7 @@ SAME = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", SAME, ids=" ".join)
 def test_other_words_for_the_same_run_go_on(
     words: tuple[str, ...], photos: Path, command: Callable[..., Any], tmp_path: Path
@@ -53,6 +54,7 @@ def test_other_words_for_the_same_run_go_on(
     assert touched(tmp_path / "out") == when
 
 
+@pytest.mark.slow
 def test_added_images_are_scored_and_the_others_are_not(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -66,6 +68,7 @@ def test_added_images_are_scored_and_the_others_are_not(
     assert touched(tmp_path / "out").items() >= when.items()
 
 
+@pytest.mark.slow
 def test_a_changed_image_is_scored_anew_and_a_touched_one_is_not(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -92,6 +95,7 @@ OTHER = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "difference"), OTHER, ids=lambda each: str(each))
 def test_a_run_that_differs_in_substance_is_refused_and_changes_nothing(
     words: tuple[str, ...],
@@ -148,6 +152,7 @@ def test_a_second_run_in_a_folder_is_refused_while_the_first_writes(
     )
 
 
+@pytest.mark.slow
 def test_a_default_run_leaves_alone_what_another_is_going_on_with(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -165,6 +170,7 @@ def test_a_default_run_leaves_alone_what_another_is_going_on_with(
     assert len(list((tmp_path / RUNS).iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_another_folder_and_mixes_up_no_names(
     photos: Path, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +188,7 @@ def test_a_run_goes_on_from_another_folder_and_mixes_up_no_names(
     assert len({line["map"] for line in after}) == 7
 
 
+@pytest.mark.slow
 def test_pictures_that_a_run_wrote_are_not_taken_for_photographs(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -204,6 +211,7 @@ DAMAGE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torn", DAMAGE)
 def test_damaged_lines_are_scored_again_and_the_others_are_not(
     torn: bytes, photos: Path, command: Callable[..., Any], tmp_path: Path

@@ -126,6 +126,7 @@ def is_image_or_named_in_the_error(path: Path) -> bool:
         return str(path) in str(error)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     st.binary(max_size=200),

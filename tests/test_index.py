@@ -285,6 +285,7 @@ def imported(*words: str) -> set[str]:
     return set(done.stderr.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help"], ["plugins"], ["cache"], ["run", "--help"]])
 def test_looking_around_imports_nothing_heavy(words: list[str]) -> None:
     Registry.discover()
@@ -294,12 +295,14 @@ def test_looking_around_imports_nothing_heavy(words: list[str]) -> None:
     assert not heavy & modules
 
 
+@pytest.mark.slow
 def test_help_and_list_import_no_plugin_that_is_indexed(cache: Path) -> None:
     assert any(name.startswith("vlmad_") for name in imported("plugins"))  # makes the index
     for words in (["plugins"], ["--help"]):
         assert not [name for name in imported(*words) if name.startswith("vlmad_")]
 
 
+@pytest.mark.slow
 def test_a_command_of_a_plugin_imports_that_plugin_alone(cache: Path) -> None:
     imported("plugins")
     modules = imported("prompts", "--help")

@@ -61,6 +61,7 @@ def test_no_line_brings_the_reader_down(line: bytes) -> None:
     assert from_line(line) is None
 
 
+@pytest.mark.slow
 @given(st.lists(NAMES.filter(lambda n: n.strip() and "\r" not in n and "\n" not in n), min_size=1))
 def test_lists_are_read_in_every_form(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]
@@ -78,6 +79,7 @@ def test_lists_are_read_in_every_form(
 ODD = ["a b.png", "new\nline.png", "[1]{x}*.png", "😀.png", os.fsdecode(b"\xff.png"), "-x.png"]
 
 
+@pytest.mark.slow
 def test_names_of_every_kind_are_scored_and_come_back(
     command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -95,6 +97,7 @@ def test_names_of_every_kind_are_scored_and_come_back(
     assert len((tmp_path / "out" / "scores.jsonl").read_bytes().splitlines()) == len(ODD)
 
 
+@pytest.mark.slow
 def test_a_list_comes_from_standard_input(
     photos: Path, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +107,7 @@ def test_a_list_comes_from_standard_input(
     assert len((tmp_path / "out" / "scores.jsonl").read_bytes().splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_hostile_files_are_reported_and_the_others_scored(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def test_the_published_grid_has_196_windows_of_2_and_169_of_3() -> None:
     assert len(window_cells((15, 15), 3)) == 169
 
 
+@pytest.mark.slow
 @given(GRIDS, st.integers(1, 4), SEEDS)
 def test_maps_are_the_means_of_the_windows_that_cover_a_cell(
     grid: tuple[int, int], size: int, seed: int

@@ -70,6 +70,7 @@ def test_all_promised_names_exist(registry: Registry) -> None:
             assert registration.distribution == "vlmad"
 
 
+@pytest.mark.slow
 def test_a_third_party_part_is_found_with_its_distribution(install: Install) -> None:
     install("blunt", BLUNT_SCORER.format(name="blunt"), version="2.3")
     registration = Registry.discover().get("scorer", "blunt")
@@ -88,6 +89,7 @@ def test_a_plugin_that_raises_on_import_is_broken_and_stops_nothing(install: Ins
     assert_others_work(registry)
 
 
+@pytest.mark.slow
 def test_a_plugin_that_leaves_the_interpreter_is_broken_and_stops_nothing(install: Install) -> None:
     install("leaver", "raise SystemExit(3)")
     registry = Registry.discover()

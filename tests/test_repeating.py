@@ -32,6 +32,7 @@ def one_line(ended: Any) -> str:
 # manifests
 
 
+@pytest.mark.slow
 def test_a_repeated_run_agrees_from_any_working_directory(
     photos: Path, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,6 +44,7 @@ def test_a_repeated_run_agrees_from_any_working_directory(
     assert again.error == "vlmad: scores agree: 6 compared, largest difference 0\n"
 
 
+@pytest.mark.slow
 def test_a_repeated_run_says_which_images_changed(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -53,6 +55,7 @@ def test_a_repeated_run_says_which_images_changed(
     assert "scores DIFFER: 5 compared, largest difference 0, 1 are of files" in again.error
 
 
+@pytest.mark.slow
 def test_a_run_is_not_repeated_into_its_own_folder(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -65,6 +68,7 @@ def test_a_run_is_not_repeated_into_its_own_folder(
     assert "--fail-on anomalous needs --threshold" in line
 
 
+@pytest.mark.slow
 def test_changed_references_are_refused_when_a_run_is_repeated(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -81,6 +85,7 @@ def test_changed_references_are_refused_when_a_run_is_repeated(
 # stored detectors and references
 
 
+@pytest.mark.slow
 def test_a_stored_detector_moves_alone_and_scores_like_its_references(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -103,6 +108,7 @@ def test_a_stored_detector_moves_alone_and_scores_like_its_references(
     assert "scores agree: 6 compared" in repeated.error
 
 
+@pytest.mark.slow
 def test_files_that_are_no_stored_detectors_are_refused(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -127,6 +133,7 @@ def test_files_that_are_no_stored_detectors_are_refused(
     assert not (tmp_path / "vlmad-runs").exists()
 
 
+@pytest.mark.slow
 def test_a_reference_under_test_is_warned_of_by_its_content(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -153,6 +160,7 @@ def test_an_unreadable_reference_is_refused(
 # verdicts
 
 
+@pytest.mark.slow
 def test_a_threshold_judges_in_every_output_and_in_the_exit_status(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:

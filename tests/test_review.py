@@ -178,6 +178,7 @@ def trials_of(material: Material, texts: Sequence[TextEmbeddings] = (), most: in
     return Trials(material, texts, folds, (Rule.f1, None), most, lambda what, done, total: None)
 
 
+@pytest.mark.slow
 def test_no_image_is_judged_by_a_memory_that_holds_it_or_its_fold(material: Material) -> None:
     trials = trials_of(material)
     detector = material.detector
@@ -197,6 +198,7 @@ def test_no_image_is_judged_by_a_memory_that_holds_it_or_its_fold(material: Mate
     assert with_memory >= 5 * 12
 
 
+@pytest.mark.slow
 def test_scores_out_of_fold_are_those_of_a_detector_fitted_on_the_other_folds(
     material: Material, small: Callable[..., Detector]
 ) -> None:
@@ -260,6 +262,7 @@ def test_states_that_are_malformed_or_there_already_are_refused(state: str) -> N
         changes_of(LISTS["paper22"], anomalous=[state])
 
 
+@pytest.mark.slow
 def test_embeddings_of_changed_words_are_those_of_a_detector_with_these_words(
     material: Material, tmp_path: Path, small: Callable[..., Detector]
 ) -> None:
@@ -422,6 +425,7 @@ def test_what_is_asked_for_is_adopted_and_nothing_else() -> None:
 # what the core offers for it
 
 
+@pytest.mark.slow
 def test_encoding_remembering_and_scoring_one_by_one_is_fitting_and_predicting(
     photos: Path, small: Callable[..., Detector]
 ) -> None:

@@ -100,6 +100,7 @@ def test_file_names_are_safe_and_bounded(folder: str, name: str) -> None:
     assert not stem.startswith((".", "-"))
 
 
+@pytest.mark.slow
 @given(st.sets(st.text(max_size=12), min_size=2, max_size=20))
 def test_no_two_images_share_a_file_name(names: set[str]) -> None:
     assert len({file_stem(f"photos/{name}.png") for name in names}) == len(names)
@@ -149,6 +150,7 @@ def test_references_are_the_same_for_the_same_seed_and_all_different(tmp_path: P
         choose_references([tmp_path], 0, 0)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_every_map_and_tells_how_to_read_it(tmp_path: Path) -> None:
     paths = []
     for index, source in enumerate(example_images(3).sources):
@@ -180,6 +182,7 @@ def test_a_run_does_not_write_into_a_folder_that_holds_something(tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "out"]
 
 
+@pytest.mark.slow
 def test_a_manifest_tells_every_option_and_library(tmp_path: Path) -> None:
     example_images(1).sources[0].open().save(tmp_path / "a.png")
     detector = load_detector("winclip", options={"scorer": {"temperature": 0.02}})

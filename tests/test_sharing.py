@@ -86,6 +86,7 @@ def test_attention_within_the_stream_has_a_pass_of_its_own() -> None:
     assert set(routes[0].values()) == set(routes[2].values()) == {passes[0]}
 
 
+@pytest.mark.slow
 def test_a_second_path_to_which_nothing_is_written_is_not_that_of_another(
     photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_second_path_to_which_nothing_is_written_is_not_that_of_another(
     np.testing.assert_allclose(np.stack(maps), np.stack(alone), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_each_image_is_encoded_once_for_each_pass(
     batch_size: int, photos: list[Path], monkeypatch: pytest.MonkeyPatch
@@ -116,6 +118,7 @@ def test_each_image_is_encoded_once_for_each_pass(
         assert len(requests) == len(set(requests))
 
 
+@pytest.mark.slow
 def test_side_by_side_they_say_what_they_say_alone(photos: list[Path]) -> None:
     detectors = together(WINDOWS, MORE_WINDOWS, BESIDE, PLAIN, WITHIN)
     shared = Shared(detectors, keep=False)
@@ -134,6 +137,7 @@ def test_side_by_side_they_say_what_they_say_alone(photos: list[Path]) -> None:
             np.testing.assert_allclose(side_by_side.map, alone.map, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_references_are_encoded_once_too(
     photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +165,7 @@ def failing(score: Callable[..., Prediction]) -> Scorer:
     return Failing()
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_leaves_the_others_alone(
     photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +197,7 @@ def test_a_part_that_fails_leaves_the_others_alone(
     assert "out of order" in str(error)
 
 
+@pytest.mark.slow
 def test_a_pass_that_fails_is_asked_again_by_each_detector_alone(
     photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +224,7 @@ def test_a_pass_that_fails_is_asked_again_by_each_detector_alone(
     assert "beyond me" in str(left[0])
 
 
+@pytest.mark.slow
 def test_a_scorer_of_sets_runs_beside_one_of_images(
     photos: list[Path], install: Callable[..., Path]
 ) -> None:
@@ -242,6 +249,7 @@ def test_a_scorer_of_sets_runs_beside_one_of_images(
                 assert one.score == pytest.approx(other.score, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_texts_are_encoded_once_for_all_detectors(
     photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

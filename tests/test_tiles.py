@@ -44,6 +44,7 @@ def test_parts_of_a_map_join_to_the_map(width: int, height: int, tiles: int, see
     np.testing.assert_allclose(join_maps((width, height), places, parts), whole, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_one_tile_of_a_square_is_the_squashed_image() -> None:
     image = Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 50).convert("RGB")
     results = [load_detector("clip", resize=how).predict(image)[0] for how in ("squash", "tiles:1")]
@@ -51,6 +52,7 @@ def test_one_tile_of_a_square_is_the_squashed_image() -> None:
     np.testing.assert_allclose(results[0].map, results[1].map, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_where_only_one_tile_sees_a_pixel_the_map_is_that_tiles() -> None:
     image = Image.effect_mandelbrot((240, 60), (-2, -1.5, 1, 1.5), 50).convert("RGB")
     [joined] = load_detector("clip", resize="tiles:1").predict(image)
@@ -60,6 +62,7 @@ def test_where_only_one_tile_sees_a_pixel_the_map_is_that_tiles() -> None:
     np.testing.assert_allclose(joined.map[:, :40], alone.map[:, :40], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_score_of_a_tiled_image_is_that_of_its_most_anomalous_tile() -> None:
     image = Image.effect_mandelbrot((90, 60), (-2, -1.5, 1, 1.5), 50).convert("RGB")
     detector = load_detector("clip", resize="tiles:2")

@@ -25,6 +25,7 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_streams_give_what_one_pass_gives(count: int, threads: None) -> None:
     batch, tiny = example_images(5), Tiny(device="cpu")

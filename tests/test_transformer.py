@@ -25,6 +25,7 @@ TEXT = CLIPTextCfg(width=32, heads=2, layers=1)
 WORDS = st.text(alphabet=st.characters(codec="utf-8"), max_size=40)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(sentences=st.lists(WORDS, min_size=1, max_size=4))
 def test_cutting_sentences_to_their_length_is_exact(two_layer: Any, sentences: list[str]) -> None:

@@ -84,6 +84,7 @@ def test_windows_keep_the_positions_of_their_patches(two_layer: Any) -> None:
     torch.testing.assert_close(windows[:, 7], expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind_on_a_model_after_any_method(learned_file: Path) -> None:
     for name in ("winclip", "anomalyclip", "hybrid", "comparison"):
         prompts = f"learned:{learned_file}" if name in ("anomalyclip", "hybrid") else None
@@ -244,6 +245,7 @@ def test_diagonal_adds_gamma_times_the_diagonal_after_the_softmax(renormalise: b
     torch.testing.assert_close(ours, modified @ v, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["winclip", "anomalyclip", "hybrid", "clip-ac", "comparison"])
 def test_batch_size_and_order_change_nothing(name: str) -> None:
     detector = load_detector(name)

@@ -56,6 +56,7 @@ def stored(folder: Path, seed: int = 0, count: int = 6) -> tuple[list[Scored], l
     return scored, maps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at_once", "loosest"), [(1 << 26, 1e-3), (1, 1e-2)], ids=["exact", "streamed"]
 )

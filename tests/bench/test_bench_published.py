@@ -94,6 +94,7 @@ def test_learned_prompts_of_a_file_are_the_same_method_and_the_file_is_said(
     assert "measured here with the prompts of learned.safetensors" in found[0]["notes"]
 
 
+@pytest.mark.slow
 def test_a_bench_on_a_public_category_shows_what_is_published_of_it(
     run_bench, small, tmp_path: Path
 ) -> None:

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report.looking.cells import Line, lines_of, said_of
 from vlmad_report.looking.study import Looking, Study
+
+pytestmark = pytest.mark.xdist_group("benched")  # they share a bench
 
 
 def with_cells(results: Results, cells: Sequence[dict[str, Any]]) -> Results:

@@ -24,6 +24,8 @@ from vlmad_report.looking.study import CONTRAST, CONTRASTS, SIZES, Study, study
 from vlmad_report.sections.contrast import contrast
 from vlmad_report.sections.defect_sizes import defect_sizes
 
+pytestmark = pytest.mark.xdist_group("benched")  # they share a bench
+
 Benched = tuple[Path, Path]
 colours = hnp.arrays(np.uint8, st.tuples(st.integers(1, 20), st.just(3)))
 masks = hnp.arrays(bool, st.tuples(st.integers(2, 24), st.integers(2, 24))).filter(
@@ -49,6 +51,7 @@ def test_colours_become_the_known_values_of_cielab(
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
+@pytest.mark.slow
 @given(colours)
 def test_equal_colours_have_no_contrast(pixels: np.ndarray) -> None:
     assert difference(lab(pixels), lab(pixels)) == 0

@@ -20,6 +20,8 @@ from vlmad_report.looking.looks import PRO_LIMIT, Look
 from vlmad_report.looking.study import Study, study
 from vlmad_report.sections.curves import curves
 
+pytestmark = pytest.mark.xdist_group("benched")  # they share a bench
+
 Benched = tuple[Path, Path]
 
 
@@ -85,7 +87,8 @@ def test_histograms_mark_the_threshold_of_the_cell(looked: Study) -> None:
         assert not anomalous.get_fill()
 
 
-@pytest.mark.parametrize("detectors", [5, pytest.param(24, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("detectors", [5, 24])
 def test_many_detectors_with_odd_names_stay_legible(looked: Study, detectors: int) -> None:
     names = ["_hidden", "a $x^2$ b", "检测器", "x" * 300, "tab\there", "\udcff", "$", "<b>&"]
     lines = [
@@ -121,6 +124,7 @@ def test_colours_are_those_in_force(looked: Study) -> None:
     assert [matplotlib.colors.to_hex(colour) for colour in colours] == ["#123456", "#654321"]
 
 
+@pytest.mark.slow
 def test_of_one_class_alone_there_are_no_curves_and_a_reason(looked: Study) -> None:
     def normal(look: Look) -> Look:
         kept = tuple(each for each in look.scored if not each.sample.anomalous)

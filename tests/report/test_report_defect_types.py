@@ -17,6 +17,8 @@ from vlmad_report.looking.looks import Look
 from vlmad_report.looking.study import DEFECT, Study
 from vlmad_report.sections.defect_types import NO_TYPE, defect_types
 
+pytestmark = pytest.mark.xdist_group("benched")  # they share a bench
+
 
 def _tables(section: Section) -> list[Table]:
     return [block for block in section.blocks if isinstance(block, Table)]

@@ -17,6 +17,8 @@ from vlmad_report.looking.study import Study, study
 from vlmad_report.page import Wishes, all_parts
 from vlmad_report.sections.failures import failures
 
+pytestmark = pytest.mark.xdist_group("benched")  # they share a bench
+
 Benched = tuple[Path, Path]
 
 
@@ -62,6 +64,7 @@ def test_where_nothing_is_wrong_the_nearest_to_the_threshold_are_shown(
     assert misses.cards[0].sentences[0].endswith(": right.")
 
 
+@pytest.mark.slow
 def test_a_score_at_the_threshold_is_a_false_alarm_and_no_miss(looked: Study) -> None:
     look = looked.looks[0][0]
     highest = max(look.scores[~look.labels])

@@ -381,6 +381,7 @@ def test_a_damaged_manifest_is_refused(command, folder: Path, content: str) -> N
     assert len(ended.error.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_all_sections_are_made_of_a_bench_and_of_a_run(
     command, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -403,6 +404,7 @@ def test_a_run_is_reported_from_the_command_line(command, folder: Path) -> None:
     assert "3 normal, 3 anomalous" in text
 
 
+@pytest.mark.slow
 def test_two_runs_are_reported_side_by_side(command, folder: Path) -> None:
     assert command("run", "parts/nut/test", *again(folder), "--class-name", "nut").status == 0
     ended = command("report", "run", "other", "--data", "parts", "--out", "both")

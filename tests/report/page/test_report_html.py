@@ -178,6 +178,7 @@ def test_a_page_without_sections_is_a_page() -> None:
     assert len(elements.of("main")) == 1
 
 
+@pytest.mark.slow
 def test_the_same_page_gives_the_same_bytes(
     ordinary_page: Page, ordinary, text: str
 ) -> None:
@@ -251,6 +252,7 @@ def test_ticks_of_a_logarithmic_axis_are_numbers(ordinary_page: Page) -> None:
     assert {"0.001", "0.01", "0.1", "1"} <= set(ticks)
 
 
+@pytest.mark.slow
 def test_the_users_own_style_neither_counts_nor_changes() -> None:
     plain = render_figure(figure(line))
     with matplotlib.rc_context({"axes.facecolor": "pink", "font.size": 30}):
@@ -264,6 +266,7 @@ def line() -> Drawing:
     return drawing
 
 
+@pytest.mark.slow
 def test_letters_that_no_font_has_are_left_to_the_browser() -> None:
     def draw() -> Drawing:
         drawing = line()
@@ -307,6 +310,7 @@ def test_a_path_ends_where_it_should_however_many_steps_it_has(places) -> None:
     assert pen == pytest.approx([100 * each for each in places[-1]], abs=0.051)
 
 
+@pytest.mark.slow
 def test_a_figure_of_very_many_points_is_a_png() -> None:
     def draw() -> Drawing:
         drawing = Drawing()

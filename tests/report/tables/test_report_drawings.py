@@ -123,6 +123,7 @@ def test_names_are_drawn_as_they_are_and_beside_the_bars() -> None:
     assert found.count("\N{EN DASH}") == len(HOSTILE)
 
 
+@pytest.mark.slow
 def test_as_many_bars_as_are_ever_drawn_make_a_picture_that_can_be_written() -> None:
     bars = {str(i): metric(i / 6) for i in range(6)}
     groups = {f"group {i}": bars for i in range(MOST_BARS // 6)}
@@ -155,6 +156,7 @@ def test_series_are_told_apart_without_colour() -> None:
     assert len({patch.get_hatch() for patch in bars.axes[0].patches}) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [[None], [0.5], [None, 0.5, None], [1.0, 1.0, 1.0]])
 def test_lines_of_any_values_are_drawn(values: list[float | None]) -> None:
     drawing = draw_lines(

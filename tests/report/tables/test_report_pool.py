@@ -33,6 +33,8 @@ from vlmad_report.sources.source import open_source
 
 from .conftest import Copied
 
+pytestmark = pytest.mark.xdist_group("benches")  # they share the benches
+
 
 def read(*folders: Path) -> list[Results]:
     return [read_results(folder) for folder in folders]
@@ -168,6 +170,7 @@ def test_a_damaged_document_is_refused_by_name(
         open_source(changed(both, change))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_stands_in_a_document_is_taken_or_refused(benches: Path, data: Any) -> None:

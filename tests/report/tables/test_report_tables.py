@@ -25,6 +25,8 @@ from vlmad_report.sections.windows import windows
 from vlmad_report.sources.pool import pooled
 from vlmad_report.sources.source import open_source
 
+pytestmark = pytest.mark.xdist_group("benches")  # they share the benches
+
 DASH = "\N{EN DASH}"
 
 
