@@ -113,7 +113,7 @@ def said_by(error: BaseException) -> str:
 def printable(text: str, most: int = MOST_WORDS) -> str:
     r"""Return a text as one line of bounded length that does nothing to a terminal.
 
-    >>> printable("a\n\x1b[31mb", 10)
+    >>> printable("a\n\x1b[31mb", 20)
     'a \\x1b[31mb'
     """
     words = " ".join(text[: 2 * most].split())

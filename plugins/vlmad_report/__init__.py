@@ -8,6 +8,7 @@
     page.py       which sections there are; one that fails takes only itself from the page
     rendering/    the page as HTML and as Markdown
     folder.py     where both are written
+    asking.py     the options of the command
     command.py    the command ``vlmad report``
 
 Importing the package loads none of them.

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmad.cli.parts import choosing
 from vlmad.cli.progress import progress_bars, speaking
 from vlmad.errors import InputError
+from vlmad.printable import printable
+from vlmad_report.asking import Images, Shown  # noqa: TC001 (typer reads the signature)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,54 +25,25 @@ if TYPE_CHECKING:
 
 INSIDE = "report"
 """The folder of a report in that of the only RUN."""
-PANEL = "Data set"
 
 
+@choosing
 def report(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN…", help="Folders of vlmad bench, vlmad grid or vlmad run.",
+            metavar="RUN…",
+            help="Folders of vlmad bench, vlmad grid or vlmad run.",
             show_default=False,
         ),
     ],
+    shown: Shown,
+    images: Images,
     out: Annotated[
         Path | None,
         typer.Option(
             help="The folder to write; by default RUN/report, or a new one in vlmad-runs/ if "
             "there are several RUNs."
-        ),
-    ] = None,
-    title: Annotated[str, typer.Option(help="The title, instead of one made of names.")] = "",
-    groups: Annotated[
-        Path | None, typer.Option(help="A file of object groups, instead of the ones of MVTec AD.")
-    ] = None,
-    failures: Annotated[
-        int, typer.Option(min=1, max=200, help="False alarms and misses shown, of each.")
-    ] = 4,
-    no_failures: Annotated[
-        bool, typer.Option("--no-failures", help="Show no photographs of failures.")
-    ] = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="The data set of the images: where a bench's lies now, or of what labels a run.",
-            rich_help_panel=PANEL,
-        ),
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            help="Its reader; by default the one that recognises it.", rich_help_panel=PANEL
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="dataset.OPTION=VALUE",
-            help="An option of the reader; repeatable.",
-            rich_help_panel=PANEL,
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
@@ -90,28 +64,23 @@ def report(
 
     vlmad report benches/one --data /where/the/photographs/are/now
     """
-    from vlmad_datasets.groups import MVTEC_AD, read_groups
-    from vlmad_report.page import Wishes, all_parts, make_report
+    from vlmad_report.page import all_parts, make_report
 
-    say = speaking(quiet)
     folders = list(dict.fromkeys(runs))
     _check_wanted(folders, out)
-    if groups is not None and not groups.is_file():
-        raise InputError(f"{groups}: no such file")
-    wishes = Wishes(read_groups(groups or MVTEC_AD), 0 if no_failures else failures)
-    with progress_bars(say) as progress:
-        results = _read(folders, _open(data, dataset, settings), progress)
+    wishes = shown.wishes()
+    with progress_bars(speaking(quiet)) as progress:
         made = make_report(
-            results,
+            _read(folders, images.open(), progress),
             wishes,
             all_parts(),
-            title,
+            shown.title,
             progress=lambda done, total: progress("sections", done, total),
         )
     folder = _write(made, folders, out)
-    print(_printable(folder / "report.html"))
+    print(printable(folder / "report.html"))
     for fault in made.faults:
-        print(f"vlmad: not in the report: {_printable(fault)}", file=sys.stderr)
+        print(f"vlmad: not in the report: {printable(fault)}", file=sys.stderr)
     if made.faults:
         raise typer.Exit(1)
 
@@ -125,20 +94,6 @@ def _check_wanted(folders: Sequence[Path], out: Path | None) -> None:
             raise InputError(f"{folder}: no such folder; name one of vlmad bench, grid or run")
     if out is not None or len(folders) == 1:
         check_folder(out or folders[0] / INSIDE)
-
-
-def _open(
-    data: Path | None, reader: str | None, settings: Sequence[str] | None
-) -> OpenDataset | None:
-    if data is None:
-        if reader is not None or settings:
-            raise InputError("--dataset and --set say how --data is read: name it too")
-        return None
-    from vlmad import open_dataset
-    from vlmad.assembly import parse_settings
-
-    options = parse_settings(settings or [], kinds=("dataset",)).get("dataset", {})
-    return open_dataset(data, reader, options)
 
 
 def _read(
@@ -199,8 +154,3 @@ def _files(made: Report) -> Mapping[str, bytes]:
         folder.HTML: html.to_html(made.page, made.rendered).encode("utf-8"),
     }
 
-
-def _printable(text: object) -> str:
-    from vlmad_report.rendering.text import printable
-
-    return printable(text)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError, PluginError
 from vlmad.manifest import identity
+from vlmad.printable import printable
 from vlmad.runs import describe_images
 from vlmad.runs.folder import to_json
 from vlmad_evaluation.bench.cells import run_cells
@@ -20,7 +21,7 @@ from vlmad_evaluation.bench.plan import Skipped, content_digests, make_plan
 from vlmad_evaluation.bench.results import CellResult
 from vlmad_evaluation.bench.samples import write_samples
 from vlmad_evaluation.bench.scoring import side_by_side
-from vlmad_evaluation.bench.tables import printable, shots_name, to_csv, value
+from vlmad_evaluation.bench.tables import shots_name, to_csv, value
 from vlmad_evaluation.bench.timing import Machine, seconds_per_image
 from vlmad_evaluation.resolution import describe_resolution
 

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
+from vlmad.printable import printable
 from vlmad_evaluation.bench.results import NAMES
 
 if TYPE_CHECKING:
@@ -57,11 +58,6 @@ def bracketed(metric: Mapping[str, Any]) -> str:
 def shots_name(shots: int) -> str:
     """Say how many references there are."""
     return "zero-shot" if shots == 0 else f"{shots}-shot"
-
-
-def printable(text: object) -> str:
-    """Return a text on one line that does nothing to a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in str(text))
 
 
 def escaped(text: object) -> str:

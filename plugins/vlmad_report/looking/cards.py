@@ -13,7 +13,7 @@ from vlmad.errors import InputError, VlmadError
 from vlmad.images import decode, digest
 from vlmad.masks import mask_of
 from vlmad.overlays import LINE, Range, outline, paint
-from vlmad_evaluation.bench.tables import printable
+from vlmad.printable import printable
 from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_report.content import Card, Picture
 

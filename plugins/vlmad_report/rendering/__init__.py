@@ -1,6 +1,5 @@
 """A page as files.
 
-    text.py       names that anybody may have chosen
     colours.py    of figures, on light and on dark ground
     drawing.py    figures, for wide and for narrow pages
     vector.py     what they are drawn on: SVG that lies in the page

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
+from vlmad.printable import printable
 from vlmad_report.content import Figure, Gallery, Table
 from vlmad_report.rendering.colours import rules
 from vlmad_report.rendering.encoded import picture_name
-from vlmad_report.rendering.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

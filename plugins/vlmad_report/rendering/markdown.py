@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from vlmad.printable import printable
 from vlmad_report.content import Figure, Table
 from vlmad_report.rendering.encoded import picture_name
-from vlmad_report.rendering.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,8 +6,9 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlmad.printable import printable
 from vlmad_datasets.groups import read_groups
-from vlmad_evaluation.bench.tables import UNDEFINED, printable
+from vlmad_evaluation.bench.tables import UNDEFINED
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.dots import Dot, Dots, words_of
 from vlmad_report.looking.cells import said_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmad_evaluation.bench.tables import UNDEFINED, printable, value
+from vlmad.printable import printable
+from vlmad_evaluation.bench.tables import UNDEFINED, value
 from vlmad_evaluation.grid.table import BETTER, SIGNIFICANT, WORSE
 from vlmad_report.content import Entry
 

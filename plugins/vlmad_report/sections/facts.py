@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import VlmadError
-from vlmad_evaluation.bench.tables import printable
+from vlmad.printable import printable
 from vlmad_report.sources.moved import MovedResults
 from vlmad_report.sources.pool import pooled
 

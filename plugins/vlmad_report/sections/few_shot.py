@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError
+from vlmad.printable import printable
 from vlmad_evaluation.bench.averages import over_categories, over_seeds
-from vlmad_evaluation.bench.tables import UNDEFINED, printable, shots_name
+from vlmad_evaluation.bench.tables import UNDEFINED, shots_name
 from vlmad_evaluation.comparison import Comparison, compare_replicates
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.lines import MOST_LINES, draw_lines

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vlmad.printable import printable
 from vlmad_evaluation.bench.results import NAMES
-from vlmad_evaluation.bench.tables import TITLES, printable, shots_name
+from vlmad_evaluation.bench.tables import TITLES, shots_name
 from vlmad_report.content import Entry, Section, Table
 from vlmad_report.sections.entries import FULL, NONE, entry, fixed, named
 from vlmad_report.sources.pool import pooled

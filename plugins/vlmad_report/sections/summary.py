@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from vlmad.printable import printable
 from vlmad_evaluation.bench.remarks import what_is_missing
-from vlmad_evaluation.bench.tables import UNDEFINED, printable, shots_name
+from vlmad_evaluation.bench.tables import UNDEFINED, shots_name
 from vlmad_evaluation.grid.table import BETTER, SIGNIFICANT, WORSE
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.bars import MOST_BARS, draw_bars

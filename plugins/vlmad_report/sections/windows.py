@@ -6,7 +6,8 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vlmad_evaluation.bench.tables import UNDEFINED, printable, shots_name
+from vlmad.printable import printable
+from vlmad_evaluation.bench.tables import UNDEFINED, shots_name
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.lines import MOST_LINES, draw_lines
 from vlmad_report.sections.entries import FULL, entry, named

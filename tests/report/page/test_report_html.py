@@ -18,12 +18,12 @@ from matplotlib.path import Path as MatplotlibPath
 from matplotlib.transforms import Affine2D
 from PIL import Image
 
+from vlmad.printable import printable
 from vlmad_report.content import Entry, Figure, Page, Picture, Section, Table
 from vlmad_report.rendering.colours import CYCLE, DARK, LIGHT, names, rules
 from vlmad_report.rendering.drawing import NARROW, WIDE, drawn, render_figure
 from vlmad_report.rendering.encoded import JPEG, PNG, render, render_picture
 from vlmad_report.rendering.html import to_html
-from vlmad_report.rendering.text import printable
 from vlmad_report.rendering.vector import _data
 
 pytestmark = pytest.mark.xdist_group("browser")  # they share the pages

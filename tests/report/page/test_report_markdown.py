@@ -12,9 +12,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from PIL import Image
 
+from vlmad.printable import printable
 from vlmad_report.content import Entry, Page, Section, Table
 from vlmad_report.rendering.markdown import escaped, files, to_markdown
-from vlmad_report.rendering.text import printable
 
 pytestmark = pytest.mark.xdist_group("browser")  # they share the pages
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
+from vlmad.printable import printable
 from vlmad_report.figures.bars import MOST_BARS, draw_bars
 from vlmad_report.figures.dots import Dot, Dots
 from vlmad_report.figures.lettering import MOST, lines_of, longest, shortened, wrapped
@@ -50,7 +51,7 @@ def words(drawing: Figure) -> list[str]:
 def test_short_names_are_short_drawable_and_differ(names: list[str]) -> None:
     short = shortened(names)
     assert len(set(short)) == len(names)
-    assert all(len(name) <= MOST + len(" (8)") and name.isprintable() for name in short)
+    assert all(len(name) <= MOST + len(" (8)") and name == printable(name) for name in short)
 
 
 def test_a_name_that_looks_numbered_is_not_taken_twice() -> None:

@@ -1,4 +1,4 @@
-"""Texts that anybody may have written, made fit to be shown."""
+"""Texts that anybody may have written, made fit to be shown: on a page, or on a terminal."""
 
 from __future__ import annotations
 
