@@ -186,3 +186,17 @@ def test_detectors_that_failed_on_different_images_are_not_compared() -> None:
     entries = compare_pairs([first, second], by_key, over_categories(by_key, 0.95), 0.95)
     assert {entry["reason"] for entry in entries} == {"not the same images could be scored"}
     assert {entry["p_value_max_t"] for entry in entries} == {None}
+
+
+def test_equal_numbers_of_images_do_not_make_categories_vary_together() -> None:
+    one = [with_scores(name, 12, seed) for seed, name in enumerate("ab")]
+    other = [replace(result, facts={**result.facts, "category": "other"}) for result in one]
+
+    def joint(results: list[CellResult]) -> set[float]:
+        by_key = over_seeds(results, 0.95)
+        entries = compare_pairs(results, by_key, over_categories(by_key, 0.95), 0.95)
+        known = [e for e in entries if e["metric"] == "image_auroc" and e["category"]]
+        return {entry["p_value_max_t"] for entry in known}
+
+    (alone,), (both,) = joint(one), joint([*one, *other])
+    assert 0 < alone < both <= 2 * alone

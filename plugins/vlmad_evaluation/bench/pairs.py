@@ -156,6 +156,21 @@ def _corrected(pairs: Sequence[Pair]) -> list[Entry]:
     ]
 
 
+def _independent(
+    categories: Sequence[str | None], draws: Sequence[Float[np.ndarray, " b"]]
+) -> Float[np.ndarray, "m b"]:
+    """Return the draws in an order of its own for each category.
+
+    Categories of one size were resampled with one seed: which images are drawn, by their number,
+    is the same in all of them. Left so, they would seem to vary together.
+    """
+    orders = {
+        category: np.random.default_rng(number).permutation(len(draws[0]))
+        for number, category in enumerate(dict.fromkeys(categories))
+    }
+    return np.stack([own[orders[c]] for c, own in zip(categories, draws, strict=True)])
+
+
 def _jointly(pairs: Sequence[Pair]) -> dict[int, float]:
     known = {
         index: draws
@@ -165,6 +180,7 @@ def _jointly(pairs: Sequence[Pair]) -> dict[int, float]:
     if not known:
         return {}
     differences = np.array([pairs[index][0]["difference"] for index in known])
-    p_values = max_t(differences, np.stack(list(known.values())))
+    categories = [pairs[index][0]["category"] for index in known]
+    p_values = max_t(differences, _independent(categories, list(known.values())))
     found = zip(known, p_values.tolist(), strict=True)
     return {index: p_value for index, p_value in found if not np.isnan(p_value)}
