@@ -19,7 +19,15 @@ from vlmad.files import write_atomically
 from vlmad.manifest import describe_run
 from vlmad.overlays import Range, draw_overlay, from_16_bits, outline, to_16_bits
 from vlmad.references import choose_references
-from vlmad.runs import RunFolder, execute, file_stem, new_folder, remove_if_empty
+from vlmad.runs import (
+    RunFolder,
+    Task,
+    execute,
+    file_stem,
+    new_folder,
+    remove_if_empty,
+)
+from vlmad.runs.scoring import score_into
 from vlmad.testing import example_images
 
 
@@ -209,3 +217,27 @@ def test_references_that_are_named_one_by_one_are_all_taken(tmp_path: Path) -> N
     assert len(choose_references([str(tmp_path / "*.png")], None, 0)) == 4
     with pytest.raises(InputError, match=r"0.png has 1 images, fewer than the 2 references"):
         choose_references(files[:1], 2, 0)
+
+
+def test_an_image_that_one_run_could_not_read_keeps_its_place_in_the_others(
+    tmp_path: Path,
+) -> None:
+    detector = load_detector("clip")
+    images = [tmp_path / f"{index}.png" for index in range(4)]
+    for index, image in enumerate(images):
+        Image.new("RGB", (32, 32), (60 * index, 90, 30)).save(image)
+    content = images[1].read_bytes()
+    images[1].write_bytes(b"no image")
+    with run_folder(detector, tmp_path / "old") as old:
+        execute(detector, images[:3], old, batch_size=2, overlays="none")
+    images[1].write_bytes(content)
+    places = (run_folder(detector, tmp_path / name) for name in ("old", "new"))
+    with next(places) as old, next(places) as new:
+        first, second = Task(detector, old), Task(detector, new)
+        lacking = {first: [images[1], images[3]], second: images}
+        order = {
+            task: [Path(row.image).stem for each, row in rows if each is task]
+            for rows in [list(score_into(lacking, images, 2))]
+            for task in lacking
+        }
+    assert order == {first: ["3", "1"], second: ["0", "1", "2", "3"]}

@@ -58,9 +58,10 @@ def score_into(
 ) -> Iterator[tuple[Task, Row]]:
     """Score what the tasks lack, side by side, and yield each row when its batch is written.
 
-    What could not be read is tried again after the others, so that those are scored in the
-    same batches as if the run had never been stopped: batches change the last digits. A scorer
-    of sets sees all images anew, in one go.
+    What a task could not read before, it tries again after the others, so that those are scored
+    in the same batches as if it had never been stopped: batches change the last digits. Tasks
+    that come to an image for the first time meet it in its place. A scorer of sets sees all
+    images anew, in one go.
 
     Args:
         lacking: for each task the images that it lacks; the detectors are as
@@ -75,34 +76,41 @@ def score_into(
         OutputError: a folder cannot be written.
         InputError: the place where the images are has gone away.
     """
-    for some in _rounds(lacking, images):
+    behind: set[Task] = set()
+    for some, wanted in _rounds(lacking, images):
         streams = {
             Stream(task.detector, task.class_name, batch_size, set(map(str, own))): task
-            for task, own in lacking.items()
+            for task, own in wanted.items()
+            if task not in behind
         }
 
-        def behind(
-            stream: Stream, error: PluginError, streams: dict[Stream, Task] = streams
-        ) -> None:
+        def leave(stream: Stream, error: PluginError, of: dict[Stream, Task] = streams) -> None:
             if left_behind is None:
                 raise error
-            left_behind(streams[stream], error)
+            behind.add(of[stream])
+            left_behind(of[stream], error)
 
-        sources = (Source(str(path), path) for path in some)
-        results = stream_together(list(streams), sources, behind, after_batch)
-        yield from _write(((streams[s], result) for s, result in results), batch_size)
+        if streams:
+            sources = (Source(str(path), path) for path in some)
+            results = stream_together(list(streams), sources, leave, after_batch)
+            yield from _write(((streams[s], result) for s, result in results), batch_size)
 
 
 def _rounds(
     lacking: Mapping[Task, Sequence[Path]], images: Sequence[Path]
-) -> list[list[Path]]:
-    """Return the images of the first round, then those that could not be read before."""
-    wanted = {image for own in lacking.values() for image in own}
-    again = {i for task, own in lacking.items() for i in own if task.folder.knows(i)}
-    if any(task.detector.scorer.scope == "set" for task in lacking):
-        again = set()
-    rounds = ([i for i in images if i in wanted - again], [i for i in images if i in again])
-    return [some for some in rounds if some]
+) -> list[tuple[list[Path], dict[Task, list[Path]]]]:
+    """Return the images of each round and which task takes which of them."""
+    rounds: tuple[dict[Task, list[Path]], dict[Task, list[Path]]] = {}, {}
+    for task, own in lacking.items():
+        of_set = task.detector.scorer.scope == "set"
+        for image in own:
+            again = not of_set and task.folder.knows(image)
+            rounds[again].setdefault(task, []).append(image)
+    found = []
+    for wanted in filter(None, rounds):
+        together = {image for own in wanted.values() for image in own}
+        found.append(([image for image in images if image in together], wanted))
+    return found
 
 
 def _write(
