@@ -249,6 +249,59 @@ def test_a_scorer_of_sets_runs_beside_one_of_images(
                 assert one.score == pytest.approx(other.score, abs=1e-5)
 
 
+def test_scorers_of_sets_hold_the_features_of_all_images_once_for_all(
+    photos: list[Path], install: Callable[..., Path]
+) -> None:
+    install("odd-parts", ODD_PARTS)
+    mutual = {**PLAIN, "scorer": "mutual"}
+    few, many = (
+        held_bytes(together(*[mutual] * count, registry=Registry.discover()), photos)
+        for count in (2, 6)
+    )
+    assert few == many > 0
+
+
+def held_bytes(detectors: list[Detector], photos: list[Path]) -> int:
+    """Return how large the distinct tensors are that wait when the first set is scored."""
+    shared = Shared(detectors, keep=False)
+    streams = [Stream(detector, "part", 2) for detector in shared.detectors]
+    first, *waiting = streams
+    ended, _ = next(stream_together(streams, map(as_source, photos), after_batch=shared.forget))
+    assert ended is first
+    assert first.features.parts == []
+    parts = [part for stream in waiting for part in stream.features.parts]
+    assert [len(part) for part in parts] == [2, 1] * len(waiting)
+    tensors = [t for p in parts for t in (p.image, *(r.embeddings for r in p.regions))]
+    storages = {each.untyped_storage().data_ptr(): each.untyped_storage() for each in tensors}
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+def test_what_a_scorer_of_a_set_writes_to_its_features_no_other_sees(
+    photos: list[Path], install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("odd-parts", ODD_PARTS)
+    mutual = {**PLAIN, "scorer": "mutual"}
+    detectors = together(mutual, mutual, registry=Registry.discover())
+    scorer, plain = detectors[0].scorer, type(detectors[0].scorer).__call__
+
+    def spoil(self: Scorer, features: Any, text: Any, memory: Any) -> Prediction:
+        found = plain(self, features, text, memory)
+        if self is scorer:
+            for regions in features.regions:
+                regions.embeddings.zero_()
+        return found
+
+    for images in (photos[:2], photos):  # in one batch, and in two that are joined
+        alone = [result.score for result in detectors[1].predict(images, "part", 2)]
+        monkeypatch.setattr(type(scorer), "__call__", spoil)
+        shared = Shared(detectors, keep=False)
+        streams = [Stream(detector, "part", 2) for detector in shared.detectors]
+        found = list(stream_together(streams, map(as_source, images), after_batch=shared.forget))
+        beside = [result.score for stream, result in found if stream is streams[1]]
+        assert beside == pytest.approx(alone, abs=1e-5)
+        monkeypatch.undo()
+
+
 @pytest.mark.slow
 def test_texts_are_encoded_once_for_all_detectors(
     photos: list[Path], monkeypatch: pytest.MonkeyPatch

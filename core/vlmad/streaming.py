@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 
 from vlmad.errors import InputError, PluginError
+from vlmad.holding import Held, hold_once
 from vlmad.loading import load
 from vlmad.resizing import join_maps
-from vlmad.types import Features, ImageBatch
+from vlmad.types import ImageBatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from vlmad.detector import Detector
     from vlmad.images import FileStatus, Source
-    from vlmad.types import Prediction
+    from vlmad.types import Features, Prediction
 
 Pieces: TypeAlias = "Sequence[Source]"
 """An image as the model sees it: itself, or the tiles that were cut from it."""
@@ -77,7 +78,8 @@ class Stream:
         self.detector, self.class_name, self.batch_size = detector, class_name, batch_size
         self._wanted = wanted
         self._held: list[Pieces] = []
-        self._features: list[Features] = []
+        self.features = Held()
+        """Of the images that wait for the others, if the scorer's scope is the set."""
         detector.check_fitted()
         if not detector.prompts.looks_at_image:
             detector.text(class_name, None)  # what is wrong with the words is no image's fault
@@ -99,8 +101,7 @@ class Stream:
         """Yield the results of all images that were held for a scorer of sets."""
         if self._held:
             started = time.perf_counter()
-            features = Features.concatenate(self._features) if self._features else None
-            yield from self._results(self._held, features, started)
+            yield from self._results(self._held, self.features.take(), started)
 
     def _score_together(self, images: Sequence[Pieces]) -> Iterator[Result]:
         started = time.perf_counter()
@@ -118,7 +119,9 @@ class Stream:
         except InputError:
             encoded = [self._encode_or_fail(image) for image in images]
         self._held += images
-        self._features += [features for features in encoded if features is not None]
+        for features in encoded:
+            if features is not None:
+                self.features.add(features)
 
     def _encode_or_fail(self, image: Pieces) -> Features | None:
         try:
@@ -200,6 +203,7 @@ def stream_together(
     first = streams[0]
     for images in _groups(_load(first.detector, sources, first.batch_size), first.batch_size):
         yield from step(images)
+        hold_once(stream.features for stream in going)
         _release(piece for image in images for piece in image)
         after_batch()
     yield from step(None)

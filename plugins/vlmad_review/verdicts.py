@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vlmad.errors import InputError
+from vlmad.printable import printable
 from vlmad_datasets.rows import Row as Line
 from vlmad_datasets.rows import read_rows
-from vlmad_evaluation.bench.tables import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 RULE = "the largest F1 on the test images themselves"
 AT_ONCE = 64
 """Cells that are scored side by side; each holds what it remembers of its references."""
+SETS_AT_ONCE = 8
+"""Fewer, of scorers that see all images together: each may hold features of its own of all."""
 
 
 def run_cells(
@@ -50,7 +52,7 @@ def run_cells(
         OutputError: the folder cannot be written, or holds something else.
     """
     told = 0
-    for some in chunks(cells, AT_ONCE):
+    for some in _side_by_side(cells, group):
         finished = {cell: read_result(folder.cell(cell)) for cell in some}
         missing = [cell for cell in some if finished[cell] is None]
         done = told + sum(len(cell.samples) for cell in some if finished[cell] is not None)
@@ -62,6 +64,13 @@ def run_cells(
                 _delete_maps(folder.cell(cell))
         told += sum(len(cell.samples) for cell in some)
         progress(told)
+
+
+def _side_by_side(cells: Sequence[Cell], group: SideBySide) -> Iterator[list[Cell]]:
+    """Yield the cells that are scored at one time."""
+    of_sets = {n for n, each in group.detectors.items() if each.scorer.scope == "set"}
+    yield from chunks((cell for cell in cells if cell.detector not in of_sets), AT_ONCE)
+    yield from chunks((cell for cell in cells if cell.detector in of_sets), SETS_AT_ONCE)
 
 
 def _after(done: int, progress: Callable[[int], None]) -> Callable[[int], None]:
