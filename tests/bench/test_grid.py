@@ -318,6 +318,7 @@ def test_a_part_that_fails_costs_its_combinations_only(
         (["--scorer", "harmonic,harmonic"], "scorer: 'harmonic' is named twice"),
         (["--prompt", "plain,,learned"], "a name is missing in 'plain,,learned'"),
         (["--prompt", ","], "a name is missing in ','"),
+        (["--set", "extractor.scales=2||3"], "a value is missing in '2||3'"),
         (["--set", "extractor.size=2|3"], "no extractor of the grid has an option 'size'"),
         (["--set", "extractor.scales=big"], "no combination can be"),
         (["--baseline", "windows"], "there is no combination 'windows'"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,7 +56,7 @@ def parse_axes(choice: Choice, registry: Registry) -> Axes:
     options: dict[str, dict[str, tuple[str, ...]]] = {}
     for kind, settings in parse_settings(choice.settings or []).items():
         options[kind] = {
-            name: _distinct(f"{kind}.{name}", tuple(map(str.strip, re.split(r"\|", value))))
+            name: _distinct(f"{kind}.{name}", split_values(value))
             for name, value in settings.items()
         }
     for name in ("weights", "precision"):
@@ -78,6 +77,21 @@ def split_names(text: str) -> tuple[str, ...]:
     if not all(names):
         raise InputError(f"a name is missing in '{text}'; separate names with one comma each")
     return names
+
+
+def split_values(text: str) -> tuple[str, ...]:
+    """Return the values between bars; a single one may be empty.
+
+    Raises:
+        InputError: there is nothing where one of several values should be.
+
+    >>> split_values("2,3| 2,3,5")
+    ('2,3', '2,3,5')
+    """
+    values = tuple(value.strip() for value in text.split("|"))
+    if len(values) > 1 and not all(values):
+        raise InputError(f"a value is missing in '{text}'; separate values with one bar each")
+    return values
 
 
 def _distinct(what: str, names: tuple[str, ...]) -> tuple[str, ...]:
