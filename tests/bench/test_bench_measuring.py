@@ -15,7 +15,6 @@ from vlmad import Sample
 from vlmad.errors import OutputError
 from vlmad.overlays import png, to_16_bits
 from vlmad.runs import Row
-from vlmad_evaluation.bench import measuring
 from vlmad_evaluation.bench.averages import over_categories, over_seeds
 from vlmad_evaluation.bench.folder import folder_name
 from vlmad_evaluation.bench.measuring import Scored, measure
@@ -61,12 +60,11 @@ def stored(folder: Path, seed: int = 0, count: int = 6) -> tuple[list[Scored], l
     ("at_once", "loosest"), [(1 << 26, 1e-3), (1, 1e-2)], ids=["exact", "streamed"]
 )
 def test_metrics_of_stored_maps_are_within_their_bound_of_those_of_the_maps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, loosest: float
+    tmp_path: Path, at_once: int, loosest: float
 ) -> None:
-    monkeypatch.setattr(measuring, "PIXELS_AT_ONCE", at_once)
     for seed in range(5):
         scored, maps = stored(tmp_path, seed)
-        found = measure(scored, SETTINGS)
+        found = measure(scored, SETTINGS, at_once)
         masks = [each.map().mask for each in scored]
         truth = pixel_metrics(maps, masks).metrics
         for name in EXACT_METRICS:
