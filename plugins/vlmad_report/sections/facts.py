@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from vlmad_evaluation.bench.reading import Results
 
+LISTED = 8
+"""Detectors that are named at the top of a page."""
 NAMED = 3
 """As many detectors stand in a title; more are counted."""
 
@@ -49,7 +51,7 @@ def facts(results: Sequence[Results]) -> tuple[tuple[str, str], ...]:
         *(("Images from", str(e.root)) for e in results if isinstance(e, MovedResults)),
         ("Categories", f"{len(dataset['categories'])}: {names}"),
         ("Test images", f"{normal} normal, {anomalous} anomalous"),
-        ("Detectors", f"{len(document['detectors'])}: {', '.join(document['detectors'])}"),
+        ("Detectors", _detectors(list(document["detectors"]))),
         ("Backbone", "; ".join(_backbones(document))),
         ("References", _references(settings)),
         ("Pixel metrics", f"at {settings['resolution']} resolution"),
@@ -58,6 +60,11 @@ def facts(results: Sequence[Results]) -> tuple[tuple[str, str], ...]:
         ("Measured with", f"vlmad {document['vlmad']}"),
     ]
     return tuple((name, printable(value)) for name, value in found)
+
+
+def _detectors(names: list[str]) -> str:
+    """Return how many there are and, of a few, which; the summary has a table of all."""
+    return f"{len(names)}: {', '.join(names)}" if len(names) <= LISTED else str(len(names))
 
 
 def _backbones(document: Mapping[str, Any]) -> Iterator[str]:
