@@ -392,7 +392,7 @@ def test_names_of_markup_and_control_are_shown_on_one_line(both: Results) -> Non
         texts += [t for rows in tables(section).values() for names in rows for t in names]
         assert all(text.isprintable() for text in texts)
         figures(section)
-    assert ("<b>$x$??[31m",) in table(summary(run), "Image metrics, zero-shot")
+    assert ("<b>$x$ \\x1b[31m",) in table(summary(run), "Image metrics, zero-shot")
 
 
 def test_of_many_detectors_the_first_and_the_best_are_drawn_and_all_are_in_the_table(
