@@ -460,6 +460,6 @@ def test_names_on_the_page_are_neither_markup_nor_lines_of_their_own(material: M
     findings = Findings(Rule.f1, None, 0, None, (), {}, new_references=(0,), unsaid="too few")
     selection = Selection(gone=["[x](y)\x1b"])
     page = markdown(Told("run_1", named, selection, 0, findings))
-    assert "- \\*a\\*?\\# b\\<i\\>.png (0)" in page
+    assert "- \\*a\\* \\# b\\<i\\>.png (0)" in page
     assert "images of run\\_1." in page
-    assert "left out: \\[x\\](y)?." in page
+    assert "left out: \\[x\\](y)\\\\x1b." in page

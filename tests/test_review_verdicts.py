@@ -240,7 +240,7 @@ def test_tables_of_spreadsheets_are_read_in_every_encoding_and_form(
         (b"image,verdict\n", "holds no verdict yet"),
         ("image,verdict\nm\xfcller.png,ok\n".encode("cp1252"), "line 2: not UTF-8; .* CSV UTF-8"),
         (codecs.BOM_UTF16_LE + b"i", "not UTF-8"),
-        (b"image,verdict\nlone.png,=1+1\x1b[2J\n", r"line 2: '=1\+1\?\[2J' is no verdict"),
+        (b"image,verdict\nlone.png,=1+1\x1b[2J\n", r"line 2: '=1\+1\\x1b\[2J' is no verdict"),
         (b"image,verdict\nlone.png," + b"x" * 500 + b"\n", "'x{80}\u2026' is no verdict"),
         (b"image,verdict\nLONE.PNG,ok\n", "if lone.png is meant, give that path"),
         (b"image,verdict\n/other/lone2.png,ok\n", "/other/lone2.png is not among .* scores.csv"),

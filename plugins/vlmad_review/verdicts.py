@@ -140,7 +140,7 @@ def _shown(text: str) -> str:
     r"""Return a field as a message takes it: short, and doing nothing to a terminal.
 
     >>> _shown("=cmd|' /C calc'!A0\x1b[2J")
-    "=cmd|' /C calc'!A0?[2J"
+    "=cmd|' /C calc'!A0\\x1b[2J"
     """
     short = text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
     return printable(short)
