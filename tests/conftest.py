@@ -142,6 +142,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
+    # bytecode knows its source by size and whole seconds, in which a test edits and imports again
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = set(sys.modules)
 
     def add(name: str, source: str, version: str = "1.0") -> Path:
