@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmad.printable import printable
-from vlmad_evaluation.bench.tables import escaped, value
+from vlmad_evaluation.bench.tables import bracketed, escaped, value
 
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS))
@@ -58,3 +58,8 @@ def test_the_page_of_results_has_tables_and_takes_new_ones_without_losing_words(
     changed = with_tables(page, name, "## new tables\n")
     assert changed == f"{before}{start}\n\n### new tables\n\n{end}{after}"
     assert with_tables(changed, name, tables.replace("###", "##")) == page
+
+
+@pytest.mark.parametrize(("low", "high"), [(None, None), (0.5, None), (None, 0.5), (0.5, 0.5)])
+def test_half_an_interval_is_none(low: float | None, high: float | None) -> None:
+    assert bracketed({"low": low, "high": high}) == ""

@@ -50,9 +50,10 @@ def value(metric: Mapping[str, Any], interval: bool = True) -> str:
 
 def bracketed(metric: Mapping[str, Any]) -> str:
     """Return the interval of a metric, or nothing if it has none."""
-    if metric["low"] is None or not metric["low"] < metric["high"]:
+    low, high = metric["low"], metric["high"]
+    if low is None or high is None or not low < high:
         return ""
-    return f"[{metric['low']:.3f}, {metric['high']:.3f}]"
+    return f"[{low:.3f}, {high:.3f}]"
 
 
 def shots_name(shots: int) -> str:
