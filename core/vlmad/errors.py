@@ -98,7 +98,7 @@ def reason_of(error: BaseException) -> str:
     >>> reason_of(EOFError())
     'EOFError'
     """
-    text = printable(said_by(error))
+    text = one_line(said_by(error))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -110,10 +110,10 @@ def said_by(error: BaseException) -> str:
         return f"its message cannot be read: {type(other).__name__}"
 
 
-def printable(text: str, most: int = MOST_WORDS) -> str:
+def one_line(text: str, most: int = MOST_WORDS) -> str:
     r"""Return a text as one line of bounded length that does nothing to a terminal.
 
-    >>> printable("a\n\x1b[31mb", 20)
+    >>> one_line("a\n\x1b[31mb", 20)
     'a \\x1b[31mb'
     """
     words = " ".join(text[: 2 * most].split())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vlmad.containment import contained
-from vlmad.errors import VlmadError, first_line, printable
+from vlmad.errors import VlmadError, first_line, one_line
 from vlmad.registry import BUILT_IN, Registry
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def _offline() -> Iterator[Check]:
             with contained(f"{registration} cannot tell"):
                 if not hasattr(factory, "at_hand"):
                     continue
-                models = [printable(str(model)) for model in factory.at_hand()]
+                models = [one_line(str(model)) for model in factory.at_hand()]
         except VlmadError as error:
             remedy = f"see vlmad describe backbone:{registration.name}"
             yield Check(name, "note", first_line(error), remedy)

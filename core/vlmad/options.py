@@ -27,7 +27,7 @@ from typing import (
     get_type_hints,
 )
 
-from vlmad.errors import OptionError, PluginError, did_you_mean, printable, reason_of
+from vlmad.errors import OptionError, PluginError, did_you_mean, one_line, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -108,7 +108,7 @@ def _read_options(factory: Callable[..., Any], owner: object) -> dict[str, Optio
 
 def _shown(factory: Any) -> str:
     with suppress(Exception):
-        return printable(repr(factory))
+        return one_line(repr(factory))
     return f"a {type(factory).__name__}"
 
 
@@ -232,7 +232,7 @@ def describe_type(kind: Any) -> str:
     if kind is type(None):
         return "none"
     names = {str: "text", Path: "file", bool: "true|false", float: "number"}
-    return names.get(kind) or getattr(kind, "__name__", None) or printable(str(kind))
+    return names.get(kind) or getattr(kind, "__name__", None) or one_line(str(kind))
 
 
 def check_counts(option: str, numbers: tuple[int, ...]) -> tuple[int, ...]:
@@ -265,5 +265,5 @@ def _argument_docs(docstring: str) -> dict[str, str]:
     docs: dict[str, str] = {}
     body = inspect.cleandoc(section[1])
     for entry in re.finditer(r"^(\w+):[ ]?(.*(?:\n[ \t]+.*)*)", body, re.MULTILINE):
-        docs[entry[1]] = printable(entry[2], most=2000)
+        docs[entry[1]] = one_line(entry[2], most=2000)
     return docs

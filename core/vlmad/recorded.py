@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.caches.digests import remembered_digest, stamp
-from vlmad.errors import InputError, printable
+from vlmad.errors import InputError, one_line
 from vlmad.images import digest
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def recorded_file(name: str, sha256: object) -> Path:
     Raises:
         InputError: it is elsewhere, missing, no regular file, or another.
     """
-    shown = printable(name)
+    shown = one_line(name)
     if name.startswith(ELSEWHERE):
         raise InputError(f"the manifest names {shown}, which is not on this machine")
     try:

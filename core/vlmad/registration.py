@@ -12,7 +12,7 @@ import pluggy
 
 from vlmad import hookspecs
 from vlmad.containment import contained
-from vlmad.errors import PluginError, printable, reason_of
+from vlmad.errors import PluginError, one_line, reason_of
 from vlmad.hookspecs import GROUP, HOOKS
 
 if TYPE_CHECKING:
@@ -165,15 +165,15 @@ def registration_of(
         PluginError: the name is none, or the summary is no text.
     """
     if kind not in HOOKS:
-        raise PluginError(f"it registers a {printable(repr(kind))}, which is no kind")
+        raise PluginError(f"it registers a {one_line(repr(kind))}, which is no kind")
     if not _is_name(name):
         raise PluginError(
-            f"{printable(repr(name))} is no name for a {kind}: letters, digits and '-' only, "
+            f"{one_line(repr(name))} is no name for a {kind}: letters, digits and '-' only, "
             f"a letter first, {LONGEST_NAME} at most"
         )
     if not isinstance(summary, str):
         raise PluginError(f"the summary of {kind} '{name}' is no text")
-    words = printable(str.__str__(summary))
+    words = one_line(str.__str__(summary))
     where = plugin.name, plugin.distribution, plugin.version
     return Registration(kind, str.__str__(name), target, words, *where)
 
@@ -190,6 +190,6 @@ def _check(kind: str, name: str, factory: Any) -> Any:
     if isinstance(factory, str) and factory.count(":") == 1:
         return str.__str__(factory)
     if isinstance(factory, str) or not (callable(factory) or kind == "detector"):
-        shown = printable(repr(name))
+        shown = one_line(repr(name))
         raise PluginError(f"{kind} {shown} is neither a callable nor 'module:attribute'")
     return factory

@@ -20,7 +20,7 @@ from vlmad.errors import (
     UnknownPartError,
     VlmadError,
     did_you_mean,
-    printable,
+    one_line,
     reason_of,
 )
 from vlmad.files import read_bounded
@@ -136,7 +136,7 @@ def _entry_points() -> Iterable[tuple[Plugin, EntryPoint | None]]:
             seen.add(_normalized(name))
             for point in points:
                 package = point.value.partition(":")[0].partition(".")[0].strip()
-                yield Plugin(printable(point.name), name, version, package=package), point
+                yield Plugin(one_line(point.name), name, version, package=package), point
             if reason:
                 yield Plugin(name, name, version, "broken", reason), None
 
@@ -144,7 +144,7 @@ def _entry_points() -> Iterable[tuple[Plugin, EntryPoint | None]]:
 def _metadata(distribution: Distribution) -> tuple[list[EntryPoint], str, str, str]:
     """Return a distribution's plugins, its name and version, or why they cannot be read."""
     folder = getattr(distribution, "_path", Path("unknown"))
-    name, version = printable(folder.stem, MOST_NAME), "unknown"
+    name, version = one_line(folder.stem, MOST_NAME), "unknown"
     try:
         if GROUP not in (distribution.read_text("entry_points.txt") or ""):
             return [], name, version, ""
@@ -184,4 +184,4 @@ def _name_and_version(distribution: Distribution, otherwise: str) -> tuple[str, 
     lines = text.partition("\n\n")[0].splitlines()
     head = {key: value for key, found, value in (x.partition(": ") for x in lines) if found}
     name, version = head.get("Name") or otherwise, head.get("Version") or "unknown"
-    return printable(name, MOST_NAME), printable(version, MOST_NAME)
+    return one_line(name, MOST_NAME), one_line(version, MOST_NAME)

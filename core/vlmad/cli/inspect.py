@@ -16,7 +16,7 @@ from rich.text import Text
 from vlmad.cli.parts import completing
 from vlmad.containment import contained
 from vlmad.datasets import dataset_options
-from vlmad.errors import NameClashError, UnknownPartError, did_you_mean, printable
+from vlmad.errors import NameClashError, UnknownPartError, did_you_mean, one_line
 from vlmad.hookspecs import HOOKS
 from vlmad.options import MOST_DOCS, REQUIRED, Option, options_of
 from vlmad.recipes import Recipe, find_recipe
@@ -144,7 +144,7 @@ def _facts(registration: Registration, part: Any) -> dict[str, Any]:
     for word in ("needs", "gives"):
         values = getattr(part, word, None)
         if isinstance(values, frozenset):
-            facts[word] = sorted(printable(str(value)) for value in values)
+            facts[word] = sorted(one_line(str(value)) for value in values)
     facts["options"] = [
         {
             "name": option.name,
@@ -166,7 +166,7 @@ def _plain(value: Any) -> Any:
         return value
     if type(value) is float and math.isfinite(value):
         return value
-    return str(value) if isinstance(value, Path) else printable(repr(value))
+    return str(value) if isinstance(value, Path) else one_line(repr(value))
 
 
 def _options(registration: Registration, part: Any) -> dict[str, Option]:
@@ -198,7 +198,7 @@ def _text(registration: Registration, part: Any) -> str:
     own = part.info.help if isinstance(part, typer.Typer) else inspect.getdoc(part)
     text = (own if isinstance(own, str) else registration.summary).split("\nArgs:")[0]
     paragraphs = text[:MOST_DOCS].strip().split("\n\n")
-    return "\n\n".join(printable(lines, most=MOST_DOCS) for lines in paragraphs)
+    return "\n\n".join(one_line(lines, most=MOST_DOCS) for lines in paragraphs)
 
 
 def _find(registry: Registry, text: str) -> list[Registration]:

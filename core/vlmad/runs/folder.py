@@ -63,7 +63,7 @@ class RunFolder:
             raise BusyFolderError(
                 f"another run is writing to {self.path}; wait for it or choose another --out"
             ) from None
-        except (OSError, NotImplementedError) as error:
+        except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
             reason = getattr(error, "strerror", None) or error
             raise OutputError(f"cannot write {self.path}: {reason}") from error
         try:

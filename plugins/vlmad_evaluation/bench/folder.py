@@ -48,7 +48,7 @@ def open_folder(path: Path, manifest: Mapping[str, Any]) -> Iterator[BenchFolder
         lock.acquire()
     except Timeout:
         raise OutputError(f"another bench is writing to {path}; wait for it") from None
-    except (OSError, NotImplementedError) as error:
+    except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
         raise OutputError(f"cannot write {path}: {first_line(error)}") from error
     try:
         yield BenchFolder(path, manifest)

@@ -188,7 +188,7 @@ def _vector(drawing: Drawing, name: str, kind: str) -> str:
     try:
         with _quietly():
             drawing.draw(vector)
-    except NotImplementedError:
+    except NotImplementedError:  # how matplotlib says that a renderer draws no images
         return ""
     svg = vector.svg(kind)
     return svg if len(svg) <= LARGEST_SVG else ""
