@@ -18,7 +18,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from vlmad import Detector, load_detector
-from vlmad.finding import find_images
+from vlmad_run.finding import find_images
 
 ENCODINGS = ("exact", "shared")
 

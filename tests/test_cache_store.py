@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from vlmad.caches import Store, find_place, open_store
 from vlmad.caches.place import limit_of
 from vlmad.errors import OptionError
-from vlmad.health import check_cache
+from vlmad_doctor.health import check_cache
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 WRITER = """

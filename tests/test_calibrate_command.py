@@ -10,10 +10,10 @@ import pytest
 
 from vlmad import load_detector
 from vlmad.errors import InputError
-from vlmad.manifest import identity
-from vlmad.references import choose_references
-from vlmad.thresholds import read_threshold
 from vlmad_calibration.calibration import calibrate
+from vlmad_run.manifest import identity
+from vlmad_run.references import choose_references
+from vlmad_run.thresholds import read_threshold
 
 from .conftest import vlmad
 

@@ -14,7 +14,6 @@ from sklearn.metrics import f1_score
 
 from vlmad import load_detector
 from vlmad.errors import InputError
-from vlmad.thresholds import Threshold, read_threshold, write_threshold
 from vlmad_calibration.calibration import MOST_LEFT_OUT_SINGLY, calibrate
 from vlmad_calibration.cuts import as_scores, choose_cut, cuts_of, value_above, value_in_gap
 from vlmad_calibration.rates import (
@@ -25,6 +24,7 @@ from vlmad_calibration.rates import (
 )
 from vlmad_calibration.rules import Rule, settle
 from vlmad_calibration.scoring import Scores, score_references, select
+from vlmad_run.thresholds import Threshold, read_threshold, write_threshold
 
 FLOATS = st.floats(-(2.0**99), 2.0**99, width=32)
 TIED = st.integers(0, 6).map(lambda n: n / 8)

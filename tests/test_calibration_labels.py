@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from vlmad.errors import InputError
-from vlmad.finding import find_images
-from vlmad.thresholds import read_threshold
 from vlmad_calibration.labels import part_by_label
+from vlmad_run.finding import find_images
+from vlmad_run.thresholds import read_threshold
 
 TILE = Path(__file__).parents[1] / "examples" / "samples" / "tile"
 

@@ -14,11 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-from vlmad.devices import computes_bfloat16
-from vlmad.health import Check, check_health
 from vlmad.hookspecs import HOOKS
 from vlmad.options import options_of
 from vlmad.registry import Registry
+from vlmad_doctor.health import Check, check_health
+from vlmad_openclip.devices import computes_bfloat16
 
 from .conftest import Done, vlmad
 

@@ -163,7 +163,7 @@ def test_samples_are_selected_by_category_and_split(registry: Registry) -> None:
 @pytest.mark.slow
 def test_reading_a_data_set_does_not_import_torch() -> None:
     program = (
-        "import sys; from vlmad import open_dataset; from vlmad.survey import survey; "
+        "import sys; from vlmad import open_dataset; from vlmad_datasets.survey import survey; "
         "found = survey(open_dataset('examples/samples')); "
         "sys.exit('torch' in sys.modules or len(found.problems))"
     )

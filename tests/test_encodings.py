@@ -18,15 +18,15 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from safetensors.torch import save_file
 
 from vlmad import Attention, ClassToken, ContextPrompts, Patches, Tiles, Windows, load_detector
-from vlmad.blocks import feed_forward, merge_heads, run_block, run_last_block, split_heads
-from vlmad.devices import computes_bfloat16, pick_precision
 from vlmad.errors import IncompatiblePartsError, OptionError, WeightsError
 from vlmad.regions import window_patches
 from vlmad.testing import UsualAttention, example_images
 from vlmad.testing.examples import TWO_LAYERS
-from vlmad.vision import VisionLoop
 from vlmad_anomalyclip.attention import Diagonal, ValueValue
 from vlmad_openclip.backbone import OpenClip
+from vlmad_openclip.blocks import feed_forward, merge_heads, run_block, run_last_block, split_heads
+from vlmad_openclip.devices import computes_bfloat16, pick_precision
+from vlmad_openclip.vision import VisionLoop
 from vlmad_speed.naive import naive_features
 
 PATCH = 16

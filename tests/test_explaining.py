@@ -14,10 +14,10 @@ from PIL import Image, ImageColor
 
 from vlmad import Detector, explain, load_detector
 from vlmad.errors import InputError
-from vlmad.explanations import Explanation, Part
-from vlmad.overlays import Range
+from vlmad_explain.explanations import Explanation, Part
 from vlmad_explain.picture import COLOURS, MARGIN, VIEW, WIDTH, draw
 from vlmad_explain.words import spoken, spoken_by_state
+from vlmad_run.overlays import Range
 
 ROOT = Path(__file__).parents[1]
 CIRCUIT = ROOT / "examples" / "samples" / "circuit"

@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from vlmad.runs import RUNS
+from vlmad_run.places import RUNS
 
 RUN = ("run", "photos", "--detector", "clip", "--quiet")
 

@@ -18,8 +18,8 @@ from vlmad import load_detector
 from vlmad.detector import Detector
 from vlmad.errors import PluginError
 from vlmad.registry import Registry
-from vlmad.sharing import Shared
 from vlmad.testing import example_images
+from vlmad_evaluation.sharing import Shared
 
 Install = Callable[..., Path]
 Command = Callable[..., Any]

@@ -23,8 +23,8 @@ from vlmad import load_detector
 from vlmad.cli import _registered
 from vlmad.containment import contained
 from vlmad.errors import PluginError
-from vlmad.health import check_health
 from vlmad.registry import Plugin, Registry
+from vlmad_doctor.health import check_health
 
 Install = Callable[..., Path]
 Command = Callable[..., Any]

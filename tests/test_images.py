@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlmad.errors import InputError
-from vlmad.finding import find_images
 from vlmad.images import Source, decode
 from vlmad.resizing import view
 from vlmad.types import ImageBatch, Preprocessing
+from vlmad_run.finding import find_images
 
 SIDES = st.integers(1, 90)
 MODEL = Preprocessing((40, 56), (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))

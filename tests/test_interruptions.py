@@ -24,8 +24,10 @@ import vlmad
 from vlmad import Prediction, load_detector
 from vlmad.detector import Detector
 from vlmad.errors import InputError, OutputError
-from vlmad.manifest import describe_run
-from vlmad.runs import RUNS, RunFolder, execute
+from vlmad_run.execute import execute
+from vlmad_run.manifest import describe_run
+from vlmad_run.places import RUNS
+from vlmad_run.run_folder import RunFolder
 
 from .conftest import Done, wait_until_stopped
 from .conftest import vlmad as command_line

@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlmad.errors import InputError
-from vlmad.finding import find_images, read_list
 from vlmad.images import decode
-from vlmad.runs import Row
-from vlmad.runs.rows import from_line, to_csv, to_line
+from vlmad_run.finding import find_images, read_list
+from vlmad_run.rows import Row, from_line, to_csv, to_line
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=20)

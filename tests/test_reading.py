@@ -9,12 +9,12 @@ import pytest
 from vlmad import load_detector
 from vlmad.errors import InputError, RecipeError, VlmadError
 from vlmad.files import read_bounded
-from vlmad.finding import read_list
 from vlmad.recipes import read_recipe
 from vlmad.registry import Registry
 from vlmad.resizing import tile_places
 from vlmad.testing import example_images
-from vlmad.thresholds import read_threshold
+from vlmad_run.finding import read_list
+from vlmad_run.thresholds import read_threshold
 
 ENDLESS = Path("/dev/zero")
 

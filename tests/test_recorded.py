@@ -11,11 +11,11 @@ import pytest
 
 from vlmad import load_detector
 from vlmad.errors import InputError
-from vlmad.fitted import rebuild
 from vlmad.images import digest
-from vlmad.manifest import describe_run
-from vlmad.recorded import recorded_file
-from vlmad.repeating import Earlier
+from vlmad_run.fitted import rebuild
+from vlmad_run.manifest import describe_run
+from vlmad_run.recorded import recorded_file
+from vlmad_run.repeating import Earlier
 
 
 @pytest.fixture

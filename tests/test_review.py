@@ -18,11 +18,8 @@ from vlmad import Features, Prediction, TextEmbeddings, load_detector
 from vlmad.detector import Detector
 from vlmad.errors import InputError
 from vlmad.images import Source, digest
-from vlmad.repeating import Earlier
-from vlmad.runs.rows import Row
 from vlmad.streaming import encode_together
 from vlmad.testing import backbones
-from vlmad.thresholds import Threshold
 from vlmad_calibration.rules import Rule
 from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_review.decisions import Decision, Name, Proposal, decide, parse_adopted
@@ -41,6 +38,9 @@ from vlmad_review.proposals import Findings, mostly_mistakes
 from vlmad_review.states import changes_of, texts_of, to_toml
 from vlmad_review.trials import Outcome, Trials
 from vlmad_review.verdicts import Judged, Verdicts
+from vlmad_run.repeating import Earlier
+from vlmad_run.rows import Row
+from vlmad_run.thresholds import Threshold
 from vlmad_winclip.prompts import LISTS, PromptList, read_prompt_list
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)

@@ -17,10 +17,10 @@ from safetensors import safe_open
 from vlmad import load_detector
 from vlmad.errors import OutputError
 from vlmad.testing import backbones
-from vlmad.thresholds import read_threshold
 from vlmad_review import keeping
 from vlmad_review.keeping import DOCUMENT, PAGE
 from vlmad_review.trials import Trials
+from vlmad_run.thresholds import read_threshold
 from vlmad_winclip.prompts import read_prompt_list
 
 from .conftest import vlmad

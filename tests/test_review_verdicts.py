@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vlmad.errors import InputError
-from vlmad.repeating import Earlier
-from vlmad.runs.rows import Row, to_line
 from vlmad_review.asking import write_blank
 from vlmad_review.verdicts import UNDECIDED, WORDS, read_verdicts
+from vlmad_run.repeating import Earlier
+from vlmad_run.rows import Row, to_line
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 IMAGES = ("line 1/000.png", "line 2/000.png", "line 2/001.png", "lone.png")

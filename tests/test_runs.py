@@ -16,19 +16,15 @@ from PIL import Image
 from vlmad import Detector, load_detector
 from vlmad.errors import InputError, OutputError
 from vlmad.files import write_atomically
-from vlmad.manifest import describe_run
-from vlmad.overlays import Range, draw_overlay, from_16_bits, outline, to_16_bits
-from vlmad.references import choose_references
-from vlmad.runs import (
-    RunFolder,
-    Task,
-    execute,
-    file_stem,
-    new_folder,
-    remove_if_empty,
-)
-from vlmad.runs.scoring import score_into
 from vlmad.testing import example_images
+from vlmad_run.execute import execute
+from vlmad_run.manifest import describe_run
+from vlmad_run.overlays import Range, draw_overlay, from_16_bits, outline, to_16_bits
+from vlmad_run.places import new_folder, remove_if_empty
+from vlmad_run.references import choose_references
+from vlmad_run.rows import file_stem
+from vlmad_run.run_folder import RunFolder
+from vlmad_run.scoring import Task, score_into
 
 
 def run_folder(detector: Detector, path: Path, **settings: Any) -> RunFolder:

@@ -13,9 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from vlmad import Backbone, ClassToken, ContextPrompts, ImageBatch, Patches, Windows, load_detector
-from vlmad.blocks import merge_heads, split_heads
 from vlmad.errors import WeightsError
-from vlmad.references import choose_references
 from vlmad.regions import harmonic_map, window_patches
 from vlmad.testing import UsualAttention, example_features, example_images, example_text
 from vlmad.testing.examples import TWO_LAYERS
@@ -24,6 +22,8 @@ from vlmad.text import anomaly_probability, pool_sides
 from vlmad_anomalyclip.attention import Diagonal, ValueValue
 from vlmad_anomalyclip.scorer import Dense
 from vlmad_baselines.attention import Unmodified
+from vlmad_openclip.blocks import merge_heads, split_heads
+from vlmad_run.references import choose_references
 from vlmad_winclip.prompts import LISTS
 from vlmad_winclip.scorer import Harmonic
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # as type checkers read it; importing typing would take longe
     from vlmad.datasets import Contents, Dataset, OpenDataset, Problem, Sample, open_dataset
     from vlmad.detector import Detector
     from vlmad.errors import VlmadError
-    from vlmad.explaining import explain
     from vlmad.hookspecs import hookimpl
     from vlmad.parts import Attention, Backbone, Extractor, Prompts, Scorer
     from vlmad.recipes import Recipe
@@ -41,6 +40,7 @@ if TYPE_CHECKING:  # as type checkers read it; importing typing would take longe
         VisualFeatures,
         Windows,
     )
+    from vlmad_explain.explaining import explain
 
 __all__ = [
     "Attention",
@@ -82,7 +82,7 @@ _MODULES = {
     "vlmad.datasets": ("Contents", "Dataset", "OpenDataset", "Problem", "Sample", "open_dataset"),
     "vlmad.detector": ("Detector",),
     "vlmad.errors": ("VlmadError",),
-    "vlmad.explaining": ("explain",),
+    "vlmad_explain.explaining": ("explain",),
     "vlmad.hookspecs": ("hookimpl",),
     "vlmad.parts": ("Attention", "Backbone", "Extractor", "Prompts", "Scorer"),
     "vlmad.recipes": ("Recipe",),

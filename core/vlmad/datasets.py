@@ -1,7 +1,7 @@
 """Labelled images: what a reader of data sets gives, and how a folder finds its reader.
 
 A reader knows one layout of folders or one kind of table. It says what is written there and
-decodes nothing; `vlmad.survey` looks at the files themselves. No torch is imported here.
+decodes nothing; `vlmad_datasets.survey` looks at the files themselves. No torch is imported here.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Files that cannot be read cost themselves only: they become results that say why. Detectors that
 run side by side see the same images at the same time, so that what they ask of a backbone can be
-answered once for all (`vlmad.sharing`).
+answered once for all (`vlmad_evaluation.sharing`).
 """
 
 from __future__ import annotations

@@ -157,10 +157,10 @@ def ours(folder: Path) -> dict[str, Encode]:
     from functools import cache
 
     from vlmad import ClassToken, ImageBatch, Patches, Request, Windows
-    from vlmad.devices import computes_bfloat16
     from vlmad.images import as_source
     from vlmad.testing import UsualAttention
     from vlmad_openclip.backbone import OpenClip
+    from vlmad_openclip.devices import computes_bfloat16
 
     @cache
     def backbone(precision: Any) -> OpenClip:

@@ -23,10 +23,10 @@ import torch
 import torch.nn.functional as F
 
 from vlmad import ClassToken, ImageBatch, Patches, Request
-from vlmad.devices import computes_bfloat16
 from vlmad.images import as_source
 from vlmad_anomalyclip.attention import ValueValue
 from vlmad_openclip.backbone import OpenClip
+from vlmad_openclip.devices import computes_bfloat16
 
 MODEL, SIZE, FIRST_BESIDE = "ViT-L-14-336-quickgelu", 518, 24 - 19
 

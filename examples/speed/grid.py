@@ -19,14 +19,14 @@ from pathlib import Path
 import torch
 
 from vlmad import Result
-from vlmad.finding import find_images
 from vlmad.images import as_source
 from vlmad.registry import Registry
-from vlmad.sharing import Shared
 from vlmad.streaming import Stream, stream_together
 from vlmad.types import ImageBatch
 from vlmad_evaluation.grid.axes import Axes
 from vlmad_evaluation.grid.combinations import combine
+from vlmad_evaluation.sharing import Shared
+from vlmad_run.finding import find_images
 
 CLASS_NAME = "part"
 

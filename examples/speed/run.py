@@ -22,7 +22,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vlmad.finding import find_images
+from vlmad_run.finding import find_images
 
 WAYS = {
     "dense": ["--detector", "clip"],

@@ -53,10 +53,11 @@ def draw(folder: Path, count: int) -> None:
 def run(folder: Path) -> float:
     """Score the images in a folder; return this process's peak in megabytes."""
     from vlmad import load_detector
-    from vlmad.finding import find_images
-    from vlmad.manifest import describe_run
-    from vlmad.runs import RunFolder, execute
     from vlmad.testing.examples import TWO_LAYERS
+    from vlmad_run.execute import execute
+    from vlmad_run.finding import find_images
+    from vlmad_run.manifest import describe_run
+    from vlmad_run.run_folder import RunFolder
 
     two_layers = {"backbone": {"weights": "random:0", "device": "cpu"}}
     detector = load_detector("clip", backbone=f"openclip:{TWO_LAYERS}", options=two_layers)

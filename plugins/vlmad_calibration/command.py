@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlmad.cli.parts import Choice, choosing
-from vlmad.cli.progress import progress_bars, speaking, tell_choice
 from vlmad.errors import InputError, OutputError
 from vlmad_calibration.rules import Rule, settle
+from vlmad_run.choosing import Choice, choosing
+from vlmad_run.progress import progress_bars, speaking, tell_choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
-    from vlmad.cli.parts import Assembled
     from vlmad.datasets import Label
-    from vlmad.thresholds import Threshold
     from vlmad_calibration.calibration import Calibration
     from vlmad_calibration.scoring import Scores, Selection
+    from vlmad_run.choosing import Assembled
+    from vlmad_run.thresholds import Threshold
 
 FAILED = 1
 """The exit status where some images could not be read."""
@@ -132,8 +132,8 @@ def _score(
     say: Console,
 ) -> Scored:
     """Score good and bad images by the detector of the command line."""
-    from vlmad.manifest import identity
     from vlmad_calibration.scoring import score_images, score_references, select, with_digests
+    from vlmad_run.manifest import identity
 
     if not good and not choice.references and choice.fitted is None:
         raise InputError("no good images: name them with --good DIR, or --references DIR")
@@ -185,8 +185,8 @@ def _find(
     good: Sequence[str] | None, bad: Sequence[str] | None, say: Console
 ) -> tuple[tuple[list[Path], list[Path]], list[str]]:
     """Find good and bad images; those that a data set calls otherwise are told and left out."""
-    from vlmad.finding import find_images
     from vlmad_calibration.labels import part_by_label
+    from vlmad_run.finding import find_images
 
     found: list[list[Path]] = []
     others: list[str] = []
@@ -212,7 +212,7 @@ def _remarks(assembled: Assembled, by_references: bool) -> tuple[str, ...]:
 
 
 def _threshold(found: Calibration, scored: Scored) -> Threshold:
-    from vlmad.thresholds import Threshold
+    from vlmad_run.thresholds import Threshold
 
     evidence = found.to_dict()
     evidence["remarks"] = [*found.remarks, *scored.remarks]
@@ -226,7 +226,7 @@ def _threshold(found: Calibration, scored: Scored) -> Threshold:
 
 def _write(threshold: Threshold, out: Path) -> None:
     """Write the file; where that fails, the number is not lost with the time it took."""
-    from vlmad.thresholds import write_threshold
+    from vlmad_run.thresholds import write_threshold
 
     try:
         write_threshold(threshold, out)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmad.errors import InputError
-from vlmad.repeating import TOLERANCE
 from vlmad_calibration.rates import errors_allowed
 from vlmad_calibration.rules import Rule
+from vlmad_run.repeating import TOLERANCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from vlmad.fitted import references_of
-from vlmad.repeating import read_earlier
 from vlmad_calibration.scoring import Scores, select
+from vlmad_run.fitted import references_of
+from vlmad_run.repeating import read_earlier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vlmad.runs import Row
     from vlmad_calibration.scoring import Selection
+    from vlmad_run.rows import Row
 
 
 def scores_of_run(

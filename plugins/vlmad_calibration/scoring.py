@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from vlmad.detector import Detector
-    from vlmad.runs import Progress
+    from vlmad_run.execute import Progress
 
 
 @dataclass(slots=True)

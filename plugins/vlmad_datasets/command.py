@@ -14,14 +14,14 @@ from rich.table import Table
 
 from vlmad import open_dataset
 from vlmad.assembly import parse_settings
-from vlmad.survey import survey
 from vlmad_datasets.summary import Summary, as_json, percent, readable, summarise
+from vlmad_datasets.survey import survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmad import OpenDataset, Problem
-    from vlmad.survey import Survey
+    from vlmad_datasets.survey import Survey
 
 PROBLEMS_SHOWN = 40
 MARKS = {"fatal": "[bold red]fatal[/]", "warning": "[yellow]warning[/]", "note": "[dim]note[/]"}
@@ -173,8 +173,8 @@ def _print_problems(console: Console, root: Path, problems: Sequence[Problem]) -
 
 def _write_sheet(path: Path, found: Survey, quiet: bool) -> None:
     from vlmad.files import write_atomically
-    from vlmad.overlays import png
     from vlmad_datasets.sheet import CATEGORIES_SHOWN, draw_sheet
+    from vlmad_run.overlays import png
 
     samples = [measured.sample for measured in found.measured]
     write_atomically(path, png(draw_sheet(samples)))

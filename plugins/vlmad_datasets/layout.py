@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vlmad import Problem
-from vlmad.finding import SUFFIXES
+from vlmad_run.finding import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

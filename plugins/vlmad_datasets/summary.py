@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from vlmad import OpenDataset, Problem
-    from vlmad.survey import Measured, Survey
+    from vlmad_datasets.survey import Measured, Survey
 
 
 @dataclass(frozen=True, slots=True)

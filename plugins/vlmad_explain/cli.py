@@ -12,11 +12,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vlmad.cli.parts import Choice, choosing
-from vlmad.cli.progress import speaking, tell_choice
 from vlmad.errors import InputError, OutputError
 from vlmad.files import write_atomically
 from vlmad_explain import words
+from vlmad_run.choosing import Choice, choosing
+from vlmad_run.progress import speaking, tell_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from vlmad.detector import Detector
-    from vlmad.explanations import Explanation
+    from vlmad_explain.explanations import Explanation
 
 RUNS = Path("vlmad-runs")
 SHOWN = 3
@@ -56,7 +56,7 @@ def explain(
 
     vlmad explain photos/cut.png --references good/ --shots 4 --top 5
     """
-    from vlmad.finding import find_images  # here, so that completing words stays quick
+    from vlmad_run.finding import find_images  # here, so that completing words stays quick
 
     images = find_images(paths)
     assembled = choice.assemble()
@@ -76,7 +76,7 @@ def _tell(
     as_json: bool,
 ) -> list[InputError]:
     """Write and print explanations as they come, and return why there are none of some images."""
-    from vlmad.runs import remove_if_empty
+    from vlmad_run.places import remove_if_empty
 
     folder = _folder(out, as_json)
     told: list[dict[str, Any]] = []
@@ -100,7 +100,7 @@ def _tell(
 
 def _folder(out: Path | None, as_json: bool) -> Path | None:
     """Return where to write, if anywhere: the folder asked for must be new or empty."""
-    from vlmad.runs import new_folder
+    from vlmad_run.places import new_folder
 
     if out is None:
         return None if as_json else new_folder(RUNS, "explain")
@@ -151,9 +151,9 @@ def _write(
 ) -> tuple[Path, Path]:
     """Write the picture and the JSON file of one image, and return their paths."""
     from vlmad.images import Source
-    from vlmad.overlays import Range, png
-    from vlmad.runs import file_stem
     from vlmad_explain.picture import draw
+    from vlmad_run.overlays import Range, png
+    from vlmad_run.rows import file_stem
 
     image = Source(explanation.image, Path(explanation.image)).open()
     references = _references(detector, explanation)

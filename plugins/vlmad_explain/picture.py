@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from vlmad.overlays import paint
 from vlmad_explain import words
 from vlmad_explain.lettering import font, shortened, wrapped
+from vlmad_run.overlays import paint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vlmad.explanations import Explanation, Finding, Sentence
-    from vlmad.findings import Place
-    from vlmad.overlays import Range
+    from vlmad_explain.explanations import Explanation, Finding, Sentence
+    from vlmad_explain.findings import Place
+    from vlmad_run.overlays import Range
 
 WIDTH, MARGIN, GAP = 1080, 16, 12
 VIEW = 470

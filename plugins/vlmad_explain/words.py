@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vlmad.explanations import Explanation, Finding, Part, Sentence
+    from vlmad_explain.explanations import Explanation, Finding, Part, Sentence
 
 HEADINGS = {
     "references": "farthest from the references",

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from vlmad import BackboneSpec, ContextPrompts, Preprocessing
-from vlmad.blocks import set_precision
 from vlmad.caches.digests import Stamp, remembered_digest, stamp
 from vlmad.caches.keys import key_of
-from vlmad.devices import Precision, pick_device, pick_precision
 from vlmad.errors import OptionError, WeightsError
 from vlmad.parts import (
     ATTENTION,
@@ -25,12 +23,12 @@ from vlmad.parts import (
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
-from vlmad.tokens import clip_tokenizer, tokenise
-from vlmad.transformer import TextLoop
-from vlmad.vision import VisionLoop, check_vision, resize_positions
 from vlmad_openclip.at_hand import models_at_hand
+from vlmad_openclip.blocks import set_precision
 from vlmad_openclip.checkpoint import find_weights, read_weights, weights_digest
 from vlmad_openclip.config import ModelSource, find_model
+from vlmad_openclip.devices import Precision, pick_device, pick_precision
+from vlmad_openclip.language import TextLoop
 from vlmad_openclip.loading import (
     RANDOM,
     build_model,
@@ -38,6 +36,8 @@ from vlmad_openclip.loading import (
     fill_at_random,
     fill_from,
 )
+from vlmad_openclip.tokens import clip_tokenizer, tokenise
+from vlmad_openclip.vision import VisionLoop, check_vision, resize_positions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmad.cli.parts import choosing
-from vlmad.cli.progress import progress_bars, speaking
 from vlmad.errors import InputError
 from vlmad.printable import printable
 from vlmad_report.asking import Images, Shown  # noqa: TC001 (typer reads the signature)
+from vlmad_run.choosing import choosing
+from vlmad_run.progress import progress_bars, speaking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from vlmad import OpenDataset
-    from vlmad.runs import Progress
     from vlmad_evaluation.bench.reading import Results
     from vlmad_report.page import Report
+    from vlmad_run.execute import Progress
 
 INSIDE = "report"
 """The folder of a report in that of the only RUN."""
@@ -132,7 +132,7 @@ def _write(made: Report, folders: Sequence[Path], out: Path | None) -> Path:
 @contextmanager
 def _folder(folders: Sequence[Path], out: Path | None) -> Iterator[Path]:
     """Yield the folder to write; one that was made for nothing is removed."""
-    from vlmad.runs import RUNS, new_folder, remove_if_empty
+    from vlmad_run.places import RUNS, new_folder, remove_if_empty
 
     if out is not None or len(folders) == 1:
         yield out or folders[0] / INSIDE

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from vlmad.errors import OutputError, first_line
 from vlmad.files import read_text, write_atomically
-from vlmad.runs.folder import to_json
+from vlmad_run.run_folder import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

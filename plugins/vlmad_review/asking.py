@@ -13,8 +13,8 @@ from vlmad.files import write_atomically
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmad.repeating import Earlier
-    from vlmad.runs import Row
+    from vlmad_run.repeating import Earlier
+    from vlmad_run.rows import Row
 
 COLUMNS = ("image", "verdict", "score", "run says", "picture", "sha256")
 """Only `verdict` is empty, and only it is read back beside what names the image."""

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlmad.cli.parts import Choice, choosing
-from vlmad.cli.progress import progress_bars, speaking
 from vlmad.errors import InputError, OutputError
 from vlmad_review.wanted import Keeping, Wanted  # noqa: TC001 (typer reads the signature)
+from vlmad_run.choosing import Choice, choosing
+from vlmad_run.progress import progress_bars, speaking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from vlmad.repeating import Earlier
-    from vlmad.runs import Progress
     from vlmad_review.decisions import Name
     from vlmad_review.material import Material
     from vlmad_review.page import Told
     from vlmad_review.states import Change
     from vlmad_review.verdicts import Verdicts
+    from vlmad_run.execute import Progress
+    from vlmad_run.repeating import Earlier
 
 OFFERED = ("settings", "weights", "precision")
 """The run brings its detector; only where its weights are, and how it computes, may differ."""
@@ -64,9 +64,9 @@ def review(
 
     vlmad review vlmad-runs/night verdicts.csv --adopt references --out better
     """
-    from vlmad.repeating import read_earlier
     from vlmad_review.decisions import parse_adopted
     from vlmad_review.verdicts import read_verdicts
+    from vlmad_run.repeating import read_earlier
 
     earlier, asked = read_earlier(run), parse_adopted(wanted.adopt)
     if init is not None:
@@ -115,7 +115,7 @@ def _init(earlier: Earlier, file: Path, table: Path | None, keeping: Keeping) ->
 
 def _check_own(earlier: Earlier, table: Path) -> None:
     """Refuse the run's own table: its verdicts are what is in question."""
-    from vlmad.runs.folder import TABLE
+    from vlmad_run.run_folder import TABLE
 
     if table.exists() and table.resolve() == (earlier.folder / TABLE).resolve():
         raise InputError(f"{table} holds the run's own verdicts: write yours with --init FILE")
@@ -130,13 +130,13 @@ def _find(
     progress: Progress,
 ) -> tuple[Told, Sequence[Change]]:
     """Encode what was reviewed and measure what can be learned from it."""
-    from vlmad.repeating import TOLERANCE
     from vlmad_review.folds import make_folds
     from vlmad_review.material import check_scores, prepare
     from vlmad_review.page import Told
     from vlmad_review.proposals import Review, settle_rule
     from vlmad_review.states import texts_of
     from vlmad_review.trials import Trials
+    from vlmad_run.repeating import TOLERANCE
 
     material, selection = prepare(earlier, verdicts, options, wanted.batch_size, progress)
     rule = settle_rule(wanted.rule, wanted.rate, int(material.anomalous.sum()))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import OutputError
 from vlmad.files import write_atomically
-from vlmad.fitted import save_fitted
 from vlmad.hookspecs import KINDS
-from vlmad.manifest import identity, options_in_full
-from vlmad.thresholds import Threshold, write_threshold
+from vlmad_run.fitted import save_fitted
+from vlmad_run.manifest import identity, options_in_full
+from vlmad_run.thresholds import Threshold, write_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

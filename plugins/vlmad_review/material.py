@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad.detector import Detector
-    from vlmad.repeating import Earlier
-    from vlmad.runs import Progress
-    from vlmad.thresholds import Threshold
     from vlmad.types import Features
     from vlmad_review.verdicts import Judged, Verdicts
+    from vlmad_run.execute import Progress
+    from vlmad_run.repeating import Earlier
+    from vlmad_run.thresholds import Threshold
 
 
 @dataclass(frozen=True, slots=True)

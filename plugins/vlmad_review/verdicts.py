@@ -16,8 +16,8 @@ from vlmad_datasets.rows import read_rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from vlmad.repeating import Earlier
-    from vlmad.runs import Row
+    from vlmad_run.repeating import Earlier
+    from vlmad_run.rows import Row
 
 Verdict: TypeAlias = Literal["normal", "anomalous"]
 

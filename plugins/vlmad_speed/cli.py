@@ -47,7 +47,7 @@ def bench_speed(
 def _measure(backbone: str, weights: str | None, batch: int, rounds: int) -> dict[str, Any]:
     import torch
 
-    from vlmad.devices import computes_bfloat16, pick_device
+    from vlmad_openclip.devices import computes_bfloat16, pick_device
     from vlmad_speed.limits import measure_limits
     from vlmad_speed.ways import find_ways, run_rounds, summary
 

@@ -10,9 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from vlmad import BackboneSpec, ContextPrompts, Preprocessing
-from vlmad.blocks import set_precision
 from vlmad.caches.digests import remembered_digest, stamp
-from vlmad.devices import Precision, pick_device, pick_precision
 from vlmad.images import digest
 from vlmad.parts import (
     ATTENTION,
@@ -23,9 +21,11 @@ from vlmad.parts import (
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
-from vlmad.tokens import clip_tokenizer, tokenise
-from vlmad.transformer import TextLoop
-from vlmad.vision import VisionLoop
+from vlmad_openclip.blocks import set_precision
+from vlmad_openclip.devices import Precision, pick_device, pick_precision
+from vlmad_openclip.language import TextLoop
+from vlmad_openclip.tokens import clip_tokenizer, tokenise
+from vlmad_openclip.vision import VisionLoop
 from vlmad_tiny import model as architecture
 from vlmad_tiny.streams import encode_in_streams
 

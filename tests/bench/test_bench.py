@@ -17,9 +17,9 @@ import pytest
 
 from vlmad import open_dataset
 from vlmad.errors import InputError
-from vlmad.thresholds import read_threshold
 from vlmad_evaluation.bench.reading import read_results
 from vlmad_evaluation.bench.samples import read_samples
+from vlmad_run.thresholds import read_threshold
 
 pytestmark = pytest.mark.xdist_group("bench")  # one worker makes the bench
 WHAT = ["--detector", "winclip,clip", "--shots", "0,1,2", "--seeds", "2", "--replicates", "100"]

@@ -13,8 +13,6 @@ from PIL import Image
 
 from vlmad import Sample
 from vlmad.errors import OutputError
-from vlmad.overlays import png, to_16_bits
-from vlmad.runs import Row
 from vlmad_evaluation.bench.averages import over_categories, over_seeds
 from vlmad_evaluation.bench.folder import folder_name
 from vlmad_evaluation.bench.measuring import Scored, measure
@@ -26,6 +24,8 @@ from vlmad_evaluation.comparison import compare_auroc
 from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_evaluation.metric import undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
+from vlmad_run.overlays import png, to_16_bits
+from vlmad_run.rows import Row
 
 SETTINGS = Settings(replicates=40)
 SIDE = 24

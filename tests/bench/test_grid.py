@@ -18,7 +18,6 @@ import pytest
 from rich.console import Console
 
 from vlmad import load_detector
-from vlmad.cli.parts import Choice
 from vlmad.errors import InputError, OptionError, UnknownPartError
 from vlmad.registry import Registry
 from vlmad_evaluation.bench.reading import read_results
@@ -26,6 +25,7 @@ from vlmad_evaluation.grid.axes import Axes, parse_axes, split_names
 from vlmad_evaluation.grid.combinations import combine, with_baseline
 from vlmad_evaluation.grid.grouping import misfits
 from vlmad_evaluation.grid.terminal import show
+from vlmad_run.choosing import Choice
 
 pytestmark = pytest.mark.xdist_group("grid")  # one worker makes the grid
 AXES = ["--prompt", "compositional,plain", "--extractor", "window,dense"]

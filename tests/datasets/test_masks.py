@@ -17,9 +17,9 @@ from PIL import Image
 
 from vlmad import Sample
 from vlmad.errors import InputError
-from vlmad.headers import read_header
 from vlmad.images import decode
-from vlmad.masks import mask_of, read_mask
+from vlmad_datasets.headers import read_header
+from vlmad_datasets.masks import mask_of, read_mask
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 MARKED = np.zeros((4, 5), bool)

@@ -11,7 +11,7 @@ import pytest
 
 from vlmad import OpenDataset, open_dataset
 from vlmad.errors import InputError
-from vlmad.survey import survey
+from vlmad_datasets.survey import survey
 
 REPOSITORY = Path(__file__).parents[2]
 PHOTOGRAPHS = REPOSITORY.parent / "shared" / "data"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vlmad import Problem, open_dataset
 from vlmad.errors import InputError
-from vlmad.survey import Survey, survey
+from vlmad_datasets.survey import Survey, survey
 
 
 def problems(root: Path) -> dict[str, str]:

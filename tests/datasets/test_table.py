@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from vlmad import OpenDataset, Sample, open_dataset
 from vlmad.errors import InputError, VlmadError
-from vlmad.survey import survey
 from vlmad_datasets.rows import read_rows
+from vlmad_datasets.survey import survey
 from vlmad_datasets.table import ANOMALOUS_WORDS, NORMAL_WORDS, Table
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)

@@ -23,12 +23,8 @@ if TYPE_CHECKING:
 
 
 BUILT_IN = {
-    "run": ("vlmad.cli.run:run", "Score photographs and draw a heat map beside each."),
-    "fit": ("vlmad.cli.fit:fit", "Store a detector with what it remembers of normal images."),
     "plugins": ("vlmad.cli.inspect:plugins", "List all parts, recipes and commands."),
     "describe": ("vlmad.cli.inspect:describe", "Show what a part or recipe is, and its options."),
-    "doctor": ("vlmad.cli.doctor:doctor", "Check whether vlmad can work here, and what to do."),
-    "cache": ("vlmad.cli.cache:app", "Show what is kept on disk between runs, or clear it."),
 }
 
 

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vlmad.cli.parts import completing
 from vlmad.containment import contained
 from vlmad.datasets import dataset_options
 from vlmad.errors import NameClashError, UnknownPartError, did_you_mean, one_line
@@ -21,6 +20,7 @@ from vlmad.hookspecs import HOOKS
 from vlmad.options import MOST_DOCS, REQUIRED, Option, options_of
 from vlmad.recipes import Recipe, find_recipe
 from vlmad.registry import Registration, Registry
+from vlmad_run.choosing import completing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

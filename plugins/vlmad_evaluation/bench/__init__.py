@@ -21,6 +21,6 @@
     page.py         the document as Markdown: tables, and what remarks.py says below them
     terminal.py     the document as people see it while they wait
 
-A cell is a run folder (`vlmad.runs`) with its metrics beside. It is finished when
+A cell is a run folder (`vlmad_run`) with its metrics beside. It is finished when
 ``metrics.json`` is there, which is written last.
 """

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlmad.cli.progress import progress_bars
 from vlmad.errors import InputError
+from vlmad_run.progress import progress_bars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vlmad import OpenDataset, Problem
-    from vlmad.cli.parts import Choice
-    from vlmad.survey import Survey
+    from vlmad_datasets.survey import Survey
     from vlmad_evaluation.bench.plan import Settings
+    from vlmad_run.choosing import Choice
 
 RUNS = Path("vlmad-runs")
 PANEL = "What is measured"
@@ -146,7 +146,7 @@ def open_checked(
 
 
 def _check(opened: OpenDataset, categories: tuple[str, ...], say: Console) -> Survey:
-    from vlmad.survey import survey
+    from vlmad_datasets.survey import survey
 
     with progress_bars(say) as progress:
         found = survey(

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmad.loading import chunks
-from vlmad.runs.rows import MAPS
-from vlmad.thresholds import Threshold, write_threshold
 from vlmad_evaluation.bench.measuring import Scored, measure
 from vlmad_evaluation.bench.plan import Skipped
 from vlmad_evaluation.bench.results import CellResult, read_result, write_result
 from vlmad_evaluation.bench.scoring import score_cells
+from vlmad_run.rows import MAPS
+from vlmad_run.thresholds import Threshold, write_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from vlmad.cli.parts import Choice, choosing, completing
-from vlmad.cli.progress import interruptible, progress_bars, speaking
 from vlmad_evaluation.bench.asking import (
     RUNS,
     Data,
@@ -18,6 +16,8 @@ from vlmad_evaluation.bench.asking import (
     open_checked,
     split_settings,
 )
+from vlmad_run.choosing import Choice, choosing, completing
+from vlmad_run.progress import interruptible, progress_bars, speaking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,8 +83,8 @@ def tell_notes(detectors: Any, say: Console) -> None:
 
 def run_into(ready: Bench, out: Path | None, say: Console) -> tuple[dict[str, Any], Path]:
     """Run a bench into the named folder, the one where it was stopped, or a new one."""
-    from vlmad.runs import new_folder, remove_if_empty, unfinished
     from vlmad_evaluation.bench.running import describe, run_bench
+    from vlmad_run.places import new_folder, remove_if_empty, unfinished
 
     with progress_bars(say) as progress:
         plan, manifest = describe(ready, progress)
@@ -114,7 +114,7 @@ def finish(
         show: prints the tables.
     """
     if measuring.as_json:
-        from vlmad.runs.folder import to_json
+        from vlmad_run.run_folder import to_json
 
         sys.stdout.write(to_json(document).decode("utf-8"))
     elif not measuring.quiet:

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from vlmad.manifest import LIBRARIES, options_in_full
 from vlmad_evaluation.bench.averages import over_categories, over_seeds
 from vlmad_evaluation.bench.folder import cell_place
 from vlmad_evaluation.bench.pairs import compare_pairs
@@ -14,6 +13,7 @@ from vlmad_evaluation.bench.plan import Skipped
 from vlmad_evaluation.bench.published import published_beside
 from vlmad_evaluation.bench.results import CellResult, to_table
 from vlmad_evaluation.resolution import describe_resolution
+from vlmad_run.manifest import LIBRARIES, options_in_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

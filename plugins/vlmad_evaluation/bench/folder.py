@@ -18,8 +18,8 @@ from filelock import FileLock, Timeout
 
 from vlmad.errors import OutputError, first_line
 from vlmad.files import write_atomically
-from vlmad.manifest import differences
-from vlmad.runs.folder import LOCK, MANIFEST, read_manifest, to_json
+from vlmad_run.manifest import differences
+from vlmad_run.run_folder import LOCK, MANIFEST, read_manifest, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

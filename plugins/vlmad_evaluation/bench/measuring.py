@@ -20,9 +20,8 @@ import numpy as np
 from PIL import Image
 
 from vlmad.errors import InputError, OutputError
-from vlmad.headers import read_header
-from vlmad.masks import mask_of
-from vlmad.overlays import Range, from_16_bits
+from vlmad_datasets.headers import read_header
+from vlmad_datasets.masks import mask_of
 from vlmad_evaluation.bootstrap import (
     BINS,
     Replicates,
@@ -38,6 +37,7 @@ from vlmad_evaluation.pixel_metrics import EXACT_METRICS, SortedPixels, metrics_
 from vlmad_evaluation.resolution import at_resolution
 from vlmad_evaluation.streaming import PixelStream
 from vlmad_evaluation.validation import LabelledMap
+from vlmad_run.overlays import Range, from_16_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float, UInt16
 
     from vlmad import Sample
-    from vlmad.runs import Row
     from vlmad_evaluation.bench.plan import Settings
+    from vlmad_run.rows import Row
 
 PIXELS_AT_ONCE = 1 << 26
 """More are streamed; so many take about 1.5 GB."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
 from vlmad.images import digest
-from vlmad.references import draw_references
+from vlmad_run.references import draw_references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

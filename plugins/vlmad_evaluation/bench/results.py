@@ -12,9 +12,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from vlmad.files import write_atomically
-from vlmad.runs.folder import to_json
 from vlmad_evaluation.bootstrap import Replicates
 from vlmad_evaluation.metric import IMAGE_METRICS, PIXEL_METRICS, Metric
+from vlmad_run.run_folder import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,10 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError, PluginError
-from vlmad.manifest import identity
 from vlmad.printable import printable
-from vlmad.runs import describe_images
-from vlmad.runs.folder import to_json
 from vlmad_evaluation.bench.cells import run_cells
 from vlmad_evaluation.bench.document import FORMAT, Kind, make_document
 from vlmad_evaluation.bench.folder import BenchFolder, open_folder
@@ -24,6 +21,9 @@ from vlmad_evaluation.bench.scoring import side_by_side
 from vlmad_evaluation.bench.tables import shots_name, to_csv, value
 from vlmad_evaluation.bench.timing import Machine, seconds_per_image
 from vlmad_evaluation.resolution import describe_resolution
+from vlmad_run.manifest import identity
+from vlmad_run.places import describe_images
+from vlmad_run.run_folder import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from vlmad.runs import Progress
     from vlmad_evaluation.bench.document import Bench
     from vlmad_evaluation.bench.plan import Cell, Plan
+    from vlmad_run.execute import Progress
 
 
 def describe(bench: Bench, progress: Progress) -> tuple[Plan, dict[str, Any]]:

@@ -11,7 +11,7 @@ from vlmad import Sample
 from vlmad.datasets import LABELS
 from vlmad.errors import InputError, first_line
 from vlmad.files import read_text, write_atomically
-from vlmad.runs.folder import to_json
+from vlmad_run.run_folder import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

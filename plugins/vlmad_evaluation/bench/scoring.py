@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import PluginError
 from vlmad.images import Source, digest
-from vlmad.manifest import describe_run
-from vlmad.runs import RunFolder, Task, describe_images, execute_together
-from vlmad.sharing import Shared
 from vlmad.streaming import encode_together
 from vlmad_evaluation.bench.measuring import Scored
 from vlmad_evaluation.bench.plan import Skipped
+from vlmad_evaluation.sharing import Shared
+from vlmad_run.execute import execute_together
+from vlmad_run.manifest import describe_run
+from vlmad_run.places import describe_images
+from vlmad_run.run_folder import RunFolder
+from vlmad_run.scoring import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -13,8 +13,8 @@ from vlmad.recipes import DEFAULT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vlmad.cli.parts import Choice
     from vlmad.registry import Registry
+    from vlmad_run.choosing import Choice
 
 ALL = "all"
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from vlmad.cli.parts import Choice, choosing
-from vlmad.cli.progress import progress_bars, speaking
 from vlmad_evaluation.bench.asking import (
     Data,
     Measuring,
     open_checked,
     split_settings,
 )
+from vlmad_run.choosing import Choice, choosing
+from vlmad_run.progress import progress_bars, speaking
 
 if TYPE_CHECKING:
     from vlmad_evaluation.bench.document import Bench
@@ -108,8 +108,8 @@ def _plan(ready: Bench, say: Console) -> Planned:
 
 
 def _print_plan(ready: Bench, planned: Planned) -> None:
-    from vlmad.runs.folder import to_json
     from vlmad_evaluation.bench.document import describe_dataset, describe_settings
+    from vlmad_run.run_folder import to_json
 
     cost = planned.cost
     grid = ready.extra["grid"]

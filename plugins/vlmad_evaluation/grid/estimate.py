@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from vlmad.errors import InputError, VlmadError
-from vlmad.headers import read_header
 from vlmad.images import Source
 from vlmad.loading import load
 from vlmad.types import ImageBatch
+from vlmad_datasets.headers import read_header
 from vlmad_evaluation.bench.cells import AT_ONCE
 from vlmad_evaluation.grid.texts import Texts, count_texts
 from vlmad_evaluation.grid.trials import (
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from vlmad.sharing import Pass
     from vlmad_evaluation.bench.plan import Cell, Plan, Settings, Skipped
     from vlmad_evaluation.bench.scoring import SideBySide
+    from vlmad_evaluation.sharing import Pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def _passes(group: SideBySide, pieces: Sequence[Source]) -> Iterator[PassPlan]:
                 seconds = time.perf_counter() - started
         except VlmadError:
             raise
-        except Exception:  # then each detector asks alone (`vlmad.sharing`)
+        except Exception:  # then each detector asks alone (`vlmad_evaluation.sharing`)
             continue
         yield PassPlan(
             backbone.spec.name,

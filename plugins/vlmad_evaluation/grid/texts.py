@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
-from vlmad.sharing import text_key
 from vlmad.types import ContextPrompts
+from vlmad_evaluation.sharing import text_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -19,13 +19,13 @@ from PIL import Image
 from vlmad.errors import PluginError, VlmadError
 from vlmad.files import write_atomically
 from vlmad.images import Source
-from vlmad.masks import mask_of
-from vlmad.overlays import png, to_16_bits
-from vlmad.runs import Row
 from vlmad.streaming import Stream, stream_together
+from vlmad_datasets.masks import mask_of
 from vlmad_evaluation.bench.measuring import PIXELS_AT_ONCE, Scored, measure
 from vlmad_evaluation.bench.results import CellResult, write_result
 from vlmad_evaluation.resolution import resize_map
+from vlmad_run.overlays import png, to_16_bits
+from vlmad_run.rows import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

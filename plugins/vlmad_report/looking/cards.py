@@ -11,11 +11,11 @@ from scipy import ndimage
 
 from vlmad.errors import InputError, VlmadError
 from vlmad.images import decode, digest
-from vlmad.masks import mask_of
-from vlmad.overlays import LINE, Range, outline, paint
 from vlmad.printable import printable
+from vlmad_datasets.masks import mask_of
 from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_report.content import Card, Picture
+from vlmad_run.overlays import LINE, Range, outline, paint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from vlmad.errors import VlmadError
 from vlmad.images import decode
-from vlmad.masks import mask_of
+from vlmad_datasets.masks import mask_of
 from vlmad_report.looking.colours import difference, lab
 
 if TYPE_CHECKING:

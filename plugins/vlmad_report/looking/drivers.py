@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError, VlmadError, first_line
 from vlmad.images import digest
-from vlmad.repeating import read_earlier
 from vlmad_explain import words
+from vlmad_run.repeating import read_earlier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from vlmad import Detector
-    from vlmad.explanations import Explanation, Sentence
-    from vlmad.repeating import Earlier
     from vlmad_evaluation.bench.measuring import Scored
+    from vlmad_explain.explanations import Explanation, Sentence
+    from vlmad_run.repeating import Earlier
 
 SAME = 1e-3
 """How far the score may be from that of the run: other batches and processors change digits."""
@@ -46,7 +46,7 @@ class Drivers:
             return (f"What drove the score is not known: {failed}.",)
 
     def _explain(self, run: Path, scored: Scored) -> Explanation:
-        from vlmad.explaining import explain  # here, because it needs torch
+        from vlmad_explain.explaining import explain  # here, because it needs torch
 
         earlier = read_earlier(run)
         image = scored.sample.image

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from vlmad.errors import InputError, VlmadError
-from vlmad.thresholds import read_threshold
 from vlmad_evaluation.curves import Curve, metrics_of
 from vlmad_evaluation.image_curves import ImageCurveCollector
 from vlmad_evaluation.image_metrics import image_curve, image_metrics
 from vlmad_evaluation.resolution import at_resolution
 from vlmad_evaluation.streaming import PixelStream
+from vlmad_run.thresholds import read_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

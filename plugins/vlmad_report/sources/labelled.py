@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError, OutputError, first_line
 from vlmad.images import digest
-from vlmad.runs.folder import LINES, read_manifest
-from vlmad.runs.rows import from_line
 from vlmad_evaluation.bench.cells import measure_cell
 from vlmad_evaluation.bench.document import (
     describe_cell,
@@ -26,13 +24,15 @@ from vlmad_evaluation.bench.document import (
 from vlmad_evaluation.bench.measuring import Scored
 from vlmad_evaluation.bench.plan import Cell, Settings
 from vlmad_evaluation.bench.reading import Results
+from vlmad_run.rows import from_line
+from vlmad_run.run_folder import LINES, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from vlmad import OpenDataset, Sample
-    from vlmad.runs import Row
     from vlmad_evaluation.bench.results import CellResult
+    from vlmad_run.rows import Row
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError, OutputError, VlmadError
 from vlmad.images import digest
-from vlmad.runs.folder import read_manifest
 from vlmad_evaluation.bench.plan import content_digests
 from vlmad_evaluation.bench.reading import Results
+from vlmad_run.run_folder import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError, OutputError
-from vlmad.manifest import NOT_SUBSTANCE
-from vlmad.runs.folder import read_manifest
 from vlmad_evaluation.bench.reading import DOCUMENTS
 from vlmad_evaluation.bench.results import from_table
 from vlmad_report.sources.shape import DOCUMENT, GRID, checked
+from vlmad_run.manifest import NOT_SUBSTANCE
+from vlmad_run.run_folder import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

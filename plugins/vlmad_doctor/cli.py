@@ -25,7 +25,7 @@ def doctor(
 
     Exit status: 0 it can work, 1 something essential is wrong.
     """
-    from vlmad.health import check_health
+    from vlmad_doctor.health import check_health
 
     console, checks = Console(highlight=False), []
     for check in check_health():

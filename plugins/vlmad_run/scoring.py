@@ -14,16 +14,16 @@ from vlmad.errors import InputError
 from vlmad.files import write_atomically
 from vlmad.images import Source, has_vanished
 from vlmad.loading import ahead
-from vlmad.overlays import png, to_16_bits
-from vlmad.runs.rows import MAPS, OVERLAYS, Row, file_stem
 from vlmad.streaming import Stream, stream_together
+from vlmad_run.overlays import png, to_16_bits
+from vlmad_run.rows import MAPS, OVERLAYS, Row, file_stem
 
 if TYPE_CHECKING:
     from vlmad.detector import Detector
     from vlmad.errors import PluginError
-    from vlmad.runs.folder import RunFolder
     from vlmad.streaming import Result
-    from vlmad.thresholds import Threshold
+    from vlmad_run.run_folder import RunFolder
+    from vlmad_run.thresholds import Threshold
 
 DIGITS = 9
 """As many tell every float32 apart."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError
 from vlmad.images import digest
-from vlmad.recorded import file_digests
+from vlmad_run.recorded import file_digests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 
 from vlmad.errors import InputError
-from vlmad.explanations import Nearest
-from vlmad.findings import Canvas, canvases
 from vlmad.loading import chunks, load
 from vlmad.types import Features, ImageBatch
+from vlmad_explain.explanations import Nearest
+from vlmad_explain.findings import Canvas, canvases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError
-from vlmad.fitted import load_fitted, rebuild, references_of
 from vlmad.images import digest
-from vlmad.manifest import differences, identity
-from vlmad.recorded import recorded_file
-from vlmad.runs.folder import LINES, MANIFEST, read_manifest
-from vlmad.runs.rows import Row, from_line
-from vlmad.thresholds import Threshold
+from vlmad_run.fitted import load_fitted, rebuild, references_of
+from vlmad_run.manifest import differences, identity
+from vlmad_run.recorded import recorded_file
+from vlmad_run.rows import Row, from_line
+from vlmad_run.run_folder import LINES, MANIFEST, read_manifest
+from vlmad_run.thresholds import Threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

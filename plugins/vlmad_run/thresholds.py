@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vlmad.errors import InputError
 from vlmad.files import read_text, write_atomically
-from vlmad.manifest import differences
+from vlmad_run.manifest import differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Threshold:
     rule: str = "given"
     """How it was chosen."""
     identity: Mapping[str, Any] | None = None
-    """Of the detector whose scores it was chosen on (`vlmad.manifest.identity`)."""
+    """Of the detector whose scores it was chosen on (`vlmad_run.manifest.identity`)."""
     evidence: Mapping[str, Any] = field(default_factory=dict)
     """What it was chosen on, and the error rates to expect with their intervals."""
 

@@ -14,8 +14,12 @@ import torch.nn.functional as F
 
 from vlmad.attribution import Addend, Attribution, Judged
 from vlmad.errors import InputError
-from vlmad.explanations import Covering, Explanation, Finding, Part, Sentence
-from vlmad.findings import (
+from vlmad.images import as_source
+from vlmad.parts import CLASS_TOKEN
+from vlmad.resizing import join_maps
+from vlmad.types import Features, ImageBatch
+from vlmad_explain.explanations import Covering, Explanation, Finding, Part, Sentence
+from vlmad_explain.findings import (
     Canvas,
     Cells,
     Pick,
@@ -26,11 +30,7 @@ from vlmad.findings import (
     judged_by_map,
     strongest,
 )
-from vlmad.images import as_source
-from vlmad.nearest import References, encode_whole
-from vlmad.parts import CLASS_TOKEN
-from vlmad.resizing import join_maps
-from vlmad.types import Features, ImageBatch
+from vlmad_explain.nearest import References, encode_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmad.cli.outcome import computed_by, show, tell_failures
-from vlmad.cli.parts import Assembled, Choice, choosing
-from vlmad.cli.progress import interruptible, progress_bars, speaking, tell_choice
 from vlmad.errors import InputError
+from vlmad_run.choosing import Assembled, Choice, choosing
+from vlmad_run.outcome import computed_by, show, tell_failures
+from vlmad_run.progress import interruptible, progress_bars, speaking, tell_choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
-    from vlmad.repeating import Earlier
-    from vlmad.runs import Row, Summary
-    from vlmad.thresholds import Threshold
+    from vlmad_run.execute import Summary
+    from vlmad_run.repeating import Earlier
+    from vlmad_run.rows import Row
+    from vlmad_run.thresholds import Threshold
 
 ANOMALOUS, FAILED = 3, 1
 """Exit statuses."""
@@ -62,7 +63,7 @@ class Verdicts:
         Raises:
             InputError: it cannot be read, or one is needed.
         """
-        from vlmad.thresholds import read_threshold
+        from vlmad_run.thresholds import read_threshold
 
         limit = None if self.threshold is None else read_threshold(self.threshold)
         if limit is None and earlier is not None:
@@ -123,7 +124,7 @@ def run(
 
     vlmad run photos/ --backbone openclip:ViT-B-16-plus-240/laion400m_e31
     """
-    from vlmad.repeating import read_earlier
+    from vlmad_run.repeating import read_earlier
 
     earlier = None if manifest is None else read_earlier(manifest)
     images = _images(paths, list_file, earlier)
@@ -152,7 +153,7 @@ def run(
 def _images(
     paths: Sequence[str] | None, list_file: Path | None, earlier: Earlier | None
 ) -> list[Path]:
-    from vlmad.finding import STANDARD_INPUT, find_images, read_list
+    from vlmad_run.finding import STANDARD_INPUT, find_images, read_list
 
     named: list[str | Path] = []
     for path in paths or ():
@@ -190,8 +191,9 @@ def _execute(
     say: Console,
 ) -> tuple[Summary, Path]:
     from vlmad.images import digest
-    from vlmad.manifest import describe_run
-    from vlmad.runs import describe_images, execute, open_folder
+    from vlmad_run.execute import execute
+    from vlmad_run.manifest import describe_run
+    from vlmad_run.places import describe_images, open_folder
 
     with progress_bars(say) as progress:
         settings = {
@@ -241,7 +243,7 @@ class _Seen:
         if row.sha256 in self.references:
             self.tested.setdefault(row.image, self.references[row.sha256])
         if self.as_json:
-            from vlmad.runs.rows import to_line
+            from vlmad_run.rows import to_line
 
             sys.stdout.buffer.write(to_line(row))
             sys.stdout.flush()

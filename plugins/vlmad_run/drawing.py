@@ -14,16 +14,16 @@ from vlmad.errors import InputError
 from vlmad.files import write_atomically
 from vlmad.images import decode
 from vlmad.loading import ahead
-from vlmad.overlays import Range, draw_overlay, from_16_bits, jpeg
-from vlmad.runs.rows import OVERLAYS
+from vlmad_run.overlays import Range, draw_overlay, from_16_bits, jpeg
+from vlmad_run.rows import OVERLAYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmad.runs.execute import Overlays, Progress
-    from vlmad.runs.folder import RunFolder
-    from vlmad.runs.rows import Row
-    from vlmad.thresholds import Threshold
+    from vlmad_run.execute import Overlays, Progress
+    from vlmad_run.rows import Row
+    from vlmad_run.run_folder import RunFolder
+    from vlmad_run.thresholds import Threshold
 
 SCALE = ".scale.json"
 """Which colours the overlays in their folder were drawn with."""

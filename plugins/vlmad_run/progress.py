@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from vlmad.cli.parts import Assembled
-    from vlmad.runs import Progress
+    from vlmad_run.choosing import Assembled
+    from vlmad_run.execute import Progress
 
 
 def speaking(quiet: bool = False) -> Console:

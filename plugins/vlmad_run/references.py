@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmad.errors import InputError
-from vlmad.finding import find_images
+from vlmad_run.finding import find_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

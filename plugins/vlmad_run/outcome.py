@@ -14,8 +14,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmad.runs import Row, Summary
-    from vlmad.thresholds import Threshold
+    from vlmad_run.execute import Summary
+    from vlmad_run.rows import Row
+    from vlmad_run.thresholds import Threshold
 
 
 def tell_failures(summary: Summary, folder: Path) -> None:

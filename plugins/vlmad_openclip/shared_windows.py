@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
-    from vlmad.blocks import Mix
+    from vlmad_openclip.blocks import Mix
 
 
 class SharedWindows:

@@ -229,7 +229,7 @@ def _torch() -> Iterator[Check]:
         import torch
 
         importlib.import_module("torchvision")
-        from vlmad.devices import computes_bfloat16, pick_device
+        from vlmad_openclip.devices import computes_bfloat16, pick_device
     except Exception as error:  # loaders of shared libraries raise what they like
         remedy = "install both from one source: pip install --force-reinstall torch torchvision"
         yield Check("torch", "wrong", f"{type(error).__name__}: {first_line(error)}", remedy)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import OutputError
-from vlmad.manifest import differences
-from vlmad.runs.folder import MANIFEST, RunFolder, read_manifest
+from vlmad_run.manifest import differences
+from vlmad_run.run_folder import MANIFEST, RunFolder, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

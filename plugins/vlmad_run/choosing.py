@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from vlmad.detector import Detector, Keep
-    from vlmad.fitted import Fitted
+    from vlmad_run.fitted import Fitted
 
 PART = "A part, as NAME or NAME:ARGUMENT, in place of the recipe's."
 RESIZES = {
@@ -159,7 +159,7 @@ class Choice:
     def _fit(self, detector: Detector) -> list[tuple[str, str]]:
         """Fit on references drawn from those named, if any are; return paths and hashes."""
         from vlmad.images import digest
-        from vlmad.references import choose_references
+        from vlmad_run.references import choose_references
 
         if not self.references:
             if self.shots is not None:
@@ -170,7 +170,7 @@ class Choice:
         return [(str(path), digest(path)) for path in chosen]
 
     def _from_file(self, path: Path, class_name: str | None) -> Assembled:
-        from vlmad.fitted import load_fitted
+        from vlmad_run.fitted import load_fitted
 
         brought = ("fitted", "settings", "weights", "precision", "class_name", "seed")
         for field in fields(self):

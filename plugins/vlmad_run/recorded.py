@@ -27,7 +27,7 @@ def file_digests(options: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return the SHA-256 of each file that is an option, by ``kind.option``.
 
     Args:
-        options: as `vlmad.manifest.options_in_full` returns them.
+        options: as `vlmad_run.manifest.options_in_full` returns them.
     """
     return {
         f"{kind}.{option}": _digest(Path(value))

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from vlmad.cli.parts import Choice, choosing
-from vlmad.cli.progress import progress_bars, speaking, tell_choice
 from vlmad.errors import InputError, OutputError
+from vlmad_run.choosing import Choice, choosing
+from vlmad_run.progress import progress_bars, speaking, tell_choice
 
 
 @choosing
@@ -35,8 +35,8 @@ def fit(
 
     vlmad run photos/ --fitted nut.safetensors
     """
-    from vlmad.finding import find_images
-    from vlmad.fitted import save_fitted
+    from vlmad_run.finding import find_images
+    from vlmad_run.fitted import save_fitted
 
     if choice.fitted is not None:
         raise InputError("a fitted detector cannot be fitted again: leave out --fitted")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from vlmad.errors import InputError, WeightsError, first_line
 from vlmad.files import write_atomically
 from vlmad.hookspecs import KINDS
-from vlmad.manifest import describe_run, differences, identity
-from vlmad.recorded import check_recorded
+from vlmad_run.manifest import describe_run, differences, identity
+from vlmad_run.recorded import check_recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

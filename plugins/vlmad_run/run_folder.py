@@ -1,6 +1,6 @@
 """The folder of a run: who may write to it, what it is a run of, and what is done in it.
 
-A run is known by its identity (`vlmad.manifest.identity`). A folder that holds a run of the
+A run is known by its identity (`vlmad_run.manifest.identity`). A folder that holds a run of the
 same identity is gone on with: images that are done are not computed again. One that holds
 anything else is left alone. One process at a time writes to it.
 """
@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 from vlmad.errors import InputError, OutputError
 from vlmad.files import PARTLY, read_text, replace_atomically, write_atomically
 from vlmad.images import digest
-from vlmad.manifest import differences
-from vlmad.runs.rows import MAPS, OVERLAYS, Row, from_line, to_csv, to_line
+from vlmad_run.manifest import differences
+from vlmad_run.rows import MAPS, OVERLAYS, Row, from_line, to_csv, to_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class RunFolder:
 
     Args:
         path: the folder; it is made if it does not exist.
-        manifest: what the run is, from `vlmad.manifest.describe_run`.
+        manifest: what the run is, from `vlmad_run.manifest.describe_run`.
 
     Raises:
         OutputError: it holds something else, another process writes to it, or it cannot be

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from vlmad.errors import InputError, first_line
-from vlmad.finding import SUFFIXES
-from vlmad.headers import SWAPPING, opened, read_header
+from vlmad_datasets.headers import SWAPPING, opened, read_header
+from vlmad_run.finding import SUFFIXES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool
 
     from vlmad.datasets import Sample
-    from vlmad.headers import Header
+    from vlmad_datasets.headers import Header
 
 HALF = 127
 TURNS = {

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from vlmad.datasets import Problem, Severity
 from vlmad.errors import InputError, first_line
-from vlmad.headers import read_header
 from vlmad.images import digest
-from vlmad.masks import fit_mask, read_mask
+from vlmad_datasets.headers import read_header
+from vlmad_datasets.masks import fit_mask, read_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from vlmad.datasets import OpenDataset, Sample
-    from vlmad.headers import Header
+    from vlmad_datasets.headers import Header
 
 RANKS: dict[Severity, int] = {"fatal": 0, "warning": 1, "note": 2}
 

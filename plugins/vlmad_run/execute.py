@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vlmad.errors import OutputError
-from vlmad.runs.drawing import draw_overlays
-from vlmad.runs.scoring import Task, score_into
+from vlmad_run.drawing import draw_overlays
+from vlmad_run.scoring import Task, score_into
 
 if TYPE_CHECKING:
     from vlmad.detector import Detector
     from vlmad.errors import PluginError
-    from vlmad.runs.folder import RunFolder
-    from vlmad.runs.rows import Row
-    from vlmad.runs.scoring import LeftBehind
-    from vlmad.thresholds import Threshold
+    from vlmad_run.rows import Row
+    from vlmad_run.run_folder import RunFolder
+    from vlmad_run.scoring import LeftBehind
+    from vlmad_run.thresholds import Threshold
 
 ROWS_SHOWN = 40
 Progress = Callable[[str, int, int], None]
