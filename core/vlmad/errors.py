@@ -18,6 +18,8 @@ with status 2; ``--debug`` shows the traceback instead.
 from __future__ import annotations
 
 import difflib
+import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -134,3 +136,26 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if nearest:
         return f"did you mean {' or '.join(repr(name) for name in nearest)}?"
     return f"known: {', '.join(known) or 'none'}"
+
+WRITTEN_WITH = frozenset("\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
+"""Without these, some scripts cannot be written; other invisible characters only deceive."""
+
+
+def printable(text: object) -> str:
+    r"""Return a text on one line in which every character shows, escaped if need be.
+
+    >>> print(printable("a\nb\x00c\udcff"))
+    a b\x00c\udcff
+    """
+    words = str(text)
+    if words.isprintable():
+        return words
+    return "".join(_shown(c) for c in re.sub(r"[\t\n\r\v\f]+", " ", words))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable() or character in WRITTEN_WITH:
+        return character
+    if unicodedata.category(character) == "Zs":  # spaces of all widths
+        return character
+    return character.encode("unicode_escape").decode("ascii")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmad.errors import InputError
-from vlmad.printable import printable
+from vlmad.errors import InputError, printable
 from vlmad_report.asking import Images, Shown  # noqa: TC001 (typer reads the signature)
 from vlmad_run.choosing import choosing
 from vlmad_run.progress import progress_bars, speaking

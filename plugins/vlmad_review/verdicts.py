@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from vlmad.errors import InputError
-from vlmad.printable import printable
+from vlmad.errors import InputError, printable
 from vlmad_datasets.rows import Row as Line
 from vlmad_datasets.rows import read_rows
 

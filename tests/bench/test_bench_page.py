@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_evaluation.bench.tables import bracketed, escaped, value
 
 DOCS = Path(__file__).parents[2] / "docs"

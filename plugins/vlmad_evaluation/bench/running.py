@@ -8,8 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError, PluginError
-from vlmad.printable import printable
+from vlmad.errors import InputError, PluginError, printable
 from vlmad_evaluation.bench.cells import run_cells
 from vlmad_evaluation.bench.document import FORMAT, Kind, make_document
 from vlmad_evaluation.bench.folder import BenchFolder, open_folder

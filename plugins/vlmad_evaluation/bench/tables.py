@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_evaluation.bench.results import NAMES
 
 if TYPE_CHECKING:

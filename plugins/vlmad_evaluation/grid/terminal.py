@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_evaluation.bench.tables import bracketed, shots_name, value
 from vlmad_evaluation.bench.terminal import SHOWN, WORDS
 from vlmad_evaluation.grid.grouping import NAMED, count, grouped, misfits, some_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import matplotlib
 from matplotlib import font_manager
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -9,9 +9,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from vlmad.errors import InputError, VlmadError
+from vlmad.errors import InputError, VlmadError, printable
 from vlmad.images import decode, digest
-from vlmad.printable import printable
 from vlmad_datasets.masks import mask_of
 from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_report.content import Card, Picture

@@ -20,7 +20,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.text import Text
 from matplotlib.ticker import Formatter, FuncFormatter, LogFormatter, NullFormatter
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_report.rendering.colours import CYCLE, LIGHT, names
 from vlmad_report.rendering.encoded import PNG, Encoded, Rendered
 from vlmad_report.rendering.vector import Vector

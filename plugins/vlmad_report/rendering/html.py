@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import jinja2
 from markupsafe import Markup
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_report.content import Figure, Gallery, Table
 from vlmad_report.rendering.colours import rules
 from vlmad_report.rendering.encoded import picture_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_report.content import Figure, Table
 from vlmad_report.rendering.encoded import picture_name
 

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_evaluation.bench.tables import shots_name
 from vlmad_report.content import Figure, Section, Table
 from vlmad_report.figures.bars import MOST_BARS, draw_bars

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_report.content import Section
 from vlmad_report.looking.study import CONTRAST
 from vlmad_report.sections.classed import blocks_of, paragraphs_of

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import rcParams
 from matplotlib.figure import Figure as Drawing
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_report.content import Figure, Section
 from vlmad_report.figures.bars import explain, legend_height
 from vlmad_report.figures.dots import STYLES, colour, grid_of, titles_of, words_of

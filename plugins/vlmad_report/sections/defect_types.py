@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_datasets.groups import read_groups
 from vlmad_evaluation.bench.tables import UNDEFINED
 from vlmad_report.content import Entry, Figure, Section, Table

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import VlmadError
-from vlmad.printable import printable
+from vlmad.errors import VlmadError, printable
 from vlmad_report.sources.moved import MovedResults
 from vlmad_report.sources.pool import pooled
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_report.content import Gallery, Section
 from vlmad_report.looking.cards import card_of, why_hidden
 from vlmad_report.looking.drivers import Drivers

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError
-from vlmad.printable import printable
+from vlmad.errors import InputError, printable
 from vlmad_evaluation.bench.averages import over_categories, over_seeds
 from vlmad_evaluation.bench.tables import UNDEFINED, shots_name
 from vlmad_evaluation.comparison import Comparison, compare_replicates

@@ -6,8 +6,7 @@ import statistics
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError
-from vlmad.printable import printable
+from vlmad.errors import InputError, printable
 from vlmad_evaluation.bench.averages import over_categories, over_seeds
 from vlmad_evaluation.bench.tables import UNDEFINED, shots_name
 from vlmad_report.content import Entry, Figure, Section, Table

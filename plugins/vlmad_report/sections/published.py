@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_evaluation.bench.results import NAMES
 from vlmad_evaluation.bench.tables import TITLES, shots_name
 from vlmad_report.content import Entry, Section, Table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_evaluation.bench.remarks import what_is_missing
 from vlmad_evaluation.bench.tables import UNDEFINED, shots_name
 from vlmad_evaluation.grid.table import BETTER, SIGNIFICANT, WORSE

@@ -6,7 +6,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_evaluation.bench.tables import UNDEFINED, shots_name
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.lines import MOST_LINES, draw_lines

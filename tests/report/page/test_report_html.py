@@ -18,7 +18,7 @@ from matplotlib.path import Path as MatplotlibPath
 from matplotlib.transforms import Affine2D
 from PIL import Image
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_report.content import Entry, Figure, Page, Picture, Section, Table
 from vlmad_report.rendering.colours import CYCLE, DARK, LIGHT, names, rules
 from vlmad_report.rendering.drawing import NARROW, WIDE, drawn, render_figure

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from PIL import Image
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_report.content import Entry, Page, Section, Table
 from vlmad_report.rendering.markdown import escaped, files, to_markdown
 

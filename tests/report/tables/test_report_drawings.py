@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vlmad.printable import printable
+from vlmad.errors import printable
 from vlmad_report.figures.bars import MOST_BARS, draw_bars
 from vlmad_report.figures.dots import Dot, Dots
 from vlmad_report.figures.lettering import MOST, lines_of, longest, shortened, wrapped
