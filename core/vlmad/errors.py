@@ -20,10 +20,11 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class VlmadError(Exception):
@@ -74,6 +75,24 @@ class InputError(VlmadError):
 
 class OutputError(VlmadError):
     """A folder or file that cannot be written."""
+
+
+@contextmanager
+def blaming(what: str) -> Iterator[None]:
+    """Turn whatever a plugin's code raises into an error that names the plugin.
+
+    Args:
+        what: what happens and whose it is, as in ``scorer 'blunt' of blunt 1.0 failed``.
+
+    Raises:
+        PluginError: it raised anything but an error of vlmad's own, `SystemExit` among it.
+    """
+    try:
+        yield
+    except VlmadError:  # a part may say what is wrong with an image, an option or weights
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{what}: {reason_of(error)}") from error
 
 
 MOST_WORDS = 300
