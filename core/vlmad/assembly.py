@@ -11,15 +11,21 @@ from __future__ import annotations
 import inspect
 import itertools
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmad import parts as words
-from vlmad.containment import contained
-from vlmad.errors import IncompatiblePartsError, OptionError, PluginError, VlmadError, did_you_mean
+from vlmad.errors import (
+    IncompatiblePartsError,
+    OptionError,
+    PluginError,
+    VlmadError,
+    blaming,
+    did_you_mean,
+)
 from vlmad.hookspecs import KINDS
 from vlmad.options import REQUIRED, check_options, options_of
-from vlmad.parts import Attention, Backbone, Extractor, Prompts, Scorer
+from vlmad.parts import PROTOCOLS
 from vlmad.types import BackboneSpec
 
 if TYPE_CHECKING:
@@ -28,13 +34,6 @@ if TYPE_CHECKING:
     from vlmad.recipes import Recipe
     from vlmad.registry import Registration, Registry
 
-PROTOCOLS: Mapping[str, type] = {
-    "backbone": Backbone,
-    "prompts": Prompts,
-    "extractor": Extractor,
-    "attention": Attention,
-    "scorer": Scorer,
-}
 GIVERS = {
     words.TEXT_ENCODER: "backbone",
     words.CONTEXT_VECTORS: "backbone",
@@ -63,6 +62,13 @@ class Chosen:
     def __str__(self) -> str:
         return f"{self.registration.kind} '{self.registration.name}'"
 
+    @property
+    def gives(self) -> frozenset[str]:
+        """The words of `vlmad.parts` that say what it gives to others."""
+        if self.registration.kind == "backbone":
+            return frozenset(self.part.spec.provides)
+        return frozenset(getattr(self.part, "gives", ()))
+
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
@@ -70,7 +76,7 @@ class Assembly:
 
     recipe: Recipe
     parts: Mapping[str, Chosen]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def assemble(
@@ -94,19 +100,17 @@ def assemble(
             fits them.
     """
     builder = _Builder(registry, recipe, settings)
-    given = {kind: name for kind, name in named.items() if name is not None}
-    first = {kind: builder.build(kind, given.get(kind), recipe.parts[kind]) for kind in KINDS}
+    first = {kind: builder.build(kind, named.get(kind)) for kind in KINDS}
     problem = misfit(first)
     if problem is None:
-        return Assembly(recipe, first, tuple(_told_by(first)))
-    kept = {kind: chosen for kind, chosen in first.items() if chosen.named}
-    if misfit(kept):
-        raise IncompatiblePartsError(str(misfit(kept)), _remedies(builder, first))
-    for parts in _replacements(builder, first):
-        if misfit(parts) is None:
-            notes = (*_notes(first, parts, problem), *_told_by(parts))
-            return Assembly(recipe, parts, notes)
-    raise IncompatiblePartsError(problem, _remedies(builder, first))
+        return Assembly(recipe, first, tuple(_notes_of(first)))
+    mismatch = misfit({kind: chosen for kind, chosen in first.items() if chosen.named})
+    if mismatch is None:
+        for parts in builder.replacements(first):
+            if misfit(parts) is None:
+                notes = (*_exchanged(first, parts, problem), *_notes_of(parts))
+                return Assembly(recipe, parts, notes)
+    raise IncompatiblePartsError(mismatch or problem, builder.remedies(first))
 
 
 class _Builder:
@@ -117,52 +121,63 @@ class _Builder:
     ) -> None:
         self.registry, self.recipe, self.settings = registry, recipe, settings
 
-    def build(self, kind: str, named: str | None, default: str) -> Chosen:
+    def build(self, kind: str, named: str | None) -> Chosen:
         """Build the part the user named, or the recipe's."""
-        name, argument = self.registry.split(kind, named or default)
+        name, argument = self.registry.split(kind, named or self.recipe.parts[kind])
         prefer = None if named else self.recipe.distribution
-        registration = self.registry.get(kind, name, prefer)
-        options = self.recipe.options_for(kind, registration.name)
-        return self._make(registration, argument, options, bool(named))
+        return self._make(self.registry.get(kind, name, prefer), argument, bool(named))
 
-    def alternatives(self, kind: str) -> Iterator[Chosen]:
+    def alternatives(self, kind: str, but: Registration) -> Iterator[Chosen]:
         """Build all other parts of a kind that can be built without further options."""
         for registration in self.registry.of_kind(kind):
-            options = self.recipe.options_for(kind, registration.name)
-            try:
-                yield self._make(registration, None, options, named=False)
-            except VlmadError:
-                continue
+            if registration != but:
+                with suppress(VlmadError):
+                    yield self._make(registration, None, named=False)
 
-    def _make(
-        self, registration: Registration, argument: str | None, options: dict[str, Any], named: bool
-    ) -> Chosen:
+    def replacements(self, first: Mapping[str, Chosen]) -> Iterator[Mapping[str, Chosen]]:
+        """Yield the parts with ever more of the unnamed ones exchanged; never the backbone."""
+        free = [kind for kind in KINDS if kind != "backbone" and not first[kind].named]
+        others = {kind: list(self.alternatives(kind, first[kind].registration)) for kind in free}
+        for count in range(1, len(free) + 1):
+            for kinds in itertools.combinations(free, count):
+                for choice in itertools.product(*(others[kind] for kind in kinds)):
+                    yield {**first, **dict(zip(kinds, choice, strict=True))}
+
+    def remedies(self, parts: Mapping[str, Chosen]) -> Iterator[str]:
+        """Yield the single exchanges that would make parts fit, as words of a command line."""
+        for kind in KINDS[1:]:
+            for other in self.alternatives(kind, parts[kind].registration):
+                if misfit({**parts, kind: other}) is None:
+                    option = "prompt" if kind == "prompts" else kind
+                    yield f"--{option} {other.registration.name}"
+
+    def _make(self, registration: Registration, argument: str | None, named: bool) -> Chosen:
         kind, factory = registration.kind, registration.resolve()
         owner = f"{kind} '{registration.name}'"
         offered = options_of(factory, registration)
+        given = self.recipe.options_for(kind, registration.name)
         if argument is not None:
             if not offered:
                 raise OptionError(f"{owner} takes no options, but was given '{argument}'")
-            options = {**options, next(iter(offered)): argument}
-        given = {**options, **self.settings.get(kind, {})}
+            given[next(iter(offered))] = argument
+        given |= self.settings.get(kind, {})
         try:
             options = check_options(owner, offered, given)
         except OptionError as error:
-            elsewhere = self._elsewhere(kind, set(given) - set(offered))
+            elsewhere = self._elsewhere(kind, given.keys() - offered.keys())
             raise OptionError(f"{error}{elsewhere}") from None
-        for option in offered.values():
-            if option.default is REQUIRED and option.name not in options:
-                raise OptionError(
-                    f"{owner} needs an option: --set {kind}.{option.name}={option.type_name}"
-                )
         options = {name: option.default for name, option in offered.items()} | options
-        with contained(f"{registration} cannot be built"):
+        for name, value in options.items():
+            if value is REQUIRED:
+                takes = offered[name].type_name
+                raise OptionError(f"{owner} needs an option: --set {kind}.{name}={takes}")
+        with blaming(f"{registration} cannot be built"):
             part = factory(**options)
             _check_part(registration, part)
         return Chosen(registration, options, part, named)
 
     def _elsewhere(self, kind: str, unknown: set[str]) -> str:
-        """Say which other parts of a kind have an option that one has not."""
+        """Name the other parts of a kind that have the options that one has not."""
         having = []
         for other in self.registry.of_kind(kind):
             with suppress(VlmadError):
@@ -172,19 +187,15 @@ class _Builder:
 
 
 def _check_part(registration: Registration, part: Any) -> None:
-    """Refuse what lacks something of its protocol, or whose words are no words.
-
-    Raises:
-        PluginError: so it is.
-    """
-    kind = registration.kind
-    lacks = missing_attributes(part, PROTOCOLS[kind])
+    """Refuse what lacks something of its protocol, or whose words are no words."""
+    protocol = PROTOCOLS[registration.kind]
+    lacks = missing_attributes(part, protocol)
     if lacks:
-        protocol = PROTOCOLS[kind].__name__
-        raise PluginError(f"{registration} is no vlmad.{protocol}: it lacks {', '.join(lacks)}")
-    if kind == "backbone" and not isinstance(part.spec, BackboneSpec):
+        lacking = f"it lacks {', '.join(lacks)}"
+        raise PluginError(f"{registration} is no vlmad.{protocol.__name__}: {lacking}")
+    if registration.kind == "backbone" and not isinstance(part.spec, BackboneSpec):
         raise PluginError(f"{registration} has a spec that is no vlmad.BackboneSpec")
-    given = part.spec.provides if kind == "backbone" else getattr(part, "gives", ())
+    given = part.spec.provides if registration.kind == "backbone" else getattr(part, "gives", ())
     for word in (*given, *getattr(part, "needs", ())):
         if not isinstance(word, str):
             raise PluginError(f"{registration} needs or gives what is no word: {word!r}")
@@ -192,10 +203,10 @@ def _check_part(registration: Registration, part: Any) -> None:
 
 def missing_attributes(part: Any, protocol: type) -> list[str]:
     """Return what a part lacks of a protocol, without evaluating its properties."""
-    wanted = {name for name in vars(protocol) if not name.startswith("_")}
-    wanted |= protocol.__annotations__.keys() | ({"__call__"} & vars(protocol).keys())
+    members = {name for name in vars(protocol) if not name.startswith("_")}
+    members |= protocol.__annotations__.keys() | ({"__call__"} & vars(protocol).keys())
     nothing = object()
-    return sorted(n for n in wanted if inspect.getattr_static(part, n, nothing) is nothing)
+    return sorted(n for n in members if inspect.getattr_static(part, n, nothing) is nothing)
 
 
 def misfit(parts: Mapping[str, Chosen]) -> str | None:
@@ -203,80 +214,46 @@ def misfit(parts: Mapping[str, Chosen]) -> str | None:
 
     A need that only a kind absent from `parts` could meet is not held against them.
     """
-    backbone = parts.get("backbone")
-    given = {kind: _gives(chosen) for kind, chosen in parts.items()}
-    available = frozenset().union(*given.values())
+    available = frozenset().union(*(chosen.gives for chosen in parts.values()))
     for chosen in parts.values():
         for need in sorted(getattr(chosen.part, "needs", ())):
             giver = GIVERS.get(need)
-            if need in available or (giver and giver not in parts):
-                continue
-            if giver is None and len(parts) < len(KINDS):
-                continue
-            return _unmet(chosen, need, parts.get(giver) if giver else None)
-    if backbone and "prompts" in parts:
-        prompts = parts["prompts"]
-        with contained(f"{prompts.registration} failed"):
+            absent = giver not in parts if giver else len(parts) < len(KINDS)
+            if need not in available and not absent:
+                return _unmet(chosen, need, parts[giver] if giver else None)
+    if {"backbone", "prompts"} <= parts.keys():
+        backbone, prompts = parts["backbone"], parts["prompts"]
+        with blaming(f"{prompts.registration} failed"):
             reason = prompts.part.refuses(backbone.part.spec)
         if reason:
             return f"{prompts} does not fit {backbone}: {reason}"
     return None
 
 
-def _gives(chosen: Chosen) -> frozenset[str]:
-    if chosen.registration.kind == "backbone":
-        return frozenset(chosen.part.spec.provides)
-    return frozenset(getattr(chosen.part, "gives", ()))
-
-
 def _unmet(chosen: Chosen, need: str, giver: Chosen | None) -> str:
     owner = f"{chosen} ({chosen.registration.origin}) needs {need}"
     if giver is None:
         return f"{owner}, which no chosen part gives"
-    gives = ", ".join(sorted(_gives(giver))) or "nothing"
+    gives = ", ".join(sorted(giver.gives)) or "nothing"
     return f"{owner}, but {giver} ({giver.registration.origin}) gives {gives}"
 
 
-def _replacements(builder: _Builder, first: Mapping[str, Chosen]) -> Iterator[Mapping[str, Chosen]]:
-    """Yield the parts with ever more of the unnamed ones exchanged; never the backbone."""
-    free = [kind for kind in KINDS if kind != "backbone" and not first[kind].named]
-    others = {
-        kind: [c for c in builder.alternatives(kind) if c.registration != first[kind].registration]
-        for kind in free
-    }
-    for count in range(1, len(free) + 1):
-        for kinds in itertools.combinations(free, count):
-            for choice in itertools.product(*(others[kind] for kind in kinds)):
-                yield {**first, **dict(zip(kinds, choice, strict=True))}
-
-
-def _notes(first: Mapping[str, Chosen], parts: Mapping[str, Chosen], problem: str) -> Iterable[str]:
+def _exchanged(
+    first: Mapping[str, Chosen], parts: Mapping[str, Chosen], problem: str
+) -> Iterator[str]:
     for kind in KINDS:
-        if parts[kind].registration != first[kind].registration:
-            yield (
-                f"{kind} '{parts[kind].registration.name}' takes the place of "
-                f"'{first[kind].registration.name}': {problem}"
-            )
+        new, old = parts[kind].registration, first[kind].registration
+        if new != old:
+            yield f"{kind} '{new.name}' takes the place of '{old.name}': {problem}"
 
 
-def _told_by(parts: Mapping[str, Chosen]) -> Iterator[str]:
-    """Yield what parts have to say of the backbone (`notes_on`, which they need not have)."""
+def _notes_of(parts: Mapping[str, Chosen]) -> Iterator[str]:
+    """Yield what parts note about the backbone (`vlmad.parts.HasNotes`)."""
     spec = parts["backbone"].part.spec
     for chosen in parts.values():
-        tell = getattr(chosen.part, "notes_on", None)
-        if callable(tell):
-            with contained(f"{chosen.registration} failed"):
-                told = [f"{chosen}: {note}" for note in tell(spec)]
-            yield from told
-
-
-def _remedies(builder: _Builder, parts: Mapping[str, Chosen]) -> Iterator[str]:
-    """Yield the single exchanges that would make parts fit, as words of a command line."""
-    for kind in KINDS[1:]:
-        for other in builder.alternatives(kind):
-            if misfit({**parts, kind: other}) is None:
-                option = "prompt" if kind == "prompts" else kind
-                yield f"--{option} {other.registration.name}"
+        if isinstance(chosen.part, words.HasNotes):
+            with blaming(f"{chosen.registration} failed"):
+                yield from [f"{chosen}: {note}" for note in chosen.part.notes_on(spec)]
 
 
 def parse_settings(

@@ -12,7 +12,7 @@ patch grid, where a cell has the mean over levels of the mean of the regions tha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from vlmad.regions import harmonic_map, mean_map
 from vlmad.text import anomaly_probability, pool_sides
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
@@ -94,18 +94,6 @@ class Attribution:
     judged: tuple[Judged, ...]
     """All regions that were judged, whether they entered the image score or only the map."""
     voices: Voices | None = None
-
-
-class Attributes(Protocol):
-    """A scorer that can say what its scores are made of; no scorer has to."""
-
-    def attribute(
-        self,
-        features: Features,
-        text: TextEmbeddings | None,
-        memory: Mapping[str, Tensor] | None,
-    ) -> Attribution:
-        """Take the score of the same features, text and memory apart."""
 
 
 def pooled_attribution(

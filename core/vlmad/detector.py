@@ -1,45 +1,44 @@
-"""A detector: five parts, run in one short function."""
+"""A detector: five parts, run in one short function.
+
+Everything that scores an image calls `Detector.__call__`: `predict` and `stream` here, the command
+line, benches and grids. Nothing of the process is touched while it runs, and several threads may
+use one detector.
+"""
 
 from __future__ import annotations
 
+import copy
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmad.caches.text import keep_text
-from vlmad.caches.visual import keep_features
-from vlmad.checking import (
+from vlmad._checks import (
     check_answers,
     check_features,
-    checked,
-    checked_text,
-    copy_of,
-    part_at_fault,
-    remembered,
-    unchanged,
+    check_memory,
+    check_prediction,
+    check_text,
 )
-from vlmad.containment import contained
-from vlmad.errors import IncompatiblePartsError, InputError, PluginError, reason_of
-from vlmad.images import Source, as_source
-from vlmad.loading import chunks
-from vlmad.registry import BUILT_IN
+from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError, reason_of
+from vlmad.images import Source, as_source, restore_whole
+from vlmad.loading import batches, load
 from vlmad.resizing import parse_resizing
-from vlmad.streaming import Result, Stream, encode_together, stream_together
-from vlmad.types import Features, ImageBatch, Prediction, Request, TextEmbeddings
+from vlmad.types import Features, ImageBatch, Prediction, Request, Result, TextEmbeddings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vlmad.assembly import Assembly
+    from vlmad.assembly import Assembly, Chosen
     from vlmad.attribution import Attribution
+    from vlmad.loading import Pieces
 
 BATCH_SIZE = 8
-
-Keep: TypeAlias = Literal["nothing", "text", "all"]
-"""What is kept on disk: text embeddings by default, or the features of images too."""
 
 
 class Detector:
@@ -49,12 +48,10 @@ class Detector:
         assembly: the parts, from `vlmad.assembly.assemble`.
         resize: how images become the model's square: `squash`, `pad`, or `tiles:N` for squares
             cut from the image, N along its shorter side.
-        keep: what is kept on disk for the next time; `vlmad cache` shows where.
     """
 
-    def __init__(self, assembly: Assembly, resize: str = "squash", keep: Keep = "text") -> None:
-        self.assembly = assembly
-        self.resizing = parse_resizing(resize)
+    def __init__(self, assembly: Assembly, resize: str = "squash") -> None:
+        self.assembly, self.resizing = assembly, parse_resizing(resize)
         parts = {kind: chosen.part for kind, chosen in assembly.parts.items()}
         self.backbone, self.prompts = parts["backbone"], parts["prompts"]
         self.extractor, self.attention = parts["extractor"], parts["attention"]
@@ -62,35 +59,73 @@ class Detector:
         self.memory: Mapping[str, Tensor] | None = None
         self.references: tuple[Source, ...] = ()
         self._text: dict[str, TextEmbeddings | None] = {}
-        self.text_backbone: Any
-        """The backbone, or what keeps or shares its answers to texts."""
-        self.vision: Any
-        """The backbone, or what keeps or shares its answers to images."""
-        kept = keep != "nothing" and not self.prompts.looks_at_image  # or no text comes twice
-        self.text_backbone = keep_text(assembly.parts["backbone"]) if kept else self.backbone
-        self.vision = keep_features(assembly) if keep == "all" else self.backbone
 
     @torch.inference_mode()
-    def __call__(self, batch: ImageBatch, class_name: str = "object") -> Prediction:
-        """Score a batch; this is the whole of the method.
+    def __call__(
+        self, batch: ImageBatch, class_name: str = "object", batch_size: int | None = None
+    ) -> Prediction:
+        """Score a batch; this is the whole of the method, and what runs.
+
+        Args:
+            batch: images; of a scorer whose scope is the set, all of them.
+            class_name: what they show, for prompts that name it.
+            batch_size: how many are encoded together; all by default.
 
         Raises:
             InputError: an image cannot be read, or references are needed and were not given.
+            PluginError: a part fails or breaks its contract; the message names it.
         """
-        features = self.features(batch)
+        features = self.features(batch, batch_size)
         return self.score(features, class_name)
 
     @torch.inference_mode()
-    def features(self, batch: ImageBatch) -> Features:
-        """Encode a batch and arrange what the scorer will see."""
-        requests = self.requests()
-        with self._blaming("backbone"):
-            visual = self.vision.encode(batch, requests, self.attention)
-            check_answers(visual, requests, len(batch))
-        with self._blaming("extractor"):
-            features: Features = self.extractor(visual)
-            check_features(features, len(batch))
-        return features
+    def features(self, batch: ImageBatch, batch_size: int | None = None) -> Features:
+        """Encode a batch, so many images at a time, and arrange what the scorer gets."""
+        requests, made = self.requests(), []
+        for some in batch.split(batch_size):
+            with self._blaming("backbone"):
+                visual = self.backbone.encode(some, requests, self.attention)
+                check_answers(visual, requests, len(some))
+            with self._blaming("extractor"):
+                made.append(check_features(self.extractor(visual), len(some)))
+        return Features.concatenate(made)
+
+    @torch.inference_mode()
+    def score(
+        self,
+        features: Features,
+        class_name: str = "object",
+        memory: Mapping[str, Tensor] | None = None,
+    ) -> Prediction:
+        """Score features, by the detector's own memory unless another is given."""
+        memory = self.memory if memory is None else memory
+        self._check_memory(memory)
+        text = self.text(class_name, features)
+        with self._blaming("scorer"):
+            return check_prediction(self.scorer(features, text, memory), features)
+
+    @torch.inference_mode()
+    def text(
+        self, class_name: str = "object", features: Features | None = None
+    ) -> TextEmbeddings | None:
+        """Return the text embeddings, encoded once per class name unless images matter."""
+        class_name = class_name.replace("_", " ")
+        if class_name in self._text:
+            return self._text[class_name]
+        with self._blaming("prompts"):
+            text = check_text(self.prompts(self.backbone, class_name, features))
+        if not self.prompts.looks_at_image:
+            self._text[class_name] = text
+        return text
+
+    @torch.inference_mode()
+    def attribute(self, features: Features, class_name: str = "object") -> Attribution | None:
+        """Return what the scorer's scores are made of, or None if it does not offer that."""
+        if not hasattr(self.scorer, "attribute"):
+            return None
+        text = self.text(class_name, features)
+        with self._blaming("scorer"):
+            return self.scorer.attribute(features, text, self.memory)  # type: ignore[no-any-return]
 
     def requests(self) -> list[Request]:
         """Return what is asked of each image."""
@@ -98,54 +133,6 @@ class Detector:
         with self._blaming("extractor"):
             class_token = self.prompts.class_token(spec)
             return list(self.extractor.requests(spec, self.attention, class_token))
-
-    def encode(self, pieces: Sequence[Source], batch_size: int = BATCH_SIZE) -> Features:
-        """Return the features of any number of images, a batch at a time."""
-        some = chunks(pieces, batch_size)
-        each = self.resizing.of_each
-        return Features.concatenate([self.features(ImageBatch(tuple(b), each)) for b in some])
-
-    @torch.inference_mode()
-    def score(self, features: Features, class_name: str = "object") -> Prediction:
-        """Score features that `features` returned, of one batch or of several together."""
-        self.check_fitted()
-        return self.score_by(features, self.text(class_name, features), self.memory)
-
-    @torch.inference_mode()
-    def score_by(
-        self,
-        features: Features,
-        text: TextEmbeddings | None,
-        memory: Mapping[str, Tensor] | None,
-    ) -> Prediction:
-        """Score features by a text and a memory that need not be its own (see `memory_of`)."""
-        seen = self._lent("scorer", features)
-        with self._blaming("scorer"), unchanged(text, "text"), unchanged(memory, "memory"):
-            return checked(self.scorer(seen, text, memory), features)
-
-    @torch.inference_mode()
-    def attribute(self, features: Features, class_name: str = "object") -> Attribution | None:
-        """Return what the scorer says its scores are made of, or None if it does not say."""
-        if not hasattr(self.scorer, "attribute"):
-            return None
-        text, memory = self.text(class_name, features), self.memory
-        seen = self._lent("scorer", features)
-        with self._blaming("scorer"), unchanged(text, "text"), unchanged(memory, "memory"):
-            attribution: Attribution = self.scorer.attribute(seen, text, memory)
-        return attribution
-
-    @torch.inference_mode()
-    def text(self, class_name: str, features: Features | None) -> TextEmbeddings | None:
-        """Return the text embeddings, encoded once per class name unless images matter."""
-        class_name = class_name.replace("_", " ")
-        if class_name in self._text:
-            return self._text[class_name]
-        seen = None if features is None else self._lent("prompts", features)
-        with self._blaming("prompts"):
-            text = checked_text(self.prompts(self.text_backbone, class_name, seen))
-        if not self.prompts.looks_at_image:
-            self._text[class_name] = text
-        return text
 
     def predict(
         self, images: Any, class_name: str = "object", batch_size: int = BATCH_SIZE
@@ -161,41 +148,69 @@ class Detector:
         Raises:
             InputError: an item is no image at all; unreadable files become results.
         """
-        sources = [as_source(item, i) for i, item in enumerate(_as_list(images))]
-        return list(self.stream(sources, class_name, batch_size))
+        return list(self.stream(as_sources(images), class_name, batch_size))
 
     def stream(
-        self, sources: Iterable[Source], class_name: str = "object", batch_size: int = BATCH_SIZE
+        self, images: Iterable[Any], class_name: str = "object", batch_size: int = BATCH_SIZE
     ) -> Iterator[Result]:
-        """Return an iterator over a result for each source, in order.
+        """Yield a result for each image, in order, holding a few batches at a time.
 
-        It holds a few batches at a time. A scorer whose scope is the set needs the features of
-        all images first.
+        A scorer whose scope is the set gets all images as one batch.
 
         Raises:
             InputError: references are needed and were not given.
         """
-        stream = Stream(self, class_name, batch_size)
-        return (result for _, result in stream_together([stream], sources))
+        self.check_ready(class_name)
+        sources = (as_source(image, index) for index, image in enumerate(images))
+        size = None if self.scorer.scope == "set" else batch_size
+        preprocessing = self.backbone.spec.preprocessing
+        for batch in batches(load(sources, self.resizing, preprocessing, batch_size), size):
+            yield from self.results(batch, class_name, batch_size)
+            for pieces in batch:
+                for piece in pieces:
+                    piece.release()
+
+    def results(
+        self,
+        images: Sequence[Pieces],
+        class_name: str = "object",
+        batch_size: int | None = None,
+    ) -> list[Result]:
+        """Score images together; one that cannot be read costs itself only.
+
+        Args:
+            images: each as its pieces, as `vlmad.loading.load` yields them.
+            class_name: what they show.
+            batch_size: pieces that are encoded together; all by default.
+        """
+        started = time.perf_counter()
+        readable = [pieces for pieces in images if pieces[0].failure is None]
+        prediction = None
+        try:
+            if readable:
+                prediction = self(self._batch(readable), class_name, batch_size)
+        except InputError as error:  # such as a file that went away after it was read
+            self._find_unreadable(readable, class_name, error)
+            return self.results(images, class_name, batch_size)
+        seconds = time.perf_counter() - started
+        results = list(self._arrange(images, prediction, seconds))
+        last = len(results) - 1
+        return [replace(result, ends_batch=i == last) for i, result in enumerate(results)]
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
         """Remember normal images, for scorers that compare with them; returns itself.
 
         Args:
             references: images as `predict` takes them.
-            batch_size: images that are encoded together.
+            batch_size: pieces of an image that are encoded together.
 
         Raises:
             IncompatiblePartsError: the scorer makes no use of references.
             InputError: there are none, or one cannot be read.
         """
-        sources = [as_source(item, i) for i, item in enumerate(_as_list(references))]
-        return self.remember(self.encode_references(sources, batch_size), sources)
-
-    def remember(self, encoded: Sequence[Features], references: Sequence[Source]) -> Detector:
-        """Remember normal images that `encode_references` encoded; returns itself."""
-        self.memory = self.memory_of(encoded)
-        self.references = tuple(references)
+        sources = as_sources(references)
+        self.memory = self.memory_of(self.encode_references(sources, batch_size))
+        self.references = tuple(sources)
         return self
 
     def leave_one_out(
@@ -210,30 +225,24 @@ class Detector:
         Args:
             references: at least two images, as `predict` takes them.
             class_name: what the images show.
-            batch_size: images that are encoded together.
-            progress: told after each how many are done, and of how many.
+            batch_size: pieces of an image that are encoded together.
+            progress: called after each with how many are done, and of how many.
 
         Raises:
             IncompatiblePartsError: the scorer makes no use of references.
             InputError: there are fewer than two, or one cannot be read.
         """
-        encoded = self.encode_references(references, batch_size)
+        encoded, scores = self.encode_references(references, batch_size), []
         if len(encoded) < 2:
             raise InputError("leaving one reference out takes at least two")
-        kept, scores = self.memory, []
-        try:
-            for index, features in enumerate(encoded):
-                self.memory = self.memory_of(encoded[:index] + encoded[index + 1 :])
-                scores.append(float(self.score(features, class_name).score.max()))
-                progress(len(scores), len(encoded))
-        finally:
-            self.memory = kept
+        for index, features in enumerate(encoded):
+            others = self.memory_of(encoded[:index] + encoded[index + 1 :])
+            scores.append(float(self.score(features, class_name, others).score.max()))
+            progress(len(scores), len(encoded))
         return scores
 
-    def encode_references(
-        self, references: Any, batch_size: int = BATCH_SIZE
-    ) -> list[Features]:
-        """Return the features of each reference, for `remember`.
+    def encode_references(self, references: Any, batch_size: int = BATCH_SIZE) -> list[Features]:
+        """Return the features of each reference, for `memory_of`.
 
         Raises:
             IncompatiblePartsError: the scorer makes no use of references.
@@ -244,51 +253,126 @@ class Detector:
                 f"{self.assembly.parts['scorer']} makes no use of references; "
                 "choose a scorer that does, such as 'harmonic'"
             )
-        sources = [as_source(item, i) for i, item in enumerate(_as_list(references))]
-        if not sources:
+        encoded = []
+        preprocessing = self.backbone.spec.preprocessing
+        for pieces in load(as_sources(references), self.resizing, preprocessing, batch_size):
+            if pieces[0].failure:
+                raise InputError(pieces[0].failure)
+            encoded.append(self.features(self._batch([pieces]), batch_size))
+            for piece in pieces:
+                piece.release()
+        if not encoded:
             raise InputError("no references were given")
-        return [own[self] for own in encode_together([self], sources, batch_size)]
+        return encoded
 
+    @torch.inference_mode()
     def memory_of(self, references: Sequence[Features]) -> Mapping[str, Tensor]:
         """Return what the scorer remembers of encoded normal images; fits nothing."""
-        together = self._lent("scorer", Features.concatenate(references))
-        with torch.inference_mode(), self._blaming("scorer"):
-            return remembered(self.scorer.fit(together))
+        with self._blaming("scorer"):
+            return check_memory(self.scorer.fit(Features.concatenate(references)))
 
-    def check_fitted(self) -> None:
-        """Refuse to score without references where they are needed.
+    def on(self, backbone: Any) -> Detector:
+        """Return the same detector on another backbone object, such as one that remembers."""
+        other = copy.copy(self)
+        other.backbone = backbone
+        return other
+
+    def check_ready(self, class_name: str = "object") -> None:
+        """Refuse what would keep every image from being scored.
 
         Raises:
-            InputError: they are, and there are none.
+            InputError: references are needed and were not given, or the class name cannot be
+                encoded.
         """
-        if self.memory is None and self.scorer.references == "required":
+        self._check_memory(self.memory)
+        if not self.prompts.looks_at_image:
+            self.text(class_name)
+
+    def _check_memory(self, memory: Mapping[str, Tensor] | None) -> None:
+        if memory is None and self.scorer.references == "required":
             raise InputError(
                 f"{self.assembly.parts['scorer']} needs normal images: call fit "
                 "(on the command line: --references DIR)"
             )
 
-    def _lent(self, kind: str, features: Features) -> Features:
-        """Return features for a part to do with as it likes: others may use them too."""
-        built_in = self.assembly.parts[kind].registration.distribution == BUILT_IN
-        return features if built_in else copy_of(features)
+    def _batch(self, images: Iterable[Pieces]) -> ImageBatch:
+        pieces = tuple(piece for image in images for piece in image)
+        return ImageBatch(pieces, self.resizing.of_each)
+
+    def _find_unreadable(
+        self, images: Sequence[Pieces], class_name: str, error: InputError
+    ) -> None:
+        """Note the failure of each image that cannot be scored alone; raise `error` if none."""
+        alone = self.features if self.scorer.scope == "set" else self
+        for pieces in images:
+            try:
+                alone(self._batch([pieces]))
+            except InputError as own:
+                pieces[0].failure = str(own)
+        if all(pieces[0].failure is None for pieces in images):
+            raise error
+
+    def _arrange(
+        self, images: Sequence[Pieces], prediction: Prediction | None, seconds: float
+    ) -> Iterator[Result]:
+        """Yield a result for each image from the rows of its pieces."""
+        each = seconds / max(1, 0 if prediction is None else len(prediction.score))
+        start = 0
+        for pieces in images:
+            if prediction is None or pieces[0].failure is not None:
+                yield _failed(pieces[0], str(pieces[0].failure))
+                continue
+            rows = slice(start, start + len(pieces))
+            start += len(pieces)
+            scores, maps = prediction.score[rows], prediction.map[rows]
+            if not (torch.isfinite(scores).all() and torch.isfinite(maps).all()):
+                reason = f"{pieces[0].name}: its score or map is not a finite number"
+                yield _failed(pieces[0], reason)
+                continue
+            original = pieces[0].original
+            restored = restore_whole(pieces, maps, self.resizing.of_each)
+            yield Result(
+                original.name,
+                float(scores.max()),
+                restored,
+                seconds=each * len(pieces),
+                sha256=original.sha256,
+                status=original.status,
+            )
 
     @contextmanager
     def _blaming(self, kind: str) -> Iterator[None]:
         """Turn whatever a part raises into an error that names the part and its plugin."""
-        chosen = self.assembly.parts[kind]
         try:
-            with contained(f"{chosen.registration} failed"):
-                yield
-        except PluginError as error:
-            other = part_at_fault(error.__cause__, chosen, self.assembly.parts.values())
-            if error.__cause__ is None or other is chosen:
-                raise
-            reason = reason_of(error.__cause__)
-            raise PluginError(f"{other.registration} failed: {reason}") from error.__cause__
+            yield
+        except VlmadError:  # a part may say what is wrong with an image, an option or weights
+            raise
+        except (Exception, SystemExit) as error:
+            chosen = self._at_fault(error, self.assembly.parts[kind])
+            raise PluginError(f"{chosen.registration} failed: {reason_of(error)}") from error
+
+    def _at_fault(self, error: BaseException, called: Chosen) -> Chosen:
+        """Return the part in whose code an error arose: a backbone runs the attention."""
+        parts = (*self.assembly.parts.values(), called)
+        owners = {type(chosen.part).__module__.partition(".")[0]: chosen for chosen in parts}
+        frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+        packages = [str(f.f_globals.get("__name__")).partition(".")[0] for f in frames]
+        return next((owners[name] for name in reversed(packages) if name in owners), called)
 
 
-def _as_list(images: Any) -> list[Any]:
+def as_sources(images: Any) -> list[Source]:
+    """Return an image, or each of several, as a source.
+
+    Raises:
+        InputError: an item is no image at all.
+    """
     single = isinstance(images, str | Path | Source) or not isinstance(images, Iterable)
     is_array = hasattr(images, "ndim") and images.ndim == 3 and images.shape[-1] in (3, 4)
-    return [images] if single or is_array or hasattr(images, "getbands") else list(images)
+    if single or is_array or hasattr(images, "getbands"):
+        images = [images]
+    return [as_source(image, index) for index, image in enumerate(images)]
 
+
+def _failed(source: Source, reason: str) -> Result:
+    file, nothing = source.original, float("nan")
+    return Result(file.name, nothing, None, reason, sha256=file.sha256, status=file.status)

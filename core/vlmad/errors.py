@@ -78,20 +78,23 @@ class OutputError(VlmadError):
 
 
 @contextmanager
-def blaming(what: str) -> Iterator[None]:
+def blaming(what: str, importing: bool = False) -> Iterator[None]:
     """Turn whatever a plugin's code raises into an error that names the plugin.
 
     Args:
         what: what happens and whose it is, as in ``scorer 'blunt' of blunt 1.0 failed``.
+        importing: whether modules are imported, so that any error is the plugin's fault.
 
     Raises:
         PluginError: it raised anything but an error of vlmad's own, `SystemExit` among it.
     """
     try:
         yield
-    except VlmadError:  # a part may say what is wrong with an image, an option or weights
+    except KeyboardInterrupt:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, VlmadError) and not importing:
+            raise  # a part may say what is wrong with an image, an option or weights
         raise PluginError(f"{what}: {reason_of(error)}") from error
 
 

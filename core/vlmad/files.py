@@ -1,15 +1,18 @@
-"""Writing files so that none is ever seen half-written."""
+"""Files: read whole or not at all, written whole or not at all, and where caches live."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from vlmad.errors import OutputError
+from platformdirs import user_cache_path
+
+from vlmad.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +40,21 @@ def read_bounded(path: Path, most: int = MOST_TEXT) -> bytes:
     if status.st_size > most:
         raise OSError(errno.EFBIG, f"is larger than {most >> 20} MiB", str(path))
     return path.read_bytes()
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a regular file's bytes.
+
+    Raises:
+        InputError: the file cannot be read, or is a device or pipe, which might not end.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path}: is no regular file")
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
 
 
 def read_text(path: Path) -> str:
@@ -88,3 +106,57 @@ def _umask() -> int:
 
 _UMASK = _umask()
 """Read once: the only way to read it sets it, for all threads."""
+
+
+CACHE_VARIABLE = "VLMAD_CACHE"
+"""A folder for caches in place of the platform's; empty or ``off`` for none at all."""
+
+
+class CachePlace(NamedTuple):
+    """The folder of all caches, or None and the reason why there is none."""
+
+    folder: Path | None
+    reason: str = ""
+
+
+def cache_place() -> CachePlace:
+    """Return where caches live; nothing is made or written.
+
+    A folder that other users could write is not used: what lies there is believed.
+    """
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen is not None and chosen.strip().lower() in ("", "off"):
+        return CachePlace(None, f"{CACHE_VARIABLE} switches caches off")
+    try:
+        usual = user_cache_path("vlmad", appauthor=False)
+        folder = (Path(chosen).expanduser() if chosen else usual).absolute()
+        reason = distrust(folder)
+    except (OSError, RuntimeError) as error:  # no home folder, or one that cannot be looked at
+        elsewhere = f"set {CACHE_VARIABLE} to another"
+        return CachePlace(None, f"no cache folder can be used: {error}; {elsewhere}")
+    return CachePlace(folder) if reason is None else CachePlace(None, reason)
+
+
+def distrust(folder: Path) -> str | None:
+    """Return why what lies in a folder cannot be believed, and what to do; None if it can.
+
+    A folder that is not there yet can: it is made for its owner alone.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    elsewhere = f"set {CACHE_VARIABLE} to another"
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{folder} is no folder; {elsewhere}"
+    if not hasattr(os, "getuid"):
+        return None
+    if found.st_uid not in (os.getuid(), 0):
+        return f"{folder} belongs to another user; {elsewhere}"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        who = "all users" if found.st_mode & stat.S_IWOTH else "all users of its group"
+        return f"{folder} can be written by {who}; chmod go-w {folder}"
+    return None

@@ -12,31 +12,27 @@ import io
 import stat
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vlmad.errors import InputError
-from vlmad.resizing import Box, render
+from vlmad.resizing import crop_prepared, join_maps, part_of, render, resample, restore_map, view
+from vlmad.types import FileStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Float, UInt8
     from torch import Tensor
 
+    from vlmad.resizing import Box
     from vlmad.types import Preprocessing, Resize
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 MOST_BYTES = 1 << 30
 """A larger file is refused before it is read."""
-
-
-class FileStatus(NamedTuple):
-    """What tells a file that was changed from one that was not."""
-
-    bytes: int
-    modified: int
-    """In nanoseconds."""
 
 
 def file_status(path: Path) -> FileStatus | None:
@@ -77,6 +73,11 @@ class Source:
     def path(self) -> Path | None:
         """The file it is read from, if it is one."""
         return self.content if isinstance(self.content, Path) else None
+
+    @property
+    def original(self) -> Source:
+        """The image that this is a part of, or itself."""
+        return self if self.whole is None else self.whole[0]
 
     @property
     def prepared(self) -> Tensor | None:
@@ -143,9 +144,39 @@ class Source:
             self._rendered = key, render(image or self.open(), preprocessing, resize)
         return self._rendered[1]
 
+    def crops(
+        self, boxes: Float[Tensor, "t 4"], preprocessing: Preprocessing, resize: Resize
+    ) -> Float[Tensor, "t 3 h w"]:
+        """Return crops of the original at the model's size; see `vlmad.ImageBatch.crops`."""
+        import torch
+
+        shares = boxes.tolist()
+        if self.prepared is not None:
+            crops = [crop_prepared(self.prepared, share, preprocessing) for share in shares]
+            return torch.stack(crops)
+        image = self.open()
+        whole = view(image.size, preprocessing.size, resize)
+        crops = [resample(image, part_of(whole, share), preprocessing) for share in shares]
+        return torch.stack(crops)
+
+    def restore(self, image: Float[Tensor, "h w"], resize: Resize) -> Float[np.ndarray, "H W"]:
+        """Bring a map at the model's size back to the size and place of the original."""
+        return restore_map(image, self.size, resize)
+
     def release(self) -> None:
         """Forget the pixels that were made ready."""
         self._rendered = None
+
+
+def restore_whole(
+    pieces: Sequence[Source], maps: Float[Tensor, "b h w"], resize: Resize
+) -> Float[np.ndarray, "H W"]:
+    """Bring the maps of an image's pieces to the size of the original, and join them."""
+    restored = [piece.restore(image, resize) for piece, image in zip(pieces, maps, strict=True)]
+    if pieces[0].whole is None:
+        return restored[0]
+    places = [piece.whole[1] for piece in pieces if piece.whole]
+    return join_maps(pieces[0].original.size, places, restored)
 
 
 def as_source(item: Any, index: int = 0) -> Source:
@@ -279,18 +310,3 @@ def _to_8_bits(values: np.ndarray[Any, Any]) -> UInt8[np.ndarray, "h w"]:
         scaled = values.astype(np.float64) / 257
     rounded: UInt8[np.ndarray, "h w"] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
     return rounded
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a regular file's bytes.
-
-    Raises:
-        InputError: the file cannot be read, or is a device or pipe, which might not end.
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: is no regular file")
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error

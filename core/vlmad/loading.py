@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from vlmad.errors import InputError
 from vlmad.resizing import tile_places
@@ -18,23 +19,37 @@ if TYPE_CHECKING:
 
 AHEAD = 2
 """Chunks of images that are made ready before they are asked for."""
+Pieces: TypeAlias = "list[Source]"
+"""An image as the model gets it: itself, or the tiles that were cut from it."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
 def load(
     sources: Iterable[Source], resizing: Resizing, preprocessing: Preprocessing, chunk: int
-) -> Iterator[list[Source]]:
+) -> Iterator[Pieces]:
     """Decode images in the background; yield the pieces of each with their pixels ready.
 
     One that cannot be read is its own single piece, with `failure` set.
     """
 
-    def prepare(some: list[Source]) -> list[list[Source]]:
+    def prepare(some: list[Source]) -> list[Pieces]:
         return [_pieces(source, resizing, preprocessing) for source in some]
 
     for prepared in ahead(chunks(sources, chunk), prepare):
         yield from prepared
+
+
+def batches(images: Iterable[Pieces], size: int | None) -> Iterator[list[Pieces]]:
+    """Yield lists of images that have together at least `size` pieces; None is one of all."""
+    batch: list[Pieces] = []
+    for image in images:
+        batch.append(image)
+        if size is not None and sum(map(len, batch)) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def ahead(
@@ -65,17 +80,12 @@ def ahead(
 
 def chunks(items: Iterable[Given], size: int) -> Iterator[list[Given]]:
     """Yield lists of up to `size` items."""
-    chunk: list[Given] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+    remaining = iter(items)
+    while chunk := list(islice(remaining, size)):
         yield chunk
 
 
-def _pieces(source: Source, resizing: Resizing, preprocessing: Preprocessing) -> list[Source]:
+def _pieces(source: Source, resizing: Resizing, preprocessing: Preprocessing) -> Pieces:
     try:
         if resizing.mode != "tiles" or source.prepared is not None:
             source.pixels(preprocessing, resizing.of_each)

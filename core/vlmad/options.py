@@ -13,7 +13,6 @@ import re
 import types
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -27,7 +26,7 @@ from typing import (
     get_type_hints,
 )
 
-from vlmad.errors import OptionError, PluginError, did_you_mean, one_line, reason_of
+from vlmad.errors import OptionError, blaming, did_you_mean, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 REQUIRED = inspect.Parameter.empty
 MOST_DOCS = 100_000
 """Characters of a docstring that are read."""
+WORDS = {"true": True, "yes": True, "on": True, "1": True}
+WORDS |= {"false": False, "no": False, "off": False, "0": False}
 
 
 def in_order(numbers: Iterable[int]) -> tuple[int, ...]:
@@ -73,43 +74,21 @@ def options_of(factory: Callable[..., Any], owner: object = None) -> dict[str, O
         owner: how messages name the part; by default they show the factory.
 
     Raises:
-        PluginError: a parameter has no type, or one that cannot be set from text.
+        PluginError: a parameter has no type or no name to set it by, or the factory cannot be
+            looked at.
     """
-    try:
-        hash((factory, owner))
-    except Exception:  # a callable object that cannot be remembered
-        return _read_options.__wrapped__(factory, owner)
-    return dict(_read_options(factory, owner))
-
-
-@lru_cache(maxsize=1024)  # many combinations of parts ask for the same ones
-def _read_options(factory: Callable[..., Any], owner: object) -> dict[str, Option]:
-    try:
+    with blaming(f"cannot read the options of {owner or _shown(factory)}"):
         made_by = factory.__init__ if inspect.isclass(factory) else factory
         hints = get_type_hints(made_by, include_extras=True)
-        parameters = inspect.signature(factory).parameters
         docs = _argument_docs((inspect.getdoc(factory) or "")[:MOST_DOCS])
-    except Exception as error:  # hints are code, and a factory can be any object
-        shown = owner or _shown(factory)
-        raise PluginError(f"cannot read the options of {shown}: {reason_of(error)}") from error
-    shown = owner or _shown(factory)
-    options = {}
-    for name, parameter in parameters.items():
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            raise PluginError(f"option '{name}' of {shown} has no name to set it by")
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        if name not in hints:
-            raise PluginError(f"option '{name}' of {shown} has no type")
-        default = REQUIRED if parameter.default is inspect.Parameter.empty else parameter.default
-        options[name] = Option(name, hints[name], default, docs.get(name, ""))
-    return options
-
-
-def _shown(factory: Any) -> str:
-    with suppress(Exception):
-        return one_line(repr(factory))
-    return f"a {type(factory).__name__}"
+        options = {}
+        for name, parameter in inspect.signature(factory).parameters.items():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            if parameter.kind is parameter.POSITIONAL_ONLY or name not in hints:
+                raise TypeError(f"option '{name}' has no type, or no name to set it by")
+            options[name] = Option(name, hints[name], parameter.default, docs.get(name, ""))
+        return options
 
 
 def check_options(
@@ -129,13 +108,12 @@ def check_options(
     for name, value in given.items():
         if name not in options:
             raise OptionError(f"{owner} has no option '{name}'; {did_you_mean(name, options)}")
-        option = options[name]
         try:
-            checked[name] = convert(option.type, value)
+            checked[name] = convert(options[name].type, value)
         except Exception:  # a plugin's own type may raise anything
-            raise OptionError(
-                f"{owner}: option '{name}' takes {option.type_name}, not {_shown(value)}"
-            ) from None
+            takes = options[name].type_name
+            message = f"{owner}: option '{name}' takes {takes}, not {_shown(value)}"
+            raise OptionError(message) from None
     return checked
 
 
@@ -165,9 +143,9 @@ def convert(kind: Any, value: Any) -> Any:
         raise ValueError(value)
     if origin is tuple:
         items = value.split(",") if isinstance(value, str) else value
-        if not isinstance(items, list | tuple):
-            items = [items]
-        return tuple(convert(_item(kind), _strip(item)) for item in items)
+        items = items if isinstance(items, list | tuple) else [items]
+        stripped = (item.strip() if isinstance(item, str) else item for item in items)
+        return tuple(convert(_item(kind), item) for item in stripped)
     return _convert_plain(kind, value)
 
 
@@ -176,36 +154,26 @@ def _item(kind: Any) -> Any:
     return next(iter(get_args(kind)), str)
 
 
-def _strip(item: Any) -> Any:
-    return item.strip() if isinstance(item, str) else item
-
-
 def _convert_union(kinds: tuple[Any, ...], value: Any) -> Any:
     if type(None) in kinds and (value is None or value == "none"):
         return None
     for kind in kinds:
         if kind is not type(None):
-            try:
+            with suppress(ValueError):
                 return convert(kind, value)
-            except ValueError:
-                continue
     raise ValueError(value)
 
 
 def _convert_plain(kind: Any, value: Any) -> Any:
     if kind is bool:
-        words = {"true": True, "yes": True, "on": True, "1": True}
-        words |= {"false": False, "no": False, "off": False, "0": False}
+        if isinstance(value, str) and value.lower() in WORDS:
+            return WORDS[value.lower()]
         if isinstance(value, bool):
             return value
-        if isinstance(value, str) and value.lower() in words:
-            return words[value.lower()]
         raise ValueError(value)
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Path):
-        raise ValueError(value)
-    if kind is int and isinstance(value, float):
-        raise ValueError(value)
-    if kind in (str, Path) and not isinstance(value, str | Path):
+    anything = str | int | float | Path
+    allowed = {int: str | int, str: str | Path, Path: str | Path}.get(kind, anything)
+    if isinstance(value, bool) or not isinstance(value, allowed):
         raise ValueError(value)
     converted = kind(value)
     if kind is float and not math.isfinite(converted):
@@ -229,9 +197,7 @@ def describe_type(kind: Any) -> str:
     if origin is tuple:
         item = describe_type(_item(kind))
         return f"{item},{item},…"
-    if kind is type(None):
-        return "none"
-    names = {str: "text", Path: "file", bool: "true|false", float: "number"}
+    names = {str: "text", Path: "file", bool: "true|false", float: "number", type(None): "none"}
     return names.get(kind) or getattr(kind, "__name__", None) or one_line(str(kind))
 
 
@@ -262,8 +228,13 @@ def _argument_docs(docstring: str) -> dict[str, str]:
     section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)*)", docstring + "\n", re.MULTILINE)
     if not section:
         return {}
-    docs: dict[str, str] = {}
-    body = inspect.cleandoc(section[1])
-    for entry in re.finditer(r"^(\w+):[ ]?(.*(?:\n[ \t]+.*)*)", body, re.MULTILINE):
-        docs[entry[1]] = one_line(entry[2], most=2000)
-    return docs
+    entries = re.finditer(
+        r"^(\w+):[ ]?(.*(?:\n[ \t]+.*)*)", inspect.cleandoc(section[1]), re.MULTILINE
+    )
+    return {entry[1]: one_line(entry[2], most=2000) for entry in entries}
+
+
+def _shown(value: Any) -> str:
+    with suppress(Exception):
+        return one_line(repr(value))
+    return f"a {type(value).__name__}"

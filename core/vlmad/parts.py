@@ -10,14 +10,15 @@ A set of parts is legal when every need is met and no part refuses the backbone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from jaxtyping import Float
-    from torch import Tensor
+    from jaxtyping import Float, Int
+    from torch import Tensor, device
 
+    from vlmad.attribution import Attribution
     from vlmad.types import (
         BackboneSpec,
         ContextPrompts,
@@ -148,3 +149,70 @@ class Scorer(Protocol):
         memory: Mapping[str, Tensor] | None,
     ) -> Prediction:
         """Score each image and each of its pixels."""
+
+
+PROTOCOLS: Mapping[str, type] = {
+    "backbone": Backbone,
+    "prompts": Prompts,
+    "extractor": Extractor,
+    "attention": Attention,
+    "scorer": Scorer,
+}
+"""What a part of each kind must have. What follows, a part may have."""
+
+
+@runtime_checkable
+class HasNotes(Protocol):
+    """A part of any kind with something to note about the backbone it is used with."""
+
+    def notes_on(self, spec: BackboneSpec) -> Iterable[str]:
+        """Return sentences for the user."""
+
+
+@runtime_checkable
+class HasDevice(Protocol):
+    """A backbone that says where and how exactly it computes."""
+
+    device: device
+    precision: str
+    """Such as float32, which is assumed of backbones without it."""
+
+
+@runtime_checkable
+class HasTokenIds(Protocol):
+    """A backbone whose text embeddings may be kept on disk."""
+
+    def token_ids(self, prompts: Sequence[str] | ContextPrompts) -> Int[Tensor, "n c"] | None:
+        """Return the token ids that it would encode, or None if it cannot tell them.
+
+        In the place of learned vectors any id stands. No weight should be loaded for it.
+        """
+
+
+@runtime_checkable
+class HasIdentity(Protocol):
+    """A backbone whose numbers depend on more than spec, options and weights."""
+
+    identity: str
+    """What they depend on, such as the digest of a file that it reads."""
+
+
+@runtime_checkable
+class HasStates(Protocol):
+    """Prompts whose sentences are made of states, several of one state alike in meaning."""
+
+    def states(self, class_name: str) -> Sequence[str | None]:
+        """Return the state that each sentence is made of, in their order."""
+
+
+@runtime_checkable
+class HasAttribution(Protocol):
+    """A scorer that can say what its scores are made of."""
+
+    def attribute(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Attribution:
+        """Take the score of the same features, text and memory apart."""

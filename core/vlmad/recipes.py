@@ -19,8 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.containment import contained
-from vlmad.errors import RecipeError, did_you_mean
+from vlmad.errors import RecipeError, blaming, did_you_mean
 from vlmad.files import read_text
 from vlmad.hookspecs import KINDS
 
@@ -70,6 +69,13 @@ class Recipe:
             self.distribution or base.distribution,
         )
 
+    def to_toml(self) -> str:
+        """Return the recipe as the text of a recipe file."""
+        import tomli_w
+
+        options = {kind: dict(values) for kind, values in self.options.items()}
+        return tomli_w.dumps({**self.parts, **({"options": options} if options else {})})
+
     def _keeps(self, base: Recipe, key: str) -> bool:
         return self.parts.get(key, base.parts.get(key)) == base.parts.get(key)
 
@@ -86,7 +92,7 @@ def find_recipe(registry: Registry, name: str | None = None) -> Recipe:
     recipe = registration.resolve()
     if not isinstance(recipe, Recipe):
         raise RecipeError(f"{registration} is not a vlmad.Recipe")
-    with contained(f"{registration} cannot be read"):
+    with blaming(f"{registration} cannot be read"):
         _check_recipe(recipe, str(registration))
     return Recipe(
         recipe.parts,
@@ -98,13 +104,12 @@ def find_recipe(registry: Registry, name: str | None = None) -> Recipe:
     )
 
 
-def read_recipe(registry: Registry, path: Path, base: str | None = None) -> Recipe:
+def read_recipe(registry: Registry, path: Path) -> Recipe:
     """Read a recipe file.
 
     Args:
         registry: where its base is looked up.
         path: a TOML file.
-        base: the recipe that it builds on; None takes the file's own `base`, or the default.
 
     Raises:
         RecipeError: the file is missing, is no TOML, or holds an unknown key.
@@ -118,7 +123,7 @@ def read_recipe(registry: Registry, path: Path, base: str | None = None) -> Reci
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {path} is not TOML: {error}") from error
     recipe = parse_recipe(table, str(path))
-    return recipe.over(find_recipe(registry, base or table.get("base")))
+    return recipe.over(find_recipe(registry, table.get("base")))
 
 
 def _check_recipe(recipe: Recipe, source: str) -> None:

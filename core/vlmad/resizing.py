@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from vlmad.types import ImageBatch, Preprocessing, Resize
+    from vlmad.types import Preprocessing, Resize
 
 OVERLAP = 0.25
 """The share of a tile's side that its neighbour covers too."""
@@ -75,40 +75,11 @@ def parse_resizing(text: str) -> Resizing:
     )
 
 
-def batch_pixels(batch: ImageBatch, preprocessing: Preprocessing) -> Float[Tensor, "b 3 h w"]:
-    """Return the normalised pixels of the whole images of a batch.
-
-    Raises:
-        InputError: an image cannot be read, or prepared pixels have another size.
-    """
-    import torch
-
-    return torch.stack([source.pixels(preprocessing, batch.resize) for source in batch.sources])
-
-
-def batch_crops(
-    batch: ImageBatch, boxes: Float[Tensor, "t 4"], preprocessing: Preprocessing
-) -> Float[Tensor, "b t 3 h w"]:
-    """Return crops of the originals at the model's size; see `ImageBatch.crops`."""
-    import torch
-
-    shares = boxes.tolist()
-    crops = []
-    for source in batch.sources:
-        if source.prepared is not None:
-            crops += [_crop_prepared(source.prepared, share, preprocessing) for share in shares]
-            continue
-        image = source.open()
-        whole = view(image.size, preprocessing.size, batch.resize)
-        crops += [_resample(image, _part(whole, share), preprocessing) for share in shares]
-    return torch.stack(crops).reshape(len(batch), len(shares), 3, *preprocessing.size)
-
-
 def render(
     image: Image.Image, preprocessing: Preprocessing, resize: Resize
 ) -> Float[Tensor, "3 h w"]:
     """Return the normalised pixels of a whole image at the model's size."""
-    return _resample(image, view(image.size, preprocessing.size, resize), preprocessing)
+    return resample(image, view(image.size, preprocessing.size, resize), preprocessing)
 
 
 def view(size: tuple[int, int], target: tuple[int, int], resize: Resize) -> Box:
@@ -130,7 +101,8 @@ def view(size: tuple[int, int], target: tuple[int, int], resize: Resize) -> Box:
     return Box(-margin_x, -margin_y, width + margin_x, height + margin_y)
 
 
-def _part(whole: Box, share: list[float]) -> Box:
+def part_of(whole: Box, share: Sequence[float]) -> Box:
+    """Return the box at these shares (top, left, bottom, right; 0 to 1) of another."""
     width, height = whole.right - whole.left, whole.bottom - whole.top
     top, left, bottom, right = share
     return Box(
@@ -156,7 +128,7 @@ def _visible(size: tuple[int, int], box: Box, target: tuple[int, int]) -> tuple[
     return left, top, right, bottom
 
 
-def _resample(
+def resample(
     image: Image.Image, box: Box, preprocessing: Preprocessing
 ) -> Float[Tensor, "3 h w"]:
     """Resample a box of an image to the model's size; margins get the mean colour."""
@@ -192,9 +164,10 @@ def _normalised_levels(preprocessing: Preprocessing) -> Float[np.ndarray, "3 256
     return normalised / np.array(preprocessing.std, np.float32)[:, None]
 
 
-def _crop_prepared(
-    pixels: Float[Tensor, "3 h w"], share: list[float], preprocessing: Preprocessing
+def crop_prepared(
+    pixels: Float[Tensor, "3 h w"], share: Sequence[float], preprocessing: Preprocessing
 ) -> Float[Tensor, "3 h w"]:
+    """Return the part of normalised pixels at these shares, at the model's size."""
     import torch.nn.functional as F
 
     height, width = pixels.shape[-2:]
@@ -208,16 +181,13 @@ def _crop_prepared(
 
 
 def restore_map(
-    batch: ImageBatch, index: int, image: Float[Tensor, "h w"]
+    image: Float[Tensor, "h w"], size: tuple[int, int], resize: Resize
 ) -> Float[np.ndarray, "H W"]:
-    """Bring a map at the model's size to the size of original `index`; see `ImageBatch`."""
+    """Bring a map at the model's size to an original of `size` (width, height)."""
     import torch.nn.functional as F
 
     target = (image.shape[0], image.shape[1])
-    source = batch.sources[index]
-    size = source.size
-    box = view(size, target, batch.resize)
-    left, top, right, bottom = _visible(size, box, target)
+    left, top, right, bottom = _visible(size, view(size, target, resize), target)
     seen = image[None, None, top:bottom, left:right].float().cpu()
     restored = F.interpolate(seen, (size[1], size[0]), mode="bilinear")[0, 0]
     return restored.numpy()

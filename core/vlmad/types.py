@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from vlmad.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
-
-    from vlmad.images import Source
 
 Resize: TypeAlias = Literal["squash", "pad"]
 """How an image becomes the model's square: `squash` ignores the format, `pad` keeps it."""
@@ -37,21 +35,48 @@ class Preprocessing:
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
 
 
+class ImageSource(Protocol):
+    """One image, or a part of one, read when it is asked for (`vlmad.images.Source`)."""
+
+    name: str
+
+    def pixels(self, preprocessing: Preprocessing, resize: Resize) -> Float[Tensor, "3 h w"]:
+        """Return the normalised pixels at the model's size."""
+
+    def crops(
+        self, boxes: Float[Tensor, "t 4"], preprocessing: Preprocessing, resize: Resize
+    ) -> Float[Tensor, "t 3 h w"]:
+        """Return crops of the original, each at the model's size."""
+
+    def restore(self, image: Float[Tensor, "h w"], resize: Resize) -> Float[np.ndarray, "H W"]:
+        """Bring a map at the model's size back to the size and place of the original."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImageBatch:
     """Source images, decoded only when asked for, and how they are brought to a size."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[ImageSource, ...]
     resize: Resize = "squash"
 
     def __len__(self) -> int:
         return len(self.sources)
 
-    def pixels(self, preprocessing: Preprocessing) -> Float[Tensor, "b 3 h w"]:
-        """Return the normalised pixels of the whole images."""
-        from vlmad.resizing import batch_pixels
+    def split(self, size: int | None) -> Iterator[ImageBatch]:
+        """Yield batches of up to `size` of these images; None is all of them."""
+        size = size or max(1, len(self))
+        for start in range(0, len(self), size):
+            yield ImageBatch(self.sources[start : start + size], self.resize)
 
-        return batch_pixels(self, preprocessing)
+    def pixels(self, preprocessing: Preprocessing) -> Float[Tensor, "b 3 h w"]:
+        """Return the normalised pixels of the whole images.
+
+        Raises:
+            InputError: an image cannot be read, or prepared pixels have another size.
+        """
+        import torch
+
+        return torch.stack([source.pixels(preprocessing, self.resize) for source in self.sources])
 
     def crops(
         self, boxes: Float[Tensor, "t 4"], preprocessing: Preprocessing
@@ -63,15 +88,14 @@ class ImageBatch:
                 a box means the same place however the image was resized.
             preprocessing: what the backbone wants.
         """
-        from vlmad.resizing import batch_crops
+        import torch
 
-        return batch_crops(self, boxes, preprocessing)
+        crops = [source.crops(boxes, preprocessing, self.resize) for source in self.sources]
+        return torch.stack(crops)
 
     def restore(self, index: int, image: Float[Tensor, "h w"]) -> Float[np.ndarray, "H W"]:
         """Bring a map at the model's size back to the size and place of original `index`."""
-        from vlmad.resizing import restore_map
-
-        return restore_map(self, index, image)
+        return self.sources[index].restore(image, self.resize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,3 +288,33 @@ class Prediction:
 
     score: Float[Tensor, " b"]
     map: Float[Tensor, "b h w"]
+
+
+class FileStatus(NamedTuple):
+    """What tells a file that was changed from one that was not."""
+
+    bytes: int
+    modified: int
+    """In nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a detector makes of one image; higher is more anomalous.
+
+    `map` has the size and orientation of the original. If the image could not be read or
+    scored, `error` says why, `score` is NaN and `map` is None.
+    """
+
+    name: str
+    score: float
+    map: Float[np.ndarray, "H W"] | None
+    error: str | None = None
+    seconds: float = 0.0
+    """Its share of the time that the model took for its batch."""
+    sha256: str | None = None
+    """Of the file's bytes, if it is a file that could be read."""
+    status: FileStatus | None = None
+    """Of the file before it was read, if it was one."""
+    ends_batch: bool = True
+    """Whether it is the last of those that were scored together."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmad.assembly import PROTOCOLS, missing_attributes
+from vlmad.assembly import missing_attributes
 from vlmad.options import check_options, options_of
+from vlmad.parts import PROTOCOLS
 from vlmad.registry import Registry
 from vlmad.testing.backbones import check_backbone
 from vlmad.testing.facts import require

@@ -1,0 +1,106 @@
+"""An index of what plugins register, so that listing them imports none.
+
+An entry is one file, named for everything that it depends on: the plugin, its distribution's
+version, Python, and the name, size and time of change of every file of the plugin's package and of
+what reads plugins. So an editable install is never listed as it was before. An entry holds words
+alone: one that was tampered with can lie about names but runs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from vlmad import hookspecs
+from vlmad.errors import OutputError
+from vlmad.files import cache_place, distrust, read_bounded, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from importlib.metadata import EntryPoint
+
+Words: TypeAlias = tuple[str, str, str]
+"""Kind, name and summary of a registration."""
+MOST_BYTES = 1 << 20
+
+
+class IndexEntry:
+    """What is known of one plugin.
+
+    Args:
+        folder: of the index.
+        package: the plugin's top package.
+        facts: whatever else the entry depends on.
+    """
+
+    def __init__(self, folder: Path, package: str, facts: Sequence[str]) -> None:
+        self.folder, self.package, self.facts = folder, package, facts
+        self.path = self._path()
+        self._was_imported = package in sys.modules
+
+    def read(self) -> list[Words] | None:
+        """Return what the plugin registers, or None if that is not known."""
+        try:
+            rows = json.loads(read_bounded(self.path, MOST_BYTES))
+            return [(str(kind), str(name), str(summary)) for kind, name, summary in rows]
+        except (OSError, ValueError, TypeError, RecursionError):
+            return None  # there is none, or it is nothing that we wrote
+
+    def write(self, rows: Iterable[Words]) -> None:
+        """Keep what the plugin registers, unless its files changed while it was imported."""
+        if self._was_imported or self._path() != self.path:
+            return
+        with suppress(OSError, OutputError):
+            self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            for earlier in self.folder.glob(f"{self.package}-*.json"):
+                earlier.unlink(missing_ok=True)
+            write_atomically(self.path, json.dumps(list(rows)))
+
+    def _path(self) -> Path:
+        stamps = "\n".join(_stamps(self.package))
+        key = "\n".join([*self.facts, sys.version, stamps]).encode("utf-8", "surrogateescape")
+        return self.folder / f"{self.package}-{hashlib.sha256(key).hexdigest()[:32]}.json"
+
+
+def entry_of(point: EntryPoint, origin: str, kinds: Sequence[str]) -> IndexEntry | None:
+    """Return the entry of a plugin, or None where no index can be kept."""
+    folder = cache_place().folder
+    try:
+        if folder is None or distrust(folder / "index"):
+            return None
+        package = point.value.partition(":")[0].partition(".")[0].strip()
+        facts = [origin, point.name, point.value, *kinds]
+        return IndexEntry(folder / "index", package, facts)
+    except Exception:  # a package that is hostile when it is merely looked for
+        return None
+
+
+def _stamps(package: str) -> Iterator[str]:
+    """Yield what tells whether a package, or what reads plugins, has changed."""
+    core = os.path.dirname(hookspecs.__file__)
+    yield from (_stamp(os.path.join(core, name)) for name in ("registry.py", "hookspecs.py"))
+    spec = find_spec(package)
+    if spec is None:
+        return
+    if spec.submodule_search_locations is None:
+        yield _stamp(str(spec.origin))
+        return
+    for folder in spec.submodule_search_locations:
+        for place, folders, files in os.walk(folder):
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            yield from (_stamp(os.path.join(place, f)) for f in sorted(files) if f.endswith(".py"))
+
+
+def _stamp(path: str) -> str:
+    try:
+        state = os.stat(path)
+    except OSError:
+        return path
+    return f"{path} {state.st_mtime_ns} {state.st_size}"

@@ -1,0 +1,175 @@
+"""The options that choose a detector, one wording for every command that runs one.
+
+Importing this module imports no torch, and neither does completing the name of a part.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from vlmad.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from vlmad.detector import Detector
+
+RESIZES = {
+    "squash": "to the model's square",
+    "pad": "to it, keeping the format",
+    "tiles": "cut into squares; tiles:N for N along the shorter side",
+}
+
+Completions = list[tuple[str, str]]
+
+
+def completing(*kinds: str) -> Callable[[str], Completions]:
+    """Return what completes the names of all parts of these kinds, with their summaries."""
+
+    def complete(incomplete: str) -> Completions:
+        from vlmad.registry import Registry
+
+        registry = Registry.discover()
+        found = {r.name: r.summary for kind in kinds for r in registry.of_kind(kind)}
+        return [(name, summary) for name, summary in found.items() if name.startswith(incomplete)]
+
+    return complete
+
+
+def complete_resize(incomplete: str) -> Completions:
+    """Return the ways of resizing that begin with `incomplete`."""
+    return [(name, what) for name, what in RESIZES.items() if name.startswith(incomplete)]
+
+
+def option(*names: str, metavar: str, help: str, **settings: Any) -> Any:
+    """Return an option that belongs to the choice of a detector."""
+    panel = "Which detector"
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **settings)
+
+
+def _part(kind: str, help: str, *names: str) -> Any:
+    return option(*names, metavar="PART", help=help, autocompletion=completing(kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which detector, as the command line has it; see `choosing`."""
+
+    detector: Annotated[
+        str | None,
+        option(
+            metavar="RECIPE",
+            help="A recipe (winclip by default; vlmad plugins lists them) or a recipe's FILE.toml.",
+            autocompletion=completing("detector"),
+        ),
+    ] = None
+    backbone: Annotated[
+        str | None, _part("backbone", "Instead of the recipe's, as NAME or NAME:ARGUMENT.")
+    ] = None
+    prompt: Annotated[
+        str | None, _part("prompts", "Likewise: the texts.", "--prompt", "--prompts")
+    ] = None
+    extractor: Annotated[str | None, _part("extractor", "Likewise: windows or patches.")] = None
+    attention: Annotated[str | None, _part("attention", "Likewise: what attention becomes.")] = None
+    scorer: Annotated[str | None, _part("scorer", "Likewise: from features to scores.")] = None
+    settings: Annotated[
+        list[str] | None,
+        option("--set", metavar="KIND.OPTION=VALUE", help="An option of a part; repeatable."),
+    ] = None
+    class_name: Annotated[
+        str | None, option(metavar="WORDS", help="What the images show; 'object' by default.")
+    ] = None
+    resize: Annotated[
+        str | None,
+        option(
+            metavar="HOW",
+            help="squash to the model's square (default), pad, or tiles:N.",
+            autocompletion=complete_resize,
+        ),
+    ] = None
+
+    def load(self) -> Detector:
+        """Assemble the detector, without references.
+
+        Raises:
+            VlmadError: a name, option, recipe or combination that cannot be.
+        """
+        from vlmad.building import load_detector
+
+        return load_detector(
+            self.detector,
+            backbone=self.backbone,
+            prompts=self.prompt,
+            extractor=self.extractor,
+            attention=self.attention,
+            scorer=self.scorer,
+            options=self.options(),
+            resize=self.resize or "squash",
+        )
+
+    def name(self) -> str | None:
+        """Return the class name in the one spelling by which runs know it, if it was given.
+
+        Raises:
+            InputError: it has no words.
+        """
+        from vlmad.datasets import class_name
+
+        if self.class_name is None:
+            return None
+        name = class_name(self.class_name)
+        if not name or not self.class_name.isprintable():
+            raise InputError("--class-name takes printable words, such as 'metal nut'")
+        return name
+
+    def options(self) -> dict[str, dict[str, str]]:
+        """Return the options of parts, by kind.
+
+        Raises:
+            OptionError: one is malformed.
+        """
+        from vlmad.assembly import parse_settings
+
+        return parse_settings(self.settings or [])
+
+
+def choosing(command: Callable[..., None], without: Collection[str] = ()) -> Callable[..., None]:
+    """Give a command the fields of its parameters that are dataclasses as options of its own.
+
+    Args:
+        command: takes a `Choice`, and perhaps other dataclasses of annotated options.
+        without: fields of these that it does not offer; they keep their defaults.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, tuple[Any, list[str]]] = {}
+    for parameter in inspect.signature(command).parameters.values():
+        kind = hints[parameter.name]
+        if not is_dataclass(kind):
+            parameters.append(parameter.replace(kind=keyword, annotation=kind))
+            continue
+        own = get_type_hints(kind, include_extras=True)
+        offered = [field for field in fields(kind) if field.name not in without]
+        groups[parameter.name] = kind, [field.name for field in offered]
+        parameters += [
+            inspect.Parameter(f.name, keyword, default=f.default, annotation=own[f.name])
+            for f in offered
+        ]
+
+    @functools.wraps(command)
+    def chosen(**given: Any) -> None:
+        whole = {
+            name: kind(**{field: given.pop(field) for field in offered})
+            for name, (kind, offered) in groups.items()
+        }
+        command(**whole, **given)
+
+    chosen.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    chosen.__annotations__ = {p.name: p.annotation for p in parameters}
+    return chosen

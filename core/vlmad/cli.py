@@ -1,0 +1,221 @@
+"""The command line: the commands of plugins, and the two that show what is installed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from traceback import walk_tb
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from vlmad.console import keep_output, output
+from vlmad.errors import (
+    UnknownPartError,
+    VlmadError,
+    blaming,
+    did_you_mean,
+    one_line,
+    reason_of,
+)
+from vlmad.registry import BUILT_IN, LIMIT_VARIABLE, Plugin, Registration, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+OWN = {
+    "plugins": ("vlmad._describe:plugins", "List all parts, recipes and commands."),
+    "describe": ("vlmad._describe:describe", "Show what a part or recipe is, and its options."),
+}
+COMPLETION = "_VLMAD_COMPLETE"
+"""Set by shells that ask for completions."""
+
+
+class PlainCommand(TyperCommand):
+    """A command whose help page cuts no name and lists its options in their groups."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options, those of each group under its title."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            row = parameter.get_help_record(ctx)
+            if row is not None:
+                title = getattr(parameter, "rich_help_panel", None) or "Options"
+                groups.setdefault(title, []).append(row)
+        for title, rows in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+class CommandsOfPlugins(TyperGroup):
+    """The commands of vlmad and of plugins.
+
+    A command is imported when it is run; for help pages its summary is enough.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return built-in names first."""
+        return list(dict.fromkeys(r.name for r in _registered()))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return what help pages show of a command."""
+        found = (r for r in _registered() if cmd_name in (r.name, _in_full(r)))
+        return next((_make(r, lambda: None, help=r.summary) for r in found), None)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments name, imported."""
+        found = [r for r in _registered() if args and args[0] in (r.name, _in_full(r))]
+        if args and not found and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], self.list_commands(ctx))
+            raise UnknownPartError(f"no command is called '{args[0]}'; {hint}")
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, _load(found[0]) if found else command, rest
+
+
+@functools.cache
+def _registered() -> list[Registration]:
+    own = [
+        Registration("command", name, target, summary, "vlmad", BUILT_IN, "")
+        for name, (target, summary) in OWN.items()
+    ]
+    return own + Registry.discover().of_kind("command")
+
+
+def _in_full(registration: Registration) -> str:
+    return f"{registration.distribution}:{registration.name}"
+
+
+def _load(registration: Registration) -> Any:
+    """Make a command of what a plugin registered: a Typer app or a function."""
+    target = registration.resolve()
+    if registration.distribution != BUILT_IN:
+        sys.stdout = output()  # a stranger's command prints its results as it is used to
+    with blaming(f"{registration} cannot be made"):
+        if not isinstance(target, typer.Typer):
+            return _make(registration, target)
+        command = typer.main.get_command(target)
+        _make_plain(command)
+        command.name = registration.name
+        return command
+
+
+def _make(registration: Registration, function: Any, **settings: Any) -> Any:
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(cls=PlainCommand, **settings)(function)
+    command = typer.main.get_command(app)
+    command.name = registration.name
+    return command
+
+
+def _make_plain(command: Any) -> None:
+    """Let the help pages of an app and of the commands below it be plain too."""
+    command.rich_markup_mode = None
+    for below in getattr(command, "commands", {}).values():
+        _make_plain(below)
+
+
+app = typer.Typer(
+    cls=CommandsOfPlugins,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog="First steps: vlmad run photos/, vlmad plugins, vlmad describe winclip",
+)
+
+
+def _print_version(given: bool) -> None:
+    if given:
+        from importlib.metadata import version
+
+        output().write(f"vlmad {version('vlmad')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (anywhere).")
+    ] = False,
+    no_plugins: Annotated[
+        bool, typer.Option("--no-plugins", help="Load only built-in plugins (anywhere).")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version)
+    ] = False,
+) -> None:
+    """Find what is anomalous in photographs, with any mix of vision-language parts."""
+
+
+def main() -> None:
+    """Run the command line; an error of vlmad's own is one line and exit status 2."""
+    if COMPLETION in os.environ:
+        app(prog_name="vlmad")
+        return
+    debug = _take("--debug")
+    if _take("--no-plugins"):
+        os.environ[LIMIT_VARIABLE] = ""
+    with keep_output():
+        try:
+            sys.exit(_run())
+        except (KeyboardInterrupt, typer.Abort) as error:
+            print(": ".join(["vlmad: interrupted", *map(str, error.args)]), file=sys.stderr)
+            sys.exit(130)
+        except Exception as error:
+            message = _message_of(error)
+            if debug or message is None:
+                raise
+            print(f"vlmad: {' '.join(message.split())}", file=sys.stderr)
+            sys.exit(2)
+
+
+def _run() -> int:
+    """Run the command that the words name and return its exit status."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("vlmad", sys.argv[1:]) as context:
+            status = command.invoke(context)
+            return status if isinstance(status, int) else 0
+    except typer.Exit as end:
+        return end.exit_code
+
+
+def _message_of(error: Exception) -> str | None:
+    """Return what a user should know of an error, or None of one that is vlmad's own fault."""
+    if isinstance(error, VlmadError):
+        return str(error)
+    if isinstance(error, OSError):  # such as a standard output that takes nothing
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return f"{place}{error.strerror or error}"
+    if hasattr(error, "format_message"):  # what the words of the command lack
+        return _usage(error)
+    plugin = _plugin_at_fault(error, Registry.discover().plugins)
+    if plugin is None:
+        return None
+    origin = f"plugin '{plugin.name}' of {plugin.distribution} {plugin.version}"
+    return f"{origin} failed: {reason_of(error)}; --debug shows where"
+
+
+def _usage(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    if not error.format_message():  # no words at all: show the help page
+        output().write(f"{context.get_help()}\n")
+        sys.exit(2)
+    path = getattr(context, "command_path", "vlmad")
+    return f"{error.format_message()} ({path} --help tells more)"
+
+
+def _plugin_at_fault(error: BaseException, plugins: Iterable[Plugin]) -> Plugin | None:
+    """Return the third party's plugin whose code an error passed through last, if any did."""
+    theirs = {p.package: p for p in plugins if p.distribution != BUILT_IN and p.package}
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    packages = [one_line(str(f.f_globals.get("__name__"))).partition(".")[0] for f in frames]
+    return next((theirs[name] for name in reversed(packages) if name in theirs), None)
+
+
+def _take(flag: str) -> bool:
+    """Remove a flag that may stand anywhere before ``--`` from the arguments."""
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    before = sys.argv[:end]
+    sys.argv = [word for word in before if word != flag] + sys.argv[end:]
+    return flag in before
