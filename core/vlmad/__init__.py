@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # as type checkers read it; importing typing would take longe
     from typing import Any
 
     from vlmad.building import load_detector
-    from vlmad.datasets import Contents, Dataset, OpenDataset, Problem, Sample, open_dataset
+    from vlmad.datasets import Contents, Dataset, Problem, Sample
     from vlmad.detector import Detector
     from vlmad.errors import VlmadError
     from vlmad.hookspecs import hookimpl
@@ -54,7 +54,6 @@ __all__ = [
     "Extractor",
     "Features",
     "ImageBatch",
-    "OpenDataset",
     "Patches",
     "Prediction",
     "Preprocessing",
@@ -74,12 +73,11 @@ __all__ = [
     "explain",
     "hookimpl",
     "load_detector",
-    "open_dataset",
 ]
 
 _MODULES = {
     "vlmad.building": ("load_detector",),
-    "vlmad.datasets": ("Contents", "Dataset", "OpenDataset", "Problem", "Sample", "open_dataset"),
+    "vlmad.datasets": ("Contents", "Dataset", "Problem", "Sample"),
     "vlmad.detector": ("Detector",),
     "vlmad.errors": ("VlmadError",),
     "vlmad_explain.explaining": ("explain",),

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING
 from vlmad import hookimpl
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from vlmad.hookspecs import Register
+    from vlmad_datasets.opening import OpenDataset, open_dataset
+
+__all__ = ["OpenDataset", "open_dataset"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from vlmad_datasets import opening
+
+        return getattr(opening, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
 @hookimpl

@@ -101,9 +101,7 @@ class Btad(Mvtec):
         return "object" if category.isdigit() else super().class_name(category)
 
 
-def _read_category(
-    folder: Path, good: str, samples: list[Sample], problems: list[Problem]
-) -> None:
+def _read_category(folder: Path, good: str, samples: list[Sample], problems: list[Problem]) -> None:
     category = name_of(folder)
     public = (folder / name for name in TEST_FOLDERS if (folder / name).is_dir())
     test = next(public, folder / TEST_FOLDERS[0])

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vlmad import OpenDataset, Sample, open_dataset
+from vlmad import Sample
 from vlmad.errors import InputError, VlmadError
+from vlmad_datasets import OpenDataset, open_dataset
 from vlmad_datasets.rows import read_rows
 from vlmad_datasets.survey import survey
 from vlmad_datasets.table import ANOMALOUS_WORDS, NORMAL_WORDS, Table

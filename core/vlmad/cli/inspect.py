@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from vlmad.containment import contained
-from vlmad.datasets import dataset_options
 from vlmad.errors import NameClashError, UnknownPartError, did_you_mean, one_line
 from vlmad.hookspecs import HOOKS
 from vlmad.options import MOST_DOCS, REQUIRED, Option, options_of
@@ -170,8 +169,10 @@ def _plain(value: Any) -> Any:
 
 
 def _options(registration: Registration, part: Any) -> dict[str, Option]:
-    read = dataset_options if registration.kind == "dataset" else options_of
-    return read(part, registration)
+    options = options_of(part, registration)
+    if registration.kind == "dataset":
+        options.pop("root", None)  # the folder, which the user names
+    return options
 
 
 def _origin(registration: Registration) -> dict[str, Any]:
