@@ -36,7 +36,7 @@ class Shown:
         Raises:
             InputError: the file of groups cannot be read.
         """
-        from vlmad_datasets.groups import MVTEC_AD, read_groups
+        from vlmad_datasets.object_groups import MVTEC_AD, read_groups
         from vlmad_report.page import Wishes
 
         if self.groups is not None and not self.groups.is_file():

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from vlmad.cli import main
-from vlmad_datasets.groups import read_groups
+from vlmad_datasets.object_groups import read_groups
 from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report import page
 from vlmad_report.content import Figure, Section

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from vlmad import Contents, Dataset, Problem, Sample
 from vlmad.datasets import GOOD
 from vlmad.errors import InputError
-from vlmad_datasets.layout import Masks, folders_in, images_in, name_of
+from vlmad_datasets._layout import Masks, folders_in, images_in, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

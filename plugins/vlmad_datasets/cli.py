@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vlmad.assembly import parse_settings
+from vlmad_datasets.description import Summary, as_json, percent, readable, summarise
 from vlmad_datasets.opening import open_dataset
-from vlmad_datasets.summary import Summary, as_json, percent, readable, summarise
 from vlmad_datasets.survey import survey
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _print_problems(console: Console, root: Path, problems: Sequence[Problem]) -
 
 def _write_sheet(path: Path, found: Survey, quiet: bool) -> None:
     from vlmad.files import write_atomically
-    from vlmad_datasets.sheet import CATEGORIES_SHOWN, draw_sheet
+    from vlmad_datasets._contact_sheet import CATEGORIES_SHOWN, draw_sheet
     from vlmad_run.overlays import png
 
     samples = [measured.sample for measured in found.measured]

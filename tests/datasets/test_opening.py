@@ -150,7 +150,7 @@ def test_what_nobody_recognises_is_refused_with_the_readers_names(
 
 
 def test_samples_are_selected_by_category_and_split(registry: Registry) -> None:
-    opened = open_dataset(Path(__file__).parents[1] / "examples" / "samples", registry=registry)
+    opened = open_dataset(Path(__file__).parents[2] / "examples" / "samples", registry=registry)
     cloth = opened.select(["cloth"], "train")
     assert {(sample.category, sample.split) for sample in cloth} == {("cloth", "train")}
     assert len(opened.select()) == len(opened.samples)
@@ -167,6 +167,6 @@ def test_reading_a_data_set_does_not_import_torch() -> None:
         "sys.exit('torch' in sys.modules or len(found.problems))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=Path(__file__).parents[1], check=False, timeout=60
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False, timeout=60
     )
     assert done.returncode == 0
