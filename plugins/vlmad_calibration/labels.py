@@ -9,13 +9,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmad.datasets import open_dataset
 from vlmad.errors import InputError, VlmadError
+from vlmad_datasets import open_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from vlmad.datasets import Label, OpenDataset
+    from vlmad.datasets import Label
+    from vlmad_datasets import OpenDataset
 
 
 def part_by_label(

@@ -7,21 +7,40 @@ from typing import TYPE_CHECKING
 from vlmad import hookimpl
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from vlmad.hookspecs import Register
+    from vlmad_datasets.opening import OpenDataset, open_dataset
+
+__all__ = ["OpenDataset", "open_dataset"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from vlmad_datasets import opening
+
+        return getattr(opening, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
 @hookimpl
 def register_datasets(register: Register) -> None:
     """Register `mvtec`, `mpdd`, `btad`, `visa`, `folder` and `table`."""
-    register("mvtec", "vlmad_datasets.mvtec:Mvtec", "the layout of MVTec AD, LOCO and AD 2")
-    register("mpdd", "vlmad_datasets.mvtec:Mpdd", "painted metal parts, MVTec AD's layout")
-    register("btad", "vlmad_datasets.mvtec:Btad", "beanTech's products, ok and ko")
-    register("visa", "vlmad_datasets.visa:Visa", "VisA, by its split file or its folders")
-    register("folder", "vlmad_datasets.folder:Folder", "a good and a bad folder, masks optional")
-    register("table", "vlmad_datasets.table:Table", "CSV or JSON lines that list the images")
+    register("mvtec", "vlmad_datasets._mvtec:Mvtec", "the layout of MVTec AD, LOCO and AD 2")
+    register("mpdd", "vlmad_datasets._mvtec:Mpdd", "painted metal parts, MVTec AD's layout")
+    register("btad", "vlmad_datasets._mvtec:Btad", "beanTech's products, ok and ko")
+    register("visa", "vlmad_datasets._visa:Visa", "VisA, by its split file or its folders")
+    register(
+        "folder",
+        "vlmad_datasets._two_folders:TwoFolders",
+        "a good and a bad folder, masks optional",
+    )
+    register(
+        "table", "vlmad_datasets._image_table:ImageTable", "CSV or JSON lines that list the images"
+    )
 
 
 @hookimpl
 def register_commands(register: Register) -> None:
     """Register `vlmad data`."""
-    register("data", "vlmad_datasets.command:data", "Describe a data set and check its files.")
+    register("data", "vlmad_datasets.cli:data", "Describe a data set and check its files.")

@@ -67,9 +67,7 @@ def read_mask(path: Path) -> Bool[np.ndarray, "H W"]:
     return merged
 
 
-def fit_mask(
-    mask: Bool[np.ndarray, "h w"], header: Header, path: Path
-) -> Bool[np.ndarray, "H W"]:
+def fit_mask(mask: Bool[np.ndarray, "h w"], header: Header, path: Path) -> Bool[np.ndarray, "H W"]:
     """Bring a mask to the upright image by turning it, never by scaling.
 
     Raises:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from vlmad.datasets import OpenDataset, Sample
+    from vlmad.datasets import Sample
     from vlmad_datasets.headers import Header
+    from vlmad_datasets.opening import OpenDataset
 
 RANKS: dict[Severity, int] = {"fatal": 0, "warning": 1, "note": 2}
 

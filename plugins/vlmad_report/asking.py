@@ -11,7 +11,7 @@ import typer
 from vlmad.errors import InputError
 
 if TYPE_CHECKING:
-    from vlmad import OpenDataset
+    from vlmad_datasets import OpenDataset
     from vlmad_report.page import Wishes
 
 
@@ -36,7 +36,7 @@ class Shown:
         Raises:
             InputError: the file of groups cannot be read.
         """
-        from vlmad_datasets.groups import MVTEC_AD, read_groups
+        from vlmad_datasets.object_groups import MVTEC_AD, read_groups
         from vlmad_report.page import Wishes
 
         if self.groups is not None and not self.groups.is_file():
@@ -77,8 +77,8 @@ class Images:
             if self.dataset is not None or self.settings:
                 raise InputError("--dataset and --set say how --data is read: name it too")
             return None
-        from vlmad import open_dataset
         from vlmad.assembly import parse_settings
+        from vlmad_datasets import open_dataset
 
         options = parse_settings(self.settings or [], kinds=("dataset",)).get("dataset", {})
         return open_dataset(self.data, self.dataset, options)

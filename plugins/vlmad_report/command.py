@@ -17,7 +17,7 @@ from vlmad_run.progress import progress_bars, speaking
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from vlmad import OpenDataset
+    from vlmad_datasets import OpenDataset
     from vlmad_evaluation.bench.reading import Results
     from vlmad_report.page import Report
     from vlmad_run.execute import Progress

@@ -29,7 +29,7 @@ from vlmad_report.sections.windows import windows
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vlmad_datasets.groups import Groups
+    from vlmad_datasets.object_groups import Groups
     from vlmad_evaluation.bench.reading import Results
     from vlmad_report.rendering.encoded import Rendered
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vlmad.errors import InputError, printable
-from vlmad_datasets.rows import Row as Line
-from vlmad_datasets.rows import read_rows
+from vlmad_datasets.tabular import TableRow as Line
+from vlmad_datasets.tabular import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

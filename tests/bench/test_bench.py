@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from vlmad import open_dataset
 from vlmad.errors import InputError
+from vlmad_datasets import open_dataset
 from vlmad_evaluation.bench.reading import read_results
 from vlmad_evaluation.bench.samples import read_samples
 from vlmad_run.thresholds import read_threshold

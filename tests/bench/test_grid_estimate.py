@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from vlmad import Detector, Prompts, TextEmbeddings, load_detector, open_dataset
+from vlmad import Detector, Prompts, TextEmbeddings, load_detector
 from vlmad.registration import Registration
 from vlmad.registry import Registry
+from vlmad_datasets import open_dataset
 from vlmad_evaluation.bench.detectors import share_backbone
 from vlmad_evaluation.bench.plan import Settings, make_plan
 from vlmad_evaluation.bench.scoring import side_by_side

@@ -16,8 +16,11 @@ SIZE = (12, 8)
 
 
 @pytest.fixture(autouse=True)
-def _search_for_plugins_once(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Registry, "discover", lambda: registry)
+def _search_for_plugins_once(
+    request: pytest.FixtureRequest, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "install" not in request.fixturenames:
+        monkeypatch.setattr(Registry, "discover", lambda: registry)
 
 
 class Draw(Protocol):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vlmad import OpenDataset, open_dataset
 from vlmad.errors import InputError
+from vlmad_datasets import OpenDataset, open_dataset
 from vlmad_datasets.survey import survey
 
 REPOSITORY = Path(__file__).parents[2]

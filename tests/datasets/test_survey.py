@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vlmad import Problem, open_dataset
+from vlmad import Problem
 from vlmad.errors import InputError
+from vlmad_datasets import open_dataset
 from vlmad_datasets.survey import Survey, survey
 
 

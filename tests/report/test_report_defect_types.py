@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmad_datasets.groups import Groups, read_groups
+from vlmad_datasets.object_groups import Groups, read_groups
 from vlmad_evaluation.bench.reading import Results
 from vlmad_evaluation.pixel_metrics import pixel_metrics
 from vlmad_report.content import Figure, Section, Table

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmad_datasets.groups import read_groups
+from vlmad_datasets.object_groups import read_groups
 from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report.content import Gallery, Section
 from vlmad_report.looking.looks import Look

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmad import open_dataset
 from vlmad.errors import InputError
+from vlmad_datasets import open_dataset
 from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report.content import Gallery
 from vlmad_report.looking.cards import CHANGED, GONE

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from vlmad import OpenDataset, Problem
+    from vlmad import Problem
+    from vlmad_datasets import OpenDataset
     from vlmad_datasets.survey import Survey
     from vlmad_evaluation.bench.plan import Settings
     from vlmad_run.choosing import Choice
@@ -138,7 +139,7 @@ def open_checked(
     Raises:
         InputError: it cannot be read, or a problem is fatal.
     """
-    from vlmad import open_dataset
+    from vlmad_datasets import open_dataset
 
     opened = open_dataset(path, reader, options)
     categories = tuple(dict.fromkeys(sample.category for sample in opened.select(wanted)))

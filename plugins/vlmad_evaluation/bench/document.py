@@ -18,8 +18,9 @@ from vlmad_run.manifest import LIBRARIES, options_in_full
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from vlmad import OpenDataset, Problem
+    from vlmad import Problem
     from vlmad.detector import Detector
+    from vlmad_datasets import OpenDataset
     from vlmad_evaluation.bench.averages import OverCategories, OverSeeds
     from vlmad_evaluation.bench.plan import Cell, Plan, Settings
     from vlmad_evaluation.bench.timing import Machine

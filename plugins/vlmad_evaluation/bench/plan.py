@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from vlmad import OpenDataset, Sample
+    from vlmad import Sample
     from vlmad.detector import Detector
+    from vlmad_datasets import OpenDataset
 
 
 @dataclass(frozen=True, slots=True)

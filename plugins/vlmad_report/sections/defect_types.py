@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmad.errors import printable
-from vlmad_datasets.groups import read_groups
+from vlmad_datasets.object_groups import read_groups
 from vlmad_evaluation.bench.tables import UNDEFINED
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.dots import Dot, Dots, words_of
@@ -18,7 +18,7 @@ from vlmad_report.sections.groups import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from vlmad_datasets.groups import Groups
+    from vlmad_datasets.object_groups import Groups
     from vlmad_report.content import Block
     from vlmad_report.looking.looks import Accuracy, Look
     from vlmad_report.looking.study import Study

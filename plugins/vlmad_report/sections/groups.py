@@ -18,7 +18,7 @@ from vlmad_report.sources.pool import pooled
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from vlmad_datasets.groups import Groups
+    from vlmad_datasets.object_groups import Groups
     from vlmad_evaluation.bench.averages import OverCategories
     from vlmad_evaluation.bench.reading import Results
     from vlmad_report.content import Block

@@ -30,7 +30,8 @@ from vlmad_run.run_folder import LINES, read_manifest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from vlmad import OpenDataset, Sample
+    from vlmad import Sample
+    from vlmad_datasets import OpenDataset
     from vlmad_evaluation.bench.results import CellResult
     from vlmad_run.rows import Row
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from vlmad import OpenDataset, Sample
+    from vlmad import Sample
+    from vlmad_datasets import OpenDataset
     from vlmad_evaluation.bench.measuring import Scored
 
     Told = Callable[[int, int], None]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from vlmad.cli import main
-from vlmad_datasets.groups import read_groups
+from vlmad_datasets.object_groups import read_groups
 from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report import page
 from vlmad_report.content import Figure, Section
@@ -276,7 +276,7 @@ def test_damaged_results_are_refused_in_one_line(command, folder: Path) -> None:
 
 
 def labelled(folder: Path, data: Path, run: str = "run") -> Results:
-    from vlmad import open_dataset
+    from vlmad_datasets import open_dataset
     from vlmad_report.sources.labelled import label_run
 
     return label_run(folder / run, open_dataset(data), lambda done, total: None)

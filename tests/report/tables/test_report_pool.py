@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vlmad.errors import InputError
-from vlmad_datasets.groups import read_groups
+from vlmad_datasets.object_groups import read_groups
 from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_evaluation.bench.tables import to_csv
 from vlmad_report.sections.categories import categories

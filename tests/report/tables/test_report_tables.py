@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vlmad import load_detector
-from vlmad_datasets.groups import Groups, read_groups
+from vlmad_datasets.object_groups import Groups, read_groups
 from vlmad_evaluation.bench.published import published_beside, read_published
 from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_evaluation.comparison import compare_replicates

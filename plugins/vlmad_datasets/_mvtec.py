@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from vlmad import Contents, Dataset, Problem, Sample
 from vlmad.datasets import GOOD
 from vlmad.errors import InputError
-from vlmad_datasets.layout import Masks, folders_in, images_in, name_of
+from vlmad_datasets._layout import Masks, folders_in, images_in, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,9 +101,7 @@ class Btad(Mvtec):
         return "object" if category.isdigit() else super().class_name(category)
 
 
-def _read_category(
-    folder: Path, good: str, samples: list[Sample], problems: list[Problem]
-) -> None:
+def _read_category(folder: Path, good: str, samples: list[Sample], problems: list[Problem]) -> None:
     category = name_of(folder)
     public = (folder / name for name in TEST_FOLDERS if (folder / name).is_dir())
     test = next(public, folder / TEST_FOLDERS[0])

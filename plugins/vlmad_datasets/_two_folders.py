@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vlmad import Contents, Dataset, Problem, Sample
 from vlmad.errors import InputError
-from vlmad_datasets.layout import Masks, folders_in, images_in, name_of
+from vlmad_datasets._layout import Masks, folders_in, images_in, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 GOOD, BAD, TRAIN, MASKS = "good", "bad", "train", "masks"
 
 
-class Folder(Dataset):
+class TwoFolders(Dataset):
     """A folder of good and one of bad images; folders inside of bad are named for defects.
 
     Masks are found by name: NAME_mask.*, NAME.* or a folder NAME, in masks/ or masks/DEFECT.

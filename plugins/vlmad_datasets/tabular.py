@@ -27,7 +27,7 @@ NAMED_DELIMITER = re.compile(r'"?sep=([,;\t])"?\r?\n')
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """The fields of one row, by column, and the line of the file where it begins."""
 
     line: int
@@ -35,15 +35,15 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class TableRows:
     """All rows of a table that could be read, and the lines that could not."""
 
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     problems: tuple[Problem, ...]
 
 
-def read_rows(path: Path, delimiter: Delimiter = "auto") -> Rows:
+def read_rows(path: Path, delimiter: Delimiter = "auto") -> TableRows:
     """Read a table; the ending of its name tells CSV from JSON lines.
 
     Raises:
@@ -78,7 +78,7 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def _csv_rows(path: Path, text: str, delimiter: Delimiter) -> Rows:
+def _csv_rows(path: Path, text: str, delimiter: Delimiter) -> TableRows:
     named = NAMED_DELIMITER.match(text)
     sign = DELIMITERS.get(delimiter) or (named and named[1])
     sign = sign or _likely_delimiter(text.partition("\n")[0])
@@ -103,8 +103,8 @@ def _csv_rows(path: Path, text: str, delimiter: Delimiter) -> Rows:
             problems.append(Problem(path, what, "fatal"))
         else:
             fields = (field.strip() for field in record)
-            rows.append(Row(line, dict(zip(columns, fields, strict=True))))
-    return Rows(columns, tuple(rows), tuple(problems))
+            rows.append(TableRow(line, dict(zip(columns, fields, strict=True))))
+    return TableRows(columns, tuple(rows), tuple(problems))
 
 
 def _csv_records(path: Path, text: str, sign: str) -> Iterator[tuple[int, list[str]]]:
@@ -124,7 +124,7 @@ def _likely_delimiter(header: str) -> str:
     return max(DELIMITERS.values(), key=header.count)
 
 
-def _json_rows(path: Path, text: str) -> Rows:
+def _json_rows(path: Path, text: str) -> TableRows:
     columns: dict[str, None] = {}
     rows, problems = [], []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -136,10 +136,10 @@ def _json_rows(path: Path, text: str) -> Rows:
             problems.append(Problem(path, f"line {number}: {first_line(error)}", "fatal"))
             continue
         columns.update(dict.fromkeys(fields))
-        rows.append(Row(number, fields))
+        rows.append(TableRow(number, fields))
     empty = dict.fromkeys(columns, "")
-    filled = tuple(Row(row.line, {**empty, **row.fields}) for row in rows)
-    return Rows(tuple(columns), filled, tuple(problems))
+    filled = tuple(TableRow(row.line, {**empty, **row.fields}) for row in rows)
+    return TableRows(tuple(columns), filled, tuple(problems))
 
 
 def _fields(value: Any) -> dict[str, str]:
@@ -159,7 +159,7 @@ def _fields(value: Any) -> dict[str, str]:
     return fields
 
 
-def at_line(row: Row, path: Path, what: str) -> Problem:
+def at_line(row: TableRow, path: Path, what: str) -> Problem:
     """Return a fatal problem of one row."""
     return Problem(path, f"line {row.line}: {what}", "fatal")
 

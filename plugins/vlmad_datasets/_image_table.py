@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from vlmad import Contents, Dataset, Problem, Sample
 from vlmad.datasets import GOOD
 from vlmad.errors import InputError, did_you_mean
-from vlmad_datasets.rows import SUFFIXES, Delimiter, at_line, missing, read_rows
+from vlmad_datasets.tabular import SUFFIXES, Delimiter, at_line, missing, read_rows
 
 if TYPE_CHECKING:
     from vlmad.datasets import Label, Split
-    from vlmad_datasets.rows import Row, Rows
+    from vlmad_datasets.tabular import TableRow, TableRows
 
 COLUMNS = ("image", "label", "mask", "category", "defect", "split")
 NEEDED = ("image", "label")
@@ -34,11 +34,11 @@ ANY_DEFECT = "anomalous"
 """The defect name of anomalous rows that give none."""
 
 
-class Table(Dataset):
+class ImageTable(Dataset):
     """A CSV file or JSON lines: image, label, and if known mask, category, defect, split.
 
     Paths are relative to the table. Labels are normal, good, ok or 0, and anomalous, anomaly,
-    abnormal, bad, defective, ko or 1. Rows without a split are under test.
+    abnormal, bad, defective, ko or 1. TableRows without a split are under test.
 
     Args:
         category: of rows that name none; the file's name by default.
@@ -70,7 +70,7 @@ class Table(Dataset):
                 problems.append(made)
         return Contents(tuple(samples), tuple(problems))
 
-    def _sample(self, row: Row) -> Sample | Problem:
+    def _sample(self, row: TableRow) -> Sample | Problem:
         fields = row.fields
         label, split = fields.get("label", ""), fields.get("split", "")
         if not fields.get("image"):
@@ -92,7 +92,7 @@ class Table(Dataset):
         )
 
 
-def _check_columns(path: Path, table: Rows) -> list[Problem]:
+def _check_columns(path: Path, table: TableRows) -> list[Problem]:
     """Return a note of columns that say nothing here.
 
     Raises:

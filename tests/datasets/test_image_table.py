@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vlmad import OpenDataset, Sample, open_dataset
+from vlmad import Sample
 from vlmad.errors import InputError, VlmadError
-from vlmad_datasets.rows import read_rows
+from vlmad_datasets import OpenDataset, open_dataset
+from vlmad_datasets._image_table import ANOMALOUS_WORDS, NORMAL_WORDS, ImageTable
 from vlmad_datasets.survey import survey
-from vlmad_datasets.table import ANOMALOUS_WORDS, NORMAL_WORDS, Table
+from vlmad_datasets.tabular import read_rows
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 CELL = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=12).map(str.strip)
@@ -64,7 +65,7 @@ def test_whatever_a_csv_file_says_is_what_is_read(
     writer.writeheader()
     writer.writerows(rows)
     (tmp_path / "parts.csv").write_bytes(text.getvalue().encode())
-    contents = Table(tmp_path / "parts.csv").read()
+    contents = ImageTable(tmp_path / "parts.csv").read()
     assert contents.samples == tuple(expected(tmp_path, row) for row in rows)
     assert contents.problems == ()
 
@@ -74,7 +75,7 @@ def test_whatever_a_csv_file_says_is_what_is_read(
 def test_json_lines_and_csv_say_the_same(tmp_path: Path, rows: list[dict[str, str]]) -> None:
     lines = (json.dumps({k: v for k, v in row.items() if v}) for row in rows)
     (tmp_path / "parts.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    contents = Table(tmp_path / "parts.jsonl").read()
+    contents = ImageTable(tmp_path / "parts.jsonl").read()
     assert contents.samples == tuple(expected(tmp_path, row) for row in rows)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vlmad import Sample, open_dataset
-from vlmad_datasets.sheet import GAP, MARGIN, OUTLINE, TILE, TITLE_HEIGHT, draw_sheet
+from vlmad import Sample
+from vlmad_datasets import open_dataset
+from vlmad_datasets._contact_sheet import GAP, MARGIN, OUTLINE, TILE, TITLE_HEIGHT, draw_sheet
 
 RED = np.array([0xFF, 0x2D, 0x55])
 STEP = TILE + GAP

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vlmad.errors import InputError
-from vlmad_datasets.groups import read_groups
+from vlmad_datasets.object_groups import read_groups
 
 
 def test_mvtec_ads_fifteen_objects_and_seventy_three_defect_folders_are_all_placed() -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from vlmad import OpenDataset, Problem
+    from vlmad import Problem
+    from vlmad_datasets.opening import OpenDataset
     from vlmad_datasets.survey import Measured, Survey
 
 

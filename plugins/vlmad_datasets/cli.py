@@ -12,15 +12,16 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vlmad import open_dataset
 from vlmad.assembly import parse_settings
-from vlmad_datasets.summary import Summary, as_json, percent, readable, summarise
+from vlmad_datasets.description import Summary, as_json, percent, readable, summarise
+from vlmad_datasets.opening import open_dataset
 from vlmad_datasets.survey import survey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmad import OpenDataset, Problem
+    from vlmad import Problem
+    from vlmad_datasets.opening import OpenDataset
     from vlmad_datasets.survey import Survey
 
 PROBLEMS_SHOWN = 40
@@ -173,7 +174,7 @@ def _print_problems(console: Console, root: Path, problems: Sequence[Problem]) -
 
 def _write_sheet(path: Path, found: Survey, quiet: bool) -> None:
     from vlmad.files import write_atomically
-    from vlmad_datasets.sheet import CATEGORIES_SHOWN, draw_sheet
+    from vlmad_datasets._contact_sheet import CATEGORIES_SHOWN, draw_sheet
     from vlmad_run.overlays import png
 
     samples = [measured.sample for measured in found.measured]

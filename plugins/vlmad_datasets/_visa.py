@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from vlmad import Contents, Dataset, Problem, Sample
 from vlmad.datasets import GOOD
 from vlmad.errors import InputError, did_you_mean
-from vlmad_datasets.layout import Masks, folders_in, images_in, name_of
-from vlmad_datasets.rows import at_line, missing, read_rows
+from vlmad_datasets._layout import Masks, folders_in, images_in, name_of
+from vlmad_datasets.tabular import at_line, missing, read_rows
 
 if TYPE_CHECKING:
     from vlmad.datasets import Label, Split
-    from vlmad_datasets.rows import Row
+    from vlmad_datasets.tabular import TableRow
 
 SPLIT_FILE = "split_csv/1cls.csv"
 COLUMNS = ("object", "split", "label", "image", "mask")
@@ -76,7 +76,7 @@ class Visa(Dataset):
             else:
                 problems.append(made)
 
-    def _sample(self, row: Row, defects: dict[str, str]) -> Sample | Problem:
+    def _sample(self, row: TableRow, defects: dict[str, str]) -> Sample | Problem:
         fields = row.fields
         for column, known in (("label", LABELS), ("split", SPLITS)):
             if fields[column] not in known:

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from vlmad.errors import InputError
 from vlmad.images import decode
+from vlmad_datasets.description import readable
 from vlmad_datasets.masks import mask_of
-from vlmad_datasets.summary import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
