@@ -15,16 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmad.caches import Store, find_place, open_store
-from vlmad.caches.place import limit_of
 from vlmad.errors import OptionError
-from vlmad_doctor.health import check_cache
+from vlmad_openclip.store import Store, find_place, limit_of, open_store
 
 KEY, OTHER = "ab" * 32, "cd" * 32
 WRITER = """
 import sys
 from pathlib import Path
-from vlmad.caches import Store
+from vlmad_openclip.store import Store
 store = Store(Path(sys.argv[1]), 10**9)
 mine = sys.argv[2].encode() * 200_000
 for _ in range(60):
@@ -212,25 +210,10 @@ def test_a_folder_that_its_group_could_write_is_not_believed(cache: Path) -> Non
 
 
 def test_a_kind_whose_folder_others_could_write_is_not_kept(cache: Path) -> None:
-    (cache / "index").mkdir(parents=True)
-    (cache / "index").chmod(0o775)
-    assert open_store("index") is None
+    (cache / "visual").mkdir(parents=True)
+    (cache / "visual").chmod(0o775)
+    assert open_store("visual") is None
     assert open_store("text") is not None
-
-
-def test_doctor_says_why_a_cache_is_not_used(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (cache / "index").mkdir(parents=True)
-    assert check_cache().status == "ok"
-    (cache / "index").chmod(0o775)
-    check = check_cache()
-    assert (check.status, check.remedy) == ("note", f"chmod go-w {cache / 'index'}")
-    cache.chmod(0o777)
-    check = check_cache()
-    assert check.found == f"not used: {cache} can be written by all users"
-    monkeypatch.setenv("VLMAD_CACHE", "off")
-    assert check_cache().status == "ok"
 
 
 def test_an_entry_that_is_a_pipe_is_no_entry(store: Store) -> None:

@@ -17,10 +17,10 @@ from vlmad import load_detector
 from vlmad.errors import OptionError, WeightsError
 from vlmad.testing import example_images, two_layer_backbone
 from vlmad.testing.examples import TWO_LAYERS
-from vlmad_anomalyclip.checkpoint import convert_checkpoint
-from vlmad_anomalyclip.prompts import read_learned_prompts
-from vlmad_openclip.backbone import OpenClip
-from vlmad_openclip.config import find_model
+from vlmad_anomalyclip._official_checkpoint import convert_checkpoint
+from vlmad_anomalyclip.learned_prompts import read_learned_prompts
+from vlmad_openclip._model_source import find_model
+from vlmad_openclip.openclip import OpenClip
 
 GOLDEN = Path(__file__).parent / "golden" / "anomalyclip"
 

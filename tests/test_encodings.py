@@ -22,10 +22,10 @@ from vlmad.errors import IncompatiblePartsError, OptionError, WeightsError
 from vlmad.regions import window_patches
 from vlmad.testing import UsualAttention, example_images
 from vlmad.testing.examples import TWO_LAYERS
-from vlmad_anomalyclip.attention import Diagonal, ValueValue
-from vlmad_openclip.backbone import OpenClip
-from vlmad_openclip.blocks import feed_forward, merge_heads, run_block, run_last_block, split_heads
+from vlmad_anomalyclip._modified_attention import Diagonal, ValueValue
+from vlmad_openclip._blocks import feed_forward, merge_heads, run_block, run_last_block, split_heads
 from vlmad_openclip.devices import computes_bfloat16, pick_precision
+from vlmad_openclip.openclip import OpenClip
 from vlmad_openclip.vision import VisionLoop
 from vlmad_speed.naive import naive_features
 
@@ -346,7 +346,7 @@ def test_shared_windows_are_asked_for_by_name_and_need_a_backbone_that_has_them(
     assert Windows(2, encoding="shared") in asked
     assert Windows(2) in load_detector("winclip").extractor.requests(spec, USUAL, "normed")
     without = replace(spec, provides=spec.provides - {"shared windows"})
-    monkeypatch.setattr("vlmad_tiny.backbone.SPEC", without)
+    monkeypatch.setattr("vlmad_tiny._tiny.SPEC", without)
     assert load_detector("winclip").backbone.spec is without
     with pytest.raises(IncompatiblePartsError, match="needs shared windows"):
         load_detector("winclip", extractor="window", options=shared)

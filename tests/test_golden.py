@@ -16,7 +16,7 @@ from vlmad import Detector, ImageBatch, load_detector
 from vlmad.images import as_source
 from vlmad.regions import upsample
 from vlmad.text import pool_sides
-from vlmad_anomalyclip.prompts import read_learned_prompts
+from vlmad_anomalyclip.learned_prompts import read_learned_prompts
 
 from .conftest import vlmad
 

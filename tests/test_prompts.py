@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from vlmad import Backbone, load_detector
 from vlmad.errors import InputError
 from vlmad.text import check_place
-from vlmad_baselines.prompts import NoPrompts, Plain
-from vlmad_winclip.prompts import LISTS, Compositional, PromptList, read_prompt_list
+from vlmad_baselines._plain_prompts import NoPrompts, Plain
+from vlmad_winclip.compositional import LISTS, Compositional, PromptList, read_prompt_list
 
 OWN = """
 normal_states = ["{}", "new {}"]

@@ -10,9 +10,9 @@ import torch
 from vlmad import ClassToken, ImageBatch, Patches, VisualFeatures, Windows
 from vlmad.testing import UsualAttention
 from vlmad.testing.examples import example_images
-from vlmad_tiny.backbone import Tiny
-from vlmad_tiny.model import build_trunk, fold_norms
-from vlmad_tiny.streams import encode_in_streams
+from vlmad_tiny._encode_threads import encode_in_streams
+from vlmad_tiny._tiny import Tiny
+from vlmad_tiny._tiny_model import build_trunk, fold_norms
 
 REQUESTS = (ClassToken(), Patches(4), Windows(3))
 

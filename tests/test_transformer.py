@@ -15,9 +15,9 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from vlmad import ClassToken, ContextPrompts, Patches, Tiles, Windows
 from vlmad.errors import OptionError, WeightsError
 from vlmad.testing import UsualAttention, example_images
-from vlmad_openclip.backbone import has_plain_text
 from vlmad_openclip.devices import pick_device
 from vlmad_openclip.language import TextLoop
+from vlmad_openclip.openclip import has_plain_text
 from vlmad_openclip.vision import VisionLoop, check_vision, resize_positions
 
 VISION = {"image_size": 32, "patch_size": 16, "layers": 1, "width": 64, "head_width": 32}

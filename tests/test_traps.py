@@ -19,13 +19,13 @@ from vlmad.testing import UsualAttention, example_features, example_images, exam
 from vlmad.testing.examples import TWO_LAYERS
 from vlmad.testing.facts import unchanged
 from vlmad.text import anomaly_probability, pool_sides
-from vlmad_anomalyclip.attention import Diagonal, ValueValue
-from vlmad_anomalyclip.scorer import Dense
-from vlmad_baselines.attention import Unmodified
-from vlmad_openclip.blocks import merge_heads, split_heads
+from vlmad_anomalyclip._dense_scorer import DenseScorer
+from vlmad_anomalyclip._modified_attention import Diagonal, ValueValue
+from vlmad_baselines._unmodified import Unmodified
+from vlmad_openclip._blocks import merge_heads, split_heads
 from vlmad_run.references import choose_references
-from vlmad_winclip.prompts import LISTS
-from vlmad_winclip.scorer import Harmonic
+from vlmad_winclip._harmonic import Harmonic
+from vlmad_winclip.compositional import LISTS
 
 
 def encode(backbone: Backbone, *requests: Any, attention: Any = None) -> Any:
@@ -33,7 +33,7 @@ def encode(backbone: Backbone, *requests: Any, attention: Any = None) -> Any:
         return backbone.encode(example_images(), requests, attention or UsualAttention())
 
 
-@pytest.mark.parametrize("scorer", [Harmonic(), Dense()])
+@pytest.mark.parametrize("scorer", [Harmonic(), DenseScorer()])
 def test_the_image_score_is_that_of_the_class_token_not_the_maximum_of_the_map(scorer: Any) -> None:
     features, text = example_features(gives=scorer.needs), example_text()
     prediction = scorer(features, text, None)

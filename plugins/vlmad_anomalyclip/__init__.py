@@ -29,28 +29,44 @@ ANOMALYCLIP = Recipe(
 @hookimpl
 def register_prompts(register: Register) -> None:
     """Register `learned`."""
-    register("learned", "vlmad_anomalyclip.prompts:Learned", "learned context and deep tokens")
+    register(
+        "learned", "vlmad_anomalyclip.learned_prompts:Learned", "learned context and deep tokens"
+    )
 
 
 @hookimpl
 def register_extractors(register: Register) -> None:
     """Register `dense`."""
-    register("dense", "vlmad_anomalyclip.extractor:Dense", "patch features of any layers")
+    register(
+        "dense", "vlmad_anomalyclip._dense_patches:DensePatches", "patch features of any layers"
+    )
 
 
 @hookimpl
 def register_attention(register: Register) -> None:
     """Register `vv`, `qq`, `kk` and `diagonal`."""
-    register("vv", "vlmad_anomalyclip.attention:ValueValue", "value-value, beside the stream")
-    register("qq", "vlmad_anomalyclip.attention:QueryQuery", "query-query, beside the stream")
-    register("kk", "vlmad_anomalyclip.attention:KeyKey", "key-key, beside the stream")
-    register("diagonal", "vlmad_anomalyclip.attention:Diagonal", "more weight on each token itself")
+    register(
+        "vv", "vlmad_anomalyclip._modified_attention:ValueValue", "value-value, beside the stream"
+    )
+    register(
+        "qq", "vlmad_anomalyclip._modified_attention:QueryQuery", "query-query, beside the stream"
+    )
+    register("kk", "vlmad_anomalyclip._modified_attention:KeyKey", "key-key, beside the stream")
+    register(
+        "diagonal",
+        "vlmad_anomalyclip._modified_attention:Diagonal",
+        "more weight on each token itself",
+    )
 
 
 @hookimpl
 def register_scorers(register: Register) -> None:
     """Register `dense`."""
-    register("dense", "vlmad_anomalyclip.scorer:Dense", "summed patch probabilities, smoothed")
+    register(
+        "dense",
+        "vlmad_anomalyclip._dense_scorer:DenseScorer",
+        "summed patch probabilities, smoothed",
+    )
 
 
 @hookimpl

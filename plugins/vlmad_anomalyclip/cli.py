@@ -31,7 +31,7 @@ def import_(
     """
     from safetensors.torch import save
 
-    from vlmad_anomalyclip.checkpoint import convert_checkpoint
+    from vlmad_anomalyclip._official_checkpoint import convert_checkpoint
 
     target = out or checkpoint.with_suffix(".safetensors")
     if target.exists() and not force:
@@ -46,7 +46,7 @@ def show(
     file: Annotated[Path, typer.Argument(help="A safetensors file of learned prompts.")],
 ) -> None:
     """Show what a file of learned prompts holds."""
-    from vlmad_anomalyclip.prompts import read_learned_prompts
+    from vlmad_anomalyclip.learned_prompts import read_learned_prompts
 
     learned = read_learned_prompts(file)
     table = Table("what", "value", box=None)

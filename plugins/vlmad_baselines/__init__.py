@@ -47,26 +47,32 @@ COMPARISON = Recipe(
 @hookimpl
 def register_prompts(register: Register) -> None:
     """Register `plain` and `none`."""
-    register("plain", "vlmad_baselines.prompts:Plain", "one normal and one anomalous sentence")
-    register("none", "vlmad_baselines.prompts:NoPrompts", "no text, for scorers that need none")
+    register(
+        "plain", "vlmad_baselines._plain_prompts:Plain", "one normal and one anomalous sentence"
+    )
+    register(
+        "none", "vlmad_baselines._plain_prompts:NoPrompts", "no text, for scorers that need none"
+    )
 
 
 @hookimpl
 def register_extractors(register: Register) -> None:
     """Register `tiles`."""
-    register("tiles", "vlmad_baselines.extractor:ImageTiles", "overlapping crops of the image")
+    register("tiles", "vlmad_baselines._image_tiles:ImageTiles", "overlapping crops of the image")
 
 
 @hookimpl
 def register_attention(register: Register) -> None:
     """Register `none`."""
-    register("none", "vlmad_baselines.attention:Unmodified", "the backbone's own attention")
+    register("none", "vlmad_baselines._unmodified:Unmodified", "the backbone's own attention")
 
 
 @hookimpl
 def register_scorers(register: Register) -> None:
     """Register `max-cosine`."""
-    register("max-cosine", "vlmad_baselines.scorer:MaxCosine", "the largest cosine to a sentence")
+    register(
+        "max-cosine", "vlmad_baselines._max_cosine:MaxCosine", "the largest cosine to a sentence"
+    )
 
 
 @hookimpl

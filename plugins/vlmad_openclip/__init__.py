@@ -15,6 +15,6 @@ def register_backbones(register: Register) -> None:
     """Register `openclip`."""
     register(
         "openclip",
-        "vlmad_openclip.backbone:OpenClip",
+        "vlmad_openclip.openclip:OpenClip",
         "any open_clip ViT, from the hub or from a local checkpoint",
     )

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vlmad_openclip.blocks import run_block
-from vlmad_openclip.tokens import tokenise
+from vlmad_openclip._blocks import run_block
+from vlmad_openclip._tokens import tokenise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,14 +16,14 @@ from torch import nn
 from vlmad.errors import WeightsError
 from vlmad.regions import tile_boxes, window_patches
 from vlmad.types import ClassToken, Patches, Tiles, VisualFeatures, Windows
-from vlmad_openclip.blocks import (
+from vlmad_openclip._blocks import (
     merge_heads,
     project_in,
     run_block,
     run_last_block,
     split_heads,
 )
-from vlmad_openclip.shared_windows import SharedWindows
+from vlmad_openclip._shared_windows import SharedWindows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

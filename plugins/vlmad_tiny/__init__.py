@@ -13,4 +13,4 @@ if TYPE_CHECKING:
 @hookimpl
 def register_backbones(register: Register) -> None:
     """Register `tiny`."""
-    register("tiny", "vlmad_tiny.backbone:Tiny", "embedded 9.6 M parameter model, needs no network")
+    register("tiny", "vlmad_tiny._tiny:Tiny", "embedded 9.6 M parameter model, needs no network")

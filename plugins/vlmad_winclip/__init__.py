@@ -29,20 +29,24 @@ WINCLIP = Recipe(
 def register_prompts(register: Register) -> None:
     """Register `compositional`."""
     register(
-        "compositional", "vlmad_winclip.prompts:Compositional", "every state in every template"
+        "compositional",
+        "vlmad_winclip.compositional:Compositional",
+        "every state in every template",
     )
 
 
 @hookimpl
 def register_extractors(register: Register) -> None:
     """Register `window`."""
-    register("window", "vlmad_winclip.extractor:Window", "token windows of any sizes")
+    register("window", "vlmad_winclip._windows:Window", "token windows of any sizes")
 
 
 @hookimpl
 def register_scorers(register: Register) -> None:
     """Register `harmonic`."""
-    register("harmonic", "vlmad_winclip.scorer:Harmonic", "WinCLIP, and with references WinCLIP+")
+    register(
+        "harmonic", "vlmad_winclip._harmonic:Harmonic", "WinCLIP, and with references WinCLIP+"
+    )
 
 
 @hookimpl

@@ -18,7 +18,7 @@ import open_clip
 import torch
 from safetensors.torch import load_file, save_file
 
-from vlmad_winclip.prompts import LISTS
+from vlmad_winclip.compositional import LISTS
 
 HERE = Path(__file__).parent
 ROWS, VOCABULARY = "token_embedding.rows", "token_embedding.weight"

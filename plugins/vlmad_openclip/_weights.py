@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vlmad_openclip.config import ModelSource
+    from vlmad_openclip._model_source import ModelSource
 
 
 def find_weights(source: ModelSource) -> Path:

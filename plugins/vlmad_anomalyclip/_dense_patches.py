@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vlmad import Attention, BackboneSpec, Request, VisualFeatures
 
 
-class Dense(Extractor):
+class DensePatches(Extractor):
     """Projected patch tokens, from the second path where attention writes one.
 
     Args:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
-    from vlmad_openclip.blocks import Mix
+    from vlmad_openclip._blocks import Mix
 
 
 class SharedWindows:

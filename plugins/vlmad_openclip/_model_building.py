@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vlmad_openclip.config import ModelSource
+    from vlmad_openclip._model_source import ModelSource
 
 RANDOM = "random:"
 

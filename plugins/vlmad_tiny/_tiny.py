@@ -21,13 +21,13 @@ from vlmad.parts import (
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
-from vlmad_openclip.blocks import set_precision
+from vlmad_openclip._blocks import set_precision
+from vlmad_openclip._tokens import clip_tokenizer, tokenise
 from vlmad_openclip.devices import Precision, pick_device, pick_precision
 from vlmad_openclip.language import TextLoop
-from vlmad_openclip.tokens import clip_tokenizer, tokenise
 from vlmad_openclip.vision import VisionLoop
-from vlmad_tiny import model as architecture
-from vlmad_tiny.streams import encode_in_streams
+from vlmad_tiny import _tiny_model as architecture
+from vlmad_tiny._encode_threads import encode_in_streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

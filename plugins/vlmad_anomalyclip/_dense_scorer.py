@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vlmad import Features, TextEmbeddings
 
 
-class Dense(Scorer):
+class DenseScorer(Scorer):
     """The class token's probability, and the patches' summed over layers and smoothed.
 
     Args:

@@ -17,7 +17,7 @@ DEEP = "compound_prompts_text."
 
 
 def convert_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and metadata of `vlmad_anomalyclip.prompts` from an official file.
+    """Return the tensors and metadata of `learned_prompts` from an official file.
 
     The projections that the file also stores are used by nothing and left out.
 

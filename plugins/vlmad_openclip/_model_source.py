@@ -78,7 +78,7 @@ def _from_file(path: Path, folder: Path | None) -> ModelSource:
 def _from_hub(name: str) -> ModelSource:
     from open_clip.factory import _get_hf_config
 
-    from vlmad_openclip.checkpoint import offline_unless_reachable
+    from vlmad_openclip._weights import offline_unless_reachable
 
     try:
         with offline_unless_reachable():

@@ -23,20 +23,20 @@ from vlmad.parts import (
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
-from vlmad_openclip.at_hand import models_at_hand
-from vlmad_openclip.blocks import set_precision
-from vlmad_openclip.checkpoint import find_weights, read_weights, weights_digest
-from vlmad_openclip.config import ModelSource, find_model
-from vlmad_openclip.devices import Precision, pick_device, pick_precision
-from vlmad_openclip.language import TextLoop
-from vlmad_openclip.loading import (
+from vlmad_openclip._blocks import set_precision
+from vlmad_openclip._model_building import (
     RANDOM,
     build_model,
     build_vision,
     fill_at_random,
     fill_from,
 )
-from vlmad_openclip.tokens import clip_tokenizer, tokenise
+from vlmad_openclip._model_source import ModelSource, find_model
+from vlmad_openclip._tokens import clip_tokenizer, tokenise
+from vlmad_openclip._weights import find_weights, read_weights, weights_digest
+from vlmad_openclip.at_hand import models_at_hand
+from vlmad_openclip.devices import Precision, pick_device, pick_precision
+from vlmad_openclip.language import TextLoop
 from vlmad_openclip.vision import VisionLoop, check_vision, resize_positions
 
 if TYPE_CHECKING:
