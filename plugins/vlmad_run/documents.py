@@ -47,7 +47,9 @@ class Document(BaseModel):
             InputError: it is no JSON, or not this document; the place of the fault is named.
         """
         try:
-            return cls.model_validate(json.loads(content))
+            table = json.loads(content)
+            cls._check_format(table, name)
+            return cls.model_validate(table)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "the whole"
@@ -55,6 +57,16 @@ class Document(BaseModel):
             raise InputError(f"{name} is no {cls.__name__.lower()}: {reason}") from error
         except (ValueError, RecursionError) as error:
             raise InputError(f"{name} is no JSON: {first_line(error)}") from error
+
+    @classmethod
+    def _check_format(cls, table: object, name: str | Path) -> None:
+        """Refuse what another version wrote, before its first odd field is complained of."""
+        own = cls.model_fields.get("format")
+        if own is not None and isinstance(table, dict) and table.get("format") != own.default:
+            raise InputError(
+                f"{name} is no {cls.__name__.lower()} of this vlmad ({own.default}); "
+                "make it anew if an earlier one wrote it"
+            )
 
     @classmethod
     def read(cls, path: Path) -> Self:

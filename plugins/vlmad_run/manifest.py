@@ -1,4 +1,4 @@
-"""What a run is, and what is needed to repeat it, as a plain table.
+"""What a run is, and what is needed to repeat it.
 
 The identity is what the scores depend on: parts with their options and versions, weights,
 preprocessing, class name, references and threshold. Two commands of one identity are the same
@@ -8,43 +8,133 @@ run, however they are worded; where a file is an option, its content counts and 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field, JsonValue
+
+from vlmad.caches.digests import remembered_digest, stamp
 from vlmad.errors import InputError
 from vlmad.images import digest
-from vlmad_run.recorded import file_digests
+from vlmad_run.documents import Document, FileName
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from vlmad.assembly import Chosen
     from vlmad.detector import Detector
 
+MANIFEST = "manifest.json"
 LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
 NOT_SUBSTANCE = {"backbone": ("device", "weights", "precision")}
 """Options that change where and how, not what is computed; the weights' hash and the precision
 in force stand in the identity themselves."""
 
 
+class PartIdentity(Document):
+    """A part, where it is from, and its options; for files their hashes stand."""
+
+    name: str
+    distribution: str
+    version: str
+    options: dict[str, JsonValue]
+
+
+class Identity(Document):
+    """What the scores and verdicts of a detector depend on."""
+
+    parts: dict[str, PartIdentity]
+    weights_sha256: str
+    precision: str
+    preprocessing: dict[str, JsonValue]
+    resize: str
+    class_name: str
+    sentences_sha256: str | None
+    """Of the sentences in use; None where images change them or there are none."""
+    references_sha256: list[str]
+    threshold: float | None
+
+    def differences(self, now: Identity, threshold: bool = True) -> list[str]:
+        """Return in what another one differs, as ``place (this, now that)``."""
+        was = self if threshold else self.model_copy(update={"threshold": now.threshold})
+        return differences(was.model_dump(), now.model_dump())
+
+
+class Reference(Document):
+    """An image that a detector was fitted on."""
+
+    path: FileName
+    sha256: str
+
+
+class ImageList(Document):
+    """Which images a run is of: how many, and the SHA-256 of their names in full."""
+
+    count: int
+    digest: str
+
+
+class RunResult(Document):
+    """What came of a run so far."""
+
+    finished: bool
+    images: int = 0
+    done: int = 0
+    failed: int = 0
+    anomalous: int = 0
+    seconds: float = 0.0
+
+
+class Manifest(Document):
+    """What a run or a fitted detector is, and what is needed to repeat it."""
+
+    format: Literal["vlmad run 2"] = "vlmad run 2"
+    vlmad: str
+    """The version that wrote it."""
+    created: str
+    recipe: str
+    identity: Identity
+    options: dict[str, dict[str, JsonValue]]
+    """All options of all parts, by kind, files under their whole names."""
+    files: dict[str, str]
+    """The SHA-256 of each file that is an option, by ``kind.option``."""
+    backbone: str
+    licence: str
+    device: str
+    references: list[Reference]
+    folder: FileName
+    """Where the command was given: relative names start from there."""
+    libraries: dict[str, str | None]
+    python: str
+    platform: str
+    command: list[FileName] = Field(default_factory=list)
+    images: ImageList | None = None
+    model: FileName | None = None
+    """The file that the detector was read from, if it was not chosen by parts."""
+    model_sha256: str | None = None
+    seed: int = 0
+    """By which the references were drawn."""
+    result: RunResult | None = None
+
+
 def identity(
     detector: Detector,
     class_name: str,
-    references: Sequence[str] = (),
+    references: Sequence[Reference] = (),
     threshold: float | None = None,
-) -> dict[str, Any]:
+) -> Identity:
     """Return what the scores and verdicts of a detector depend on (loads the weights).
 
     Args:
         detector: it need not be fitted.
         class_name: what the images show.
-        references: the SHA-256 of each reference.
+        references: what it is fitted on.
         threshold: from which score on an image is anomalous.
 
     Raises:
@@ -52,61 +142,76 @@ def identity(
         InputError: a file that is an option cannot be read.
     """
     backbone = detector.backbone
-    return {
-        "parts": {kind: _part(chosen) for kind, chosen in detector.assembly.parts.items()},
-        "weights_sha256": backbone.weights_hash,
-        "precision": getattr(backbone, "precision", "float32"),
-        "preprocessing": _plain(asdict(backbone.spec.preprocessing)),
-        "resize": str(detector.resizing),
-        "class_name": class_name.replace("_", " "),  # as prompts read it
-        "sentences_sha256": sentences_digest(detector, class_name),
-        "references_sha256": list(references),
-        "threshold": threshold,
-    }
+    return Identity(
+        parts={kind: _part(chosen) for kind, chosen in detector.assembly.parts.items()},
+        weights_sha256=backbone.weights_hash,
+        precision=getattr(backbone, "precision", "float32"),
+        preprocessing={k: _plain(v) for k, v in asdict(backbone.spec.preprocessing).items()},
+        resize=str(detector.resizing),
+        class_name=class_name.replace("_", " "),  # as prompts read it
+        sentences_sha256=_sentences_digest(detector, class_name),
+        references_sha256=[reference.sha256 for reference in references],
+        threshold=threshold,
+    )
 
 
 def describe_run(
     detector: Detector,
     class_name: str,
-    references: Sequence[tuple[str, str]] = (),
+    references: Sequence[Reference] = (),
     threshold: float | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    *,
+    images: Iterable[Path] | None = None,
+    model: Path | None = None,
+    seed: int = 0,
+) -> Manifest:
     """Describe a detector, its references and its surroundings (loads the weights).
 
     Args:
         detector: the detector.
         class_name: what the images show.
-        references: path and SHA-256 of each reference.
+        references: what it is fitted on.
         threshold: from which score on an image is anomalous.
-        settings: more to be kept, such as the command.
+        images: which it will score.
+        model: the file that the detector was read from.
+        seed: by which the references were drawn.
 
     Raises:
         WeightsError: the weights cannot be loaded.
         InputError: a file that is an option cannot be read.
     """
-    hashes = [sha256 for _, sha256 in references]
     options = options_in_full(detector)
-    return {
-        "vlmad": version("vlmad"),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "recipe": detector.assembly.recipe.name,
-        "identity": identity(detector, class_name, hashes, threshold),
-        "options": options,
-        "files": file_digests(options),
-        "backbone": detector.backbone.spec.name,
-        "licence": detector.backbone.spec.licence,
-        "device": str(getattr(detector.backbone, "device", "unknown")),
-        "references": [{"path": path, "sha256": sha256} for path, sha256 in references],
-        "folder": os.getcwd(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        **(settings or {}),
-    }
+    return Manifest(
+        vlmad=version("vlmad"),
+        created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        recipe=detector.assembly.recipe.name,
+        identity=identity(detector, class_name, references, threshold),
+        options=options,
+        files=_file_digests(options),
+        backbone=detector.backbone.spec.name,
+        licence=detector.backbone.spec.licence,
+        device=str(getattr(detector.backbone, "device", "unknown")),
+        references=list(references),
+        folder=os.getcwd(),
+        libraries={name: _version(name) for name in LIBRARIES},
+        python=platform.python_version(),
+        platform=platform.platform(),
+        command=sys.argv[1:],
+        images=None if images is None else describe_images(images),
+        model=None if model is None else os.path.abspath(model),
+        model_sha256=None if model is None else digest(model),
+        seed=seed,
+    )
 
 
-def options_in_full(detector: Detector) -> dict[str, dict[str, Any]]:
+def describe_images(images: Iterable[Path]) -> ImageList:
+    """Describe which images a run is of."""
+    names = [os.path.abspath(image) for image in images]
+    text = "\0".join(names).encode("utf-8", "surrogateescape")
+    return ImageList(count=len(names), digest=hashlib.sha256(text).hexdigest())
+
+
+def options_in_full(detector: Detector) -> dict[str, dict[str, JsonValue]]:
     """Return all options of all parts as plain values, files under their whole names."""
     return {
         kind: {name: _plain(_in_full(value)) for name, value in chosen.options.items()}
@@ -114,45 +219,44 @@ def options_in_full(detector: Detector) -> dict[str, dict[str, Any]]:
     }
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any], place: str = "") -> list[str]:
+def differences(
+    was: Mapping[str, JsonValue], now: Mapping[str, JsonValue], place: str = ""
+) -> list[str]:
     """Return where two tables differ, as ``place (this, now that)``.
 
     >>> differences({"a": {"b": 1}}, {"a": {"b": 2}})
     ['a.b (1, now 2)']
     """
     found = []
-    for key in dict.fromkeys([*one, *other]):
-        was, now = one.get(key), other.get(key)
-        if isinstance(was, Mapping) and isinstance(now, Mapping):
-            found += differences(was, now, f"{place}{key}.")
-        elif was != now:
-            found.append(f"{place}{key} ({_short(was)}, now {_short(now)})")
+    for key in dict.fromkeys([*was, *now]):
+        one, other = was.get(key), now.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += differences(one, other, f"{place}{key}.")
+        elif one != other:
+            found.append(f"{place}{key} ({_short(one)}, now {_short(other)})")
     return found
 
 
-def sentences_digest(detector: Detector, class_name: str) -> str | None:
-    """Return the SHA-256 of the sentences in use, or None where images change them."""
-    if detector.prompts.looks_at_image:
-        return None
-    text = detector.text(class_name, None)
+def _sentences_digest(detector: Detector, class_name: str) -> str | None:
+    text = None if detector.prompts.looks_at_image else detector.text(class_name, None)
     if text is None:
         return None
     return hashlib.sha256("\n".join(text.sentences).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _part(chosen: Chosen) -> dict[str, Any]:
+def _part(chosen: Chosen) -> PartIdentity:
     registration = chosen.registration
     left_out = NOT_SUBSTANCE.get(registration.kind, ())
     options = {name: value for name, value in chosen.options.items() if name not in left_out}
-    return {
-        "name": registration.name,
-        "distribution": registration.distribution,
-        "version": registration.version,
-        "options": {name: _content(value) for name, value in options.items()},
-    }
+    return PartIdentity(
+        name=registration.name,
+        distribution=registration.distribution,
+        version=registration.version,
+        options={name: _content(value) for name, value in options.items()},
+    )
 
 
-def _content(value: Any) -> Any:
+def _content(value: object) -> JsonValue:
     """Return a file's hash in the place of its path, and everything else as it is."""
     if not isinstance(value, Path):
         return _plain(value)
@@ -161,22 +265,37 @@ def _content(value: Any) -> Any:
     return f"sha256:{digest(value)}"
 
 
-def _in_full(value: Any) -> Any:
+def _in_full(value: object) -> object:
     """Return the name of a file so that it is found from any working directory."""
     named = isinstance(value, Path) or (isinstance(value, str) and Path(value).suffix)
-    return os.path.abspath(value) if named and os.path.isfile(value) else value
+    return os.path.abspath(str(value)) if named and os.path.isfile(str(value)) else value
 
 
-def _plain(value: Any) -> Any:
+def _file_digests(options: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, str]:
+    return {
+        f"{kind}.{option}": file_digest(Path(value))
+        for kind, values in options.items()
+        for option, value in values.items()
+        if isinstance(value, str) and os.path.isabs(value) and os.path.isfile(value)
+    }
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, remembered: it may be gigabytes of weights."""
+    return remembered_digest(path, stamp(path), "bytes of an option", lambda: digest(path))
+
+
+def _plain(value: object) -> JsonValue:
     """Return a value as JSON gives it back."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
-    return str(value) if isinstance(value, Path) else value
+    finite = not isinstance(value, float) or math.isfinite(value)
+    return value if finite and isinstance(value, int | float | str | None) else str(value)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = "none" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:16]}…"
 

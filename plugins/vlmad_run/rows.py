@@ -1,113 +1,106 @@
-"""What a run says of one image, as a line of JSON and as a row of a table."""
+"""What a run writes of one image: a line of ``scores.jsonl`` and a row of ``scores.csv``."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
-import json
-import math
 import re
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import model_validator
+
+from vlmad.errors import InputError
+from vlmad_run.documents import Document, FileName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+LINES, TABLE = "scores.jsonl", "scores.csv"
 MAPS, OVERLAYS = "maps", "overlays"
-"""Folders in that of the run."""
-TABLE_COLUMNS = (
-    "image",
-    "score",
-    "verdict",
-    "status",
-    "reason",
-    "map",
-    "map_low",
-    "map_high",
-    "overlay",
-    "milliseconds",
-    "sha256",
-)
+"""Files and folders in that of the run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class ScoreRow(Document):
     """One image of a run."""
 
-    image: str
+    image: FileName
     """Its path, as it was given."""
     score: float | None = None
     verdict: Literal["ok", "anomalous", ""] = ""
     """Empty where there is no threshold."""
     status: Literal["done", "failed"] = "done"
-    reason: str = ""
-    """Why it failed."""
-    sha256: str | None = None
-    map: str = ""
+    reason: FileName = ""
+    """Why it failed; it names the file."""
+    map: FileName = ""
     """The stored map, from the run folder; 0 stands for `map_low`, 65535 for `map_high`."""
     map_low: float | None = None
     map_high: float | None = None
-    overlay: str = ""
+    overlay: FileName = ""
     milliseconds: float | None = None
     """Its share of the model's time for its batch."""
+    sha256: str | None = None
     bytes: int | None = None
     modified: int | None = None
     """The file's time of change in nanoseconds; with `bytes` it tells whether it is the same."""
 
+    @model_validator(mode="after")
+    def _check_done(self) -> Self:
+        if self.status == "done":
+            if None in (self.score, self.map_low, self.map_high):
+                raise ValueError("an image that is done has a score and a map")
+            for name, folder in ((self.map, MAPS), (self.overlay, OVERLAYS)):
+                if not re.fullmatch(rf"{folder}/[^/\\]+", name) or name.endswith("/.."):
+                    raise ValueError(f"'{name}' is no file of {folder}/")
+        return self
 
-def to_line(row: Row) -> bytes:
-    """Return a row as a line of JSON; names that are no text keep their bytes as escapes."""
-    return json.dumps(asdict(row), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
-
-def from_line(line: bytes) -> Row | None:
+def read_row(line: str | bytes) -> ScoreRow | None:
     """Return the row of a line, or None if it is damaged or no row."""
     try:
-        table = json.loads(line)
-        known = {field.name for field in fields(Row)}
-        row = Row(**{name: value for name, value in table.items() if name in known})
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        return ScoreRow.parse(line, LINES)
+    except InputError:
         return None
-    return row if _is_sound(row) else None
 
 
-def _is_sound(row: Row) -> bool:
-    """Tell whether a row that was read says what a run says, and points into its folder."""
-    numbers = (row.score, row.map_low, row.map_high)
-    files = ((row.map, MAPS), (row.overlay, OVERLAYS))
-    if not isinstance(row.image, str) or not isinstance(row.reason, str):
-        return False
-    if not isinstance(row.sha256, str | None) or row.verdict not in ("ok", "anomalous", ""):
-        return False
-    if row.status == "failed":
-        return True
-    return (
-        row.status == "done"
-        and all(isinstance(n, float | int) and math.isfinite(n) for n in numbers)
-        and all(isinstance(f, str) and PurePosixPath(f).parent.name == at for f, at in files)
-        and all(f.count("/") == 1 for f, _ in files)
-    )
+def to_line(row: ScoreRow) -> bytes:
+    """Return a row as a line of JSON."""
+    return row.to_json(indent=None)
 
 
-def to_csv(rows: Iterable[Row]) -> Iterator[bytes]:
+def read_rows(folder: Path) -> list[ScoreRow]:
+    """Return the rows in a run folder; of several of one image the last, damaged ones left out.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    try:
+        lines = (folder / LINES).read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{folder / LINES}: {error.strerror or error}") from error
+    rows = filter(None, map(read_row, lines))
+    return list({row.image: row for row in rows}.values())
+
+
+COLUMNS = tuple(n for n in ScoreRow.model_fields if n not in ("bytes", "modified"))
+
+
+def to_csv(rows: Iterable[ScoreRow]) -> Iterator[bytes]:
     """Yield a table of rows, line by line."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, TABLE_COLUMNS, extrasaction="ignore")
-    writer.writeheader()
-    yield _take(buffer)
+    yield _csv_line(COLUMNS)
     for row in rows:
-        writer.writerow(asdict(row))
-        yield _take(buffer)
+        yield _csv_line(getattr(row, name) for name in COLUMNS)
 
 
-def _take(buffer: io.StringIO) -> bytes:
-    r"""Empty a buffer of one line; it ends in \r\n, else the csv module would leave \r unquoted."""
-    text = buffer.getvalue()
-    buffer.seek(0)
-    buffer.truncate()
-    return (text.removesuffix("\r\n") + "\n").encode("utf-8", "backslashreplace")
+def _csv_line(values: Iterable[object]) -> bytes:
+    r"""Return a line of CSV; it ends in \r\n at first, else csv would leave \r unquoted."""
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow(values)
+    text = buffer.getvalue().removesuffix("\r\n") + "\n"
+    return text.encode("utf-8", "backslashreplace")
 
 
 def file_stem(image: str) -> str:

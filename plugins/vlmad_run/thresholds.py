@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
+
+from pydantic import Field, JsonValue
 
 from vlmad.errors import InputError
-from vlmad.files import read_text, write_atomically
-from vlmad_run.manifest import differences
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-FORMAT = "vlmad threshold 1"
+from vlmad_run.documents import Document
+from vlmad_run.manifest import Identity
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
-    """From which score on an image is anomalous."""
+class Threshold(Document):
+    """From which score on an image is anomalous; `vlmad calibrate` writes it as a file."""
 
+    format: Literal["vlmad threshold 2"] = "vlmad threshold 2"
     value: float
     rule: str = "given"
     """How it was chosen."""
-    identity: Mapping[str, Any] | None = None
-    """Of the detector whose scores it was chosen on (`vlmad_run.manifest.identity`)."""
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    evidence: dict[str, JsonValue] = Field(default_factory=dict)
     """What it was chosen on, and the error rates to expect with their intervals."""
+    identity: Identity | None = None
+    """Of the detector whose scores it was chosen on."""
 
     def verdict(self, score: float) -> Literal["ok", "anomalous"]:
         """Judge a score."""
         return "anomalous" if score >= self.value else "ok"
 
-    def check(self, identity: Mapping[str, Any]) -> None:
+    def check(self, identity: Identity) -> None:
         """Refuse a detector whose scores it was not chosen on.
 
         Raises:
@@ -42,9 +37,7 @@ class Threshold:
         """
         if self.identity is None:
             return
-        other = differences(
-            {**self.identity, "threshold": None}, {**identity, "threshold": None}
-        )
+        other = self.identity.differences(identity, threshold=False)
         if other:
             raise InputError(
                 f"the threshold was calibrated on other scores: {'; '.join(other[:3])}; "
@@ -64,44 +57,11 @@ def read_threshold(text: str) -> Threshold:
         return _read_file(Path(text))
     if not math.isfinite(value):
         raise InputError(f"a threshold is a finite number, not {text}")
-    return Threshold(value)
-
-
-def write_threshold(threshold: Threshold, path: Path) -> None:
-    """Write a threshold to a file of JSON.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    table = {
-        "format": FORMAT,
-        "threshold": threshold.value,
-        "rule": threshold.rule,
-        "evidence": dict(threshold.evidence),
-        "identity": threshold.identity,
-    }
-    text = json.dumps(table, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(path, text.encode("utf-8", "backslashreplace"))  # names that are no text
+    return Threshold(value=value)
 
 
 def _read_file(path: Path) -> Threshold:
     try:
-        table: Any = json.loads(read_text(path))
-    except OSError as error:
-        raise InputError(
-            f"threshold {path} is neither a number nor a file that can be read: "
-            f"{error.strerror or error}"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"threshold {path} is no JSON") from error
-    if not isinstance(table, dict) or table.get("format") != FORMAT:
-        raise InputError(f"{path} is no threshold file; vlmad calibrate writes them")
-    try:
-        value = float(table["threshold"])
-        identity, evidence = table["identity"], dict(table["evidence"])
-        fits = math.isfinite(value) and isinstance(identity, dict | None)
-    except (KeyError, TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise InputError(f"{path} is a damaged threshold file")
-    return Threshold(value, str(table.get("rule", "")), identity, evidence)
+        return Threshold.read(path)
+    except InputError as error:
+        raise InputError(f"neither a number nor the file of a threshold: {error}") from error
