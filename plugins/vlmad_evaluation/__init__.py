@@ -13,7 +13,7 @@ What others may import (all else is private and on its way to names with an unde
     comparison.py        two detectors on the same images: DeLong, paired bootstrap, Holm, max-T
     result_documents.py  what bench and grid write: the models, `read_document`
     result_folders.py    a bench's folder, read: its document, samples, cells and their scores
-    averages.py          over seeds, then over categories
+    averaging.py         over seeds, then over categories
     notation.py          how figures are written: `UNDEFINED`, `TITLES`, `escaped`, `shots_name`
 
 Importing the package loads none of them.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def register_commands(register: Register) -> None:
     """Register `vlmad bench` and `vlmad grid`."""
     register(
-        "bench", "vlmad_evaluation.bench.command:bench", "Measure detectors on a data set."
+        "bench", "vlmad_evaluation.cli:bench", "Measure detectors on a data set."
     )
     register(
         "grid", "vlmad_evaluation.grid.command:grid", "Measure every combination of parts."

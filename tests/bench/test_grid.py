@@ -20,7 +20,7 @@ from rich.console import Console
 from vlmad import load_detector
 from vlmad.errors import InputError, OptionError, UnknownPartError
 from vlmad.registry import Registry
-from vlmad_evaluation.bench.reading import read_results
+from vlmad_evaluation.result_folders import read_results
 from vlmad_evaluation.grid.axes import Axes, parse_axes, split_names
 from vlmad_evaluation.grid.combinations import combine, with_baseline
 from vlmad_evaluation.grid.grouping import misfits

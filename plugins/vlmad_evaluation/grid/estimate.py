@@ -19,7 +19,7 @@ from vlmad.images import Source
 from vlmad.loading import load
 from vlmad.types import ImageBatch
 from vlmad_datasets.headers import read_header
-from vlmad_evaluation.bench.cells import AT_ONCE
+from vlmad_evaluation._bench_cells import AT_ONCE
 from vlmad_evaluation.grid.texts import Texts, count_texts
 from vlmad_evaluation.grid.trials import (
     MEGAPIXEL,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from vlmad_evaluation.bench.plan import Cell, Plan, Settings, Skipped
+    from vlmad_evaluation._bench_plan import Cell, Plan, Settings, Skipped
     from vlmad_evaluation.bench.scoring import SideBySide
     from vlmad_evaluation.sharing import Pass
 

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from vlmad.errors import printable
-from vlmad_evaluation.bench.tables import bracketed, shots_name, value
-from vlmad_evaluation.bench.terminal import SHOWN, WORDS
+from vlmad_evaluation.notation import bracketed, shots_name, value
+from vlmad_evaluation._bench_terminal import SHOWN, WORDS
 from vlmad_evaluation.grid.grouping import NAMED, count, grouped, misfits, some_of
 from vlmad_evaluation.grid.table import explained, has_references, main_category, rows
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from vlmad_evaluation.bench.document import Bench
-    from vlmad_evaluation.bench.plan import Skipped
+    from vlmad_evaluation._bench_document import Bench
+    from vlmad_evaluation._bench_plan import Skipped
     from vlmad_evaluation.grid.combinations import Grid
     from vlmad_evaluation.grid.estimate import Estimate, Planned
     from vlmad_evaluation.grid.table import Figure, Row
