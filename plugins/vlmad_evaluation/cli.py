@@ -64,7 +64,7 @@ def bench(
     # here, because a data set that cannot be used needs no torch to be refused
     from vlmad_evaluation._bench_detectors import load_detectors
     from vlmad_evaluation._bench_document import Bench
-    from vlmad_evaluation.bench.running import BENCH
+    from vlmad_evaluation._bench_running import BENCH
     from vlmad_evaluation._bench_terminal import show
 
     detectors = load_detectors(choice, detector)
@@ -83,7 +83,7 @@ def tell_notes(detectors: Any, say: Console) -> None:
 
 def run_into(ready: Bench, out: Path | None, say: Console) -> tuple[dict[str, Any], Path]:
     """Run a bench into the named folder, the one where it was stopped, or a new one."""
-    from vlmad_evaluation.bench.running import describe, run_bench
+    from vlmad_evaluation._bench_running import describe, run_bench
     from vlmad_run.places import new_folder, remove_if_empty, unfinished
 
     with progress_bars(say) as progress:

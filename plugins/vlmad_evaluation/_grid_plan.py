@@ -20,8 +20,8 @@ from vlmad.loading import load
 from vlmad.types import ImageBatch
 from vlmad_datasets.headers import read_header
 from vlmad_evaluation._bench_cells import AT_ONCE
-from vlmad_evaluation.grid.texts import Texts, count_texts
-from vlmad_evaluation.grid.trials import (
+from vlmad_evaluation._grid_texts import Texts, count_texts
+from vlmad_evaluation._grid_trials import (
     MEGAPIXEL,
     MetricCosts,
     is_streamed,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmad_evaluation._bench_plan import Cell, Plan, Settings, Skipped
-    from vlmad_evaluation.bench.scoring import SideBySide
+    from vlmad_evaluation._cell_scoring import SideBySide
     from vlmad_evaluation.sharing import Pass
 
 

@@ -21,8 +21,8 @@ from vlmad_run.progress import progress_bars, speaking
 
 if TYPE_CHECKING:
     from vlmad_evaluation._bench_document import Bench
-    from vlmad_evaluation.grid.combinations import Grid
-    from vlmad_evaluation.grid.estimate import Planned
+    from vlmad_evaluation._grid_combinations import Grid
+    from vlmad_evaluation._grid_plan import Planned
 
 NOT_OFFERED = ("class_name", "references", "shots", "seed", "fitted")
 
@@ -65,9 +65,9 @@ def grid(
     )
     # here, because a data set that cannot be used needs no torch to be refused
     from vlmad_evaluation._bench_document import Bench
-    from vlmad_evaluation.grid.combinations import with_baseline
-    from vlmad_evaluation.grid.table import GRID
-    from vlmad_evaluation.grid.terminal import show, show_plan
+    from vlmad_evaluation._grid_combinations import with_baseline
+    from vlmad_evaluation.grid_table import GRID
+    from vlmad_evaluation._grid_terminal import show, show_plan
 
     found = _combine(choice)
     detectors = with_baseline(found, baseline)
@@ -88,8 +88,8 @@ def grid(
 
 def _combine(choice: Choice) -> Grid:
     from vlmad.registry import Registry
-    from vlmad_evaluation.grid.axes import parse_axes
-    from vlmad_evaluation.grid.combinations import combine
+    from vlmad_evaluation._grid_axes import parse_axes
+    from vlmad_evaluation._grid_combinations import combine
 
     registry = Registry.discover()
     axes = parse_axes(choice, registry)
@@ -98,8 +98,8 @@ def _combine(choice: Choice) -> Grid:
 
 def _plan(ready: Bench, say: Console) -> Planned:
     from vlmad_evaluation._bench_plan import make_plan
-    from vlmad_evaluation.bench.scoring import side_by_side
-    from vlmad_evaluation.grid.estimate import Planned, estimate
+    from vlmad_evaluation._cell_scoring import side_by_side
+    from vlmad_evaluation._grid_plan import Planned, estimate
 
     cells = make_plan(ready.dataset, ready.categories, ready.detectors, ready.settings)
     with progress_bars(say) as progress:

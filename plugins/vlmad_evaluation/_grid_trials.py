@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vlmad.streaming import Result
     from vlmad_evaluation._cell_metrics import Measured
     from vlmad_evaluation._bench_plan import Cell, Settings
-    from vlmad_evaluation.bench.scoring import SideBySide
+    from vlmad_evaluation._cell_scoring import SideBySide
 
 MEGAPIXEL = 1e6
 MOST = 16.0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from vlmad.assembly import Chosen
     from vlmad.registry import Registration, Registry
-    from vlmad_evaluation.grid.axes import Axes
+    from vlmad_evaluation._grid_axes import Axes
 
 MOST = 4096
 """Combinations; more are a slip of the keyboard."""

@@ -1,1 +1,0 @@
-"""Scoring the cells of a bench, and running all of it."""
