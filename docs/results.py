@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from vlmad_evaluation.bench.reading import read_results
+from vlmad_evaluation.result_folders import read_results
 from vlmad_report.content import Page
 from vlmad_report.rendering import markdown
 from vlmad_report.rendering.encoded import render

@@ -16,7 +16,7 @@ from vlmad.images import as_source
 from vlmad.registry import Registry
 from vlmad.streaming import Stream, encode_together, stream_together
 from vlmad.types import ClassToken, Patches, Windows
-from vlmad_evaluation.bench.detectors import share_backbone
+from vlmad_evaluation._bench_detectors import share_backbone
 from vlmad_evaluation.sharing import Shared, plan_passes
 
 ODD_PARTS = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text()

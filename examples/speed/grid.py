@@ -23,8 +23,8 @@ from vlmad.images import as_source
 from vlmad.registry import Registry
 from vlmad.streaming import Stream, stream_together
 from vlmad.types import ImageBatch
-from vlmad_evaluation.grid.axes import Axes
-from vlmad_evaluation.grid.combinations import combine
+from vlmad_evaluation._grid_axes import Axes
+from vlmad_evaluation._grid_combinations import combine
 from vlmad_evaluation.sharing import Shared
 from vlmad_run.finding import find_images
 

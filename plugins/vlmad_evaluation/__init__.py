@@ -1,18 +1,20 @@
-"""Measure detectors: exact metrics, intervals, comparisons, with numpy and scipy alone.
+"""Measure detectors: exact metrics, intervals, comparisons; benches and grids of detectors.
 
-    metric.py          a value or the reason why there is none; averages; spread over seeds
-    validation.py      what is refused of labels, scores, maps and masks
-    resolution.py      the size at which maps and masks are compared
-    curves.py          AUROC, average precision, F1-max and AUPRO of cumulative counts
-    image_metrics.py   from one score for each image
-    pixel_metrics.py   from maps and masks, with one sort
-    regions.py         defective regions and their weight in AUPRO
-    streaming.py       the same from bounded memory, with a bound on the error
-    image_curves.py    counts of every image over shared thresholds, so that images can be weighted
-    bootstrap.py       intervals by resampling images
-    comparison.py      two detectors on the same images: DeLong, paired bootstrap, Holm
-    bench/             the command ``vlmad bench``, which needs torch as well
-    grid/              the command ``vlmad grid``, a bench of every combination
+What others may import (all else is private and on its way to names with an underscore):
+
+    metric.py            a value or the reason why there is none; averages; spread over seeds
+    labelled_maps.py     maps with masks, checked, at one size; defective regions
+    curves.py            AUROC, average precision, F1-max and AUPRO of cumulative counts
+    image_metrics.py     from one score for each image
+    pixel_metrics.py     from maps and masks, with one sort
+    streaming.py         the same from bounded memory, with a bound on the error
+    image_curves.py      counts of every image over shared thresholds, so that images are weighted
+    bootstrap.py         intervals by resampling images
+    comparison.py        two detectors on the same images: DeLong, paired bootstrap, Holm, max-T
+    result_documents.py  what bench and grid write: the models, `read_document`
+    result_folders.py    a bench's folder, read: its document, samples, cells and their scores
+    averaging.py         over seeds, then over categories
+    notation.py          how figures are written: `UNDEFINED`, `TITLES`, `escaped`, `shots_name`
 
 Importing the package loads none of them.
 """
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 def register_commands(register: Register) -> None:
     """Register `vlmad bench` and `vlmad grid`."""
     register(
-        "bench", "vlmad_evaluation.bench.command:bench", "Measure detectors on a data set."
+        "bench", "vlmad_evaluation.cli:bench", "Measure detectors on a data set."
     )
     register(
-        "grid", "vlmad_evaluation.grid.command:grid", "Measure every combination of parts."
+        "grid", "vlmad_evaluation._grid_command:grid", "Measure every combination of parts."
     )

@@ -20,7 +20,7 @@ from vlmad_evaluation.image_curves import ImageCurves, curves_of_maps, curves_of
 from vlmad_evaluation.metric import IMAGE_METRICS, Metric
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS
 from vlmad_evaluation.resolution import Resolution, at_resolution
-from vlmad_evaluation.validation import Maps, Masks, labelled_scores, paired
+from vlmad_evaluation.labelled_maps import Maps, Masks, labelled_scores, paired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri  # scipy.stats takes a second to import
 
 from vlmad.errors import InputError
 from vlmad_evaluation.bootstrap import Replicates, interval
-from vlmad_evaluation.validation import labelled_scores
+from vlmad_evaluation.labelled_maps import labelled_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool, Float, Int
 
-    from vlmad_evaluation.validation import LabelledMap
+    from vlmad_evaluation.labelled_maps import LabelledMap
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ PIXEL_METRICS = (
     "pixel_aupro_05",
     "pixel_aupro_200_thresholds",
 )
+METRICS = (*IMAGE_METRICS, *PIXEL_METRICS)
 AUPRO_LIMITS = {"pixel_aupro_30": 0.30, "pixel_aupro_05": 0.05}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from vlmad.errors import InputError
-from vlmad_evaluation.validation import LabelledMap, as_bools, as_scores, labelled_map
+from vlmad_evaluation.labelled_maps import LabelledMap, as_bools, as_scores, labelled_map
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float

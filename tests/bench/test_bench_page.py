@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmad.errors import printable
-from vlmad_evaluation.bench.tables import bracketed, escaped, value
+from vlmad_evaluation.notation import bracketed, escaped, value
 
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS))

@@ -15,11 +15,11 @@ from vlmad import Detector, Prompts, TextEmbeddings, load_detector
 from vlmad.registration import Registration
 from vlmad.registry import Registry
 from vlmad_datasets import open_dataset
-from vlmad_evaluation.bench.detectors import share_backbone
-from vlmad_evaluation.bench.plan import Settings, make_plan
-from vlmad_evaluation.bench.scoring import side_by_side
-from vlmad_evaluation.grid.estimate import estimate
-from vlmad_evaluation.grid.texts import count_texts
+from vlmad_evaluation._bench_detectors import share_backbone
+from vlmad_evaluation._bench_plan import Settings, make_plan
+from vlmad_evaluation._cell_scoring import side_by_side
+from vlmad_evaluation._grid_plan import estimate
+from vlmad_evaluation._grid_texts import count_texts
 
 
 class Keeping(Prompts):

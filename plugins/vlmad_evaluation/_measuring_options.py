@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vlmad import Problem
     from vlmad_datasets import OpenDataset
     from vlmad_datasets.survey import Survey
-    from vlmad_evaluation.bench.plan import Settings
+    from vlmad_evaluation._bench_plan import Settings
     from vlmad_run.choosing import Choice
 
 RUNS = Path("vlmad-runs")
@@ -72,7 +72,7 @@ class Measuring:
         Raises:
             InputError: shots or resolution cannot be read.
         """
-        from vlmad_evaluation.bench.plan import Settings
+        from vlmad_evaluation._bench_plan import Settings
 
         return Settings(
             parse_shots(self.shots),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from vlmad_evaluation.bench.plan import Cell
+    from vlmad_evaluation._bench_plan import Cell
 
 
 @contextmanager

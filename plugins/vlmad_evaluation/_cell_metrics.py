@@ -36,7 +36,7 @@ from vlmad_evaluation.metric import PIXEL_METRICS, Metric, undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, SortedPixels, metrics_of_pixels
 from vlmad_evaluation.resolution import at_resolution
 from vlmad_evaluation.streaming import PixelStream
-from vlmad_evaluation.validation import LabelledMap
+from vlmad_evaluation.labelled_maps import LabelledMap
 from vlmad_run.overlays import Range, from_16_bits
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, UInt16
 
     from vlmad import Sample
-    from vlmad_evaluation.bench.plan import Settings
+    from vlmad_evaluation._bench_plan import Settings
     from vlmad_run.rows import Row
 
 PIXELS_AT_ONCE = 1 << 26

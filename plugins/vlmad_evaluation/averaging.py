@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmad_evaluation.bench.results import NAMES, WITHOUT_BOUND, CellResult
+from vlmad_evaluation._cell_results import NAMES, WITHOUT_BOUND, CellResult
 from vlmad_evaluation.bootstrap import Replicates, average_replicates, with_interval
 from vlmad_evaluation.metric import Metric, Spread, macro_average, spread_over_seeds
 

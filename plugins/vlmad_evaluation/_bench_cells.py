@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmad.loading import chunks
-from vlmad_evaluation.bench.measuring import Scored, measure
-from vlmad_evaluation.bench.plan import Skipped
-from vlmad_evaluation.bench.results import CellResult, read_result, write_result
-from vlmad_evaluation.bench.scoring import score_cells
+from vlmad_evaluation._cell_metrics import Scored, measure
+from vlmad_evaluation._bench_plan import Skipped
+from vlmad_evaluation._cell_results import CellResult, read_result, write_result
+from vlmad_evaluation._cell_scoring import score_cells
 from vlmad_run.rows import MAPS
 from vlmad_run.thresholds import Threshold, write_threshold
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from vlmad_evaluation.bench.folder import BenchFolder
-    from vlmad_evaluation.bench.plan import Cell, Settings
-    from vlmad_evaluation.bench.scoring import Outcome, SideBySide
+    from vlmad_evaluation._bench_folder import BenchFolder
+    from vlmad_evaluation._bench_plan import Cell, Settings
+    from vlmad_evaluation._cell_scoring import Outcome, SideBySide
 
 RULE = "the largest F1 on the test images themselves"
 AT_ONCE = 64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmad_evaluation.bench.tables import UNDEFINED, escaped, shots_name, table
+from vlmad_evaluation.notation import UNDEFINED, escaped, shots_name, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmad_evaluation.bench.remarks import remarks
-from vlmad_evaluation.bench.tables import (
+from vlmad_evaluation._bench_remarks import remarks
+from vlmad_evaluation.notation import (
     TASKS,
     TITLES,
     UNDEFINED,

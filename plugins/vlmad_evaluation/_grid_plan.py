@@ -19,9 +19,9 @@ from vlmad.images import Source
 from vlmad.loading import load
 from vlmad.types import ImageBatch
 from vlmad_datasets.headers import read_header
-from vlmad_evaluation.bench.cells import AT_ONCE
-from vlmad_evaluation.grid.texts import Texts, count_texts
-from vlmad_evaluation.grid.trials import (
+from vlmad_evaluation._bench_cells import AT_ONCE
+from vlmad_evaluation._grid_texts import Texts, count_texts
+from vlmad_evaluation._grid_trials import (
     MEGAPIXEL,
     MetricCosts,
     is_streamed,
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from vlmad_evaluation.bench.plan import Cell, Plan, Settings, Skipped
-    from vlmad_evaluation.bench.scoring import SideBySide
+    from vlmad_evaluation._bench_plan import Cell, Plan, Settings, Skipped
+    from vlmad_evaluation._cell_scoring import SideBySide
     from vlmad_evaluation.sharing import Pass
 
 

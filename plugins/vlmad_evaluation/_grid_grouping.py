@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from vlmad_evaluation.grid.combinations import Misfit
+    from vlmad_evaluation._grid_combinations import Misfit
 
 NAMED = 3
 """Combinations that are named for each thing that is said; the document names all."""

@@ -9,16 +9,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError, PluginError, printable
-from vlmad_evaluation.bench.cells import run_cells
-from vlmad_evaluation.bench.document import FORMAT, Kind, make_document
-from vlmad_evaluation.bench.folder import BenchFolder, open_folder
-from vlmad_evaluation.bench.page import to_markdown
-from vlmad_evaluation.bench.plan import Skipped, content_digests, make_plan
-from vlmad_evaluation.bench.results import CellResult
-from vlmad_evaluation.bench.samples import write_samples
-from vlmad_evaluation.bench.scoring import side_by_side
-from vlmad_evaluation.bench.tables import shots_name, to_csv, value
-from vlmad_evaluation.bench.timing import Machine, seconds_per_image
+from vlmad_evaluation._bench_cells import run_cells
+from vlmad_evaluation._bench_document import FORMAT, Kind, make_document
+from vlmad_evaluation._bench_folder import BenchFolder, open_folder
+from vlmad_evaluation._bench_page import to_markdown
+from vlmad_evaluation._bench_plan import Skipped, content_digests, make_plan
+from vlmad_evaluation._cell_results import CellResult
+from vlmad_evaluation._bench_samples import write_samples
+from vlmad_evaluation._cell_scoring import side_by_side
+from vlmad_evaluation.notation import shots_name, to_csv, value
+from vlmad_evaluation._image_timing import Machine, seconds_per_image
 from vlmad_evaluation.resolution import describe_resolution
 from vlmad_run.manifest import identity
 from vlmad_run.places import describe_images
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from vlmad_evaluation.bench.document import Bench
-    from vlmad_evaluation.bench.plan import Cell, Plan
+    from vlmad_evaluation._bench_document import Bench
+    from vlmad_evaluation._bench_plan import Cell, Plan
     from vlmad_run.execute import Progress
 
 

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vlmad.errors import printable
-from vlmad_evaluation.bench.tables import TITLES, shots_name, value
+from vlmad_evaluation.notation import TITLES, shots_name, value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from vlmad_evaluation.bench.asking import (
+from vlmad_evaluation._measuring_options import (
     RUNS,
     Data,
     Measuring,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from vlmad_evaluation.bench.document import Bench
+    from vlmad_evaluation._bench_document import Bench
 
 NOT_OFFERED = ("detector", "class_name", "references", "shots", "seed", "fitted")
 
@@ -62,10 +62,10 @@ def bench(
         data, measuring.dataset, options, measuring.category, say
     )
     # here, because a data set that cannot be used needs no torch to be refused
-    from vlmad_evaluation.bench.detectors import load_detectors
-    from vlmad_evaluation.bench.document import Bench
-    from vlmad_evaluation.bench.running import BENCH
-    from vlmad_evaluation.bench.terminal import show
+    from vlmad_evaluation._bench_detectors import load_detectors
+    from vlmad_evaluation._bench_document import Bench
+    from vlmad_evaluation._bench_running import BENCH
+    from vlmad_evaluation._bench_terminal import show
 
     detectors = load_detectors(choice, detector)
     tell_notes(detectors, say)
@@ -83,7 +83,7 @@ def tell_notes(detectors: Any, say: Console) -> None:
 
 def run_into(ready: Bench, out: Path | None, say: Console) -> tuple[dict[str, Any], Path]:
     """Run a bench into the named folder, the one where it was stopped, or a new one."""
-    from vlmad_evaluation.bench.running import describe, run_bench
+    from vlmad_evaluation._bench_running import describe, run_bench
     from vlmad_run.places import new_folder, remove_if_empty, unfinished
 
     with progress_bars(say) as progress:

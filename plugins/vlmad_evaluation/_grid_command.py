@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from vlmad_evaluation.bench.asking import (
+from vlmad_evaluation._measuring_options import (
     Data,
     Measuring,
     open_checked,
@@ -20,9 +20,9 @@ from vlmad_run.choosing import Choice, choosing
 from vlmad_run.progress import progress_bars, speaking
 
 if TYPE_CHECKING:
-    from vlmad_evaluation.bench.document import Bench
-    from vlmad_evaluation.grid.combinations import Grid
-    from vlmad_evaluation.grid.estimate import Planned
+    from vlmad_evaluation._bench_document import Bench
+    from vlmad_evaluation._grid_combinations import Grid
+    from vlmad_evaluation._grid_plan import Planned
 
 NOT_OFFERED = ("class_name", "references", "shots", "seed", "fitted")
 
@@ -64,10 +64,10 @@ def grid(
         data, measuring.dataset, options, measuring.category, say
     )
     # here, because a data set that cannot be used needs no torch to be refused
-    from vlmad_evaluation.bench.document import Bench
-    from vlmad_evaluation.grid.combinations import with_baseline
-    from vlmad_evaluation.grid.table import GRID
-    from vlmad_evaluation.grid.terminal import show, show_plan
+    from vlmad_evaluation._bench_document import Bench
+    from vlmad_evaluation._grid_combinations import with_baseline
+    from vlmad_evaluation.grid_table import GRID
+    from vlmad_evaluation._grid_terminal import show, show_plan
 
     found = _combine(choice)
     detectors = with_baseline(found, baseline)
@@ -80,7 +80,7 @@ def grid(
     show_plan(Console(highlight=False) if plan else say, found, ready, planned)
     if plan:
         return
-    from vlmad_evaluation.bench.command import finish, run_into
+    from vlmad_evaluation.cli import finish, run_into
 
     document, folder = run_into(ready, measuring.out, say)
     finish(document, folder / "grid.md", measuring, show)
@@ -88,8 +88,8 @@ def grid(
 
 def _combine(choice: Choice) -> Grid:
     from vlmad.registry import Registry
-    from vlmad_evaluation.grid.axes import parse_axes
-    from vlmad_evaluation.grid.combinations import combine
+    from vlmad_evaluation._grid_axes import parse_axes
+    from vlmad_evaluation._grid_combinations import combine
 
     registry = Registry.discover()
     axes = parse_axes(choice, registry)
@@ -97,9 +97,9 @@ def _combine(choice: Choice) -> Grid:
 
 
 def _plan(ready: Bench, say: Console) -> Planned:
-    from vlmad_evaluation.bench.plan import make_plan
-    from vlmad_evaluation.bench.scoring import side_by_side
-    from vlmad_evaluation.grid.estimate import Planned, estimate
+    from vlmad_evaluation._bench_plan import make_plan
+    from vlmad_evaluation._cell_scoring import side_by_side
+    from vlmad_evaluation._grid_plan import Planned, estimate
 
     cells = make_plan(ready.dataset, ready.categories, ready.detectors, ready.settings)
     with progress_bars(say) as progress:
@@ -108,7 +108,7 @@ def _plan(ready: Bench, say: Console) -> Planned:
 
 
 def _print_plan(ready: Bench, planned: Planned) -> None:
-    from vlmad_evaluation.bench.document import describe_dataset, describe_settings
+    from vlmad_evaluation._bench_document import describe_dataset, describe_settings
     from vlmad_run.run_folder import to_json
 
     cost = planned.cost

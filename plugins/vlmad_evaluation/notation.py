@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import printable
-from vlmad_evaluation.bench.results import NAMES
+from vlmad_evaluation._cell_results import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from vlmad.errors import PluginError
 from vlmad.images import Source, digest
 from vlmad.streaming import encode_together
-from vlmad_evaluation.bench.measuring import Scored
-from vlmad_evaluation.bench.plan import Skipped
+from vlmad_evaluation._cell_metrics import Scored
+from vlmad_evaluation._bench_plan import Skipped
 from vlmad_evaluation.sharing import Shared
 from vlmad_run.execute import execute_together
 from vlmad_run.manifest import describe_run
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from vlmad.detector import Detector
     from vlmad.types import Features
-    from vlmad_evaluation.bench.folder import BenchFolder
-    from vlmad_evaluation.bench.plan import Cell, Settings
+    from vlmad_evaluation._bench_folder import BenchFolder
+    from vlmad_evaluation._bench_plan import Cell, Settings
 
 
 @dataclass(slots=True)

@@ -21,8 +21,8 @@ from vlmad.files import write_atomically
 from vlmad.images import Source
 from vlmad.streaming import Stream, stream_together
 from vlmad_datasets.masks import mask_of
-from vlmad_evaluation.bench.measuring import PIXELS_AT_ONCE, Scored, measure
-from vlmad_evaluation.bench.results import CellResult, write_result
+from vlmad_evaluation._cell_metrics import PIXELS_AT_ONCE, Scored, measure
+from vlmad_evaluation._cell_results import CellResult, write_result
 from vlmad_evaluation.resolution import resize_map
 from vlmad_run.overlays import png, to_16_bits
 from vlmad_run.rows import Row
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from vlmad import Sample
     from vlmad.streaming import Result
-    from vlmad_evaluation.bench.measuring import Measured
-    from vlmad_evaluation.bench.plan import Cell, Settings
-    from vlmad_evaluation.bench.scoring import SideBySide
+    from vlmad_evaluation._cell_metrics import Measured
+    from vlmad_evaluation._bench_plan import Cell, Settings
+    from vlmad_evaluation._cell_scoring import SideBySide
 
 MEGAPIXEL = 1e6
 MOST = 16.0

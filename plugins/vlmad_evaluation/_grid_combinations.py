@@ -18,7 +18,7 @@ from vlmad.errors import (
 from vlmad.hookspecs import KINDS
 from vlmad.options import options_of
 from vlmad.recipes import DEFAULT, Recipe, find_recipe, read_recipe
-from vlmad_evaluation.bench.detectors import share_backbone
+from vlmad_evaluation._bench_detectors import share_backbone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from vlmad.assembly import Chosen
     from vlmad.registry import Registration, Registry
-    from vlmad_evaluation.grid.axes import Axes
+    from vlmad_evaluation._grid_axes import Axes
 
 MOST = 4096
 """Combinations; more are a slip of the keyboard."""

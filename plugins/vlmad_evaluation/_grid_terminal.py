@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from vlmad.errors import printable
-from vlmad_evaluation.bench.tables import bracketed, shots_name, value
-from vlmad_evaluation.bench.terminal import SHOWN, WORDS
-from vlmad_evaluation.grid.grouping import NAMED, count, grouped, misfits, some_of
-from vlmad_evaluation.grid.table import explained, has_references, main_category, rows
+from vlmad_evaluation.notation import bracketed, shots_name, value
+from vlmad_evaluation._bench_terminal import SHOWN, WORDS
+from vlmad_evaluation._grid_grouping import NAMED, count, grouped, misfits, some_of
+from vlmad_evaluation.grid_table import explained, has_references, main_category, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from vlmad_evaluation.bench.document import Bench
-    from vlmad_evaluation.bench.plan import Skipped
-    from vlmad_evaluation.grid.combinations import Grid
-    from vlmad_evaluation.grid.estimate import Estimate, Planned
-    from vlmad_evaluation.grid.table import Figure, Row
+    from vlmad_evaluation._bench_document import Bench
+    from vlmad_evaluation._bench_plan import Skipped
+    from vlmad_evaluation._grid_combinations import Grid
+    from vlmad_evaluation._grid_plan import Estimate, Planned
+    from vlmad_evaluation.grid_table import Figure, Row
 
 LISTED = 12
 """Combinations that the plan names."""

@@ -1,0 +1,393 @@
+"""What a bench and a grid write of what they measured: `bench.json`, `grid.json` and their parts.
+
+    BenchDocument       all that came of a bench; `read_document` reads it from a bench's folder
+      DatasetFacts        the data set: its categories (CategoryFacts) and its faults (DatasetFault)
+      BenchSettings       what was measured how
+      DetectorFacts       each detector, by name: its parts, options, weights, time per image
+      BenchCell           a detector on a category with some references: one run folder
+        CellMetric          each metric of it, by the names in `vlmad_evaluation.metric.METRICS`
+      CategoryEntry       metrics of a detector on a category over seeds (SeedMetric)
+      AverageEntry        metrics of a detector over categories (AverageMetric)
+      PairEntry           a detector against the first, on the same images
+      PublishedEntry      what is published of a detector on these images
+      SkippedEntry        what was not measured, and why
+    GridDocument        the same of a grid, with its baseline and its combinations (GridAxes)
+    CellDocument        `metrics.json` in a cell's run folder: with it the cell is finished
+    SamplesDocument     `samples.json`: the test images with what is true of them (SampleEntry)
+
+Metrics have no value, never 0, where they are undefined. Text that may hold the name of a file or
+of a folder is `FileName`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PureWindowsPath
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, Field, model_validator
+
+from vlmad.datasets import Label, Severity  # noqa: TC001 (pydantic reads them)
+from vlmad.errors import InputError
+from vlmad_evaluation.metric import METRICS
+from vlmad_run.documents import Document, FileName
+
+BENCH_FILE, GRID_FILE, METRICS_FILE, SAMPLES_FILE = (
+    "bench.json",
+    "grid.json",
+    "metrics.json",
+    "samples.json",
+)
+EARLIER = "vlmad bench 1"
+"""The format of documents that are no longer read."""
+
+M = TypeVar("M")
+
+
+def _check_inside(name: str) -> str:
+    path = PureWindowsPath(name)  # which knows both slashes
+    if path.drive or path.root or ".." in path.parts:
+        raise ValueError("not inside its folder")
+    return name
+
+
+def _check_all_there(metrics: dict[str, M]) -> dict[str, M]:
+    if set(metrics) != set(METRICS):
+        raise ValueError(f"holds other metrics than {', '.join(METRICS)}")
+    return metrics
+
+
+InnerName = Annotated[FileName, AfterValidator(_check_inside)]
+"""The name of a file or folder inside the folder that the document is in."""
+Share = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6)]
+"""From 0 to 1, up to rounding."""
+Count = Annotated[int, Field(ge=0, lt=10**9)]
+ByMetric = Annotated[dict[str, M], AfterValidator(_check_all_there)]
+OptionValue = FileName | bool | int | float | list[FileName | bool | int | float] | None
+
+
+class MeasuredMetric(Document):
+    """One measured value with its interval over images."""
+
+    value: Share | None
+    reason: FileName
+    """Why there is no value; or, beside a value, why there is no interval."""
+    low: Share | None
+    high: Share | None
+    error: float | None
+    """A proven bound on how far the value is from the exact one; None if there is none."""
+
+
+class CellMetric(MeasuredMetric):
+    """A metric of a cell."""
+
+    threshold: float | None
+    """Where F1 is largest."""
+
+
+class SeedMetric(MeasuredMetric):
+    """The mean over draws of references."""
+
+    deviation_over_seeds: float | None
+    seeds: Count
+
+
+class AverageMetric(SeedMetric):
+    """The macro average over categories."""
+
+    categories: list[FileName]
+    left_out: dict[FileName, FileName]
+    """Categories where the metric is undefined, each with its reason."""
+
+
+class DrawnReference(Document):
+    """A reference image of a cell."""
+
+    path: FileName
+    sha256: str
+
+
+class PixelFacts(Document):
+    """What the pixel metrics of a cell were computed from."""
+
+    images: Count
+    without_mask: Count
+    vanished_masks: Count
+    """Masks whose defects fell between the pixels of the resolution."""
+    regions: Count
+    how: Literal["exact", "streamed"]
+
+
+class CellFacts(Document):
+    """Which cell it is, and what it was measured on."""
+
+    detector: FileName
+    category: FileName
+    class_name: FileName
+    shots: Count
+    seed: Count | None
+    """None without references."""
+    references: list[DrawnReference]
+    normal: Count
+    anomalous: Count
+    failed: Count
+    left_out: list[FileName]
+    """The images that could not be scored."""
+    pixels: PixelFacts | None
+    """None where pixel metrics are undefined for want of masks."""
+
+
+class CellDocument(CellFacts):
+    """`metrics.json`, in the run folder of a finished cell."""
+
+    format: Literal["vlmad cell 2"] = "vlmad cell 2"
+    metrics: ByMetric[CellMetric]
+
+
+class BenchCell(CellFacts):
+    """A cell in the document of a bench."""
+
+    run: InnerName
+    """Its run folder."""
+    threshold: InnerName | None
+    """The file of the threshold at which F1 is largest on the test images."""
+    metrics: ByMetric[CellMetric]
+
+
+class CategoryEntry(Document):
+    """A detector on a category, over seeds."""
+
+    detector: FileName
+    category: FileName
+    shots: Count
+    metrics: ByMetric[SeedMetric]
+
+
+class AverageEntry(Document):
+    """A detector, over categories."""
+
+    detector: FileName
+    shots: Count
+    metrics: ByMetric[AverageMetric]
+
+
+class PairEntry(Document):
+    """The difference of a detector to the first, on the same images."""
+
+    metric: str
+    shots: Count
+    category: FileName | None
+    """None for the averages."""
+    detector: FileName
+    against: FileName
+    difference: float | None
+    low: float | None
+    high: float | None
+    p_value: Share | None
+    p_value_holm: Share | None
+    p_value_max_t: Share | None
+    method: Literal["DeLong", "paired bootstrap"]
+    reason: str
+    """Why something is missing."""
+
+
+class PublishedAverage(Document):
+    """A published average, and what follows from the published figures of the categories."""
+
+    stated: Share | None
+    recomputed: Share | None
+
+
+class PublishedEntry(Document):
+    """What a source says of a detector on these images."""
+
+    detector: FileName
+    shots: Count
+    label: str
+    source: str
+    backbone: str
+    same_backbone: bool
+    notes: list[FileName]
+    categories: dict[FileName, dict[str, Share]]
+    averages: dict[str, PublishedAverage]
+
+
+class SkippedEntry(Document):
+    """What was not measured, and why."""
+
+    detector: FileName | None
+    category: FileName | None
+    shots: Count
+    reason: FileName
+    fault: bool
+    """Whether a part failed, rather than that there is nothing to measure."""
+
+
+class CategoryFacts(Document):
+    """How many images a category has."""
+
+    class_name: FileName
+    train: Count
+    normal: Count
+    """Test images."""
+    anomalous: Count
+    """Test images."""
+    masks: Count
+
+
+class DatasetFault(Document):
+    """Something that is wrong with a data set."""
+
+    path: FileName
+    what: FileName
+    severity: Severity
+
+
+class DatasetFacts(Document):
+    """The data set that was measured."""
+
+    reader: str
+    root: FileName
+    categories: dict[FileName, CategoryFacts]
+    problems: list[DatasetFault]
+
+
+class BenchSettings(Document):
+    """What was measured how."""
+
+    shots: list[Count]
+    seeds: Count
+    resolution: str
+    replicates: Count
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    interval: str
+    batch_size: Count
+
+
+class DetectorFacts(Document):
+    """A detector that was measured."""
+
+    recipe: FileName
+    parts: dict[Literal["backbone", "prompts", "extractor", "attention", "scorer"], str]
+    options: dict[str, dict[str, OptionValue]]
+    """Those of each part, by kind."""
+    notes: list[FileName]
+    backbone: str
+    licence: str | None
+    weights_sha256: str | None
+    device: str
+    precision: str
+    seconds_per_image: float | None
+
+
+class BenchDocument(Document):
+    """`bench.json`: all that came of a bench."""
+
+    format: Literal["vlmad bench 2"] = "vlmad bench 2"
+    vlmad: str
+    libraries: dict[str, str]
+    finished: bool
+    dataset: DatasetFacts
+    settings: BenchSettings
+    detectors: Annotated[dict[FileName, DetectorFacts], Field(min_length=1)]
+    peak_memory_bytes: int | None
+    averages: list[AverageEntry]
+    categories: list[CategoryEntry]
+    comparisons: list[PairEntry]
+    published: list[PublishedEntry]
+    skipped: list[SkippedEntry]
+    cells: list[BenchCell]
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        for entry in (*self.averages, *self.categories, *self.cells, *self.published):
+            if entry.detector not in self.detectors:
+                raise ValueError(f"{entry.detector} is none of the detectors")
+        for entry in (*self.categories, *self.cells):
+            if entry.category not in self.dataset.categories:
+                raise ValueError(f"{entry.category} is none of the categories")
+        return self
+
+
+class GridAxes(Document):
+    """The combinations of a grid, by name."""
+
+    combinations: dict[FileName, dict[str, FileName]]
+    """What each has of what varies: parts by kind, options by ``kind.option``."""
+    illegal: dict[FileName, FileName]
+    """Why some cannot be."""
+    same: dict[FileName, FileName]
+    """Which came out as another one."""
+
+
+class GridDocument(BenchDocument):
+    """`grid.json`: a bench whose detectors are combinations of parts."""
+
+    baseline: FileName
+    grid: GridAxes
+
+    @model_validator(mode="after")
+    def _check_baseline(self) -> Self:
+        if self.baseline not in self.detectors:
+            raise ValueError("baseline is none of the detectors")
+        return self
+
+
+class SampleEntry(Document):
+    """A test image with what is true of it; paths are absolute."""
+
+    image: FileName
+    label: Label
+    category: FileName
+    defect: FileName
+    mask: FileName | None
+
+
+class SamplesDocument(Document):
+    """`samples.json`: the test images of a bench."""
+
+    format: Literal["vlmad samples 2"] = "vlmad samples 2"
+    samples: list[SampleEntry]
+
+
+def read_document(folder: Path) -> BenchDocument:
+    """Read what came of a bench or, as `GridDocument`, of a grid.
+
+    Raises:
+        InputError: the folder is that of neither, the bench was broken off before it wrote its
+            document, or the document is damaged or of an earlier vlmad.
+    """
+    models = {BENCH_FILE: BenchDocument, GRID_FILE: GridDocument}
+    for name, model in models.items():
+        if (folder / name).is_file():
+            return _read(model, folder / name)
+    if (folder / SAMPLES_FILE).is_file():
+        raise InputError(
+            f"{folder} was broken off before it wrote what came of it; "
+            "the command that made it goes on from there when it is given again"
+        )
+    raise InputError(f"{folder} holds no {' or '.join(models)}: it is no bench or grid")
+
+
+def _read(model: type[BenchDocument], path: Path) -> BenchDocument:
+    try:
+        return model.read(path)
+    except InputError as error:
+        if f'"format": "{EARLIER}"' in _start(path):
+            raise InputError(f"{path} was written by an earlier vlmad; run it anew") from None
+        raise InputError(f"{error}; run its command again, which keeps what is done") from error
+
+
+def _start(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(200).decode("utf-8", "replace")
+
+
+def write_document(document: BenchDocument, folder: Path) -> Path:
+    """Write the document into the folder of its bench or grid; return the file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    path = folder / (GRID_FILE if isinstance(document, GridDocument) else BENCH_FILE)
+    document.write(path)
+    return path
