@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from vlmad import ClassToken, Patches, Tiles, Windows, load_detector
-from vlmad.caches.digests import remembered_digest, stamp
 from vlmad.caches.keys import backbone_facts, key_of, part_facts, sources_digest, tensor_digest
 from vlmad.caches.tensors import pack, unpack
 from vlmad.caches.visual import feels
 from vlmad.registry import Registry
+from vlmad_openclip.store import remembered_digest, stamp
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 VALUES = st.recursive(

@@ -12,9 +12,9 @@ from vlmad.errors import InputError
 from vlmad_evaluation.bootstrap import bootstrap_pixels, resample
 from vlmad_evaluation.curves import CURVE_METRICS
 from vlmad_evaluation.image_curves import ImageCurveCollector
+from vlmad_evaluation.labelled_maps import LabelledMap
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
 from vlmad_evaluation.streaming import PixelStream, ordered_bits, score_of_bits
-from vlmad_evaluation.labelled_maps import LabelledMap
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 Images = tuple[np.ndarray, np.ndarray]

@@ -21,8 +21,7 @@ import torch
 
 from vlmad import load_detector
 from vlmad.cli import _registered
-from vlmad.containment import contained
-from vlmad.errors import PluginError
+from vlmad.errors import PluginError, blaming
 from vlmad.registry import Plugin, Registry
 from vlmad_doctor.health import check_health
 
@@ -431,7 +430,7 @@ def raise_interrupt() -> None:
 
 
 def run_contained(function: Callable[[], None]) -> None:
-    with contained("it failed"):
+    with blaming("it failed"):
         function()
 
 

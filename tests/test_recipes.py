@@ -6,9 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from vlmad.cli.inspect import to_toml
 
 from vlmad import Recipe, load_detector
-from vlmad.cli.inspect import to_toml
 from vlmad.errors import OptionError, RecipeError, UnknownPartError
 from vlmad.recipes import find_recipe, parse_recipe, read_recipe
 from vlmad.registry import Registry

@@ -11,7 +11,7 @@ import pytest
 
 from vlmad import load_detector
 from vlmad.errors import InputError
-from vlmad.images import digest
+from vlmad.files import digest
 from vlmad_run.fitted import rebuild
 from vlmad_run.manifest import describe_run
 from vlmad_run.recorded import recorded_file

@@ -13,12 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, equal
+from vlmad.streaming import encode_together
+from vlmad_winclip.prompts import LISTS, PromptList, read_prompt_list
 
 from vlmad import Features, Prediction, TextEmbeddings, load_detector
 from vlmad.detector import Detector
 from vlmad.errors import InputError
-from vlmad.images import Source, digest
-from vlmad.streaming import encode_together
+from vlmad.files import digest
+from vlmad.images import Source
 from vlmad.testing import backbones
 from vlmad_calibration.rules import Rule
 from vlmad_evaluation.image_metrics import image_metrics
@@ -41,7 +43,6 @@ from vlmad_review.verdicts import Judged, Verdicts
 from vlmad_run.repeating import Earlier
 from vlmad_run.rows import Row
 from vlmad_run.thresholds import Threshold
-from vlmad_winclip.prompts import LISTS, PromptList, read_prompt_list
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors import safe_open
+from vlmad_winclip.prompts import read_prompt_list
 
 from vlmad import load_detector
 from vlmad.errors import OutputError
@@ -21,7 +22,6 @@ from vlmad_review import keeping
 from vlmad_review.keeping import DOCUMENT, PAGE
 from vlmad_review.trials import Trials
 from vlmad_run.thresholds import read_threshold
-from vlmad_winclip.prompts import read_prompt_list
 
 from .conftest import vlmad
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from vlmad.streaming import Stream, encode_together, stream_together
 
 from vlmad import Detector, Prediction, Scorer, load_detector
 from vlmad.errors import PluginError
 from vlmad.images import as_source
 from vlmad.registry import Registry
-from vlmad.streaming import Stream, encode_together, stream_together
 from vlmad.types import ClassToken, Patches, Windows
 from vlmad_evaluation._bench_detectors import share_backbone
 from vlmad_evaluation.sharing import Shared, plan_passes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
-
 from vlmad.cli.wording import unwrap, unwrap_help
 
 

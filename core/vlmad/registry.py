@@ -297,7 +297,8 @@ def _load(plugin: Plugin, point: EntryPoint, kinds: Mapping[str, str]) -> None:
         with blaming("loading it failed", importing=True):
             manager = pluggy.PluginManager(GROUP)
             manager.add_hookspecs(hookspecs)
-            manager.add_hookspecs(_specs_of(kinds))
+            for specs in _specs_of(kinds):
+                manager.add_hookspecs(specs)
             manager.register(point.load(), plugin.name)
             manager.check_pending()
             plugin.registrations = _collect(plugin, manager, kinds)
@@ -312,16 +313,14 @@ def _load(plugin: Plugin, point: EntryPoint, kinds: Mapping[str, str]) -> None:
         raise KeyboardInterrupt(reason) from None
 
 
-def _specs_of(kinds: Mapping[str, str]) -> Any:
-    """Return the hook specs of the kinds that are not vlmad's own."""
+def _specs_of(kinds: Mapping[str, str]) -> Iterator[Any]:
+    """Yield a hook spec for each kind that is not vlmad's own."""
 
     def spec(register: hookspecs.Register) -> None:
         """Register something of this kind."""
 
-    specs = type("Specs", (), {})
     for kind in kinds.keys() - HOOKS.keys():
-        setattr(specs, kinds[kind], staticmethod(hookspecs.hookspec(spec)))
-    return specs
+        yield type("Specs", (), {kinds[kind]: staticmethod(hookspecs.hookspec(spec))})
 
 
 def _collect(

@@ -156,10 +156,11 @@ def ours(folder: Path) -> dict[str, Encode]:
     """Return vlmad's ways; a backbone is loaded when one of its ways is first asked for."""
     from functools import cache
 
+    from vlmad_openclip.backbone import OpenClip
+
     from vlmad import ClassToken, ImageBatch, Patches, Request, Windows
     from vlmad.images import as_source
     from vlmad.testing import UsualAttention
-    from vlmad_openclip.backbone import OpenClip
     from vlmad_openclip.devices import computes_bfloat16
 
     @cache

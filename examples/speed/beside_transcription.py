@@ -21,11 +21,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from vlmad_anomalyclip.attention import ValueValue
+from vlmad_openclip.backbone import OpenClip
 
 from vlmad import ClassToken, ImageBatch, Patches, Request
 from vlmad.images import as_source
-from vlmad_anomalyclip.attention import ValueValue
-from vlmad_openclip.backbone import OpenClip
 from vlmad_openclip.devices import computes_bfloat16
 
 MODEL, SIZE, FIRST_BESIDE = "ViT-L-14-336-quickgelu", 518, 24 - 19

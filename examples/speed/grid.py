@@ -17,11 +17,11 @@ import time
 from pathlib import Path
 
 import torch
+from vlmad.streaming import Stream, stream_together
 
 from vlmad import Result
 from vlmad.images import as_source
 from vlmad.registry import Registry
-from vlmad.streaming import Stream, stream_together
 from vlmad.types import ImageBatch
 from vlmad_evaluation._grid_axes import Axes
 from vlmad_evaluation._grid_combinations import combine

@@ -44,7 +44,6 @@ def show(what: str, taken: list[float]) -> None:
 def write_weights(folder: Path) -> None:
     """Write a file of random weights; it must be some seconds old to be known by its time."""
     import torch
-
     from vlmad_openclip.backbone import OpenClip
 
     model = OpenClip(MODEL, weights="random:0", device="cpu").model

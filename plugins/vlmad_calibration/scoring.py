@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
-from vlmad.images import Source, digest, has_vanished
+from vlmad.files import digest
+from vlmad.images import Source, has_vanished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.containment import contained
 from vlmad.datasets import LABELS, SPLITS, Contents, Dataset, Problem, Sample, Split
-from vlmad.errors import InputError, OptionError, PluginError, VlmadError, did_you_mean
+from vlmad.errors import InputError, OptionError, PluginError, VlmadError, blaming, did_you_mean
 from vlmad.options import REQUIRED, check_options, options_of
 from vlmad.registry import Registry
 
@@ -119,7 +118,7 @@ def _claims(registration: Registration, root: Path) -> bool:
     """Ask a reader whether it knows the layout; one that fails to answer does not."""
     try:
         reader = registration.resolve()
-        with contained(f"{registration} failed"):
+        with blaming(f"{registration} failed"):
             return bool(reader.recognises(root))
     except VlmadError:
         return False  # a broken reader must not stop the ones that work
@@ -141,7 +140,7 @@ def _make(found: Registration, root: Path, given: Mapping[str, Any]) -> Dataset:
 def _blame(found: Registration, action: Callable[[], Any]) -> Any:
     """Run a plugin's code and name the plugin where it fails."""
     try:
-        with contained(f"{found} failed"):
+        with blaming(f"{found} failed"):
             return action()
     except PluginError as error:
         cause = error.__cause__

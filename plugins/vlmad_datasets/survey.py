@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vlmad.datasets import Problem, Severity
 from vlmad.errors import InputError, first_line
-from vlmad.images import digest
+from vlmad.files import digest
 from vlmad_datasets.headers import read_header
 from vlmad_datasets.masks import fit_mask, read_mask
 

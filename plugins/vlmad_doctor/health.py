@@ -16,8 +16,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vlmad.containment import contained
-from vlmad.errors import VlmadError, first_line, one_line
+from vlmad.errors import VlmadError, blaming, first_line, one_line
 from vlmad.registry import BUILT_IN, Registry
 
 if TYPE_CHECKING:
@@ -252,7 +251,7 @@ def _offline() -> Iterator[Check]:
         name = f"backbone {registration.name}"
         try:
             factory = registration.resolve()
-            with contained(f"{registration} cannot tell"):
+            with blaming(f"{registration} cannot tell"):
                 if not hasattr(factory, "at_hand"):
                     continue
                 models = [one_line(str(model)) for model in factory.at_hand()]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vlmad.loading import chunks
-from vlmad_evaluation._cell_metrics import Scored, measure
 from vlmad_evaluation._bench_plan import Skipped
+from vlmad_evaluation._cell_metrics import Scored, measure
 from vlmad_evaluation._cell_results import CellResult, read_result, write_result
 from vlmad_evaluation._cell_scoring import score_cells
 from vlmad_run.rows import MAPS

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from vlmad_evaluation.averaging import over_categories, over_seeds
 from vlmad_evaluation._bench_folder import cell_place
-from vlmad_evaluation._detector_pairs import compare_pairs
 from vlmad_evaluation._bench_plan import Skipped
-from vlmad_evaluation._published_figures import published_beside
 from vlmad_evaluation._cell_results import CellResult, to_table
+from vlmad_evaluation._detector_pairs import compare_pairs
+from vlmad_evaluation._published_figures import published_beside
+from vlmad_evaluation.averaging import over_categories, over_seeds
 from vlmad_evaluation.resolution import describe_resolution
 from vlmad_run.manifest import LIBRARIES, options_in_full
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from vlmad import Problem
     from vlmad.detector import Detector
     from vlmad_datasets import OpenDataset
-    from vlmad_evaluation.averaging import OverCategories, OverSeeds
     from vlmad_evaluation._bench_plan import Cell, Plan, Settings
     from vlmad_evaluation._image_timing import Machine
+    from vlmad_evaluation.averaging import OverCategories, OverSeeds
 
 FORMAT = "vlmad bench 1"
 

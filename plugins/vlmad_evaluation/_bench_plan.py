@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
-from vlmad.images import digest
+from vlmad.files import digest
 from vlmad_run.references import draw_references
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from vlmad_evaluation._bench_document import FORMAT, Kind, make_document
 from vlmad_evaluation._bench_folder import BenchFolder, open_folder
 from vlmad_evaluation._bench_page import to_markdown
 from vlmad_evaluation._bench_plan import Skipped, content_digests, make_plan
-from vlmad_evaluation._cell_results import CellResult
 from vlmad_evaluation._bench_samples import write_samples
+from vlmad_evaluation._cell_results import CellResult
 from vlmad_evaluation._cell_scoring import side_by_side
-from vlmad_evaluation.notation import shots_name, to_csv, value
 from vlmad_evaluation._image_timing import Machine, seconds_per_image
+from vlmad_evaluation.notation import shots_name, to_csv, value
 from vlmad_evaluation.resolution import describe_resolution
 from vlmad_run.manifest import identity
 from vlmad_run.places import describe_images

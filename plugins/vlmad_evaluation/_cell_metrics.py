@@ -32,11 +32,11 @@ from vlmad_evaluation.bootstrap import (
 from vlmad_evaluation.curves import metrics_of
 from vlmad_evaluation.image_curves import ImageCurveCollector, curves_of_maps
 from vlmad_evaluation.image_metrics import image_metrics
+from vlmad_evaluation.labelled_maps import LabelledMap
 from vlmad_evaluation.metric import PIXEL_METRICS, Metric, undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, SortedPixels, metrics_of_pixels
 from vlmad_evaluation.resolution import at_resolution
 from vlmad_evaluation.streaming import PixelStream
-from vlmad_evaluation.labelled_maps import LabelledMap
 from vlmad_run.overlays import Range, from_16_bits
 
 if TYPE_CHECKING:

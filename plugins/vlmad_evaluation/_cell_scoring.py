@@ -7,11 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import PluginError
-from vlmad.images import Source, digest
 from vlmad.streaming import encode_together
-from vlmad_evaluation._cell_metrics import Scored
+
+from vlmad.errors import PluginError
+from vlmad.files import digest
+from vlmad.images import Source
 from vlmad_evaluation._bench_plan import Skipped
+from vlmad_evaluation._cell_metrics import Scored
 from vlmad_evaluation.sharing import Shared
 from vlmad_run.execute import execute_together
 from vlmad_run.manifest import describe_run

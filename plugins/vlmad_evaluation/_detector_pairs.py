@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
 
-    from vlmad_evaluation.averaging import Key, OverCategories, OverSeeds
     from vlmad_evaluation._cell_results import CellResult
+    from vlmad_evaluation.averaging import Key, OverCategories, OverSeeds
     from vlmad_evaluation.bootstrap import Replicates
 
 COMPARED = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro_30")

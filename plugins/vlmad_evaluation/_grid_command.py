@@ -66,8 +66,8 @@ def grid(
     # here, because a data set that cannot be used needs no torch to be refused
     from vlmad_evaluation._bench_document import Bench
     from vlmad_evaluation._grid_combinations import with_baseline
-    from vlmad_evaluation.grid_table import GRID
     from vlmad_evaluation._grid_terminal import show, show_plan
+    from vlmad_evaluation.grid_table import GRID
 
     found = _combine(choice)
     detectors = with_baseline(found, baseline)

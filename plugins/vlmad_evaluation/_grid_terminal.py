@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from vlmad.errors import printable
-from vlmad_evaluation.notation import bracketed, shots_name, value
 from vlmad_evaluation._bench_terminal import SHOWN, WORDS
 from vlmad_evaluation._grid_grouping import NAMED, count, grouped, misfits, some_of
 from vlmad_evaluation.grid_table import explained, has_references, main_category, rows
+from vlmad_evaluation.notation import bracketed, shots_name, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+from vlmad.streaming import Stream, stream_together
 
 from vlmad.errors import PluginError, VlmadError
 from vlmad.files import write_atomically
 from vlmad.images import Source
-from vlmad.streaming import Stream, stream_together
 from vlmad_datasets.masks import mask_of
 from vlmad_evaluation._cell_metrics import PIXELS_AT_ONCE, Scored, measure
 from vlmad_evaluation._cell_results import CellResult, write_result
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from vlmad import Sample
-    from vlmad.streaming import Result
-    from vlmad_evaluation._cell_metrics import Measured
+    from vlmad.types import Result
     from vlmad_evaluation._bench_plan import Cell, Settings
+    from vlmad_evaluation._cell_metrics import Measured
     from vlmad_evaluation._cell_scoring import SideBySide
 
 MEGAPIXEL = 1e6

@@ -17,10 +17,10 @@ from scipy.special import ndtr, ndtri
 from vlmad.errors import InputError
 from vlmad_evaluation.curves import CURVE_METRICS, Bounded
 from vlmad_evaluation.image_curves import ImageCurves, curves_of_maps, curves_of_scores
+from vlmad_evaluation.labelled_maps import Maps, Masks, labelled_scores, paired
 from vlmad_evaluation.metric import IMAGE_METRICS, Metric
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS
 from vlmad_evaluation.resolution import Resolution, at_resolution
-from vlmad_evaluation.labelled_maps import Maps, Masks, labelled_scores, paired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

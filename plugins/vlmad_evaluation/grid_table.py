@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmad_evaluation._bench_document import Kind
-from vlmad_evaluation._detector_pairs import COMPARED
 from vlmad_evaluation._bench_remarks import WORDS, remarks
-from vlmad_evaluation.notation import escaped, shots_name, table, value
+from vlmad_evaluation._detector_pairs import COMPARED
 from vlmad_evaluation._grid_grouping import count, grouped, some_of
+from vlmad_evaluation.notation import escaped, shots_name, table, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

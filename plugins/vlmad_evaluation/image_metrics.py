@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmad_evaluation.curves import Curve, metrics_of
-from vlmad_evaluation.metric import IMAGE_METRICS, Metric, undefined
 from vlmad_evaluation.labelled_maps import labelled_scores
+from vlmad_evaluation.metric import IMAGE_METRICS, Metric, undefined
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float

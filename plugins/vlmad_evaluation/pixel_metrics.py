@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmad_evaluation.curves import Curve, metrics_of
+from vlmad_evaluation.labelled_maps import LabelledMap, Maps, Masks, paired
 from vlmad_evaluation.metric import PIXEL_METRICS, Metric, undefined
 from vlmad_evaluation.regions import region_weights
 from vlmad_evaluation.resolution import Resolution, at_resolution, describe_resolution
-from vlmad_evaluation.labelled_maps import LabelledMap, Maps, Masks, paired
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

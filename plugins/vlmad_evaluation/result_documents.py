@@ -26,7 +26,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
-from vlmad.datasets import Label, Severity  # noqa: TC001 (pydantic reads them)
+from vlmad.datasets import Label, Severity
 from vlmad.errors import InputError
 from vlmad_evaluation.metric import METRICS
 from vlmad_run.documents import Document, FileName

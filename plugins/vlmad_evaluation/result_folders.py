@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from vlmad.errors import InputError, first_line
 from vlmad.files import read_text
 from vlmad_evaluation._bench_document import FORMAT
+from vlmad_evaluation._bench_samples import SAMPLES, read_samples
 from vlmad_evaluation._cell_metrics import Scored
 from vlmad_evaluation._cell_results import read_result
-from vlmad_evaluation._bench_samples import SAMPLES, read_samples
 from vlmad_run.rows import from_line
 from vlmad_run.run_folder import LINES, read_manifest
 

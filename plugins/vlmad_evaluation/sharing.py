@@ -15,8 +15,7 @@ import torch
 
 from vlmad.caches.keys import key_of, tensor_digest
 from vlmad.caches.visual import feels, keep_features
-from vlmad.containment import contained
-from vlmad.errors import PluginError
+from vlmad.errors import PluginError, blaming
 from vlmad.types import ContextPrompts, Patches, VisualFeatures
 
 if TYPE_CHECKING:
@@ -172,7 +171,7 @@ class _Routed:
         Where a pass fails, the detector asks alone: what another asked for may be at fault.
         """
         try:
-            with contained("what is shared failed"):
+            with blaming("what is shared failed"):
                 each_once = dict.fromkeys(self._route.values())
                 answers = {each: each.answers(batch) for each in each_once}
         except PluginError:

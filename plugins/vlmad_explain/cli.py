@@ -116,8 +116,8 @@ def _explanations(
 
     Images are explained one by one, unless the scorer looks at all of them together.
     """
-    from vlmad import explain as explained
     from vlmad.images import Source
+    from vlmad_explain import explain as explained
 
     together = detector.scorer.scope == "set"
     readable = []

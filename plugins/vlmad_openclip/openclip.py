@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from vlmad import BackboneSpec, ContextPrompts, Preprocessing
-from vlmad.caches.digests import Stamp, remembered_digest, stamp
 from vlmad.caches.keys import key_of
 from vlmad.errors import OptionError, WeightsError
 from vlmad.parts import (
@@ -37,6 +36,7 @@ from vlmad_openclip._weights import find_weights, read_weights, weights_digest
 from vlmad_openclip.at_hand import models_at_hand
 from vlmad_openclip.devices import Precision, pick_device, pick_precision
 from vlmad_openclip.language import TextLoop
+from vlmad_openclip.store import remembered_digest, stamp
 from vlmad_openclip.vision import VisionLoop, check_vision, resize_positions
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class OpenClip:
         return state
 
     @cached_property
-    def _file(self) -> tuple[Path, Stamp | None]:
+    def _file(self) -> tuple[Path, FileStamp | None]:
         """The checkpoint, and what it looked like before anything was read from it."""
         path = Path(self.weights) if self.weights else find_weights(self.source)
         return path, stamp(path)

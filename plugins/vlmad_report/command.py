@@ -17,8 +17,9 @@ from vlmad_run.progress import progress_bars, speaking
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from vlmad_datasets import OpenDataset
     from vlmad_evaluation.bench.reading import Results
+
+    from vlmad_datasets import OpenDataset
     from vlmad_report.page import Report
     from vlmad_run.execute import Progress
 
@@ -99,6 +100,7 @@ def _read(
     folders: Sequence[Path], dataset: OpenDataset | None, progress: Progress
 ) -> list[Results]:
     from vlmad_evaluation.bench.reading import DOCUMENTS, read_results
+
     from vlmad_report.sources.labelled import is_run, label_run
     from vlmad_report.sources.moved import find_again
 

@@ -29,8 +29,9 @@ from vlmad_report.sections.windows import windows
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vlmad_datasets.object_groups import Groups
     from vlmad_evaluation.bench.reading import Results
+
+    from vlmad_datasets.object_groups import Groups
     from vlmad_report.rendering.encoded import Rendered
 
 NAME = re.compile(r"[A-Za-z0-9-]{1,100}")

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from vlmad.streaming import encode_together
 
 from vlmad.errors import InputError
-from vlmad.images import Source, decode, digest
-from vlmad.streaming import encode_together
+from vlmad.files import digest
+from vlmad.images import Source, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import printable
 from vlmad_evaluation.bench.tables import escaped
+
+from vlmad.errors import printable
 from vlmad_review.decisions import Name
 from vlmad_review.gains import CONFIDENCE
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+from vlmad_winclip.prompts import Compositional, PromptList
 
 from vlmad.detector import Detector
 from vlmad.errors import InputError
 from vlmad.text import check_place
 from vlmad.types import TextEmbeddings
-from vlmad_winclip.prompts import Compositional, PromptList
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

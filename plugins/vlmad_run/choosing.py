@@ -158,7 +158,7 @@ class Choice:
 
     def _fit(self, detector: Detector) -> list[tuple[str, str]]:
         """Fit on references drawn from those named, if any are; return paths and hashes."""
-        from vlmad.images import digest
+        from vlmad.files import digest
         from vlmad_run.references import choose_references
 
         if not self.references:
@@ -212,7 +212,8 @@ class Assembled:
 
 def _remember_references(fitted: Fitted) -> None:
     """Let explanations show the references, where they are still where they were."""
-    from vlmad.images import Source, digest
+    from vlmad.files import digest
+    from vlmad.images import Source
 
     sources = [Source(path, Path(path)) for path, _ in fitted.references]
     there = all(Path(p).is_file() and digest(Path(p)) == sha for p, sha in fitted.references)

@@ -190,7 +190,7 @@ def _execute(
     each: Callable[[Row], None],
     say: Console,
 ) -> tuple[Summary, Path]:
-    from vlmad.images import digest
+    from vlmad.files import digest
     from vlmad_run.execute import execute
     from vlmad_run.manifest import describe_run
     from vlmad_run.places import describe_images, open_folder

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, JsonValue
 
-from vlmad.caches.digests import remembered_digest, stamp
 from vlmad.errors import InputError
-from vlmad.images import digest
+from vlmad.files import digest
+from vlmad_openclip.store import remembered_digest, stamp
 from vlmad_run.documents import Document, FileName
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.caches.digests import remembered_digest, stamp
 from vlmad.errors import InputError, one_line
-from vlmad.images import digest
+from vlmad.files import digest
+from vlmad_openclip.store import remembered_digest, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

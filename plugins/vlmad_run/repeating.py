@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError
-from vlmad.images import digest
+from vlmad.files import digest
 from vlmad_run.fitted import load_fitted, rebuild, references_of
 from vlmad_run.manifest import differences, identity
 from vlmad_run.recorded import recorded_file

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from filelock import FileLock, Timeout
 
 from vlmad.errors import InputError, OutputError
-from vlmad.files import PARTLY, read_text, replace_atomically, write_atomically
-from vlmad.images import digest
+from vlmad.files import PARTLY, digest, read_text, replace_atomically, write_atomically
 from vlmad_run.manifest import differences
 from vlmad_run.rows import MAPS, OVERLAYS, Row, from_line, to_csv, to_line
 

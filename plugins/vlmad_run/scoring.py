@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from PIL import Image
+from vlmad.streaming import Stream, stream_together
 
 from vlmad.errors import InputError
 from vlmad.files import write_atomically
 from vlmad.images import Source, has_vanished
 from vlmad.loading import ahead
-from vlmad.streaming import Stream, stream_together
 from vlmad_run.overlays import png, to_16_bits
 from vlmad_run.rows import MAPS, OVERLAYS, Row, file_stem
 
 if TYPE_CHECKING:
     from vlmad.detector import Detector
     from vlmad.errors import PluginError
-    from vlmad.streaming import Result
+    from vlmad.types import Result
     from vlmad_run.run_folder import RunFolder
     from vlmad_run.thresholds import Threshold
 

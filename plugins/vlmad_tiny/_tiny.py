@@ -10,8 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from vlmad import BackboneSpec, ContextPrompts, Preprocessing
-from vlmad.caches.digests import remembered_digest, stamp
-from vlmad.images import digest
+from vlmad.files import digest
 from vlmad.parts import (
     ATTENTION,
     CONTEXT_VECTORS,
@@ -25,6 +24,7 @@ from vlmad_openclip._blocks import set_precision
 from vlmad_openclip._tokens import clip_tokenizer, tokenise
 from vlmad_openclip.devices import Precision, pick_device, pick_precision
 from vlmad_openclip.language import TextLoop
+from vlmad_openclip.store import remembered_digest, stamp
 from vlmad_openclip.vision import VisionLoop
 from vlmad_tiny import _tiny_model as architecture
 from vlmad_tiny._encode_threads import encode_in_streams

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from vlmad import load_detector
+from vlmad_evaluation._cell_results import NAMES
 from vlmad_evaluation._published_figures import (
     is_as_registered,
     public_set,
     published_beside,
     read_published,
 )
-from vlmad_evaluation._cell_results import NAMES
 
 from .conftest import TWO_LAYERS, draw_category
 

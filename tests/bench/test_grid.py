@@ -20,11 +20,11 @@ from rich.console import Console
 from vlmad import load_detector
 from vlmad.errors import InputError, OptionError, UnknownPartError
 from vlmad.registry import Registry
-from vlmad_evaluation.result_folders import read_results
 from vlmad_evaluation._grid_axes import Axes, parse_axes, split_names
 from vlmad_evaluation._grid_combinations import combine, with_baseline
 from vlmad_evaluation._grid_grouping import misfits
 from vlmad_evaluation._grid_terminal import show
+from vlmad_evaluation.result_folders import read_results
 from vlmad_run.choosing import Choice
 
 pytestmark = pytest.mark.xdist_group("grid")  # one worker makes the grid

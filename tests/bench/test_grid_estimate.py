@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from vlmad import Detector, Prompts, TextEmbeddings, load_detector
-from vlmad.registration import Registration
-from vlmad.registry import Registry
+from vlmad.registry import Registration, Registry
 from vlmad_datasets import open_dataset
 from vlmad_evaluation._bench_detectors import share_backbone
 from vlmad_evaluation._bench_plan import Settings, make_plan

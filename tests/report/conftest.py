@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from vlmad_evaluation.bench.reading import Results, read_results
 
 from vlmad.testing import backbones
-from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report.looking.study import Study, study
 
 from ..conftest import vlmad  # noqa: TID252 (tests are no package)

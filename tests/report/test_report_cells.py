@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
 from vlmad_evaluation.bench.reading import Results, read_results
+
 from vlmad_report.looking.cells import Line, lines_of, said_of
 from vlmad_report.looking.study import Looking, Study
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
-
 from vlmad_evaluation.bench.reading import Results, read_results
+
 from vlmad_report.content import Figure, Section, Table
 from vlmad_report.looking.averages import mean_of
 from vlmad_report.looking.classes import Classes, thirds

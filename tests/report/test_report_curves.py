@@ -13,8 +13,8 @@ import pytest
 from matplotlib.figure import Figure as Drawing
 from matplotlib.text import Text
 from sklearn.metrics import auc, roc_auc_score
-
 from vlmad_evaluation.bench.reading import Results, read_results
+
 from vlmad_report.content import Figure
 from vlmad_report.looking.looks import PRO_LIMIT, Look
 from vlmad_report.looking.study import Study, study

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from vlmad_evaluation.bench.reading import Results
 
 from vlmad_datasets.object_groups import Groups, read_groups
-from vlmad_evaluation.bench.reading import Results
 from vlmad_evaluation.pixel_metrics import pixel_metrics
 from vlmad_report.content import Figure, Section, Table
 from vlmad_report.looking.looks import Look

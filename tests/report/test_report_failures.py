@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from vlmad_evaluation.bench.reading import Results, read_results
 
 from vlmad_datasets.object_groups import read_groups
-from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report.content import Gallery, Section
 from vlmad_report.looking.looks import Look
 from vlmad_report.looking.study import Study, study

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from vlmad_evaluation.bench.reading import Results, read_results
 
 from vlmad.errors import InputError
 from vlmad_datasets import open_dataset
-from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report.content import Gallery
 from vlmad_report.looking.cards import CHANGED, GONE
 from vlmad_report.looking.study import study

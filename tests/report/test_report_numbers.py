@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from vlmad_evaluation.bench.reading import Results
+
 from vlmad_report.content import Page, Section, Table
 from vlmad_report.rendering.html import to_html
 from vlmad_report.sections.categories import categories

@@ -9,8 +9,8 @@ import matplotlib
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
-
 from vlmad_evaluation.bench.tables import UNDEFINED
+
 from vlmad_report.figures.lettering import (
     LETTER,
     LINE_HEIGHT,

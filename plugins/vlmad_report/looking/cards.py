@@ -10,7 +10,8 @@ from PIL import Image
 from scipy import ndimage
 
 from vlmad.errors import InputError, VlmadError, printable
-from vlmad.images import decode, digest
+from vlmad.files import digest
+from vlmad.images import decode
 from vlmad_datasets.masks import mask_of
 from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_report.content import Card, Picture
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from jaxtyping import Bool, Float
-
     from vlmad_evaluation.bench.measuring import Scored
+
     from vlmad_report.looking.looks import Look
 
 LONGEST, SMALL = 320, 160

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vlmad_evaluation.bench.tables import shots_name
+
 from vlmad_report.sources.pool import pooled
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from vlmad_evaluation.bench.measuring import Scored
     from vlmad_evaluation.bench.reading import Results
+
     from vlmad_evaluation.resolution import Resolution
 
 

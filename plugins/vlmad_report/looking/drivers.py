@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError, VlmadError, first_line
-from vlmad.images import digest
+from vlmad.files import digest
 from vlmad_explain import words
 from vlmad_run.repeating import read_earlier
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from vlmad import Detector
     from vlmad_evaluation.bench.measuring import Scored
+
+    from vlmad import Detector
     from vlmad_explain.explanations import Explanation, Sentence
     from vlmad_run.repeating import Earlier
 

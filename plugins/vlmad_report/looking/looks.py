@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jaxtyping import Float
+    from vlmad_evaluation.bench.measuring import Scored
+    from vlmad_evaluation.validation import LabelledMap
 
     from vlmad import Sample
-    from vlmad_evaluation.bench.measuring import Scored
     from vlmad_evaluation.metric import Metric
     from vlmad_evaluation.resolution import Resolution
-    from vlmad_evaluation.validation import LabelledMap
     from vlmad_report.looking.cells import Place
 
 Class: TypeAlias = tuple[str, str]

@@ -17,8 +17,9 @@ from vlmad_report.looking.looks import look
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from vlmad import Sample
     from vlmad_evaluation.bench.reading import Results
+
+    from vlmad import Sample
     from vlmad_report.looking.cells import Line
     from vlmad_report.looking.looks import Class, Look
 

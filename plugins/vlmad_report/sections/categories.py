@@ -6,8 +6,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import printable
 from vlmad_evaluation.bench.tables import shots_name
+
+from vlmad.errors import printable
 from vlmad_report.content import Figure, Section, Table
 from vlmad_report.figures.bars import MOST_BARS, draw_bars
 from vlmad_report.sections.choosing import drawn, said
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from vlmad_evaluation.bench.reading import Results
+
     from vlmad_report.content import Block, Entry
     from vlmad_report.sources.pool import Pool
 

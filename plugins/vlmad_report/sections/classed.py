@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmad.errors import printable
 from vlmad_evaluation.bench.tables import UNDEFINED
+
+from vlmad.errors import printable
 from vlmad_report.content import Entry, Figure, Table
 from vlmad_report.figures.dots import Dot, Dots, words_of
 from vlmad_report.looking.averages import mean_of

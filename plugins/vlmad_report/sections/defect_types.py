@@ -6,9 +6,10 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vlmad_evaluation.bench.tables import UNDEFINED
+
 from vlmad.errors import printable
 from vlmad_datasets.object_groups import read_groups
-from vlmad_evaluation.bench.tables import UNDEFINED
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.dots import Dot, Dots, words_of
 from vlmad_report.looking.cells import said_of

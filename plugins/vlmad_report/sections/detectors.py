@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import printable
 from vlmad_evaluation.bench.tables import UNDEFINED
+
+from vlmad.errors import printable
 from vlmad_report.content import Entry, Table
 from vlmad_report.sections.entries import named
 

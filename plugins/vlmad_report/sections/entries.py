@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import printable
 from vlmad_evaluation.bench.tables import UNDEFINED, value
 from vlmad_evaluation.grid.table import BETTER, SIGNIFICANT, WORSE
+
+from vlmad.errors import printable
 from vlmad_report.content import Entry
 
 if TYPE_CHECKING:

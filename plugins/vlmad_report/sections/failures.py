@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from vlmad_evaluation.bench.measuring import Scored
+
     from vlmad_report.content import Card
     from vlmad_report.looking.cells import Line
     from vlmad_report.looking.looks import Look

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError, printable
 from vlmad_evaluation.bench.averages import over_categories, over_seeds
 from vlmad_evaluation.bench.tables import UNDEFINED, shots_name
+
+from vlmad.errors import InputError, printable
 from vlmad_evaluation.comparison import Comparison, compare_replicates
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.lines import MOST_LINES, draw_lines
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from vlmad_evaluation.bench.averages import OverCategories, OverSeeds
     from vlmad_evaluation.bench.reading import Results
+
     from vlmad_report.content import Block
     from vlmad_report.sources.pool import Pool
 

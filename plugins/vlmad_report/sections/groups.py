@@ -6,9 +6,10 @@ import statistics
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError, printable
 from vlmad_evaluation.bench.averages import over_categories, over_seeds
 from vlmad_evaluation.bench.tables import UNDEFINED, shots_name
+
+from vlmad.errors import InputError, printable
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.bars import MOST_BARS, draw_bars
 from vlmad_report.sections.choosing import drawn, said
@@ -18,9 +19,10 @@ from vlmad_report.sources.pool import pooled
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from vlmad_datasets.object_groups import Groups
     from vlmad_evaluation.bench.averages import OverCategories
     from vlmad_evaluation.bench.reading import Results
+
+    from vlmad_datasets.object_groups import Groups
     from vlmad_report.content import Block
     from vlmad_report.sources.pool import Pool
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import printable
 from vlmad_evaluation.bench.results import NAMES
 from vlmad_evaluation.bench.tables import TITLES, shots_name
+
+from vlmad.errors import printable
 from vlmad_report.content import Entry, Section, Table
 from vlmad_report.sections.entries import FULL, NONE, entry, fixed, named
 from vlmad_report.sources.pool import pooled
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from vlmad_evaluation.bench.reading import Results
+
     from vlmad_report.sources.pool import Pool
 
 AVERAGE = "average"

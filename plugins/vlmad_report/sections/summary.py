@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import printable
 from vlmad_evaluation.bench.remarks import what_is_missing
 from vlmad_evaluation.bench.tables import UNDEFINED, shots_name
 from vlmad_evaluation.grid.table import BETTER, SIGNIFICANT, WORSE
+
+from vlmad.errors import printable
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.bars import MOST_BARS, draw_bars
 from vlmad_report.sections.detectors import combinations_without, detectors_of, options_shared
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from vlmad_evaluation.bench.reading import Results
+
     from vlmad_report.content import Block
     from vlmad_report.sources.pool import Pool
 

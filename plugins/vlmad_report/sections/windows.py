@@ -6,8 +6,9 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import printable
 from vlmad_evaluation.bench.tables import UNDEFINED, shots_name
+
+from vlmad.errors import printable
 from vlmad_report.content import Entry, Figure, Section, Table
 from vlmad_report.figures.lines import MOST_LINES, draw_lines
 from vlmad_report.sections.entries import FULL, entry, named
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from vlmad_evaluation.bench.reading import Results
+
     from vlmad_report.content import Block
     from vlmad_report.sources.pool import Pool
 

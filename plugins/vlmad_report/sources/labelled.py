@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError, OutputError, first_line
-from vlmad.images import digest
 from vlmad_evaluation.bench.cells import measure_cell
 from vlmad_evaluation.bench.document import (
     describe_cell,
@@ -24,15 +22,19 @@ from vlmad_evaluation.bench.document import (
 from vlmad_evaluation.bench.measuring import Scored
 from vlmad_evaluation.bench.plan import Cell, Settings
 from vlmad_evaluation.bench.reading import Results
+
+from vlmad.errors import InputError, OutputError, first_line
+from vlmad.files import digest
 from vlmad_run.rows import from_line
 from vlmad_run.run_folder import LINES, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from vlmad_evaluation.bench.results import CellResult
+
     from vlmad import Sample
     from vlmad_datasets import OpenDataset
-    from vlmad_evaluation.bench.results import CellResult
     from vlmad_run.rows import Row
 
 

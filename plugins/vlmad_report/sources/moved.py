@@ -11,19 +11,21 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError, OutputError, VlmadError
-from vlmad.images import digest
 from vlmad_evaluation.bench.plan import content_digests
 from vlmad_evaluation.bench.reading import Results
+
+from vlmad.errors import InputError, OutputError, VlmadError
+from vlmad.files import digest
 from vlmad_run.run_folder import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from vlmad_evaluation.bench.measuring import Scored
+
     from vlmad import Sample
     from vlmad_datasets import OpenDataset
-    from vlmad_evaluation.bench.measuring import Scored
 
     Told = Callable[[int, int], None]
 

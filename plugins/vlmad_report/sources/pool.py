@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from vlmad_evaluation.bench.reading import Results
     from vlmad_evaluation.bench.results import CellResult
+
     from vlmad_report.sources.source import Source
 
 Names = dict[tuple[int, str], str]

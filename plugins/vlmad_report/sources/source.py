@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError, OutputError
 from vlmad_evaluation.bench.reading import DOCUMENTS
 from vlmad_evaluation.bench.results import from_table
+
+from vlmad.errors import InputError, OutputError
 from vlmad_report.sources.shape import DOCUMENT, GRID, checked
 from vlmad_run.manifest import NOT_SUBSTANCE
 from vlmad_run.run_folder import read_manifest
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-
     from vlmad_evaluation.bench.reading import Results
     from vlmad_evaluation.bench.results import CellResult
+
     from vlmad_evaluation.bootstrap import Replicates
 
 AGAIN = "run its command again, which keeps what is done"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vlmad_evaluation.bench.reading import Results
 
 from vlmad_datasets.object_groups import read_groups
-from vlmad_evaluation.bench.reading import Results
 from vlmad_report.content import Entry, Page, Section, Table
 from vlmad_report.page import Wishes, all_parts, make_report
 from vlmad_report.rendering.html import to_html

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from vlmad_evaluation.bench.reading import Results, read_results
 
 from vlmad.cli import main
 from vlmad_datasets.object_groups import read_groups
-from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_report import page
 from vlmad_report.content import Figure, Section
 from vlmad_report.page import Part, Wishes, make_report

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from vlmad_evaluation.bench.reading import Results, read_results
+from vlmad_evaluation.bench.tables import to_csv
 
 from vlmad.errors import InputError
 from vlmad_datasets.object_groups import read_groups
-from vlmad_evaluation.bench.reading import Results, read_results
-from vlmad_evaluation.bench.tables import to_csv
 from vlmad_report.sections.categories import categories
 from vlmad_report.sections.facts import facts
 from vlmad_report.sections.few_shot import few_shot

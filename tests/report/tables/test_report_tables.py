@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vlmad_evaluation.bench.published import published_beside, read_published
+from vlmad_evaluation.bench.reading import Results, read_results
 
 from vlmad import load_detector
 from vlmad_datasets.object_groups import Groups, read_groups
-from vlmad_evaluation.bench.published import published_beside, read_published
-from vlmad_evaluation.bench.reading import Results, read_results
 from vlmad_evaluation.comparison import compare_replicates
 from vlmad_report.content import Figure, Section, Table
 from vlmad_report.sections.categories import categories
