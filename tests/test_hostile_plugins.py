@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import json
-import locale
-import os
-import random
-import signal
-import sys
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 from vlmad import load_detector
 from vlmad.cli import _registered
-from vlmad.errors import PluginError, blaming
 from vlmad.registry import Plugin, Registry
-from vlmad_doctor.health import check_health
 
 Install = Callable[..., Path]
 Command = Callable[..., Any]
@@ -69,7 +57,6 @@ def assert_tool_works(command: Command, name: str = "hostile") -> None:
 RAISING = {
     "exception": ("raise Exception('made to fail')", "Exception: made to fail"),
     "leaves": ("import sys; sys.exit(0)", "SystemExit: 0"),
-    "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
     "own": ("class Own(BaseException): pass\nraise Own('x')", "Own: x"),
     "vlmad's own": ("from vlmad.errors import InputError\nraise InputError('x')", "InputError: x"),
     "recursion": ("def f(): f()\nf()", "RecursionError: maximum recursion depth"),
@@ -107,107 +94,12 @@ def test_a_plugin_that_is_no_utf_8_or_is_gone_is_broken(install: Install) -> Non
     assert listed("hostile").reason == "ModuleNotFoundError: No module named 'hostile'"
 
 
-def test_looking_around_works_beside_a_plugin_that_interrupts(
+def test_looking_around_works_beside_a_plugin_that_interrupts_and_prints(
     install: Install, command: Command
 ) -> None:
-    install("hostile", "raise KeyboardInterrupt")
+    install("hostile", "print('noise')\nraise KeyboardInterrupt")
     assert_tool_works(command)
-
-
-def state() -> dict[str, Any]:
-    """Return what plugins below change."""
-    return {
-        "folder": os.getcwd(),
-        "streams": (sys.stdin, sys.stdout, sys.stderr),
-        "words": list(sys.argv),
-        "filters": list(warnings.filters),
-        "locale": locale.setlocale(locale.LC_ALL),
-        "dtype": torch.get_default_dtype(),
-        "threads": torch.get_num_threads(),
-        "gradients": torch.is_grad_enabled(),
-        "autocast": torch.is_autocast_enabled("cpu"),
-        "device": torch.get_default_device(),
-        "random": (random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()),
-        "signals": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)],
-        "recursion": sys.getrecursionlimit(),
-        "errors": np.geterr(),
-        "tracing": (sys.gettrace(), sys.excepthook, gc.isenabled()),
-    }
-
-
-MEDDLING = """
-import gc, io, os, random, signal, sys, warnings
-import numpy, torch
-print("printed where it is imported")
-os.chdir("/")
-sys.stdout.close()
-sys.stdout = io.StringIO()
-sys.stderr = None
-sys.argv.append("--debug")
-warnings.simplefilter("error")
-warnings.resetwarnings()
-torch.set_default_dtype(torch.float64)
-torch.set_num_threads(torch.get_num_threads() + 1)
-torch.set_grad_enabled(False)
-torch.set_autocast_enabled("cpu", True)
-torch.set_default_device("meta")
-random.seed(3); numpy.random.seed(3); torch.random.default_generator.manual_seed(3)
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-    signal.signal(number, lambda *given: None)
-sys.setrecursionlimit(10**6)
-numpy.seterr(all="raise")
-sys.excepthook = print
-gc.disable()
-"""
-
-
-def test_what_a_plugin_changes_for_all_is_put_back_and_told(
-    install: Install,
-) -> None:
-    install("hostile", MEDDLING + HOOK + "def register_scorers(register): register('x', Scorer)")
-    before = state()
-    plugin = listed("hostile")
-    assert state() == before
-    assert plugin.status == "ok"
-    assert set(plugin.changed) == {
-        "the standard streams",
-        "the working folder",
-        "the filters of warnings",
-        "the limit of recursion",
-        "the command's words",
-        "garbage collection",
-        "what tells of exceptions",
-        "the handler of SIGINT",
-        "the handler of SIGTERM",
-        "the handler of SIGUSR1",
-        "torch's default type",
-        "torch's gradients",
-        "torch's threads",
-        "torch's default device",
-        "autocasting on cpu",
-        "numpy's errors",
-    }
-    sys.modules.pop("hostile")
-    again = listed("hostile")  # no index hides it
-    assert again.changed == plugin.changed
-
-
-def test_what_is_put_back_is_told_by_plugins_and_doctor(install: Install, command: Command) -> None:
-    install("hostile", "import os, sys; os.chdir('/'); print('noise')")
-    done = command("plugins")
-    assert "noise" not in done.out
-    assert "hostile (hostile 1.0) changed the working folder when it was loaded" in done.out
-    sys.modules.pop("hostile")
-    check = next(c for c in check_health() if c.name == "plugin hostile")
-    assert (check.status, check.remedy) == ("note", "that was put back; tell its author")
-
-
-def test_filters_that_libraries_add_for_themselves_stay(install: Install) -> None:
-    source = "import warnings; warnings.filterwarnings('ignore', message='of hostile alone')"
-    install("hostile", source)
-    with warnings.catch_warnings():
-        assert listed("hostile").changed == ()
-        assert any(str(each[1]).find("of hostile alone") > 0 for each in warnings.filters)
+    assert "noise" not in command("plugins").out
 
 
 # at registration
@@ -248,7 +140,6 @@ ODD = {
     "positional": "class Odd(Scorer):\n    def __init__(self, x: int = 1, /): pass",
     "signature": "class Odd(Scorer): __signature__ = property(lambda self: 1/0)\nOdd = Odd()",
     "init raises": "class Odd(Scorer):\n    def __init__(self): raise SystemExit(0)",
-    "init interrupts": "class Odd(Scorer):\n    def __init__(self): raise KeyboardInterrupt",
     "needs no words": "class Odd(Scorer):\n    needs = 3",
     "needs raise": "class Odd(Scorer):\n    needs = property(lambda self: 1/0)",
     "no class": "def Odd(): return None",
@@ -412,40 +303,6 @@ def test_a_command_may_choose_its_own_status(install: Install, command: Command)
 
 
 # interruptions by the user
-
-
-def interrupt() -> None:
-    """Press Ctrl-C."""
-    os.kill(os.getpid(), signal.SIGINT)
-    signal.sigtimedwait([], 1)
-
-
-def swallow() -> None:
-    with contextlib.suppress(KeyboardInterrupt):
-        interrupt()
-
-
-def raise_interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-def run_contained(function: Callable[[], None]) -> None:
-    with blaming("it failed"):
-        function()
-
-
-def test_the_users_interruption_is_told_from_a_plugins() -> None:
-    with pytest.raises(PluginError, match="it failed: KeyboardInterrupt"):
-        run_contained(raise_interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        run_contained(interrupt)
-
-
-def test_the_users_interruption_holds_whatever_a_plugin_makes_of_it() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        run_contained(swallow)
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_who_interrupts_a_plugin_that_hangs_is_told_which_it_is(

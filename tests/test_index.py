@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from vlmad import Recipe
-from vlmad.caches import Store
 from vlmad.errors import PluginError
 from vlmad.registry import Registry
 
@@ -108,8 +107,7 @@ HOSTILE = [
     ["scorer", "wipe", "words"],
     ["scorer", "--wipe", "words"],
     ["telescope", "wipe", "words"],
-    ["scorer", "wipe", 3],
-    ["scorer", ["wipe"], "words"],
+    [],
 ]
 
 
@@ -117,11 +115,8 @@ HOSTILE = [
 def test_a_hostile_index_runs_nothing_that_the_plugin_does_not_register(
     line: list[object], acme: Path, cache: Path
 ) -> None:
-    store = Store(cache / "index", 10**6)
-    for entry in store.entries():
-        key = entry.path.stem
-        table = json.loads(store.read(key) or b"")
-        store.write(key, json.dumps(table | {"registrations": [line]}).encode())
+    for entry in (cache / "index").glob("acme-*.json"):
+        entry.write_text(json.dumps([line]))
     forget("acme")
     registry = Registry.discover()
     if line != HOSTILE[1]:
@@ -217,14 +212,10 @@ def test_a_plugin_in_another_place_is_another(
     assert listed("acme")[1][0] == "moved"
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b'{"files": 3}', b"[1]", b"\xff\xfe", None])
-def test_a_damaged_index_is_made_anew(content: bytes | None, acme: Path, cache: Path) -> None:
-    store = Store(cache / "index", 10**6)
-    for entry in store.entries():
-        if content is None:
-            entry.path.write_bytes(b"rubbish")
-        else:
-            store.write(entry.path.stem, content)
+@pytest.mark.parametrize("content", [b"", b"{}x", b"[1]", b"[[1]]", b"\xff\xfe"])
+def test_a_damaged_index_is_made_anew(content: bytes, acme: Path, cache: Path) -> None:
+    for entry in (cache / "index").glob("acme-*.json"):
+        entry.write_bytes(content)
     assert listed("acme") == ("ok", ["direct", "hidden", "named", "plain", "path"])
 
 

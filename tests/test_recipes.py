@@ -6,7 +6,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from vlmad.cli.inspect import to_toml
 
 from vlmad import Recipe, load_detector
 from vlmad.errors import OptionError, RecipeError, UnknownPartError
@@ -28,7 +27,7 @@ def test_a_recipe_file_changes_what_it_names_and_keeps_the_rest(
         'base = "anomalyclip"\nattention = "qq"\n[options]\nattention.blocks = 1\n'
         "extractor.layers = [2, 4]\nscorer.sigma = 2\n",
     )
-    detector = load_detector(recipe=path, registry=registry)
+    detector = load_detector(path, registry=registry)
     parts = detector.assembly.parts
     assert {kind: part.registration.name for kind, part in parts.items()} == {
         "backbone": "tiny",
@@ -48,14 +47,14 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_its_base(
 ) -> None:
     path = write(tmp_path, 'base = "winclip"\n[options]\nscorer.temperature = 0.02\n')
     detector = load_detector(
-        recipe=path,
+        path,
         options={"scorer": {"pooling": "unit-mean"}},
         registry=registry,
     )
     options = detector.assembly.parts["scorer"].options
     assert options == {"temperature": 0.02, "pooling": "unit-mean", "full_image": True}
     detector = load_detector(
-        recipe=path, options={"scorer": {"temperature": "0.5"}}, registry=registry
+        path, options={"scorer": {"temperature": "0.5"}}, registry=registry
     )
     assert detector.assembly.parts["scorer"].options["temperature"] == 0.5
 
@@ -111,12 +110,12 @@ def test_an_unknown_base_part_or_option_in_a_file_is_refused(
     tmp_path: Path, registry: Registry
 ) -> None:
     with pytest.raises(UnknownPartError, match="did you mean 'winclip'"):
-        load_detector(recipe=write(tmp_path, 'base = "winclp"'), registry=registry)
+        load_detector(write(tmp_path, 'base = "winclp"'), registry=registry)
     with pytest.raises(UnknownPartError, match="no scorer is called 'hramonic'"):
-        load_detector(recipe=write(tmp_path, 'scorer = "hramonic"'), registry=registry)
+        load_detector(write(tmp_path, 'scorer = "hramonic"'), registry=registry)
     path = write(tmp_path, "[options]\nscorer.temprature = 1")
     with pytest.raises(OptionError, match="has no option 'temprature'"):
-        load_detector(recipe=path, registry=registry)
+        load_detector(path, registry=registry)
 
 
 @pytest.mark.parametrize(
@@ -126,10 +125,10 @@ def test_a_recipe_written_as_toml_reads_back_as_itself(
     name: str, tmp_path: Path, registry: Registry
 ) -> None:
     recipe = find_recipe(registry, name)
-    again = read_recipe(registry, write(tmp_path, to_toml(recipe)))
+    again = read_recipe(registry, write(tmp_path, recipe.to_toml()))
     assert again.parts == recipe.parts
     expected = load_detector(name, registry=registry).assembly.parts
-    found = load_detector(recipe=again, registry=registry).assembly.parts
+    found = load_detector(again, registry=registry).assembly.parts
     assert {k: dict(p.options) for k, p in found.items()} == {
         k: dict(p.options) for k, p in expected.items()
     }
@@ -138,7 +137,7 @@ def test_a_recipe_written_as_toml_reads_back_as_itself(
 def test_texts_in_toml_are_quoted() -> None:
     recipe = Recipe({"prompts": "plain"}, {"prompts": {"normal": 'a "good" \\ {}', "sharp": True}})
 
-    table = tomllib.loads(to_toml(recipe))
+    table = tomllib.loads(recipe.to_toml())
     assert parse_recipe(table, "x").options == {
         "prompts": {"normal": 'a "good" \\ {}', "sharp": True}
     }

@@ -113,6 +113,9 @@ def _notes(registry: Registry) -> Iterator[str]:
     for (kind, name), found in registry.clashes().items():
         choices = " or ".join(f"{r.distribution}:{r.name}" for r in found)
         yield f"{kind} '{name}' is registered more than once: write {choices}"
+    for own in registry.of_kind("command"):
+        if own.name in ("plugins", "describe"):
+            yield f"command '{own.name}' is vlmad's own: write {own.distribution}:{own.name}"
 
 
 def describe(

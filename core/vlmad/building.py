@@ -50,7 +50,7 @@ def load_detector(
     elif detector is not None and str(detector).endswith(".toml"):
         recipe = read_recipe(registry, Path(detector))
     else:
-        recipe = find_recipe(registry, detector and str(detector))
+        recipe = find_recipe(registry, None if detector is None else str(detector))
     named = {"backbone": backbone, "prompts": prompts, "extractor": extractor}
     named |= {"attention": attention, "scorer": scorer}
     return Detector(assemble(registry, recipe, named, options or {}), resize)

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
+from contextlib import contextmanager, redirect_stdout
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from vlmad.console import keep_output, output
+from vlmad.console import keep_output, leave_output, output
 from vlmad.errors import (
     UnknownPartError,
     VlmadError,
     blaming,
     did_you_mean,
     one_line,
+    raise_interrupted,
     reason_of,
 )
 from vlmad.registry import BUILT_IN, LIMIT_VARIABLE, Plugin, Registration, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 OWN = {
     "plugins": ("vlmad._describe:plugins", "List all parts, recipes and commands."),
@@ -35,6 +38,15 @@ COMPLETION = "_VLMAD_COMPLETE"
 
 class PlainCommand(TyperCommand):
     """A command whose help page cuts no name and lists its options in their groups."""
+
+    is_own = False
+    """Whether it is vlmad's, and writes its results by `vlmad.console`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what a stranger's prints are its results, as it is used to."""
+        if self.is_own:
+            leave_output()
+        return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, those of each group under its title."""
@@ -80,7 +92,8 @@ def _registered() -> list[Registration]:
         Registration("command", name, target, summary, "vlmad", BUILT_IN, "")
         for name, (target, summary) in OWN.items()
     ]
-    return own + Registry.discover().of_kind("command")
+    with redirect_stdout(sys.stderr):  # where a plugin prints when it is imported
+        return own + Registry.discover().of_kind("command")
 
 
 def _in_full(registration: Registration) -> str:
@@ -89,9 +102,8 @@ def _in_full(registration: Registration) -> str:
 
 def _load(registration: Registration) -> Any:
     """Make a command of what a plugin registered: a Typer app or a function."""
-    target = registration.resolve()
-    if registration.distribution != BUILT_IN:
-        sys.stdout = output()  # a stranger's command prints its results as it is used to
+    with redirect_stdout(sys.stderr):
+        target = registration.resolve()
     with blaming(f"{registration} cannot be made"):
         if not isinstance(target, typer.Typer):
             return _make(registration, target)
@@ -104,8 +116,8 @@ def _load(registration: Registration) -> Any:
 def _make(registration: Registration, function: Any, **settings: Any) -> Any:
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command(cls=PlainCommand, **settings)(function)
-    command = typer.main.get_command(app)
-    command.name = registration.name
+    command: Any = typer.main.get_command(app)
+    command.name, command.is_own = registration.name, registration.distribution == BUILT_IN
     return command
 
 
@@ -155,7 +167,7 @@ def main() -> None:
     debug = _take("--debug")
     if _take("--no-plugins"):
         os.environ[LIMIT_VARIABLE] = ""
-    with keep_output():
+    with keep_output(), _interruptible():
         try:
             sys.exit(_run())
         except (KeyboardInterrupt, typer.Abort) as error:
@@ -167,6 +179,20 @@ def main() -> None:
                 raise
             print(f"vlmad: {' '.join(message.split())}", file=sys.stderr)
             sys.exit(2)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Tell Ctrl-C from what a plugin raises, unless whoever started the command ignores it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, raise_interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run() -> int:
@@ -198,8 +224,8 @@ def _message_of(error: Exception) -> str | None:
 
 def _usage(error: Any) -> str:
     context = getattr(error, "ctx", None)
-    if not error.format_message():  # no words at all: show the help page
-        output().write(f"{context.get_help()}\n")
+    if type(error).__name__ == "NoArgsIsHelpError":  # no words at all: show the help page
+        output().write(f"{error.format_message()}\n")
         sys.exit(2)
     path = getattr(context, "command_path", "vlmad")
     return f"{error.format_message()} ({path} --help tells more)"

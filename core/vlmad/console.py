@@ -1,7 +1,8 @@
 """Where a command prints: results on standard output, everything else on standard error.
 
-The command line keeps standard output for itself when it starts (`keep_output`), so that whatever
-a part or a library prints lands on standard error and never among the results.
+The command line keeps standard output for itself when it starts (`keep_output`) and leaves
+standard error to everything else when it runs a command of its own (`leave_output`), so that
+whatever a part or a library prints never lands among the results.
 """
 
 from __future__ import annotations
@@ -20,35 +21,44 @@ _kept: TextIO | None = None
 
 
 @contextmanager
-def keep_output() -> Iterator[TextIO]:
-    """Keep standard output for results; what is printed otherwise goes to standard error.
+def keep_output() -> Iterator[None]:
+    """Keep standard output for results.
 
-    Descriptor 1 leads to standard error too, for libraries that write to it themselves.
+    Descriptor 1 leads to standard error meanwhile, for libraries that write to it themselves.
     """
     global _kept
-    usual = sys.stdout
-    _kept = _own_descriptor(usual)
-    sys.stdout = sys.stderr
+    usual, duplicate = sys.stdout, _free_descriptor(sys.stdout)
+    kept = usual if duplicate is None else os.fdopen(duplicate, "w", encoding=usual.encoding)
+    _kept = sys.stdout = kept
     try:
-        yield _kept
+        yield
     finally:
-        with suppress(OSError, ValueError):
-            _kept.flush()
         sys.stdout, _kept = usual, None
+        with suppress(OSError, ValueError):  # what could not be written was an error before
+            if duplicate is None:
+                kept.flush()
+            else:
+                os.dup2(duplicate, 1)
+                kept.close()
 
 
-def _own_descriptor(stream: TextIO) -> TextIO:
+def _free_descriptor(stream: TextIO) -> int | None:
+    """Point descriptor 1 at standard error and return a duplicate, if a stream writes to it."""
     try:
-        descriptor = stream.fileno()
-    except (AttributeError, OSError, ValueError):  # it is no file, as in a notebook
-        return stream
-    if descriptor != 1:
-        return stream
-    stream.flush()
-    kept = os.fdopen(os.dup(1), "w", encoding=stream.encoding, errors=stream.errors)
-    with suppress(OSError):
+        if stream.fileno() != 1:
+            return None
+        stream.flush()
+        duplicate = os.dup(1)
         os.dup2(2, 1)
-    return kept
+    except (AttributeError, OSError, ValueError):  # it is no file, as in a notebook
+        return None
+    return duplicate
+
+
+def leave_output() -> None:
+    """Let all that is printed go to standard error, but for what `output` and `console` write."""
+    if _kept is not None:
+        sys.stdout = sys.stderr
 
 
 def output() -> TextIO:

@@ -26,7 +26,7 @@ from typing import (
     get_type_hints,
 )
 
-from vlmad.errors import OptionError, blaming, did_you_mean, one_line
+from vlmad.errors import OptionError, PluginError, blaming, did_you_mean, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -77,7 +77,8 @@ def options_of(factory: Callable[..., Any], owner: object = None) -> dict[str, O
         PluginError: a parameter has no type or no name to set it by, or the factory cannot be
             looked at.
     """
-    with blaming(f"cannot read the options of {owner or _shown(factory)}"):
+    shown = owner or _shown(factory)
+    with blaming(f"cannot read the options of {shown}"):
         made_by = factory.__init__ if inspect.isclass(factory) else factory
         hints = get_type_hints(made_by, include_extras=True)
         docs = _argument_docs((inspect.getdoc(factory) or "")[:MOST_DOCS])
@@ -86,7 +87,7 @@ def options_of(factory: Callable[..., Any], owner: object = None) -> dict[str, O
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
             if parameter.kind is parameter.POSITIONAL_ONLY or name not in hints:
-                raise TypeError(f"option '{name}' has no type, or no name to set it by")
+                raise PluginError(f"option '{name}' of {shown} has no type, or no name to set it by")
             options[name] = Option(name, hints[name], parameter.default, docs.get(name, ""))
         return options
 

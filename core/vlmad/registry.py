@@ -258,8 +258,10 @@ def _read_metadata(distribution: Distribution) -> _Found:
             return _Found(name, "unknown")
         groups = (GROUP, KINDS_GROUP)
         points = tuple(p for p in distribution.entry_points if p.group in groups)
-        words = (distribution.name, distribution.version) if points else (name, "unknown")
-        return _Found(*(one_line(word, LONGEST_NAME) for word in words), points)
+        if not points:
+            return _Found(name, "unknown")
+        version = one_line(distribution.version or "unknown", LONGEST_NAME)
+        return _Found(one_line(distribution.name or name, LONGEST_NAME), version, points)
     except Exception as error:  # whatever stands in the files of a stranger
         return _Found(name, "unknown", (), f"its metadata cannot be read: {reason_of(error)}")
 
@@ -307,10 +309,10 @@ def _load(plugin: Plugin, point: EntryPoint, kinds: Mapping[str, str]) -> None:
         outdated = isinstance(cause, pluggy.PluginValidationError)
         plugin.status, plugin.reason = "outdated" if outdated else "broken", reason_of(cause)
         plugin.registrations = []
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         origin = f"plugin '{plugin.name}' of {plugin.distribution} {plugin.version}"
         reason = f"while {origin} was loaded; --no-plugins leaves it out"
-        raise KeyboardInterrupt(reason) from None
+        raise type(error)(reason) from None
 
 
 def _specs_of(kinds: Mapping[str, str]) -> Iterator[Any]:
