@@ -17,8 +17,7 @@ from vlmad.caches import open_store
 from vlmad.errors import PluginError
 from vlmad.images import as_source
 from vlmad.registry import Registry
-from vlmad.testing import example_images
-from vlmad.testing.examples import TWO_LAYERS
+from vlmad.testing import TWO_LAYERS, example_images
 
 Asked = list[tuple[int, list[Any]]]
 Load = Callable[..., tuple[Detector, Asked]]

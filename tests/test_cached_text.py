@@ -16,7 +16,7 @@ from vlmad import ContextPrompts, Detector, load_detector
 from vlmad.caches import open_store
 from vlmad.caches.tensors import pack
 from vlmad.registry import Registry
-from vlmad.testing.examples import TWO_LAYERS
+from vlmad.testing import TWO_LAYERS
 
 ENCODE = """
 import sys

@@ -15,8 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from vlmad import load_detector
 from vlmad.errors import OptionError, WeightsError
-from vlmad.testing import example_images, two_layer_backbone
-from vlmad.testing.examples import TWO_LAYERS
+from vlmad.testing import TWO_LAYERS, example_images, two_layer_backbone
 from vlmad_anomalyclip._official_checkpoint import convert_checkpoint
 from vlmad_anomalyclip.learned_prompts import read_learned_prompts
 from vlmad_openclip._model_source import find_model

@@ -269,8 +269,7 @@ def test_a_described_recipe_is_a_recipe_file_with_the_same_scores(tmp_path: Path
 def test_a_real_checkpoint_file_runs_and_its_hash_is_recorded(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    from vlmad.testing import two_layer_backbone
-    from vlmad.testing.examples import TWO_LAYERS
+    from vlmad.testing import TWO_LAYERS, two_layer_backbone
 
     backbone = two_layer_backbone(5)
     save_file(backbone.model.state_dict(), tmp_path / "model.safetensors")  # type: ignore[attr-defined]

@@ -11,8 +11,7 @@ import torch
 from vlmad import Backbone, Detector, load_detector
 from vlmad.errors import IncompatiblePartsError
 from vlmad.registry import Registry
-from vlmad.testing import example_images
-from vlmad.testing.examples import TWO_LAYERS
+from vlmad.testing import TWO_LAYERS, example_images
 
 PROMPTS = ("compositional", "plain", "learned", "none")
 EXTRACTORS = ("window", "dense", "tiles")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import signal
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,16 @@ from vlmad.parts import TEXT
 from vlmad.regions import patch_cells
 from vlmad.registry import Registry
 from vlmad.testing import (
+    TWO_LAYERS,
     check_attention,
     check_backbone,
     check_extractor,
     check_part,
     check_prompts,
     check_scorer,
+    parametrize_parts,
     two_layer_backbone,
 )
-from vlmad.testing.examples import TWO_LAYERS
 
 REGISTRY = Registry.discover()
 PARTS = [(kind, name) for kind in KINDS for name in REGISTRY.names(kind)]
@@ -249,3 +251,105 @@ def test_a_backbone_whose_batch_matters_is_caught() -> None:
     backbone.encode = normalising
     with pytest.raises(AssertionError, match="the batch changes"):
         check_backbone(backbone)
+
+
+MANNERLESS = """
+import os, random, signal, sys
+import torch
+from vlmad import hookimpl, Prediction, Scorer
+
+class Odd(Scorer):
+    '''A scorer.
+
+    Args:
+        deed: what it does.
+    '''
+    needs = frozenset()
+
+    def __init__(self, deed: str = "pass") -> None:
+        self.deed = deed
+
+    def __call__(self, features, text, memory):
+        exec(self.deed)
+        score = features.image.mean(-1)
+        return Prediction(score, score[:, None, None].expand(-1, *features.image_size).clone())
+
+@hookimpl
+def register_scorers(register):
+    register("odd", Odd)
+"""
+DEEDS = {
+    "print('x')": "prints to standard output",
+    "sys.stdout = sys.stderr": "exchanges standard output",
+    "os.chdir('/')": "changes the working folder",
+    "os.environ['X_ODD'] = '1'": "changes the environment",
+    "random.random()": "changes Python's random numbers",
+    "torch.rand(1)": "changes torch's random numbers",
+    "torch.set_num_threads(3)": "changes torch's threads",
+    "signal.signal(signal.SIGUSR1, lambda *_: None)": "changes the handlers of signals",
+}
+
+
+@pytest.mark.parametrize(("deed", "complaint"), DEEDS.items(), ids=DEEDS)
+def test_a_part_without_good_manners_is_caught(
+    deed: str, complaint: str, install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path.cwd())
+    monkeypatch.setenv("X_ODD", "0")
+    install("mannerless", MANNERLESS)
+    threads, handler = torch.get_num_threads(), signal.getsignal(signal.SIGUSR1)
+    try:
+        with pytest.raises(AssertionError, match=complaint):
+            check_part("scorer", "odd", {"deed": deed})
+        check_part("scorer", "odd")
+    finally:
+        torch.set_num_threads(threads)
+        signal.signal(signal.SIGUSR1, handler)
+
+
+def test_each_part_of_a_distribution_becomes_a_test(install: Callable[..., Path]) -> None:
+    install("mannerless", MANNERLESS)
+    mark = parametrize_parts(
+        "mannerless", {"scorer:odd": {"deed": "print()"}}, {"scorer:odd": "it prints"}
+    )
+    [parameter] = mark.args[1]
+    assert parameter.id == "scorer:odd"
+    assert [(m.name, m.kwargs["reason"]) for m in parameter.marks] == [("xfail", "it prints")]
+    with pytest.raises(AssertionError, match="prints to standard output"):
+        parameter.values[0]()
+    with pytest.raises(AssertionError, match="registers no part; is it installed"):
+        parametrize_parts("nobody")
+
+
+KIND = """
+from typing import Protocol
+from vlmad import hookimpl
+
+class Telescope(Protocol):
+    def look(self) -> str: ...
+
+class Small:
+    def look(self) -> str:
+        return "stars"
+
+@hookimpl
+def register_telescopes(register):
+    register("small", Small, "a telescope")
+    register("blind", dict)
+"""
+
+
+def test_a_plugin_brings_a_kind_that_lists_descriptions_and_checks_take(
+    install: Callable[..., Path], command: Callable[..., Any]
+) -> None:
+    folder = install("dome", KIND)
+    entries = folder / "dome-1.0.dist-info" / "entry_points.txt"
+    entries.write_text("[vlmad]\ndome = dome\n[vlmad.kinds]\ntelescope = dome:Telescope\n")
+    registry = Registry.discover()
+    assert registry.names("telescope") == ["small", "blind"]
+    assert registry.get("telescope", "small").resolve()().look() == "stars"
+    assert "telescope\n  small  a telescope (dome 1.0)" in command("plugins").out
+    assert command("describe", "telescope:small").status == 0
+    check_part("telescope", "small")
+    with pytest.raises(AssertionError, match="telescope 'blind' lacks look"):
+        check_part("telescope", "blind")

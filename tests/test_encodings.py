@@ -20,8 +20,7 @@ from safetensors.torch import save_file
 from vlmad import Attention, ClassToken, ContextPrompts, Patches, Tiles, Windows, load_detector
 from vlmad.errors import IncompatiblePartsError, OptionError, WeightsError
 from vlmad.regions import window_patches
-from vlmad.testing import UsualAttention, example_images
-from vlmad.testing.examples import TWO_LAYERS
+from vlmad.testing import TWO_LAYERS, UsualAttention, example_images
 from vlmad_anomalyclip._modified_attention import Diagonal, ValueValue
 from vlmad_openclip._blocks import feed_forward, merge_heads, run_block, run_last_block, split_heads
 from vlmad_openclip.devices import computes_bfloat16, pick_precision

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from vlmad import ClassToken, ImageBatch, Patches, VisualFeatures, Windows
-from vlmad.testing import UsualAttention
-from vlmad.testing.examples import example_images
+from vlmad.testing import UsualAttention, example_images
 from vlmad_tiny._encode_threads import encode_in_streams
 from vlmad_tiny._tiny import Tiny
 from vlmad_tiny._tiny_model import build_trunk, fold_norms

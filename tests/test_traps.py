@@ -15,9 +15,8 @@ import torch.nn.functional as F
 from vlmad import Backbone, ClassToken, ContextPrompts, ImageBatch, Patches, Windows, load_detector
 from vlmad.errors import WeightsError
 from vlmad.regions import harmonic_map, window_patches
-from vlmad.testing import UsualAttention, example_features, example_images, example_text
-from vlmad.testing.examples import TWO_LAYERS
-from vlmad.testing.facts import unchanged
+from vlmad.testing import TWO_LAYERS, UsualAttention, example_features, example_images, example_text
+from vlmad.testing._facts import unchanged
 from vlmad.text import anomaly_probability, pool_sides
 from vlmad_anomalyclip._dense_scorer import DenseScorer
 from vlmad_anomalyclip._modified_attention import Diagonal, ValueValue

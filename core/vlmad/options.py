@@ -87,7 +87,8 @@ def options_of(factory: Callable[..., Any], owner: object = None) -> dict[str, O
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
             if parameter.kind is parameter.POSITIONAL_ONLY or name not in hints:
-                raise PluginError(f"option '{name}' of {shown} has no type, or no name to set it by")
+                lacks = f"option '{name}' of {shown} has no type, or no name to set it by"
+                raise PluginError(lacks)
             options[name] = Option(name, hints[name], parameter.default, docs.get(name, ""))
         return options
 

@@ -53,7 +53,7 @@ def draw(folder: Path, count: int) -> None:
 def run(folder: Path) -> float:
     """Score the images in a folder; return this process's peak in megabytes."""
     from vlmad import load_detector
-    from vlmad.testing.examples import TWO_LAYERS
+    from vlmad.testing import TWO_LAYERS
     from vlmad_run.execute import execute
     from vlmad_run.finding import find_images
     from vlmad_run.manifest import describe_run

@@ -9,14 +9,14 @@ import torch
 from vlmad.attribution import Attribution
 from vlmad.parts import CLASS_TOKEN, PATCHES, REGIONS, TEXT
 from vlmad.regions import coverage
-from vlmad.testing.examples import (
+from vlmad.testing._examples import (
     UsualAttention,
     example_features,
     example_images,
     example_text,
     two_layer_backbone,
 )
-from vlmad.testing.facts import (
+from vlmad.testing._facts import (
     require,
     require_close,
     require_repeatable,

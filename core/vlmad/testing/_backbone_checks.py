@@ -17,8 +17,8 @@ from vlmad.parts import (
     TOKEN_WINDOWS,
 )
 from vlmad.regions import tile_boxes, window_cells
-from vlmad.testing.examples import UsualAttention, example_images
-from vlmad.testing.facts import (
+from vlmad.testing._examples import UsualAttention, example_images
+from vlmad.testing._facts import (
     modules_of,
     require,
     require_close,
