@@ -141,7 +141,7 @@ def describe(
         out.print(Text(f"{registration.kind} {registration.name}", style="bold"), end="")
         out.print(Text(f" ({registration.origin})"))
         if registration.kind == "detector":
-            _print_recipe(out, find_recipe(registry, _full_name(registration)))
+            _print_recipe(out, find_recipe(registry, registration.full_name))
         else:
             _print_part(out, registration)
 
@@ -155,7 +155,7 @@ def description(registry: Registry, registration: Registration) -> dict[str, Any
     nothing = {"needs": None, "gives": None, "options": None, "recipe": None}
     table = {**_origin(registration), "text": registration.summary, **nothing}
     if registration.kind == "detector":
-        recipe = find_recipe(registry, _full_name(registration))
+        recipe = find_recipe(registry, registration.full_name)
         options = {kind: dict(values) for kind, values in recipe.options.items()}
         parts = {"parts": dict(recipe.parts), "options": options, "paper": recipe.paper}
         return {**table, "text": recipe.summary, "recipe": parts}
@@ -266,16 +266,12 @@ def _text(registration: Registration, part: Any) -> str:
     return "\n\n".join(one_line(lines, most=MOST_DOCS) for lines in paragraphs)
 
 
-def _full_name(registration: Registration) -> str:
-    return f"{registration.distribution}:{registration.name}"
-
-
 def _origin(registration: Registration) -> RegisteredName:
     return {
         "kind": registration.kind,
         "name": registration.name,
         "summary": registration.summary,
-        "plugin": registration.plugin,
+        "plugin": registration.plugin.name,
         "distribution": registration.distribution,
         "version": registration.version,
     }

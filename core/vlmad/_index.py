@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from vlmad import hookspecs
 from vlmad.errors import OutputError
-from vlmad.files import cache_place, distrust, read_bounded, write_atomically
+from vlmad.files import cache_folder, read_bounded, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from importlib.metadata import EntryPoint
 
 Words: TypeAlias = tuple[str, str, str]
 """Kind, name and summary of a registration."""
@@ -31,13 +30,7 @@ MOST_BYTES = 1 << 20
 
 
 class IndexEntry:
-    """What is known of one plugin.
-
-    Args:
-        folder: of the index.
-        package: the plugin's top package.
-        facts: whatever else the entry depends on.
-    """
+    """What is known of one plugin, in a file of the index's folder."""
 
     def __init__(self, folder: Path, package: str, facts: Sequence[str]) -> None:
         self.folder, self.package, self.facts = folder, package, facts
@@ -57,8 +50,6 @@ class IndexEntry:
         if self._was_imported or self._path() != self.path:
             return
         with suppress(OSError, OutputError):
-            self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.folder.mkdir(mode=0o700, exist_ok=True)
             for earlier in self.folder.glob(f"{self.package}-*.json"):
                 earlier.unlink(missing_ok=True)
             write_atomically(self.path, json.dumps(list(rows)))
@@ -69,15 +60,16 @@ class IndexEntry:
         return self.folder / f"{self.package}-{hashlib.sha256(key).hexdigest()[:32]}.json"
 
 
-def entry_of(point: EntryPoint, origin: str, kinds: Sequence[str]) -> IndexEntry | None:
-    """Return the entry of a plugin, or None where no index can be kept."""
-    folder = cache_place().folder
+def entry_of(package: str, facts: Sequence[str]) -> IndexEntry | None:
+    """Return the entry of a plugin, or None where no index can be kept.
+
+    Args:
+        package: the plugin's top package.
+        facts: whatever else the entry depends on.
+    """
+    folder = cache_folder()
     try:
-        if folder is None or distrust(folder / "index"):
-            return None
-        package = point.value.partition(":")[0].partition(".")[0].strip()
-        facts = [origin, point.name, point.value, *kinds]
-        return IndexEntry(folder / "index", package, facts)
+        return None if folder is None else IndexEntry(folder / "index", package, facts)
     except Exception:  # a package that is hostile when it is merely looked for
         return None
 

@@ -73,12 +73,12 @@ class CommandsOfPlugins(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return what help pages show of a command."""
-        found = (r for r in _registered() if cmd_name in (r.name, _in_full(r)))
+        found = (r for r in _registered() if cmd_name in (r.name, r.full_name))
         return next((_make(r, lambda: None, help=r.summary) for r in found), None)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the arguments name, imported."""
-        found = [r for r in _registered() if args and args[0] in (r.name, _in_full(r))]
+        found = [r for r in _registered() if args and args[0] in (r.name, r.full_name)]
         if args and not found and not args[0].startswith("-"):
             hint = did_you_mean(args[0], self.list_commands(ctx))
             raise UnknownPartError(f"no command is called '{args[0]}'; {hint}")
@@ -88,16 +88,11 @@ class CommandsOfPlugins(TyperGroup):
 
 @functools.cache
 def _registered() -> list[Registration]:
-    own = [
-        Registration("command", name, target, summary, "vlmad", BUILT_IN, "")
-        for name, (target, summary) in OWN.items()
-    ]
+    own = Plugin("vlmad", BUILT_IN, "")
+    for name, (target, summary) in OWN.items():
+        own.targets[Registration("command", name, summary, own, BUILT_IN, "")] = target
     with redirect_stdout(sys.stderr):  # where a plugin prints when it is imported
-        return own + Registry.discover().of_kind("command")
-
-
-def _in_full(registration: Registration) -> str:
-    return f"{registration.distribution}:{registration.name}"
+        return [*own.targets, *Registry.discover().of_kind("command")]
 
 
 def _load(registration: Registration) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad.assembly import Assembly, Chosen
-    from vlmad.attribution import Attribution
     from vlmad.loading import Pieces
 
 BATCH_SIZE = 8
@@ -118,15 +117,6 @@ class Detector:
             self._text[class_name] = text
         return text
 
-    @torch.inference_mode()
-    def attribute(self, features: Features, class_name: str = "object") -> Attribution | None:
-        """Return what the scorer's scores are made of, or None if it does not offer that."""
-        if not hasattr(self.scorer, "attribute"):
-            return None
-        text = self.text(class_name, features)
-        with self._blaming("scorer"):
-            return self.scorer.attribute(features, text, self.memory)  # type: ignore[no-any-return]
-
     def requests(self) -> list[Request]:
         """Return what is asked of each image."""
         spec = self.backbone.spec
@@ -190,12 +180,10 @@ class Detector:
             if readable:
                 prediction = self(self._batch(readable), class_name, batch_size)
         except InputError as error:  # such as a file that went away after it was read
-            self._find_unreadable(readable, class_name, error)
+            self._find_unreadable(readable, error)
             return self.results(images, class_name, batch_size)
-        seconds = time.perf_counter() - started
-        results = list(self._arrange(images, prediction, seconds))
-        last = len(results) - 1
-        return [replace(result, ends_batch=i == last) for i, result in enumerate(results)]
+        results = list(self._arrange(images, prediction, time.perf_counter() - started))
+        return [*(replace(result, ends_batch=False) for result in results[:-1]), *results[-1:]]
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
         """Remember normal images, for scorers that compare with them; returns itself.
@@ -212,34 +200,6 @@ class Detector:
         self.memory = self.memory_of(self.encode_references(sources, batch_size))
         self.references = tuple(sources)
         return self
-
-    def leave_one_out(
-        self,
-        references: Any,
-        class_name: str = "object",
-        batch_size: int = BATCH_SIZE,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> list[float]:
-        """Return the score of each reference under a memory of the others; fits nothing.
-
-        Args:
-            references: at least two images, as `predict` takes them.
-            class_name: what the images show.
-            batch_size: pieces of an image that are encoded together.
-            progress: called after each with how many are done, and of how many.
-
-        Raises:
-            IncompatiblePartsError: the scorer makes no use of references.
-            InputError: there are fewer than two, or one cannot be read.
-        """
-        encoded, scores = self.encode_references(references, batch_size), []
-        if len(encoded) < 2:
-            raise InputError("leaving one reference out takes at least two")
-        for index, features in enumerate(encoded):
-            others = self.memory_of(encoded[:index] + encoded[index + 1 :])
-            scores.append(float(self.score(features, class_name, others).score.max()))
-            progress(len(scores), len(encoded))
-        return scores
 
     def encode_references(self, references: Any, batch_size: int = BATCH_SIZE) -> list[Features]:
         """Return the features of each reference, for `memory_of`.
@@ -299,9 +259,7 @@ class Detector:
         pieces = tuple(piece for image in images for piece in image)
         return ImageBatch(pieces, self.resizing.of_each)
 
-    def _find_unreadable(
-        self, images: Sequence[Pieces], class_name: str, error: InputError
-    ) -> None:
+    def _find_unreadable(self, images: Sequence[Pieces], error: InputError) -> None:
         """Note the failure of each image that cannot be scored alone; raise `error` if none."""
         alone = self.features if self.scorer.scope == "set" else self
         for pieces in images:

@@ -8,7 +8,7 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
@@ -112,51 +112,13 @@ CACHE_VARIABLE = "VLMAD_CACHE"
 """A folder for caches in place of the platform's; empty or ``off`` for none at all."""
 
 
-class CachePlace(NamedTuple):
-    """The folder of all caches, or None and the reason why there is none."""
-
-    folder: Path | None
-    reason: str = ""
-
-
-def cache_place() -> CachePlace:
-    """Return where caches live; nothing is made or written.
-
-    A folder that other users could write is not used: what lies there is believed.
-    """
+def cache_folder() -> Path | None:
+    """Return where caches live, made or not, or None where there are to be none."""
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen is not None and chosen.strip().lower() in ("", "off"):
-        return CachePlace(None, f"{CACHE_VARIABLE} switches caches off")
+        return None
     try:
         usual = user_cache_path("vlmad", appauthor=False)
-        folder = (Path(chosen).expanduser() if chosen else usual).absolute()
-        reason = distrust(folder)
-    except (OSError, RuntimeError) as error:  # no home folder, or one that cannot be looked at
-        elsewhere = f"set {CACHE_VARIABLE} to another"
-        return CachePlace(None, f"no cache folder can be used: {error}; {elsewhere}")
-    return CachePlace(folder) if reason is None else CachePlace(None, reason)
-
-
-def distrust(folder: Path) -> str | None:
-    """Return why what lies in a folder cannot be believed, and what to do; None if it can.
-
-    A folder that is not there yet can: it is made for its owner alone.
-
-    Raises:
-        OSError: it cannot be looked at.
-    """
-    elsewhere = f"set {CACHE_VARIABLE} to another"
-    try:
-        found = folder.stat()
-    except FileNotFoundError:
+        return (Path(chosen).expanduser() if chosen else usual).absolute()
+    except (OSError, RuntimeError):  # no home folder
         return None
-    if not stat.S_ISDIR(found.st_mode):
-        return f"{folder} is no folder; {elsewhere}"
-    if not hasattr(os, "getuid"):
-        return None
-    if found.st_uid not in (os.getuid(), 0):
-        return f"{folder} belongs to another user; {elsewhere}"
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        who = "all users" if found.st_mode & stat.S_IWOTH else "all users of its group"
-        return f"{folder} can be written by {who}; chmod go-w {folder}"
-    return None

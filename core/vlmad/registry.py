@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -48,14 +47,12 @@ LONGEST_NAME = 100
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One name that a plugin registered, and where it came from."""
+    """One name that a plugin registered."""
 
     kind: str
     name: str
-    target: Any = field(compare=False)
-    """A callable, a recipe, the string ``module:attribute`` of one, or `_Unloaded`."""
     summary: str
-    plugin: str
+    plugin: Plugin = field(repr=False, compare=False)
     distribution: str
     version: str
 
@@ -67,37 +64,23 @@ class Registration:
         """The distribution and its version, for messages."""
         return f"{self.distribution} {self.version}"
 
+    @property
+    def full_name(self) -> str:
+        """The name as it is unique: ``distribution:name``."""
+        return f"{self.distribution}:{self.name}"
+
     def resolve(self) -> Any:
         """Import what was registered.
 
         Raises:
-            PluginError: the string leads nowhere, or its module or plugin cannot be imported.
+            PluginError: it leads nowhere, or its module or plugin cannot be imported.
         """
-        target = self.target
-        if isinstance(target, _Unloaded):
-            target = self._registered_by(target)
+        target = self.plugin.target(self)
         if not isinstance(target, str):
             return target
         module, _, attribute = target.partition(":")
         with blaming(f"{self} cannot be loaded from {target!r}", importing=True):
             return getattr(importlib.import_module(module), attribute)
-
-    def _registered_by(self, unloaded: _Unloaded) -> Any:
-        plugin = Plugin(self.plugin, self.distribution, self.version)
-        _load(plugin, unloaded.point, unloaded.kinds)
-        for registration in plugin.registrations:
-            if (registration.kind, registration.name) == (self.kind, self.name):
-                return registration.target
-        reason = plugin.reason or "the plugin no longer registers it"
-        raise PluginError(f"{self} cannot be loaded: {reason}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Unloaded:
-    """Stands for what a plugin registered that was listed from the index."""
-
-    point: EntryPoint
-    kinds: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -107,11 +90,104 @@ class Plugin:
     name: str
     distribution: str
     version: str
+    point: EntryPoint | None = field(default=None, repr=False)
+    kinds: Mapping[str, str] = field(default_factory=lambda: HOOKS, repr=False)
+    """The hook of each kind."""
     status: Literal["ok", "broken", "outdated", "blocked"] = "ok"
     reason: str = ""
     registrations: list[Registration] = field(default_factory=list)
-    package: str = ""
-    """Which package or module its entry point names."""
+    targets: dict[Registration, Any] = field(default_factory=dict, repr=False)
+    """What is behind the names, once the plugin was imported: callables, recipes, or the
+    strings ``module:attribute`` of such."""
+
+    @property
+    def package(self) -> str:
+        """The package or module that its entry point names."""
+        value = "" if self.point is None else self.point.value
+        return value.partition(":")[0].partition(".")[0].strip()
+
+    def target(self, registration: Registration) -> Any:
+        """Return what is behind a name; a plugin that was listed from the index is imported.
+
+        Raises:
+            PluginError: it cannot be, or no longer registers the name.
+        """
+        if registration not in self.targets:
+            self.load()
+        if registration not in self.targets:
+            reason = self.reason or "the plugin no longer registers it"
+            raise PluginError(f"{registration} cannot be loaded: {reason}")
+        return self.targets[registration]
+
+    def load(self) -> None:
+        """Import the plugin and collect what it registers, or note what went wrong.
+
+        Raises:
+            KeyboardInterrupt: the user interrupted it; the message names the plugin.
+        """
+        self.status, self.reason, self.targets = "ok", "", {}
+        try:
+            with blaming("loading it failed", importing=True):
+                self._collect()
+        except PluginError as error:
+            cause = error.__cause__ or error
+            outdated = isinstance(cause, pluggy.PluginValidationError)
+            self.status, self.reason = "outdated" if outdated else "broken", reason_of(cause)
+            self.targets = {}
+        except KeyboardInterrupt as error:
+            origin = f"plugin '{self.name}' of {self.distribution} {self.version}"
+            reason = f"while {origin} was loaded; --no-plugins leaves it out"
+            raise type(error)(reason) from None
+        self.registrations = list(self.targets)
+
+    def list(self) -> None:
+        """Fill in what it registers: from the index, or by loading it."""
+        assert self.point is not None
+        facts = [self.distribution, self.version, self.point.name, self.point.value, *self.kinds]
+        entry = _index.entry_of(self.package, facts)
+        rows = None if entry is None else entry.read()
+        with suppress(PluginError):  # no words that we wrote
+            self.registrations = [self._registration(*row) for row in rows or ()]
+        if rows is None or len(rows) != len(self.registrations):
+            self.load()
+            if entry is not None and self.status == "ok":
+                entry.write([(r.kind, r.name, r.summary) for r in self.registrations])
+
+    def _collect(self) -> None:
+        assert self.point is not None
+        manager = pluggy.PluginManager(GROUP)
+        manager.add_hookspecs(hookspecs)
+        for kind in self.kinds.keys() - HOOKS.keys():
+            manager.add_hookspecs(_spec_of(self.kinds[kind]))
+        manager.register(self.point.load(), self.name)
+        manager.check_pending()
+        for kind, hook in self.kinds.items():
+
+            def register(name: str, factory: Any, summary: str = "", kind: str = kind) -> None:
+                registration = self._registration(kind, name, summary)
+                if registration in self.targets:
+                    raise PluginError(f"it registers {kind} '{name}' twice")
+                self.targets[registration] = _checked_target(kind, name, factory)
+
+            getattr(manager.hook, hook)(register=register)
+
+    def _registration(self, kind: str, name: str, summary: str) -> Registration:
+        """Return a registration, its words checked.
+
+        Raises:
+            PluginError: the name is none, or the summary is no text.
+        """
+        if kind not in self.kinds:
+            raise PluginError(f"it registers a {one_line(repr(kind))}, which is no kind")
+        if not _is_name(name):
+            raise PluginError(
+                f"{one_line(repr(name))} is no name for a {kind}: letters, digits and '-' only, "
+                f"a letter first, {LONGEST_NAME} at most"
+            )
+        if not isinstance(summary, str):
+            raise PluginError(f"the summary of {kind} '{name}' is no text")
+        words = one_line(summary)
+        return Registration(kind, name, words, self, self.distribution, self.version)
 
 
 class Registry:
@@ -131,11 +207,15 @@ class Registry:
         """
         if limit is None and LIMIT_VARIABLE in os.environ:
             limit = [word.strip() for word in os.environ[LIMIT_VARIABLE].split(",")]
-        allowed = None if limit is None else set(limit)
-        found = list(_with_plugins())
-        kinds = _known_kinds(found)
-        points = ((plugin, point) for each in found for plugin, point in each.plugins())
-        return cls([_list(plugin, point, allowed, kinds) for plugin, point in points], kinds)
+        plugins, kinds = _find_plugins()
+        for plugin in plugins:
+            own = plugin.distribution == BUILT_IN
+            if not own and limit is not None and not {plugin.name, plugin.distribution} & {*limit}:
+                reason = f"{LIMIT_VARIABLE} or --no-plugins leaves it out"
+                plugin.status, plugin.reason = "blocked", reason
+            elif plugin.status == "ok":
+                plugin.list()
+        return cls(plugins, kinds)
 
     def of_kind(self, kind: str) -> list[Registration]:
         """Return what is registered for a kind, built-in parts first."""
@@ -158,14 +238,14 @@ class Registry:
             UnknownPartError: nothing has that name; the nearest are named.
             NameClashError: several distributions registered it.
         """
-        found = [r for r in self.of_kind(kind) if name in (r.name, f"{r.distribution}:{r.name}")]
+        found = [r for r in self.of_kind(kind) if name in (r.name, r.full_name)]
         if not found:
             raise UnknownPartError(self._unknown(kind, name))
         if len(found) > 1:
             found = [r for r in found if r.distribution == prefer] or found
         if len(found) > 1:
             owners = " and ".join(r.origin for r in found)
-            choices = " or ".join(f"'{r.distribution}:{r.name}'" for r in found)
+            choices = " or ".join(f"'{r.full_name}'" for r in found)
             raise NameClashError(f"{kind} '{name}' is registered by {owners}; write {choices}")
         return found[0]
 
@@ -175,7 +255,7 @@ class Registry:
         The argument is the value of the part's first option.
         """
         for registration in self.of_kind(kind):
-            for name in (f"{registration.distribution}:{registration.name}", registration.name):
+            for name in (registration.full_name, registration.name):
                 if text == name:
                     return name, None
                 if text.startswith(name + ":"):
@@ -185,43 +265,14 @@ class Registry:
     def clashes(self) -> dict[tuple[str, str], list[Registration]]:
         """Return the names that more than one distribution registered."""
         by_name: dict[tuple[str, str], list[Registration]] = {}
-        for plugin in self.plugins:
-            for registration in plugin.registrations:
-                by_name.setdefault((registration.kind, registration.name), []).append(registration)
+        for registration in (r for plugin in self.plugins for r in plugin.registrations):
+            by_name.setdefault((registration.kind, registration.name), []).append(registration)
         return {key: found for key, found in by_name.items() if len(found) > 1}
 
     def _unknown(self, kind: str, name: str) -> str:
         message = f"no {kind} is called '{name}'; {did_you_mean(name, self.names(kind))}"
-        lost = [p for p in self.plugins if p.status != "ok"]
-        if lost:
-            names = ", ".join(f"{p.name} ({p.status})" for p in lost)
-            message += f"; not loaded: {names}, see 'vlmad plugins'"
-        return message
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A distribution that names plugins, or why its metadata cannot be read."""
-
-    name: str
-    version: str
-    points: tuple[EntryPoint, ...] = ()
-    reason: str = ""
-
-    def plugins(self) -> Iterator[tuple[Plugin, EntryPoint | None]]:
-        for point in self.points:
-            if point.group == GROUP:
-                package = point.value.partition(":")[0].partition(".")[0].strip()
-                name = one_line(point.name)
-                yield Plugin(name, self.name, self.version, package=package), point
-        if self.reason:
-            yield Plugin(self.name, self.name, self.version, "broken", self.reason), None
-
-
-def _known_kinds(found: Iterable[_Found]) -> dict[str, str]:
-    """Return the hook of each kind: vlmad's own, and those that plugins bring."""
-    points = [point for each in found for point in each.points if point.group == KINDS_GROUP]
-    return {point.name: f"register_{point.name}s" for point in points} | HOOKS
+        lost = ", ".join(f"{p.name} ({p.status})" for p in self.plugins if p.status != "ok")
+        return f"{message}; not loaded: {lost}, see 'vlmad plugins'" if lost else message
 
 
 def protocol_of(kind: str) -> type | None:
@@ -230,150 +281,74 @@ def protocol_of(kind: str) -> type | None:
     Raises:
         PluginError: it cannot be imported.
     """
-    for point in (point for found in _with_plugins() for point in found.points):
+    for point in (point for _, points in _scan([]) for point in points):
         if (point.group, point.name) == (KINDS_GROUP, kind):
             with blaming(f"the protocol of {kind} cannot be loaded", importing=True):
                 return point.load()  # type: ignore[no-any-return]
     return None
 
 
-def _with_plugins() -> Iterator[_Found]:
-    """Yield the distributions with entry points of vlmad's.
+def _find_plugins() -> tuple[list[Plugin], dict[str, str]]:
+    """Return all plugins, nothing of them imported yet, and the hook of each kind."""
+    plugins: list[Plugin] = []
+    found = list(_scan(plugins))
+    points = [point for _, points in found for point in points]
+    brought = [point.name for point in points if point.group == KINDS_GROUP]
+    kinds = {name: f"register_{name}s" for name in brought} | HOOKS
+    for distribution, points in found:
+        origin = _shown(distribution.name), _shown(distribution.version)
+        plugins += [
+            Plugin(_shown(point.name), *origin, point, kinds)
+            for point in points
+            if point.group == GROUP
+        ]
+    return plugins, kinds
+
+
+def _scan(broken: list[Plugin]) -> Iterator[tuple[Distribution, list[EntryPoint]]]:
+    """Yield the distributions with entry points of vlmad's; note those that cannot be read.
 
     Of two of one name the first counts, as it does for Python: an editable install may be listed
     twice.
     """
     known = set()
     for distribution in distributions():
-        found = _read_metadata(distribution)
-        if (found.points or found.reason) and _normalized(found.name) not in known:
-            known.add(_normalized(found.name))
-            yield found
+        try:
+            if GROUP in (distribution.read_text("entry_points.txt") or ""):
+                groups = (GROUP, KINDS_GROUP)
+                points = [point for point in distribution.entry_points if point.group in groups]
+                if points and distribution.name not in known:
+                    known.add(distribution.name)
+                    yield distribution, points
+        except Exception as error:  # whatever stands in the files of a stranger
+            name = _shown(getattr(distribution, "_path", Path("unknown")).stem)
+            reason = f"its metadata cannot be read: {reason_of(error)}"
+            broken.append(Plugin(name, name, "unknown", status="broken", reason=reason))
 
 
-def _read_metadata(distribution: Distribution) -> _Found:
-    name = one_line(getattr(distribution, "_path", Path("unknown")).stem, LONGEST_NAME)
-    try:
-        if GROUP not in (distribution.read_text("entry_points.txt") or ""):
-            return _Found(name, "unknown")
-        groups = (GROUP, KINDS_GROUP)
-        points = tuple(p for p in distribution.entry_points if p.group in groups)
-        if not points:
-            return _Found(name, "unknown")
-        version = one_line(distribution.version or "unknown", LONGEST_NAME)
-        return _Found(one_line(distribution.name or name, LONGEST_NAME), version, points)
-    except Exception as error:  # whatever stands in the files of a stranger
-        return _Found(name, "unknown", (), f"its metadata cannot be read: {reason_of(error)}")
+def _shown(word: str | None) -> str:
+    return one_line(word or "unknown", LONGEST_NAME)
 
 
-def _list(
-    plugin: Plugin, point: EntryPoint | None, allowed: set[str] | None, kinds: Mapping[str, str]
-) -> Plugin:
-    """Fill in what a plugin registers: from the index, or by loading it."""
-    if point is None:
-        return plugin
-    free = allowed is None or plugin.distribution == BUILT_IN
-    if not (free or {plugin.name, plugin.distribution} & (allowed or set())):
-        plugin.status, plugin.reason = "blocked", f"{LIMIT_VARIABLE} or --no-plugins leaves it out"
-        return plugin
-    entry = _index.entry_of(point, f"{plugin.distribution} {plugin.version}", [*kinds])
-    rows = None if entry is None else entry.read()
-    if rows is not None:
-        with suppress(PluginError):
-            target = _Unloaded(point, kinds)
-            plugin.registrations = [_registration(plugin, *row, target, kinds) for row in rows]
-            return plugin
-    _load(plugin, point, kinds)
-    if entry is not None and plugin.status == "ok":
-        entry.write([(r.kind, r.name, r.summary) for r in plugin.registrations])
-    return plugin
-
-
-def _load(plugin: Plugin, point: EntryPoint, kinds: Mapping[str, str]) -> None:
-    """Load a plugin and collect what it registers; record what went wrong, never raise it.
-
-    Raises:
-        KeyboardInterrupt: the user interrupted it; which plugin was being loaded is said.
-    """
-    try:
-        with blaming("loading it failed", importing=True):
-            manager = pluggy.PluginManager(GROUP)
-            manager.add_hookspecs(hookspecs)
-            for specs in _specs_of(kinds):
-                manager.add_hookspecs(specs)
-            manager.register(point.load(), plugin.name)
-            manager.check_pending()
-            plugin.registrations = _collect(plugin, manager, kinds)
-    except PluginError as error:
-        cause = error.__cause__ or error
-        outdated = isinstance(cause, pluggy.PluginValidationError)
-        plugin.status, plugin.reason = "outdated" if outdated else "broken", reason_of(cause)
-        plugin.registrations = []
-    except KeyboardInterrupt as error:
-        origin = f"plugin '{plugin.name}' of {plugin.distribution} {plugin.version}"
-        reason = f"while {origin} was loaded; --no-plugins leaves it out"
-        raise type(error)(reason) from None
-
-
-def _specs_of(kinds: Mapping[str, str]) -> Iterator[Any]:
-    """Yield a hook spec for each kind that is not vlmad's own."""
+def _spec_of(hook: str) -> Any:
+    """Return the hook spec of a kind that is not vlmad's own."""
 
     def spec(register: hookspecs.Register) -> None:
         """Register something of this kind."""
 
-    for kind in kinds.keys() - HOOKS.keys():
-        yield type("Specs", (), {kinds[kind]: staticmethod(hookspecs.hookspec(spec))})
-
-
-def _collect(
-    plugin: Plugin, manager: pluggy.PluginManager, kinds: Mapping[str, str]
-) -> list[Registration]:
-    found: dict[tuple[str, str], Registration] = {}
-    for kind, hook in kinds.items():
-
-        def register(name: str, factory: Any, summary: str = "", kind: str = kind) -> None:
-            target = _check_target(kind, name, factory)
-            made = _registration(plugin, kind, name, summary, target, kinds)
-            if (kind, made.name) in found:
-                raise PluginError(f"it registers {kind} '{made.name}' twice")
-            found[kind, made.name] = made
-
-        getattr(manager.hook, hook)(register=register)
-    return list(found.values())
-
-
-def _registration(
-    plugin: Plugin, kind: str, name: str, summary: str, target: Any, kinds: Mapping[str, str]
-) -> Registration:
-    """Return a registration of a plugin's, its words checked.
-
-    Raises:
-        PluginError: the name is none, or the summary is no text.
-    """
-    if kind not in kinds:
-        raise PluginError(f"it registers a {one_line(repr(kind))}, which is no kind")
-    if not _is_name(name):
-        raise PluginError(
-            f"{one_line(repr(name))} is no name for a {kind}: letters, digits and '-' only, "
-            f"a letter first, {LONGEST_NAME} at most"
-        )
-    if not isinstance(summary, str):
-        raise PluginError(f"the summary of {kind} '{name}' is no text")
-    where = plugin.name, plugin.distribution, plugin.version
-    return Registration(kind, str.__str__(name), target, one_line(str.__str__(summary)), *where)
+    return type("Specs", (), {hook: staticmethod(hookspecs.hookspec(spec))})
 
 
 def _is_name(name: Any) -> bool:
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
         return False
-    text = str.__str__(name)
-    return not text.startswith("-") and text.replace("-", "").isidentifier()
+    return not name.startswith("-") and name.replace("-", "").isidentifier()
 
 
-def _check_target(kind: str, name: str, factory: Any) -> Any:
-    """Return what can be registered; a text of a class of its own as a plain one."""
+def _checked_target(kind: str, name: str, factory: Any) -> Any:
+    """Return what can be registered, or refuse it."""
     if isinstance(factory, str) and factory.count(":") == 1:
-        return str.__str__(factory)
+        return factory
     if isinstance(factory, str) or not (callable(factory) or kind == "detector"):
         shown = one_line(repr(name))
         raise PluginError(f"{kind} {shown} is neither a callable nor 'module:attribute'")
@@ -407,7 +382,3 @@ def _python_files(distribution: Distribution) -> Iterator[tuple[str, Path]]:
             for folder in map(Path, path.read_text().splitlines()):
                 if folder.is_dir():
                     yield from ((str(p.relative_to(folder)), p) for p in folder.rglob("*.py"))
-
-
-def _normalized(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
