@@ -1,34 +1,28 @@
-"""The command ``vlmad run``."""
+"""The commands ``vlmad run``, ``vlmad fit`` and ``vlmad cache``."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmad.errors import InputError
-from vlmad_run.choosing import Assembled, Choice, choosing
-from vlmad_run.outcome import computed_by, show, tell_failures
-from vlmad_run.progress import interruptible, progress_bars, speaking, tell_choice
+from vlmad.choosing import Choice, choosing
+from vlmad.console import console, messages, output
+from vlmad.errors import InputError, OutputError
+from vlmad_run.references import References
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from rich.console import Console
-
-    from vlmad_run.execute import Summary
-    from vlmad_run.repeating import Earlier
-    from vlmad_run.rows import Row
+    from vlmad_run.kinds import Runnable
+    from vlmad_run.stored_run import StoredRun
     from vlmad_run.thresholds import Threshold
 
 ANOMALOUS, FAILED = 3, 1
 """Exit statuses."""
-WARNINGS = 20
-"""As many of a kind are written out."""
 
 
 class Overlays(StrEnum):
@@ -46,8 +40,8 @@ class FailOn(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
-    """From which score on an image is anomalous, and what follows."""
+class Judging:
+    """Options: from which score on an image is anomalous, and what follows."""
 
     threshold: Annotated[
         str | None,
@@ -57,25 +51,25 @@ class Verdicts:
         FailOn | None, typer.Option(help=f"Exit with {ANOMALOUS} if an image is anomalous.")
     ] = None
 
-    def limit(self, earlier: Earlier | None) -> Threshold | None:
-        """Return the threshold in force: the one that is given, or that of an earlier run.
+    def read(self, stored: StoredRun | None) -> Threshold | None:
+        """Return the threshold in force: the one that is given, or that of a stored run.
 
         Raises:
             InputError: it cannot be read, or one is needed.
         """
         from vlmad_run.thresholds import read_threshold
 
-        limit = None if self.threshold is None else read_threshold(self.threshold)
-        if limit is None and earlier is not None:
-            limit = earlier.threshold
-        if self.fail_on is not None and limit is None:
+        if self.threshold is not None:
+            return read_threshold(self.threshold)
+        threshold = None if stored is None else stored.threshold
+        if self.fail_on is not None and threshold is None:
             raise InputError("--fail-on anomalous needs --threshold, a number or a file")
-        return limit
+        return threshold
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """What a run writes, and what it prints."""
+class RunOutput:
+    """Options: what a run writes, and what it prints."""
 
     out: Annotated[
         Path | None, typer.Option(help="The folder to write; a new one in vlmad-runs/ by default.")
@@ -91,16 +85,14 @@ class Output:
 @choosing
 def run(
     choice: Choice,
-    verdicts: Verdicts,
-    output: Output,
+    references: References,
+    judging: Judging,
+    wanted: RunOutput,
     paths: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="PATH…", help="Images, folders or glob patterns; - reads a list of them."
         ),
-    ] = None,
-    list_file: Annotated[
-        Path | None, typer.Option("--list", help="A file that names images, one a line.")
     ] = None,
     manifest: Annotated[
         Path | None, typer.Option(help="Repeat the run of a manifest.json and compare scores.")
@@ -124,146 +116,162 @@ def run(
 
     vlmad run photos/ --backbone openclip:ViT-B-16-plus-240/laion400m_e31
     """
-    from vlmad_run.repeating import read_earlier
+    from vlmad_run._outcome import print_table, print_warnings, summarise
+    from vlmad_run._running import score_images
+    from vlmad_run.references import assemble_runnable
+    from vlmad_run.rows import to_line
+    from vlmad_run.stored_run import read_run
 
-    earlier = None if manifest is None else read_earlier(manifest)
-    images = _images(paths, list_file, earlier)
-    if earlier is not None:
-        _check_apart(earlier, output.out)
-    limit = verdicts.limit(earlier)
-    assembled = choice.assemble() if earlier is None else _repeated(earlier, choice)
-    say = speaking(output.quiet or output.as_json)
-    tell_choice(say, assembled)
-    apart = None if earlier is None else earlier.folder
-    seen = _Seen(assembled, output.as_json)
-    summary, folder = _execute(assembled, images, limit, output, apart, choice, seen, say)
-    if not say.quiet:
-        show(summary, folder, limit, computed_by(assembled.detector.backbone))
-    tell_failures(summary, folder)
-    seen.warn()
-    status = FAILED if summary.failed else 0
-    if earlier is not None and not _agrees(earlier, folder):
-        status = FAILED
-    if verdicts.fail_on is not None and summary.anomalous:
-        status = ANOMALOUS
-    if status:
-        raise typer.Exit(status)
-
-
-def _images(
-    paths: Sequence[str] | None, list_file: Path | None, earlier: Earlier | None
-) -> list[Path]:
-    from vlmad_run.finding import STANDARD_INPUT, find_images, read_list
-
-    named: list[str | Path] = []
-    for path in paths or ():
-        named += read_list(path) if path == STANDARD_INPUT else [path]
-    if list_file is not None:
-        named += read_list(list_file)
-    if named:
-        return find_images(named)
-    if earlier is not None:
-        return earlier.images
-    raise InputError("no images: name files or folders, or a list of them with --list FILE")
+    stored = None if manifest is None else read_run(manifest)
+    images = _images(paths, stored)
+    threshold = judging.read(stored)
+    if stored is None:
+        detector = assemble_runnable(choice, references)
+    else:
+        detector = _repeated(stored, choice, references, wanted.out)
+    folder = score_images(
+        detector,
+        images,
+        threshold,
+        messages(wanted.quiet or wanted.as_json),
+        out=wanted.out,
+        apart=None if stored is None else stored.folder,
+        overlays=wanted.overlays,
+        batch_size=wanted.batch_size,
+    )
+    if wanted.as_json:
+        output().writelines(to_line(row).decode() for row in folder.rows(images))
+    summary = summarise(folder.rows(images), folder.manifest.references)
+    if not (wanted.quiet or wanted.as_json):
+        print_table(summary, folder, threshold, console())
+    print_warnings(summary, folder.path, messages())
+    agrees = stored is None or _agrees(stored, folder.path)
+    if judging.fail_on is not None and summary.anomalous:
+        raise typer.Exit(ANOMALOUS)
+    if summary.failed or not agrees:
+        raise typer.Exit(FAILED)
 
 
-def _repeated(earlier: Earlier, choice: Choice) -> Assembled:
-    """Build the detector of an earlier run; only where its weights are may differ."""
-    for field in fields(choice):
-        allowed = field.name in ("weights", "settings", "precision")
-        if not allowed and getattr(choice, field.name) != field.default:
-            name = field.name.replace("_", "-")
-            raise InputError(f"--manifest brings its own parts: leave out --{name}")
-    detector, references = earlier.detector(choice.options())
-    for difference in earlier.differences(detector):
-        print(f"vlmad: differs from the manifest: {difference}", file=sys.stderr)
-    return Assembled(detector, earlier.class_name, references)
+def _images(paths: Sequence[str] | None, stored: StoredRun | None) -> list[Path]:
+    from vlmad_run.finding import find_images
+
+    if paths:
+        return find_images(paths)
+    if stored is not None:
+        return stored.images
+    raise InputError("no images: name files or folders, or - for a list on standard input")
 
 
-def _execute(
-    assembled: Assembled,
-    images: Sequence[Path],
-    threshold: Threshold | None,
-    output: Output,
-    apart: Path | None,
-    choice: Choice,
-    each: Callable[[Row], None],
-    say: Console,
-) -> tuple[Summary, Path]:
-    from vlmad.files import digest
-    from vlmad_run.execute import execute
-    from vlmad_run.manifest import describe_run
-    from vlmad_run.places import describe_images, open_folder
+def _repeated(
+    stored: StoredRun, choice: Choice, references: References, out: Path | None
+) -> Runnable:
+    """Build the detector of a stored run; only where its weights are may differ."""
+    from vlmad_run.references import check_unused
+    from vlmad_run.repeating import repeat
 
-    with progress_bars(say) as progress:
-        settings = {
-            "command": sys.argv[1:],
-            "images": describe_images(images),
-            "fitted": None if choice.fitted is None else str(choice.fitted.absolute()),
-            "fitted_sha256": None if choice.fitted is None else digest(choice.fitted),
-            "shots": len(assembled.references),
-            "seed": choice.seed,
-        }
-        value = None if threshold is None else threshold.value
-        description = describe_run(
-            assembled.detector, assembled.class_name, assembled.references, value, settings
-        )
-        if threshold is not None:
-            threshold.check(description["identity"])
-        name = assembled.detector.assembly.recipe.name
-        with (
-            open_folder(output.out, description, name, apart) as folder,
-            interruptible(folder.path),
-        ):
-            if len(folder):
-                say.print(f"going on with {folder.path}", markup=False, soft_wrap=True)
-            summary = execute(
-                assembled.detector,
-                images,
-                folder,
-                class_name=assembled.class_name,
-                batch_size=output.batch_size,
-                threshold=threshold,
-                overlays=output.overlays.value,
-                progress=progress,
-                each=each,
-            )
-    return summary, folder.path
-
-
-class _Seen:
-    """What is done with each row: it is printed for machines, and compared with references."""
-
-    def __init__(self, assembled: Assembled, as_json: bool) -> None:
-        self.as_json = as_json
-        self.references = {sha256: path for path, sha256 in assembled.references}
-        self.tested: dict[str, str] = {}
-
-    def __call__(self, row: Row) -> None:
-        if row.sha256 in self.references:
-            self.tested.setdefault(row.image, self.references[row.sha256])
-        if self.as_json:
-            from vlmad_run.rows import to_line
-
-            sys.stdout.buffer.write(to_line(row))
-            sys.stdout.flush()
-
-    def warn(self) -> None:
-        """Name the tested images that are references too: their scores mean little."""
-        for image, reference in list(self.tested.items())[:WARNINGS]:
-            what = f"reference {reference} is also under test"
-            same = image == reference
-            print(f"vlmad: warning: {what}{'' if same else f', as {image}'}", file=sys.stderr)
-        if len(self.tested) > WARNINGS:
-            print(f"vlmad: warning: and {len(self.tested) - WARNINGS} more", file=sys.stderr)
-
-
-def _check_apart(earlier: Earlier, out: Path | None) -> None:
-    if out is not None and out.resolve() == earlier.folder.resolve():
+    check_unused("--manifest", choice, "settings")
+    check_unused("--manifest", references, "seed")
+    if out is not None and out.resolve() == stored.folder.resolve():
         raise InputError(f"{out} is the run to compare with; choose another --out")
+    detector = repeat(stored, choice.options())
+    was = stored.manifest.identity
+    for difference in was.differences(detector.describe().identity, threshold=False):
+        messages().print(f"vlmad: differs from the manifest: {difference}", markup=False)
+    return detector
 
 
-def _agrees(earlier: Earlier, folder: Path) -> bool:
-    comparison = earlier.compare(folder)
-    print(f"vlmad: {comparison}", file=sys.stderr)
+def _agrees(stored: StoredRun, folder: Path) -> bool:
+    from vlmad_run.repeating import compare
+    from vlmad_run.stored_run import read_run
+
+    comparison = compare(stored, read_run(folder))
+    messages().print(f"vlmad: {comparison}", soft_wrap=True)
     return comparison.agree
+
+
+@choosing
+def fit(
+    choice: Choice,
+    references: References,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="DIR…", help="Normal images: short for --references."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("fitted.safetensors"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
+) -> None:
+    """Store a detector with what it remembers of normal images, for `vlmad run --model`.
+
+    Without --shots all images are taken. The file holds no weights of the
+    backbone, but their hash.
+
+    Examples:
+    vlmad fit good/ --class-name "metal nut" --out nut.safetensors
+
+    vlmad run photos/ --model nut.safetensors
+    """
+    from vlmad_run.finding import find_images
+    from vlmad_run.fitted import save_fitted
+    from vlmad_run.progress import bars, print_notes
+    from vlmad_run.references import assemble
+
+    if references.model is not None:
+        raise InputError("a fitted detector cannot be fitted again: leave out --model")
+    if paths and references.references not in (None, paths):
+        raise InputError("name the normal images once: as DIR or with --references")
+    paths = paths or references.references
+    if not paths:
+        raise InputError("no normal images: name their folder, vlmad fit good/")
+    if out.exists() and not force:
+        raise OutputError(f"{out} exists; choose another --out or add --force")
+    shots = references.shots or len(find_images(paths))
+    errors = messages(quiet)
+    with bars(errors) as progress:
+        progress.add_task("fitting", total=None)
+        assembled = assemble(choice, replace(references, references=paths, shots=shots))
+    print_notes(assembled.notes, errors)
+    save_fitted(assembled.detector, assembled.describe(), out)
+    errors.print(
+        f"fitted on {len(assembled.references)} images; use it with: vlmad run … --model {out}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+cache = typer.Typer(help="Show what is kept on disk between runs, or clear it.")
+
+
+@cache.callback(invoke_without_command=True)
+def show(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show what is kept on disk between runs, or clear it.
+
+    Examples: vlmad cache, vlmad cache clear --visual
+    """
+    from vlmad_run._cache_contents import describe_caches, print_caches
+
+    if context.invoked_subcommand is None:
+        found = describe_caches()
+        if as_json:
+            output().write(found.to_json().decode())
+        else:
+            print_caches(found, console())
+
+
+@cache.command()
+def clear(
+    text: Annotated[bool, typer.Option("--text", help="Only text embeddings.")] = False,
+    visual: Annotated[bool, typer.Option("--visual", help="Only features of images.")] = False,
+) -> None:
+    """Delete what is kept: all of it, or the kinds that are named."""
+    from vlmad_openclip.store import KINDS, open_store
+
+    named = {"text": text, "visual": visual}
+    deleted = 0
+    for kind in [kind for kind in KINDS if named.get(kind)] or KINDS:
+        store = open_store(kind)
+        deleted += store.clear() if store else 0
+    console().print(f"deleted {deleted} {'entry' if deleted == 1 else 'entries'}")

@@ -1,4 +1,4 @@
-"""Finding image files: in folders, by patterns, and in lists."""
+"""Finding image files: in folders, by patterns, in lists, and where plugins look."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
-from vlmad.files import read_bounded
+from vlmad_run.kinds import source_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,12 +25,11 @@ STANDARD_INPUT = "-"
 
 
 def find_images(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the image files that paths, folders (searched to the bottom) and patterns name.
+    """Return the image files that paths name, each once, under the first name given for it.
 
-    Files named directly are taken whatever their ending; in folders the ending decides. Links
-    are followed; the pictures that a run wrote are passed over. A file comes once, under the
-    first name given for it in full; those of a folder come sorted by name. A folder that cannot
-    be opened stands in the list itself, so that it is reported like an unreadable file.
+    Args:
+        paths: what `find_files` takes, ``-`` for a list on standard input, or what a plugin
+            finds images for (see `vlmad_run.kinds.ImageSource`).
 
     Raises:
         InputError: a path does not exist, or there is no image at all.
@@ -38,40 +37,39 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     found: dict[str, Path] = {}
     paths = list(paths)
     for path in paths:
-        if path == "":  # as of a shell's variable that is not set; a Path of it would be "."
-            raise InputError("an empty name names no images")
-        for file in _expand(Path(path)):
+        text = str(path)
+        find = source_for(text) or find_files
+        files = _read_list() if text == STANDARD_INPUT else find(text)
+        for file in files:
             found.setdefault(os.path.abspath(file), file)
     if not found:
         raise InputError(f"no images in {', '.join(map(str, paths)) or 'nothing'}")
     return list(found.values())
 
 
-def read_list(file: str | Path) -> list[Path]:
-    r"""Read paths from a list, one a line, or separated by NULs as by ``find -print0``.
+def _read_list() -> Iterator[Path]:
+    """Yield the files of a list, one a line, or separated by NULs as by ``find -print0``."""
+    content = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8)
+    lines = content.split(b"\0") if b"\0" in content else content.splitlines()
+    for line in lines:
+        if line.strip():
+            yield from find_files(os.fsdecode(line))
 
-    Args:
-        file: a text file, or ``-`` for the standard input.
+
+def find_files(argument: str) -> list[Path]:
+    """Return the image files that a file, a folder (searched to the bottom) or pattern names.
+
+    Files named directly are taken whatever their ending; in folders the ending decides. Links
+    are followed; the pictures that a run wrote are passed over. Those of a folder come sorted by
+    name. A folder that cannot be opened stands in the list itself, so that it is reported like
+    an unreadable file.
 
     Raises:
-        InputError: the list cannot be read or is empty.
+        InputError: there is nothing of that name.
     """
-    try:
-        if str(file) == STANDARD_INPUT:
-            content = sys.stdin.buffer.read()
-        else:
-            content = read_bounded(Path(file))
-    except OSError as error:
-        raise InputError(f"list {file}: {error.strerror or error}") from error
-    content = content.removeprefix(codecs.BOM_UTF8)
-    lines = content.split(b"\0") if b"\0" in content else content.splitlines()
-    paths = [Path(os.fsdecode(line)) for line in lines if line.strip()]
-    if not paths:
-        raise InputError(f"the list {file} names no files")
-    return paths
-
-
-def _expand(path: Path) -> list[Path]:
+    if argument == "":  # as of a shell's variable that is not set; a Path of it would be "."
+        raise InputError("an empty name names no images")
+    path = Path(argument)
     try:
         if path.is_dir():
             return sorted(_in_folder(path))
@@ -85,7 +83,7 @@ def _expand(path: Path) -> list[Path]:
         raise InputError(f"{path}: {error}") from error
     if not matches:
         raise InputError(f"{path}: no such file or folder")
-    return [file for match in matches for file in _expand(Path(match))]
+    return [file for match in matches for file in find_files(match)]
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:

@@ -123,6 +123,16 @@ class Manifest(Document):
     result: RunResult | None = None
 
 
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest of a run folder, or None if there is none.
+
+    Raises:
+        InputError: it cannot be read, is damaged, or is of another version or thing.
+    """
+    path = folder / MANIFEST
+    return Manifest.read(path) if path.exists() else None
+
+
 def identity(
     detector: Detector,
     class_name: str,

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import os
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vlmad.errors import OutputError
-from vlmad_run.manifest import differences
-from vlmad_run.run_folder import MANIFEST, RunFolder, read_manifest
+from vlmad.errors import InputError, OutputError
+from vlmad_run.manifest import MANIFEST, read_manifest
+from vlmad_run.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator
+
+    from vlmad_run.manifest import Manifest
+    from vlmad_run.thresholds import Threshold
 
 RUNS = Path("vlmad-runs")
 """Where they are, from the working directory."""
@@ -23,83 +24,70 @@ RUNS = Path("vlmad-runs")
 
 @contextmanager
 def open_folder(
-    out: Path | None, manifest: Mapping[str, Any], name: str, apart: Path | None = None
+    out: Path | None,
+    manifest: Manifest,
+    threshold: Threshold | None = None,
+    apart: Path | None = None,
 ) -> Iterator[RunFolder]:
     """Open the folder `out`, or else the one where this very run was stopped, or a new one.
 
     Args:
-        out: a folder that was asked for.
+        out: the folder, if it was named.
         manifest: what the run is.
-        name: goes into the name of a new folder.
+        threshold: from which score on an image is anomalous.
         apart: a folder that is not to be gone on with.
 
     Raises:
         OutputError: it cannot be used or written.
     """
     with ExitStack() as stack:
-        stopped = () if out is not None else unfinished(RUNS, manifest)
-        for folder in stopped:
-            if apart is not None and folder.resolve() == apart.resolve():
-                continue
+        for folder in _unfinished(manifest, apart) if out is None else ():
             with suppress(OutputError):  # such as one that another process is going on with
-                run_folder = stack.enter_context(RunFolder(folder, manifest))
+                opened = stack.enter_context(RunFolder(folder, manifest, threshold))
                 break
         else:
-            new = out or new_folder(RUNS, name)
-            if out is None:
-                stack.callback(remove_if_empty, new)
-            run_folder = stack.enter_context(RunFolder(new, manifest))
-        yield run_folder
+            new = out or stack.enter_context(new_folder(RUNS, manifest.recipe))
+            opened = stack.enter_context(RunFolder(new, manifest, threshold))
+        yield opened
 
 
-def unfinished(parent: Path, manifest: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield the folders below `parent` where this very run was stopped, the latest first.
-
-    Args:
-        parent: where runs are kept.
-        manifest: what the run is; one of other images is another run.
-    """
-    for path in sorted(parent.glob(f"*/{MANIFEST}"), reverse=True):
-        try:
+def _unfinished(manifest: Manifest, apart: Path | None) -> Iterator[Path]:
+    """Yield the folders where this very run, of the same images, was stopped, latest first."""
+    for path in sorted(RUNS.glob(f"*/{MANIFEST}"), reverse=True):
+        with suppress(InputError):
             before = read_manifest(path.parent)
-        except OutputError:
-            continue
-        if before is None or before.get("images") != manifest.get("images"):
-            continue
-        result = before.get("result")
-        finished = isinstance(result, dict) and result.get("finished")
-        if not finished and not differences(before["identity"], manifest["identity"]):
-            yield path.parent
+            if before is None or before.images != manifest.images:
+                continue
+            finished = before.result is not None and before.result.finished
+            same = apart is not None and path.parent.resolve() == apart.resolve()
+            if not (finished or same) and before.identity == manifest.identity:
+                yield path.parent
 
 
-def describe_images(images: Iterable[Path]) -> dict[str, Any]:
-    """Return how many images there are and the SHA-256 of their names in full."""
-    names = [os.path.abspath(image) for image in images]
-    text = "\0".join(names).encode("utf-8", "surrogateescape")
-    return {"count": len(names), "digest": hashlib.sha256(text).hexdigest()}
-
-
-def new_folder(parent: Path, name: str) -> Path:
-    """Make an empty folder below `parent`, named for the time and `name`, that no one else has.
+@contextmanager
+def new_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Make a folder named for the time and `name`; it goes again if nothing is written to it.
 
     Raises:
         OutputError: it cannot be made.
     """
-    stamp = time.strftime("%Y-%m-%d-%H%M%S")
-    numbered = (f"{stamp}-{name}-{number}" for number in itertools.count(2))
-    for folder in itertools.chain([f"{stamp}-{name}"], numbered):
+    folder = _make_folder(parent, f"{time.strftime('%Y-%m-%d-%H%M%S')}-{name}")
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
+            parent.rmdir()
+
+
+def _make_folder(parent: Path, name: str) -> Path:
+    for number in itertools.count(1):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
         try:
-            (parent / folder).mkdir(parents=True)
-            return parent / folder
+            folder.mkdir(parents=True)
+            return folder
         except FileExistsError:
             continue
         except OSError as error:
             raise OutputError(f"cannot write {parent}: {error.strerror or error}") from error
     raise AssertionError("there are always more numbers")
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Remove a folder that `new_folder` made and nothing was written to, and its parent."""
-    with suppress(OSError):
-        folder.rmdir()
-        folder.parent.rmdir()

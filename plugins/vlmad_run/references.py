@@ -1,24 +1,151 @@
-"""Choosing normal reference images."""
+"""The detector of a command: by its parts and normal references, or from a model file."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
+import typer
 
 from vlmad.errors import InputError
-from vlmad_run.finding import find_images
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from vlmad.choosing import Choice
+    from vlmad.detector import Detector
+    from vlmad.types import Result
+    from vlmad_run.kinds import Runnable
+    from vlmad_run.manifest import Manifest, Reference
 
 DEFAULT_SHOTS = 4
 
 
-def choose_references(
-    paths: Sequence[str | Path], shots: int | None, seed: int
-) -> list[Path]:
+def _option(*names: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel="Which detector", **settings)
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Options: what a detector is fitted on, or the file in which it was kept."""
+
+    references: Annotated[
+        list[str] | None,
+        _option(metavar="DIR", help="Normal images: a folder, file or pattern; repeatable."),
+    ] = None
+    shots: Annotated[
+        int | None, _option(help="How many of them to draw; 4 by default, of named files all.")
+    ] = None
+    seed: Annotated[int, _option(min=0, help="Which of them to draw.")] = 0
+    model: Annotated[
+        Path | None, _option(help="A detector in a file, as vlmad fit stores it.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A detector that is ready, and what goes with it; see `vlmad_run.kinds.Runnable`."""
+
+    detector: Detector
+    class_name: str
+    references: list[Reference]
+    model: Path | None = None
+    """The file that it was read from."""
+    seed: int = 0
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was chosen for the user."""
+        return self.detector.assembly.notes
+
+    @property
+    def together(self) -> bool:
+        """Whether the score of an image depends on the others."""
+        return bool(self.detector.scorer.scope == "set")
+
+    def describe(
+        self, images: Iterable[Path] | None = None, threshold: float | None = None
+    ) -> Manifest:
+        """Describe it (loads the weights)."""
+        from vlmad_run.manifest import describe_run
+
+        return describe_run(
+            self.detector,
+            self.class_name,
+            self.references,
+            threshold,
+            images=images,
+            model=self.model,
+            seed=self.seed,
+        )
+
+    def stream(self, images: Sequence[Path], batch_size: int) -> Iterator[Result]:
+        """Return an iterator over the results of images."""
+        from vlmad.images import Source
+
+        sources = [Source(str(path), path) for path in images]
+        return self.detector.stream(sources, self.class_name, batch_size)
+
+
+def assemble(choice: Choice, references: References) -> Assembled:
+    """Assemble a detector, fitted if there are references.
+
+    Raises:
+        VlmadError: a name, option, recipe or combination that cannot be, references that cannot
+            be used, or a model that is not made of parts.
+    """
+    runnable = assemble_runnable(choice, references)
+    if not isinstance(runnable, Assembled):
+        raise InputError(f"{references.model} is not made of parts: it can only be run")
+    return runnable
+
+
+def assemble_runnable(choice: Choice, references: References) -> Runnable:
+    """Assemble what can be run, as `assemble`; a model file may hold something without parts."""
+    if references.model is not None:
+        return _open_model(references.model, choice, references)
+    from vlmad_run.manifest import Reference, file_digest
+
+    detector, drawn = choice.load(), []
+    if references.references:
+        chosen = choose_references(references.references, references.shots, references.seed)
+        detector.fit(chosen)
+        drawn = [Reference(path=str(path), sha256=file_digest(path)) for path in chosen]
+    elif references.shots is not None:
+        raise InputError("--shots needs --references DIR to draw from")
+    return Assembled(detector, choice.name() or "object", drawn, seed=references.seed)
+
+
+def _open_model(path: Path, choice: Choice, references: References) -> Runnable:
+    from vlmad_run.kinds import engine_for
+
+    check_unused("--model", choice, "settings", "class_name")
+    check_unused("--model", references, "model", "seed")
+    found = engine_for(path)(path, choice.options())
+    if choice.name() not in (None, found.class_name):
+        raise InputError(f"{path} was fitted for '{found.class_name}': leave out --class-name")
+    return found
+
+
+def check_unused(option: str, group: Any, *allowed: str) -> None:
+    """Refuse options that another one brings itself.
+
+    Args:
+        option: the one that brings them.
+        group: a dataclass of options.
+        allowed: its fields that may be given nevertheless.
+
+    Raises:
+        InputError: one is given.
+    """
+    for field in fields(group):
+        if field.name not in allowed and getattr(group, field.name) != field.default:
+            name = field.name.replace("_", "-")
+            raise InputError(f"{option} brings its own parts: leave out --{name}")
+
+
+def choose_references(paths: Sequence[str | Path], shots: int | None, seed: int) -> list[Path]:
     """Draw `shots` different images of those that are named, the same ones for the same seed.
 
     Args:
@@ -30,17 +157,12 @@ def choose_references(
     Raises:
         InputError: there are fewer images than shots, or none.
     """
+    from vlmad_run.finding import find_images
+
     images = find_images(paths)
     if shots is None:
-        shots = len(images) if all(map(_is_file, paths)) else DEFAULT_SHOTS
+        shots = len(images) if all(Path(path).is_file() for path in paths) else DEFAULT_SHOTS
     return draw_references(images, shots, seed, " and ".join(map(str, paths)))
-
-
-def _is_file(path: str | Path) -> bool:
-    try:
-        return Path(path).is_file()
-    except ValueError:  # a NUL
-        return False
 
 
 def draw_references(images: Sequence[Path], shots: int, seed: int, where: str) -> list[Path]:
@@ -50,11 +172,13 @@ def draw_references(images: Sequence[Path], shots: int, seed: int, where: str) -
         images: all that may be drawn.
         shots: how many to draw.
         seed: which to draw.
-        where: what is said to have too few images, if so.
+        where: what messages say has too few images.
 
     Raises:
         InputError: there are fewer images than shots, or none.
     """
+    import numpy as np
+
     if shots < 1:
         raise InputError(f"--shots takes whole numbers from 1, not {shots}")
     if len(images) < shots:

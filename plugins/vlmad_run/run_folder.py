@@ -1,31 +1,44 @@
 """The folder of a run: who may write to it, what it is a run of, and what is done in it.
 
-A run is known by its identity (`vlmad_run.manifest.identity`). A folder that holds a run of the
+A run is known by its identity (`vlmad_run.manifest.Identity`). A folder that holds a run of the
 same identity is gone on with: images that are done are not computed again. One that holds
 anything else is left alone. One process at a time writes to it.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from filelock import FileLock, Timeout
+from PIL import Image
 
 from vlmad.errors import InputError, OutputError
-from vlmad.files import PARTLY, digest, read_text, replace_atomically, write_atomically
-from vlmad_run.manifest import differences
-from vlmad_run.rows import MAPS, OVERLAYS, Row, from_line, to_csv, to_line
+from vlmad.files import PARTLY, digest, replace_atomically, write_atomically
+from vlmad.images import has_vanished
+from vlmad_run._score_lines import ScoreLines
+from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
+from vlmad_run.pictures import png, to_16_bits
+from vlmad_run.rows import LINES, MAPS, OVERLAYS, TABLE, ScoreRow, file_stem, to_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
-LINES, TABLE, MANIFEST, LOCK = "scores.jsonl", "scores.csv", "manifest.json", ".lock"
+    from vlmad.types import Result
+    from vlmad_run.thresholds import Threshold
+
+LOCK = ".lock"
+DIGITS = 9
+"""As many tell every float32 apart."""
+WRITERS = 2
+"""Threads that compress maps while the model works on."""
+MOST_WAITING = 8e6
+"""Pixels of maps that wait to be written; one map may always wait."""
 
 
 class BusyFolderError(OutputError):
@@ -35,21 +48,31 @@ class BusyFolderError(OutputError):
 class RunFolder:
     """A run folder that this process may write to; use it in a ``with`` statement.
 
+    The rows of a batch are written together, when their maps are on disk: a run that was killed
+    goes on with the same batches. Leaving the ``with`` statement writes the tables and the
+    manifest, whether all is done or not.
+
     Args:
         path: the folder; it is made if it does not exist.
         manifest: what the run is, from `vlmad_run.manifest.describe_run`.
+        threshold: from which score on an image is anomalous.
 
     Raises:
         OutputError: it holds something else, another process writes to it, or it cannot be
             written.
     """
 
-    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
-        self.path, self.manifest = path, dict(manifest)
-        self.base = Path(os.path.abspath(str(manifest.get("folder", "."))))
-        """What relative names of images start from: where the first command was given."""
-        self._places: dict[str, int] = {}
+    def __init__(
+        self, path: Path, manifest: Manifest, threshold: Threshold | None = None
+    ) -> None:
+        self.path, self.manifest, self.threshold = path, manifest, threshold
         self._lock = FileLock(path / LOCK, timeout=0)
+        self._lines = ScoreLines(path / LINES, Path(manifest.folder))
+        self._images: list[Path] = []
+        self._batch: list[Future[ScoreRow]] = []
+        self._complete: list[Future[ScoreRow]] = []
+        """The batch before, whose maps may still be on their way to the disk."""
+        self._waiting: list[tuple[int, Future[ScoreRow]]] = []
 
     def __enter__(self) -> Self:
         """Take the folder; whatever was left half-written is put right."""
@@ -66,12 +89,12 @@ class RunFolder:
             reason = getattr(error, "strerror", None) or error
             raise OutputError(f"cannot write {self.path}: {reason}") from error
         try:
-            self._check_identity()
-            self._clear_away()
-            self._find_rows()
+            self._take_over()
         except BaseException:
             self._lock.release()
             raise
+        self._started = time.monotonic()
+        self._pool = ThreadPoolExecutor(WRITERS)
         return self
 
     def __exit__(
@@ -80,151 +103,168 @@ class RunFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let others write to the folder."""
-        with suppress(OSError):
-            self._lock.release()
+        """Write the tables, and let others write to the folder."""
+        try:
+            if kind is None:
+                self._finish(finished=True)
+            else:
+                with suppress(OutputError):  # what is done is in the lines at least
+                    self._finish(finished=False)
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+            with suppress(OSError):
+                self._lock.release()
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._lines)
 
-    def named(self, images: Iterable[Path]) -> list[Path]:
-        """Return images under names that mean the same to this folder, wherever we are now."""
-        if self.base == Path.cwd():
-            return list(images)
-        return [Path(os.path.abspath(image)) for image in images]
-
-    def file_of(self, row: Row) -> Path:
+    def file_of(self, row: ScoreRow) -> Path:
         """Return where the image of a row is."""
-        return self.base / row.image
+        return self._lines.base / row.image
 
-    def row(self, image: Path) -> Row | None:
-        """Return what was said of an image, if it is done and its file is still the same."""
-        place = self._places.get(self._key(str(image)))
-        if place is None:
-            return None
-        row = self._read(place)
+    def missing(self, images: Iterable[Path], together: bool = False) -> list[Path]:
+        """Return the images that are still to be scored; these are what the run is about.
+
+        Those that could not be read before come last: the others are then scored in the same
+        batches as if the run had never been stopped, and batches change the last digits.
+
+        Args:
+            images: all that the run is to score.
+            together: whether scores depend on all images, so that all are scored anew.
+        """
+        self._images = self._named(images)
+        if together:
+            return self._images
+        lacking = [image for image in self._images if self.row(image) is None]
+        return sorted(lacking, key=lambda image: image in self._lines)
+
+    def row(self, image: Path) -> ScoreRow | None:
+        """Return the row of an image, if it is done and its file is still the same."""
+        row = self._lines.get(image)
         if row is None or row.status != "done" or not (self.path / row.map).is_file():
             return None
         return row if _is_same_file(image, row) else None
 
-    def knows(self, image: Path) -> bool:
-        """Tell whether anything was said of an image, be it that it could not be read."""
-        return self._key(str(image)) in self._places
+    def rows(self, images: Iterable[Path]) -> Iterator[ScoreRow]:
+        """Yield the rows of images, those that are there, in their order."""
+        return (row for image in self._named(images) if (row := self._all().get(image)))
 
-    def append(self, rows: Sequence[Row]) -> None:
-        """Write the lines of images; if they cannot be written whole, all are taken back."""
-        lines, path = [to_line(row) for row in rows], self.path / LINES
-        try:
-            with path.open("ab") as file:
-                place = file.tell()
-                try:
-                    file.write(b"".join(lines))
-                    file.flush()
-                except OSError:
-                    with suppress(OSError):
-                        os.truncate(path, place)
-                    raise
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-        for row, line in zip(rows, lines, strict=True):
-            self._places[self._key(row.image)] = place
-            place += len(line)
+    def all_rows(self) -> Iterator[ScoreRow]:
+        """Yield the rows of all images in the folder, those of earlier commands too."""
+        return iter(self._all())
 
-    def rows(self, images: Iterable[Path] = ()) -> Iterator[Row]:
-        """Yield the rows of these images in their order, then those of others, from the disk."""
-        keys = dict.fromkeys(itertools.chain((self._key(str(i)) for i in images), self._places))
-        for key in keys:
-            place = self._places.get(key)
-            row = None if place is None else self._read(place)
-            if row is not None:
-                yield row
+    def _all(self) -> ScoreLines:
+        """Return the lines, with those that waited for their maps."""
+        self._append(self._complete)
+        self._complete = []
+        return self._lines
 
-    def finish(self, images: Iterable[Path], result: Mapping[str, Any]) -> None:
-        """Write the table and the manifest, and the lines in the order of the images."""
-        images = list(images)
-        lines = self.path / LINES
-        replace_atomically(lines, (to_line(row) for row in self.rows(images)))
-        self._find_rows()
-        replace_atomically(self.path / TABLE, to_csv(self.rows(images)))
-        self.note(result)
+    def write(self, result: Result) -> None:
+        """Write what came of an image; its row follows when those of its batch can.
 
-    def note(self, result: Mapping[str, Any]) -> None:
-        """Write the manifest with what came of the run so far."""
-        self.manifest["result"] = dict(result)
-        write_atomically(self.path / MANIFEST, to_json(self.manifest))
+        Raises:
+            InputError: not the image but the folder that it was in has gone away.
+            OutputError: the folder cannot be written; what is done stays done.
+        """
+        if result.error is not None and has_vanished(Path(result.name)):
+            raise InputError(
+                f"{Path(result.name).parent} is no longer there; "
+                "run the same command again when it is, to go on"
+            )
+        self._make_room()
+        future = self._pool.submit(self._store, result)
+        self._batch.append(future)
+        self._waiting.append((0 if result.map is None else result.map.size, future))
+        if result.ends_batch:
+            self._append(self._complete)
+            self._complete, self._batch = self._batch, []
 
-    def _check_identity(self) -> None:
-        before = read_manifest(self.path)
+    def _make_room(self) -> None:
+        """Wait until few maps wait to be written, fewer where they are large."""
+        while sum(pixels for pixels, _ in self._waiting) > MOST_WAITING:
+            self._waiting.pop(0)[1].result()
+        self._waiting = [(n, future) for n, future in self._waiting if not future.done()]
+
+    def _append(self, batch: Sequence[Future[ScoreRow]]) -> None:
+        if batch:
+            self._lines.append([future.result() for future in batch])
+
+    def _store(self, result: Result) -> ScoreRow:
+        """Store an image's map and return its row."""
+        size, modified = result.status or (None, None)
+        if result.map is None:
+            return ScoreRow(
+                image=result.name,
+                status="failed",
+                reason=result.error or "",
+                sha256=result.sha256,
+                bytes=size,
+                modified=modified,
+            )
+        stored, scale = to_16_bits(result.map)
+        score = _rounded(result.score)  # judged as it is written, so that tables can be trusted
+        stem = file_stem(result.name)
+        write_atomically(self.path / MAPS / f"{stem}.png", png(Image.fromarray(stored)))
+        return ScoreRow(
+            image=result.name,
+            score=score,
+            verdict=self.threshold.verdict(score) if self.threshold else "",
+            map=f"{MAPS}/{stem}.png",
+            map_low=_rounded(scale.low),
+            map_high=_rounded(scale.high),
+            overlay=f"{OVERLAYS}/{stem}.jpg",
+            milliseconds=round(result.seconds * 1000, 1),
+            sha256=result.sha256,
+            bytes=size,
+            modified=modified,
+        )
+
+    def _named(self, images: Iterable[Path]) -> list[Path]:
+        """Return images under names that mean the same to this folder, wherever we are now."""
+        if self._lines.base == Path.cwd():
+            return list(images)
+        return [Path(os.path.abspath(image)) for image in images]
+
+    def _take_over(self) -> None:
+        """Make the folder one of this run."""
+        before = _manifest_in(self.path)
         if before is not None:
-            other = differences(before["identity"], self.manifest["identity"])
+            other = before.identity.differences(self.manifest.identity)
             if other:
                 raise OutputError(
                     f"{self.path} holds a run that differs in {'; '.join(other[:4])}: "
                     "choose another --out, or repeat that run's options"
                 )
-            self.base = Path(os.path.abspath(str(before.get("folder", self.base))))
-            self.manifest["folder"] = str(self.base)
-        self.note({"finished": False})
-
-    def _clear_away(self) -> None:
-        """Delete what was left half-written when a run was killed."""
+            self.manifest = self.manifest.model_copy(update={"folder": before.folder})
+            self._lines.base = Path(before.folder)
+        self._note(RunResult(finished=False))
         for folder in (self.path, self.path / MAPS, self.path / OVERLAYS):
             for part in folder.glob(f"{PARTLY}*"):
                 part.unlink(missing_ok=True)
+        self._lines.find()
 
-    def _key(self, image: str) -> str:
-        return os.path.normpath(self.base / image)
+    def _finish(self, finished: bool) -> None:
+        self._all().sort(self._images)
+        replace_atomically(self.path / TABLE, to_csv(self._lines))
+        done = failed = anomalous = 0
+        for row in self.rows(self._images):
+            done += row.status == "done"
+            failed += row.status == "failed"
+            anomalous += row.verdict == "anomalous"
+        self._note(
+            RunResult(
+                finished=finished,
+                images=len(self._images),
+                done=done,
+                failed=failed,
+                anomalous=anomalous,
+                seconds=round(time.monotonic() - self._started, 3),
+            )
+        )
 
-    def _find_rows(self) -> None:
-        """Note where each image's latest line is; cut off what was not written to its end."""
-        self._places.clear()
-        path = self.path / LINES
-        if not path.exists():
-            return
-        place = 0
-        try:
-            with path.open("rb") as file:
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    row = from_line(line)
-                    if row is not None:
-                        self._places[self._key(row.image)] = place
-                    place += len(line)
-            if place < path.stat().st_size:
-                os.truncate(path, place)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-    def _read(self, place: int) -> Row | None:
-        with (self.path / LINES).open("rb") as file:
-            file.seek(place)
-            return from_line(file.readline())
-
-
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Return the manifest of a run folder, or None if there is none.
-
-    Raises:
-        OutputError: there is one, but it cannot be read.
-    """
-    path = folder / MANIFEST
-    try:
-        table = json.loads(read_text(path))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or "it is damaged"
-        raise OutputError(f"cannot read {path}: {reason}; choose another --out") from error
-    if not isinstance(table, dict) or not isinstance(table.get("identity"), dict):
-        raise OutputError(f"{path} is no manifest of a run; choose another --out")
-    return table
-
-
-def to_json(value: Any) -> bytes:
-    """Return readable JSON; names that are no text keep their bytes as escapes."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
-    return text.encode("utf-8", "backslashreplace")
+    def _note(self, result: RunResult) -> None:
+        self.manifest = self.manifest.model_copy(update={"result": result})
+        self.manifest.write(self.path / MANIFEST)
 
 
 def _check_free(path: Path) -> None:
@@ -236,15 +276,22 @@ def _check_free(path: Path) -> None:
         ours = {LOCK, *(name for name in (MAPS, OVERLAYS) if _is_empty_folder(path / name))}
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    if inside - ours and read_manifest(path) is None:
+    if inside - ours and _manifest_in(path) is None:
         raise OutputError(f"{path} exists and holds something else; choose another --out")
+
+
+def _manifest_in(path: Path) -> Manifest | None:
+    try:
+        return read_manifest(path)
+    except InputError as error:
+        raise OutputError(f"{error}; choose another --out") from error
 
 
 def _is_empty_folder(path: Path) -> bool:
     return path.is_dir() and not any(path.iterdir())
 
 
-def _is_same_file(image: Path, row: Row) -> bool:
+def _is_same_file(image: Path, row: ScoreRow) -> bool:
     try:
         status = image.stat()
         if (status.st_size, status.st_mtime_ns) == (row.bytes, row.modified):
@@ -252,3 +299,7 @@ def _is_same_file(image: Path, row: Row) -> bool:
         return status.st_size == row.bytes and digest(image) == row.sha256
     except (OSError, InputError):
         return False
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from array import array
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,16 +13,17 @@ from vlmad.errors import InputError
 from vlmad.files import write_atomically
 from vlmad.images import decode
 from vlmad.loading import ahead
-from vlmad_run.overlays import Range, draw_overlay, from_16_bits, jpeg
+from vlmad_run.pictures import Range, draw_overlay, from_16_bits, jpeg
 from vlmad_run.rows import OVERLAYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from vlmad_run.execute import Overlays, Progress
-    from vlmad_run.rows import Row
+    from rich.progress import Progress
+
+    from vlmad_run.rows import ScoreRow
     from vlmad_run.run_folder import RunFolder
-    from vlmad_run.thresholds import Threshold
 
 SCALE = ".scale.json"
 """Which colours the overlays in their folder were drawn with."""
@@ -31,11 +31,7 @@ WORKERS = 2
 
 
 def draw_overlays(
-    folder: RunFolder,
-    images: Sequence[Path],
-    which: Overlays,
-    threshold: Threshold | None,
-    progress: Progress,
+    folder: RunFolder, images: Sequence[Path], which: str, progress: Progress
 ) -> None:
     """Draw the overlays that are missing, or all of them where the colour scale has changed.
 
@@ -45,20 +41,19 @@ def draw_overlays(
     scale = colour_scale(folder)
     if which == "none" or scale is None:
         return
-    fresh = _note_scale(folder.path, scale)
-    wanted = sum(_is_wanted(row, which) for row in folder.rows(images))
-    missing = (
-        row
-        for row in folder.rows(images)
-        if _is_wanted(row, which) and (fresh or not (folder.path / row.overlay).is_file())
-    )
+    anew = _note_scale(folder.path, scale)
 
-    def draw(row: Row) -> None:
-        picture = overlay(row, folder, scale, threshold)
-        write_atomically(folder.path / row.overlay, jpeg(picture))
+    def draw(row: ScoreRow) -> None:
+        write_atomically(folder.path / row.overlay, jpeg(overlay(row, folder, scale)))
 
-    for count, _ in enumerate(ahead(missing, draw, ahead=2 * WORKERS, workers=WORKERS), start=1):
-        progress("drawing", count, wanted)
+    def is_missing(row: ScoreRow) -> bool:
+        shown = row.status == "done" and (which == "all" or row.verdict == "anomalous")
+        return shown and (anew or not (folder.path / row.overlay).is_file())
+
+    missing = filter(is_missing, folder.rows(images))
+    drawn = ahead(missing, draw, ahead=2 * WORKERS, workers=WORKERS)
+    for _ in progress.track(drawn, len(images), description="drawing"):
+        pass
 
 
 def colour_scale(folder: RunFolder) -> Range | None:
@@ -68,16 +63,14 @@ def colour_scale(folder: RunFolder) -> Range | None:
     part stays dark beside a defect.
     """
     lows, highest = array("d"), -np.inf
-    for row in folder.rows():
+    for row in folder.all_rows():
         if row.map_low is not None and row.map_high is not None:
             lows.append(row.map_low)
             highest = max(highest, row.map_high)
     return Range(float(np.median(lows)), float(highest)) if lows else None
 
 
-def overlay(
-    row: Row, folder: RunFolder, scale: Range, threshold: Threshold | None
-) -> Image.Image:
+def overlay(row: ScoreRow, folder: RunFolder, scale: Range) -> Image.Image:
     """Draw the overlay of one image from its stored map."""
     assert row.map_low is not None
     assert row.map_high is not None
@@ -89,22 +82,15 @@ def overlay(
             raise InputError("the image has changed since it was scored")
     except InputError:
         image = Image.new("RGB", heat.shape[::-1], "grey")
-    verdict = f" {row.verdict} (from {threshold.value:.4g})" if threshold else ""
+    limit = folder.threshold
+    verdict = f" {row.verdict} (from {limit.value:.4g})" if limit else ""
     return draw_overlay(image, heat, scale, f"{row.score:.4g}{verdict}", row.image)
-
-
-def _is_wanted(row: Row, which: Overlays) -> bool:
-    return row.status == "done" and (which == "all" or row.verdict == "anomalous")
 
 
 def _note_scale(out: Path, scale: Range) -> bool:
     """Write down the colour scale; return whether overlays of another one must be drawn anew."""
-    path = out / OVERLAYS / SCALE
-    try:
-        before = json.loads(path.read_text())
-    except (OSError, ValueError):
-        before = None
-    if before == list(scale):
+    path, text = out / OVERLAYS / SCALE, json.dumps(list(scale))
+    if path.exists() and path.read_bytes() == text.encode():
         return False
-    write_atomically(path, json.dumps(list(scale)))
+    write_atomically(path, text)
     return True

@@ -1,0 +1,92 @@
+"""What plugins can bring to a run: engines that open model files, and sources of images.
+
+A plugin brings them by the hooks `register_engines` and `register_sources`, each given
+``register(name, factory, summary)``. The name of an engine is the suffix of its files, that of a
+source the scheme of its arguments, as in ``s3`` for ``s3://bucket/photos``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from vlmad.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from vlmad.registry import Registry
+    from vlmad.types import Result
+    from vlmad_run.manifest import Manifest
+
+
+class Runnable(Protocol):
+    """What ``vlmad run`` needs of a detector, whatever computes it."""
+
+    @property
+    def class_name(self) -> str:
+        """What the images show."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was chosen for the user, to be printed."""
+
+    @property
+    def together(self) -> bool:
+        """Whether the score of an image depends on the others."""
+
+    def describe(
+        self, images: Iterable[Path] | None = None, threshold: float | None = None
+    ) -> Manifest:
+        """Return what it is; two of one identity give the same scores."""
+
+    def stream(self, images: Sequence[Path], batch_size: int) -> Iterator[Result]:
+        """Yield a result for each image, in order; unreadable ones become results too."""
+
+
+class Engine(Protocol):
+    """Makes a detector of a model file, for ``--model FILE``."""
+
+    def __call__(self, path: Path, options: Mapping[str, Mapping[str, Any]]) -> Runnable:
+        """Open a file; `options` are those of ``--set``, by kind.
+
+        Raises:
+            VlmadError: the file is damaged, or an option is not to be had.
+        """
+
+
+class ImageSource(Protocol):
+    """Finds the images that an argument ``scheme://…`` names."""
+
+    def __call__(self, argument: str) -> Iterable[Path]:
+        """Return files on this machine, such as ones that it has fetched.
+
+        Raises:
+            InputError: the argument names nothing.
+        """
+
+
+def engine_for(path: Path, registry: Registry | None = None) -> Engine:
+    """Return what opens files of this suffix.
+
+    Raises:
+        InputError: nothing does.
+    """
+    name = path.suffix.removeprefix(".").lower()
+    engine: Engine | None = _find("engine", name, registry)
+    if engine is None:
+        raise InputError(f"--model {path}: nothing installed opens files of type '{path.suffix}'")
+    return engine
+
+
+def source_for(argument: str, registry: Registry | None = None) -> ImageSource | None:
+    """Return what finds the images of an argument, or None if it is a path on this machine."""
+    scheme, mark, _ = argument.partition("://")
+    return _find("source", scheme, registry) if mark else None
+
+
+def _find(kind: str, name: str, registry: Registry | None) -> Any:
+    from vlmad.registry import Registry
+
+    registry = registry or Registry.discover()
+    return registry.get(kind, name).resolve() if name in registry.names(kind) else None
