@@ -26,7 +26,7 @@ def score_images(
     console: Console,
     *,
     out: Path | None = None,
-    apart: Path | None = None,
+    resume: bool = True,
     overlays: str = "all",
     batch_size: int = 8,
 ) -> RunFolder:
@@ -38,7 +38,7 @@ def score_images(
         threshold: from which score on an image is anomalous.
         console: for notes and progress.
         out: the folder; by default the one where this run was stopped, or a new one.
-        apart: a folder that is not to be gone on with.
+        resume: whether a run that was stopped is gone on with where `out` is not given.
         overlays: which pictures to draw: all, anomalous or none.
         batch_size: images that are encoded together.
 
@@ -53,7 +53,7 @@ def score_images(
         if threshold is not None:
             threshold.check(manifest.identity)
         print_notes(detector.notes, console)
-        with open_folder(out, manifest, threshold, apart) as folder, interruptible(folder.path):
+        with open_folder(out, manifest, threshold, resume) as folder, interruptible(folder.path):
             if len(folder):
                 console.print(f"going on with {folder.path}", markup=False, soft_wrap=True)
             missing = folder.missing(images, detector.together)

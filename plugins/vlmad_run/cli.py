@@ -116,7 +116,7 @@ def run(
 
     vlmad run photos/ --backbone openclip:ViT-B-16-plus-240/laion400m_e31
     """
-    from vlmad_run._outcome import print_table, print_warnings, summarise
+    from vlmad_run._outcome import print_table, print_warnings
     from vlmad_run._running import score_images
     from vlmad_run.references import assemble_runnable
     from vlmad_run.rows import to_line
@@ -135,20 +135,19 @@ def run(
         threshold,
         messages(wanted.quiet or wanted.as_json),
         out=wanted.out,
-        apart=None if stored is None else stored.folder,
+        resume=stored is None,
         overlays=wanted.overlays,
         batch_size=wanted.batch_size,
     )
     if wanted.as_json:
         output().writelines(to_line(row).decode() for row in folder.rows(images))
-    summary = summarise(folder.rows(images), folder.manifest.references)
-    if not (wanted.quiet or wanted.as_json):
-        print_table(summary, folder, threshold, console())
-    print_warnings(summary, folder.path, messages())
+    elif not wanted.quiet:
+        print_table(folder, images, console())
+    print_warnings(folder, images, messages())
     agrees = stored is None or _agrees(stored, folder.path)
-    if judging.fail_on is not None and summary.anomalous:
+    if judging.fail_on is not None and folder.result.anomalous:
         raise typer.Exit(ANOMALOUS)
-    if summary.failed or not agrees:
+    if folder.result.failed or not agrees:
         raise typer.Exit(FAILED)
 
 

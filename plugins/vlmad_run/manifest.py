@@ -73,13 +73,6 @@ class Reference(Document):
     sha256: str
 
 
-class ImageList(Document):
-    """Which images a run is of: how many, and the SHA-256 of their names in full."""
-
-    count: int
-    digest: str
-
-
 class RunResult(Document):
     """What came of a run so far."""
 
@@ -114,7 +107,8 @@ class Manifest(Document):
     python: str
     platform: str
     command: list[FileName] = Field(default_factory=list)
-    images: ImageList | None = None
+    images_sha256: str | None = None
+    """Of the whole names of all images of the command."""
     model: FileName | None = None
     """The file that the detector was read from, if it was not chosen by parts."""
     model_sha256: str | None = None
@@ -207,18 +201,17 @@ def describe_run(
         python=platform.python_version(),
         platform=platform.platform(),
         command=sys.argv[1:],
-        images=None if images is None else describe_images(images),
+        images_sha256=None if images is None else digest_of_names(images),
         model=None if model is None else os.path.abspath(model),
         model_sha256=None if model is None else digest(model),
         seed=seed,
     )
 
 
-def describe_images(images: Iterable[Path]) -> ImageList:
-    """Describe which images a run is of."""
-    names = [os.path.abspath(image) for image in images]
-    text = "\0".join(names).encode("utf-8", "surrogateescape")
-    return ImageList(count=len(names), digest=hashlib.sha256(text).hexdigest())
+def digest_of_names(images: Iterable[Path]) -> str:
+    """Return the SHA-256 of the whole names of images."""
+    text = "\0".join(os.path.abspath(image) for image in images)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def options_in_full(detector: Detector) -> dict[str, dict[str, JsonValue]]:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError, OutputError
-from vlmad_run.manifest import MANIFEST, read_manifest
+from vlmad_run.manifest import MANIFEST, Manifest
 from vlmad_run.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vlmad_run.manifest import Manifest
     from vlmad_run.thresholds import Threshold
 
 RUNS = Path("vlmad-runs")
@@ -24,24 +23,15 @@ RUNS = Path("vlmad-runs")
 
 @contextmanager
 def open_folder(
-    out: Path | None,
-    manifest: Manifest,
-    threshold: Threshold | None = None,
-    apart: Path | None = None,
+    out: Path | None, manifest: Manifest, threshold: Threshold | None = None, resume: bool = True
 ) -> Iterator[RunFolder]:
     """Open the folder `out`, or else the one where this very run was stopped, or a new one.
-
-    Args:
-        out: the folder, if it was named.
-        manifest: what the run is.
-        threshold: from which score on an image is anomalous.
-        apart: a folder that is not to be gone on with.
 
     Raises:
         OutputError: it cannot be used or written.
     """
     with ExitStack() as stack:
-        for folder in _unfinished(manifest, apart) if out is None else ():
+        for folder in _unfinished(manifest) if resume and out is None else ():
             with suppress(OutputError):  # such as one that another process is going on with
                 opened = stack.enter_context(RunFolder(folder, manifest, threshold))
                 break
@@ -51,16 +41,16 @@ def open_folder(
         yield opened
 
 
-def _unfinished(manifest: Manifest, apart: Path | None) -> Iterator[Path]:
+def _unfinished(manifest: Manifest) -> Iterator[Path]:
     """Yield the folders where this very run, of the same images, was stopped, latest first."""
     for path in sorted(RUNS.glob(f"*/{MANIFEST}"), reverse=True):
         with suppress(InputError):
-            before = read_manifest(path.parent)
-            if before is None or before.images != manifest.images:
-                continue
-            finished = before.result is not None and before.result.finished
-            same = apart is not None and path.parent.resolve() == apart.resolve()
-            if not (finished or same) and before.identity == manifest.identity:
+            before = Manifest.read(path)
+            same = (before.identity, before.images_sha256) == (
+                manifest.identity,
+                manifest.images_sha256,
+            )
+            if same and not (before.result and before.result.finished):
                 yield path.parent
 
 
@@ -81,13 +71,13 @@ def new_folder(parent: Path, name: str) -> Iterator[Path]:
 
 
 def _make_folder(parent: Path, name: str) -> Path:
-    for number in itertools.count(1):
-        folder = parent / (name if number == 1 else f"{name}-{number}")
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    for folder in map(parent.joinpath, names):
         try:
             folder.mkdir(parents=True)
-            return folder
+            break
         except FileExistsError:
             continue
         except OSError as error:
             raise OutputError(f"cannot write {parent}: {error.strerror or error}") from error
-    raise AssertionError("there are always more numbers")
+    return folder

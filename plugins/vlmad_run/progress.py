@@ -1,4 +1,4 @@
-"""What a person sees while a command works: notes, and how far it is."""
+"""What a person gets to see while a command works: notes, and how far it is."""
 
 from __future__ import annotations
 
@@ -24,37 +24,26 @@ def print_notes(notes: Iterable[str], console: Console) -> None:
 
 
 def bars(console: Console) -> Progress:
-    """Return bars with the time that remains; use it in a ``with`` statement."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    """Return bars with the time that remains; nothing where nobody looks."""
+    from rich import progress as rich
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    # where nobody looks, an unfinished bar would only leave an empty line
-    hidden = console.quiet or not console.is_terminal
-    return Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden
+    return rich.Progress(
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=console.quiet or not console.is_terminal,
     )
 
 
 @contextmanager
 def interruptible(folder: Path) -> Iterator[None]:
-    """Print to whoever interrupts a command that what is done is not lost.
-
-    Args:
-        folder: where it lies.
-    """
+    """Print to whoever interrupts a command that what is done, in `folder`, is not lost."""
     try:
         yield
     except KeyboardInterrupt:
-        messages().print(
-            f"vlmad: interrupted; what is done is in {folder}, "
-            "the same command goes on from there",
-            markup=False,
-            soft_wrap=True,
-        )
+        text = f"interrupted; what is done is in {folder}, the same command goes on from there"
+        messages().print(f"vlmad: {text}", markup=False, soft_wrap=True)
         raise typer.Exit(130) from None

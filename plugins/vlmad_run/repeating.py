@@ -55,11 +55,10 @@ def repeat(
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """How the scores of two runs of the same images compare."""
+    """How the scores of two runs compare."""
 
-    compared: int
-    differing: int
-    largest: float
+    distances: list[float]
+    """Of the scores of each image that both have scored."""
     changed: int
     """Images whose files are not the same any more."""
     missing: int
@@ -68,34 +67,27 @@ class RunComparison:
     @property
     def agree(self) -> bool:
         """Whether all images are the same, are scored in both runs, and agree."""
-        return self.compared > 0 and not (self.differing or self.changed or self.missing)
+        apart = self.changed or self.missing or max(self.distances, default=1.0) > TOLERANCE
+        return not apart
 
     def __str__(self) -> str:
-        if not (self.compared or self.changed):
+        if not (self.distances or self.changed):
             return "nothing to compare: the runs scored no image in common"
         word = "agree" if self.agree else "DIFFER"
-        text = f"scores {word}: {self.compared} compared, largest difference {self.largest:.2g}"
-        for count, what in (
-            (self.differing, f"differ by more than {TOLERANCE:g}"),
-            (self.changed, "are of files that have changed"),
-            (self.missing, "are in one run only"),
-        ):
-            text += f", {count} {what}" if count else ""
-        return text
+        largest = max(self.distances, default=0.0)
+        return (
+            f"scores {word}: {len(self.distances)} compared, largest difference {largest:.2g}"
+            + (f", {self.changed} are of files that have changed" if self.changed else "")
+            + (f", {self.missing} are in one run only" if self.missing else "")
+        )
 
 
 def compare(run: StoredRun, other: StoredRun) -> RunComparison:
-    """Compare the scores of two runs."""
-    ours, theirs = ({run.file_of(row): row for row in run.rows()} for run in (run, other))
-    changed, distances = 0, []
-    missing = len(ours.keys() ^ theirs.keys())
-    for image in ours.keys() & theirs.keys():
-        one, another = ours[image], theirs[image]
-        if one.score is None or another.score is None:
-            missing += one.status != another.status
-        elif one.sha256 != another.sha256:
-            changed += 1
-        else:
-            distances.append(abs(one.score - another.score))
-    differing = sum(distance > TOLERANCE for distance in distances)
-    return RunComparison(len(distances), differing, max(distances, default=0.0), changed, missing)
+    """Compare the scores of two runs of the same images."""
+    ours, theirs = ({each.file_of(row): row for row in each.rows()} for each in (run, other))
+    pairs = [(ours[image], theirs[image]) for image in ours.keys() & theirs.keys()]
+    missing = len(ours.keys() ^ theirs.keys()) + sum(a.status != b.status for a, b in pairs)
+    scored = [(a, b) for a, b in pairs if a.score is not None and b.score is not None]
+    same = [(a, b) for a, b in scored if a.sha256 == b.sha256]
+    distances = [abs((a.score or 0) - (b.score or 0)) for a, b in same]
+    return RunComparison(distances, len(scored) - len(same), missing)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -39,10 +40,6 @@ WRITERS = 2
 """Threads that compress maps while the model works on."""
 MOST_WAITING = 8e6
 """Pixels of maps that wait to be written; one map may always wait."""
-
-
-class BusyFolderError(OutputError):
-    """Another process writes to the folder."""
 
 
 class RunFolder:
@@ -82,9 +79,8 @@ class RunFolder:
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout:
-            raise BusyFolderError(
-                f"another run is writing to {self.path}; wait for it or choose another --out"
-            ) from None
+            busy = f"another run is writing to {self.path}; wait for it or choose another --out"
+            raise OutputError(busy) from None
         except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
             reason = getattr(error, "strerror", None) or error
             raise OutputError(f"cannot write {self.path}: {reason}") from error
@@ -246,23 +242,13 @@ class RunFolder:
     def _finish(self, finished: bool) -> None:
         self._all().sort(self._images)
         replace_atomically(self.path / TABLE, to_csv(self._lines))
-        done = failed = anomalous = 0
-        for row in self.rows(self._images):
-            done += row.status == "done"
-            failed += row.status == "failed"
-            anomalous += row.verdict == "anomalous"
-        self._note(
-            RunResult(
-                finished=finished,
-                images=len(self._images),
-                done=done,
-                failed=failed,
-                anomalous=anomalous,
-                seconds=round(time.monotonic() - self._started, 3),
-            )
-        )
+        found = Counter(word for row in self.rows(self._images) for word in _counted(row))
+        seconds = round(time.monotonic() - self._started, 3)
+        images = len(self._images)
+        self._note(RunResult(finished=finished, images=images, seconds=seconds, **found))
 
     def _note(self, result: RunResult) -> None:
+        self.result = result
         self.manifest = self.manifest.model_copy(update={"result": result})
         self.manifest.write(self.path / MANIFEST)
 
@@ -299,6 +285,12 @@ def _is_same_file(image: Path, row: ScoreRow) -> bool:
         return status.st_size == row.bytes and digest(image) == row.sha256
     except (OSError, InputError):
         return False
+
+
+def _counted(row: ScoreRow) -> Iterator[str]:
+    yield row.status
+    if row.verdict == "anomalous":
+        yield row.verdict
 
 
 def _rounded(value: float) -> float:
