@@ -29,7 +29,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
 
     Args:
         paths: what `find_files` takes, ``-`` for a list on standard input, or what a plugin
-            finds images for (see `vlmad_run.kinds.ImageSource`).
+            finds images for (see `vlmad_run.kinds.ImageFinder`).
 
     Raises:
         InputError: a path does not exist, or there is no image at all.

@@ -55,7 +55,7 @@ class Engine(Protocol):
         """
 
 
-class ImageSource(Protocol):
+class ImageFinder(Protocol):
     """Finds the images that an argument ``scheme://…`` names."""
 
     def __call__(self, argument: str) -> Iterable[Path]:
@@ -79,7 +79,7 @@ def engine_for(path: Path, registry: Registry | None = None) -> Engine:
     return engine
 
 
-def source_for(argument: str, registry: Registry | None = None) -> ImageSource | None:
+def source_for(argument: str, registry: Registry | None = None) -> ImageFinder | None:
     """Return what finds the images of an argument, or None if it is a path on this machine."""
     scheme, mark, _ = argument.partition("://")
     return _find("source", scheme, registry) if mark else None
