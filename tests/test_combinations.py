@@ -67,7 +67,7 @@ def test_legal_combination_scores_images(
     assert torch.isfinite(prediction.score).all()
     assert torch.isfinite(prediction.map).all()
     assert float(prediction.map.std()) > 0
-    restored = batch.restore(1, prediction.map[1])
+    restored = batch.sources[1].restore(prediction.map[1], batch.resize)
     assert restored.shape == (60, 120)
 
 

@@ -211,7 +211,7 @@ def batch(width: int, height: int, resize: str, value: int | None = None) -> Ima
 
 @given(SIDES, SIDES, st.sampled_from(["squash", "pad"]))
 def test_a_map_comes_back_at_the_size_of_its_original(width: int, height: int, resize: str) -> None:
-    restored = batch(width, height, resize).restore(0, torch.full(MODEL.size, 0.7))
+    restored = batch(width, height, resize).sources[0].restore(torch.full(MODEL.size, 0.7), resize)
     assert restored.shape == (height, width)
     assert np.allclose(restored, 0.7)
 
@@ -256,6 +256,6 @@ def test_a_bright_spot_is_found_again_at_its_place(resize: str, size: tuple[int,
     heat = images.pixels(grey)[0].mean(0)
     if resize == "pad":
         heat = heat * (heat > 0.5)
-    restored = images.restore(0, heat)
+    restored = images.sources[0].restore(heat, images.resize)
     found = np.argwhere(restored > 0.6 * restored.max()).mean(0)
     assert found == pytest.approx((row, column), abs=1.5)

@@ -118,35 +118,25 @@ MOST_WORDS = 300
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its type if it says nothing.
+    """Return the first line of an error's message, or its type if there is none.
 
-    >>> first_line(ValueError("too long"))
-    'too long'
     >>> first_line(EOFError())
     'EOFError'
     """
-    lines = said_by(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def reason_of(error: BaseException) -> str:
-    r"""Return an error's type and what it says, in one printable line.
+    r"""Return an error's type and message in one printable line.
 
     >>> reason_of(ValueError("two\nlines"))
     'ValueError: two lines'
-    >>> reason_of(EOFError())
-    'EOFError'
     """
-    text = one_line(said_by(error))
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def said_by(error: BaseException) -> str:
-    """Return an error's message; that of a plugin may itself fail when it is asked."""
     try:
-        return str(error)
-    except BaseException as other:
-        return f"its message cannot be read: {type(other).__name__}"
+        text = one_line(str(error))
+    except BaseException as other:  # that of a plugin may itself fail when it is asked
+        text = f"its message cannot be read: {type(other).__name__}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def one_line(text: str, most: int = MOST_WORDS) -> str:

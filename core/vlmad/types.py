@@ -8,7 +8,7 @@ w the width of a transformer, h x w pixels. Importing this module does not impor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -47,9 +47,6 @@ class ImageSource(Protocol):
         self, boxes: Float[Tensor, "t 4"], preprocessing: Preprocessing, resize: Resize
     ) -> Float[Tensor, "t 3 h w"]:
         """Return crops of the original, each at the model's size."""
-
-    def restore(self, image: Float[Tensor, "h w"], resize: Resize) -> Float[np.ndarray, "H W"]:
-        """Bring a map at the model's size back to the size and place of the original."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +89,6 @@ class ImageBatch:
 
         crops = [source.crops(boxes, preprocessing, self.resize) for source in self.sources]
         return torch.stack(crops)
-
-    def restore(self, index: int, image: Float[Tensor, "h w"]) -> Float[np.ndarray, "H W"]:
-        """Bring a map at the model's size back to the size and place of original `index`."""
-        return self.sources[index].restore(image, self.resize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,17 +224,12 @@ class Features:
         first = parts[0]
         if len(parts) == 1:
             return first
+        levels = zip(*(part.regions for part in parts), strict=True)
         regions = tuple(
-            Regions(
-                level.name,
-                torch.cat([part.regions[i].embeddings for part in parts]),
-                level.cells,
-                level.aligned,
-            )
-            for i, level in enumerate(first.regions)
+            replace(level[0], embeddings=torch.cat([regions.embeddings for regions in level]))
+            for level in levels
         )
-        image = torch.cat([part.image for part in parts])
-        return Features(image, regions, first.grid, first.image_size)
+        return replace(first, image=torch.cat([part.image for part in parts]), regions=regions)
 
 
 @dataclass(frozen=True, slots=True)
