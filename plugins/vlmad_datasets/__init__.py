@@ -1,10 +1,16 @@
-"""Readers of the field's data sets and of one's own, and the command `vlmad data`."""
+"""Readers of the field's data sets and of one's own, and the command `vlmad data`.
+
+- `vlmad_datasets.opening`: a folder finds its reader
+- `vlmad_datasets.survey`: what is wrong with its files, before anything runs on them
+- `vlmad_datasets.masks`, `.headers`: what the files hold
+- `vlmad_datasets.tabular`, `.object_groups`: tables, and groups of objects, read from files
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmad import hookimpl
+from vlmad.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from typing import Any
@@ -30,14 +36,8 @@ def register_datasets(register: Register) -> None:
     register("mpdd", "vlmad_datasets._mvtec:Mpdd", "painted metal parts, MVTec AD's layout")
     register("btad", "vlmad_datasets._mvtec:Btad", "beanTech's products, ok and ko")
     register("visa", "vlmad_datasets._visa:Visa", "VisA, by its split file or its folders")
-    register(
-        "folder",
-        "vlmad_datasets._two_folders:TwoFolders",
-        "a good and a bad folder, masks optional",
-    )
-    register(
-        "table", "vlmad_datasets._image_table:ImageTable", "CSV or JSON lines that list the images"
-    )
+    register("folder", "vlmad_datasets._two_folders:TwoFolders", "a good and a bad folder")
+    register("table", "vlmad_datasets._image_table:ImageTable", "CSV or JSON lines of images")
 
 
 @hookimpl

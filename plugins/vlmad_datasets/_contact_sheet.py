@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from collections import defaultdict
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
-from vlmad.errors import InputError
+from vlmad.errors import InputError, printable
 from vlmad.images import decode
-from vlmad_datasets.description import readable
 from vlmad_datasets.masks import mask_of
 
 if TYPE_CHECKING:
@@ -19,123 +20,102 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool
 
-    from vlmad import Sample
+    from vlmad.datasets import Sample
 
 GOOD_SHOWN, DEFECTIVE_SHOWN = 2, 5
 CATEGORIES_SHOWN = 60
 TILE, GAP, MARGIN = 176, 10, 20
-TITLE_HEIGHT, CAPTION_HEIGHT = 34, 22
-PAPER, INK, PALE = "#ffffff", "#1d2329", "#6b747d"
-OUTLINE, HALO = "#ff2d55", "#ffffff"
-NORMAL_BAR, ANOMALOUS_BAR = "#2a9d6f", "#ff2d55"
+TITLE_HEIGHT, CAPTION_HEIGHT = 34, 32
+PAPER, INK, PALE, FRAME = "#ffffff", "#1d2329", "#6b747d", "#eef0f2"
+OUTLINE, GOOD_BAR = "#ff2d55", "#2a9d6f"
 
 
-def draw_sheet(samples: Sequence[Sample]) -> Image.Image:
-    """Return a picture with a row for each category, of at most `CATEGORIES_SHOWN`.
+def contact_sheet(samples: Sequence[Sample]) -> bytes:
+    """Return a PNG with a row for each category, of at most `CATEGORIES_SHOWN`.
 
     Test images come first; of the defective ones each defect is shown before any is repeated.
     Images that cannot be read are left out.
     """
-    rows = [(name, _tiles(chosen)) for name, chosen in _choose(samples).items()]
-    columns = max((len(tiles) for _, tiles in rows), default=1) or 1
-    row_height = TITLE_HEIGHT + TILE + CAPTION_HEIGHT + GAP
-    width = 2 * MARGIN + columns * (TILE + GAP) - GAP
-    sheet = Image.new("RGB", (max(width, 320), 2 * MARGIN + row_height * len(rows)), PAPER)
-    for index, (title, tiles) in enumerate(rows):
-        _draw_row(sheet, MARGIN + index * row_height, title, tiles)
-    return sheet
+    rows = {name: _tiles(chosen) for name, chosen in _choose(samples).items()}
+    columns = max(2, *map(len, rows.values()))
+    row_height = TITLE_HEIGHT + TILE + CAPTION_HEIGHT
+    size = (2 * MARGIN + columns * (TILE + GAP) - GAP, 2 * MARGIN + row_height * len(rows))
+    sheet = Image.new("RGB", size, PAPER)
+    for index, (name, tiles) in enumerate(rows.items()):
+        top = MARGIN + index * row_height
+        title = printable(name)[:200]
+        ImageDraw.Draw(sheet).text((MARGIN, top), title, INK, _font(18))
+        for column, tile in enumerate(tiles):
+            sheet.paste(tile, (MARGIN + column * (TILE + GAP), top + TITLE_HEIGHT))
+    content = io.BytesIO()
+    sheet.save(content, "PNG")
+    return content.getvalue()
 
 
 def _choose(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    by_category: dict[str, list[Sample]] = {}
-    for sample in samples:
-        by_category.setdefault(sample.category, []).append(sample)
-    chosen = {}
-    for category, members in list(by_category.items())[:CATEGORIES_SHOWN]:
-        ordered = sorted(members, key=lambda sample: sample.split != "test")
-        good = [sample for sample in ordered if not sample.anomalous]
-        chosen[category] = good[:GOOD_SHOWN] + _of_each_defect(ordered)[:DEFECTIVE_SHOWN]
-    return chosen
+    by_category: dict[str, list[Sample]] = defaultdict(list)
+    for sample in sorted(samples, key=lambda sample: sample.split != "test"):
+        by_category[sample.category].append(sample)
+    names = list(dict.fromkeys(sample.category for sample in samples))[:CATEGORIES_SHOWN]
+    return {name: _choose_of_category(by_category[name]) for name in names}
 
 
-def _of_each_defect(samples: Sequence[Sample]) -> list[Sample]:
-    """Return the anomalous samples, one of each defect in turn."""
-    by_defect: dict[str, list[Sample]] = {}
+def _choose_of_category(samples: Sequence[Sample]) -> list[Sample]:
+    """Return some good samples, and some anomalous ones, one of each defect in turn."""
+    good = [sample for sample in samples if not sample.anomalous]
+    by_defect: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         if sample.anomalous:
-            by_defect.setdefault(sample.defect, []).append(sample)
+            by_defect[sample.defect].append(sample)
     turns = zip_longest(*by_defect.values())
-    return [sample for turn in turns for sample in turn if sample is not None]
+    anomalous = [sample for turn in turns for sample in turn if sample is not None]
+    return good[:GOOD_SHOWN] + anomalous[:DEFECTIVE_SHOWN]
 
 
-def _tiles(samples: Sequence[Sample]) -> list[tuple[Sample, Image.Image]]:
+def _tiles(samples: Sequence[Sample]) -> list[Image.Image]:
     tiles = []
     for sample in samples:
         try:
-            tiles.append((sample, _tile(sample)))
+            tiles.append(_tile(sample))
         except InputError:
             continue  # listed among the problems; a sheet shows what can be seen
     return tiles
 
 
 def _tile(sample: Sample) -> Image.Image:
-    """Return the image, small and uncut, in the middle of a square, its mask outlined."""
-    original = decode(sample.image)
-    image = ImageOps.contain(original, (TILE, TILE), Image.Resampling.LANCZOS)
+    """Return the image, small and uncut, its mask outlined, above what it is called."""
+    image = ImageOps.contain(decode(sample.image), (TILE, TILE), Image.Resampling.LANCZOS)
     try:
         mask = mask_of(sample)
     except InputError:
         mask = None
-    if mask is not None and mask.any():
+    if mask is not None:
         _outline(image, mask)
-    square = Image.new("RGB", (TILE, TILE), "#eef0f2")
-    square.paste(image, ((TILE - image.width) // 2, (TILE - image.height) // 2))
-    return square
+    tile = Image.new("RGB", (TILE, TILE + CAPTION_HEIGHT), PAPER)
+    draw = ImageDraw.Draw(tile)
+    draw.rectangle((0, 0, TILE, TILE - 1), FRAME)
+    tile.paste(image, ((TILE - image.width) // 2, (TILE - image.height) // 2))
+    draw.rectangle((0, TILE, TILE, TILE + 2), OUTLINE if sample.anomalous else GOOD_BAR)
+    bare = " (no mask)" if sample.anomalous and sample.mask is None else ""
+    caption = printable(sample.defect)[:200] + bare
+    draw.text((0, TILE + 6), caption, PALE, _font(12))  # the tile's edge cuts what is too long
+    return tile
 
 
 def _outline(image: Image.Image, mask: Bool[np.ndarray, "H W"]) -> None:
-    """Draw a line around what a mask marks, with a lighter one around that.
+    """Draw a line around what a mask marks.
 
     A pixel of the small mask is set where any of the pixels that it stands for is, so that
     hairline scratches do not vanish.
     """
     shares = Image.fromarray(mask.astype(np.float32)).resize(image.size, Image.Resampling.BOX)
-    small = Image.fromarray((np.asarray(shares) > 0).astype(np.uint8) * 255)
-    inner = small.filter(ImageFilter.MaxFilter(3))
-    outer = small.filter(ImageFilter.MaxFilter(5))
-    halo = np.asarray(outer) > np.asarray(inner)
-    line = np.asarray(inner) > np.asarray(small)
-    image.paste(HALO, mask=Image.fromarray(halo.astype(np.uint8) * 150))
-    image.paste(OUTLINE, mask=Image.fromarray(line.astype(np.uint8) * 255))
-
-
-def _draw_row(
-    sheet: Image.Image, top: int, title: str, tiles: Sequence[tuple[Sample, Image.Image]]
-) -> None:
-    draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, top), _fitting(title, sheet.width - 2 * MARGIN, _font(18)), INK, _font(18))
-    for column, (sample, tile) in enumerate(tiles):
-        left, below = MARGIN + column * (TILE + GAP), top + TITLE_HEIGHT + TILE
-        sheet.paste(tile, (left, top + TITLE_HEIGHT))
-        bar = ANOMALOUS_BAR if sample.anomalous else NORMAL_BAR
-        draw.rectangle((left, below, left + TILE - 1, below + 2), fill=bar)
-        bare = sample.anomalous and sample.mask is None
-        caption = f"{sample.defect}{' (no mask)' if bare else ''}"
-        draw.text((left, below + 6), _fitting(caption, TILE, _font(12)), PALE, _font(12))
-
-
-def _fitting(text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
-    """Return a line, cut at its end where it is too long, without unprintable characters."""
-    line = readable(text[:200])
-    if font.getlength(line) <= width:
-        return line
-    while line and font.getlength(line + "…") > width:
-        line = line[:-1]
-    return line + "…"
+    small = Image.fromarray(np.asarray(shares) > 0).convert("L")
+    line = np.asarray(small.filter(ImageFilter.MaxFilter(5))) > np.asarray(small)
+    image.paste(OUTLINE, mask=Image.fromarray(line))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    # matplotlib, which draws the overlays' colours, brings a font with many alphabets
+    # matplotlib brings a font with many alphabets
     import matplotlib
 
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")

@@ -6,10 +6,9 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmad import Contents, Dataset, Problem, Sample
-from vlmad.datasets import GOOD
+from vlmad.datasets import GOOD, Contents, Dataset, Problem, Sample
 from vlmad.errors import InputError, did_you_mean
-from vlmad_datasets.tabular import SUFFIXES, Delimiter, at_line, missing, read_rows
+from vlmad_datasets.tabular import TABLE_SUFFIXES, at_line, read_rows
 
 if TYPE_CHECKING:
     from vlmad.datasets import Label, Split
@@ -38,42 +37,34 @@ class ImageTable(Dataset):
     """A CSV file or JSON lines: image, label, and if known mask, category, defect, split.
 
     Paths are relative to the table. Labels are normal, good, ok or 0, and anomalous, anomaly,
-    abnormal, bad, defective, ko or 1. TableRows without a split are under test.
+    abnormal, bad, defective, ko or 1. Rows without a split are under test.
 
     Args:
         category: of rows that name none; the file's name by default.
-        delimiter: what separates the fields of a CSV file; auto looks at its first line.
     """
 
-    def __init__(
-        self, root: Path, category: str | None = None, delimiter: Delimiter = "auto"
-    ) -> None:
+    def __init__(self, root: Path, category: str | None = None) -> None:
         self.root = root
         self.category = category or root.stem
-        self.delimiter = delimiter
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Return whether it is a file with the ending of a table."""
-        return root.suffix.lower() in SUFFIXES and root.is_file()
+        return root.suffix.lower() in TABLE_SUFFIXES and root.is_file()
 
     def read(self) -> Contents:
         """Return the samples in the order of the rows; rows that say nonsense are problems."""
-        table = read_rows(self.root, self.delimiter)
+        table = read_rows(self.root)
         problems = [*table.problems, *_check_columns(self.root, table)]
-        samples = []
-        for row in table.rows:
-            made = self._sample(row)
-            if isinstance(made, Sample):
-                samples.append(made)
-            else:
-                problems.append(made)
-        return Contents(tuple(samples), tuple(problems))
+        made = [self._sample(row) for row in table.rows]
+        samples = tuple(each for each in made if isinstance(each, Sample))
+        problems += (each for each in made if isinstance(each, Problem))
+        return Contents(samples, tuple(problems))
 
     def _sample(self, row: TableRow) -> Sample | Problem:
         fields = row.fields
-        label, split = fields.get("label", ""), fields.get("split", "")
-        if not fields.get("image"):
+        label, split = fields["label"], fields.get("split", "")
+        if not fields["image"]:
             return at_line(row, self.root, "no image")
         if label.casefold() not in LABEL_WORDS:
             hint = did_you_mean(label, LABEL_WORDS)
@@ -98,17 +89,13 @@ def _check_columns(path: Path, table: TableRows) -> list[Problem]:
     Raises:
         InputError: a needed column is missing, or one looks like a misspelt known one.
     """
-    strange = [name for name in table.columns if name not in COLUMNS]
-    absent = missing(COLUMNS, table.columns)
-    for name in strange:
+    unknown = [name for name in table.columns if name not in COLUMNS]
+    absent = table.lacking(COLUMNS)
+    for name in unknown:
         if difflib.get_close_matches(name, absent, n=1, cutoff=0.75):
             raise InputError(f"{path}: no column is called '{name}'; {did_you_mean(name, absent)}")
-    lacking = missing(NEEDED, table.columns)
+    lacking = " or ".join(repr(name) for name in table.lacking(NEEDED))
     if lacking:
-        raise InputError(
-            f"{path} has no column {' or '.join(repr(name) for name in lacking)}; "
-            f"columns: {', '.join(COLUMNS)}"
-        )
-    if not strange:
-        return []
-    return [Problem(path, f"columns that are not used: {', '.join(strange)}", "note")]
+        raise InputError(f"{path} has no column {lacking}; columns: {', '.join(COLUMNS)}")
+    what = f"columns that are not used: {', '.join(unknown)}"
+    return [Problem(path, what, "note")] if unknown else []

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vlmad import Problem
+from vlmad.datasets import GOOD, Problem, Sample
 from vlmad_run.finding import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from vlmad.datasets import Label, Split
+
 
 def images_in(folder: Path) -> list[Path]:
     """Return the image files right in a folder, sorted; none if there is no such folder."""
-    return [
-        entry
-        for entry in _entries(folder)
-        if entry.suffix.lower() in SUFFIXES and not entry.is_dir()
-    ]
+    return [e for e in _entries(folder) if e.suffix.lower() in SUFFIXES and not e.is_dir()]
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -41,34 +38,46 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
-@dataclass(slots=True)
 class Masks:
     """The masks of a folder, found by the names of images: NAME_mask.*, NAME.* or NAME/."""
 
-    folder: Path
-    _found: dict[str, Path] = field(default_factory=dict)
-    _used: set[Path] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        for entry in (*folders_in(self.folder), *images_in(self.folder)):
-            self._found.setdefault(_key(entry.name if entry.is_dir() else entry.stem), entry)
+    def __init__(self, folder: Path) -> None:
+        entries = (*folders_in(folder), *images_in(folder))
+        self._found = {_key(e.name if e.is_dir() else e.stem): e for e in reversed(entries)}
+        self._used: set[Path] = set()
 
     def of(self, image: Path) -> Path | None:
         """Return the mask of an image, or None."""
-        for name in (f"{image.stem}_mask", image.stem):
-            mask = self._found.get(_key(name))
-            if mask is not None:
-                self._used.add(mask)
-                return mask
-        return None
+        stem = _key(image.stem)
+        mask = self._found.get(f"{stem}_mask") or self._found.get(stem)
+        if mask is not None:
+            self._used.add(mask)
+        return mask
 
-    def unused(self) -> Iterator[Problem]:
-        """Yield the masks that no image asked for."""
-        for mask in self._found.values():
-            if mask not in self._used:
-                yield Problem(mask, "a mask that belongs to no image")
+    def unused(self) -> list[Problem]:
+        """Return a problem for each mask that no image asked for."""
+        masks = sorted(set(self._found.values()) - self._used)
+        return [Problem(mask, "a mask that belongs to no image") for mask in masks]
 
 
 def _key(name: str) -> str:
     """Return a name such that the spellings that file systems make of it are equal."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def samples_in(
+    folder: Path, category: str, defect: str | None, split: Split, *masks: Masks
+) -> Iterator[Sample]:
+    """Yield a sample for each image right in a folder.
+
+    Args:
+        folder: it may be missing.
+        category: what the images show.
+        defect: what is wrong with them; None of normal images.
+        split: what they are for.
+        masks: where theirs are looked for, in turn.
+    """
+    label: Label = "normal" if defect is None else "anomalous"
+    for image in images_in(folder):
+        mask = next(filter(None, (each.of(image) for each in masks)), None)
+        yield Sample(image, label, category, split, defect or GOOD, mask)

@@ -9,15 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from vlmad import Contents, Dataset, Problem, Sample
-from vlmad.datasets import GOOD
+from vlmad.datasets import Contents, Dataset, Problem, Sample
 from vlmad.errors import InputError
-from vlmad_datasets._layout import Masks, folders_in, images_in, name_of
+from vlmad_datasets._layout import Masks, folders_in, images_in, name_of, samples_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from vlmad.datasets import Label, Split
+    from vlmad.datasets import Split
 
 MPDD_CATEGORIES = frozenset(
     {"bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes"}
@@ -53,13 +50,16 @@ class Mvtec(Dataset):
         problems: list[Problem] = []
         categories = self._categories(self.root)
         if not categories:
-            raise InputError(
-                f"{self.root} has no train/{self.good} or test/{self.good}, nor have its folders"
-            )
+            places = f"train/{self.good} or test/{self.good}"
+            raise InputError(f"{self.root} has no {places}, nor have its folders")
         for folder in categories:
-            _read_category(folder, self.good, samples, problems)
+            self._read_split(folder / "train", "train", samples)
+            self._read_split(folder / "validation", "validation", samples)
+            self._read_test(folder, samples, problems)
         if categories != [self.root]:
-            problems += _strangers(self.root, categories)
+            for folder in sorted(set(folders_in(self.root)) - set(categories)):
+                what = "not laid out as a category, left out"
+                problems.append(Problem(folder, what, "note"))
         return Contents(tuple(samples), tuple(problems))
 
     @classmethod
@@ -71,6 +71,33 @@ class Mvtec(Dataset):
     @classmethod
     def _is_category(cls, folder: Path) -> bool:
         return any((folder / split / cls.good).is_dir() for split in ("train", *TEST_FOLDERS))
+
+    def _read_split(self, folder: Path, split: Split, samples: list[Sample]) -> None:
+        for kind in folders_in(folder):
+            samples += samples_in(kind, name_of(folder.parent), self._defect(kind), split)
+
+    def _read_test(self, folder: Path, samples: list[Sample], problems: list[Problem]) -> None:
+        places = [folder / name for name in TEST_FOLDERS]
+        test = next(filter(Path.is_dir, places), places[0])
+        inside = test / GROUND_TRUTH
+        truth = inside if inside.is_dir() else folder / GROUND_TRUTH
+        for kind in folders_in(test):
+            if kind == inside:
+                continue
+            masks = Masks(truth / kind.name)
+            samples += samples_in(kind, name_of(folder), self._defect(kind), "test", masks)
+            problems += masks.unused()
+            if not images_in(kind):
+                problems.append(Problem(kind, "a folder without images"))
+        for kind in folders_in(truth):
+            if not (test / kind.name).is_dir():
+                problems.append(Problem(kind, f"masks, but there is no {test.name}/{kind.name}"))
+        for place in (folder / name for name in UNLABELLED):
+            if place.is_dir():
+                problems.append(Problem(place, "no labels are known, left out", "note"))
+
+    def _defect(self, kind: Path) -> str | None:
+        return None if kind.name == self.good else kind.name
 
 
 class Mpdd(Mvtec):
@@ -99,49 +126,3 @@ class Btad(Mvtec):
     def class_name(self, category: str) -> str:
         """Return what prompts call the object of a category."""
         return "object" if category.isdigit() else super().class_name(category)
-
-
-def _read_category(folder: Path, good: str, samples: list[Sample], problems: list[Problem]) -> None:
-    category = name_of(folder)
-    public = (folder / name for name in TEST_FOLDERS if (folder / name).is_dir())
-    test = next(public, folder / TEST_FOLDERS[0])
-    inside = test / GROUND_TRUTH
-    truth = inside if inside.is_dir() else folder / GROUND_TRUTH
-    for kind in _kinds(folder / "train"):
-        samples += _samples(kind, category, "train", good)
-    for kind in _kinds(folder / "validation"):
-        samples += _samples(kind, category, "validation", good)
-    for kind in _kinds(test):
-        masks = Masks(truth / kind.name)
-        samples += _samples(kind, category, "test", good, masks)
-        problems += masks.unused()
-        if not images_in(kind):
-            problems.append(Problem(kind, "a folder without images"))
-    for kind in folders_in(truth):
-        if not (test / kind.name).is_dir():
-            problems.append(Problem(kind, f"masks, but there is no {test.name}/{kind.name}"))
-    for name in UNLABELLED:
-        if (folder / name).is_dir():
-            problems.append(Problem(folder / name, "no labels are known, left out", "note"))
-
-
-def _kinds(split: Path) -> list[Path]:
-    return [folder for folder in folders_in(split) if folder.name != GROUND_TRUTH]
-
-
-def _samples(
-    folder: Path, category: str, split: Split, good: str, masks: Masks | None = None
-) -> Iterator[Sample]:
-    """Yield the samples of one folder, whose name is that of the defect."""
-    is_good = folder.name == good
-    label: Label = "normal" if is_good else "anomalous"
-    defect = GOOD if is_good else folder.name
-    for image in images_in(folder):
-        mask = None if masks is None else masks.of(image)
-        yield Sample(image, label, category, split, defect, mask)
-
-
-def _strangers(root: Path, categories: list[Path]) -> Iterator[Problem]:
-    for folder in folders_in(root):
-        if folder not in categories:
-            yield Problem(folder, "not laid out as a category, left out", "note")

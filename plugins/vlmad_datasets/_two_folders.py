@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vlmad import Contents, Dataset, Problem, Sample
+from vlmad.datasets import GOOD, Contents, Dataset, Problem
 from vlmad.errors import InputError
-from vlmad_datasets._layout import Masks, folders_in, images_in, name_of
+from vlmad_datasets._layout import Masks, folders_in, name_of, samples_in
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-GOOD, BAD, TRAIN, MASKS = "good", "bad", "train", "masks"
+BAD, TRAIN, MASKS = "bad", "train", "masks"
 
 
 class TwoFolders(Dataset):
@@ -37,12 +33,14 @@ class TwoFolders(Dataset):
         masks: str | None = None,
         category: str | None = None,
     ) -> None:
-        self.root = root
-        self.good = self._folder(good)
-        self.bad = self._folder(bad)
-        self.train = self._optional(train, TRAIN)
-        self.masks = self._optional(masks, MASKS)
+        self.good, self.bad = root / good, root / bad
+        self.train, self.masks = root / (train or TRAIN), root / (masks or MASKS)
         self.category = category or name_of(root)
+        named = [train and self.train, masks and self.masks]
+        for folder in filter(None, (self.good, self.bad, *named)):
+            if not folder.is_dir():
+                remedy = "name it with --set dataset.good or .bad"
+                raise InputError(f"{folder}: no such folder; {remedy}")
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
@@ -51,39 +49,18 @@ class TwoFolders(Dataset):
 
     def read(self) -> Contents:
         """Return train, good and bad images, in this order."""
-        samples: list[Sample] = []
+        samples = [
+            *samples_in(self.train, self.category, None, "train"),
+            *samples_in(self.train / GOOD, self.category, None, "train"),
+            *samples_in(self.good, self.category, None, "test"),
+        ]
         problems: list[Problem] = []
-        for folder in [] if self.train is None else [self.train, self.train / GOOD]:
-            samples += (Sample(i, "normal", self.category, "train") for i in images_in(folder))
-        samples += (Sample(image, "normal", self.category) for image in images_in(self.good))
-        shared = None if self.masks is None else Masks(self.masks)
-        for folder in (self.bad, *folders_in(self.bad)):
-            samples += self._bad_ones(folder, shared, problems)
-        if shared is not None:  # folders of masks by defect are looked into by themselves
-            defects = {folder.name for folder in folders_in(self.bad)}
-            problems += (p for p in shared.unused() if p.path.name not in defects)
+        shared, kinds = Masks(self.masks), folders_in(self.bad)
+        for folder in (self.bad, *kinds):
+            own = Masks(self.masks / folder.name)
+            samples += samples_in(folder, self.category, folder.name, "test", own, shared)
+            problems += own.unused()
+        # folders of masks for one defect were looked into by themselves
+        names = {folder.name for folder in kinds}
+        problems += (problem for problem in shared.unused() if problem.path.name not in names)
         return Contents(tuple(samples), tuple(problems))
-
-    def _bad_ones(
-        self, folder: Path, shared: Masks | None, problems: list[Problem]
-    ) -> Iterator[Sample]:
-        defect = self.bad.name if folder == self.bad else folder.name
-        own = Masks(self.masks / defect) if self.masks is not None else None
-        for image in images_in(folder):
-            mask = own.of(image) if own else None
-            if mask is None and shared is not None:
-                mask = shared.of(image)
-            yield Sample(image, "anomalous", self.category, defect=defect, mask=mask)
-        problems += own.unused() if own else ()
-
-    def _folder(self, name: str) -> Path:
-        folder = self.root / name
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder; name it with --set dataset.good or .bad")
-        return folder
-
-    def _optional(self, name: str | None, usual: str) -> Path | None:
-        if name is not None:
-            return self._folder(name)
-        folder = self.root / usual
-        return folder if folder.is_dir() else None

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from vlmad import Contents, Dataset, Problem, Sample
-from vlmad.datasets import GOOD
+from vlmad.datasets import GOOD, Contents, Dataset, Problem, Sample
 from vlmad.errors import InputError, did_you_mean
-from vlmad_datasets._layout import Masks, folders_in, images_in, name_of
-from vlmad_datasets.tabular import at_line, missing, read_rows
+from vlmad_datasets._layout import Masks, folders_in, images_in, name_of, samples_in
+from vlmad_datasets.tabular import at_line, read_rows
 
 if TYPE_CHECKING:
     from vlmad.datasets import Label, Split
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 SPLIT_FILE = "split_csv/1cls.csv"
 COLUMNS = ("object", "split", "label", "image", "mask")
-LABELS: dict[str, Label] = {"normal": "normal", "anomaly": "anomalous"}
-SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
+SIDES: dict[str, Label] = {"normal": "normal", "anomaly": "anomalous"}
+SPLIT_NAMES: dict[str, Split] = {"train": "train", "test": "test"}
 NORMAL, ANOMALY = Path("Data/Images/Normal"), Path("Data/Images/Anomaly")
 MASKS = Path("Data/Masks/Anomaly")
 ANNOTATIONS = "image_anno.csv"
@@ -54,44 +53,44 @@ class Visa(Dataset):
             self._read_split(samples, problems)
         else:
             for folder in _objects(self.root):
-                samples += _read_object(folder, problems)
+                _read_object(folder, samples, problems)
             what = f"no {SPLIT_FILE}: all images are under test"
             problems.append(Problem(self.root, what, "note"))
         return Contents(tuple(samples), tuple(problems))
 
     def _read_split(self, samples: list[Sample], problems: list[Problem]) -> None:
         table = read_rows(self.split)
-        lacking = missing(COLUMNS, table.columns)
-        if lacking:
-            raise InputError(f"{self.split} has no column '{lacking[0]}'")
+        for column in table.lacking(COLUMNS):
+            raise InputError(f"{self.split} has no column '{column}'")
         problems += table.problems
-        defects: dict[str, dict[str, str]] = {}
+        names = dict.fromkeys(row.fields["object"] for row in table.rows)
+        defects = {n: _defects(self.root / n, problems) for n in names if _is_inside(n)}
         for row in table.rows:
-            name = row.fields["object"]
-            if name not in defects and _is_inside(name):
-                defects[name] = _defects(self.root / name, problems)
-            made = self._sample(row, defects.get(name, {}))
-            if isinstance(made, Sample):
-                samples.append(made)
+            wrong = self._fault(row)
+            if wrong:
+                problems.append(at_line(row, self.split, wrong))
             else:
-                problems.append(made)
+                samples.append(self._sample(row.fields, defects[row.fields["object"]]))
 
-    def _sample(self, row: TableRow, defects: dict[str, str]) -> Sample | Problem:
+    def _fault(self, row: TableRow) -> str:
+        """Return what is wrong with a row; an empty text if nothing is."""
         fields = row.fields
-        for column, known in (("label", LABELS), ("split", SPLITS)):
+        for column, known in (("label", SIDES), ("split", SPLIT_NAMES)):
             if fields[column] not in known:
                 hint = did_you_mean(fields[column], known)
-                return at_line(row, self.split, f"no {column} is called '{fields[column]}'; {hint}")
+                return f"no {column} is called '{fields[column]}'; {hint}"
         for column in ("object", "image", "mask"):
             if not (fields[column] or column == "mask") or not _is_inside(fields[column]):
-                what = f"{column} '{fields[column]}' is no path inside of the data set"
-                return at_line(row, self.split, what)
-        label = LABELS[fields["label"]]
+                return f"{column} '{fields[column]}' is no path inside of the data set"
+        return ""
+
+    def _sample(self, fields: dict[str, str], defects: dict[str, str]) -> Sample:
+        label = SIDES[fields["label"]]
         return Sample(
             image=self.root / fields["image"],
             label=label,
             category=fields["object"],
-            split=SPLITS[fields["split"]],
+            split=SPLIT_NAMES[fields["split"]],
             defect=GOOD if label == "normal" else defects.get(fields["image"], ANY_DEFECT),
             mask=self.root / fields["mask"] if fields["mask"] else None,
         )
@@ -106,16 +105,14 @@ def _is_inside(path: str) -> bool:
     return not pure.is_absolute() and ".." not in pure.parts
 
 
-def _read_object(folder: Path, problems: list[Problem]) -> list[Sample]:
-    category = name_of(folder)
+def _read_object(folder: Path, samples: list[Sample], problems: list[Problem]) -> None:
+    category, masks = name_of(folder), Masks(folder / MASKS)
     defects = {Path(name).name: label for name, label in _defects(folder, problems).items()}
-    samples = [Sample(image, "normal", category) for image in images_in(folder / NORMAL)]
-    masks = Masks(folder / MASKS)
+    samples += samples_in(folder / NORMAL, category, None, "test")
     for image in images_in(folder / ANOMALY):
         defect = defects.get(image.name, ANY_DEFECT)
         samples.append(Sample(image, "anomalous", category, "test", defect, masks.of(image)))
     problems += masks.unused()
-    return samples
 
 
 def _defects(folder: Path, problems: list[Problem]) -> dict[str, str]:
@@ -125,11 +122,10 @@ def _defects(folder: Path, problems: list[Problem]) -> dict[str, str]:
         return {}
     try:
         table = read_rows(path)
+        if table.lacking(("image", "label")):
+            raise InputError("no columns image and label")
     except InputError as error:  # the names are a comfort, the samples do not need them
         problems.append(Problem(path, f"defects stay unnamed: {error}"))
-        return {}
-    if missing(("image", "label"), table.columns):
-        problems.append(Problem(path, "defects stay unnamed: no columns image and label"))
         return {}
     named = {}
     for row in table.rows:

@@ -1,12 +1,13 @@
 """What can be known of an image file without decoding its pixels.
 
-Where a header leaves a doubt, the file is decoded after all, so that what is said here is
-never less true than what `vlmad.images.decode` would say of a file that ends too early.
+Where a header leaves a doubt, the file is decoded after all, so that what is found here is
+never less true than what `vlmad.images.decode` would find of a file that ends too early.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 ORIENTATION = 0x0112
 SWAPPING = range(5, 9)
 """The EXIF orientations under which width and height change places."""
-PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
-JPEG_END = b"\xff\xd9"
+ENDS = {"PNG": b"\0\0\0\0IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+"""The last bytes of a whole file, of formats that have such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +37,6 @@ class Header:
     size: tuple[int, int]
     orientation: int = 1
     """1 to 8, as EXIF numbers them; 1 is upright."""
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """Open an image file, and make an `InputError` of whatever it does to the decoder.
-
-    Raises:
-        InputError: the file cannot be read, is no image, damaged or absurdly large.
-    """
-    if not is_file(path):
-        raise InputError(f"{path}: {'not a file' if _exists(path) else 'no such file'}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                yield image
-    except Exception as error:  # decoders raise whatever a damaged file makes them raise
-        if isinstance(error, OSError) and error.strerror:
-            raise InputError(f"{path}: {error.strerror}") from error
-        raise InputError(f"{path}: {reason(error, _last_bytes(path, 1))}") from error
 
 
 def read_header(path: Path, thorough: bool = False) -> Header:
@@ -72,26 +52,40 @@ def read_header(path: Path, thorough: bool = False) -> Header:
     with opened(path) as image:
         orientation = _orientation(image)
         width, height = image.size
-        complete = not thorough and _ends_well(path, image.format)
-    if not complete:
+        end = ENDS.get(image.format or "")
+    if thorough or end is None or _last_bytes(path, len(end)) != end:
         return Header(decode(path).size, orientation)
     size = (height, width) if orientation in SWAPPING else (width, height)
     return Header(size, orientation)
 
 
-def is_file(path: Path) -> bool:
-    """Return whether a path leads to a regular file: opening a pipe could wait for ever."""
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Open an image file, and make an `InputError` of whatever it does to the decoder.
+
+    Raises:
+        InputError: the file cannot be read, is no image, damaged or absurdly large.
+    """
+    _check_file(path)
     try:
-        return path.is_file()
-    except (OSError, ValueError):  # names that no file can have
-        return False
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                yield image
+    except Exception as error:  # decoders raise whatever a damaged file makes them raise
+        refused = error.strerror if isinstance(error, OSError) else None
+        what = refused or reason(error, _last_bytes(path, 1))
+        raise InputError(f"{path}: {what}") from error
 
 
-def _exists(path: Path) -> bool:
+def _check_file(path: Path) -> None:
+    """Refuse what is no regular file: opening a pipe could wait for ever."""
     try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path}: is no regular file")
+    except (OSError, ValueError) as error:  # also for names that no file can have
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _orientation(image: Image.Image) -> int:
@@ -100,14 +94,6 @@ def _orientation(image: Image.Image) -> int:
         return 1
     found = image.getexif().get(ORIENTATION, 1)
     return found if isinstance(found, int) and found in range(1, 9) else 1
-
-
-def _ends_well(path: Path, kind: str | None) -> bool:
-    """Return whether the file's last bytes show that it is whole, for formats that can."""
-    ends = {"PNG": PNG_END, "JPEG": JPEG_END}
-    if kind not in ends:
-        return False
-    return _last_bytes(path, len(ends[kind])) == ends[kind]
 
 
 def _last_bytes(path: Path, count: int) -> bytes:

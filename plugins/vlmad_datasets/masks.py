@@ -58,12 +58,14 @@ def read_mask(path: Path) -> Bool[np.ndarray, "H W"]:
         InputError: one cannot be read, the folder holds none, or their sizes differ.
     """
     files = _files(path)
+    if not files:
+        raise InputError(f"{path}: a folder without masks")
     merged = _read(files[0])
     for file in files[1:]:
         mask = _read(file)
         if mask.shape != merged.shape:
             raise InputError(f"{file}: {_size(mask)} pixels, but {_size(merged)} in {files[0]}")
-        merged = merged | mask
+        merged |= mask
     return merged
 
 
@@ -85,12 +87,9 @@ def _files(path: Path) -> list[Path]:
     try:
         if not path.is_dir():
             return [path]
-        files = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES)
+        return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
     except (OSError, ValueError) as error:  # names that no file can have, closed folders
         raise InputError(f"{path}: {first_line(error)}") from error
-    if not files:
-        raise InputError(f"{path}: a folder without masks")
-    return files
 
 
 def _read(path: Path) -> Bool[np.ndarray, "h w"]:
@@ -103,14 +102,12 @@ def _read(path: Path) -> Bool[np.ndarray, "h w"]:
 def _marked(image: Image.Image, above: int) -> Bool[np.ndarray, "h w"]:
     if image.mode == "P" or "transparency" in image.info:
         image = image.convert("RGBA")  # a palette's numbers mean nothing without its colours
-    marked: Bool[np.ndarray, "h w *c"] = np.asarray(image) > above
-    if marked.ndim == 2:
-        return marked
-    has_alpha = image.getbands()[-1] in ("A", "a")
-    coloured = np.asarray(marked[..., : -1 if has_alpha else None].any(axis=-1))
-    if has_alpha:
-        coloured &= np.asarray(image)[..., -1] > 0
-    return coloured
+    values = np.asarray(image)
+    if values.ndim == 2:
+        return values > above
+    if image.getbands()[-1] in ("A", "a"):
+        return (values[..., :-1] > above).any(axis=-1) & (values[..., -1] > 0)
+    return (values > above).any(axis=-1)
 
 
 def _size(mask: Bool[np.ndarray, "h w"]) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from vlmad.errors import InputError, first_line
+from vlmad.files import read_text
+from vlmad_run.documents import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
+
+    Key = TypeVar("Key", str, tuple[str, str])
 
 MVTEC_AD = Path(__file__).with_name("mvtec_ad_groups.toml")
 
@@ -25,6 +30,13 @@ class Groups:
     """From category and defect to type."""
 
 
+class GroupsFile(Document):
+    """The file: categories by group, and defects by type and category."""
+
+    groups: dict[str, list[str]] = {}
+    defects: dict[str, dict[str, list[str]]] = {}
+
+
 def read_groups(path: Path = MVTEC_AD) -> Groups:
     """Read groups and types; by default those of MVTec AD's objects.
 
@@ -36,38 +48,25 @@ def read_groups(path: Path = MVTEC_AD) -> Groups:
         InputError: it cannot be read, has another form, or puts something in two places.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {first_line(error)}") from error
-    strange = sorted(set(table) - {"groups", "defects"})
-    if strange:
-        raise InputError(f"{path}: a table '{strange[0]}'; there are only groups and defects")
-    objects: dict[str, str] = {}
-    for group, categories in _items(path, "groups", table.get("groups", {})):
-        for category in _texts(path, group, categories):
-            _add(path, objects, category, group)
-    defects: dict[tuple[str, str], str] = {}
-    for kind, by_category in _items(path, "defects", table.get("defects", {})):
-        for category, names in _items(path, f"defects.{kind}", by_category):
-            for name in _texts(path, f"defects.{kind}.{category}", names):
-                _add(path, defects, (category, name), kind)
-    return Groups(objects, defects)
+    file = GroupsFile.parse(json.dumps(table, default=str), path)
+    objects = [(name, group) for group, names in file.groups.items() for name in names]
+    defects = [
+        ((category, name), kind)
+        for kind, by_category in file.defects.items()
+        for category, names in by_category.items()
+        for name in names
+    ]
+    return Groups(_without_doubles(path, objects), _without_doubles(path, defects))
 
 
-def _items(path: Path, place: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: '{place}' is no table")
-    yield from value.items()
-
-
-def _texts(path: Path, place: str, value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise InputError(f"{path}: '{place}' is no list of names")
-    return value
-
-
-def _add(path: Path, found: dict[Any, str], key: Any, value: str) -> None:
-    if key in found:
-        name = key if isinstance(key, str) else " ".join(key)
-        raise InputError(f"{path}: '{name}' stands under '{found[key]}' and '{value}'")
-    found[key] = value
+def _without_doubles(path: Path, pairs: Iterable[tuple[Key, str]]) -> dict[Key, str]:
+    found: dict[Key, str] = {}
+    for key, value in pairs:
+        if key in found:
+            name = key if isinstance(key, str) else " ".join(key)
+            raise InputError(f"{path}: '{name}' stands under '{found[key]}' and '{value}'")
+        found[key] = value
+    return found

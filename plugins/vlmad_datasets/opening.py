@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.datasets import LABELS, SPLITS, Contents, Dataset, Problem, Sample, Split
-from vlmad.errors import InputError, OptionError, PluginError, VlmadError, blaming, did_you_mean
+from vlmad.errors import (
+    InputError,
+    OptionError,
+    PluginError,
+    VlmadError,
+    blaming,
+    did_you_mean,
+)
 from vlmad.options import REQUIRED, check_options, options_of
 from vlmad.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from vlmad.registry import Registration
 
@@ -44,15 +52,11 @@ class OpenDataset:
         Raises:
             InputError: a category does not exist; the nearest are named.
         """
-        wanted = set(categories or self.categories)
-        for category in sorted(wanted - set(self.categories)):
+        chosen = set(categories or self.categories)
+        for category in sorted(chosen - set(self.categories)):
             hint = did_you_mean(category, self.categories)
             raise InputError(f"{self.root} has no category '{category}'; {hint}")
-        return tuple(
-            sample
-            for sample in self.samples
-            if sample.category in wanted and split in (None, sample.split)
-        )
+        return tuple(s for s in self.samples if s.category in chosen and split in (None, s.split))
 
 
 def open_dataset(
@@ -79,14 +83,14 @@ def open_dataset(
     _check_root(root)
     registry = registry or Registry.discover()
     found = registry.get("dataset", name) if name else _recognise(root, registry)
-    reader = _make(found, root, options or {})
-    contents = _blame(found, reader.read)
-    if not (isinstance(contents, Contents) and isinstance(contents.samples, tuple | list)):
-        raise PluginError(f"dataset '{found.name}' of {found.origin} gave no vlmad.Contents")
+    factory, checked = found.resolve(), _check_options(found, options or {})
+    with _blaming(found):
+        reader: Dataset = factory(root, **checked)
+        contents = reader.read()
+    _check(found, contents)
     if not contents.samples:
         first = f"; {contents.problems[0]}" if contents.problems else ""
         raise InputError(f"{root} holds no samples for the reader '{found.name}'{first}")
-    _check_samples(found, contents.samples)
     return OpenDataset(found.name, root, reader, contents.samples, contents.problems)
 
 
@@ -104,7 +108,7 @@ def _check_root(root: Path) -> None:
 
 
 def _recognise(root: Path, registry: Registry) -> Registration:
-    candidates = [r for r in registry.of_kind("dataset") if _claims(r, root)]
+    candidates = [r for r in registry.of_kind("dataset") if _recognises(r, root)]
     if not candidates:
         known = ", ".join(registry.names("dataset")) or "none"
         raise InputError(f"no reader recognises {root}; name one with --dataset: {known}")
@@ -114,52 +118,58 @@ def _recognise(root: Path, registry: Registry) -> Registration:
     return candidates[0]
 
 
-def _claims(registration: Registration, root: Path) -> bool:
-    """Ask a reader whether it knows the layout; one that fails to answer does not."""
+def _recognises(found: Registration, root: Path) -> bool:
     try:
-        reader = registration.resolve()
-        with blaming(f"{registration} failed"):
+        reader = found.resolve()
+        with _blaming(found):
             return bool(reader.recognises(root))
     except VlmadError:
         return False  # a broken reader must not stop the ones that work
 
 
-def _make(found: Registration, root: Path, given: Mapping[str, Any]) -> Dataset:
-    factory = found.resolve()
-    options = {n: o for n, o in options_of(factory, found).items() if n != "root"}
+def _check_options(found: Registration, given: Mapping[str, Any]) -> dict[str, Any]:
+    options = options_of(found.resolve(), found)
+    options.pop("root", None)
     checked = check_options(f"dataset '{found.name}'", options, given)
     for name, option in options.items():
         if option.default is REQUIRED and name not in checked:
-            raise OptionError(
-                f"dataset '{found.name}' needs option '{name}': --set dataset.{name}=…"
-            )
-    reader: Dataset = _blame(found, lambda: factory(root, **checked))
-    return reader
+            place = f"--set dataset.{name}=…"
+            raise OptionError(f"dataset '{found.name}' needs option '{name}': {place}")
+    return checked
 
 
-def _blame(found: Registration, action: Callable[[], Any]) -> Any:
-    """Run a plugin's code and name the plugin where it fails."""
+@contextmanager
+def _blaming(found: Registration) -> Iterator[None]:
+    """Name the reader where its code fails, and the file where the system refuses one."""
     try:
         with blaming(f"{found} failed"):
-            return action()
+            yield
     except PluginError as error:
         cause = error.__cause__
         if not isinstance(cause, OSError):
             raise
-        # a folder that may not be listed, for one
         raise InputError(f"{cause.filename or found.name}: {cause.strerror or cause}") from cause
 
 
-def _check_samples(found: Registration, samples: tuple[Sample, ...]) -> None:
-    for sample in samples:
-        if not isinstance(sample, Sample):
-            wrong = f"a {type(sample).__name__}, not a vlmad.Sample"
-        elif not isinstance(sample.image, Path) or not isinstance(sample.mask, Path | None):
-            wrong = f"an image or mask that is no pathlib.Path: {sample.image!r}, {sample.mask!r}"
-        elif sample.label not in LABELS:
-            wrong = f"the label {sample.label!r}, not {' or '.join(LABELS)}"
-        elif sample.split not in SPLITS:
-            wrong = f"the split {sample.split!r}, not {' or '.join(SPLITS)}"
-        else:
-            continue
-        raise PluginError(f"dataset '{found.name}' of {found.origin} gave {wrong}")
+def _check(found: Registration, contents: object) -> None:
+    """Refuse what a reader may not give."""
+    blame = f"dataset '{found.name}' of {found.origin} gave"
+    if not (isinstance(contents, Contents) and isinstance(contents.samples, tuple | list)):
+        raise PluginError(f"{blame} no vlmad.Contents")
+    for sample in contents.samples:
+        wrong = _fault(sample)
+        if wrong:
+            raise PluginError(f"{blame} {wrong}")
+
+
+def _fault(sample: object) -> str:
+    """Return what is wrong with a sample; an empty text if nothing is."""
+    if not isinstance(sample, Sample):
+        return f"a {type(sample).__name__}, not a vlmad.Sample"
+    if not isinstance(sample.image, Path) or not isinstance(sample.mask, Path | None):
+        return f"an image or mask that is no pathlib.Path: {sample.image!r}, {sample.mask!r}"
+    if sample.label not in LABELS:
+        return f"the label {sample.label!r}, not {' or '.join(LABELS)}"
+    if sample.split not in SPLITS:
+        return f"the split {sample.split!r}, not {' or '.join(SPLITS)}"
+    return ""

@@ -8,22 +8,21 @@ import io
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from vlmad import Problem
+from vlmad.datasets import Problem
 from vlmad.errors import InputError, first_line
 from vlmad.images import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-Delimiter: TypeAlias = Literal["auto", "comma", "semicolon", "tab"]
-DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
-SUFFIXES = frozenset({".csv", ".tsv"}) | JSON_SUFFIXES
+TABLE_SUFFIXES = frozenset({".csv", ".tsv"}) | JSON_SUFFIXES
+DELIMITERS = ",;\t"
 NAMED_DELIMITER = re.compile(r'"?sep=([,;\t])"?\r?\n')
-"""A first line by which Excel is told what separates the fields."""
+"""A first line by which Excel is given what separates the fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,15 @@ class TableRows:
     rows: tuple[TableRow, ...]
     problems: tuple[Problem, ...]
 
+    def lacking(self, needed: Iterable[str]) -> list[str]:
+        """Return the needed columns that are not there."""
+        return [name for name in needed if name not in self.columns]
 
-def read_rows(path: Path, delimiter: Delimiter = "auto") -> TableRows:
+
+def read_rows(path: Path) -> TableRows:
     """Read a table; the ending of its name tells CSV from JSON lines.
+
+    Fields are separated by comma, semicolon or tab, whichever is most frequent in the header.
 
     Raises:
         InputError: it cannot be read, is neither UTF-8 nor UTF-16, or has no usable header.
@@ -52,59 +57,23 @@ def read_rows(path: Path, delimiter: Delimiter = "auto") -> TableRows:
     text = _text(path)
     if path.suffix.lower() in JSON_SUFFIXES:
         return _json_rows(path, text)
-    return _csv_rows(path, text, delimiter)
+    named = NAMED_DELIMITER.match(text)
+    sign = named[1] if named else max(DELIMITERS, key=text.partition("\n")[0].count)
+    records = _csv_records(path, text, sign)
+    if named:
+        next(records)
+    return _csv_rows(path, records)
 
 
 def _text(path: Path) -> str:
     data = read_file(path)
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as in Excel's "Unicode text"
     try:
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # Excel's "Unicode text"
-            return data.decode("utf-16")
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        wrong = [n for n, line in enumerate(data.split(b"\n"), 1) if not _is_utf8(line)]
-        others = f" and {len(wrong) - 1} other lines" if len(wrong) > 1 else ""
-        raise InputError(
-            f"{path} line {wrong[0]}{others}: not UTF-8; save the table as UTF-8 "
-            "(in Excel: CSV UTF-8)"
-        ) from None
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _csv_rows(path: Path, text: str, delimiter: Delimiter) -> TableRows:
-    named = NAMED_DELIMITER.match(text)
-    sign = DELIMITERS.get(delimiter) or (named and named[1])
-    sign = sign or _likely_delimiter(text.partition("\n")[0])
-    records = _csv_records(path, text, sign)
-    if named:
-        next(records)
-    line, header = next(records, (1, []))
-    columns = tuple(name.strip().casefold() for name in header)
-    if not any(columns):
-        raise InputError(f"{path}: the table is empty; its first line names the columns")
-    while not columns[-1]:  # separators that a spreadsheet adds behind the last column
-        columns = columns[:-1]
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if twice:
-        raise InputError(f"{path} line {line}: column '{twice[0]}' stands there more than once")
-    rows, problems = [], []
-    for line, record in records:
-        while len(record) > len(columns) and not record[-1].strip():
-            record.pop()
-        if len(record) != len(columns):
-            what = f"line {line}: {len(record)} fields, but {len(columns)} columns"
-            problems.append(Problem(path, what, "fatal"))
-        else:
-            fields = (field.strip() for field in record)
-            rows.append(TableRow(line, dict(zip(columns, fields, strict=True))))
-    return TableRows(columns, tuple(rows), tuple(problems))
+        return data.decode("utf-16" if data.startswith(marks) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        remedy = "save the table as UTF-8 (in Excel: CSV UTF-8)"
+        raise InputError(f"{path} line {line}: not UTF-8; {remedy}") from None
 
 
 def _csv_records(path: Path, text: str, sign: str) -> Iterator[tuple[int, list[str]]]:
@@ -114,32 +83,50 @@ def _csv_records(path: Path, text: str, sign: str) -> Iterator[tuple[int, list[s
     try:
         for record in reader:
             if any(field.strip() for field in record):
-                yield line, record
+                yield line, [field.strip() for field in record]
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"{path} line {line}: {first_line(error)}") from error
 
 
-def _likely_delimiter(header: str) -> str:
-    return max(DELIMITERS.values(), key=header.count)
+def _csv_rows(path: Path, records: Iterator[tuple[int, list[str]]]) -> TableRows:
+    line, header = next(records, (1, []))
+    columns = tuple(name.casefold() for name in _trimmed(header, 0))
+    if not columns:
+        raise InputError(f"{path}: the table is empty; its first line names the columns")
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise InputError(f"{path} line {line}: column '{twice[0]}' stands there more than once")
+    rows, problems = [], []
+    for line, record in records:
+        fields = _trimmed(record, len(columns))
+        if len(fields) == len(columns):
+            rows.append(TableRow(line, dict(zip(columns, fields, strict=True))))
+        else:
+            what = f"{len(fields)} fields, but {len(columns)} columns"
+            problems.append(Problem(path, f"line {line}: {what}", "fatal"))
+    return TableRows(columns, tuple(rows), tuple(problems))
+
+
+def _trimmed(record: Sequence[str], least: int) -> Sequence[str]:
+    """Return a record without the empty fields that a spreadsheet adds at the end of a line."""
+    while len(record) > least and not record[-1]:
+        record = record[:-1]
+    return record
 
 
 def _json_rows(path: Path, text: str) -> TableRows:
-    columns: dict[str, None] = {}
     rows, problems = [], []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            fields = _fields(json.loads(line))
+            rows.append(TableRow(number, _fields(json.loads(line))))
         except (ValueError, RecursionError) as error:
             problems.append(Problem(path, f"line {number}: {first_line(error)}", "fatal"))
-            continue
-        columns.update(dict.fromkeys(fields))
-        rows.append(TableRow(number, fields))
-    empty = dict.fromkeys(columns, "")
+    empty = dict.fromkeys((name for row in rows for name in row.fields), "")
     filled = tuple(TableRow(row.line, {**empty, **row.fields}) for row in rows)
-    return TableRows(tuple(columns), filled, tuple(problems))
+    return TableRows(tuple(empty), filled, tuple(problems))
 
 
 def _fields(value: Any) -> dict[str, str]:
@@ -150,20 +137,13 @@ def _fields(value: Any) -> dict[str, str]:
     """
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
-    fields = {}
     for name, content in value.items():
         if not isinstance(content, str | int | None):
             raise ValueError(f"'{name}' is neither text nor a whole number")
-        text = "" if content is None else str(content).strip()
-        fields[name.strip().casefold()] = text
-    return fields
+    texts = {name: "" if content is None else str(content) for name, content in value.items()}
+    return {name.strip().casefold(): text.strip() for name, text in texts.items()}
 
 
 def at_line(row: TableRow, path: Path, what: str) -> Problem:
     """Return a fatal problem of one row."""
     return Problem(path, f"line {row.line}: {what}", "fatal")
-
-
-def missing(needed: Iterable[str], columns: Iterable[str]) -> list[str]:
-    """Return the needed columns that are not there."""
-    return [name for name in needed if name not in set(columns)]

@@ -1,0 +1,107 @@
+"""A data set's description as tables for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from vlmad.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
+
+    from vlmad_datasets.description import (
+        CategoryDescription,
+        DatasetDescription,
+        ProblemDescription,
+    )
+
+PROBLEMS_SHOWN = 40
+MARKS = {"fatal": "[bold red]fatal[/]", "warning": "[yellow]warning[/]", "note": "[dim]note[/]"}
+
+
+def print_description(console: Console, found: DatasetDescription, images: int) -> None:
+    """Print what a data set holds and what is wrong with it.
+
+    Args:
+        console: where.
+        found: the data set's description.
+        images: how many of its images could be read.
+    """
+    root = printable(found.root)
+    console.print(f"{root}: {found.dataset}, {images} images\n", markup=False)
+    if found.categories:
+        console.print(_counts(found.categories))
+    if any(category.defects for category in found.categories.values()):
+        console.print()
+        console.print(_defects(found.categories))
+    console.print()
+    if not found.problems:
+        console.print("no problems")
+    for problem in found.problems[:PROBLEMS_SHOWN]:
+        console.print(_line(problem, Path(found.root)), soft_wrap=True)
+    if len(found.problems) > PROBLEMS_SHOWN:
+        console.print(f"… and {len(found.problems) - PROBLEMS_SHOWN} more; --json lists all")
+
+
+def _counts(categories: Mapping[str, CategoryDescription]) -> Table:
+    titles = ["train", "validation", "normal", "anomalous", "masks"]
+    rows = [[c.train, c.validation, *c.test.model_dump().values()] for c in categories.values()]
+    table = Table(box=None, header_style="bold")
+    table.add_column("category", overflow="fold")
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("width x height", no_wrap=True)
+    table.add_column("defective", justify="right", no_wrap=True)
+    for (name, category), counts in zip(categories.items(), rows, strict=True):
+        sizes, share = _sizes(category.image_sizes), percent(category.defective_pixels)
+        table.add_row(escape(printable(name)), *map(str, counts), sizes, share)
+    sums = [sum(column) for column in zip(*rows, strict=True)]
+    if len(categories) > 1:
+        table.add_row("[bold]all[/]", *map(str, sums))
+    if not sums[1]:
+        del table.columns[2]
+    return table
+
+
+def _defects(categories: Mapping[str, CategoryDescription]) -> Table:
+    table = Table(box=None, header_style="bold")
+    table.add_column("category", overflow="fold")
+    table.add_column("defect", overflow="fold")
+    table.add_column("images", justify="right", no_wrap=True)
+    table.add_column("covers of an image", no_wrap=True)
+    for category, described in categories.items():
+        title = escape(printable(category))
+        for name, defect in described.defects.items():
+            spread = f"{percent(defect.smallest)} to {percent(defect.largest)}"
+            covers = spread if defect.images and defect.smallest else "-"
+            table.add_row(title, escape(printable(name)), str(defect.images), covers)
+            title = ""
+    return table
+
+
+def _sizes(sizes: Sequence[Sequence[int]]) -> str:
+    width, height = sizes[0]
+    more = f" +{len(sizes) - 1} more" if len(sizes) > 1 else ""
+    return f"{width} x {height}{more}"
+
+
+def _line(problem: ProblemDescription, root: Path) -> str:
+    path = Path(problem.path)
+    place = path.relative_to(root) if path != root and path.is_relative_to(root) else path
+    line = f"{printable(place)}: {printable(problem.what)}"
+    return f"{MARKS[problem.severity]} {escape(line)}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share in percent, with as many digits as small ones need.
+
+    >>> percent(0.0123), percent(0.00042), percent(None)
+    ('1.2 %', '0.042 %', '-')
+    """
+    return "-" if share is None else f"{100 * share:.2g} %"
