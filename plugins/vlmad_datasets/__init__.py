@@ -22,7 +22,7 @@ __all__ = ["OpenDataset", "open_dataset"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
+    if name in __all__:  # imported when asked for: every command imports this package
         from vlmad_datasets import opening
 
         return getattr(opening, name)

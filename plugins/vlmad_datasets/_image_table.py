@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from vlmad.datasets import GOOD, Contents, Dataset, Problem, Sample
 from vlmad.errors import InputError, did_you_mean
-from vlmad_datasets.tabular import TABLE_SUFFIXES, at_line, read_rows
+from vlmad_datasets.tabular import TABLE_SUFFIXES, read_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vlmad.datasets import Label, Split
-    from vlmad_datasets.tabular import TableRow, TableRows
+    from vlmad_datasets.tabular import TableRows
 
 COLUMNS = ("image", "label", "mask", "category", "defect", "split")
 NEEDED = ("image", "label")
@@ -56,31 +58,47 @@ class ImageTable(Dataset):
         """Return the samples in the order of the rows; rows that say nonsense are problems."""
         table = read_rows(self.root)
         problems = [*table.problems, *_check_columns(self.root, table)]
-        made = [self._sample(row) for row in table.rows]
-        samples = tuple(each for each in made if isinstance(each, Sample))
-        problems += (each for each in made if isinstance(each, Problem))
-        return Contents(samples, tuple(problems))
+        samples = []
+        for row in table.rows:
+            try:
+                samples.append(sample_of(row.fields, self.root.parent, self.category))
+            except InputError as error:
+                problems.append(table.problem(row, error))
+        return Contents(tuple(samples), tuple(problems))
 
-    def _sample(self, row: TableRow) -> Sample | Problem:
-        fields = row.fields
-        label, split = fields["label"], fields.get("split", "")
-        if not fields["image"]:
-            return at_line(row, self.root, "no image")
-        if label.casefold() not in LABEL_WORDS:
-            hint = did_you_mean(label, LABEL_WORDS)
-            return at_line(row, self.root, f"label '{label}' is neither side; {hint}")
-        if split.casefold() not in SPLIT_WORDS:
-            hint = did_you_mean(split, filter(None, SPLIT_WORDS))
-            return at_line(row, self.root, f"no split is called '{split}'; {hint}")
-        side = LABEL_WORDS[label.casefold()]
-        return Sample(
-            image=self.root.parent / fields["image"],
-            label=side,
-            category=fields.get("category") or self.category,
-            split=SPLIT_WORDS[split.casefold()],
-            defect=GOOD if side == "normal" else fields.get("defect") or ANY_DEFECT,
-            mask=self.root.parent / fields["mask"] if fields.get("mask") else None,
-        )
+
+def sample_of(
+    fields: Mapping[str, str], folder: Path, category: str, any_defect: str = ANY_DEFECT
+) -> Sample:
+    """Return the sample that a row describes.
+
+    Args:
+        fields: of the row, by column.
+        folder: from where its paths start.
+        category: of a row that names none.
+        any_defect: the name of a defect that has none.
+
+    Raises:
+        InputError: a field makes no sense.
+    """
+    label, split = fields["label"], fields.get("split", "")
+    if not fields["image"]:
+        raise InputError("no image")
+    if label.casefold() not in LABEL_WORDS:
+        hint = did_you_mean(label, LABEL_WORDS)
+        raise InputError(f"label '{label}' is neither side; {hint}")
+    if split.casefold() not in SPLIT_WORDS:
+        hint = did_you_mean(split, filter(None, SPLIT_WORDS))
+        raise InputError(f"no split is called '{split}'; {hint}")
+    side = LABEL_WORDS[label.casefold()]
+    return Sample(
+        image=folder / fields["image"],
+        label=side,
+        category=fields.get("category") or category,
+        split=SPLIT_WORDS[split.casefold()],
+        defect=GOOD if side == "normal" else fields.get("defect") or any_defect,
+        mask=folder / fields["mask"] if fields.get("mask") else None,
+    )
 
 
 def _check_columns(path: Path, table: TableRows) -> list[Problem]:

@@ -36,8 +36,10 @@ class TwoFolders(Dataset):
         self.good, self.bad = root / good, root / bad
         self.train, self.masks = root / (train or TRAIN), root / (masks or MASKS)
         self.category = category or name_of(root)
-        named = [train and self.train, masks and self.masks]
-        for folder in filter(None, (self.good, self.bad, *named)):
+        needed = [self.good, self.bad]
+        needed += [self.train] if train else []
+        needed += [self.masks] if masks else []
+        for folder in needed:
             if not folder.is_dir():
                 remedy = "name it with --set dataset.good or .bad"
                 raise InputError(f"{folder}: no such folder; {remedy}")

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
-from vlmad.datasets import GOOD, Contents, Dataset, Problem, Sample
-from vlmad.errors import InputError, did_you_mean
+from vlmad.datasets import Contents, Dataset, Problem, Sample
+from vlmad.errors import InputError
+from vlmad_datasets._image_table import sample_of
 from vlmad_datasets._layout import Masks, folders_in, images_in, name_of, samples_in
-from vlmad_datasets.tabular import at_line, read_rows
-
-if TYPE_CHECKING:
-    from vlmad.datasets import Label, Split
-    from vlmad_datasets.tabular import TableRow
+from vlmad_datasets.tabular import read_rows
 
 SPLIT_FILE = "split_csv/1cls.csv"
 COLUMNS = ("object", "split", "label", "image", "mask")
-SIDES: dict[str, Label] = {"normal": "normal", "anomaly": "anomalous"}
-SPLIT_NAMES: dict[str, Split] = {"train": "train", "test": "test"}
 NORMAL, ANOMALY = Path("Data/Images/Normal"), Path("Data/Images/Anomaly")
 MASKS = Path("Data/Masks/Anomaly")
 ANNOTATIONS = "image_anno.csv"
@@ -63,46 +57,28 @@ class Visa(Dataset):
         for column in table.lacking(COLUMNS):
             raise InputError(f"{self.split} has no column '{column}'")
         problems += table.problems
-        names = dict.fromkeys(row.fields["object"] for row in table.rows)
-        defects = {n: _defects(self.root / n, problems) for n in names if _is_inside(n)}
+        defects: dict[str, dict[str, str]] = {}
         for row in table.rows:
-            wrong = self._fault(row)
-            if wrong:
-                problems.append(at_line(row, self.split, wrong))
-            else:
-                samples.append(self._sample(row.fields, defects[row.fields["object"]]))
+            name = row.fields["object"]
+            try:
+                for column in ("object", "image", "mask"):
+                    _check_inside(column, row.fields[column])
+                if name not in defects:
+                    defects[name] = _defects(self.root / name, problems)
+                fields = row.fields | {"defect": defects[name].get(row.fields["image"], "")}
+                samples.append(sample_of(fields, self.root, name, ANY_DEFECT))
+            except InputError as error:
+                problems.append(table.problem(row, error))
 
-    def _fault(self, row: TableRow) -> str:
-        """Return what is wrong with a row; an empty text if nothing is."""
-        fields = row.fields
-        for column, known in (("label", SIDES), ("split", SPLIT_NAMES)):
-            if fields[column] not in known:
-                hint = did_you_mean(fields[column], known)
-                return f"no {column} is called '{fields[column]}'; {hint}"
-        for column in ("object", "image", "mask"):
-            if not (fields[column] or column == "mask") or not _is_inside(fields[column]):
-                return f"{column} '{fields[column]}' is no path inside of the data set"
-        return ""
 
-    def _sample(self, fields: dict[str, str], defects: dict[str, str]) -> Sample:
-        label = SIDES[fields["label"]]
-        return Sample(
-            image=self.root / fields["image"],
-            label=label,
-            category=fields["object"],
-            split=SPLIT_NAMES[fields["split"]],
-            defect=GOOD if label == "normal" else defects.get(fields["image"], ANY_DEFECT),
-            mask=self.root / fields["mask"] if fields["mask"] else None,
-        )
+def _check_inside(column: str, path: str) -> None:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or (column == "object" and not path):
+        raise InputError(f"{column} '{path}' is no path inside of the data set")
 
 
 def _objects(root: Path) -> list[Path]:
     return [folder for folder in (root, *folders_in(root)) if (folder / NORMAL).is_dir()]
-
-
-def _is_inside(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return not pure.is_absolute() and ".." not in pure.parts
 
 
 def _read_object(folder: Path, samples: list[Sample], problems: list[Problem]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Literal
 
-from vlmad.datasets import Severity  # noqa: TC001 (pydantic reads the types of its fields)
+from vlmad.datasets import Severity
 from vlmad_run.documents import Document, FileName
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from vlmad_run.finding import SUFFIXES
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jaxtyping import Bool
+    from jaxtyping import Bool, UInt8
 
     from vlmad.datasets import Sample
     from vlmad_datasets.headers import Header
@@ -102,12 +102,13 @@ def _read(path: Path) -> Bool[np.ndarray, "h w"]:
 def _marked(image: Image.Image, above: int) -> Bool[np.ndarray, "h w"]:
     if image.mode == "P" or "transparency" in image.info:
         image = image.convert("RGBA")  # a palette's numbers mean nothing without its colours
-    values = np.asarray(image)
-    if values.ndim == 2:
-        return values > above
+    values: UInt8[np.ndarray, "h w *c"] = np.asarray(image)
+    marked: Bool[np.ndarray, "h w *c"] = values > above
+    if marked.ndim == 2:
+        return marked
     if image.getbands()[-1] in ("A", "a"):
-        return (values[..., :-1] > above).any(axis=-1) & (values[..., -1] > 0)
-    return (values > above).any(axis=-1)
+        return np.asarray(marked[..., :-1].any(axis=-1) & (values[..., -1] > 0))
+    return np.asarray(marked.any(axis=-1))
 
 
 def _size(mask: Bool[np.ndarray, "h w"]) -> str:

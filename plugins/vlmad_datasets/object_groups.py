@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from pydantic import Field
+
 from vlmad.errors import InputError, first_line
 from vlmad.files import read_text
 from vlmad_run.documents import Document
@@ -33,8 +35,8 @@ class Groups:
 class GroupsFile(Document):
     """The file: categories by group, and defects by type and category."""
 
-    groups: dict[str, list[str]] = {}
-    defects: dict[str, dict[str, list[str]]] = {}
+    groups: dict[str, list[str]] = Field(default_factory=dict)
+    defects: dict[str, dict[str, list[str]]] = Field(default_factory=dict)
 
 
 def read_groups(path: Path = MVTEC_AD) -> Groups:

@@ -37,6 +37,7 @@ class TableRow:
 class TableRows:
     """All rows of a table that could be read, and the lines that could not."""
 
+    path: Path
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
     problems: tuple[Problem, ...]
@@ -44,6 +45,10 @@ class TableRows:
     def lacking(self, needed: Iterable[str]) -> list[str]:
         """Return the needed columns that are not there."""
         return [name for name in needed if name not in self.columns]
+
+    def problem(self, row: TableRow, what: object) -> Problem:
+        """Return a fatal problem of one row."""
+        return Problem(self.path, f"line {row.line}: {what}", "fatal")
 
 
 def read_rows(path: Path) -> TableRows:
@@ -105,7 +110,7 @@ def _csv_rows(path: Path, records: Iterator[tuple[int, list[str]]]) -> TableRows
         else:
             what = f"{len(fields)} fields, but {len(columns)} columns"
             problems.append(Problem(path, f"line {line}: {what}", "fatal"))
-    return TableRows(columns, tuple(rows), tuple(problems))
+    return TableRows(path, columns, tuple(rows), tuple(problems))
 
 
 def _trimmed(record: Sequence[str], least: int) -> Sequence[str]:
@@ -126,7 +131,7 @@ def _json_rows(path: Path, text: str) -> TableRows:
             problems.append(Problem(path, f"line {number}: {first_line(error)}", "fatal"))
     empty = dict.fromkeys((name for row in rows for name in row.fields), "")
     filled = tuple(TableRow(row.line, {**empty, **row.fields}) for row in rows)
-    return TableRows(tuple(empty), filled, tuple(problems))
+    return TableRows(path, tuple(empty), filled, tuple(problems))
 
 
 def _fields(value: Any) -> dict[str, str]:
@@ -142,8 +147,3 @@ def _fields(value: Any) -> dict[str, str]:
             raise ValueError(f"'{name}' is neither text nor a whole number")
     texts = {name: "" if content is None else str(content) for name, content in value.items()}
     return {name.strip().casefold(): text.strip() for name, text in texts.items()}
-
-
-def at_line(row: TableRow, path: Path, what: str) -> Problem:
-    """Return a fatal problem of one row."""
-    return Problem(path, f"line {row.line}: {what}", "fatal")
