@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -13,130 +13,186 @@ from vlmad import ClassToken, ImageBatch, Patches, Windows, load_detector
 from vlmad.errors import OptionError
 from vlmad.images import as_source
 from vlmad.parts import SHARED_WINDOWS, TOKEN_WINDOWS
-from vlmad_speed.limits import seconds_of
+from vlmad_openclip.devices import computes_bfloat16, pick_device
+from vlmad_run.documents import Document
 from vlmad_speed.naive import naive_features
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from vlmad import Backbone, Detector, Request
+    from vlmad import Backbone, Request
 
 SIZES = (2, 3)
+ROWS, WIDTH = 2048, 1024
+"""Of the products that are timed: many tokens by the matrices of a middling transformer."""
+TRIALS = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way of encoding a batch, and how long it took."""
+class MachineLimits(Document):
+    """The fastest matrix products of some trials, in 10^9 operations a second."""
+
+    float32_gflops: float
+    bfloat16_gflops: float | None
+    """None where bfloat16 is not computed natively."""
+
+
+class EncodingSpeed(Document):
+    """How fast one way of encoding is."""
+
+    way: str
+    precision: str
+    seconds: float
+    """Median of a batch."""
+    images_per_second: float
+    ratio: float
+    """Median over the rounds of its time as a share of the first way's."""
+    share_of_limit: float
+    """Of matrix products in this precision."""
+
+
+class SpeedReport(Document):
+    """What `vlmad bench-speed` measured."""
+
+    version: Literal[1] = 1
+    backbone: str
+    weights: str | None
+    device: str
+    threads: int
+    batch: int
+    rounds: int
+    limits: MachineLimits
+    ways: list[EncodingSpeed]
+
+
+class EncodingWay(NamedTuple):
+    """One way of encoding a batch."""
 
     name: str
     precision: str
     work: Callable[[], object]
-    seconds: list[float]
-
-    @property
-    def typical(self) -> float:
-        """Median seconds of a batch."""
-        return median(self.seconds)
-
-    def ratio_to(self, other: Way) -> float:
-        """Return the median over the rounds of its time as a share of another's."""
-        pairs = zip(self.seconds, other.seconds, strict=True)
-        return median(own / others for own, others in pairs)
-
-    def operations(self) -> float:
-        """Count the floating-point operations of a batch, in 10^9."""
-        fused = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)  # what it runs in one piece is not counted
-        try:
-            with torch.no_grad(), FlopCounterMode(display=False) as counter:
-                self.work()
-        finally:
-            torch.backends.mha.set_fastpath_enabled(fused)
-        return float(counter.get_total_flops()) / 1e9
 
 
-def find_ways(backbone: str, weights: str | None, batch: int, native_bfloat16: bool) -> list[Way]:
-    """Load a backbone and return the ways that it has of encoding the same images.
+def measure_speed(backbone: str, weights: str | None, batch: int, rounds: int) -> SpeedReport:
+    """Time each way of encoding, in turns, and what the machine can do at best.
 
     Args:
         backbone: NAME or NAME:ARGUMENT.
         weights: a checkpoint, random:SEED, or None for the backbone's own.
         batch: images that are encoded together.
-        native_bfloat16: whether to add the same ways in bfloat16.
+        rounds: how often each way is timed.
 
     Raises:
         VlmadError: the backbone cannot be loaded or has no windows.
     """
-    plain = _load(backbone, weights, "float32")
-    ways = _naive(plain.backbone, batch) + _encodings(plain, batch, "float32")
-    if native_bfloat16:
-        ways += _encodings(_load(backbone, weights, "bfloat16"), batch, "bfloat16")
-    return ways
+    device = pick_device("auto")
+    native = computes_bfloat16(device)
+    limits = MachineLimits(
+        float32_gflops=_products(torch.float32, device),
+        bfloat16_gflops=_products(torch.bfloat16, device) if native else None,
+    )
+    ways = _find_ways(backbone, weights, batch, "float32")
+    if native:
+        ways += _find_ways(backbone, weights, batch, "bfloat16")
+    seconds = _run_rounds(ways, rounds)
+    return SpeedReport(
+        backbone=backbone,
+        weights=weights,
+        device=str(device),
+        threads=torch.get_num_threads(),
+        batch=batch,
+        rounds=rounds,
+        limits=limits,
+        ways=[_speed(way, seconds[way], seconds[ways[0]], batch, limits) for way in ways],
+    )
 
 
-def _load(backbone: str, weights: str | None, precision: str) -> Detector:
+def _find_ways(backbone: str, weights: str | None, batch: int, precision: str) -> list[EncodingWay]:
     options = {"precision": precision} | ({"weights": weights} if weights else {})
-    return load_detector("winclip", backbone=backbone, options={"backbone": options})
+    detector = load_detector("winclip", backbone=backbone, options={"backbone": options})
+    model, attention, spec = detector.backbone, detector.attention, detector.backbone.spec
+    if TOKEN_WINDOWS not in spec.provides:
+        raise OptionError(f"{spec.name} has no windows to measure")
+    images, patches = _noise(model, batch), Patches(spec.depth, stage="normed")
+    requests: dict[str, list[Request]] = {
+        "windows, exact": [ClassToken(), *(Windows(size) for size in SIZES), patches]
+    }
+    if SHARED_WINDOWS in spec.provides:
+        shared = [Windows(size, encoding="shared") for size in SIZES]
+        requests["windows, shared"] = [ClassToken(), *shared, patches]
+    requests["dense"] = [ClassToken(), patches]
+    ways = [
+        EncodingWay(name, precision, lambda r=each: model.encode(images, r, attention))  # type: ignore[misc]
+        for name, each in requests.items()
+    ]
+    return (_naive(model, images) if precision == "float32" else []) + ways
 
 
-def pictures(model: Backbone, count: int) -> ImageBatch:
+def _naive(model: Any, images: ImageBatch) -> list[EncodingWay]:
+    """Return the way without savings, if the model is one of open_clip's at its own size."""
+    visual = getattr(getattr(model, "model", None), "visual", None)
+    if visual is None or tuple(visual.grid_size) != model.spec.grid:
+        return []
+
+    def encode() -> object:
+        pixels = images.pixels(model.spec.preprocessing).to(model.device)
+        return naive_features(visual, pixels, SIZES)
+
+    return [EncodingWay("windows, naive", "float32", encode)]
+
+
+def _noise(model: Backbone, count: int) -> ImageBatch:
     """Return seeded noise of the size that a backbone takes."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randn(count, 3, *model.spec.preprocessing.size, generator=generator)
     return ImageBatch(tuple(as_source(image) for image in pixels))
 
 
-def _naive(model: Any, batch: int) -> list[Way]:
-    """Return the way without savings, if the model is one of open_clip's at its own size."""
-    visual = getattr(getattr(model, "model", None), "visual", None)
-    if visual is None or tuple(visual.grid_size) != model.spec.grid:
-        return []
-    images = pictures(model, batch)
-
-    def encode() -> object:
-        pixels = images.pixels(model.spec.preprocessing).to(model.device)
-        return naive_features(visual, pixels, SIZES)
-
-    return [Way("windows, naive", "float32", encode, [])]
-
-
-def _encodings(detector: Detector, batch: int, precision: str) -> list[Way]:
-    model, attention = detector.backbone, detector.attention
-    spec, images = model.spec, pictures(model, batch)
-    if TOKEN_WINDOWS not in spec.provides:
-        raise OptionError(f"{spec.name} has no windows to measure")
-    patches = Patches(spec.depth, stage="normed")
-    asked: dict[str, list[Request]] = {
-        "windows, exact": [ClassToken(), *(Windows(size) for size in SIZES), patches]
-    }
-    if SHARED_WINDOWS in spec.provides:
-        shared = [Windows(size, encoding="shared") for size in SIZES]
-        asked["windows, shared"] = [ClassToken(), *shared, patches]
-    asked["dense"] = [ClassToken(), patches]
-    return [
-        Way(name, precision, lambda r=requests: model.encode(images, r, attention), [])  # type: ignore[misc]
-        for name, requests in asked.items()
-    ]
-
-
 @torch.inference_mode()
-def run_rounds(ways: list[Way], rounds: int, device: torch.device) -> None:
-    """Time each way once a round, in turns, so that what else the machine does meets them all."""
-    for number in range(1 + rounds):
-        for way in ways:
-            seconds = seconds_of(way.work, device)
-            if number > 0:  # the first loads weights and fills caches
-                way.seconds.append(seconds)
+def _run_rounds(ways: list[EncodingWay], rounds: int) -> dict[EncodingWay, list[float]]:
+    """Time each way once a round, so that what else the machine does meets them all."""
+    taken = [[_seconds(way.work) for way in ways] for _ in range(1 + rounds)]
+    return {way: [row[i] for row in taken[1:]] for i, way in enumerate(ways)}  # 0 fills caches
 
 
-def summary(way: Way, base: Way, batch: int, limit: float) -> Mapping[str, Any]:
-    """Return the figures of one way."""
-    speed = way.operations() / way.typical
-    return {
-        "way": way.name,
-        "precision": way.precision,
-        "seconds": way.typical,
-        "images_per_second": batch / way.typical,
-        "ratio": way.ratio_to(base),
-        "share_of_limit": speed / limit,
-    }
+def _seconds(work: Callable[[], object]) -> float:
+    """Time one call, to the end of what it started on a GPU."""
+    started = time.perf_counter()
+    work()
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+    return time.perf_counter() - started
+
+
+def _products(dtype: torch.dtype, device: torch.device) -> float:
+    tokens = torch.ones(ROWS, WIDTH, dtype=dtype, device=device)
+    weights = torch.ones(4 * WIDTH, WIDTH, dtype=dtype, device=device)
+    trials = [_seconds(lambda: torch.nn.functional.linear(tokens, weights)) for _ in range(TRIALS)]
+    return 2 * ROWS * weights.numel() / min(trials) / 1e9
+
+
+def _speed(
+    way: EncodingWay, own: list[float], first: list[float], batch: int, limits: MachineLimits
+) -> EncodingSpeed:
+    typical, best = median(own), limits.float32_gflops
+    if way.precision == "bfloat16" and limits.bfloat16_gflops:
+        best = limits.bfloat16_gflops
+    return EncodingSpeed(
+        way=way.name,
+        precision=way.precision,
+        seconds=typical,
+        images_per_second=batch / typical,
+        ratio=median(mine / others for mine, others in zip(own, first, strict=True)),
+        share_of_limit=_operations(way) / typical / best,
+    )
+
+
+def _operations(way: EncodingWay) -> float:
+    """Count the floating-point operations of a batch, in 10^9."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # what it runs in one piece is not counted
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            way.work()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+    return float(counter.get_total_flops()) / 1e9
