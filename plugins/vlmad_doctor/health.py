@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from pydantic import Field
 
 from vlmad.errors import InputError, VlmadError, first_line, reason_of
-from vlmad.files import cache_place
 from vlmad.registry import BUILT_IN, Registry
+from vlmad_openclip.store import find_place
 from vlmad_run.documents import Document
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _plugins() -> Iterator[HealthCheck]:
 
 def _folders() -> Iterator[HealthCheck]:
     yield _output_folder(Path.cwd())
-    folder, reason = cache_place()
+    folder, reason = find_place()
     found, _, remedy = reason.partition("; ")
     if folder is not None:
         yield _kept_in("vlmad cache", folder)

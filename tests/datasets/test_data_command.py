@@ -1,15 +1,21 @@
-"""`vlmad data`, as its users meet it."""
+"""`vlmad data`, as its users meet it, and as its page shows it."""
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from vlmad_datasets.description import DatasetDescription
+
 from ..conftest import Done, vlmad  # noqa: TID252 (tests are no package)
+
+REPOSITORY = Path(__file__).parents[2]
+PAGE = (REPOSITORY / "docs" / "datasets.md").read_text(encoding="utf-8")
+IN_PYTHON, READER = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 def data(*words: str | Path, cwd: Path) -> Done:
@@ -23,16 +29,16 @@ def test_a_faultless_data_set_is_described_with_exit_status_0(nuts: Path) -> Non
     assert ["metal_nut", "2", "1", "2", "2", "12", "x", "8", "4.2", "%"] in lines
     assert ["metal_nut", "bent", "1", "6.2", "%", "to", "6.2", "%"] in lines
     assert "no problems" in done.stdout
-    assert done.stderr == ""
+    assert done.stderr == "contact sheet: sheet.png\n"
     with Image.open(nuts / "sheet.png") as sheet:
         assert sheet.width > 300
 
 
-def test_json_has_all_of_it_and_nothing_else_on_standard_output(nuts: Path) -> None:
-    done = data(nuts, "--json", "--sheet", "sheet.png", cwd=nuts)
-    found = json.loads(done.stdout)
-    assert (found["dataset"], found["usable"], found["problems"]) == ("mvtec", True, [])
-    assert found["categories"]["metal_nut"] == {
+def test_json_is_one_document_with_all_of_it(nuts: Path) -> None:
+    done = data(nuts, "--json", cwd=nuts)
+    found = DatasetDescription.parse(done.stdout, "output")
+    assert (found.dataset, found.usable, found.problems) == ("mvtec", True, [])
+    assert found.categories["metal_nut"].model_dump() == {
         "class_name": "metal nut",
         "train": 2,
         "validation": 0,
@@ -46,23 +52,20 @@ def test_json_has_all_of_it_and_nothing_else_on_standard_output(nuts: Path) -> N
     }
 
 
-def test_warnings_are_listed_by_file_with_exit_status_1(nuts: Path) -> None:
+def test_warnings_end_with_exit_status_1_and_fatal_problems_with_2_and_one_line(
+    nuts: Path,
+) -> None:
     (nuts / "metal_nut/ground_truth/bent/000_mask.png").unlink()
     done = data(nuts, cwd=nuts)
-    assert done.returncode == 1
+    assert (done.returncode, done.stderr) == (1, "")
     assert "warning metal_nut/test/bent/000.png: anomalous, but has no mask" in done.stdout
-    assert done.stderr == ""
-
-
-def test_fatal_problems_are_listed_and_end_with_one_line_and_exit_status_2(nuts: Path) -> None:
     broken = nuts / "metal_nut/test/bent/000.png"
     broken.write_bytes(b"not an image")
     done = data(nuts, "--json", cwd=nuts)
     assert done.returncode == 2
-    assert json.loads(done.stdout)["usable"] is False
-    assert done.stderr == (
-        f"vlmad: {broken}: not an image of a known format; 'vlmad data' lists all problems\n"
-    )
+    assert not DatasetDescription.parse(done.stdout, "output").usable
+    line = f"vlmad: {broken}: not an image of a known format; 'vlmad data' lists all problems\n"
+    assert done.stderr == line
 
 
 @pytest.mark.parametrize(
@@ -92,11 +95,10 @@ def test_names_that_no_terminal_should_see_are_shown_harmlessly(nuts: Path) -> N
     category = nuts / "metal_nut"
     (category / "test/bent").rename(category / "test/[red]\x1b[31m\n")
     category.rename(nuts / os.fsdecode(b"nut\xff"))
-    for words in ([], ["--json"], ["--sheet", "sheet.png"]):
+    for words in (["--sheet", "sheet.png"], ["--json"]):
         done = data(nuts, *words, cwd=nuts)
         assert done.returncode == 1, done.stderr  # the mask belongs to no image now
         assert "\x1b" not in done.stdout
-        assert done.stderr == ""
 
 
 def test_a_reader_takes_its_options_from_the_command_line(tmp_path: Path, draw) -> None:
@@ -106,9 +108,37 @@ def test_a_reader_takes_its_options_from_the_command_line(tmp_path: Path, draw) 
     done = data("parts", "--dataset", "folder", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "note parts: category parts: no masks: image figures only" in done.stdout
+    described = vlmad("describe", "dataset:folder", cwd=tmp_path).stdout
+    assert "dataset.bad" in described
+    assert "dataset.root" not in described
 
 
-def test_describe_shows_a_readers_options_without_the_root() -> None:
-    done = vlmad("describe", "dataset:table", cwd=Path())
-    assert "dataset.category" in done.stdout
-    assert "dataset.root" not in done.stdout
+def test_the_output_on_the_page_is_the_commands(registry) -> None:
+    shown = re.search(r"```\n\$ vlmad (.*?)\n(.*?)```", PAGE, re.DOTALL)
+    assert shown is not None
+    done = vlmad(*shown[1].split(), cwd=REPOSITORY, COLUMNS="80")  # as without a terminal
+    assert [line.rstrip() for line in done.stdout.splitlines()] == shown[2].splitlines()
+    for name in [*registry.names("dataset"), "fatal", "warning", "note"]:
+        assert re.search(rf"^\| `?{name}`? \|", PAGE, re.MULTILINE), name
+
+
+def test_the_lines_of_python_on_the_page_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    exec(IN_PYTHON, {})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 9
+    assert all(line.startswith("examples/samples/cloth/test/") for line in printed)
+
+
+def test_the_reader_on_the_page_reads(tmp_path: Path, draw) -> None:
+    names: dict[str, type] = {}
+    exec(READER, names)
+    draw("belt/1.jpg")
+    draw("belt/rejects/2.jpg")
+    (tmp_path / "belt/belt.ini").write_text("")
+    belt = names["Belt"](tmp_path / "belt")
+    assert belt.recognises(tmp_path / "belt")
+    assert not belt.recognises(tmp_path)
+    assert [sample.defect for sample in belt.read().samples] == ["good", "reject"]

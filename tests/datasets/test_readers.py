@@ -71,8 +71,6 @@ def test_links_to_categories_and_images_are_followed(nuts: Path, tmp_path: Path)
     opened = open_dataset(tmp_path / "links")
     assert opened.categories == ("wing_nut",)  # what the link is called
     assert len(opened.samples) == 6
-    whats = {problem.what for problem in survey(opened).problems}
-    assert any(what.startswith("the same image as ") for what in whats)
 
 
 def test_masks_are_found_whatever_spelling_the_file_system_gave_the_name(
@@ -180,8 +178,9 @@ def test_real_photographs_with_masks_are_read_without_a_problem() -> None:
     opened = open_dataset(PHOTOGRAPHS)
     found = survey(opened)
     assert opened.name == "mvtec"
-    assert len(opened.categories) == 6
-    assert [p for p in found.problems if p.severity != "note"] == []
+    folders = {path.name for path in PHOTOGRAPHS.iterdir() if (path / "train").is_dir()}
+    assert set(opened.categories) == folders
+    found.refuse()
     files = [p for p in PHOTOGRAPHS.rglob("*") if p.suffix in (".png", ".jpg")]
     places = Counter("ground_truth" in path.parts for path in files)
     assert len(found.measured) == places[False]
@@ -255,11 +254,11 @@ def test_visa_needs_no_annotations(visa: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "what"),
     [
-        ("pcb1,test,anomalous,a.JPG,", "no label is called 'anomalous'; did you mean 'anomaly'"),
+        ("pcb1,test,anomaluos,a.JPG,", "label 'anomaluos' is neither side; did"),
         ("pcb1,tset,normal,a.JPG,", "no split is called 'tset'; did you mean 'test'?"),
         ("pcb1,test,normal,../../secret.JPG,", "image '../../secret.JPG' is no path inside of"),
         ("pcb1,test,normal,/etc/secret.JPG,", "image '/etc/secret.JPG' is no path inside of"),
-        ("pcb1,test,normal,,", "image '' is no path inside of the data set"),
+        ("pcb1,test,normal,,", "no image"),
         ("pcb1,test,normal", "3 fields, but 5 columns"),
     ],
 )
