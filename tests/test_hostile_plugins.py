@@ -269,7 +269,7 @@ def test_a_command_of_a_name_that_is_taken_is_reached_by_its_whole_name(
     source = "def act() -> None:\n    print('acted')\n" + HOOK
     install("hostile", source + COMMANDS.format(name="plugins", target="act"))
     listing = command("plugins").out
-    assert "write hostile:plugins" in listing
+    assert "hostile:plugins" in listing
     _registered.cache_clear()
     assert command("hostile:plugins").out == "acted\n"
 

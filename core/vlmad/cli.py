@@ -1,4 +1,4 @@
-"""The command line: the commands of plugins, and the two that show what is installed."""
+"""The frame of the command line: it finds the commands of plugins and ends them in one line."""
 
 from __future__ import annotations
 
@@ -28,10 +28,6 @@ from vlmad.registry import BUILT_IN, LIMIT_VARIABLE, Plugin, Registration, Regis
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-OWN = {
-    "plugins": ("vlmad._describe:plugins", "List all parts, recipes and commands."),
-    "describe": ("vlmad._describe:describe", "Show what a part or recipe is, and its options."),
-}
 COMPLETION = "_VLMAD_COMPLETE"
 """Set by shells that ask for completions."""
 
@@ -88,11 +84,8 @@ class CommandsOfPlugins(TyperGroup):
 
 @functools.cache
 def _registered() -> list[Registration]:
-    own = Plugin("vlmad", BUILT_IN, "")
-    for name, (target, summary) in OWN.items():
-        own.targets[Registration("command", name, summary, own, BUILT_IN, "")] = target
     with redirect_stdout(sys.stderr):  # where a plugin prints when it is imported
-        return [*own.targets, *Registry.discover().of_kind("command")]
+        return Registry.discover().of_kind("command")
 
 
 def _load(registration: Registration) -> Any:

@@ -294,7 +294,7 @@ def _find_plugins() -> tuple[list[Plugin], dict[str, str]]:
     found = list(_scan(plugins))
     points = [point for _, points in found for point in points]
     brought = [point.name for point in points if point.group == KINDS_GROUP]
-    kinds = {name: f"register_{name}s" for name in brought} | HOOKS
+    kinds = {**HOOKS, **{name: f"register_{name}s" for name in brought if name not in HOOKS}}
     for distribution, points in found:
         origin = _shown(distribution.name), _shown(distribution.version)
         plugins += [

@@ -1,4 +1,4 @@
-"""The command ``vlmad doctor``: whether vlmad can work here, and what to do if not."""
+"""What is installed, and whether it can work here: ``plugins``, ``describe``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_commands(register: Register) -> None:
-    """Register ``vlmad doctor``."""
+    """Register the commands that look around."""
+    register("plugins", "vlmad_doctor.cli:plugins", "List all parts, recipes and commands.")
+    summary = "Show what a part or recipe is, and its options."
+    register("describe", "vlmad_doctor.cli:describe", summary)
     summary = "Check whether vlmad can work here, and what to do."
     register("doctor", "vlmad_doctor.cli:doctor", summary)

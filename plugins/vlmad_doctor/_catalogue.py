@@ -1,32 +1,26 @@
-"""The commands ``vlmad plugins`` and ``vlmad describe``."""
+"""What is installed, as people read it and as JSON: names, parts, recipes, options."""
 
 from __future__ import annotations
 
 import inspect
-import json
 import math
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import typer
-from rich.padding import Padding
 from rich.text import Text
 
-from vlmad.choosing import completing
-from vlmad.console import console, output
 from vlmad.errors import NameClashError, UnknownPartError, blaming, did_you_mean, one_line
-from vlmad.hookspecs import HOOKS
 from vlmad.options import MOST_DOCS, REQUIRED, Option, options_of
 from vlmad.recipes import Recipe, find_recipe
-from vlmad.registry import Registration, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import Console
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-
+    from vlmad.registry import Registration, Registry
 
 class RegisteredName(TypedDict):
     """A name and where it came from."""
@@ -49,38 +43,42 @@ class DescribedOption(TypedDict):
     meaning: str
 
 
-def plugins(as_json: AsJson = False) -> None:
-    """List all parts, recipes and commands, and the plugins they come from.
+class PluginStatus(TypedDict):
+    """A plugin and what became of it."""
 
-    Example: vlmad plugins
-    """
-    registry = Registry.discover()
-    if as_json:
-        _write_json(
-            {
-                "registered": [_origin(r) for k in registry.kinds for r in registry.of_kind(k)],
-                "plugins": [
-                    {
-                        "name": plugin.name,
-                        "distribution": plugin.distribution,
-                        "version": plugin.version,
-                        "status": plugin.status,
-                        "reason": plugin.reason,
-                    }
-                    for plugin in registry.plugins
-                ],
-                "clashes": [
-                    {"kind": kind, "name": name, "distributions": [r.distribution for r in found]}
-                    for (kind, name), found in registry.clashes().items()
-                ],
-            }
-        )
-        return
-    out = console()
+    name: str
+    distribution: str
+    version: str
+    status: str
+    reason: str
+
+
+def list_plugins(out: Console, registry: Registry) -> None:
+    """Print all names, kind by kind, and what a user should know of plugins."""
     for kind in registry.kinds:
         _list_kind(out, kind, registry.of_kind(kind))
     for note in _notes(registry):
         out.print(note, markup=False)
+
+
+def catalogue(registry: Registry) -> dict[str, Any]:
+    """Return what is registered, the plugins it comes from, and clashes, as JSON takes it."""
+    plugins: list[PluginStatus] = [
+        {
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "status": plugin.status,
+            "reason": plugin.reason,
+        }
+        for plugin in registry.plugins
+    ]
+    clashes = [
+        {"kind": kind, "name": name, "distributions": [r.distribution for r in found]}
+        for (kind, name), found in registry.clashes().items()
+    ]
+    registered = [_origin(r) for kind in registry.kinds for r in registry.of_kind(kind)]
+    return {"registered": registered, "plugins": plugins, "clashes": clashes}
 
 
 def _list_kind(out: Console, kind: str, registrations: list[Registration]) -> None:
@@ -98,10 +96,10 @@ def _list_kind(out: Console, kind: str, registrations: list[Registration]) -> No
 def _entry(out: Console, name: str, width: int, meaning: str) -> None:
     """Print a name and its meaning, which fills the lines to the right of all names."""
     indent = width + 4
-    lines = Text(meaning).wrap(out, max(24, out.width - indent))
-    out.print(Text(f"  {name.ljust(width)}  ") + (lines[0] if lines else Text()), soft_wrap=True)
-    for line in lines[1:]:
-        out.print(Padding(line, (0, 0, 0, indent)), soft_wrap=True)
+    lines = Text(meaning).wrap(out, max(24, out.width - indent)) or [Text()]
+    for start, line in zip_longest([f"  {name.ljust(width)}  "], lines, fillvalue=" " * indent):
+        line.rstrip()
+        out.print(Text(start) + line, soft_wrap=True)
 
 
 def _notes(registry: Registry) -> Iterator[str]:
@@ -113,37 +111,16 @@ def _notes(registry: Registry) -> Iterator[str]:
     for (kind, name), found in registry.clashes().items():
         choices = " or ".join(f"{r.distribution}:{r.name}" for r in found)
         yield f"{kind} '{name}' is registered more than once: write {choices}"
-    for own in registry.of_kind("command"):
-        if own.name in ("plugins", "describe"):
-            yield f"command '{own.name}' is vlmad's own: write {own.distribution}:{own.name}"
 
 
-def describe(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="NAME, or KIND:NAME such as scorer:dense.", autocompletion=completing(*HOOKS)
-        ),
-    ],
-    as_json: AsJson = False,
-) -> None:
-    """Show what a part or recipe is, its options, and where it comes from.
-
-    Examples: vlmad describe winclip, vlmad describe extractor:window
-    """
-    registry = Registry.discover()
-    found = _find(registry, name)
-    if as_json:
-        _write_json({"described": [description(registry, each) for each in found]})
-        return
-    out = console()
-    for registration in found:
-        out.print(Text(f"{registration.kind} {registration.name}", style="bold"), end="")
-        out.print(Text(f" ({registration.origin})"))
-        if registration.kind == "detector":
-            _print_recipe(out, find_recipe(registry, registration.full_name))
-        else:
-            _print_part(out, registration)
+def print_description(out: Console, registry: Registry, registration: Registration) -> None:
+    """Print what a part, recipe or command is, its options, and where it comes from."""
+    out.print(Text(f"{registration.kind} {registration.name}", style="bold"), end="")
+    out.print(Text(f" ({registration.origin})"))
+    if registration.kind == "detector":
+        _print_recipe(out, find_recipe(registry, registration.full_name))
+    else:
+        _print_part(out, registration)
 
 
 def description(registry: Registry, registration: Registration) -> dict[str, Any]:
@@ -183,7 +160,7 @@ def _print_part(out: Console, registration: Registration) -> None:
         default = "required" if each["required"] else f"default {_as_typed(each['default'])}"
         place = f"{registration.kind}.{each['name']}"
         out.print(Text(f"\n  {place}  {each['takes']}, {default}"), soft_wrap=True)
-        out.print(Padding(Text(each["meaning"]), (0, 0, 0, 6)))
+        _entry(out, "", 2, each["meaning"])
     if options:
         out.print(f"\nSet with --set {registration.kind}.{options[0]['name']}=…", markup=False)
 
@@ -194,7 +171,12 @@ def _print_recipe(out: Console, recipe: Recipe) -> None:
     out.print(recipe.to_toml(), markup=False, soft_wrap=True)
 
 
-def _find(registry: Registry, text: str) -> list[Registration]:
+def find_named(registry: Registry, text: str) -> list[Registration]:
+    """Return what ``NAME`` or ``KIND:NAME`` may mean.
+
+    Raises:
+        UnknownPartError: nothing has that name; the nearest are named.
+    """
     kind, colon, name = text.partition(":")
     kind = "prompts" if kind == "prompt" else kind
     if colon and kind in registry.kinds:
@@ -275,8 +257,3 @@ def _origin(registration: Registration) -> RegisteredName:
         "distribution": registration.distribution,
         "version": registration.version,
     }
-
-
-def _write_json(document: Any) -> None:
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
-    output().write(f"{text}\n")
