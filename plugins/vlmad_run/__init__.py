@@ -29,13 +29,7 @@ def register_commands(register: Register) -> None:
     register("cache", "vlmad_run.cli:cache", "Show what is kept on disk between runs, or clear it.")
 
 
-@hookimpl(optionalhook=True)
+@hookimpl
 def register_engines(register: Register) -> None:
     """Register what opens the files of ``vlmad fit``."""
     register("safetensors", "vlmad_run.fitted:load_fitted", "A detector that vlmad fit stored.")
-
-
-@hookimpl(optionalhook=True)
-def register_sources(register: Register) -> None:
-    """Register what finds images on this machine."""
-    register("file", "vlmad_run.finding:find_files", "Files, folders and patterns.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from vlmad.errors import one_line, printable
+from vlmad.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def print_warnings(folder: RunFolder, images: Sequence[Path], console: Console) 
     failed, tested = [], []
     for row in folder.rows(images):
         if row.score is None:
-            failed.append(f"not scored: {one_line(row.reason)}")
+            failed.append(f"not scored: {row.reason}")
         elif row.sha256 in known:
             name = known[row.sha256]
             same = "" if name == row.image else f", as {row.image}"

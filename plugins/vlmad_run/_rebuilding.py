@@ -22,24 +22,18 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from vlmad.detector import Detector
-    from vlmad.registry import Registry
     from vlmad_run.manifest import Manifest
 
 ELSEWHERE = ("//", "\\\\")
 """How names of files on other machines, and on Windows of devices, begin."""
 
 
-def rebuild(
-    manifest: Manifest,
-    options: Mapping[str, Mapping[str, Any]],
-    registry: Registry | None = None,
-) -> Detector:
+def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Detector:
     """Build the detector that a manifest describes, not fitted.
 
     Args:
         manifest: of a run or a fitted detector.
         options: what is to differ, by kind.
-        registry: which plugins to use.
 
     Raises:
         InputError: it is not made of five parts, or names a file that is not the one it was.
@@ -57,8 +51,11 @@ def rebuild(
         Recipe(names, name=manifest.recipe),
         options=given,
         resize=manifest.identity.resize,
-        registry=registry,
-        **names,
+        backbone=names["backbone"],
+        prompts=names["prompts"],
+        extractor=names["extractor"],
+        attention=names["attention"],
+        scorer=names["scorer"],
     )
 
 
@@ -85,15 +82,13 @@ def recorded_file(name: str, sha256: str | None) -> Path:
 def _check_files(manifest: Manifest, but: Mapping[str, Mapping[str, Any]]) -> None:
     for kind, values in manifest.options.items():
         for option, value in values.items():
-            if option in but.get(kind, {}):
-                continue
             place = f"{kind}.{option}"
-            try:
-                for name in _names(value):
+            for name in () if option in but.get(kind, {}) else _names(value):
+                try:
                     recorded_file(name, manifest.files.get(place))
-            except InputError as error:
-                how = f"name it with --set {place}=FILE"
-                raise InputError(f"{error}; {how} if you trust it") from None
+                except InputError as error:
+                    how = f"name it with --set {place}=FILE if you trust it"
+                    raise InputError(f"{error}; {how}") from None
 
 
 def _names(value: JsonValue) -> Iterator[str]:

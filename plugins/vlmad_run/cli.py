@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -188,22 +189,20 @@ def _agrees(stored: StoredRun, folder: Path) -> bool:
     return comparison.agree
 
 
-@choosing
+@partial(choosing, without=("references", "model"))
 def fit(
     choice: Choice,
     references: References,
     paths: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="DIR…", help="Normal images: short for --references."),
-    ] = None,
+        list[str], typer.Argument(metavar="DIR…", help="Normal images: folders, files, patterns.")
+    ],
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("fitted.safetensors"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
 ) -> None:
     """Store a detector with what it remembers of normal images, for `vlmad run --model`.
 
-    Without --shots all images are taken. The file holds no weights of the
-    backbone, but their hash.
+    Without --shots all images are taken. The file holds the hash of the backbone's weights only.
 
     Examples:
     vlmad fit good/ --class-name "metal nut" --out nut.safetensors
@@ -215,13 +214,6 @@ def fit(
     from vlmad_run.progress import bars, print_notes
     from vlmad_run.references import assemble
 
-    if references.model is not None:
-        raise InputError("a fitted detector cannot be fitted again: leave out --model")
-    if paths and references.references not in (None, paths):
-        raise InputError("name the normal images once: as DIR or with --references")
-    paths = paths or references.references
-    if not paths:
-        raise InputError("no normal images: name their folder, vlmad fit good/")
     if out.exists() and not force:
         raise OutputError(f"{out} exists; choose another --out or add --force")
     shots = references.shots or len(find_images(paths))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
-from vlmad_run.kinds import source_for
+from vlmad_run.kinds import finder_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,7 +38,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     paths = list(paths)
     for path in paths:
         text = str(path)
-        find = source_for(text) or find_files
+        find = finder_for(text) or find_files
         files = _read_list() if text == STANDARD_INPUT else find(text)
         for file in files:
             found.setdefault(os.path.abspath(file), file)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from vlmad.registry import Registry
     from vlmad.types import Result
     from vlmad_run.manifest import Manifest
 
@@ -66,27 +65,26 @@ class ImageFinder(Protocol):
         """
 
 
-def engine_for(path: Path, registry: Registry | None = None) -> Engine:
+def engine_for(path: Path) -> Engine:
     """Return what opens files of this suffix.
 
     Raises:
         InputError: nothing does.
     """
-    name = path.suffix.removeprefix(".").lower()
-    engine: Engine | None = _find("engine", name, registry)
+    engine: Engine | None = _find("engine", path.suffix.removeprefix(".").lower())
     if engine is None:
         raise InputError(f"--model {path}: nothing installed opens files of type '{path.suffix}'")
     return engine
 
 
-def source_for(argument: str, registry: Registry | None = None) -> ImageFinder | None:
+def finder_for(argument: str) -> ImageFinder | None:
     """Return what finds the images of an argument, or None if it is a path on this machine."""
     scheme, mark, _ = argument.partition("://")
-    return _find("source", scheme, registry) if mark else None
+    return _find("source", scheme) if mark else None
 
 
-def _find(kind: str, name: str, registry: Registry | None) -> Any:
+def _find(kind: str, name: str) -> Any:
     from vlmad.registry import Registry
 
-    registry = registry or Registry.discover()
+    registry = Registry.discover()
     return registry.get(kind, name).resolve() if name in registry.names(kind) else None

@@ -135,12 +135,6 @@ def identity(
 ) -> Identity:
     """Return what the scores and verdicts of a detector depend on (loads the weights).
 
-    Args:
-        detector: it need not be fitted.
-        class_name: what the images show.
-        references: what it is fitted on.
-        threshold: from which score on an image is anomalous.
-
     Raises:
         WeightsError: the weights cannot be loaded.
         InputError: a file that is an option cannot be read.
@@ -172,9 +166,9 @@ def describe_run(
     """Describe a detector, its references and its surroundings (loads the weights).
 
     Args:
-        detector: the detector.
+        detector: it need not be fitted.
         class_name: what the images show.
-        references: what it is fitted on.
+        references: what it is, or will be, fitted on.
         threshold: from which score on an image is anomalous.
         images: which it will score.
         model: the file that the detector was read from.

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import binary_dilation as dilate
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, UInt8, UInt16
+    from jaxtyping import Float, UInt16
 
 LONGEST_SIDE, ENLARGED = 640, 256
 """Of the image in the picture; a smaller one is enlarged by a whole factor to at least that."""
@@ -101,21 +102,9 @@ def outline(image: Image.Image, hot: Float[np.ndarray, "h w"]) -> Image.Image:
     """
     inside = hot >= OUTLINED
     outlined = image.copy()
-    outlined.paste("black", mask=Image.fromarray(_grown(inside) & ~inside))
-    outlined.paste("white", mask=Image.fromarray(inside & _grown(~inside)))
+    outlined.paste("black", mask=Image.fromarray(dilate(inside, iterations=LINE) & ~inside))
+    outlined.paste("white", mask=Image.fromarray(inside & dilate(~inside, iterations=LINE)))
     return outlined
-
-
-def _grown(region: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Return a region and what is next to it, as far as a line is wide."""
-    for _ in range(LINE):
-        grown = region.copy()
-        grown[1:] |= region[:-1]
-        grown[:-1] |= region[1:]
-        grown[:, 1:] |= region[:, :-1]
-        grown[:, :-1] |= region[:, 1:]
-        region = grown
-    return region
 
 
 def _shrink(
@@ -128,14 +117,21 @@ def _shrink(
 
 def _blend(image: Image.Image, hot: Float[np.ndarray, "h w"]) -> Image.Image:
     """Return an image in grey under the colours of a heat map."""
-    levels = Image.fromarray(_levels(hot))
+    levels = _levels(hot)
     opacity = levels.point([round(STRENGTH * level) for level in range(256)])
     return Image.composite(_coloured(levels), image.convert("L").convert("RGB"), opacity)
 
 
-def _levels(hot: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
-    levels: UInt8[np.ndarray, "h w"] = (hot * 255).astype(np.uint8)
-    return levels
+def _levels(hot: Float[np.ndarray, "h w"]) -> Image.Image:
+    return Image.fromarray((hot * 255).astype(np.uint8))
+
+
+@functools.cache
+def _palette() -> list[int]:
+    from matplotlib import colormaps
+
+    colours: list[int] = colormaps[COLOURS](np.arange(256), bytes=True)[:, :3].ravel().tolist()
+    return colours
 
 
 def _coloured(levels: Image.Image) -> Image.Image:
@@ -145,19 +141,11 @@ def _coloured(levels: Image.Image) -> Image.Image:
     return indexed.convert("RGB")
 
 
-@functools.cache
-def _palette() -> bytes:
-    from matplotlib import colormaps
-
-    colours = colormaps[COLOURS](np.arange(256), bytes=True)[:, :3]
-    return bytes(colours.tobytes())
-
-
 def _draw_bar(picture: Image.Image, left: int, scale: Range) -> None:
     """Draw the colours from high to low with the values at both ends and of the outline."""
     top, height = CAPTION_HEIGHT, picture.height - CAPTION_HEIGHT
     falling = np.linspace(1, 0, height)[:, None].repeat(BAR_WIDTH, axis=1)
-    picture.paste(_coloured(Image.fromarray(_levels(falling))), (left, top))
+    picture.paste(_coloured(_levels(falling)), (left, top))
     beside, end = left + BAR_WIDTH + 4, picture.height - LETTER - 4
     _write(picture, (beside, top), f"{scale.high:.3g}")
     if height < 2 * LETTER:

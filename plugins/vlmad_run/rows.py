@@ -31,8 +31,8 @@ class ScoreRow(Document):
     verdict: Literal["ok", "anomalous", ""] = ""
     """Empty where there is no threshold."""
     status: Literal["done", "failed"] = "done"
-    reason: FileName = ""
-    """Why it failed; it names the file."""
+    reason: str = ""
+    """Why it failed."""
     map: FileName = ""
     """The stored map, from the run folder; 0 stands for `map_low`, 65535 for `map_high`."""
     map_low: float | None = None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from filelock import FileLock, Timeout
 from PIL import Image
 
-from vlmad.errors import InputError, OutputError
+from vlmad.errors import InputError, OutputError, printable
 from vlmad.files import PARTLY, digest, replace_atomically, write_atomically
 from vlmad.images import has_vanished
 from vlmad_run._score_lines import ScoreLines
@@ -192,7 +192,7 @@ class RunFolder:
             return ScoreRow(
                 image=result.name,
                 status="failed",
-                reason=result.error or "",
+                reason=printable(result.error),
                 sha256=result.sha256,
                 bytes=size,
                 modified=modified,
@@ -237,7 +237,7 @@ class RunFolder:
         for folder in (self.path, self.path / MAPS, self.path / OVERLAYS):
             for part in folder.glob(f"{PARTLY}*"):
                 part.unlink(missing_ok=True)
-        self._lines.find()
+        self._lines.read()
 
     def _finish(self, finished: bool) -> None:
         self._all().sort(self._images)
