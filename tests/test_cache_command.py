@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmad.caches import open_store
+from vlmad_openclip.store import open_store
 
 from .conftest import Done, vlmad
 

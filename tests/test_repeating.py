@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,16 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 from torch import zeros
+
+from vlmad import load_detector
+from vlmad.errors import InputError
+from vlmad.files import digest
+from vlmad.testing import TWO_LAYERS
+from vlmad_run._rebuilding import rebuild
+from vlmad_run.manifest import Manifest, describe_run
+from vlmad_run.references import choose_references
+from vlmad_run.repeating import repeat
+from vlmad_run.stored_run import StoredRun, read_run
 
 CLIP = ("run", "photos", "--detector", "clip", "--quiet", "--overlays", "none")
 WINCLIP = ("run", "photos", "--overlays", "none", "--quiet", "--class-name", "nut")
@@ -32,7 +43,6 @@ def one_line(ended: Any) -> str:
 # manifests
 
 
-@pytest.mark.slow
 def test_a_repeated_run_agrees_from_any_working_directory(
     photos: Path, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,7 +54,6 @@ def test_a_repeated_run_agrees_from_any_working_directory(
     assert again.error == "vlmad: scores agree: 6 compared, largest difference 0\n"
 
 
-@pytest.mark.slow
 def test_a_repeated_run_says_which_images_changed(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -55,7 +64,6 @@ def test_a_repeated_run_says_which_images_changed(
     assert "scores DIFFER: 5 compared, largest difference 0, 1 are of files" in again.error
 
 
-@pytest.mark.slow
 def test_a_run_is_not_repeated_into_its_own_folder(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -68,7 +76,6 @@ def test_a_run_is_not_repeated_into_its_own_folder(
     assert "--fail-on anomalous needs --threshold" in line
 
 
-@pytest.mark.slow
 def test_changed_references_are_refused_when_a_run_is_repeated(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -85,7 +92,6 @@ def test_changed_references_are_refused_when_a_run_is_repeated(
 # stored detectors and references
 
 
-@pytest.mark.slow
 def test_a_stored_detector_moves_alone_and_scores_like_its_references(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -97,7 +103,7 @@ def test_a_stored_detector_moves_alone_and_scores_like_its_references(
     (tmp_path / "moved").mkdir()
     (tmp_path / "nut.safetensors").rename(tmp_path / "moved" / "nut.safetensors")
     shutil.rmtree(tmp_path / "good")
-    words = ("run", "photos", "--fitted", "moved/nut.safetensors", "--quiet")
+    words = ("run", "photos", "--model", "moved/nut.safetensors", "--quiet")
     ended = command(*words, "--overlays", "none", "--out", "other")
     assert ended.status == 0
     assert scores(tmp_path / "other") == scores(tmp_path / "out")
@@ -108,7 +114,6 @@ def test_a_stored_detector_moves_alone_and_scores_like_its_references(
     assert "scores agree: 6 compared" in repeated.error
 
 
-@pytest.mark.slow
 def test_files_that_are_no_stored_detectors_are_refused(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -120,20 +125,17 @@ def test_files_that_are_no_stored_detectors_are_refused(
     (tmp_path / "text.safetensors").write_text("text")
     (tmp_path / "pickle.safetensors").write_bytes(b"\x80\x04N.")
     save_file({"a": zeros(1)}, tmp_path / "foreign.safetensors")
-    other = whole.replace(b'\\"weights_sha256\\": \\"', b'\\"weights_sha256\\": \\"0', 1)
-    assert other != whole
-    for metadata in ("1", '{"identity": 1, "options": 1, "references": 1}'):
-        table = {"format": "vlmad fitted 1", "manifest": metadata}
+    for metadata in ("1", '{"format": "vlmad run 2", "identity": 1}'):
+        table = {"format": "vlmad fitted 2", "manifest": metadata}
         save_file({"a": zeros(1)}, tmp_path / f"odd{len(metadata)}.safetensors", table)
     names = [p.name for p in tmp_path.glob("*.safetensors") if p.name != "nut.safetensors"]
     assert len(names) == 6
     for name in (*names, "none.safetensors"):
-        line = one_line(command("run", "photos", "--fitted", name, "--quiet"))
+        line = one_line(command("run", "photos", "--model", name, "--quiet"))
         assert f"{name} is no fitted detector" in line
     assert not (tmp_path / "vlmad-runs").exists()
 
 
-@pytest.mark.slow
 def test_a_reference_under_test_is_warned_of_by_its_content(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -160,7 +162,6 @@ def test_an_unreadable_reference_is_refused(
 # verdicts
 
 
-@pytest.mark.slow
 def test_a_threshold_judges_in_every_output_and_in_the_exit_status(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -189,3 +190,200 @@ def test_what_is_no_threshold_is_refused(
 ) -> None:
     assert "threshold" in one_line(command(*CLIP, "--threshold", text))
     assert not (tmp_path / "vlmad-runs").exists()
+
+
+# what a manifest names
+
+
+@pytest.fixture
+def prompts(learned_file: Path, tmp_path: Path) -> Path:
+    """A file of learned prompts of one's own."""
+    return Path(shutil.copy(learned_file, tmp_path / "learned.safetensors"))
+
+
+@pytest.fixture
+def manifest(prompts: Path, model: dict[str, object]) -> Manifest:
+    options = {"backbone": {"weights": model["weights"]}, "prompts": {"file": prompts}}
+    detector = load_detector("anomalyclip", backbone=f"openclip:{model['file']}", options=options)
+    return describe_run(detector, "object")
+
+
+@pytest.fixture
+def model(two_layer_file: Path) -> dict[str, object]:
+    return {"file": TWO_LAYERS, "weights": two_layer_file}
+
+
+def test_a_file_that_is_an_option_is_used_again_if_it_is_the_one_it_was(
+    manifest: Manifest, prompts: Path
+) -> None:
+    assert manifest.files["prompts.file"] == digest(prompts)
+    assert rebuild(manifest, {}).assembly.parts["prompts"].options["file"] == prompts
+    with pytest.raises(InputError, match="not known to be the file it was"):
+        rebuild(manifest.model_copy(update={"files": {}}), {})
+    prompts.write_bytes(b"something else")
+    with pytest.raises(InputError, match=r"not known to be the file it was; .*--set prompts.file"):
+        rebuild(manifest, {})
+
+
+def test_a_file_that_the_user_names_need_not_be_the_recorded_one(
+    manifest: Manifest, prompts: Path
+) -> None:
+    other = prompts.rename(prompts.with_name("moved.safetensors"))
+    with pytest.raises(InputError, match="which is not there"):
+        rebuild(manifest, {})
+    assert rebuild(manifest, {"prompts": {"file": other}})
+
+
+ELSEWHERE = {
+    "pipe": ("{folder}/pipe", "is no regular file"),
+    "device": ("/dev/zero", "is no regular file"),
+    "folder": ("{folder}", "is no regular file"),
+    "share": ("\\\\server\\share\\weights.pt", "is not on this machine"),
+    "slashes": ("//server/share/weights.pt", "is not on this machine"),
+    "missing": ("/no/such/weights.pt", "is not there"),
+    "nul": ("/a\0b", "is not there"),
+}
+
+
+@pytest.mark.parametrize(("name", "reason"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_what_is_no_file_of_this_machine_is_not_touched(
+    name: str, reason: str, manifest: Manifest, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    name = name.format(folder=tmp_path)
+    options = {**manifest.options, "backbone": {"weights": name}}
+    with pytest.raises(InputError, match=reason):
+        rebuild(manifest.model_copy(update={"options": options}), {})
+    if "\0" not in name:
+        kept = manifest.model_copy(update={"model": name})
+        with pytest.raises(InputError, match=reason):
+            repeat(StoredRun(tmp_path, kept), {})
+
+
+def test_old_and_foreign_folders_are_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"vlmad": "0.1.0", "identity": {"parts": {}}}')
+    with pytest.raises(InputError, match="make it anew if an earlier one wrote it"):
+        read_run(tmp_path)
+    (tmp_path / "cells" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "cells" / "a" / "b" / "scores.jsonl").write_text("")
+    with pytest.raises(InputError, match="is not itself the folder of a run; name one of those"):
+        read_run(tmp_path)
+
+
+def test_references_are_the_same_for_the_same_seed_and_all_different(tmp_path: Path) -> None:
+    files = [tmp_path / f"{index}.png" for index in range(8)]
+    for file in files:
+        Image.new("RGB", (2, 2)).save(file)
+    draws = [choose_references([tmp_path], 3, seed) for seed in range(10)]
+    assert draws == [choose_references([tmp_path], 3, seed) for seed in range(10)]
+    assert all(len(set(draw)) == 3 for draw in draws)
+    assert len({tuple(draw) for draw in draws}) > 5
+    with pytest.raises(InputError, match="has 8 images, fewer than the 9 references"):
+        choose_references([tmp_path], 9, 0)
+    with pytest.raises(InputError, match="whole numbers from 1"):
+        choose_references([tmp_path], 0, 0)
+    assert choose_references([*files, files[0]], None, 0) == files  # all that are named themselves
+    assert len(choose_references([tmp_path], None, 0)) == 4
+    assert len(choose_references([str(tmp_path / "*.png")], None, 0)) == 4
+
+
+def json_rows(command: Callable[..., Any], *words: str | Path) -> list[float]:
+    done = command("run", *words, "--out", "done", "--json")
+    assert done.status == 0, done.error
+    return [json.loads(line)["score"] for line in done.out.splitlines()]
+
+
+@pytest.mark.parametrize("kind", ["learned", "compositional"])
+def test_prompts_that_are_a_file_go_along_in_a_fitted_detector(
+    command: Callable[..., Any],
+    tmp_path: Path,
+    photos: Path,
+    model: dict[str, object],
+    learned_file: Path,
+    kind: str,
+) -> None:
+    if kind == "learned":
+        file = tmp_path / "learned.safetensors"
+        file.write_bytes(learned_file.read_bytes())
+    else:
+        file = tmp_path / "states.toml"
+        file.write_text(
+            'normal_states = ["clean {}"]\nanomalous_states = ["torn {}"]\ntemplates = ["a {}."]\n'
+        )
+    weights = ("--set", f"backbone.weights={model['weights']}")
+    backbone = ("--backbone", f"openclip:{model['file']}", *weights)
+    chosen = [*backbone, "--prompt", kind, "--set", f"prompts.file={file}"]
+    named = ("--references", photos / "0000.png", "--references", photos / "0001.png")
+    plain = json_rows(command, photos, *chosen, *named, "--class-name", "metal_nut")
+    good = (photos / "0000.png", photos / "0001.png")
+    done = command("fit", *good, *chosen, "--class-name", "metal nut", "--quiet")
+    assert done.status == 0, done.error
+    file.unlink()
+    (tmp_path / "done").rename(tmp_path / "before")
+    fitted = json_rows(command, photos, "--model", "fitted.safetensors", *weights)
+    assert fitted == pytest.approx(plain, abs=1e-5)
+    one, other = (
+        json.loads((tmp_path / name / "manifest.json").read_text())["identity"]
+        for name in ("before", "done")
+    )
+    assert one == other
+    assert one["class_name"] == "metal nut"
+    assert len(one["references_sha256"]) == 2
+
+
+# kinds that other plugins bring
+
+ENGINE = """
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vlmad.hookspecs import hookimpl
+from vlmad.types import Result
+from vlmad_run.manifest import Identity, Manifest, digest_of_names
+
+@hookimpl
+def register_engines(register):
+    register("level", "level_engine:Level", "Scores by a level that a file holds.")
+
+@hookimpl
+def register_sources(register):
+    register("twice", "level_engine:find", "Finds a folder's images.")
+
+def find(argument):
+    return sorted(Path(argument.removeprefix("twice://")).iterdir())
+
+class Level:
+    class_name, notes, together = "object", (), False
+
+    def __init__(self, path, options):
+        self.path, self.level = path, float(path.read_text())
+
+    def describe(self, images=None, threshold=None):
+        what = Identity(parts={}, weights_sha256=str(self.level), precision="float32",
+            preprocessing={}, resize="squash", class_name="object", sentences_sha256=None,
+            references_sha256=[], threshold=threshold)
+        return Manifest(vlmad="0", created="now", recipe="level", identity=what, options={},
+            files={}, backbone="level", licence="", device="cpu", references=[], folder=".",
+            libraries={}, python="", platform="", images_sha256=digest_of_names(images or []))
+
+    def stream(self, images, batch_size):
+        for image in images:
+            yield Result(str(image), self.level, np.full((24, 32), self.level, np.float32))
+"""
+
+
+def test_a_plugin_brings_model_files_without_torch_and_sources_of_images(
+    install: Callable[..., Path], photos: Path, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    install("level-engine", ENGINE)
+    (tmp_path / "half.level").write_text("0.5")
+    words = ("run", f"twice://{photos}", "--model", "half.level", "--threshold", "0.4")
+    ended = command(*words, "--out", "out", "--fail-on", "anomalous")
+    assert ended.status == 3, ended.error
+    assert "6 images scored by level on cpu in float32" in ended.out
+    assert [score for _, score in scores(tmp_path / "out")] == [0.5] * 6
+    line = one_line(command("run", "photos", "--model", "some.onnx"))
+    assert "nothing installed opens files of type '.onnx'" in line
