@@ -54,7 +54,6 @@ def run(folder: Path) -> float:
     """Score the images in a folder; return this process's peak in megabytes."""
     from vlmad import load_detector
     from vlmad.testing import TWO_LAYERS
-    from vlmad_run.execute import execute
     from vlmad_run.finding import find_images
     from vlmad_run.manifest import describe_run
     from vlmad_run.run_folder import RunFolder
@@ -63,8 +62,9 @@ def run(folder: Path) -> float:
     detector = load_detector("clip", backbone=f"openclip:{TWO_LAYERS}", options=two_layers)
     images = find_images([folder / "images"])
     with RunFolder(folder / "out", describe_run(detector, "object")) as out:
-        summary = execute(detector, images, out)
-    assert summary.done == len(images)
+        for result in detector.stream(out.missing(images)):
+            out.write(result)
+    assert out.result.done == len(images)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
