@@ -101,11 +101,8 @@ class RunFolder:
     ) -> None:
         """Write the tables, and let others write to the folder."""
         try:
-            if kind is None:
-                self._finish(finished=True)
-            else:
-                with suppress(OutputError):  # what is done is in the lines at least
-                    self._finish(finished=False)
+            with suppress(*(() if kind is None else (OutputError,))):  # the lines are there
+                self._finish(finished=kind is None)
         finally:
             self._pool.shutdown(cancel_futures=True)
             with suppress(OSError):
@@ -245,6 +242,7 @@ class RunFolder:
         found = Counter(word for row in self.rows(self._images) for word in _counted(row))
         seconds = round(time.monotonic() - self._started, 3)
         images = len(self._images)
+        finished = finished and images == found["done"] + found["failed"]
         self._note(RunResult(finished=finished, images=images, seconds=seconds, **found))
 
     def _note(self, result: RunResult) -> None:
