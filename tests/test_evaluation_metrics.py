@@ -21,10 +21,10 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from vlmad.errors import InputError
 from vlmad_evaluation.image_metrics import image_metrics
-from vlmad_evaluation.labelled_maps import as_scores
 from vlmad_evaluation.metric import Metric, macro_average, spread_over_seeds
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
-from vlmad_evaluation.resolution import at_resolution, resize_map, resize_mask
+from vlmad_evaluation.labelled_maps import at_resolution, resize_map, resize_mask
+from vlmad_evaluation.labelled_maps import as_scores
 
 HERE = Path(__file__).parent
 SUBSET = HERE / "golden" / "metrics"

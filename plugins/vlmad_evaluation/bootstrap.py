@@ -17,10 +17,15 @@ from scipy.special import ndtr, ndtri
 from vlmad.errors import InputError
 from vlmad_evaluation.curves import CURVE_METRICS, Bounded
 from vlmad_evaluation.image_curves import ImageCurves, curves_of_maps, curves_of_scores
-from vlmad_evaluation.labelled_maps import Maps, Masks, labelled_scores, paired
+from vlmad_evaluation.labelled_maps import (
+    Maps,
+    Masks,
+    Resolution,
+    labelled_maps,
+    labelled_scores,
+)
 from vlmad_evaluation.metric import IMAGE_METRICS, Metric
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS
-from vlmad_evaluation.resolution import Resolution, at_resolution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -218,8 +223,7 @@ def bootstrap_pixels(
     """
     if bins < 16:
         raise InputError(f"{bins} bins are too coarse for intervals; give at least 16")
-    known = [(name, a, m) for name, a, m in paired(maps, masks, labels) if m is not None]
-    images = [at_resolution(a, m, resolution, name) for name, a, m in known]
+    images = labelled_maps(maps, masks, labels, resolution).images
     if not any(i.mask.any() for i in images) or all(i.mask.all() for i in images):
         return {}
     return resample(curves_of_maps(images, bins), EXACT_METRICS, replicates, seed)
