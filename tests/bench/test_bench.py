@@ -17,7 +17,7 @@ import pytest
 
 from vlmad.errors import InputError
 from vlmad_datasets import open_dataset
-from vlmad_evaluation._bench_samples import read_samples
+from vlmad_evaluation.result_folders import read_samples
 from vlmad_evaluation.result_folders import read_results
 from vlmad_run.thresholds import read_threshold
 

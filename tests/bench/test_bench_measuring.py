@@ -16,7 +16,7 @@ from vlmad.errors import OutputError
 from vlmad_evaluation._bench_folder import folder_name
 from vlmad_evaluation._bench_plan import Settings
 from vlmad_evaluation._cell_metrics import Scored, measure
-from vlmad_evaluation._cell_results import NAMES, CellResult, read_result, write_result
+from vlmad_evaluation.result_folders import NAMES, CellResult, read_result, write_result
 from vlmad_evaluation._detector_pairs import compare_pairs
 from vlmad_evaluation.averaging import over_categories, over_seeds
 from vlmad_evaluation.bootstrap import bootstrap_images

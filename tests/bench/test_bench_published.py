@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vlmad import load_detector
-from vlmad_evaluation._cell_results import NAMES
+from vlmad_evaluation.result_folders import NAMES
 from vlmad_evaluation._published_figures import (
     is_as_registered,
     public_set,
