@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 from vlmad.streaming import Stream, stream_together
-from vlmad_run.pictures import png, to_16_bits
 
 from vlmad.errors import PluginError, VlmadError
 from vlmad.files import write_atomically
@@ -25,6 +24,7 @@ from vlmad_datasets.masks import mask_of
 from vlmad_evaluation._cell_metrics import PIXELS_AT_ONCE, Scored, measure
 from vlmad_evaluation._cell_results import CellResult, write_result
 from vlmad_evaluation.resolution import resize_map
+from vlmad_run.pictures import png, to_16_bits
 from vlmad_run.rows import Row
 
 if TYPE_CHECKING:

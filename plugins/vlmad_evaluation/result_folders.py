@@ -16,8 +16,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
-from vlmad_run.pictures import Range, from_16_bits
-from vlmad_run.stored_run import read_run
 
 from vlmad import Sample
 from vlmad.errors import InputError, OutputError
@@ -36,6 +34,8 @@ from vlmad_evaluation.result_documents import (
     SamplesDocument,
     read_document,
 )
+from vlmad_run.pictures import Range, from_16_bits
+from vlmad_run.stored_run import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
