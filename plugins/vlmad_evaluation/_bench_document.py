@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, Literal
 from vlmad_evaluation._bench_folder import cell_place
 from vlmad_evaluation._detector_pairs import compare_pairs
 from vlmad_evaluation._published_figures import published_beside
-from vlmad_evaluation.averaging import average_metric, over_categories, over_seeds, seed_metric
+from vlmad_evaluation.averaging import (
+    average_entries,
+    category_entries,
+    over_categories,
+    over_seeds,
+)
 from vlmad_evaluation.labelled_maps import describe_resolution
 from vlmad_evaluation.result_documents import (
-    AverageEntry,
     BenchCell,
     BenchDocument,
     BenchSettings,
-    CategoryEntry,
     CategoryFacts,
     DatasetFacts,
     DatasetFault,
     DetectorFacts,
     GridAxes,
     GridDocument,
-    PairEntry,
     SkippedEntry,
 )
 from vlmad_evaluation.result_folders import CellResult
@@ -68,15 +70,6 @@ class Machine:
     """The most bytes that were held."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Averages, the figures of each category, and how detectors compare."""
-
-    averages: list[AverageEntry]
-    categories: list[CategoryEntry]
-    comparisons: list[PairEntry]
-
-
 def make_document(
     bench: Bench,
     plan: Plan,
@@ -94,21 +87,20 @@ def make_document(
     done = [(cell, came[cell]) for cell in plan.cells if cell in came]
     measured = [(cell, result) for cell, result in done if isinstance(result, CellResult)]
     failures = [result for _, result in done if isinstance(result, SkippedEntry)]
-    figures = compute_figures([r for _, r in measured], bench.settings.confidence)
+    confidence, results = bench.settings.confidence, [result for _, result in measured]
+    by_key = over_seeds(results, confidence)
+    averages = over_categories(by_key, confidence)
     document = BenchDocument(
         vlmad=version("vlmad"),
         libraries={name: version(name) for name in LIBRARIES},
         finished=len(done) == len(plan.cells),
         dataset=describe_dataset(bench.dataset, bench.categories, bench.problems),
         settings=describe_settings(bench.settings),
-        detectors={
-            name: _detector(detector, machine.seconds.get(name))
-            for name, detector in bench.detectors.items()
-        },
+        detectors={n: _detector(d, machine.seconds.get(n)) for n, d in bench.detectors.items()},
         peak_memory_bytes=machine.peak,
-        averages=figures.averages,
-        categories=figures.categories,
-        comparisons=figures.comparisons,
+        averages=average_entries(averages),
+        categories=category_entries(by_key),
+        comparisons=compare_pairs(results, by_key, averages, confidence),
         published=_published(bench),
         skipped=[*plan.skipped, *failures],
         cells=[_cell(cell, result) for cell, result in measured],
@@ -117,32 +109,6 @@ def make_document(
         return document
     baseline = next(iter(bench.detectors))
     return GridDocument(**dict(document), baseline=baseline, grid=bench.axes)
-
-
-def compute_figures(results: Sequence[CellResult], confidence: float) -> Figures:
-    """Average over seeds and categories, and compare the detectors."""
-    by_key = over_seeds(results, confidence)
-    averages = over_categories(by_key, confidence)
-    return Figures(
-        [
-            AverageEntry(
-                detector=detector,
-                shots=shots,
-                metrics={name: average_metric(each, name) for name, each in metrics.items()},
-            )
-            for (detector, shots), metrics in averages.items()
-        ],
-        [
-            CategoryEntry(
-                detector=detector,
-                category=category,
-                shots=shots,
-                metrics={name: seed_metric(each, name) for name, each in metrics.items()},
-            )
-            for (detector, category, shots), metrics in by_key.items()
-        ],
-        compare_pairs(results, by_key, averages, confidence),
-    )
 
 
 def describe_dataset(

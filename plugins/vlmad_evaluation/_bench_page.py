@@ -206,7 +206,13 @@ def _detectors(document: BenchDocument) -> Iterator[str]:
 
 
 def _comparisons(document: BenchDocument) -> Iterator[str]:
-    rows = [_comparison(entry) for entry in document.comparisons if _is_shown(entry)]
+    known = [entry for entry in document.comparisons if entry.difference is not None]
+    rows = [
+        _comparison(entry)
+        for entry in known
+        if entry.category is None
+        or (entry.p_value_holm is not None and entry.p_value_holm < CLEAR)
+    ]
     if not rows:
         return
     smallest = 2 / (document.settings.replicates + 1)
@@ -222,11 +228,6 @@ def _comparisons(document: BenchDocument) -> Iterator[str]:
         f"whose smallest p is {smallest:.2g}. Single categories are listed where the corrected p "
         f"is below {CLEAR}; bench.json has all."
     )
-
-
-def _is_shown(entry: PairEntry) -> bool:
-    is_clear = entry.p_value_holm is not None and entry.p_value_holm < CLEAR
-    return entry.difference is not None and (entry.category is None or is_clear)
 
 
 def _comparison(entry: PairEntry) -> list[str]:

@@ -31,7 +31,7 @@ from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_evaluation.labelled_maps import LabelledMap, at_resolution
 from vlmad_evaluation.metric import PIXEL_METRICS, Metric, undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, SortedPixels, metrics_of_pixels
-from vlmad_evaluation.result_documents import CellFacts, DrawnReference, PixelFacts
+from vlmad_evaluation.result_documents import CellFacts, PixelFacts
 from vlmad_evaluation.result_folders import CellResult
 from vlmad_evaluation.streaming import PixelStream
 from vlmad_run.thresholds import Threshold
@@ -79,7 +79,7 @@ def measure_cell(
         class_name=cell.class_name,
         shots=cell.shots,
         seed=cell.seed,
-        references=[DrawnReference(path=r.path, sha256=r.sha256) for r in references],
+        references=list(references),
         normal=int((~labels).sum()),
         anomalous=int(labels.sum()),
         failed=len(cell.samples) - len(scored),

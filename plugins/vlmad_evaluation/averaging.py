@@ -10,7 +10,7 @@ import numpy as np
 
 from vlmad_evaluation.bootstrap import Replicates, average_replicates, with_interval
 from vlmad_evaluation.metric import METRICS, Metric, Spread, macro_average, spread_over_seeds
-from vlmad_evaluation.result_documents import AverageMetric, SeedMetric
+from vlmad_evaluation.result_documents import AverageEntry, AverageMetric, CategoryEntry, SeedMetric
 from vlmad_evaluation.result_folders import error_of
 
 if TYPE_CHECKING:
@@ -38,22 +38,47 @@ class Averaged:
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Categories without a value, each with its reason."""
 
+    def seed_metric(self, name: str) -> SeedMetric:
+        """Return an average over seeds as documents have it."""
+        table = {**asdict(self.metric), "error": error_of(self.metric, name)}
+        del table["threshold"]
+        spread = self.spread
+        return SeedMetric(**table, deviation_over_seeds=spread.deviation, seeds=spread.runs)
 
-def seed_metric(averaged: Averaged, name: str) -> SeedMetric:
-    """Return an average over seeds as documents have it."""
-    table = {**asdict(averaged.metric), "error": error_of(averaged.metric, name)}
-    del table["threshold"]
-    spread = averaged.spread
-    return SeedMetric(**table, deviation_over_seeds=spread.deviation, seeds=spread.runs)
+    def average_metric(self, name: str) -> AverageMetric:
+        """Return an average over categories as documents have it."""
+        return AverageMetric(
+            **self.seed_metric(name).model_dump(),
+            categories=list(self.counted),
+            left_out=dict(self.left_out),
+        )
 
 
-def average_metric(averaged: Averaged, name: str) -> AverageMetric:
-    """Return an average over categories as documents have it."""
-    return AverageMetric(
-        **seed_metric(averaged, name).model_dump(),
-        categories=list(averaged.counted),
-        left_out=dict(averaged.left_out),
-    )
+def category_entries(by_key: Mapping[CellKey, Mapping[str, Averaged]]) -> list[CategoryEntry]:
+    """Return averages over seeds as documents have them."""
+    return [
+        CategoryEntry(
+            detector=detector,
+            category=category,
+            shots=shots,
+            metrics={name: each.seed_metric(name) for name, each in metrics.items()},
+        )
+        for (detector, category, shots), metrics in by_key.items()
+    ]
+
+
+def average_entries(
+    averages: Mapping[tuple[str, int], Mapping[str, Averaged]],
+) -> list[AverageEntry]:
+    """Return averages over categories as documents have them."""
+    return [
+        AverageEntry(
+            detector=detector,
+            shots=shots,
+            metrics={name: each.average_metric(name) for name, each in metrics.items()},
+        )
+        for (detector, shots), metrics in averages.items()
+    ]
 
 
 def over_seeds(

@@ -82,21 +82,18 @@ def resample(
     """
     if replicates < 2:
         raise InputError(f"{replicates} replicates make no interval; ask for some hundreds")
-    count = len(curves.strata)
-    drawn = stratified_weights(curves.strata, replicates, seed)
+    strata, count = curves.strata, len(curves.strata)
+    drawn = stratified_weights(strata, replicates, seed)
     weights = np.concatenate([np.ones((1, count)), drawn, 1 - np.eye(count)])
-    found = _in_blocks(curves, names, weights)
-    return {name: _replicates(each, curves.strata, replicates) for name, each in found.items()}
-
-
-def _replicates(found: Bounded, strata: Int[np.ndarray, " n"], drawn: int) -> Replicates:
-    """Take apart the values of the images as they are, of draws, and of all images but one."""
-    error = float(np.nanmax(np.maximum(found.high - found.value, found.value - found.low)))
-    reason = _too_few(strata)
-    if not reason and not np.isfinite(found.value).all():
-        reason = "no interval: some resampled sets lack normal pixels"
-    estimate, values, without = np.split(found.value, [1, drawn + 1])
-    return Replicates(float(estimate[0]), values, without, strata, error, reason)
+    resampled = {}
+    for name, found in _in_blocks(curves, names, weights).items():
+        error = float(np.nanmax(np.maximum(found.high - found.value, found.value - found.low)))
+        reason = _too_few(strata)
+        if not reason and not np.isfinite(found.value).all():
+            reason = "no interval: some resampled sets lack normal pixels"
+        estimate, values, without = np.split(found.value, [1, replicates + 1])
+        resampled[name] = Replicates(float(estimate[0]), values, without, strata, error, reason)
+    return resampled
 
 
 def _in_blocks(
@@ -146,20 +143,14 @@ def interval(
     if found.reason:
         raise InputError(found.reason)
     tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-    if method == "bca":
-        tails = _corrected(found, tails)
+    if method == "bca":  # moved by the bias of the median and the acceleration
+        count, values = len(found.values), found.values
+        below = np.mean(values < found.estimate) + np.mean(values == found.estimate) / 2
+        bias = ndtri(np.clip(below, 0.5 / count, 1 - 0.5 / count))
+        moved = bias + ndtri(tails)
+        tails = ndtr(bias + moved / (1 - _acceleration(found) * moved))
     low, high = np.quantile(found.values, tails)
     return float(low), float(high)
-
-
-def _corrected(found: Replicates, tails: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " 2"]:
-    """Move the tails by the bias of the median and the acceleration (BCa)."""
-    count = len(found.values)
-    below = np.mean(found.values < found.estimate) + np.mean(found.values == found.estimate) / 2
-    bias = ndtri(np.clip(below, 0.5 / count, 1 - 0.5 / count))
-    moved = bias + ndtri(tails)
-    adjusted: np.ndarray = ndtr(bias + moved / (1 - _acceleration(found) * moved))
-    return adjusted
 
 
 def _acceleration(found: Replicates) -> float:

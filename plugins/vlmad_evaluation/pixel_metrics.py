@@ -70,7 +70,9 @@ class SortedPixels:
             weight, count = region_weights(image.mask)
             weights.append(weight)
             regions += count
-        ranked, scores = _joined(normal), _joined(anomalous)
+        nothing = np.empty(0, dtype=np.float32)
+        ranked = np.concatenate([nothing, *normal])  # float64 if any part is
+        scores = np.concatenate([nothing, *anomalous])
         ranked.sort()
         order = scores.argsort()
         return cls(ranked, scores[order], np.concatenate(weights)[order], regions)
@@ -102,11 +104,6 @@ class SortedPixels:
         # F1 is never largest in a group of normal scores alone: its threshold is a placeholder
         thresholds = np.append(np.repeat(distinct, 2), distinct[-1])
         return Curve(false, true, thresholds, np.ones(len(false), dtype=bool), reached)
-
-
-def _joined(parts: Sequence[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " m"]:
-    """Concatenate; float64 if any part is."""
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
 
 def _previous(cumulative: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:

@@ -30,15 +30,10 @@ from vlmad.datasets import Label, Severity
 from vlmad.errors import InputError
 from vlmad_evaluation.metric import METRICS
 from vlmad_run.documents import Document, FileName
+from vlmad_run.manifest import Reference
 
-BENCH_FILE, GRID_FILE, METRICS_FILE, SAMPLES_FILE = (
-    "bench.json",
-    "grid.json",
-    "metrics.json",
-    "samples.json",
-)
-EARLIER = "vlmad bench 1"
-"""The format of documents that are no longer read."""
+BENCH_FILE, GRID_FILE = "bench.json", "grid.json"
+METRICS_FILE, SAMPLES_FILE = "metrics.json", "samples.json"
 
 M = TypeVar("M")
 
@@ -98,13 +93,6 @@ class AverageMetric(SeedMetric):
     """Categories where the metric is undefined, each with its reason."""
 
 
-class DrawnReference(Document):
-    """A reference image of a cell."""
-
-    path: FileName
-    sha256: str
-
-
 class PixelFacts(Document):
     """What the pixel metrics of a cell were computed from."""
 
@@ -125,7 +113,7 @@ class CellFacts(Document):
     shots: Count
     seed: Count | None
     """None without references."""
-    references: list[DrawnReference]
+    references: list[Reference]
     normal: Count
     anomalous: Count
     failed: Count
@@ -363,28 +351,21 @@ def read_document(folder: Path) -> BenchDocument:
     """
     models: dict[str, type[BenchDocument]] = {BENCH_FILE: BenchDocument, GRID_FILE: GridDocument}
     for name, model in models.items():
-        if (folder / name).is_file():
-            return _read(model, folder / name)
+        path = folder / name
+        if path.is_file():
+            try:
+                return model.read(path)
+            except InputError as error:
+                reason = f"{error}; run its command again, which keeps what is done"
+                if b'"vlmad bench 1"' in path.read_bytes()[:200]:
+                    reason = f"{path} was written by an earlier vlmad; run it anew"
+                raise InputError(reason) from error
     if (folder / SAMPLES_FILE).is_file():
         raise InputError(
             f"{folder} was broken off before it wrote what came of it; "
             "the command that made it goes on from there when it is given again"
         )
     raise InputError(f"{folder} holds no {' or '.join(models)}: it is no bench or grid")
-
-
-def _read(model: type[BenchDocument], path: Path) -> BenchDocument:
-    try:
-        return model.read(path)
-    except InputError as error:
-        if f'"format": "{EARLIER}"' in _start(path):
-            raise InputError(f"{path} was written by an earlier vlmad; run it anew") from None
-        raise InputError(f"{error}; run its command again, which keeps what is done") from error
-
-
-def _start(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(200).decode("utf-8", "replace")
 
 
 def write_document(document: BenchDocument, folder: Path) -> Path:

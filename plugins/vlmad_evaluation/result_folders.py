@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import io
 import os
-import zlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image
@@ -50,11 +48,6 @@ WITHOUT_BOUND = "pixel_aupro_200_thresholds"
 LEVELS = 65535
 HALF = 0.51
 """Of a level; arithmetic in float32 can push a score a hundredth of a level further."""
-UNREADABLE = (
-    OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, RuntimeError, MemoryError,
-    zlib.error, InputError,
-)  # fmt: skip
-"""What a damaged cell may raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +75,7 @@ class Scored:
         return LabelledMap(heat, mask)
 
     def heat(self) -> Float[np.ndarray, "H W"]:
-        """Return the stored map, whatever is known of the image.
-
-        Raises:
-            OutputError: it is damaged or gone.
-        """
+        """Return the stored map, whatever is known of the image; raises as `map` does."""
         path = self.run / self.row.map
         try:
             with Image.open(io.BytesIO(path.read_bytes())) as stored:
@@ -166,7 +155,7 @@ def read_result(folder: Path) -> CellResult | None:
             replicates = {n: _replicates(arrays, n) for n in METRICS if f"{n}.values" in arrays}
             labels, scores = _plain(arrays["labels"], "b"), _plain(arrays["scores"], "f")
         metrics = {name: metric_of(document.metrics[name]) for name in METRICS}
-    except UNREADABLE:
+    except Exception:  # whatever a damaged archive makes numpy and zipfile raise
         return None
     whole = len(labels) == len(scores) and len({len(r.values) for r in replicates.values()}) < 2
     facts = CellFacts(**document.plain())
@@ -217,12 +206,11 @@ def read_samples(folder: Path) -> tuple[Sample, ...]:
         entries = SamplesDocument.read(folder / SAMPLES_FILE).samples
     except InputError as error:
         raise InputError(f"{error}; run the bench again, which keeps what is done") from error
-    return tuple(map(_sample, entries))
-
-
-def _sample(entry: SampleEntry) -> Sample:
-    mask = None if entry.mask is None else Path(entry.mask)
-    return Sample(Path(entry.image), entry.label, entry.category, "test", entry.defect, mask)
+    masks = (None if entry.mask is None else Path(entry.mask) for entry in entries)
+    return tuple(
+        Sample(Path(entry.image), entry.label, entry.category, "test", entry.defect, mask)
+        for entry, mask in zip(entries, masks, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
