@@ -34,18 +34,6 @@ def noisy_maps(
     return maps.astype(np.float32), masks
 
 
-@pytest.mark.slow
-@given(st.lists(st.integers(0, 1), min_size=1, max_size=30), st.integers(0, 99))
-def test_each_draw_keeps_the_number_of_normal_and_anomalous_images(
-    labels: list[int], seed: int
-) -> None:
-    strata = np.array(labels)
-    weights = stratified_weights(strata, 20, seed)
-    np.testing.assert_array_equal(weights @ strata, strata.sum())
-    np.testing.assert_array_equal(weights.sum(1), len(strata))
-    np.testing.assert_array_equal(weights, stratified_weights(strata, 20, seed))
-
-
 @settings(max_examples=15)
 @given(st.integers(0, 99), st.sampled_from([16, 64, 300]))
 def test_binned_replicates_are_as_near_to_exact_ones_as_they_say(seed: int, bins: int) -> None:
@@ -57,14 +45,6 @@ def test_binned_replicates_are_as_near_to_exact_ones_as_they_say(seed: int, bins
         for name in EXACT_METRICS:
             distance = abs(found[name].values[number] - exact[name].value)
             assert distance <= found[name].error + 1e-12
-
-
-def test_the_usual_bins_are_far_closer_than_the_intervals_are_wide() -> None:
-    maps, masks = noisy_maps(np.random.default_rng(0), 10, 10, size=40)
-    found = bootstrap_pixels(maps, masks, replicates=200)
-    for replicates in found.values():
-        low, high = interval(replicates)
-        assert replicates.error < 0.03 * (high - low)
 
 
 def test_few_distinct_scores_make_exact_replicates() -> None:
@@ -123,19 +103,6 @@ def test_image_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     assert 0.90 <= hits / 150 <= 0.99
 
 
-@pytest.mark.slow
-def test_pixel_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
-    large = pixel_metrics(*noisy_maps(np.random.default_rng(999), 3000, 3000)).metrics
-    hits = dict.fromkeys(EXACT_METRICS, 0)
-    for seed in range(60):
-        maps, masks = noisy_maps(np.random.default_rng(seed), 15, 15)
-        found = bootstrap_pixels(maps, masks, replicates=200, bins=256)
-        for name, replicates in found.items():
-            low, high = interval(replicates)
-            hits[name] += low <= large[name].value <= high
-    assert all(0.85 <= count / 60 <= 1 for count in hits.values()), hits
-
-
 def test_the_interval_of_an_average_is_narrower_and_ignores_the_order_of_images() -> None:
     labels = np.arange(40) >= 15
     rng = np.random.default_rng(0)  # both categories have their images from good to bad
@@ -163,14 +130,6 @@ def test_a_single_image_of_a_class_gives_a_value_without_interval() -> None:
     assert average_replicates({"tile": found}).reason.startswith("tile: no interval")
 
 
-def test_perfect_scores_give_an_interval_that_admits_to_show_nothing() -> None:
-    labels, scores = [True, True, False, False], [0.9, 0.8, 0.1, 0.2]
-    found = bootstrap_images(labels, scores, replicates=50)["image_auroc"]
-    metric = with_interval(image_metrics(labels, scores)["image_auroc"], found)
-    assert (metric.low, metric.high) == (1, 1)
-    assert metric.reason == "every resampled set gives the same value"
-
-
 def test_undefined_metrics_have_no_replicates_and_stay_undefined() -> None:
     assert bootstrap_images([True], [0.1]) == {}
     assert bootstrap_pixels([np.ones((2, 2))], [np.zeros((2, 2), dtype=bool)]) == {}
@@ -178,12 +137,6 @@ def test_undefined_metrics_have_no_replicates_and_stay_undefined() -> None:
     some = bootstrap_images([True, True, False, False], [3, 2, 1, 2], replicates=9)["image_auroc"]
     undefined = Metric(None, "no mask")
     assert with_interval(undefined, some) == undefined
-
-
-def test_a_class_that_only_defective_images_have_pixels_of_is_resampled_with_them() -> None:
-    maps, masks = noisy_maps(np.random.default_rng(0), 0, 6)
-    found = bootstrap_pixels(maps, masks, replicates=50)
-    assert all(np.isfinite(r.values).all() and not r.reason for r in found.values())
 
 
 def test_normal_pixels_of_one_image_alone_allow_no_interval() -> None:

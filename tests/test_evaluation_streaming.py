@@ -17,6 +17,8 @@ from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
 from vlmad_evaluation.streaming import PixelStream, ordered_bits, score_of_bits
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+FEW = st.integers(0, 40).map(lambda i: float(np.float32(0.5 + i / 100)))
+"""Scores that share bins and values."""
 Images = tuple[np.ndarray, np.ndarray]
 
 
@@ -46,33 +48,11 @@ def assert_bounds_hold(maps: np.ndarray, masks: np.ndarray, bins: int) -> None:
 
 
 @pytest.mark.slow
-@given(images(FLOATS), st.integers(2, 40))
+@given(images(FLOATS | FEW), st.integers(2, 40))
 def test_the_stated_error_holds_for_any_scores_and_any_number_of_bins(
     arrays: Images, bins: int
 ) -> None:
     assert_bounds_hold(*arrays, bins)
-
-
-@pytest.mark.slow
-@given(images(st.integers(0, 40).map(lambda i: np.float32(0.5 + i / 100))), st.integers(2, 40))
-def test_the_stated_error_holds_for_scores_that_share_bins_and_values(
-    arrays: Images, bins: int
-) -> None:
-    assert_bounds_hold(*arrays, bins)
-
-
-def test_the_stated_error_is_small_with_the_usual_number_of_bins() -> None:
-    rng = np.random.default_rng(0)
-    masks = np.zeros((6, 80, 80), dtype=bool)
-    masks[:3, 20:40, 30:50] = True
-    maps = rng.normal(size=masks.shape) + masks
-    exact, found = pixel_metrics(maps, masks).metrics, PixelStream()
-    for scores, mask in zip(maps, masks, strict=True):
-        found.add(scores, mask)
-    for name in EXACT_METRICS:
-        metric = found.metrics()[name]
-        assert 0 < metric.error < 2e-3
-        assert abs(metric.value - exact[name].value) <= metric.error
 
 
 @pytest.mark.slow
@@ -89,30 +69,10 @@ def test_the_order_of_images_does_not_change_the_counts(
     np.testing.assert_allclose(one.overlap, other.overlap)
 
 
-def test_scores_whose_range_fits_are_counted_exactly() -> None:
-    rng = np.random.default_rng(0)
-    maps = np.float32(1) + rng.integers(0, 900, (2, 30, 30)).astype(np.float32) * np.float32(2**-23)
-    masks = rng.random(maps.shape) < 0.2
-    exact, found = pixel_metrics(maps, masks).metrics, streamed(maps, masks, 1000).metrics()
-    for name in EXACT_METRICS:
-        assert found[name].error == 0
-        assert found[name].value == pytest.approx(exact[name].value, abs=1e-12)
-
-
 def test_rounding_double_precision_is_part_of_the_error() -> None:
     maps, masks = np.array([[[1.0, 1.0 + 1e-12]]]), np.array([[[False, True]]])
     metric = streamed(maps, masks, 16).metrics()["pixel_auroc"]
     assert (metric.value, metric.error) == (0.5, 0.5)
-
-
-def test_the_threshold_of_f1_reaches_the_stated_f1() -> None:
-    rng = np.random.default_rng(1)
-    masks = rng.random((3, 20, 20)) < 0.2
-    maps = (rng.normal(size=masks.shape) + masks).astype(np.float32)
-    metric = streamed(maps, masks, 64).metrics()["pixel_f1_max"]
-    called = maps >= metric.threshold
-    f1 = 2 * (called & masks).sum() / (called.sum() + masks.sum())
-    assert metric.value == pytest.approx(f1, abs=1e-12)
 
 
 @given(hnp.arrays(np.float32, 20, elements=FLOATS))
@@ -136,12 +96,12 @@ def test_a_stream_of_one_class_is_undefined_and_so_is_the_200_threshold_variant(
 def test_a_stream_refuses_what_it_cannot_count() -> None:
     with pytest.raises(InputError, match="at least 2"):
         PixelStream(1)
-    pixels = PixelStream(resolution=(2, 2))
+    pixels = PixelStream()
     with pytest.raises(InputError, match="map of image 0 goes beyond float32"):
         pixels.add([[1e300, 0.0]], [[False, True]])
     with pytest.raises(InputError, match="map of image 0: 1 of 2 are not finite"):
         pixels.add([[float("nan"), 0.0]], [[False, True]])
-    assert (pixels.images, pixels.regions, pixels.resolution) == (0, 0, "2 x 2")
+    assert (pixels.images, pixels.regions) == (0, 0)
 
 
 def test_a_second_pass_gives_intervals_of_what_does_not_fit_into_memory() -> None:

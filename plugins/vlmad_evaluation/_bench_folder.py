@@ -4,87 +4,88 @@
 - ``cells/DETECTOR/CATEGORY/SHOTS-SEED/``: run folders, each with its ``metrics.json``
 - ``thresholds/DETECTOR/CATEGORY/SHOTS-SEED.json``: for ``vlmad run --threshold``
 - ``samples.json``: the test images with their labels, defects and masks, for the cells' scores
-- ``manifest.json``: what is measured
+- ``bench-manifest.json``: what is measured
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock, Timeout
 
-from vlmad.errors import OutputError, first_line
+from vlmad.errors import InputError, OutputError, first_line
 from vlmad.files import write_atomically
-from vlmad_run.manifest import differences
-from vlmad_run.run_folder import LOCK, MANIFEST, read_manifest, to_json
+from vlmad_run.documents import Document, FileName
+from vlmad_run.manifest import Identity, differences
+from vlmad_run.places import RUNS, new_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from vlmad_evaluation._bench_plan import Cell
 
-
-@contextmanager
-def open_folder(path: Path, manifest: Mapping[str, Any]) -> Iterator[BenchFolder]:
-    """Take a bench's folder, which is made if it does not exist, and let go of it in the end.
-
-    Args:
-        path: the folder.
-        manifest: what the bench is; its `identity` decides whether it is the same.
-
-    Raises:
-        OutputError: it holds something else, or another process writes to it.
-    """
-    lock = FileLock(path / LOCK, timeout=0)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        inside = {each.name for each in path.iterdir()}
-        if inside - {LOCK} and MANIFEST not in inside:
-            raise OutputError(f"{path} exists and holds something else; choose another --out")
-        lock.acquire()
-    except Timeout:
-        raise OutputError(f"another bench is writing to {path}; wait for it") from None
-    except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
-        raise OutputError(f"cannot write {path}: {first_line(error)}") from error
-    try:
-        yield BenchFolder(path, manifest)
-    finally:
-        with suppress(OSError):
-            lock.release()
+BENCH_MANIFEST, LOCK = "bench-manifest.json", ".lock"
 
 
+class CategoryIdentity(Document):
+    """A category that is measured: the SHA-256 of its files, and what prompts call it."""
+
+    content: str
+    class_name: FileName
+
+
+class BenchIdentity(Document):
+    """What the numbers of a bench depend on."""
+
+    reader: str
+    categories: dict[FileName, CategoryIdentity]
+    detectors: dict[FileName, Identity]
+    shots: list[int]
+    seeds: int
+    resolution: str
+    replicates: int
+    batch_size: int
+
+    def differences(self, now: BenchIdentity) -> list[str]:
+        """Return where another one differs otherwise than by having more.
+
+        Cells stand on their own: more detectors, shots or seeds leave those that are there alone.
+        """
+        more = {
+            "detectors": {n: now.detectors[n] for n in self.detectors if n in now.detectors},
+            "shots": [number for number in now.shots if number in self.shots],
+            "seeds": min(self.seeds, now.seeds),
+        }
+        return differences(self.model_dump(), now.model_copy(update=more).model_dump())
+
+
+class BenchManifest(Document):
+    """What a bench is."""
+
+    format: Literal["vlmad bench manifest 2"] = "vlmad bench manifest 2"
+    command: list[FileName]
+    images_sha256: str
+    """Of the whole names of all test images."""
+    identity: BenchIdentity
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BenchFolder:
-    """A bench's folder that this process may write to; `open_folder` gives it.
+    """A bench's folder that this process may write to; `open_bench` gives it."""
 
-    Raises:
-        OutputError: it holds another bench.
-    """
-
-    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
-        self.path, self.manifest = path, dict(manifest)
-        self._check_identity()
-
-    def _check_identity(self) -> None:
-        before = read_manifest(self.path)
-        if before is None:
-            self.write(MANIFEST, to_json(self.manifest))
-            return
-        other = _differences(before["identity"], self.manifest["identity"])
-        if other:
-            raise OutputError(
-                f"{self.path} holds a bench that differs in {'; '.join(other[:4])}: "
-                "choose another --out"
-            )
-
-        self.write(MANIFEST, to_json(self.manifest))
+    path: Path
+    manifest: BenchManifest
 
     def finish(self) -> None:
         """Note that everything is done."""
-        self.write(MANIFEST, to_json({**self.manifest, "result": {"finished": True}}))
+        done = self.manifest.model_copy(update={"finished": True})
+        done.write(self.path / BENCH_MANIFEST)
 
     def write(self, name: str, content: bytes | str) -> None:
         """Write a file of the folder."""
@@ -99,21 +100,68 @@ class BenchFolder:
         return self.path / "thresholds" / f"{cell_place(cell)}.json"
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return where a bench differs from the one in the folder otherwise than by having more.
+@contextmanager
+def open_bench(out: Path | None, manifest: BenchManifest, name: str) -> Iterator[BenchFolder]:
+    """Open the folder `out`, or else the one where this bench was stopped, or a new one.
 
-    Its cells stand on their own: more detectors, shots or seeds leave those that are there alone.
+    Args:
+        out: the folder, if it was named.
+        manifest: what the bench is.
+        name: goes into the name of a new folder.
+
+    Raises:
+        OutputError: it holds something else, or another process writes to it.
     """
-    was, own = dict(before), dict(now)
-    known, wanted = was.pop("detectors", {}), own.pop("detectors", {})
-    found = [f"detectors ({name} is missing)" for name in known if name not in wanted]
-    common = [name for name in known if name in wanted]
-    found += differences({n: known[n] for n in common}, {n: wanted[n] for n in common})
-    shots = set(was.pop("shots", ())) - set(own.pop("shots", ()))
-    found += [f"shots ({number} is missing)" for number in sorted(shots)]
-    if was.pop("seeds", 0) > own.pop("seeds", 0):
-        found.append("seeds (there are more)")
-    return found + differences(was, own)
+    with ExitStack() as stack:
+        path = out or _stopped(manifest) or stack.enter_context(new_folder(RUNS, name))
+        stack.enter_context(_locked(path))
+        _check_identity(path, manifest)
+        manifest.write(path / BENCH_MANIFEST)
+        yield BenchFolder(path, manifest)
+
+
+def _stopped(manifest: BenchManifest) -> Path | None:
+    for path in sorted(RUNS.glob(f"*/{BENCH_MANIFEST}"), reverse=True):
+        with suppress(InputError):
+            before = BenchManifest.read(path)
+            same = before.model_copy(update={"command": manifest.command}) == manifest
+            if same:  # also in that it is not finished
+                return path.parent
+    return None
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        inside = {each.name for each in path.iterdir()} - {LOCK}
+        if inside and BENCH_MANIFEST not in inside:
+            raise OutputError(f"{path} exists and holds something else; choose another --out")
+        lock.acquire()
+    except Timeout:
+        raise OutputError(f"another bench is writing to {path}; wait for it") from None
+    except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
+        raise OutputError(f"cannot write {path}: {first_line(error)}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.release()
+
+
+def _check_identity(path: Path, manifest: BenchManifest) -> None:
+    if not (path / BENCH_MANIFEST).exists():
+        return
+    try:
+        before = BenchManifest.read(path / BENCH_MANIFEST)
+    except InputError as error:
+        raise OutputError(f"{error}; choose another --out") from error
+    other = before.identity.differences(manifest.identity)
+    if other:
+        raise OutputError(
+            f"{path} holds a bench that differs in {'; '.join(other[:4])}: choose another --out"
+        )
 
 
 def cell_place(cell: Cell) -> str:

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
 from vlmad.files import digest
+from vlmad_evaluation.result_documents import SkippedEntry
 from vlmad_run.references import draw_references
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from rich.progress import Progress
 
     from vlmad import Sample
     from vlmad.detector import Detector
-    from vlmad_datasets import OpenDataset
+    from vlmad_datasets.opening import OpenDataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +51,15 @@ class Cell:
     samples: tuple[Sample, ...]
     references: tuple[Path, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """What is not measured, and why."""
-
-    detector: str | None
-    category: str | None
-    shots: int
-    reason: str
-    fault: bool = False
-    """Whether a part failed, rather than that there is nothing to measure."""
+    def skip(self, reason: str) -> SkippedEntry:
+        """Say that a part failed, so that there is no result."""
+        return SkippedEntry(
+            detector=self.detector,
+            category=self.category,
+            shots=self.shots,
+            reason=reason,
+            fault=True,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Plan:
     """All cells, those of a category together, so that they share its features."""
 
     cells: tuple[Cell, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedEntry, ...]
 
     @property
     def images(self) -> int:
@@ -85,11 +86,13 @@ def make_plan(
     Raises:
         InputError: nothing is left.
     """
-    skipped: list[Skipped] = []
-    able = {
-        name: [shots for shots in settings.shots if _can(name, detector, shots, skipped)]
+    skipped = [
+        SkippedEntry(detector=name, category=None, shots=shots, reason=reason, fault=False)
         for name, detector in detectors.items()
-    }
+        for shots in settings.shots
+        if (reason := _why_not(detector, shots))
+    ]
+    not_able = {(each.detector, each.shots) for each in skipped}
     cells: list[Cell] = []
     for category in categories:
         drawn = _draws(dataset, category, settings, skipped)
@@ -99,45 +102,44 @@ def make_plan(
             Cell(name, category, class_name, shots, seed, samples, references)
             for name in detectors
             for shots, seed, references in drawn
-            if shots in able[name]
+            if (name, shots) not in not_able
         ]
     if not cells:
         raise InputError(f"nothing to measure: {skipped[0].reason}")
     return Plan(tuple(cells), tuple(skipped))
 
 
-def _can(name: str, detector: Detector, shots: int, skipped: list[Skipped]) -> bool:
-    scorer = detector.assembly.parts["scorer"]
-    if shots and detector.scorer.references == "none":
-        skipped.append(Skipped(name, None, shots, f"{scorer} makes no use of references"))
-        return False
-    if not shots and detector.scorer.references == "required":
-        skipped.append(Skipped(name, None, shots, f"{scorer} needs references"))
-        return False
-    return True
+def _why_not(detector: Detector, shots: int) -> str:
+    scorer, references = detector.assembly.parts["scorer"], detector.scorer.references
+    if shots and references == "none":
+        return f"{scorer} makes no use of references"
+    return "" if shots or references != "required" else f"{scorer} needs references"
 
 
 def _draws(
-    dataset: OpenDataset, category: str, settings: Settings, skipped: list[Skipped]
+    dataset: OpenDataset, category: str, settings: Settings, skipped: list[SkippedEntry]
 ) -> list[tuple[int, int | None, tuple[Path, ...]]]:
     """Return shots, seed and references of all cells of a category, the same for all detectors."""
     train = [s.image for s in dataset.select([category], "train") if not s.anomalous]
+    where = f"the train split of {category}"
     drawn: list[tuple[int, int | None, tuple[Path, ...]]] = []
     for shots in settings.shots:
-        if shots == 0:
-            drawn.append((0, None, ()))
-            continue
-        where = f"the train split of {category}"
         try:
-            for seed in range(settings.seeds):
-                drawn.append((shots, seed, tuple(draw_references(train, shots, seed, where))))
+            drawn += [
+                (shots, seed, tuple(draw_references(train, shots, seed, where)))
+                for seed in range(settings.seeds if shots else 0)
+            ] or [(0, None, ())]
         except InputError as error:
-            skipped.append(Skipped(None, category, shots, str(error)))
+            skipped.append(
+                SkippedEntry(
+                    detector=None, category=category, shots=shots, reason=str(error), fault=False
+                )
+            )
     return drawn
 
 
 def content_digests(
-    dataset: OpenDataset, categories: Sequence[str], progress: Callable[[int, int], None]
+    dataset: OpenDataset, categories: Sequence[str], progress: Progress
 ) -> dict[str, str]:
     """Return for each category a SHA-256 over images, masks, labels and splits.
 
@@ -146,10 +148,9 @@ def content_digests(
     """
     samples = dataset.select(categories)
     hashes = {category: hashlib.sha256() for category in categories}
-    for index, sample in enumerate(samples, start=1):
+    for sample in progress.track(samples, description="hashing"):
         line = "\t".join((sample.split, sample.label, sample.defect, *_contents(sample)))
         hashes[sample.category].update(line.encode("utf-8", "surrogatepass") + b"\n")
-        progress(index, len(samples))
     return {category: total.hexdigest() for category, total in hashes.items()}
 
 

@@ -24,7 +24,7 @@ from vlmad_datasets.masks import mask_of
 from vlmad_evaluation._cell_metrics import PIXELS_AT_ONCE, Scored, measure
 from vlmad_evaluation._cell_results import CellResult, write_result
 from vlmad_evaluation.resolution import resize_map
-from vlmad_run.overlays import png, to_16_bits
+from vlmad_run.pictures import png, to_16_bits
 from vlmad_run.rows import Row
 
 if TYPE_CHECKING:

@@ -1,41 +1,38 @@
-"""What commands that measure ask of their user, in one wording, and what becomes of it."""
+"""The options of commands that measure, and the data set that they name."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlmad.errors import InputError
-from vlmad_run.progress import progress_bars
+from vlmad.console import messages
+from vlmad.errors import InputError, printable
+from vlmad_run.progress import bars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
-    from vlmad import Problem
-    from vlmad_datasets import OpenDataset
+    from vlmad.choosing import Choice
+    from vlmad.datasets import Problem
+    from vlmad_datasets.opening import OpenDataset
     from vlmad_datasets.survey import Survey
     from vlmad_evaluation._bench_plan import Settings
-    from vlmad_run.choosing import Choice
-
-RUNS = Path("vlmad-runs")
-PANEL = "What is measured"
 
 Data = Annotated[Path, typer.Argument(help="The folder of a data set, or a table.")]
 
 
 def _option(*names: str, **settings: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=PANEL, **settings)
+    return typer.Option(*names, rich_help_panel="What is measured", **settings)
 
 
 @dataclass(frozen=True, slots=True)
 class Measuring:
-    """What is measured how, and what becomes of it, as the command line says it."""
+    """Options: what is measured how, and what is printed."""
 
     dataset: Annotated[
         str | None, _option(help="The reader; by default the one that recognises DATA.")
@@ -56,12 +53,16 @@ class Measuring:
         bool, typer.Option("--maps/--no-maps", help="Whether the stored heat maps stay on disk.")
     ] = True
     out: Annotated[
-        Path | None, typer.Option(help=f"The folder to write; a new one in {RUNS}/ by default.")
+        Path | None, typer.Option(help="The folder to write; a new one in vlmad-runs/ by default.")
     ] = None
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document, and no table.")
     ] = False
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False
+
+    def messages(self) -> Console:
+        """Return where notes and progress are printed."""
+        return messages(self.quiet or self.as_json)
 
     def settings(self, timed: bool) -> Settings:
         """Return the settings of the cells.
@@ -125,11 +126,7 @@ def split_settings(choice: Choice) -> tuple[Choice, dict[str, str]]:
 
 
 def open_checked(
-    path: Path,
-    reader: str | None,
-    options: Mapping[str, str],
-    wanted: Sequence[str] | None,
-    say: Console,
+    path: Path, measuring: Measuring, options: Mapping[str, str], console: Console
 ) -> tuple[OpenDataset, tuple[str, ...], tuple[Problem, ...]]:
     """Open a data set, look at every file of the wanted categories and list what is wrong.
 
@@ -139,30 +136,35 @@ def open_checked(
     Raises:
         InputError: it cannot be read, or a problem is fatal.
     """
-    from vlmad_datasets import open_dataset
+    from vlmad_datasets.opening import open_dataset
 
-    opened = open_dataset(path, reader, options)
-    categories = tuple(dict.fromkeys(sample.category for sample in opened.select(wanted)))
-    return opened, categories, _check(opened, categories, say).problems
+    opened = open_dataset(path, measuring.dataset, options)
+    wanted = opened.select(measuring.category)
+    categories = tuple(dict.fromkeys(sample.category for sample in wanted))
+    return opened, categories, _check(opened, categories, console).problems
 
 
-def _check(opened: OpenDataset, categories: tuple[str, ...], say: Console) -> Survey:
+def _check(opened: OpenDataset, categories: tuple[str, ...], console: Console) -> Survey:
     from vlmad_datasets.survey import survey
 
-    with progress_bars(say) as progress:
+    with bars(console) as progress:
+        task = progress.add_task("checking", total=None)
         found = survey(
-            opened, categories, progress=lambda done, total: progress("checking", done, total)
+            opened,
+            categories,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     fatal = found.of("fatal")
-    if fatal or not say.quiet:
-        _tell_problems(fatal or found.of("warning"))
+    if fatal:
+        _print_problems(fatal, messages())
+    _print_problems(found.of("warning"), console)
     found.refuse()
     return found
 
 
-def _tell_problems(problems: Sequence[Problem], most: int = 40) -> None:
-    for problem in problems[:most]:
-        line = " ".join(str(problem).split()).encode("utf-8", "backslashreplace").decode()
-        print(f"vlmad: {problem.severity}: {line}", file=sys.stderr)
+def _print_problems(problems: Sequence[Problem], console: Console, most: int = 40) -> None:
+    lines = [f"{problem.severity}: {printable(problem)}" for problem in problems[:most]]
     if len(problems) > most:
-        print(f"vlmad: and {len(problems) - most} more, see vlmad data", file=sys.stderr)
+        lines.append(f"and {len(problems) - most} more, see vlmad data")
+    for line in lines:
+        console.print(f"vlmad: {line}", markup=False, soft_wrap=True)

@@ -3,21 +3,24 @@
 A name alone proves nothing: anyone may call a category "bottle". So a category is taken for a
 public one only if the reader is that of the public layout and the numbers of normal and anomalous
 test images are exactly the public ones; and a recipe only if it is run as it was registered. The
-backbone may differ, which is said.
+backbone may differ, which is noted.
 """
 
 from __future__ import annotations
 
 import math
 import tomllib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from vlmad.options import options_of
+from vlmad_evaluation.result_documents import PublishedAverage, PublishedEntry
+from vlmad_run.documents import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from vlmad.assembly import Assembly
 
 FILE = Path(__file__).with_name("published.toml")
@@ -25,120 +28,118 @@ Counts = dict[str, tuple[int, int]]
 """From category to how many normal and anomalous test images it has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class PublicSet(Document):
+    """How a public data set is recognised."""
+
+    reader: str
+    images: dict[str, list[int]]
+    """For each category its normal and anomalous test images."""
+
+
+class PublishedMethod(Document):
     """What one source says of one method on one data set."""
 
     label: str
-    recipes: tuple[str, ...]
+    recipes: list[str]
     dataset: str
     shots: int
     backbone: str
     source: str
-    averages: Mapping[str, float]
+    averages: dict[str, float]
     """As the source states them."""
-    categories: Mapping[str, Mapping[str, float]]
+    categories: dict[str, dict[str, float]] = Field(default_factory=dict)
     note: str = ""
 
-    def recomputed(self) -> dict[str, float]:
-        """Return the averages that follow from the source's own rows."""
-        names = dict.fromkeys(name for row in self.categories.values() for name in row)
+    def both_averages(self) -> dict[str, PublishedAverage]:
+        """Return the stated averages beside those that follow from the source's own rows."""
+        rows = self.categories.values()
+        names = dict.fromkeys([*self.averages, *(name for row in rows for name in row)])
+        in_rows = {name: [row[name] for row in rows if name in row] for name in names}
         return {
-            name: math.fsum(row[name] for row in self.categories.values()) / len(self.categories)
-            for name in names
+            name: PublishedAverage(
+                stated=self.averages.get(name),
+                recomputed=math.fsum(figures) / len(figures) if figures else None,
+            )
+            for name, figures in in_rows.items()
         }
 
 
-@dataclass(frozen=True, slots=True)
-class PublicSet:
-    """How a public data set is recognised."""
+class PublishedFile(Document):
+    """`published.toml`."""
 
-    reader: str
-    images: Counts
+    datasets: dict[str, PublicSet]
+    entries: list[PublishedMethod]
 
 
 @cache
-def read_published() -> tuple[dict[str, PublicSet], tuple[Entry, ...]]:
+def read_published() -> PublishedFile:
     """Return the public data sets by name, and all published figures."""
-    table = tomllib.loads(FILE.read_text(encoding="utf-8"))
-    sets = {
-        name: PublicSet(each["reader"], {c: (n[0], n[1]) for c, n in each["images"].items()})
-        for name, each in table["datasets"].items()
-    }
-    entries = tuple(
-        Entry(**{"categories": {}, **each, "recipes": tuple(each["recipes"])})
-        for each in table["entries"]
-    )
-    return sets, entries
+    return PublishedFile.model_validate(tomllib.loads(FILE.read_text(encoding="utf-8")))
 
 
-def public_set(reader: str, counts: Counts) -> tuple[str, tuple[str, ...], bool] | None:
-    """Return which public data set this is, which of its categories, and whether all are there.
+def public_set(reader: str, counts: Counts) -> str | None:
+    """Return which public data set this is, or a part of.
 
     None if the reader is another, or if no category, or a category of other images, is among them.
     """
-    for name, known in read_published()[0].items():
-        if known.reader != reader or not counts or set(counts) - set(known.images):
-            continue
-        if all(known.images[category] == count for category, count in counts.items()):
-            return name, tuple(counts), set(counts) == set(known.images)
+    for name, known in read_published().datasets.items():
+        own = {category: list(count) for category, count in counts.items()}
+        if own and known.reader == reader and own.items() <= known.images.items():
+            return name
     return None
 
 
 def is_as_registered(assembly: Assembly) -> bool:
-    """Tell whether a detector is its recipe, whatever its backbone."""
-    recipe = assembly.recipe
+    """Tell whether a detector is its recipe, whatever its backbone and whatever its files.
+
+    Learned prompts come in a file: which one is noted.
+    """
     for kind, chosen in assembly.parts.items():
+        registration, recipe = chosen.registration, assembly.recipe
         if kind == "backbone":
             continue
-        own = recipe.options_for(kind, chosen.registration.name)
-        if chosen.registration.name != recipe.parts[kind] or not _as_given(chosen, own):
+        if registration.name != recipe.parts[kind]:
+            return False
+        expected = {o.name: o.default for o in options_of(registration.resolve()).values()}
+        expected |= recipe.options_for(kind, registration.name)
+        if any(
+            not isinstance(value, Path) and value != expected[name]
+            for name, value in chosen.options.items()
+        ):
             return False
     return True
 
 
-def _as_given(chosen: Any, own: Mapping[str, Any]) -> bool:
-    """Tell whether a part's options are the recipe's or its defaults; files may be any.
-
-    Learned prompts come in a file: which one is said in a note.
-    """
-    from vlmad.options import options_of
-
-    defaults = {o.name: o.default for o in options_of(chosen.registration.resolve()).values()}
-    expected = {**defaults, **own}
-    return all(
-        isinstance(value, Path) or value == expected[name] for name, value in chosen.options.items()
-    )
-
-
 def published_beside(
-    assembly: Assembly, reader: str, counts: Counts, shots: int
-) -> list[dict[str, Any]]:
-    """Return what is published of this recipe on exactly these images, as plain values.
+    detector: str, assembly: Assembly, reader: str, counts: Counts, shots: int
+) -> list[PublishedEntry]:
+    """Return what is published of a recipe on exactly these images.
 
     Args:
+        detector: its name in the bench.
         assembly: the detector's.
         reader: of the data set.
         counts: of all its measured categories.
         shots: references.
     """
-    found = public_set(reader, counts)
-    if found is None or not is_as_registered(assembly):
+    name = public_set(reader, counts)
+    if name is None or not is_as_registered(assembly):
         return []
-    name, categories, whole = found
     return [
-        _beside(entry, categories, whole, assembly)
-        for entry in read_published()[1]
-        if entry.dataset == name and entry.shots == shots and assembly.recipe.name in entry.recipes
+        _beside(detector, method, list(counts), assembly)
+        for method in read_published().entries
+        if (method.dataset, method.shots) == (name, shots)
+        and assembly.recipe.name in method.recipes
     ]
 
 
 def _beside(
-    entry: Entry, categories: tuple[str, ...], whole: bool, assembly: Assembly
-) -> dict[str, Any]:
+    detector: str, method: PublishedMethod, categories: list[str], assembly: Assembly
+) -> PublishedEntry:
     backbone = assembly.parts["backbone"].part.spec.name
-    same = entry.backbone in backbone
-    notes = [entry.note] if entry.note else []
+    same = method.backbone in backbone
+    whole = len(categories) == len(read_published().datasets[method.dataset].images)
+    notes = [method.note] if method.note else []
     notes += [
         f"measured here with the {kind} of {value.name}"
         for kind, chosen in assembly.parts.items()
@@ -146,20 +147,17 @@ def _beside(
         if isinstance(value, Path) and kind != "backbone"
     ]
     if not same:
-        notes.append(f"published with {entry.backbone}, measured here with {backbone}")
+        notes.append(f"published with {method.backbone}, measured here with {backbone}")
     if not whole:
         notes.append("averages are left out: not all categories were measured")
-    recomputed = entry.recomputed()
-    averages = {
-        name: {"stated": entry.averages.get(name), "recomputed": recomputed.get(name)}
-        for name in dict.fromkeys([*entry.averages, *recomputed])
-    }
-    return {
-        "label": entry.label,
-        "source": entry.source,
-        "backbone": entry.backbone,
-        "same_backbone": same,
-        "notes": notes,
-        "categories": {c: dict(entry.categories[c]) for c in categories if c in entry.categories},
-        "averages": averages if whole else {},
-    }
+    return PublishedEntry(
+        detector=detector,
+        shots=method.shots,
+        label=method.label,
+        source=method.source,
+        backbone=method.backbone,
+        same_backbone=same,
+        notes=notes,
+        categories={c: method.categories[c] for c in categories if c in method.categories},
+        averages=method.both_averages() if whole else {},
+    )

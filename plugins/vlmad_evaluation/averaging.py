@@ -3,94 +3,108 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from vlmad_evaluation._cell_results import NAMES, WITHOUT_BOUND, CellResult
 from vlmad_evaluation.bootstrap import Replicates, average_replicates, with_interval
-from vlmad_evaluation.metric import Metric, Spread, macro_average, spread_over_seeds
+from vlmad_evaluation.metric import METRICS, Metric, Spread, macro_average, spread_over_seeds
+from vlmad_evaluation.result_documents import AverageEntry, AverageMetric, CategoryEntry, SeedMetric
+from vlmad_evaluation.result_folders import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-Key = tuple[str, str, int]
+    from vlmad_evaluation.result_folders import CellResult
+
+CellKey: TypeAlias = tuple[str, str, int]
 """Detector, category and shots."""
 
 
 @dataclass(frozen=True, slots=True)
-class OverSeeds:
-    """A metric of a detector on a category, averaged over the seeds."""
+class Averaged:
+    """A metric of a detector, averaged over the seeds or over categories."""
 
     metric: Metric
     """The mean, with the interval over images of this mean."""
     spread: Spread
     """Over the seeds."""
     replicates: Replicates | None
-    runs: tuple[Metric, ...]
+    runs: tuple[Metric, ...] = ()
+    """Of the seeds that it is an average over."""
+    counted: tuple[str, ...] = ()
+    """The categories that it is an average over."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Categories without a value, each with its reason."""
 
-    def table(self, name: str) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {**_values(self.metric, name), **_deviation(self.spread)}
+    def seed_metric(self, name: str) -> SeedMetric:
+        """Return an average over seeds as documents have it."""
+        table = {**asdict(self.metric), "error": error_of(self.metric, name)}
+        del table["threshold"]
+        spread = self.spread
+        return SeedMetric(**table, deviation_over_seeds=spread.deviation, seeds=spread.runs)
 
-
-@dataclass(frozen=True, slots=True)
-class OverCategories:
-    """A macro average, what it leaves out, and how it varies with the seed."""
-
-    metric: Metric
-    spread: Spread
-    counted: tuple[str, ...]
-    left_out: Mapping[str, str]
-    replicates: Replicates | None
-
-    def table(self, name: str) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {
-            **_values(self.metric, name),
-            **_deviation(self.spread),
-            "categories": list(self.counted),
-            "left_out": dict(self.left_out),
-        }
+    def average_metric(self, name: str) -> AverageMetric:
+        """Return an average over categories as documents have it."""
+        return AverageMetric(
+            **self.seed_metric(name).model_dump(),
+            categories=list(self.counted),
+            left_out=dict(self.left_out),
+        )
 
 
-def _values(metric: Metric, name: str) -> dict[str, Any]:
-    table = asdict(metric)
-    del table["threshold"]
-    if metric.value is None or name == WITHOUT_BOUND:
-        table["error"] = None
-    return table
+def category_entries(by_key: Mapping[CellKey, Mapping[str, Averaged]]) -> list[CategoryEntry]:
+    """Return averages over seeds as documents have them."""
+    return [
+        CategoryEntry(
+            detector=detector,
+            category=category,
+            shots=shots,
+            metrics={name: each.seed_metric(name) for name, each in metrics.items()},
+        )
+        for (detector, category, shots), metrics in by_key.items()
+    ]
 
 
-def _deviation(spread: Spread) -> dict[str, Any]:
-    return {"deviation_over_seeds": spread.deviation, "seeds": spread.runs}
+def average_entries(
+    averages: Mapping[tuple[str, int], Mapping[str, Averaged]],
+) -> list[AverageEntry]:
+    """Return averages over categories as documents have them."""
+    return [
+        AverageEntry(
+            detector=detector,
+            shots=shots,
+            metrics={name: each.average_metric(name) for name, each in metrics.items()},
+        )
+        for (detector, shots), metrics in averages.items()
+    ]
 
 
 def over_seeds(
     results: Iterable[CellResult], confidence: float
-) -> dict[Key, dict[str, OverSeeds]]:
+) -> dict[CellKey, dict[str, Averaged]]:
     """Average the cells that differ in nothing but the seed."""
-    groups: dict[Key, list[CellResult]] = {}
+    groups: dict[CellKey, list[CellResult]] = {}
     for result in results:
         groups.setdefault(result.key, []).append(result)
     return {
-        key: {name: _over_seeds(group, name, confidence) for name in NAMES}
+        key: {name: _over_seeds(group, name, confidence) for name in METRICS}
         for key, group in groups.items()
     }
 
 
-def _over_seeds(group: Sequence[CellResult], name: str, confidence: float) -> OverSeeds:
+def _over_seeds(group: Sequence[CellResult], name: str, confidence: float) -> Averaged:
     runs = tuple(result.metrics[name] for result in group)
     spread = spread_over_seeds(runs)
     if len(runs) == 1 or spread.mean is None:
-        return OverSeeds(runs[0], spread, group[0].replicates.get(name), runs)
+        return Averaged(runs[0], spread, group[0].replicates.get(name), runs)
     error = statistics.fmean(run.error for run in runs if run.value is not None)
     mean = Metric(spread.mean, error=error)
     replicates = _mean_replicates([result.replicates.get(name) for result in group])
     if replicates is not None:
         mean = with_interval(mean, replicates, confidence)
-    return OverSeeds(mean, spread, replicates, runs)
+    return Averaged(mean, spread, replicates, runs)
 
 
 def _mean_replicates(parts: Sequence[Replicates | None]) -> Replicates | None:
@@ -112,42 +126,44 @@ def _mean_replicates(parts: Sequence[Replicates | None]) -> Replicates | None:
 
 
 def over_categories(
-    by_key: Mapping[Key, Mapping[str, OverSeeds]], confidence: float
-) -> dict[tuple[str, int], dict[str, OverCategories]]:
+    by_key: Mapping[CellKey, Mapping[str, Averaged]], confidence: float
+) -> dict[tuple[str, int], dict[str, Averaged]]:
     """Average over categories, each counting the same; undefined ones are left out and named."""
-    groups: dict[tuple[str, int], dict[str, Mapping[str, OverSeeds]]] = {}
+    groups: dict[tuple[str, int], dict[str, Mapping[str, Averaged]]] = {}
     for (detector, category, shots), metrics in by_key.items():
         groups.setdefault((detector, shots), {})[category] = metrics
     return {
         key: {
             name: _over_categories({c: metrics[name] for c, metrics in group.items()}, confidence)
-            for name in NAMES
+            for name in METRICS
         }
         for key, group in groups.items()
     }
 
 
-def _over_categories(group: Mapping[str, OverSeeds], confidence: float) -> OverCategories:
+def _over_categories(group: Mapping[str, Averaged], confidence: float) -> Averaged:
     average = macro_average({category: each.metric for category, each in group.items()})
-    counted = [group[category] for category in average.counted]
+    counted = {category: group[category] for category in average.counted}
     metric, replicates = average.metric, None
-    parts = {c: group[c].replicates for c in average.counted}
-    known = {category: part for category, part in parts.items() if part is not None}
-    if known and len(known) == len(parts):
+    known = {c: each.replicates for c, each in counted.items() if each.replicates is not None}
+    if known and len(known) == len(counted):
         replicates = average_replicates(known)
         metric = with_interval(metric, replicates, confidence)
-    spread = _spread(counted)
-    return OverCategories(metric, spread, average.counted, average.left_out, replicates)
+    return Averaged(
+        metric,
+        _spread([each.runs for each in counted.values()]),
+        replicates,
+        counted=average.counted,
+        left_out=average.left_out,
+    )
 
 
-def _spread(counted: Sequence[OverSeeds]) -> Spread:
+def _spread(by_category: Sequence[tuple[Metric, ...]]) -> Spread:
     """Return how the average over categories varies with the seed, where all have all seeds."""
-    lengths = {len(each.runs) for each in counted}
-    if len(lengths) != 1:
+    if len({len(runs) for runs in by_category}) != 1:
         return spread_over_seeds([])
-    by_seed = zip(*(each.runs for each in counted), strict=True)
     return spread_over_seeds(
         macro_average({str(index): run for index, run in enumerate(runs)}).metric
-        for runs in by_seed
+        for runs in zip(*by_category, strict=True)
         if all(run.value is not None for run in runs)
     )

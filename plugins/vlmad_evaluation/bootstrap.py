@@ -17,10 +17,15 @@ from scipy.special import ndtr, ndtri
 from vlmad.errors import InputError
 from vlmad_evaluation.curves import CURVE_METRICS, Bounded
 from vlmad_evaluation.image_curves import ImageCurves, curves_of_maps, curves_of_scores
-from vlmad_evaluation.labelled_maps import Maps, Masks, labelled_scores, paired
+from vlmad_evaluation.labelled_maps import (
+    Maps,
+    Masks,
+    Resolution,
+    labelled_maps,
+    labelled_scores,
+)
 from vlmad_evaluation.metric import IMAGE_METRICS, Metric
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS
-from vlmad_evaluation.resolution import Resolution, at_resolution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -77,21 +82,18 @@ def resample(
     """
     if replicates < 2:
         raise InputError(f"{replicates} replicates make no interval; ask for some hundreds")
-    count = len(curves.strata)
-    drawn = stratified_weights(curves.strata, replicates, seed)
+    strata, count = curves.strata, len(curves.strata)
+    drawn = stratified_weights(strata, replicates, seed)
     weights = np.concatenate([np.ones((1, count)), drawn, 1 - np.eye(count)])
-    found = _in_blocks(curves, names, weights)
-    return {name: _replicates(each, curves.strata, replicates) for name, each in found.items()}
-
-
-def _replicates(found: Bounded, strata: Int[np.ndarray, " n"], drawn: int) -> Replicates:
-    """Take apart the values of the images as they are, of draws, and of all images but one."""
-    error = float(np.nanmax(np.maximum(found.high - found.value, found.value - found.low)))
-    reason = _too_few(strata)
-    if not reason and not np.isfinite(found.value).all():
-        reason = "no interval: some resampled sets lack normal pixels"
-    estimate, values, without = np.split(found.value, [1, drawn + 1])
-    return Replicates(float(estimate[0]), values, without, strata, error, reason)
+    resampled = {}
+    for name, found in _in_blocks(curves, names, weights).items():
+        error = float(np.nanmax(np.maximum(found.high - found.value, found.value - found.low)))
+        reason = _too_few(strata)
+        if not reason and not np.isfinite(found.value).all():
+            reason = "no interval: some resampled sets lack normal pixels"
+        estimate, values, without = np.split(found.value, [1, replicates + 1])
+        resampled[name] = Replicates(float(estimate[0]), values, without, strata, error, reason)
+    return resampled
 
 
 def _in_blocks(
@@ -141,20 +143,14 @@ def interval(
     if found.reason:
         raise InputError(found.reason)
     tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-    if method == "bca":
-        tails = _corrected(found, tails)
+    if method == "bca":  # moved by the bias of the median and the acceleration
+        count, values = len(found.values), found.values
+        below = np.mean(values < found.estimate) + np.mean(values == found.estimate) / 2
+        bias = ndtri(np.clip(below, 0.5 / count, 1 - 0.5 / count))
+        moved = bias + ndtri(tails)
+        tails = ndtr(bias + moved / (1 - _acceleration(found) * moved))
     low, high = np.quantile(found.values, tails)
     return float(low), float(high)
-
-
-def _corrected(found: Replicates, tails: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " 2"]:
-    """Move the tails by the bias of the median and the acceleration (BCa)."""
-    count = len(found.values)
-    below = np.mean(found.values < found.estimate) + np.mean(found.values == found.estimate) / 2
-    bias = ndtri(np.clip(below, 0.5 / count, 1 - 0.5 / count))
-    moved = bias + ndtri(tails)
-    adjusted: np.ndarray = ndtr(bias + moved / (1 - _acceleration(found) * moved))
-    return adjusted
 
 
 def _acceleration(found: Replicates) -> float:
@@ -218,8 +214,7 @@ def bootstrap_pixels(
     """
     if bins < 16:
         raise InputError(f"{bins} bins are too coarse for intervals; give at least 16")
-    known = [(name, a, m) for name, a, m in paired(maps, masks, labels) if m is not None]
-    images = [at_resolution(a, m, resolution, name) for name, a, m in known]
+    images = labelled_maps(maps, masks, labels, resolution).images
     if not any(i.mask.any() for i in images) or all(i.mask.all() for i in images):
         return {}
     return resample(curves_of_maps(images, bins), EXACT_METRICS, replicates, seed)

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import functools
-import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from vlmad_evaluation._measuring_options import (
-    RUNS,
-    Data,
-    Measuring,
-    open_checked,
-    split_settings,
+from vlmad.choosing import Choice, choosing, completing
+from vlmad_evaluation._measuring_options import Data, Measuring, open_checked, split_settings
+
+
+@functools.partial(
+    choosing, without=("detector", "prompt", "extractor", "attention", "scorer", "class_name")
 )
-from vlmad_run.choosing import Choice, choosing, completing
-from vlmad_run.progress import interruptible, progress_bars, speaking
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from vlmad_evaluation._bench_document import Bench
-
-NOT_OFFERED = ("detector", "class_name", "references", "shots", "seed", "fitted")
-
-
-@functools.partial(choosing, without=NOT_OFFERED)
 def bench(
     choice: Choice,
     measuring: Measuring,
@@ -36,7 +21,8 @@ def bench(
     detector: Annotated[
         list[str] | None,
         typer.Option(
-            help="Recipes: A,B or repeated; the others are compared with the first.",
+            help="Recipes or a recipe's FILE.toml: A,B or repeated; the first is the one that "
+            "the others are compared with.",
             autocompletion=completing("detector"),
             rich_help_panel="Which detector",
         ),
@@ -53,76 +39,21 @@ def bench(
 
     vlmad bench mvtec/ --detector winclip --shots 0,1,4 --seeds 5
 
-    vlmad bench parts/ --category valve --prompt learned --extractor window
+    vlmad bench parts/ --category valve --detector my-recipe.toml
     """
-    settings = measuring.settings(timed=True)
-    say = speaking(measuring.quiet or measuring.as_json)
+    settings, console = measuring.settings(timed=True), measuring.messages()
     choice, options = split_settings(choice)
-    opened, categories, problems = open_checked(
-        data, measuring.dataset, options, measuring.category, say
-    )
+    opened, categories, problems = open_checked(data, measuring, options, console)
     # here, because a data set that cannot be used needs no torch to be refused
+    from vlmad_evaluation._bench_command import print_outcome, run_into
     from vlmad_evaluation._bench_detectors import load_detectors
     from vlmad_evaluation._bench_document import Bench
-    from vlmad_evaluation._bench_running import BENCH
-    from vlmad_evaluation._bench_terminal import show
+    from vlmad_evaluation._bench_terminal import print_bench
+    from vlmad_run.progress import print_notes
 
     detectors = load_detectors(choice, detector)
-    tell_notes(detectors, say)
-    ready = Bench(opened, categories, detectors, settings, problems, BENCH)
-    document, folder = run_into(ready, measuring.out, say)
-    finish(document, folder / "bench.md", measuring, show)
-
-
-def tell_notes(detectors: Any, say: Console) -> None:
-    """Say which parts made way for which."""
-    for name, detector in detectors.items():
-        for note in detector.assembly.notes:
-            say.print(f"note: {name}: {note}", markup=False, soft_wrap=True)
-
-
-def run_into(ready: Bench, out: Path | None, say: Console) -> tuple[dict[str, Any], Path]:
-    """Run a bench into the named folder, the one where it was stopped, or a new one."""
-    from vlmad_evaluation._bench_running import describe, run_bench
-    from vlmad_run.places import new_folder, remove_if_empty, unfinished
-
-    with progress_bars(say) as progress:
-        plan, manifest = describe(ready, progress)
-        stopped = next(unfinished(RUNS, manifest), None) if out is None else None
-        folder = out or stopped or new_folder(RUNS, ready.kind.name)
-        try:
-            with interruptible(folder):
-                document = run_bench(ready, plan, manifest, folder, progress, say)
-        finally:
-            if out is None:
-                remove_if_empty(folder)
-    return document, folder
-
-
-def finish(
-    document: dict[str, Any],
-    page: Path,
-    measuring: Measuring,
-    show: Callable[[Console, dict[str, Any], Path], None],
-) -> None:
-    """Print what came of it; end with status 1 if something failed.
-
-    Args:
-        document: what came of it.
-        page: the file for people, in the folder of the bench.
-        measuring: says whether the document is printed, the tables, or nothing.
-        show: prints the tables.
-    """
-    if measuring.as_json:
-        from vlmad_run.run_folder import to_json
-
-        sys.stdout.write(to_json(document).decode("utf-8"))
-    elif not measuring.quiet:
-        show(Console(highlight=False), document, page.parent)
-    failed = sum(cell["failed"] for cell in document["cells"])
-    if failed:
-        images = "image" if failed == 1 else "images"
-        what = f"{failed} {images} could not be scored, see {page}"
-        print(f"vlmad: {what}", file=sys.stderr)
-    if failed or any(entry["fault"] for entry in document["skipped"]):
-        raise typer.Exit(1)
+    for name, each in detectors.items():
+        print_notes([f"{name}: {note}" for note in each.assembly.notes], console)
+    ready = Bench(opened, categories, detectors, settings, problems)
+    document, folder = run_into(ready, measuring.out, console)
+    print_outcome(document, folder / "bench.md", measuring, print_bench)

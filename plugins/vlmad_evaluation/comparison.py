@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr, ndtri  # scipy.stats takes a second to import
+from scipy.special import ndtr, ndtri
 
 from vlmad.errors import InputError
 from vlmad_evaluation.bootstrap import Replicates, interval
@@ -81,22 +81,15 @@ def delong_covariance(
 
     Each class needs two images at least.
     """
-    ranks = _midranks(scores)
+    from scipy.stats import rankdata  # which takes a second to import
+
+    ranks = rankdata(scores, axis=1)
     positives, negatives = int(labels.sum()), int((~labels).sum())
     # the share of the other class that each image beats (a tie counts 1/2)
-    of_positives = (ranks[:, labels] - _midranks(scores[:, labels])) / negatives
-    of_negatives = 1 - (ranks[:, ~labels] - _midranks(scores[:, ~labels])) / positives
+    of_positives = (ranks[:, labels] - rankdata(scores[:, labels], axis=1)) / negatives
+    of_negatives = 1 - (ranks[:, ~labels] - rankdata(scores[:, ~labels], axis=1)) / positives
     covariance = np.cov(of_positives) / positives + np.cov(of_negatives) / negatives
     return of_positives.mean(1), np.atleast_2d(covariance)
-
-
-def _midranks(scores: Float[np.ndarray, "d n"]) -> Float[np.ndarray, "d n"]:
-    """Return ranks from 1, equal scores sharing the mean of theirs."""
-    ranks = np.empty(scores.shape)
-    for row, own in zip(ranks, scores, strict=True):
-        _, places, counts = np.unique(own, return_inverse=True, return_counts=True)
-        row[:] = (counts.cumsum() - (counts - 1) / 2)[places]
-    return ranks
 
 
 def compare_replicates(

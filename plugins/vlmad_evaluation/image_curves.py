@@ -16,8 +16,8 @@ import numpy as np
 
 from vlmad.errors import InputError
 from vlmad_evaluation.curves import Curve
+from vlmad_evaluation.labelled_maps import region_weights
 from vlmad_evaluation.pixel_metrics import SortedPixels
-from vlmad_evaluation.regions import region_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""What is refused of labels, scores, maps and masks, before anything is computed."""
+"""Maps with masks: checked, brought to one size, and the defective regions of a mask.
+
+The size at which maps and masks are compared changes every pixel metric.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from scipy import ndimage
 
 from vlmad.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from jaxtyping import Bool, Float
     from numpy.typing import ArrayLike
@@ -20,6 +24,28 @@ Maps: TypeAlias = "Sequence[ArrayLike] | np.ndarray[Any, Any]"
 """A map for each image, height x width of numbers; their sizes may differ."""
 Masks: TypeAlias = "Sequence[ArrayLike | None] | np.ndarray[Any, Any]"
 """A mask for each image, height x width of booleans, or None where nothing is known."""
+Resolution: TypeAlias = "tuple[int, int] | None"
+"""Height and width to evaluate at, or None for each mask's own."""
+EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledMap:
+    """A map with where the image is really anomalous, at one size."""
+
+    scores: Float[np.ndarray, "h w"]
+    mask: Bool[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledMaps:
+    """The maps of a category whose masks are known, at the size of evaluation."""
+
+    images: list[LabelledMap]
+    left_out: int
+    """Images without a mask that are not known to be normal."""
+    vanished: int
+    """Masks whose defects fell between the pixels of the resolution; they count as normal."""
 
 
 def as_scores(values: ArrayLike, what: str = "scores") -> Float[np.ndarray, "*shape"]:
@@ -33,8 +59,8 @@ def as_scores(values: ArrayLike, what: str = "scores") -> Float[np.ndarray, "*sh
         raise InputError(f"{what} must be real numbers, not {array.dtype}")
     wide = np.float32 if np.can_cast(array.dtype, np.float32) else np.float64
     array = array.astype(wide, copy=False)
-    if not np.isfinite(array).all():
-        bad = int(array.size - np.isfinite(array).sum())
+    bad = array.size - np.count_nonzero(np.isfinite(array))
+    if bad:
         raise InputError(f"{what}: {bad} of {array.size} are not finite; score those images again")
     return array
 
@@ -74,23 +100,56 @@ def labelled_scores(
     return truth, values
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledMap:
-    """A map with where the image is really anomalous, at one size."""
+def labelled_maps(
+    maps: Maps, masks: Masks, labels: Sequence[bool] | None, resolution: Resolution
+) -> LabelledMaps:
+    """Check the maps and masks of a category and bring each pair to one size.
 
-    scores: Float[np.ndarray, "h w"]
-    mask: Bool[np.ndarray, "h w"]
-
-
-def labelled_map(scores: ArrayLike, mask: ArrayLike, where: str) -> LabelledMap:
-    """Check a map and its mask; `where` names the image in errors.
+    An image that `labels` calls normal and that has no mask gets one that is False everywhere.
 
     Raises:
-        InputError: see `as_scores` and `as_bools`; or they differ in shape.
+        InputError: there are no images, not as many masks or labels as maps, labels that are
+            not booleans, or a pair that cannot be used (see `at_resolution`).
+    """
+    if not len(maps):
+        raise InputError("no maps to evaluate")
+    if len(maps) != len(masks) or (labels is not None and len(labels) != len(maps)):
+        count = "" if labels is None else f", {len(labels)} labels"
+        raise InputError(f"{len(maps)} maps, {len(masks)} masks{count}: need one each")
+    unknown = np.ones(len(maps), bool) if labels is None else as_bools(labels, "labels")
+    images, vanished = [], 0
+    for index, (scores, mask) in enumerate(zip(maps, masks, strict=True)):
+        if mask is None and unknown[index]:
+            continue
+        known = np.zeros(np.shape(scores), dtype=bool) if mask is None else mask
+        images.append(at_resolution(scores, known, resolution, f"image {index}"))
+        vanished += bool(np.any(known)) and not images[-1].mask.any()
+    return LabelledMaps(images, len(maps) - len(images), vanished)
+
+
+def at_resolution(
+    scores: ArrayLike, mask: ArrayLike, resolution: Resolution, where: str = "the image"
+) -> LabelledMap:
+    """Bring a map and its mask to one size.
+
+    With None, nothing is resized: the two must have one shape already.
+
+    Args:
+        scores: the map.
+        mask: booleans.
+        resolution: the size.
+        where: names the image in errors.
+
+    Raises:
+        InputError: see `as_scores` and `as_bools`; or they are no images, or differ in shape.
     """
     values, truth = as_scores(scores, f"map of {where}"), as_bools(mask, f"mask of {where}")
-    if values.ndim != 2 or values.size == 0:
+    if values.ndim != 2 or not values.size:
         raise InputError(f"map of {where} must be height x width, not {values.shape}")
+    if resolution is not None and min(resolution) < 1:
+        raise InputError(f"an evaluation resolution of {describe_resolution(resolution)}")
+    if resolution is not None and truth.ndim == 2 and truth.size:
+        values, truth = resize_map(values, resolution), resize_mask(truth, resolution)
     if values.shape != truth.shape:
         raise InputError(
             f"map {values.shape} and mask {truth.shape} of {where} differ in size; "
@@ -99,26 +158,48 @@ def labelled_map(scores: ArrayLike, mask: ArrayLike, where: str) -> LabelledMap:
     return LabelledMap(values, truth)
 
 
-def paired(
-    maps: Maps,
-    masks: Masks,
-    labels: Sequence[bool] | None = None,
-) -> Iterator[tuple[str, ArrayLike, ArrayLike | None]]:
-    """Yield for each image its name in errors, map and mask.
+def describe_resolution(resolution: Resolution) -> str:
+    """Say at which size metrics were computed.
 
-    An image that `labels` calls normal and that has no mask gets one that is False everywhere.
-
-    Raises:
-        InputError: there are no images, not as many masks or labels as maps, or labels that are
-            not booleans.
+    >>> describe_resolution((256, 256)), describe_resolution(None)
+    ('256 x 256', "each mask's own")
     """
-    if not len(maps):
-        raise InputError("no maps to evaluate")
-    if len(maps) != len(masks) or (labels is not None and len(labels) != len(maps)):
-        count = "" if labels is None else f", {len(labels)} labels"
-        raise InputError(f"{len(maps)} maps, {len(masks)} masks{count}: need one each")
-    truth = None if labels is None else as_bools(labels, "labels")
-    for index, (scores, mask) in enumerate(zip(maps, masks, strict=True)):
-        if mask is None and truth is not None and not truth[index]:
-            mask = np.zeros(np.shape(scores), dtype=bool)
-        yield f"image {index}", scores, mask
+    return "each mask's own" if resolution is None else f"{resolution[0]} x {resolution[1]}"
+
+
+def resize_map(scores: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.ndarray, "H W"]:
+    """Resize bilinearly between pixel centres, without smoothing when it becomes smaller.
+
+    The values are those of torch's `interpolate(mode="bilinear", align_corners=False)`, which
+    published evaluations use.
+    """
+    if scores.shape == size:
+        return scores
+    factors = [new / old for new, old in zip(size, scores.shape, strict=True)]
+    resized: np.ndarray = ndimage.zoom(scores, factors, order=1, mode="nearest", grid_mode=True)
+    return resized
+
+
+def resize_mask(mask: Bool[np.ndarray, "h w"], size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
+    """Take for each new pixel the old one below its centre, so that nothing is blended.
+
+    A defect narrower than the step between pixel centres can vanish.
+    """
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int)
+        for new, old in zip(size, mask.shape, strict=True)
+    )
+    return mask[np.ix_(rows, columns)]
+
+
+def region_weights(mask: Bool[np.ndarray, "h w"]) -> tuple[Float[np.ndarray, " p"], int]:
+    """Return 1 / (area of its region) for every anomalous pixel, row by row, and the regions.
+
+    Regions are connected through edges and corners (8-connected), as in MVTec's evaluation
+    (Bergmann et al., IJCV 2021, section 5.2). The weights of the pixels above a threshold sum to
+    the sum of the regions' overlaps, each the share of a region (0 to 1) that was found.
+    """
+    labels, count = ndimage.label(mask, structure=EIGHT_NEIGHBOURS)
+    of_pixel = labels[mask]
+    areas = np.bincount(of_pixel, minlength=count + 1)
+    return 1.0 / areas[of_pixel], int(count)

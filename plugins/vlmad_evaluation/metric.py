@@ -69,13 +69,6 @@ class Average:
     left_out: Mapping[str, str]
     """Categories without a value, each with its reason."""
 
-    def __str__(self) -> str:
-        total = len(self.counted) + len(self.left_out)
-        text = f"{self.metric} over {len(self.counted)} of {total} categories"
-        if self.left_out:
-            text += "; without " + ", ".join(f"{k} ({v})" for k, v in self.left_out.items())
-        return text
-
 
 def macro_average(by_category: Mapping[str, Metric]) -> Average:
     """Average a metric over categories, each counting the same, whatever its number of images.
@@ -84,8 +77,9 @@ def macro_average(by_category: Mapping[str, Metric]) -> Average:
     error has the mean of the bounds as its own. It has no interval; the intervals of categories
     cannot be averaged (`bootstrap.average_replicates` makes the interval of an average).
 
-    >>> print(macro_average({"tile": Metric(0.5), "wood": Metric(None, "no mask")}))
-    0.500 over 1 of 2 categories; without wood (no mask)
+    >>> average = macro_average({"tile": Metric(0.5), "wood": Metric(None, "no mask")})
+    >>> print(average.metric, average.left_out)
+    0.500 {'wood': 'no mask'}
     """
     left_out = {name: m.reason for name, m in by_category.items() if m.value is None}
     values = {name: m.value for name, m in by_category.items() if m.value is not None}
@@ -108,29 +102,17 @@ class Spread:
     deviation: float | None
     """The sample standard deviation (n - 1); None for fewer than two runs."""
     runs: int
-    left_out: int = 0
-    """Runs in which the metric was undefined."""
-
-    def __str__(self) -> str:
-        if self.mean is None:
-            return "undefined in every run"
-        spread = "one run"
-        if self.deviation is not None:
-            spread = f"± {self.deviation:.3f}, {self.runs} runs"
-        without = f", {self.left_out} undefined" if self.left_out else ""
-        return f"{self.mean:.3f} ({spread}{without})"
+    """In which the metric is defined."""
 
 
 def spread_over_seeds(runs: Iterable[Metric]) -> Spread:
     """Return mean and standard deviation of a metric over seeds; intervals are not looked at.
 
-    >>> print(spread_over_seeds([Metric(0.90), Metric(0.92), Metric(0.94)]))
-    0.920 (± 0.020, 3 runs)
+    >>> spread_over_seeds([Metric(0.5), Metric(None, "no mask")])
+    Spread(mean=0.5, deviation=None, runs=1)
     """
-    metrics = list(runs)
-    values = [m.value for m in metrics if m.value is not None]
-    left_out = len(metrics) - len(values)
+    values = [metric.value for metric in runs if metric.value is not None]
     if not values:
-        return Spread(None, None, 0, left_out)
+        return Spread(None, None, 0)
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Spread(statistics.fmean(values), deviation, len(values), left_out)
+    return Spread(statistics.fmean(values), deviation, len(values))

@@ -1,63 +1,47 @@
-"""Rows of figures: cells and tables of Markdown, and CSV for spreadsheets."""
+"""How figures of a bench are written, and what is missing from them."""
 
 from __future__ import annotations
 
-import csv
-import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vlmad.errors import printable
-from vlmad_evaluation._cell_results import NAMES
+from vlmad_evaluation.result_documents import SeedMetric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from vlmad_evaluation.metric import Metric
+    from vlmad_evaluation.result_documents import BenchDocument, DatasetFault, MeasuredMetric
 
 UNDEFINED = "\N{EN DASH}"
 TITLES = {
-    "image_auroc": "AUROC",
-    "image_ap": "AP",
-    "image_f1_max": "F1-max",
-    "pixel_auroc": "AUROC",
+    "image_auroc": "image AUROC",
+    "image_ap": "image AP",
+    "image_f1_max": "image F1-max",
+    "pixel_auroc": "pixel AUROC",
     "pixel_aupro_30": "AUPRO",
     "pixel_aupro_05": "AUPRO 0.05",
     "pixel_aupro_200_thresholds": "AUPRO, 200 thresholds",
-    "pixel_ap": "AP",
-    "pixel_f1_max": "F1-max",
+    "pixel_ap": "pixel AP",
+    "pixel_f1_max": "pixel F1-max",
 }
-CLASSIFICATION = ("image_auroc", "image_ap", "image_f1_max")
-SEGMENTATION = (
-    "pixel_auroc",
-    "pixel_aupro_30",
-    "pixel_aupro_200_thresholds",
-    "pixel_ap",
-    "pixel_f1_max",
-)
-TASKS = {"classification": CLASSIFICATION, "segmentation": SEGMENTATION}
-WITH_INTERVAL = ("image_auroc", "pixel_auroc", "pixel_aupro_30")
-"""The others have theirs in bench.json and bench.csv: tables are to be read."""
 
 
-def value(metric: Mapping[str, Any], interval: bool = True) -> str:
-    """Return a metric as a table's cell: value, interval over images, deviation over seeds."""
-    if metric["value"] is None:
+def metric_text(metric: MeasuredMetric | Metric, interval: bool = True) -> str:
+    """Return a metric for a table: value, deviation over seeds, interval over images."""
+    if metric.value is None:
         return UNDEFINED
-    text = f"{metric['value']:.3f}"
-    if metric.get("deviation_over_seeds") is not None:
-        text += f" ± {metric['deviation_over_seeds']:.3f}"
-    between = bracketed(metric) if interval else ""
-    return f"{text} {between}" if between else text
-
-
-def bracketed(metric: Mapping[str, Any]) -> str:
-    """Return the interval of a metric, or nothing if it has none."""
-    low, high = metric["low"], metric["high"]
-    if low is None or high is None or not low < high:
-        return ""
-    return f"[{low:.3f}, {high:.3f}]"
+    text = f"{metric.value:.3f}"
+    if isinstance(metric, SeedMetric) and metric.deviation_over_seeds is not None:
+        text += f" ± {metric.deviation_over_seeds:.3f}"
+    low, high = metric.low, metric.high
+    if interval and low is not None and high is not None and low < high:
+        text += f" [{low:.3f}, {high:.3f}]"
+    return text
 
 
 def shots_name(shots: int) -> str:
-    """Say how many references there are."""
+    """Return how many references there are, in words."""
     return "zero-shot" if shots == 0 else f"{shots}-shot"
 
 
@@ -66,71 +50,46 @@ def escaped(text: object) -> str:
     return "".join(f"\\{c}" if c in "\\|`*_<>[]#" else c for c in printable(text))
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table of Markdown; the cells are Markdown already."""
     lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def category_rows(
-    document: Mapping[str, Any], shots: int, names: Sequence[str]
-) -> Iterator[list[str]]:
-    """Yield the rows of a table: own figures of each category, published ones below them."""
-    own = [entry for entry in document["categories"] if entry["shots"] == shots]
-    published = [entry for entry in document["published"] if entry["shots"] == shots]
-    for category in document["dataset"]["categories"]:
-        for entry in own:
-            if entry["category"] == category:
-                yield [escaped(category), escaped(entry["detector"]), *_cells(entry, names)]
-        for entry in published:
-            figures = entry["categories"].get(category)
-            if figures and any(name in figures for name in names):
-                label = f"*{escaped(entry['label'])}, published*"
-                yield [escaped(category), label, *(_fixed(figures.get(n)) for n in names)]
-    for entry in document["averages"]:
-        if entry["shots"] == shots:
-            yield ["**average**", escaped(entry["detector"]), *_cells(entry, names)]
-    for entry in published:
-        yield from _published_averages(entry, names)
+def what_is_missing(document: BenchDocument) -> Iterator[str]:
+    """Yield, in plain words, what was not measured or is undefined, and what may mislead."""
+    for skipped in document.skipped:
+        who = skipped.detector or skipped.category
+        yield f"{who}, {shots_name(skipped.shots)}: not measured, {skipped.reason}"
+    yield from dict.fromkeys(_undefined(document))
+    yield from _problems(document.dataset.problems)
+    for cell in document.cells:
+        if cell.failed:
+            yield (
+                f"{cell.detector} on {cell.category}: not scored, images: "
+                f"{cell.failed}; see {cell.run}/scores.csv"
+            )
+        if cell.pixels is not None and cell.pixels.without_mask:
+            yield (
+                f"{cell.category}: {cell.pixels.without_mask} anomalous images without "
+                "a mask are not in the pixel metrics"
+            )
 
 
-def _cells(entry: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    return [value(entry["metrics"][name], name in WITH_INTERVAL) for name in names]
+def _undefined(document: BenchDocument) -> Iterator[str]:
+    for entry in document.averages:
+        for name, metric in entry.metrics.items():
+            for category, reason in metric.left_out.items():
+                what = name
+                if name.startswith("image") or "no" in reason:
+                    what = f"{name.partition('_')[0]} metrics"
+                yield f"{category}: {what} are undefined and not averaged, {reason}"
 
 
-def _published_averages(entry: Mapping[str, Any], names: Sequence[str]) -> Iterator[list[str]]:
-    """Yield what is stated, and what follows from the published rows where it differs."""
-    for kind in ("stated", "recomputed"):
-        figures = {name: each[kind] for name, each in entry["averages"].items()}
-        known = [name for name in names if figures.get(name) is not None]
-        differs = any(
-            f"{figures[n]:.3f}" != _fixed(entry["averages"][n]["stated"]) for n in known
-        )
-        if known and (kind == "stated" or differs):
-            label = f"*{escaped(entry['label'])}, published, {kind}*"
-            yield ["**average**", label, *(_fixed(figures.get(n)) for n in names)]
-
-
-def _fixed(number: float | None) -> str:
-    return "" if number is None else f"{number:.3f}"
-
-
-def to_csv(document: Mapping[str, Any]) -> str:
-    """Return a row for each cell; undefined values are empty."""
-    ends = ("low", "high", "error")
-    columns = ["detector", "category", "shots", "seed", "normal", "anomalous", "failed"]
-    columns += ["resolution", "threshold"]
-    for name in NAMES:
-        columns += [name, *(f"{name}_{end}" for end in ends)]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for cell in document["cells"]:
-        row = {**cell, "resolution": document["settings"]["resolution"]}
-        row["threshold"] = cell["metrics"]["image_f1_max"]["threshold"]
-        for name in NAMES:
-            metric = cell["metrics"][name]
-            row[name] = metric["value"]
-            row |= {f"{name}_{end}": metric[end] for end in ends}
-        writer.writerow(row)
-    return buffer.getvalue()
+def _problems(problems: Sequence[DatasetFault], most: int = 20) -> Iterator[str]:
+    """Name what may mislead: without it the tables would look sounder than they are."""
+    doubtful = [problem for problem in problems if problem.severity != "note"]
+    for problem in doubtful[:most]:
+        yield f"{problem.severity}: {problem.path}: {problem.what}"
+    if len(doubtful) > most:
+        yield f"and {len(doubtful) - most} more problems, see bench.json"

@@ -15,10 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmad_evaluation.curves import Curve, metrics_of
-from vlmad_evaluation.labelled_maps import LabelledMap, Maps, Masks, paired
+from vlmad_evaluation.labelled_maps import (
+    LabelledMap,
+    Maps,
+    Masks,
+    Resolution,
+    describe_resolution,
+    labelled_maps,
+    region_weights,
+)
 from vlmad_evaluation.metric import PIXEL_METRICS, Metric, undefined
-from vlmad_evaluation.regions import region_weights
-from vlmad_evaluation.resolution import Resolution, at_resolution, describe_resolution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -59,15 +65,14 @@ class SortedPixels:
         normal, anomalous, weights = [], [], [np.empty(0)]
         regions = 0
         for image in images:
-            if not image.mask.any():
-                normal.append(image.scores.ravel())
-                continue
             normal.append(image.scores[~image.mask])
             anomalous.append(image.scores[image.mask])
             weight, count = region_weights(image.mask)
             weights.append(weight)
             regions += count
-        ranked, scores = _joined(normal), _joined(anomalous)
+        nothing = np.empty(0, dtype=np.float32)
+        ranked = np.concatenate([nothing, *normal])  # float64 if any part is
+        scores = np.concatenate([nothing, *anomalous])
         ranked.sort()
         order = scores.argsort()
         return cls(ranked, scores[order], np.concatenate(weights)[order], regions)
@@ -99,11 +104,6 @@ class SortedPixels:
         # F1 is never largest in a group of normal scores alone: its threshold is a placeholder
         thresholds = np.append(np.repeat(distinct, 2), distinct[-1])
         return Curve(false, true, thresholds, np.ones(len(false), dtype=bool), reached)
-
-
-def _joined(parts: Sequence[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " m"]:
-    """Concatenate; float64 if any part is."""
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
 
 def _previous(cumulative: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
@@ -140,25 +140,22 @@ def pixel_metrics(
         InputError: nothing to evaluate, lengths or shapes that differ, masks that are not
             booleans, scores that are not finite.
     """
-    known = [(name, a, m) for name, a, m in paired(maps, masks, labels) if m is not None]
-    images = [at_resolution(a, m, resolution, name) for name, a, m in known]
-    pixels = SortedPixels.of(images)
-    reason = pixels.missing if known else "no mask"
+    known = labelled_maps(maps, masks, labels, resolution)
+    pixels = SortedPixels.of(known.images)
     return PixelEvaluation(
-        undefined(PIXEL_METRICS, reason) if reason else metrics_of_pixels(pixels),
+        metrics_of_pixels(pixels) if known.images else undefined(PIXEL_METRICS, "no mask"),
         describe_resolution(resolution),
-        images=len(known),
+        images=len(known.images),
         regions=pixels.regions,
-        left_out=len(maps) - len(known),
-        vanished=sum(
-            bool(np.any(mask)) and not image.mask.any()
-            for (_, _, mask), image in zip(known, images, strict=True)
-        ),
+        left_out=known.left_out,
+        vanished=known.vanished,
     )
 
 
 def metrics_of_pixels(pixels: SortedPixels) -> dict[str, Metric]:
-    """Return all pixel metrics of scores of both classes."""
+    """Return all pixel metrics, undefined if a class has no pixel."""
+    if pixels.missing:
+        return undefined(PIXEL_METRICS, pixels.missing)
     metrics = metrics_of(pixels.curve(), EXACT_METRICS)
     return metrics | {"pixel_aupro_200_thresholds": aupro_200_thresholds(pixels)}
 

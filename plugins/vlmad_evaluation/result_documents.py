@@ -22,23 +22,18 @@ of a folder is `FileName`.
 from __future__ import annotations
 
 from pathlib import Path, PureWindowsPath
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from vlmad.datasets import Label, Severity
 from vlmad.errors import InputError
 from vlmad_evaluation.metric import METRICS
 from vlmad_run.documents import Document, FileName
+from vlmad_run.manifest import Reference
 
-BENCH_FILE, GRID_FILE, METRICS_FILE, SAMPLES_FILE = (
-    "bench.json",
-    "grid.json",
-    "metrics.json",
-    "samples.json",
-)
-EARLIER = "vlmad bench 1"
-"""The format of documents that are no longer read."""
+BENCH_FILE, GRID_FILE = "bench.json", "grid.json"
+METRICS_FILE, SAMPLES_FILE = "metrics.json", "samples.json"
 
 M = TypeVar("M")
 
@@ -62,7 +57,6 @@ Share = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6)]
 """From 0 to 1, up to rounding."""
 Count = Annotated[int, Field(ge=0, lt=10**9)]
 ByMetric = Annotated[dict[str, M], AfterValidator(_check_all_there)]
-OptionValue = FileName | bool | int | float | list[FileName | bool | int | float] | None
 
 
 class MeasuredMetric(Document):
@@ -99,13 +93,6 @@ class AverageMetric(SeedMetric):
     """Categories where the metric is undefined, each with its reason."""
 
 
-class DrawnReference(Document):
-    """A reference image of a cell."""
-
-    path: FileName
-    sha256: str
-
-
 class PixelFacts(Document):
     """What the pixel metrics of a cell were computed from."""
 
@@ -126,7 +113,7 @@ class CellFacts(Document):
     shots: Count
     seed: Count | None
     """None without references."""
-    references: list[DrawnReference]
+    references: list[Reference]
     normal: Count
     anomalous: Count
     failed: Count
@@ -134,6 +121,10 @@ class CellFacts(Document):
     """The images that could not be scored."""
     pixels: PixelFacts | None
     """None where pixel metrics are undefined for want of masks."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return these facts, and nothing that a model adds to them, for another model."""
+        return self.model_dump(include=set(CellFacts.model_fields))
 
 
 class CellDocument(CellFacts):
@@ -267,9 +258,10 @@ class DetectorFacts(Document):
     """A detector that was measured."""
 
     recipe: FileName
-    parts: dict[Literal["backbone", "prompts", "extractor", "attention", "scorer"], str]
-    options: dict[str, dict[str, OptionValue]]
-    """Those of each part, by kind."""
+    parts: dict[str, str]
+    """By kind."""
+    options: dict[str, dict[str, JsonValue]]
+    """By kind and name."""
     notes: list[FileName]
     backbone: str
     licence: str | None
@@ -299,12 +291,13 @@ class BenchDocument(Document):
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
-        for entry in (*self.averages, *self.categories, *self.cells, *self.published):
-            if entry.detector not in self.detectors:
-                raise ValueError(f"{entry.detector} is none of the detectors")
-        for entry in (*self.categories, *self.cells):
-            if entry.category not in self.dataset.categories:
-                raise ValueError(f"{entry.category} is none of the categories")
+        entries = self.averages, self.categories, self.cells, self.published
+        detectors = {entry.detector for each in entries for entry in each}
+        categories = {e.category for each in (self.categories, self.cells) for e in each}
+        for name in sorted(detectors - set(self.detectors)):
+            raise ValueError(f"{name} is none of the detectors")
+        for name in sorted(categories - set(self.dataset.categories)):
+            raise ValueError(f"{name} is none of the categories")
         return self
 
 
@@ -356,30 +349,23 @@ def read_document(folder: Path) -> BenchDocument:
         InputError: the folder is that of neither, the bench was broken off before it wrote its
             document, or the document is damaged or of an earlier vlmad.
     """
-    models = {BENCH_FILE: BenchDocument, GRID_FILE: GridDocument}
+    models: dict[str, type[BenchDocument]] = {BENCH_FILE: BenchDocument, GRID_FILE: GridDocument}
     for name, model in models.items():
-        if (folder / name).is_file():
-            return _read(model, folder / name)
+        path = folder / name
+        if path.is_file():
+            try:
+                return model.read(path)
+            except InputError as error:
+                reason = f"{error}; run its command again, which keeps what is done"
+                if b'"vlmad bench 1"' in path.read_bytes()[:200]:
+                    reason = f"{path} was written by an earlier vlmad; run it anew"
+                raise InputError(reason) from error
     if (folder / SAMPLES_FILE).is_file():
         raise InputError(
             f"{folder} was broken off before it wrote what came of it; "
             "the command that made it goes on from there when it is given again"
         )
     raise InputError(f"{folder} holds no {' or '.join(models)}: it is no bench or grid")
-
-
-def _read(model: type[BenchDocument], path: Path) -> BenchDocument:
-    try:
-        return model.read(path)
-    except InputError as error:
-        if f'"format": "{EARLIER}"' in _start(path):
-            raise InputError(f"{path} was written by an earlier vlmad; run it anew") from None
-        raise InputError(f"{error}; run its command again, which keeps what is done") from error
-
-
-def _start(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(200).decode("utf-8", "replace")
 
 
 def write_document(document: BenchDocument, folder: Path) -> Path:

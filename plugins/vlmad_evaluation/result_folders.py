@@ -1,30 +1,216 @@
-"""A bench's folder, read: for whoever analyses what came of it."""
+"""A bench's folder, read: what came of it, and what each figure was computed from.
+
+A finished cell is a run folder with two more files: `metrics.json`, and `replicates.npz`, from
+which averages and comparisons are made. `read_results` opens the folder of a bench or a grid.
+"""
 
 from __future__ import annotations
 
-import json
+import io
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError, first_line
-from vlmad.files import read_text
-from vlmad_evaluation._bench_document import FORMAT
-from vlmad_evaluation._bench_samples import SAMPLES, read_samples
-from vlmad_evaluation._cell_metrics import Scored
-from vlmad_evaluation._cell_results import read_result
-from vlmad_run.rows import from_line
-from vlmad_run.run_folder import LINES, read_manifest
+import numpy as np
+from PIL import Image
+
+from vlmad import Sample
+from vlmad.errors import InputError, OutputError
+from vlmad.files import write_atomically
+from vlmad_datasets.masks import mask_of
+from vlmad_evaluation.bootstrap import Replicates
+from vlmad_evaluation.labelled_maps import LabelledMap
+from vlmad_evaluation.metric import METRICS, Metric
+from vlmad_evaluation.result_documents import (
+    METRICS_FILE,
+    SAMPLES_FILE,
+    CellDocument,
+    CellFacts,
+    CellMetric,
+    SampleEntry,
+    SamplesDocument,
+    read_document,
+)
+from vlmad_run.pictures import Range, from_16_bits
+from vlmad_run.stored_run import read_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from vlmad import Sample
-    from vlmad_evaluation._cell_results import CellResult
-    from vlmad_run.rows import Row
+    from jaxtyping import Bool, Float
 
-DOCUMENTS = ("bench.json", "grid.json")
+    from vlmad_evaluation.result_documents import BenchCell, BenchDocument
+    from vlmad_run.rows import ScoreRow
+
+REPLICATES_FILE = "replicates.npz"
+WITHOUT_BOUND = "pixel_aupro_200_thresholds"
+LEVELS = 65535
+HALF = 0.51
+"""Of a level; arithmetic in float32 can push a score a hundredth of a level further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A test image with its score and its stored map."""
+
+    sample: Sample
+    row: ScoreRow
+    run: Path
+    """The run folder that the map is in."""
+
+    def map(self) -> LabelledMap | None:
+        """Return the stored map with its mask, or None if nobody knows where the defect is.
+
+        Raises:
+            OutputError: the stored map is damaged.
+            InputError: the mask can no longer be read, or the image has another size now.
+        """
+        mask = mask_of(self.sample)
+        if mask is None:
+            return None
+        heat = self.heat()
+        if heat.shape != mask.shape:
+            raise InputError(f"{self.sample.image} has changed since it was scored; start anew")
+        return LabelledMap(heat, mask)
+
+    def heat(self) -> Float[np.ndarray, "H W"]:
+        """Return the stored map, whatever is known of the image; raises as `map` does."""
+        path = self.run / self.row.map
+        try:
+            with Image.open(io.BytesIO(path.read_bytes())) as stored:
+                levels = np.asarray(stored).astype(np.uint16)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise OutputError(f"{path} is damaged; delete {self.run} and go on") from error
+        return from_16_bits(levels, self.scale)
+
+    @property
+    def scale(self) -> Range:
+        """What the lowest and the highest level of the map stand for."""
+        return Range(float(self.row.map_low or 0), float(self.row.map_high or 0))
+
+    @property
+    def half_level(self) -> float:
+        """How far a stored score can be from the computed one, rounding to float32 included."""
+        rounding = 4 * float(np.finfo(np.float32).eps) * max(map(abs, self.scale))
+        return (self.scale.high - self.scale.low) / LEVELS * HALF + rounding
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """What came of a cell."""
+
+    facts: CellFacts
+    metrics: Mapping[str, Metric]
+    replicates: Mapping[str, Replicates]
+    labels: Bool[np.ndarray, " n"]
+    scores: Float[np.ndarray, " n"]
+    """Of the images that could be scored, in the order of the data set."""
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Detector, category and shots: what cells of other seeds share."""
+        return self.facts.detector, self.facts.category, self.facts.shots
+
+    def documents(self) -> dict[str, CellMetric]:
+        """Return the metrics as documents have them; an unknown error is None, never 0."""
+        return {
+            name: CellMetric(**{**asdict(metric), "error": error_of(metric, name)})
+            for name, metric in self.metrics.items()
+        }
+
+
+def error_of(metric: Metric, name: str) -> float | None:
+    """Return the bound on a metric's error, or None if there is none."""
+    return None if metric.value is None or name == WITHOUT_BOUND else metric.error
+
+
+def metric_of(document: CellMetric) -> Metric:
+    """Return the metric of a document."""
+    return Metric(**{**document.model_dump(), "error": document.error or 0.0})
+
+
+def write_result(folder: Path, result: CellResult) -> None:
+    """Write a cell's replicates, then its metrics: with those it is finished.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    arrays: dict[str, Any] = {"labels": result.labels, "scores": result.scores}
+    for name, found in result.replicates.items():
+        arrays |= {f"{name}.{f.name}": getattr(found, f.name) for f in fields(Replicates)}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomically(folder / REPLICATES_FILE, buffer.getvalue())
+    document = CellDocument(**result.facts.plain(), metrics=result.documents())
+    document.write(folder / METRICS_FILE)
+
+
+def read_result(folder: Path) -> CellResult | None:
+    """Return what came of a cell, or None if it is not finished or its files are damaged."""
+    try:
+        document = CellDocument.read(folder / METRICS_FILE)
+        stored = io.BytesIO((folder / REPLICATES_FILE).read_bytes())
+        with np.load(stored, allow_pickle=False) as arrays:
+            replicates = {n: _replicates(arrays, n) for n in METRICS if f"{n}.values" in arrays}
+            labels, scores = _plain(arrays["labels"], "b"), _plain(arrays["scores"], "f")
+        metrics = {name: metric_of(document.metrics[name]) for name in METRICS}
+    except Exception:  # whatever a damaged archive makes numpy and zipfile raise
+        return None
+    whole = len(labels) == len(scores) and len({len(r.values) for r in replicates.values()}) < 2
+    facts = CellFacts(**document.plain())
+    return CellResult(facts, metrics, replicates, labels, scores) if whole else None
+
+
+def _replicates(arrays: Mapping[str, np.ndarray], name: str) -> Replicates:
+    found = {field.name: arrays[f"{name}.{field.name}"] for field in fields(Replicates)}
+    values, without, strata = (_plain(found[n], "fi") for n in ("values", "without", "strata"))
+    if len(without) != len(strata):
+        raise ValueError("lists of different length")
+    estimate, error = float(found["estimate"]), float(found["error"])
+    return Replicates(estimate, values, without, strata, error, str(found["reason"]))
+
+
+def _plain(array: np.ndarray, kinds: str) -> np.ndarray:
+    if array.ndim != 1 or array.dtype.kind not in kinds:
+        raise ValueError("no list of numbers")
+    return array
+
+
+def write_samples(folder: Path, samples: Sequence[Sample]) -> None:
+    """Write the test samples of a bench; paths become absolute, so that they hold anywhere.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    entries = [
+        SampleEntry(
+            image=os.path.abspath(sample.image),
+            label=sample.label,
+            category=sample.category,
+            defect=sample.defect,
+            mask=None if sample.mask is None else os.path.abspath(sample.mask),
+        )
+        for sample in samples
+    ]
+    SamplesDocument(samples=entries).write(folder / SAMPLES_FILE)
+
+
+def read_samples(folder: Path) -> tuple[Sample, ...]:
+    """Read what `write_samples` wrote.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        entries = SamplesDocument.read(folder / SAMPLES_FILE).samples
+    except InputError as error:
+        raise InputError(f"{error}; run the bench again, which keeps what is done") from error
+    masks = (None if entry.mask is None else Path(entry.mask) for entry in entries)
+    return tuple(
+        Sample(Path(entry.image), entry.label, entry.category, "test", entry.defect, mask)
+        for entry, mask in zip(entries, masks, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,39 +218,37 @@ class Results:
     """What came of a bench or a grid; two are equal only if they are one object."""
 
     folder: Path
-    document: Mapping[str, Any]
-    """As docs/bench.md describes it."""
+    document: BenchDocument
     samples: tuple[Sample, ...]
 
-    def cells(self, **wanted: Any) -> list[Mapping[str, Any]]:
+    def cells(self, **facts: str | int | None) -> list[BenchCell]:
         """Return the document's cells with these facts: detector, category, shots, seed."""
         return [
             cell
-            for cell in self.document["cells"]
-            if all(cell[name] == value for name, value in wanted.items())
+            for cell in self.document.cells
+            if all(getattr(cell, name) == value for name, value in facts.items())
         ]
 
-    def run(self, cell: Mapping[str, Any]) -> Path:
+    def run(self, cell: BenchCell) -> Path:
         """Return the run folder of a cell."""
-        return self.folder / str(cell["run"])
+        return self.folder / cell.run
 
-    def stored(self, cell: Mapping[str, Any]) -> CellResult | None:
+    def stored(self, cell: BenchCell) -> CellResult | None:
         """Return what a cell was computed from, or None if it is not there or damaged."""
         return read_result(self.run(cell))
 
-    def scored(self, cell: Mapping[str, Any]) -> Iterator[Scored]:
-        """Yield the images of a cell that were scored, with what is true of them, in order.
+    def scored(self, cell: BenchCell) -> Iterator[Scored]:
+        """Yield the images of a cell that were scored, in the order of the data set.
 
         Raises:
             InputError: the cell's scores cannot be read.
         """
-        run = self.run(cell)
-        base = _base(run)
-        rows = {os.path.normpath(base / row.image): row for row in _rows(run)}
+        run = read_run(self.run(cell))
+        rows = {run.file_of(row): row for row in run.rows()}
         for sample in self.samples:
-            row = rows.get(os.path.normpath(sample.image))
-            if sample.category == cell["category"] and row is not None:
-                yield Scored(sample, row, run)
+            row = rows.get(sample.image)
+            if sample.category == cell.category and row is not None and row.status == "done":
+                yield Scored(sample, row, run.folder)
 
 
 def read_results(folder: Path) -> Results:
@@ -73,37 +257,4 @@ def read_results(folder: Path) -> Results:
     Raises:
         InputError: it is no such folder, or is damaged.
     """
-    path = next((folder / name for name in DOCUMENTS if (folder / name).is_file()), None)
-    if path is None:
-        if (folder / SAMPLES).is_file():
-            raise InputError(
-                f"{folder} was broken off before it wrote what came of it; "
-                "the command that made it goes on from there when it is given again"
-            )
-        raise InputError(f"{folder} holds no {' or '.join(DOCUMENTS)}: it is no bench or grid")
-    try:
-        document = json.loads(read_text(path))
-        if document["format"] != FORMAT:
-            raise InputError(f"{path} is of another version of vlmad: {document['format']}")
-        document["cells"], document["detectors"]  # what is always there
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = first_line(error) if isinstance(error, OSError) else "it is damaged"
-        raise InputError(f"cannot read {path}: {reason}") from error
-    return Results(folder, document, read_samples(folder))
-
-
-def _rows(run: Path) -> Iterator[Row]:
-    try:
-        with (run / LINES).open("rb") as file:
-            for line in file:
-                row = from_line(line)
-                if row is not None and row.status == "done":
-                    yield row
-    except OSError as error:
-        raise InputError(f"cannot read {run / LINES}: {first_line(error)}") from error
-
-
-def _base(run: Path) -> Path:
-    """Return the folder that relative names of a run's images start from."""
-    manifest = read_manifest(run) or {}
-    return Path(str(manifest.get("folder", ".")))
+    return Results(folder, read_document(folder), read_samples(folder))

@@ -20,10 +20,9 @@ import numpy as np
 from vlmad.errors import InputError
 from vlmad_evaluation.curves import Curve, metrics_of
 from vlmad_evaluation.image_curves import ranks
+from vlmad_evaluation.labelled_maps import at_resolution, region_weights
 from vlmad_evaluation.metric import PIXEL_METRICS, Metric, undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS
-from vlmad_evaluation.regions import region_weights
-from vlmad_evaluation.resolution import Resolution, at_resolution, describe_resolution
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64, Shaped, UInt32
@@ -55,7 +54,6 @@ class PixelStream:
 
     Args:
         bins: how many bins at most.
-        resolution: height and width to resize maps and masks to; None takes them as they are.
 
     >>> pixels = PixelStream()
     >>> pixels.add([[0.1, 0.2], [0.3, 0.9]], [[False, False], [False, True]])
@@ -63,12 +61,11 @@ class PixelStream:
     1.000
     """
 
-    def __init__(self, bins: int = 1 << 20, resolution: Resolution = None) -> None:
+    def __init__(self, bins: int = 1 << 20) -> None:
         if bins < 2:
             raise InputError(f"{bins} bins cannot tell scores apart; give at least 2")
-        self.resolution = describe_resolution(resolution)
         self.regions = self.images = 0
-        self._size, self._rounded = resolution, False
+        self._rounded = False
         self._normal, self._anomalous = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
         self._overlap = np.zeros(bins)
         self._range: tuple[int, int] | None = None
@@ -82,7 +79,7 @@ class PixelStream:
                 large for float32.
         """
         where = f"image {self.images}"
-        image = at_resolution(scores, mask, self._size, where)
+        image = at_resolution(scores, mask, None, where)
         if np.abs(image.scores).max() > np.finfo(np.float32).max:
             raise InputError(f"map of {where} goes beyond float32; divide all scores by a constant")
         if image.scores.dtype != np.float32:

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmad.testing import backbones
+from vlmad.testing import TWO_LAYERS
 
 from ..conftest import Done, vlmad  # noqa: TID252 (tests are no package)
 
-TWO_LAYERS = Path(backbones.__file__).with_name("two_layer.json")
 SIZE = 40
 Bench = Callable[..., Done]
 
@@ -59,7 +58,7 @@ def two_categories(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small(two_layer_file: Path) -> list[str]:
     """The options that choose a backbone of two layers."""
-    return ["--backbone", f"openclip:{TWO_LAYERS}", "--weights", str(two_layer_file)]
+    return ["--backbone", f"openclip:{TWO_LAYERS}", "--set", f"backbone.weights={two_layer_file}"]
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from vlmad_run.choosing import Choice
 
 from vlmad import load_detector
 from vlmad.errors import InputError, OptionError, UnknownPartError
@@ -25,7 +26,6 @@ from vlmad_evaluation._grid_combinations import combine, with_baseline
 from vlmad_evaluation._grid_grouping import misfits
 from vlmad_evaluation._grid_terminal import show
 from vlmad_evaluation.result_folders import read_results
-from vlmad_run.choosing import Choice
 
 pytestmark = pytest.mark.xdist_group("grid")  # one worker makes the grid
 AXES = ["--prompt", "compositional,plain", "--extractor", "window,dense"]
