@@ -16,8 +16,7 @@ from vlmad import ClassToken, Detector, ImageBatch, Patches, Windows, load_detec
 from vlmad.errors import PluginError
 from vlmad.images import as_source
 from vlmad.registry import Registry
-from vlmad.testing import example_images
-from vlmad.testing.examples import TWO_LAYERS
+from vlmad.testing import TWO_LAYERS, example_images
 from vlmad_evaluation.sharing import SharedBackbone
 from vlmad_openclip.store import open_store
 

@@ -15,7 +15,7 @@ from vlmad import Detector, load_detector
 from vlmad.errors import PluginError
 from vlmad.images import as_source
 from vlmad.loading import batches, load
-from vlmad.testing.examples import TWO_LAYERS
+from vlmad.testing import TWO_LAYERS
 from vlmad.types import ClassToken, Patches, Result, Windows
 from vlmad_evaluation.sharing import SharedBackbone, share
 

@@ -48,15 +48,15 @@ def parse_space(choice: Choice, registry: Registry) -> Space:
         OptionError: a setting is malformed.
     """
     space = {"detector": split(choice.detector or DEFAULT, ",", "detector")}
+    settings = choice.options()
     for kind in KINDS:
         text = getattr(choice, "prompt" if kind == "prompts" else kind)
         if text == ALL:
             space[kind] = tuple(registry.names(kind))
         elif text is not None:
             space[kind] = split(text, ",", kind)
-    for kind, settings in choice.options().items():
-        for option, text in settings.items():
-            space[f"{kind}.{option}"] = split(text, "|", f"{kind}.{option}")
+        for option, values in settings.get(kind, {}).items():
+            space[f"{kind}.{option}"] = split(values, "|", f"{kind}.{option}")
     return space
 
 
@@ -98,7 +98,8 @@ def combine(
     known: dict[object, str] = {}
     backbones: list[Chosen] = []
     for recipe, combination in _combinations(space, registry):
-        varied = {key: value for key, value in combination.items() if len(space[key]) > 1}
+        several = (key for key in space if len(space[key]) > 1)
+        varied = {key: combination[key] for key in several if key in combination}
         name = _name(varied) or recipe.name
         try:
             assembly = assemble(registry, recipe, combination, _settings(combination))

@@ -45,7 +45,8 @@ def _plan_lines(plan: GridPlan) -> Iterator[str]:
         yield f"about {duration(plan.seconds)}, metrics and intervals aside"
     others = [name for name in plan.grid.combinations if name != plan.baseline]
     yield f"baseline: {plan.baseline}" + (f", against it: {some_of(others)}" if others else "")
-    for note, names in grouped((n, note) for n, notes in plan.notes.items() for note in notes):
+    notes = ((name, note) for name, of_it in plan.notes.items() for note in of_it)
+    for note, names in grouped(notes).items():
         yield f"note, {some_of(names, NAMED)}: {note}"
     yield from _not_measured(plan.skipped)
     if plan.grid.same:
