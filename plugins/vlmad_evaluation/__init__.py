@@ -36,5 +36,5 @@ def register_commands(register: Register) -> None:
         "bench", "vlmad_evaluation.cli:bench", "Measure detectors on a data set."
     )
     register(
-        "grid", "vlmad_evaluation._grid_command:grid", "Measure every combination of parts."
+        "grid", "vlmad_evaluation.cli:grid", "Measure every combination of parts."
     )

@@ -1,62 +1,69 @@
-"""Scoring the cells of a category side by side, so that each image is encoded once for all."""
+"""Scoring the cells of a category together, so that each image is encoded once for all."""
 
 from __future__ import annotations
 
-import copy
+import os
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.streaming import encode_together
-
-from vlmad.errors import PluginError
+from vlmad.errors import InputError, PluginError
 from vlmad.files import digest
 from vlmad.images import Source
-from vlmad_evaluation._bench_plan import Skipped
-from vlmad_evaluation._cell_metrics import Scored
-from vlmad_evaluation.sharing import Shared
-from vlmad_run.execute import execute_together
-from vlmad_run.manifest import describe_run
-from vlmad_run.places import describe_images
+from vlmad.loading import batches, load
+from vlmad.types import ImageBatch
+from vlmad_evaluation.result_folders import Scored
+from vlmad_evaluation.sharing import share
+from vlmad_run.manifest import Manifest, Reference, describe_run
 from vlmad_run.run_folder import RunFolder
-from vlmad_run.scoring import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from vlmad.detector import Detector
+    from vlmad.loading import Pieces
     from vlmad.types import Features
     from vlmad_evaluation._bench_folder import BenchFolder
     from vlmad_evaluation._bench_plan import Cell, Settings
+    from vlmad_evaluation.result_documents import SkippedEntry
+
+    Encoded = dict[tuple[str, Path], Features]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class SideBySide:
-    """Detectors that can take the same batches: their images are made ready alike."""
+    """Detectors, by name, that share backbones and can take the same loaded images."""
 
-    names: tuple[str, ...]
-    shared: Shared
+    detectors: Mapping[str, Detector]
 
-    @property
-    def detectors(self) -> dict[str, Detector]:
-        """The detectors that share, by name."""
-        return dict(zip(self.names, self.shared.detectors, strict=True))
+    def load(self, images: Iterable[Path], batch_size: int) -> Iterator[Pieces]:
+        """Decode images in the background, under their whole names."""
+        first = next(iter(self.detectors.values()))
+        sources = (Source(os.path.abspath(image), image) for image in images)
+        return load(sources, first.resizing, first.backbone.spec.preprocessing, batch_size)
+
+    def forget(self, images: Iterable[Pieces]) -> None:
+        """Let go of images that all have seen, and of what is known of them."""
+        for backbone in {detector.backbone for detector in self.detectors.values()}:
+            backbone.forget()
+        for pieces in images:
+            for piece in pieces:
+                piece.release()
 
 
-def side_by_side(detectors: Mapping[str, Detector]) -> list[SideBySide]:
-    """Part detectors into as few groups as possible that can take the same batches.
+def side_by_side(detectors: Mapping[str, Detector], keep: bool = True) -> list[SideBySide]:
+    """Part detectors into as few groups as possible that can take the same loaded images.
 
-    Features are kept on disk too: the next bench of the same images finds them there.
+    Args:
+        detectors: by name.
+        keep: whether features are kept on disk: the next bench of the same images finds them.
     """
-    alike: dict[Any, list[str]] = {}
-    for name, detector in detectors.items():
+    alike: dict[Any, dict[str, Detector]] = {}
+    for name, detector in share(detectors, keep).items():
         key = detector.backbone.spec.preprocessing, str(detector.resizing)
-        alike.setdefault(key, []).append(name)
-    return [
-        SideBySide(tuple(names), Shared([detectors[name] for name in names], keep=True))
-        for names in alike.values()
-    ]
+        alike.setdefault(key, {})[name] = detector
+    return [SideBySide(group) for group in alike.values()]
 
 
 @dataclass(slots=True)
@@ -64,14 +71,9 @@ class Outcome:
     """What came of scoring cells."""
 
     scored: dict[Cell, list[Scored]] = field(default_factory=dict)
-    manifests: dict[Cell, dict[str, Any]] = field(default_factory=dict)
-    failures: dict[Cell, Skipped] = field(default_factory=dict)
+    manifests: dict[Cell, Manifest] = field(default_factory=dict)
+    failures: dict[Cell, SkippedEntry] = field(default_factory=dict)
     """What a part of the detector failed at."""
-
-    def fail(self, cell: Cell, error: PluginError) -> None:
-        """Note that a cell has no result."""
-        reason = str(error)
-        self.failures[cell] = Skipped(cell.detector, cell.category, cell.shots, reason, True)
 
 
 def score_cells(
@@ -79,7 +81,7 @@ def score_cells(
     group: SideBySide,
     folder: BenchFolder,
     settings: Settings,
-    progress: Callable[[int], None],
+    advance: Callable[[int], None],
 ) -> Outcome:
     """Score the images of cells as `vlmad run` does, without pictures, each image once for all.
 
@@ -88,96 +90,148 @@ def score_cells(
         group: the detectors.
         folder: the bench's; each cell has a run folder in it.
         settings: what is measured how.
-        progress: told how many images are done, one counting for each cell.
+        advance: given how many more images are done, one counting for each cell.
 
     Raises:
         InputError: an image or a reference has gone.
         OutputError: a folder cannot be written, or holds something else.
     """
     outcome = Outcome()
-    with ExitStack() as opened:
-        tasks: dict[Task, Cell] = {}
-        for cell, detector in _fitted(cells, group, settings, outcome).items():
-            try:
-                manifest = outcome.manifests[cell] = _manifest(cell, detector)
-            except PluginError as error:  # its prompts
-                outcome.fail(cell, error)
-                continue
-            run = opened.enter_context(RunFolder(folder.cell(cell), manifest))
-            tasks[Task(detector, run, cell.class_name)] = cell
-        if tasks:
-            execute_together(
-                list(tasks),
-                list(dict.fromkeys(sample.image for sample in cells[0].samples)),
-                settings.batch_size,
-                left_behind=lambda task, error: outcome.fail(tasks[task], error),
-                after_batch=group.shared.forget,
-                progress=progress,
-            )
-        for task, cell in tasks.items():
+    encoded = _encode_references(cells, group, settings.batch_size, outcome)
+    with ExitStack() as stack:
+        opened = []
+        for cell in cells:
             if cell not in outcome.failures:
-                outcome.scored[cell] = _scored(cell, task.folder)
+                try:
+                    own = _OpenCell(cell, _fitted(cell, group, encoded))
+                except PluginError as error:
+                    outcome.failures[cell] = cell.skip(str(error))
+                    continue
+                opened.append(own.open(folder.cell(cell), stack))
+        _score(opened, group, settings.batch_size, outcome, advance)
+    for own in opened:
+        if own.cell not in outcome.failures:
+            rows = ((sample, own.run.row(sample.image)) for sample in own.cell.samples)
+            found = [Scored(sample, row, own.run.path) for sample, row in rows if row is not None]
+            outcome.scored[own.cell], outcome.manifests[own.cell] = found, own.manifest
     return outcome
 
 
-def _scored(cell: Cell, run: RunFolder) -> list[Scored]:
-    rows = ((sample, run.row(sample.image)) for sample in cell.samples)
-    return [Scored(sample, row, run.path) for sample, row in rows if row is not None]
+class _OpenCell:
+    """A cell that is being scored.
+
+    Raises:
+        PluginError: its prompts fail.
+    """
+
+    def __init__(self, cell: Cell, detector: Detector) -> None:
+        self.cell, self.detector = cell, detector
+        self.of_set = detector.scorer.scope == "set"
+        references = [Reference(path=str(path), sha256=digest(path)) for path in cell.references]
+        self.images = [sample.image for sample in cell.samples]
+        detector.check_ready(cell.class_name)
+        self.manifest = describe_run(
+            detector, cell.class_name, references, images=self.images, seed=cell.seed or 0
+        )
+        self.missing: dict[str, str] = {}
+        """What its folder calls each image that is still to be scored, by the whole name."""
+
+    def open(self, path: Path, stack: ExitStack) -> _OpenCell:
+        """Take the folder, until `stack` is left; then it is complete."""
+        self.run, self._own = RunFolder(path, self.manifest), stack.enter_context(ExitStack())
+        self._own.enter_context(self.run)
+        missing = self.run.missing(self.images, together=self.of_set)
+        self.missing = {os.path.abspath(image): str(image) for image in missing}
+        return self
+
+    def score(self, images: Iterable[Pieces], batch_size: int) -> int:
+        """Score those of the images that are missing, and write them; return how many."""
+        wanted = [pieces for pieces in images if pieces[0].original.name in self.missing]
+        if not wanted:
+            return 0
+        results = self.detector.results(wanted, self.cell.class_name, batch_size)
+        for result in results:
+            self.run.write(replace(result, name=self.missing[result.name]))
+        return len(results)
+
+    def give_up(self, error: PluginError) -> None:
+        """Leave the folder as that of a run that was stopped."""
+        self._own.__exit__(type(error), error, error.__traceback__)
 
 
-def _fitted(
-    cells: Sequence[Cell], group: SideBySide, settings: Settings, outcome: Outcome
-) -> dict[Cell, Detector]:
-    """Return for each cell its detector, fitted on the cell's references."""
-    encoded, errors = _encode_references(cells, group, settings.batch_size)
-    fitted: dict[Cell, Detector] = {}
-    for cell in cells:
-        detector = copy.copy(group.detectors[cell.detector])
-        try:
-            if cell.references:
-                if cell.detector in errors:
-                    raise errors[cell.detector]
-                sources = [Source(str(path), path) for path in cell.references]
-                own = encoded[cell.detector]
-                detector.remember([own[path] for path in cell.references], sources)
-        except PluginError as error:
-            outcome.fail(cell, error)
+def _score(
+    opened: Sequence[_OpenCell],
+    group: SideBySide,
+    batch_size: int,
+    outcome: Outcome,
+    advance: Callable[[int], None],
+) -> None:
+    """Score images batch by batch; scorers of sets get all of them in the end."""
+
+    def take(own: _OpenCell, images: Sequence[Pieces]) -> None:
+        if own.cell not in outcome.failures:
+            try:
+                advance(own.score(images, batch_size))
+            except PluginError as error:
+                outcome.failures[own.cell] = own.cell.skip(str(error))
+                own.give_up(error)
+
+    advance(sum(len(own.images) - len(own.missing) for own in opened))
+    of_sets = [own for own in opened if own.of_set]
+    held: list[Pieces] = []
+    for images in batches(group.load(_missing(opened), batch_size), batch_size):
+        for own in opened:
+            if not own.of_set:
+                take(own, images)
+        if of_sets:
+            held += images
         else:
-            fitted[cell] = detector
-    return fitted
+            group.forget(images)
+    for own in of_sets:
+        take(own, held)
+    group.forget(held)
+
+
+def _missing(opened: Iterable[_OpenCell]) -> list[Path]:
+    """Return all images that a cell lacks, in the order of the cell that lacks most.
+
+    So a bench that was stopped, which left some cells further than others, goes on with the same
+    batches.
+    """
+    names: dict[str, str] = {}
+    for own in sorted(opened, key=lambda own: len(own.missing), reverse=True):
+        for whole, name in own.missing.items():
+            names.setdefault(whole, name)
+    return [Path(name) for name in names.values()]
 
 
 def _encode_references(
-    cells: Iterable[Cell], group: SideBySide, batch_size: int
-) -> tuple[dict[str, dict[Path, Features]], dict[str, PluginError]]:
-    """Return the features of all references by detector, and who failed at them."""
-    fewshot = [cell for cell in cells if cell.references]
-    paths = list(dict.fromkeys(path for cell in fewshot for path in cell.references))
-    names = {group.detectors[cell.detector]: cell.detector for cell in fewshot}
-    encoded: dict[str, dict[Path, Features]] = {name: {} for name in names.values()}
-    errors: dict[str, PluginError] = {}
-    if not names:
-        return encoded, errors
-    of_each = encode_together(
-        list(names),
-        (Source(str(path), path) for path in paths),
-        batch_size,
-        lambda detector, error: errors.update({names[detector]: error}),
-        group.shared.forget,
-    )
-    for path, features in zip(paths, of_each, strict=True):
-        for detector, own in features.items():
-            encoded[names[detector]][path] = own
-    return encoded, errors
+    cells: Sequence[Cell], group: SideBySide, batch_size: int, outcome: Outcome
+) -> Encoded:
+    """Return the features of each reference by each detector, from one pass for all."""
+    encoded: Encoded = {}
+    paths = list(dict.fromkeys(path for cell in cells for path in cell.references))
+    for path, pieces in zip(paths, group.load(paths, batch_size), strict=True):
+        if pieces[0].failure is not None:
+            raise InputError(pieces[0].failure)
+        failed = {cell.detector for cell in outcome.failures}
+        for name in {cell.detector for cell in cells if path in cell.references} - failed:
+            detector = group.detectors[name]
+            batch = ImageBatch(tuple(pieces), detector.resizing.of_each)
+            try:
+                encoded[name, path] = detector.features(batch, batch_size)
+            except PluginError as error:
+                own = [cell for cell in cells if cell.detector == name and cell.references]
+                outcome.failures |= {cell: cell.skip(str(error)) for cell in own}
+        group.forget([pieces])
+    return encoded
 
 
-def _manifest(cell: Cell, detector: Detector) -> dict[str, Any]:
-    references = [(str(path), digest(path)) for path in cell.references]
-    images = [sample.image for sample in cell.samples]
-    settings = {
-        "images": describe_images(images),
-        "category": cell.category,
-        "shots": cell.shots,
-        "seed": cell.seed,
-    }
-    return describe_run(detector, cell.class_name, references, None, settings)
+def _fitted(cell: Cell, group: SideBySide, encoded: Encoded) -> Detector:
+    """Return a detector of the cell's own, with a memory of its references."""
+    detector = group.detectors[cell.detector]
+    own = detector.on(detector.backbone)
+    if cell.references:
+        own.memory = own.memory_of([encoded[cell.detector, path] for path in cell.references])
+        own.references = tuple(Source(str(path), path) for path in cell.references)
+    return own

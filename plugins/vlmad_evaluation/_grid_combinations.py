@@ -1,10 +1,15 @@
-"""From axes to detectors: every combination is assembled, and what does not fit says why."""
+"""From what varies to detectors: every combination is assembled; what does not fit says why.
+
+What varies is a table of alternatives: of `detector` (recipes), of kinds (parts), and of
+``kind.option`` (values). A combination has one of each, options where its parts have them.
+"""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from vlmad.assembly import assemble
 from vlmad.detector import Detector
@@ -19,66 +24,67 @@ from vlmad.hookspecs import KINDS
 from vlmad.options import options_of
 from vlmad.recipes import DEFAULT, Recipe, find_recipe, read_recipe
 from vlmad_evaluation._bench_detectors import share_backbone
+from vlmad_evaluation.result_documents import GridAxes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
     from vlmad.assembly import Chosen
-    from vlmad.registry import Registration, Registry
-    from vlmad_evaluation._grid_axes import Axes
+    from vlmad.choosing import Choice
+    from vlmad.registry import Registry
 
+Space: TypeAlias = Mapping[str, tuple[str, ...]]
+Combination: TypeAlias = Mapping[str, str]
+ALL = "all"
 MOST = 4096
 """Combinations; more are a slip of the keyboard."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A combination as it was asked for."""
+def parse_space(choice: Choice, registry: Registry) -> Space:
+    """Read what the command line names: parts with commas between, values with bars.
 
-    name: str
-    recipe: Recipe
-    named: Mapping[str, str | None]
-    settings: Mapping[str, Mapping[str, str]]
+    `all` stands for every installed part of a kind.
+
+    Raises:
+        InputError: an alternative is missing or there twice.
+        OptionError: a setting is malformed.
+    """
+    space = {"detector": split(choice.detector or DEFAULT, ",", "detector")}
+    settings = choice.options()
+    for kind in KINDS:
+        text = getattr(choice, "prompt" if kind == "prompts" else kind)
+        if text == ALL:
+            space[kind] = tuple(registry.names(kind))
+        elif text is not None:
+            space[kind] = split(text, ",", kind)
+        for option, values in settings.get(kind, {}).items():
+            space[f"{kind}.{option}"] = split(values, "|", f"{kind}.{option}")
+    return space
 
 
-@dataclass(frozen=True, slots=True)
-class Misfit:
-    """Why a combination cannot be; as a text, what `vlmad run` would say."""
+def split(text: str, separator: str, what: str) -> tuple[str, ...]:
+    """Return the alternatives in a text.
 
-    problem: str
-    remedies: tuple[str, ...] = ()
-    text: str = ""
+    Raises:
+        InputError: one is missing, though there are several, or is there twice.
 
-    def __str__(self) -> str:
-        return self.text or self.problem
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """The combinations that can be, by name, and those that cannot, with the reason."""
-
-    detectors: Mapping[str, Detector]
-    values: Mapping[str, Mapping[str, str]]
-    """For each detector what it has of each axis: parts by kind, options by ``kind.option``."""
-    illegal: Mapping[str, Misfit]
-    same: Mapping[str, str]
-    """Names that came out as another combination, because a part made way."""
+    >>> split("learned:a,b.safetensors, plain", ",", "prompts")
+    ('learned:a', 'b.safetensors', 'plain')
+    """
+    words = tuple(word.strip() for word in text.split(separator))
+    if len(words) > 1 and not all(words):
+        raise InputError(f"{what}: '{text}' has nothing on one side of a '{separator}'")
+    if len(set(words)) < len(words):
+        twice = next(word for word in words if words.count(word) > 1)
+        raise InputError(f"{what}: '{twice}' is named twice")
+    return words
 
 
 def combine(
-    axes: Axes,
-    registry: Registry,
-    resize: str = "squash",
-    recipe_file: Path | None = None,
-) -> Grid:
+    space: Space, registry: Registry, resize: str = "squash"
+) -> tuple[dict[str, Detector], GridAxes]:
     """Assemble every combination; no weights are loaded.
 
-    Args:
-        axes: what varies.
-        registry: what is installed.
-        resize: how images become the model's square.
-        recipe_file: a recipe on which the axes build, in place of registered ones.
+    Returns:
+        The detectors by name, and what is to be told of all combinations.
 
     Raises:
         UnknownPartError: a name is unknown.
@@ -86,144 +92,103 @@ def combine(
         InputError: there are absurdly many combinations, or none that can be.
     """
     detectors: dict[str, Detector] = {}
-    illegal: dict[str, Misfit] = {}
+    combinations: dict[str, dict[str, str]] = {}
+    illegal: dict[str, str] = {}
     same: dict[str, str] = {}
-    known: dict[Any, str] = {}
+    known: dict[object, str] = {}
     backbones: list[Chosen] = []
-    for wanted in _wanted(axes, registry, recipe_file):
+    for recipe, combination in _combinations(space, registry):
+        several = (key for key in space if len(space[key]) > 1)
+        varied = {key: combination[key] for key in several if key in combination}
+        name = _name(varied) or recipe.name
         try:
-            assembly = assemble(registry, wanted.recipe, wanted.named, wanted.settings)
+            assembly = assemble(registry, recipe, combination, _settings(combination))
             detector = Detector(share_backbone(assembly, backbones), resize)
             detector.requests()
-        except IncompatiblePartsError as error:
-            illegal[wanted.name] = Misfit(error.problem, error.remedies, str(error))
+        except (IncompatiblePartsError, OptionError, PluginError) as error:
+            illegal[name] = str(error)
             continue
-        except (OptionError, PluginError) as error:
-            illegal[wanted.name] = Misfit(str(error))
-            continue
-        key = tuple((c.registration, repr(c.options)) for c in detector.assembly.parts.values())
-        if known.setdefault(key, wanted.name) == wanted.name:
-            detectors[wanted.name] = detector
+        parts = tuple((c.registration, repr(c.options)) for c in assembly.parts.values())
+        if known.setdefault(parts, name) == name:
+            detectors[name], combinations[name] = detector, varied
         else:
-            same[wanted.name] = known[key]
+            same[name] = known[parts]
     if not detectors:
         raise InputError(f"no combination can be: {next(iter(illegal.values()))}")
-    values = {name: _values(detector, axes) for name, detector in detectors.items()}
-    return Grid(detectors, values, illegal, same)
+    return detectors, GridAxes(combinations=combinations, illegal=illegal, same=same)
 
 
-def with_baseline(grid: Grid, baseline: str | None) -> dict[str, Detector]:
+def with_baseline(
+    detectors: Mapping[str, Detector], axes: GridAxes, baseline: str | None
+) -> dict[str, Detector]:
     """Return the detectors, the baseline first; by default the first stays first.
 
     Raises:
         InputError: there is no such combination.
     """
-    if baseline is None:
-        return dict(grid.detectors)
-    baseline = grid.same.get(baseline, baseline)
-    if baseline not in grid.detectors:
-        hint = did_you_mean(baseline, grid.detectors)
-        reason = grid.illegal.get(baseline)
-        raise InputError(
-            f"--baseline '{baseline}' cannot be: {reason}"
-            if reason
-            else f"there is no combination '{baseline}'; {hint}"
-        )
-    return {baseline: grid.detectors[baseline], **grid.detectors}
+    name = next(iter(detectors)) if baseline is None else axes.same.get(baseline, baseline)
+    if name in axes.illegal:
+        raise InputError(f"--baseline '{name}' cannot be: {axes.illegal[name]}")
+    if name not in detectors:
+        raise InputError(f"there is no combination '{name}'; {did_you_mean(name, detectors)}")
+    return {name: detectors[name], **detectors}
 
 
-def _wanted(axes: Axes, registry: Registry, recipe_file: Path | None) -> Iterator[Wanted]:
+def _combinations(space: Space, registry: Registry) -> Iterator[tuple[Recipe, Combination]]:
     """Yield all combinations of parts, each with all values of the options that its parts have."""
-    recipes = [_recipe(registry, name, recipe_file) for name in axes.recipes]
-    named = [axes.parts[kind] or (None,) for kind in KINDS]
-    used: set[tuple[str, str]] = set()
-    wanted: list[Wanted] = []
-    for recipe, names in itertools.product(recipes, itertools.product(*named)):
-        chosen = dict(zip(KINDS, names, strict=True))
-        parts = {kind: _part(registry, recipe, kind, chosen[kind]) for kind in KINDS}
-        places = _places(axes, parts)
-        used |= set(places)
-        for values in itertools.product(*(axes.options[kind][option] for kind, option in places)):
-            given = dict(zip(places, values, strict=True))
-            name = _name(axes, recipe, chosen, given)
-            wanted.append(Wanted(name, recipe, chosen, _by_kind(given)))
-            if len(wanted) > MOST:
+    found: list[tuple[Recipe, Combination]] = []
+    used: set[str] = set()
+    named = [key for key in space if "." not in key]
+    for names in itertools.product(*(space[key] for key in named)):
+        parts = dict(zip(named, names, strict=True))
+        recipe = _recipe(registry, parts["detector"])
+        options = [key for key in space if "." in key and _has(registry, recipe, parts, key)]
+        used.update(options)
+        for values in itertools.product(*(space[key] for key in options)):
+            found.append((recipe, parts | dict(zip(options, values, strict=True))))
+            if len(found) > MOST:
                 raise InputError(f"the grid has more than {MOST} combinations; name fewer")
-    _check_used(axes, used)
-    yield from wanted
+    for key in space:
+        kind, dot, option = key.partition(".")
+        if dot and key not in used:
+            raise OptionError(f"no {kind} of the grid has an option '{option}'")
+    yield from found
 
 
-def _places(axes: Axes, parts: Mapping[str, Registration]) -> list[tuple[str, str]]:
-    """Return which of the options that vary these parts have, as kind and option."""
-    places = []
-    for kind, options in axes.options.items():
-        try:
-            offered = options_of(parts[kind].resolve())
-        except PluginError:  # the combination says so when it is assembled
-            continue
-        places += [(kind, option) for option in options if option in offered]
-    return places
+def _recipe(registry: Registry, name: str) -> Recipe:
+    if name.endswith(".toml"):
+        return read_recipe(registry, Path(name))
+    return find_recipe(registry, None if name == DEFAULT else name)
 
 
-def _recipe(registry: Registry, name: str, file: Path | None) -> Recipe:
-    base = None if name == DEFAULT else name  # which no plugin can take away
-    return find_recipe(registry, base) if file is None else read_recipe(registry, file, base)
+def _has(registry: Registry, recipe: Recipe, parts: Mapping[str, str], key: str) -> bool:
+    """Return whether the part of a kind, be it the recipe's, has the option ``kind.option``."""
+    kind, _, option = key.partition(".")
+    name, _ = registry.split(kind, parts.get(kind, recipe.parts[kind]))
+    registration = registry.get(kind, name, None if kind in parts else recipe.distribution)
+    try:
+        return option in options_of(registration.resolve())
+    except PluginError:  # the combination says so when it is assembled
+        return False
 
 
-def _part(registry: Registry, recipe: Recipe, kind: str, named: str | None) -> Registration:
-    name, _ = registry.split(kind, named or recipe.parts[kind])
-    return registry.get(kind, name, None if named else recipe.distribution)
-
-
-def _by_kind(given: Mapping[tuple[str, str], str]) -> dict[str, dict[str, str]]:
+def _settings(combination: Combination) -> dict[str, dict[str, str]]:
     settings: dict[str, dict[str, str]] = {}
-    for (kind, option), value in given.items():
-        settings.setdefault(kind, {})[option] = value
+    for key, value in combination.items():
+        kind, dot, option = key.partition(".")
+        if dot:
+            settings.setdefault(kind, {})[option] = value
     return settings
 
 
-def _check_used(axes: Axes, used: set[tuple[str, str]]) -> None:
-    for kind, options in axes.options.items():
-        for option in options:
-            if (kind, option) not in used:
-                raise OptionError(f"no {kind} of the grid has an option '{option}'")
+def _name(varied: Combination) -> str:
+    """Name a combination by what varies in the grid.
 
-
-def _name(
-    axes: Axes,
-    recipe: Recipe,
-    chosen: Mapping[str, str | None],
-    given: Mapping[tuple[str, str], str],
-) -> str:
-    """Name a combination by what varies in the grid, such as ``learned + window scales=2,3``."""
-    words = [recipe.name] if len(axes.recipes) > 1 else []
-    for kind in KINDS:
-        part = chosen[kind] if axes.varied(kind) else None
-        options = [
-            f"{option}={value}"
-            for (of, option), value in given.items()
-            if of == kind and len(axes.options[kind][option]) > 1
-        ]
-        label = " ".join([part or "", *options]).strip()
-        words += [label] if label else []
-    return " + ".join(words) or recipe.name
-
-
-def _values(detector: Detector, axes: Axes) -> dict[str, str]:
-    """Return what a combination has of each axis, for tables."""
-    values: dict[str, str] = {}
-    if len(axes.recipes) > 1:
-        values["detector"] = detector.assembly.recipe.name
-    for kind, chosen in detector.assembly.parts.items():
-        if axes.varied(kind):
-            values[kind] = chosen.registration.name
-        for option, alternatives in axes.options.get(kind, {}).items():
-            if len(alternatives) > 1:
-                values[f"{kind}.{option}"] = _plain(chosen.options.get(option))
-    return values
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return ""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    >>> _name({"prompts": "plain", "extractor": "window", "extractor.scales": "2,3"})
+    'plain + window scales=2,3'
+    """
+    words: dict[str, list[str]] = {kind: [] for kind in ("detector", *KINDS)}
+    for key, value in varied.items():
+        kind, dot, option = key.partition(".")
+        words[kind].append(f"{option}={value}" if dot else value)
+    return " + ".join(" ".join(each) for each in words.values() if each)

@@ -1,254 +1,133 @@
-"""The plan of a grid: what will be asked of the images and texts, and what that will cost.
-
-Times are measured, on the first image, the first class name and a few maps; nothing is guessed
-from tables of hardware. Features are encoded anew for it, so that a filled cache does not make
-them look free.
-"""
+"""The plan of a grid: its combinations and passes, and a time measured on one image."""
 
 from __future__ import annotations
 
-import math
+import re
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import torch
+from contextlib import suppress
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Literal
 
 from vlmad.errors import InputError, VlmadError
-from vlmad.images import Source
-from vlmad.loading import load
 from vlmad.types import ImageBatch
-from vlmad_datasets.headers import read_header
-from vlmad_evaluation._bench_cells import AT_ONCE
-from vlmad_evaluation._grid_texts import Texts, count_texts
-from vlmad_evaluation._grid_trials import (
-    MEGAPIXEL,
-    MetricCosts,
-    is_streamed,
-    metric_costs,
-    scoring_cost,
-)
+from vlmad_evaluation._cell_scoring import side_by_side
+from vlmad_evaluation.result_documents import GridAxes, SkippedEntry
+from vlmad_run.documents import Document, FileName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-    from vlmad_evaluation._bench_plan import Cell, Plan, Settings, Skipped
+    from vlmad.detector import Detector
+    from vlmad.loading import Pieces
+    from vlmad_evaluation._bench_plan import Plan
     from vlmad_evaluation._cell_scoring import SideBySide
-    from vlmad_evaluation.sharing import Pass
 
 
-@dataclass(frozen=True, slots=True)
-class PassPlan:
+class PlannedPass(Document):
     """A pass over every image."""
 
     backbone: str
     attention: str
-    requests: tuple[str, ...]
-    combinations: int
-    """How many are answered by it."""
-    seconds: float
-    """For an image."""
-    numbers: int
-    """How many it gives for an image, 4 bytes each."""
+    requests: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a grid will cost, all images of all cells, those included that are done already."""
+class GridPlan(Document):
+    """What a grid will do; `vlmad grid --plan --json` prints it."""
 
-    passes: tuple[PassPlan, ...]
-    texts: Texts
+    format: Literal["vlmad grid plan 2"] = "vlmad grid plan 2"
+    baseline: FileName
+    grid: GridAxes
+    notes: dict[FileName, list[FileName]]
+    """On combinations, such as a part that made way."""
+    skipped: list[SkippedEntry]
+    """What will not be measured, and why."""
+    passes: list[PlannedPass]
     images: int
     """Distinct ones, references included."""
     cells: int
-    scorings: int
-    """An image counts for each cell."""
-    seconds_per_reading: float
-    """Of an image, before the passes."""
-    seconds_of_scoring: float
-    """With the maps written."""
-    seconds_of_metrics: float
-    bytes_of_maps: int
-    """In the grid's folder; where maps are not kept, the most that are there at a time."""
-    bytes_of_results: int
-    """In the grid's folder too: metrics, and their values on resampled images."""
-
-    @property
-    def seconds_of_encoding(self) -> float:
-        """Of images and texts."""
-        each = self.seconds_per_reading + sum(each.seconds for each in self.passes)
-        return self.images * each + self.texts.seconds
-
-    @property
-    def seconds(self) -> float:
-        """Of the whole."""
-        return self.seconds_of_encoding + self.seconds_of_scoring + self.seconds_of_metrics
-
-    @property
-    def bytes_of_features(self) -> int:
-        """In the cache, as far as its limit allows."""
-        return self.images * sum(4 * each.numbers for each in self.passes)
+    seconds: float | None
+    """Of all passes and scores, as if nothing were done yet; metrics are not in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What is not going to be measured, and what all else will cost."""
+def plan_grid(
+    plan: Plan, detectors: Mapping[str, Detector], axes: GridAxes, timed: bool
+) -> GridPlan:
+    """Return the plan of a grid.
 
-    skipped: tuple[Skipped, ...]
-    cost: Estimate
-
-
-def estimate(
-    plan: Plan,
-    groups: Sequence[SideBySide],
-    settings: Settings,
-    progress: Callable[[str, int, int], None],
-) -> Estimate:
-    """Measure on one image what the whole will take.
-
-    A part that fails here is left out: its cells say so when they are scored.
+    Args:
+        plan: its cells.
+        detectors: the baseline first.
+        axes: the combinations.
+        timed: whether it is found out how long it takes.
 
     Raises:
         InputError: no image can be read.
-        WeightsError: weights cannot be loaded.
     """
-    seen = _first_readable(plan.cells, groups[0])
-    total = len(groups) + len(settings.shots) + 2
-    passes: list[PassPlan] = []
-    reading = 0.0
-    for index, group in enumerate(groups):
-        progress("estimating", index, total)
-        pieces, seconds = _read(seen.path, group)
-        passes += _passes(group, pieces)
-        reading += seconds
-    names = list({cell.category: cell.class_name for cell in plan.cells}.values())
-    texts = count_texts((d for group in groups for d in group.shared.detectors), names)
-    costs, heat = {}, None
-    for index, shots in enumerate(settings.shots):
-        progress("estimating", len(groups) + index, total)
-        costs[shots], found = scoring_cost(groups, seen.path, seen.class_name, shots, reading)
-        heat = found if heat is None else heat
-    progress("estimating", total - 1, total)
-    sizes = _Sizes(plan.cells, settings)
-    metrics = MetricCosts()
-    if heat is not None:
-        metrics = metric_costs(plan.cells, heat, settings, sizes.any_is_streamed)
-    progress("estimating", total, total)
-    maps = [costs[c.shots].bytes_per_megapixel * sizes.stored(c) for c in plan.cells]
-    return Estimate(
-        tuple(passes),
-        texts,
-        sizes.images,
-        len(plan.cells),
-        plan.images,
-        reading,
-        sum(costs[c.shots].of(len(c.samples), sizes.stored(c)) for c in plan.cells),
-        sum(metrics.of(sizes.measured(c)) for c in plan.cells),
-        round(sum(maps if settings.keep_maps else sorted(maps)[-AT_ONCE:])),
-        metrics.bytes_of_result * len(plan.cells),
+    groups = side_by_side(detectors, keep=False)  # what a cache holds would look free
+    backbones = {d.backbone: None for group in groups for d in group.detectors.values()}
+    images = {sample.image for cell in plan.cells for sample in cell.samples}
+    images |= {path for cell in plan.cells for path in cell.references}
+    cost = [_seconds(plan, group) for group in groups] if timed else []
+    known = sum(scoring for _, scoring in cost) / len(detectors)
+    seconds = len(images) * sum(encoding for encoding, _ in cost) + plan.images * known
+    return GridPlan(
+        baseline=next(iter(detectors)),
+        grid=axes,
+        notes={name: list(d.assembly.notes) for name, d in detectors.items()},
+        skipped=list(plan.skipped),
+        passes=[
+            PlannedPass(
+                backbone=backbone.spec.name,
+                attention=each.attention.registration.name,
+                requests=list(map(describe_request, each.requests)),
+            )
+            for backbone in backbones
+            for each in backbone.passes
+        ],
+        images=len(images),
+        cells=len(plan.cells),
+        seconds=seconds if timed else None,
     )
 
 
-class _Seen(NamedTuple):
-    """The image that is tried."""
+def _seconds(plan: Plan, group: SideBySide) -> tuple[float, float]:
+    """Measure an image's passes, and all its scores together.
 
-    path: Path
-    class_name: str
+    What fails here is left out: its cells say so when they are scored.
+    """
+    images = {sample.image: cell.class_name for cell in plan.cells for sample in cell.samples}
+    for pieces, class_name in zip(group.load(images, 1), images.values(), strict=False):
+        if pieces[0].failure is None:
+            break
+    else:
+        raise InputError(f"no image can be read; the last: {pieces[0].failure}")
+    _time(group, pieces, class_name)  # to warm up
+    group.forget([])
+    whole, scoring = (_time(group, pieces, class_name) for _ in range(2))
+    return max(0.0, whole - scoring), scoring
 
 
-def _first_readable(cells: Sequence[Cell], group: SideBySide) -> _Seen:
-    failure = None
-    everything = [_Seen(sample.image, cell.class_name) for cell in cells for sample in cell.samples]
-    for seen in dict.fromkeys(everything):
-        failure = _read(seen.path, group)[0][0].failure
-        if failure is None:
-            return seen
-    raise InputError(f"no image can be read; the last: {failure}")
-
-
-def _read(path: Path, group: SideBySide) -> tuple[list[Source], float]:
-    """Return the pieces that the model sees of an image, and how long it takes to make them."""
-    detector = group.shared.detectors[0]
+def _time(group: SideBySide, pieces: Pieces, class_name: str) -> float:
     started = time.perf_counter()
-    source = Source(str(path), path)
-    (pieces,) = load([source], detector.resizing, detector.backbone.spec.preprocessing, 1)
-    return pieces, time.perf_counter() - started
-
-
-class _Sizes:
-    """How many millions of pixels cells have."""
-
-    def __init__(self, cells: Sequence[Cell], settings: Settings) -> None:
-        samples = {sample.image: sample for cell in cells for sample in cell.samples}
-        self._stored = {path: _megapixels(path) for path in samples}
-        own, fixed = self._stored, settings.resolution
-        self._measured = own if fixed is None else dict.fromkeys(own, math.prod(fixed) / MEGAPIXEL)
-        self.images = len(own.keys() | {path for cell in cells for path in cell.references})
-        self.any_is_streamed = any(is_streamed(self.measured(cell)) for cell in cells)
-
-    def stored(self, cell: Cell) -> float:
-        """Return those of a cell's maps."""
-        return sum(self._stored[sample.image] for sample in cell.samples)
-
-    def measured(self, cell: Cell) -> float:
-        """Return those that its pixel metrics are computed from."""
-        known = (s for s in cell.samples if s.mask is not None or not s.anomalous)
-        return sum(self._measured[sample.image] for sample in known)
-
-
-def _megapixels(path: Path) -> float:
-    try:
-        return math.prod(read_header(path).size) / MEGAPIXEL
-    except InputError:  # its cells say so
-        return 0.0
-
-
-@torch.inference_mode()
-def _passes(group: SideBySide, pieces: Sequence[Source]) -> Iterator[PassPlan]:
-    """Time each pass on an image, the second time it sees it."""
-    for each in group.shared.passes:
-        backbone, attention = each.assembly.parts["backbone"].part, each.attention
-        requests = list(each.requests)
-        batches = [ImageBatch((p,), group.shared.detectors[0].resizing.of_each) for p in pieces]
-        try:
-            for some in (batches[:1], batches):
-                started = time.perf_counter()
-                for batch in some:
-                    answers = backbone.encode(batch, requests, attention.part)
-                seconds = time.perf_counter() - started
-        except VlmadError:
-            raise
-        except Exception:  # then each detector asks alone (`vlmad_evaluation.sharing`)
-            continue
-        yield PassPlan(
-            backbone.spec.name,
-            attention.registration.name,
-            tuple(map(describe_request, requests)),
-            _answered(group, each),
-            seconds,
-            len(batches) * sum(tensor.numel() for tensor in answers.tensors.values()),
-        )
-
-
-def _answered(group: SideBySide, asked: Pass) -> int:
-    return sum(asked in route.values() for route in group.shared.routes)
+    for detector in group.detectors.values():
+        with suppress(VlmadError):
+            if detector.scorer.references == "required":
+                batch = ImageBatch(tuple(pieces), detector.resizing.of_each)
+                detector.memory = detector.memory_of([detector.features(batch)])
+            detector.results([pieces], class_name)
+    return time.perf_counter() - started
 
 
 def describe_request(request: Any) -> str:
     """Return a request in a few words.
 
-    >>> from vlmad import Patches, Windows
+    >>> from vlmad import ClassToken, Patches, Windows
     >>> describe_request(Windows(3)), describe_request(Patches(12, "beside"))
-    ('windows 3', 'patches 12 beside projected')
+    ('windows 3', 'patches 12 beside')
     """
-    kind = type(request).__name__
-    if kind == "ClassToken":
-        return "class token" if request.normed else "class token raw"
-    if kind == "Windows":
-        shared = " shared" if request.encoding == "shared" else ""
-        return f"windows {request.size}{shared}{'' if request.normed else ' raw'}"
-    if kind == "Patches":
-        path = " beside" if request.path == "beside" else ""
-        return f"patches {request.layer}{path} {request.stage}"
-    return str(request) if kind != "Tiles" else f"tiles {request.grid}"
+    words = [re.sub(r"\B(?=[A-Z])", " ", type(request).__name__).lower()]
+    for each in fields(request):
+        value = getattr(request, each.name)
+        if value != each.default:
+            words.append(f"not {each.name}" if value is False else str(value))
+    return " ".join(words)

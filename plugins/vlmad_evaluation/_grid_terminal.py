@@ -2,104 +2,71 @@
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.filesize import decimal
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from vlmad.errors import printable
-from vlmad_evaluation._bench_terminal import SHOWN, WORDS
-from vlmad_evaluation._grid_grouping import NAMED, count, grouped, misfits, some_of
-from vlmad_evaluation.grid_table import explained, has_references, main_category, rows
-from vlmad_evaluation.notation import bracketed, shots_name, value
+from vlmad_evaluation._bench_terminal import LEAD
+from vlmad_evaluation.grid_table import count, explained, grid_rows, grouped, main_category, some_of
+from vlmad_evaluation.notation import TITLES, metric_text, shots_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from rich.console import Console
 
-    from vlmad_evaluation._bench_document import Bench
-    from vlmad_evaluation._bench_plan import Skipped
-    from vlmad_evaluation._grid_combinations import Grid
-    from vlmad_evaluation._grid_plan import Estimate, Planned
-    from vlmad_evaluation.grid_table import Figure, Row
+    from vlmad_evaluation._grid_plan import GridPlan
+    from vlmad_evaluation.grid_table import GridFigure, GridRow
+    from vlmad_evaluation.result_documents import GridDocument, SkippedEntry
 
-LISTED = 12
-"""Combinations that the plan names."""
+NAMED = 3
+"""Combinations that are named for each remark; the document names all."""
 MOST_ROWS = 48
 ONE_LINE = 120
 """Columns from which on an interval fits beside its value."""
 
 
-def show_plan(console: Console, found: Grid, ready: Bench, planned: Planned) -> None:
-    """Print what will be done, what it costs, and what cannot be done."""
-    lines = [*_cost_lines(found, planned.cost), *_who_lines(found, ready, planned.skipped)]
-    for line in lines:
+def print_plan(console: Console, plan: GridPlan) -> None:
+    """Print what will be done, and what cannot be done."""
+    for line in _plan_lines(plan):
         console.print(printable(line), markup=False, soft_wrap=True)
 
 
-def _cost_lines(found: Grid, cost: Estimate) -> Iterator[str]:
-    distinct = sum(len(each.requests) for each in cost.passes)
-    yield (
-        f"{count(len(found.detectors), 'combination')}, {count(cost.cells, 'cell')}; "
-        f"{count(distinct, 'distinct visual request')} in "
-        f"{count(len(cost.passes), 'pass', 'passes')} over {count(cost.images, 'image')}"
-    )
-    for each in cost.passes:
-        yield (
-            f"  {each.backbone}, attention {each.attention}: {', '.join(each.requests)} "
-            f"({each.seconds:.2f} s an image, for {count(each.combinations, 'combination')})"
-        )
-    calls, sentences = cost.texts.calls, cost.texts.sentences
-    yield f"{count(calls, 'text encoding')} with {count(sentences, 'sentence')} in all"
-    yield (
-        f"about {duration(cost.seconds)}: {duration(cost.seconds_of_encoding)} to encode, "
-        f"{duration(cost.seconds_of_scoring)} to score, "
-        f"{duration(cost.seconds_of_metrics)} for metrics and intervals"
-    )
-    yield (
-        f"{decimal(cost.bytes_of_maps + cost.bytes_of_results)} on disk, of which "
-        f"{decimal(cost.bytes_of_maps)} for maps; "
-        f"{decimal(cost.bytes_of_features)} for features in the cache"
-    )
+def _plan_lines(plan: GridPlan) -> Iterator[str]:
+    passes, images = count(len(plan.passes), "pass", "passes"), count(plan.images, "image")
+    combinations = count(len(plan.grid.combinations), "combination")
+    yield f"{combinations}, {count(plan.cells, 'cell')}; {passes} over {images}"
+    for each in plan.passes:
+        yield f"  {each.backbone}, attention {each.attention}: {', '.join(each.requests)}"
+    if plan.seconds is not None:
+        yield f"about {duration(plan.seconds)}, metrics and intervals aside"
+    others = [name for name in plan.grid.combinations if name != plan.baseline]
+    yield f"baseline: {plan.baseline}" + (f", against it: {some_of(others)}" if others else "")
+    notes = ((name, note) for name, of_it in plan.notes.items() for note in of_it)
+    for note, names in grouped(notes).items():
+        yield f"note, {some_of(names, NAMED)}: {note}"
+    yield from _not_measured(plan.skipped)
+    if plan.grid.same:
+        same = [f"{name} is {other}" for name, other in plan.grid.same.items()]
+        yield f"the same, {some_of(same, NAMED)}"
+    for reason, names in grouped(plan.grid.illegal.items()).items():
+        yield f"cannot be, {some_of(names, NAMED)}: {reason}"
 
 
-def _who_lines(found: Grid, ready: Bench, skipped: Sequence[Skipped]) -> Iterator[str]:
-    """Yield who is measured against whom, what is not, and what there is to say of some."""
-    names = list(ready.detectors)
-    others = f", against it: {some_of(names[1:], LISTED)}" if names[1:] else ""
-    yield f"baseline: {names[0]}{others}"
-    notes = [(name, note) for name, d in ready.detectors.items() for note in d.assembly.notes]
-    for note, who in grouped(notes).items():
-        yield f"note, {_who(who)}: {note}"
-    yield from _not_measured(map(asdict, skipped))
-    if found.same:
-        same = [f"{name} is {other}" for name, other in found.same.items()]
-        yield f"the same, {_who(same)}"
-    for reason, who in misfits(found.illegal):
-        yield f"cannot be, {_who(who)}: {reason}"
-
-
-def _not_measured(skipped: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    said = [
-        (each["detector"] or each["category"], f"{shots_name(each['shots'])}: {each['reason']}")
+def _not_measured(skipped: Iterable[SkippedEntry]) -> Iterator[str]:
+    pairs = (
+        (str(each.detector or each.category), f"{shots_name(each.shots)}: {each.reason}")
         for each in skipped
-    ]
-    for reason, who in grouped(said).items():
-        yield f"not measured, {_who(who)}, {reason}"
-
-
-def _who(names: Sequence[str]) -> str:
-    number = f"{len(names):,} combinations: " if len(names) > NAMED else ""
-    return number + some_of(names)
+    )
+    for reason, names in grouped(pairs).items():
+        yield f"not measured, {some_of(names, NAMED)}, {reason}"
 
 
 def duration(seconds: float) -> str:
-    """Return a time as a person says it.
+    """Return a time in words.
 
     >>> duration(42), duration(600), duration(9000)
     ('42 s', '10 min', '2.5 h')
@@ -109,57 +76,49 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def show(console: Console, document: Mapping[str, Any], folder: Path) -> None:
+def print_grid(console: Console, document: GridDocument, folder: Path) -> None:
     """Print one table of all combinations, what its figures are, and where the rest is."""
-    wanted = main_category(document)
-    found = [row for row in rows(document) if row.category == wanted]
-    shown = _worth_a_line(found, document)
-    console.print(f"\n{printable(wanted)}", markup=False)
-    console.print(_table(shown, has_references(document), console.width))
-    if len(shown) < len(found):
-        say = f"the {len(shown)} rows that lead in a metric, and the baseline's; grid.md has all"
-        console.print(f"{say}, {len(found):,}", markup=False)
+    category = main_category(document)
+    found = [row for row in grid_rows(document) if row.category == category]
+    shown = _leading(found, document.baseline)
+    console.print(f"\n{printable(category)}", markup=False)
+    console.print(_table(shown, len(document.settings.shots) > 1, console.width))
     console.print()
-    for line in explained(document, printable):
-        console.print(line, markup=False, soft_wrap=True)
-    for line in _not_measured(document["skipped"]):
+    if len(shown) < len(found):
+        console.print(f"{len(shown)} rows lead or are the baseline's; grid.md has all {len(found)}")
+    files = (f"{folder}/{name}" for name in ("grid.md", "grid.csv", "grid.json"))
+    for line in (*explained(document, printable), *_not_measured(document.skipped), *files):
         console.print(printable(line), markup=False, soft_wrap=True)
-    for name in ("grid.md", "grid.csv", "grid.json"):
-        console.print(f"{folder}/{name}", markup=False, soft_wrap=True)
 
 
-def _worth_a_line(found: Sequence[Row], document: Mapping[str, Any]) -> list[Row]:
+def _leading(rows: Sequence[GridRow], baseline: str) -> list[GridRow]:
     """Return all rows, or of many those that lead in some metric, and the baseline's."""
-    if len(found) <= MOST_ROWS:
-        return list(found)
-    kept = {id(row) for row in found if row.combination == document["baseline"]}
-    each = MOST_ROWS // (len(SHOWN) * len({row.shots for row in found}))
-    for shots, name in itertools.product({row.shots for row in found}, SHOWN):
-        some = [row for row in found if row.shots == shots]
-        some.sort(key=lambda row: row.figures[name].metric["value"] or 0.0, reverse=True)
-        kept |= {id(row) for row in some[: max(1, each)]}
-    return [row for row in found if id(row) in kept]
+    if len(rows) <= MOST_ROWS:
+        return list(rows)
+    kept = {id(row) for row in rows if row.combination == baseline}
+    for name in LEAD:
+        in_order = sorted(rows, key=lambda row: row.figures[name].metric.value or 0.0)
+        kept |= {id(row) for row in in_order[-MOST_ROWS // len(LEAD) :]}
+    return [row for row in rows if id(row) in kept]
 
 
-def _table(lines: Iterable[Row], references: bool, width: int) -> Table:
+def _table(rows: Iterable[GridRow], references: bool, width: int) -> Table:
     table = Table(box=None, header_style="bold")
     table.add_column("combination", overflow="fold", min_width=16)
     if references:
         table.add_column("shots", justify="right")
-    for name in SHOWN:
-        table.add_column(WORDS.get(name, name.replace("pixel_aupro_30", "AUPRO")), no_wrap=True)
+    for name in LEAD:
+        table.add_column(TITLES[name], no_wrap=True)
     gap = " " if width >= ONE_LINE else "\n"
-    for row in lines:
-        cells = (_cell(row.figures[name], gap) for name in SHOWN)
+    for row in rows:
         shots = [str(row.shots)] if references else []
-        table.add_row(escape(printable(row.combination)), *shots, *cells)
+        figures = (_figure(row.figures[name], gap) for name in LEAD)
+        table.add_row(Text(printable(row.combination)), *shots, *figures)
     return table
 
 
-def _cell(figure: Figure, gap: str) -> str:
+def _figure(figure: GridFigure, gap: str) -> Text:
     """Return value, mark and deviation, then the interval, after a space or on the next line."""
-    number, _, deviation = value(figure.metric, interval=False).partition(" ")
-    number = f"[bold]{number}[/]" if figure.best else number
-    interval = bracketed(figure.metric)
-    first = " ".join(filter(None, [number + figure.mark, deviation]))
-    return first + (escape(gap + interval) if interval else "")
+    number, space, rest = metric_text(figure.metric).partition(" ")
+    rest = (space + rest).replace(" [", f"{gap}[")
+    return Text.assemble((number, "bold" if figure.best else ""), figure.mark + rest)

@@ -1,4 +1,4 @@
-"""The command ``vlmad bench``."""
+"""The commands ``vlmad bench`` and ``vlmad grid``."""
 
 from __future__ import annotations
 
@@ -57,3 +57,62 @@ def bench(
     ready = Bench(opened, categories, detectors, settings, problems)
     document, folder = run_into(ready, measuring.out, console)
     print_outcome(document, folder / "bench.md", measuring, print_bench)
+
+
+@functools.partial(choosing, without=("class_name",))
+def grid(
+    choice: Choice,
+    measuring: Measuring,
+    data: Data,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="The combination that others are compared with; the first by default."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what would be done and the time; stop there.")
+    ] = False,
+) -> None:
+    """Measure every legal combination of parts; each image is encoded once for all of them.
+
+    Give several parts with commas, `all` for every installed one, and several values of an
+    option with bars. Options hold for the parts that have them.
+
+    A grid that was stopped goes on where it was when the same command is given again; into the
+    same --out a larger grid takes over what is there.
+
+    Exit status: 0 all done, 1 some images or combinations failed, 2 nothing could be done.
+
+    Examples:
+    vlmad grid parts/ --prompt compositional,learned --extractor window,dense --plan
+
+    vlmad grid parts/ --set "extractor.scales=2|3|2,3,5" --shots 0,1
+
+    vlmad grid parts/ --prompt all --scorer harmonic,max-cosine --baseline "plain + harmonic"
+    """
+    settings, messages = measuring.settings(timed=False), measuring.messages()
+    choice, options = split_settings(choice)
+    opened, categories, problems = open_checked(data, measuring, options, messages)
+    # here, because a data set that cannot be used needs no torch to be refused
+    from vlmad.console import console, output
+    from vlmad.registry import Registry
+    from vlmad_evaluation._bench_command import print_outcome, run_into
+    from vlmad_evaluation._bench_document import Bench
+    from vlmad_evaluation._bench_plan import make_plan
+    from vlmad_evaluation._grid_combinations import combine, parse_space, with_baseline
+    from vlmad_evaluation._grid_plan import plan_grid
+    from vlmad_evaluation._grid_terminal import print_grid, print_plan
+
+    registry = Registry.discover()
+    found, axes = combine(parse_space(choice, registry), registry, choice.resize or "squash")
+    detectors = with_baseline(found, axes, baseline)
+    cells = make_plan(opened, categories, detectors, settings)
+    planned = plan_grid(cells, detectors, axes, timed=plan)
+    if plan and measuring.as_json:
+        output().write(planned.to_json().decode("utf-8"))
+        return
+    print_plan(console() if plan else messages, planned)
+    if plan:
+        return
+    ready = Bench(opened, categories, detectors, settings, problems, axes)
+    document, folder = run_into(ready, measuring.out, messages)
+    print_outcome(document, folder / "grid.md", measuring, print_grid)

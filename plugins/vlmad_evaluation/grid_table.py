@@ -5,231 +5,212 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vlmad_evaluation._bench_document import Kind
-from vlmad_evaluation._bench_remarks import WORDS, remarks
+from vlmad_evaluation._bench_page import remarks
 from vlmad_evaluation._detector_pairs import COMPARED
-from vlmad_evaluation._grid_grouping import count, grouped, some_of
-from vlmad_evaluation.notation import escaped, shots_name, table, value
+from vlmad_evaluation.notation import TITLES, escaped, markdown_table, metric_text, shots_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from vlmad_evaluation.result_documents import GridDocument, PairEntry, SeedMetric
 
 SIGNIFICANT = 0.05
 BETTER, WORSE = "\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}"
 AVERAGE = "average"
-LISTED = 12
-"""Combinations that are named for a reason; grid.json names all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A metric of a combination, beside those of the others."""
-
-    metric: Mapping[str, Any]
-    comparison: Mapping[str, Any] | None
-    """With the baseline; None for the baseline itself."""
-    best: bool
-
-    @property
-    def mark(self) -> str:
-        """An arrow if it differs significantly from the baseline."""
-        if self.comparison is None or self.comparison["p_value_max_t"] is None:
-            return ""
-        if self.comparison["p_value_max_t"] >= SIGNIFICANT:
-            return ""
-        return BETTER if self.comparison["difference"] > 0 else WORSE
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A combination with some references on a category, or on average."""
-
-    combination: str
-    values: Mapping[str, str]
-    shots: int
-    category: str
-    figures: Mapping[str, Figure]
-
-
-def rows(document: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield all rows: for each number of references the averages, then category by category."""
-    compared = {
-        (c["metric"], c["shots"], c["category"], c["detector"]): c for c in document["comparisons"]
-    }
-    for shots in document["settings"]["shots"]:
-        for category in (None, *document["dataset"]["categories"]):
-            entries = [e for e in _entries(document, category) if e["shots"] == shots]
-            best = {name: _best(entries, name) for name in COMPARED}
-            for entry in entries:
-                combination = entry["detector"]
-                figures = {
-                    name: Figure(
-                        entry["metrics"][name],
-                        compared.get((name, shots, category, combination)),
-                        entry["metrics"][name]["value"] is not None
-                        and entry["metrics"][name]["value"] == best[name],
-                    )
-                    for name in COMPARED
-                }
-                values = document["grid"]["combinations"][combination]
-                yield Row(combination, values, shots, category or AVERAGE, figures)
-
-
-def _entries(document: Mapping[str, Any], category: str | None) -> list[Mapping[str, Any]]:
-    if category is None:
-        return list(document["averages"])
-    return [entry for entry in document["categories"] if entry["category"] == category]
-
-
-def _best(entries: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    found = (entry["metrics"][name]["value"] for entry in entries)
-    return max((number for number in found if number is not None), default=None)
-
-
-def axes_of(document: Mapping[str, Any]) -> list[str]:
-    """Return the names of the columns that tell combinations apart."""
-    names = (name for values in document["grid"]["combinations"].values() for name in values)
-    return list(dict.fromkeys(names))
-
-
-def to_csv(document: Mapping[str, Any]) -> str:
-    """Return the table with every figure, its interval, and its difference to the baseline."""
-    axes = axes_of(document)
-    columns = ["category", "shots", "combination", *axes]
-    for name in COMPARED:
-        ends = ("low", "high", "difference", "p_value_max_t", "best")
-        columns += [name, *(f"{name}_{end}" for end in ends)]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows(document):
-        line: dict[str, Any] = {
-            "category": row.category,
-            "shots": row.shots,
-            "combination": row.combination,
-            **row.values,
-        }
-        for name, figure in row.figures.items():
-            comparison = figure.comparison or {}
-            line[name] = figure.metric["value"]
-            line |= {f"{name}_{end}": figure.metric[end] for end in ("low", "high")}
-            line |= {f"{name}_{k}": comparison.get(k) for k in ("difference", "p_value_max_t")}
-            line[f"{name}_best"] = int(figure.best)
-        writer.writerow(line)
-    return buffer.getvalue()
-
-
-def to_markdown(document: Mapping[str, Any]) -> str:
-    """Return the grid as a page of Markdown: one table of everything, then each category."""
-    found, whole = list(rows(document)), main_category(document)
-    combinations = count(len(document["detectors"]), "combination")
-    sections = [f"# {combinations}, {escaped(whole)}", *_unfinished(document)]
-    sections += [_table(document, [row for row in found if row.category == whole])]
-    sections += [*explained(document, escaped), CHANCE]
-    for shots in document["settings"]["shots"]:
-        for category in document["dataset"]["categories"]:
-            some = [row for row in found if (row.category, row.shots) == (category, shots)]
-            if category != whole and some:
-                title = f"## {escaped(category)}, {shots_name(shots)}"
-                sections += [title, _table(document, some)]
-    sections += _left_out(document)
-    return "\n\n".join([*sections, *remarks(document)]) + "\n"
-
-
-def main_category(document: Mapping[str, Any]) -> str:
-    """Return what the table of everything shows: the average, or the only category."""
-    categories = list(document["dataset"]["categories"])
-    return str(categories[0]) if len(categories) == 1 else AVERAGE
-
-
-def has_references(document: Mapping[str, Any]) -> bool:
-    """Tell whether rows differ in their number of references."""
-    return len(document["settings"]["shots"]) > 1
-
-
-def _table(document: Mapping[str, Any], some: Sequence[Row]) -> str:
-    axes = axes_of(document)
-    several = has_references(document) and len({row.shots for row in some}) > 1
-    header = [*(axes or ["combination"]), *(["references"] if several else [])]
-    lines = []
-    for row in some:
-        words = [row.values.get(axis, "") for axis in axes] or [row.combination]
-        words += [shots_name(row.shots)] if several else []
-        cells = (_cell(row.figures[name]) for name in COMPARED)
-        lines.append([*map(escaped, words), *cells])
-    return table([*header, *(WORDS[name] for name in COMPARED)], lines)
-
-
-def _unfinished(document: Mapping[str, Any]) -> Iterator[str]:
-    if not document["finished"]:
-        yield "**Unfinished**: the same command goes on."
-
-
 CHANCE = (
     "The more combinations are tried, the more the best of them owes to chance: confirm it on "
     "images that were not in here."
 )
 
 
-def explained(document: Mapping[str, Any], shown: Callable[[str], str]) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class GridFigure:
+    """A metric of a combination, beside those of the others."""
+
+    metric: SeedMetric
+    pair: PairEntry | None
+    """The difference to the baseline; None for the baseline itself."""
+    best: bool
+
+    @property
+    def mark(self) -> str:
+        """An arrow if it differs significantly from the baseline."""
+        pair = self.pair
+        if pair is None or pair.difference is None or pair.p_value_max_t is None:
+            return ""
+        if pair.p_value_max_t >= SIGNIFICANT:
+            return ""
+        return BETTER if pair.difference > 0 else WORSE
+
+
+@dataclass(frozen=True, slots=True)
+class GridRow:
+    """A combination with some references on a category, or on average."""
+
+    combination: str
+    varied: Mapping[str, str]
+    shots: int
+    category: str
+    figures: Mapping[str, GridFigure]
+
+
+def grid_rows(document: GridDocument) -> Iterator[GridRow]:
+    """Yield all rows: for each number of references the averages, then category by category."""
+    pairs = {(p.metric, p.shots, p.category, p.detector): p for p in document.comparisons}
+    for shots in document.settings.shots:
+        for category in (None, *document.dataset.categories):
+            entries = {
+                entry.detector: entry.metrics
+                for entry in (*document.averages, *document.categories)
+                if (entry.shots, getattr(entry, "category", None)) == (shots, category)
+            }
+            best = {name: _best(m[name].value for m in entries.values()) for name in COMPARED}
+            for combination, metrics in entries.items():
+                figures = {
+                    name: GridFigure(
+                        metrics[name],
+                        pairs.get((name, shots, category, combination)),
+                        metrics[name].value is not None and metrics[name].value == best[name],
+                    )
+                    for name in COMPARED
+                }
+                varied = document.grid.combinations[combination]
+                yield GridRow(combination, varied, shots, category or AVERAGE, figures)
+
+
+def _best(values: Iterable[float | None]) -> float | None:
+    return max((number for number in values if number is not None), default=None)
+
+
+def main_category(document: GridDocument) -> str:
+    """Return what the table of everything shows: the average, or the only category."""
+    first, *others = document.dataset.categories
+    return AVERAGE if others else first
+
+
+def grid_csv(document: GridDocument) -> str:
+    """Return the table with every figure, its interval, and its difference to the baseline."""
+    ends = ("", "_low", "_high", "_difference", "_p_value_max_t", "_best")
+    axes = _axes(document)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    columns = [f"{name}{end}" for name in COMPARED for end in ends]
+    writer.writerow(["category", "shots", "combination", *axes, *columns])
+    for row in grid_rows(document):
+        figures: list[float | None] = []
+        for figure in row.figures.values():
+            metric, pair = figure.metric, figure.pair
+            figures += [metric.value, metric.low, metric.high]
+            figures += [pair and pair.difference, pair and pair.p_value_max_t, int(figure.best)]
+        varied = (row.varied.get(axis, "") for axis in axes)
+        writer.writerow([row.category, row.shots, row.combination, *varied, *figures])
+    return buffer.getvalue()
+
+
+def grid_markdown(document: GridDocument) -> str:
+    """Return the grid as a page of Markdown: one table of everything, then each category."""
+    found, whole = list(grid_rows(document)), main_category(document)
+    sections = [f"# {count(len(document.detectors), 'combination')}, {escaped(whole)}"]
+    if not document.finished:
+        sections.append("**Unfinished**: the same command goes on.")
+    sections.append(_table(document, [row for row in found if row.category == whole]))
+    sections += [*explained(document, escaped), CHANCE]
+    for shots in document.settings.shots:
+        for category in document.dataset.categories:
+            some = [row for row in found if (row.category, row.shots) == (category, shots)]
+            if category != whole and some:
+                sections += [f"## {escaped(category)}, {shots_name(shots)}", _table(document, some)]
+    illegal = grouped(document.grid.illegal.items()).items()
+    same = [f"{name} is {other}" for name, other in document.grid.same.items()]
+    for title, lines in (
+        ("Combinations that cannot be", [f"{some_of(names)}: {why}" for why, names in illegal]),
+        ("Combinations that are another one", [some_of(same)] if same else []),
+    ):
+        if lines:
+            sections += [f"## {title}", "\n".join(f"- {escaped(line)}" for line in lines)]
+    return "\n\n".join([*sections, *remarks(document)]) + "\n"
+
+
+def _axes(document: GridDocument) -> list[str]:
+    """Return what tells combinations apart."""
+    varied = (axis for values in document.grid.combinations.values() for axis in values)
+    return list(dict.fromkeys(varied))
+
+
+def _table(document: GridDocument, rows: Sequence[GridRow]) -> str:
+    axes, several = _axes(document), len({row.shots for row in rows}) > 1
+    lines = []
+    for row in rows:
+        words = [row.varied.get(axis, "") for axis in axes] or [row.combination]
+        words += [shots_name(row.shots)] if several else []
+        lines.append([*map(escaped, words), *(_cell(row.figures[name]) for name in COMPARED)])
+    header = [*(axes or ["combination"]), *(["references"] if several else [])]
+    return markdown_table([*header, *(TITLES[name] for name in COMPARED)], lines)
+
+
+def _cell(figure: GridFigure) -> str:
+    number, gap, rest = metric_text(figure.metric).partition(" ")
+    return (f"**{number}**" if figure.best else number) + figure.mark + gap + rest
+
+
+def explained(document: GridDocument, shown: Callable[[str], str]) -> Iterator[str]:
     """Yield what the figures of a table are, and what their marks mean.
 
     Args:
         document: the grid's.
         shown: makes a name fit to be shown.
     """
-    settings = document["settings"]
-    categories = document["dataset"]["categories"]
-    words = "" if len(categories) == 1 else (
-        f"Averages are macro averages over {count(len(categories), 'category', 'categories')}. "
+    settings, categories = document.settings, len(document.dataset.categories)
+    average = f"Averages are macro averages over {categories} categories. "
+    words = (average if categories > 1 else "") + (
+        f"In brackets the {settings.confidence:.0%} interval over images (BCa, "
+        f"{settings.replicates:,} resampled sets)"
     )
-    words += (
-        f"In brackets the {settings['confidence']:.0%} interval over images (BCa, "
-        f"{settings['replicates']:,} resampled sets)"
-    )
-    if any(settings["shots"]) and settings["seeds"] > 1:
+    if any(settings.shots) and settings.seeds > 1:
         words += (
-            f"; with references the value is the mean of {settings['seeds']} draws of them, the "
+            f"; with references the value is the mean of {settings.seeds} draws of them, the "
             "interval is that of this mean, and after ± stands the standard deviation over draws"
         )
-    yield f"{words}. Pixel metrics at {settings['resolution']} resolution."
-    among = " among those with as many references" if has_references(document) else ""
-    pairs = "metric, all numbers of references together" if among else "metric"
+    yield f"{words}. Pixel metrics at {settings.resolution} resolution."
+    among = " among those with as many references" if len(settings.shots) > 1 else ""
     yield (
         f"Bold: the best of its column{among}. {BETTER} {WORSE}: better or worse than the "
-        f"baseline, {shown(document['baseline'])}, on the same images (two-sided p below "
-        f"{SIGNIFICANT} by the bootstrap, corrected by max-T over all comparisons of the {pairs}; "
+        f"baseline, {shown(document.baseline)}, on the same images (two-sided p below "
+        f"{SIGNIFICANT} by the bootstrap, corrected by max-T over all comparisons of the metric; "
         "averages and categories apart)."
     )
 
 
-def _cell(figure: Figure) -> str:
-    text = value(figure.metric)
-    number, _, rest = text.partition(" ")
-    number = f"**{number}**" if figure.best else number
-    return " ".join(filter(None, [number + figure.mark, rest]))
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun.
+
+    >>> count(1, "pass", "passes"), count(2400, "cell")
+    ('1 pass', '2,400 cells')
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
-def _left_out(document: Mapping[str, Any]) -> Iterator[str]:
-    grid = document["grid"]
-    reasons = grouped(grid["illegal"].items())
-    if reasons:
-        yield "## Combinations that cannot be"
-        yield "\n".join(f"- {escaped(why)}: {_who(names)}" for why, names in reasons.items())
-    if grid["same"]:
-        yield "## Combinations that are another one"
-        same = [f"{name} is {other}" for name, other in grid["same"].items()]
-        yield _who(same)
+def some_of(names: Sequence[str], most: int = 12) -> str:
+    """Name the first ones, or the first of many and how many there are.
+
+    >>> some_of(["a", "b"]), some_of(["a", "b", "c", "d"], 2)
+    ('a; b', '4 combinations: a; b; and 2 more')
+    """
+    if len(names) <= most:
+        return "; ".join(names)
+    first = "; ".join(names[:most])
+    return f"{len(names):,} combinations: {first}; and {len(names) - most:,} more"
 
 
-def _who(names: Sequence[str]) -> str:
-    return f"{count(len(names), 'combination')}: {escaped(some_of(names, LISTED))}"
+def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return whom each remark is about, from pairs of a name and a remark.
 
-
-GRID = Kind(
-    "grid",
-    lambda document: {"grid.csv": to_csv(document), "grid.md": to_markdown(document)},
-    tells=False,
-)
+    >>> grouped([("a", "too large"), ("b", "too small"), ("c", "too large")])
+    {'too large': ['a', 'c'], 'too small': ['b']}
+    """
+    found: dict[str, list[str]] = {}
+    for name, remark in pairs:
+        found.setdefault(remark, []).append(name)
+    return found

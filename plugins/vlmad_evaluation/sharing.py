@@ -1,4 +1,9 @@
-"""Several detectors on the same images: each visual request is answered once for all of them.
+"""Several detectors over the same images: each request is answered once for all of them.
+
+    shared = SharedBackbone([detector, other])
+    for each in (detector, other):
+        each.on(shared).results(images, class_name)
+    shared.forget()
 
 Requests that attention does not touch are the same whatever the attention is, and attention
 beside the stream leaves the stream alone. So plain and second-path features come from one pass,
@@ -7,210 +12,199 @@ and only attention within the stream needs a pass of its own.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmad.caches.keys import key_of, tensor_digest
-from vlmad.caches.visual import feels, keep_features
-from vlmad.errors import PluginError, blaming
-from vlmad.types import ContextPrompts, Patches, VisualFeatures
+from vlmad.errors import VlmadError
+from vlmad.types import ClassToken, ContextPrompts, VisualFeatures
+from vlmad_evaluation.feature_cache import FeatureCache, is_touched
+from vlmad_openclip.store import key_of, open_store, tensor_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from jaxtyping import Float
     from torch import Tensor
 
-    from vlmad.assembly import Assembly, Chosen
+    from vlmad.assembly import Chosen
     from vlmad.detector import Detector
-    from vlmad.images import Source
     from vlmad.parts import Attention
-    from vlmad.types import ImageBatch, Request
+    from vlmad.types import ImageBatch, ImageSource, Request
+    from vlmad_evaluation.feature_cache import Answers
 
-Answers: TypeAlias = "dict[Request, Tensor]"
-"""What is known of one image, without a batch dimension."""
+MOST_TEXTS = 1024
+"""Calls whose embeddings are remembered: prompts that look at the image make ever new ones."""
 
 
 @dataclass(slots=True, eq=False)
-class Pass:
+class SharedPass:
     """What is asked of a backbone under one attention, for all detectors together."""
 
-    assembly: Assembly
-    """Whose backbone and attention are used."""
+    attention: Chosen
     requests: dict[Request, None] = field(default_factory=dict)
     """In the order in which they were asked for."""
-
-    @property
-    def attention(self) -> Chosen:
-        """The attention."""
-        return self.assembly.parts["attention"]
+    known: dict[int, tuple[ImageSource, Answers]] = field(default_factory=dict)
+    """By the identity of sources, which are kept so that it stays theirs."""
 
 
-def plan_passes(detectors: Sequence[Detector]) -> tuple[list[Pass], list[dict[Request, Pass]]]:
-    """Lay out the passes that answer all detectors, and where each finds its answers.
+class PassPlan:
+    """The passes that answer some detectors, and which of them answers what.
 
-    Detectors share what they ask of the same backbone object under equal attention.
+    Args:
+        detectors: they have equal backbones.
 
     Raises:
         PluginError: an extractor fails.
         OptionError: one asks for what its backbone does not have.
     """
-    passes: list[Pass] = []
-    felt: list[dict[Request, Pass]] = []
-    for detector in detectors:
-        requests = detector.requests()
-        own = next((p for p in passes if _is_answered_by(detector, p)), None)
-        if own is None:
-            own = Pass(detector.assembly)
-            passes.append(own)
-        felt.append({request: own for request in requests if _feels(request, own)})
-        own.requests |= dict.fromkeys(felt[-1])
-    routes = []
-    for detector, known in zip(detectors, felt, strict=True):
-        plain = _plain_pass(detector, passes)
-        route = {request: known.get(request, plain) for request in detector.requests()}
-        for request, answering in route.items():
-            answering.requests.setdefault(request)
-        routes.append(route)
-    return [p for p in passes if p.requests], routes
+
+    def __init__(self, detectors: Iterable[Detector]) -> None:
+        own: dict[Hashable, SharedPass] = {}
+        self._by_attention: dict[int, SharedPass] = {}
+        untouched: dict[Request, None] = {}
+        for detector in detectors:
+            attention = detector.assembly.parts["attention"]
+            answering = own.setdefault(_key(attention), SharedPass(attention))
+            self._by_attention[id(attention.part)] = answering
+            self._depth = detector.backbone.spec.depth
+            for request in detector.requests():
+                touched = is_touched(request, attention.part, self._depth)
+                (answering.requests if touched else untouched).setdefault(request)
+        self._plain = self._find_plain([*own.values()])
+        for request in untouched:
+            self._plain.requests.setdefault(request)
+        self.passes = [each for each in own.values() if each.requests]
+
+    def find(self, request: Request, attention: Attention) -> SharedPass:
+        """Return the pass that answers a request.
+
+        Raises:
+            KeyError: none was planned.
+        """
+        answering = self._by_attention[id(attention)]
+        if not is_touched(request, attention, self._depth):
+            answering = self._plain
+        if request not in answering.requests:
+            raise KeyError(request)
+        return answering
+
+    def _find_plain(self, passes: Sequence[SharedPass]) -> SharedPass:
+        """Return a pass whose stream no attention touches; one that is needed anyway, if any.
+
+        If all attention acts within the stream, no request is untouched and none is asked for.
+        """
+        depth = self._depth
+        plain = [p for p in passes if not is_touched(ClassToken(), p.attention.part, depth)]
+        return next((each for each in plain if each.requests), (plain or passes)[0])
 
 
-def _is_answered_by(detector: Detector, other: Pass) -> bool:
-    own, theirs = detector.assembly.parts["attention"], other.attention
-    same = (own.registration, own.options) == (theirs.registration, theirs.options)
-    return same and other.assembly.parts["backbone"].part is detector.backbone
+class SharedBackbone:
+    """A backbone that answers each request of each image once for several detectors.
 
-
-def _feels(request: Request, within: Pass) -> bool:
-    if isinstance(request, Patches) and request.path == "beside":
-        return True  # its own second path, even where it writes nothing to it
-    depth = within.assembly.parts["backbone"].part.spec.depth
-    return feels(request, within.attention.part, depth)
-
-
-def _plain_pass(detector: Detector, passes: Sequence[Pass]) -> Pass:
-    """Return a pass whose stream no attention touches; one that is needed anyway, if there is.
-
-    If all attention acts within the stream, no request is untouched and none is asked for.
-    """
-    own = [p for p in passes if p.assembly.parts["backbone"].part is detector.backbone]
-    depth = detector.backbone.spec.depth
-
-    def touches_nothing(each: Pass) -> bool:
-        attention: Attention = each.attention.part
-        return attention.path == "beside" or not len(attention.blocks(depth))
-
-    untouched = [each for each in own if touches_nothing(each)]
-    return next((each for each in untouched if each.requests), (untouched or own)[0])
-
-
-class Shared:
-    """Detectors that look at the same images.
+    It knows an image by its `Source` object, until `forget`. All else is the backbone's own.
 
     Args:
-        detectors: they stay as they are; `detectors` holds those to use in their place.
-        keep: whether features are kept on disk as well.
+        detectors: those that are to use it; of their equal backbones that of the first is used.
+        keep: whether answers are kept on disk too, where the next command finds them.
     """
 
-    def __init__(self, detectors: Sequence[Detector], keep: bool) -> None:
-        self.passes, self.routes = plan_passes(detectors)
-        self._encoders = {each: _Encoder(each, keep) for each in self.passes}
-        texts: dict[int, SharedText] = {}
-        self.detectors = []
-        for detector, route in zip(detectors, self.routes, strict=True):
-            sharing = copy.copy(detector)
-            encoders = {request: self._encoders[each] for request, each in route.items()}
-            sharing.vision = _Routed(encoders, detector.vision)
-            if not detector.prompts.looks_at_image:  # else no text comes twice
-                own = SharedText(detector.text_backbone)
-                sharing.text_backbone = texts.setdefault(id(detector.backbone), own)
-            self.detectors.append(sharing)
+    def __init__(self, detectors: Sequence[Detector], keep: bool = False) -> None:
+        chosen = detectors[0].assembly.parts["backbone"]
+        store = open_store("visual") if keep else None
+        self.plain: Any = chosen.part
+        """The backbone itself, which remembers nothing."""
+        self._plan = PassPlan(detectors)
+        self._cache = None if store is None else FeatureCache(chosen, store)
+        self._texts: dict[Hashable, Tensor] = {}
 
-    def forget(self) -> None:
-        """Forget what is known of images; call it when all detectors have seen them."""
-        for encoder in self._encoders.values():
-            encoder.known.clear()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
 
-
-class _Encoder:
-    """A pass that remembers its answers."""
-
-    def __init__(self, of: Pass, keep: bool) -> None:
-        self._requests, self._attention = list(of.requests), of.attention.part
-        backbone = of.assembly.parts["backbone"].part
-        self.spec = backbone.spec
-        self._vision = keep_features(of.assembly) if keep else backbone
-        self.known: dict[int, tuple[Source, Answers]] = {}
-        """By the identity of sources, which are kept so that it stays theirs."""
-
-    def answers(self, batch: ImageBatch) -> list[Answers]:
-        lacking = tuple(s for s in batch.sources if id(s) not in self.known)
-        if lacking:
-            part = replace(batch, sources=lacking)
-            found = self._vision.encode(part, self._requests, self._attention)
-            for row, source in enumerate(lacking):
-                own = {request: found[request][row] for request in self._requests}
-                self.known[id(source)] = source, own
-        return [self.known[id(source)][1] for source in batch.sources]
-
-
-class _Routed:
-    """What one detector uses as a backbone for images: it asks the passes that know."""
-
-    def __init__(self, route: Mapping[Request, _Encoder], alone: Any) -> None:
-        self._route, self._alone = route, alone
+    @property
+    def passes(self) -> Sequence[SharedPass]:
+        """The passes over each image."""
+        return self._plan.passes
 
     def encode(
         self, batch: ImageBatch, requests: Sequence[Request], attention: Attention
     ) -> VisualFeatures:
-        """Answer the requests that were planned, under the attention that they were planned with.
+        """Answer the requests with tensors that are the asker's to write to.
 
-        Where a pass fails, the detector asks alone: what another asked for may be at fault.
+        Where a shared pass fails, or none was planned, the backbone is asked for these requests
+        alone: what another detector asked for may be at fault.
         """
         try:
-            with blaming("what is shared failed"):
-                each_once = dict.fromkeys(self._route.values())
-                answers = {each: each.answers(batch) for each in each_once}
-        except PluginError:
-            return self._alone.encode(batch, requests, attention)  # type: ignore[no-any-return]
+            route = {request: self._plan.find(request, attention) for request in requests}
+            rows = {each: self._answers(each, batch) for each in dict.fromkeys(route.values())}
+        except VlmadError:
+            raise
+        except Exception:
+            return self.plain.encode(batch, requests, attention)  # type: ignore[no-any-return]
         tensors = {
-            request: _joined([own[request] for own in answers[self._route[request]]])
-            for request in requests
+            request: torch.stack([answers[request] for answers in rows[each]])
+            for request, each in route.items()
         }
-        spec = next(iter(answers)).spec
+        spec = self.plain.spec
         return VisualFeatures(tensors, spec.grid, spec.preprocessing.size)
 
-
-def _joined(rows: Sequence[Tensor]) -> Tensor:
-    """Return a tensor of the asker's own: what it writes to it, no other detector sees."""
-    return torch.stack(list(rows))
-
-
-class SharedText:
-    """A backbone that encodes no text twice while it lives; all else is the backbone's own."""
-
-    def __init__(self, backbone: Any) -> None:
-        self._backbone = backbone
-        self._known: dict[str, Tensor] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backbone, name)
-
     def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
-        """Return raw text embeddings."""
-        key = text_key(prompts)
-        if key not in self._known:
-            self._known[key] = self._backbone.encode_text(prompts)
-        return self._known[key].clone()  # or who normalises it in place would do so for all
+        """Return raw text embeddings; no text is encoded twice."""
+        key = _text_key(prompts)
+        if key not in self._texts:
+            if len(self._texts) == MOST_TEXTS:
+                self._texts.clear()
+            self._texts[key] = self.plain.encode_text(prompts)
+        return self._texts[key].clone()
+
+    def forget(self) -> None:
+        """Forget the images; call it when all detectors have scored them."""
+        for each in self.passes:
+            each.known.clear()
+
+    def _answers(self, each: SharedPass, batch: ImageBatch) -> list[Answers]:
+        """Return what a pass gives of each image, from one call for those that are new."""
+        lacking = tuple(source for source in batch.sources if id(source) not in each.known)
+        if lacking:
+            found = self._ask(each, replace(batch, sources=lacking))
+            for source, answers in zip(lacking, found, strict=True):
+                each.known[id(source)] = source, answers
+        return [each.known[id(source)][1] for source in batch.sources]
+
+    def _ask(self, each: SharedPass, batch: ImageBatch) -> list[Answers]:
+        requests = list(each.requests)
+        if self._cache is not None:
+            return self._cache.answers(batch, requests, each.attention)
+        found = self.plain.encode(batch, requests, each.attention.part)
+        return [{r: found[r][row] for r in requests} for row in range(len(batch))]
 
 
-def text_key(prompts: Sequence[str] | ContextPrompts) -> str:
-    """Return a digest of sentences or learned vectors, the same for the same texts only."""
+def share(detectors: Mapping[str, Detector], keep: bool = False) -> dict[str, Detector]:
+    """Return the detectors, those with equal backbones on one that they share.
+
+    Args:
+        detectors: by any names.
+        keep: see `SharedBackbone`.
+    """
+    alike: dict[Hashable, dict[str, Detector]] = {}
+    for name, detector in detectors.items():
+        alike.setdefault(_key(detector.assembly.parts["backbone"]), {})[name] = detector
+    shared: dict[str, Detector] = {}
+    for group in alike.values():
+        backbone = SharedBackbone([*group.values()], keep)
+        shared |= {name: detector.on(backbone) for name, detector in group.items()}
+    return {name: shared[name] for name in detectors}
+
+
+def _key(chosen: Chosen) -> Hashable:
+    """Return what equal parts have in common."""
+    return chosen.registration, repr(chosen.options)
+
+
+def _text_key(prompts: Sequence[str] | ContextPrompts) -> Hashable:
     if not isinstance(prompts, ContextPrompts):
-        return key_of({"sentences": list(prompts)})
+        return tuple(prompts)
     deep = {index: tensor_digest(tokens) for index, tokens in prompts.deep.items()}
     context = tensor_digest(prompts.context)
-    return key_of({"context": context, "deep": deep, "endings": list(prompts.endings)})
+    return key_of({"context": context, "deep": deep, "endings": prompts.endings})
