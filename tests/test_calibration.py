@@ -23,7 +23,7 @@ from vlmad_calibration.rates import (
     measured_rate,
 )
 from vlmad_calibration.rules import Rule, settle
-from vlmad_calibration.scoring import Scores, score_references, select
+from vlmad_calibration._labelled_scores import Scores, score_references, select
 from vlmad_run.thresholds import Threshold, read_threshold, write_threshold
 
 FLOATS = st.floats(-(2.0**99), 2.0**99, width=32)

@@ -25,5 +25,5 @@ if TYPE_CHECKING:
 def register_commands(register: Register) -> None:
     """Register `vlmad calibrate`."""
     register(
-        "calibrate", "vlmad_calibration.command:calibrate", "Choose a threshold from images."
+        "calibrate", "vlmad_calibration.cli:calibrate", "Choose a threshold from images."
     )

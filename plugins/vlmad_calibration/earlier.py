@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from vlmad_calibration.scoring import Scores, select
+from vlmad_calibration._labelled_scores import Scores, select
 from vlmad_run.fitted import references_of
 from vlmad_run.repeating import read_earlier
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vlmad_calibration.scoring import Selection
+    from vlmad_calibration._labelled_scores import Selection
     from vlmad_run.rows import Row
 
 

@@ -151,7 +151,7 @@ def _write(
 ) -> tuple[Path, Path]:
     """Write the picture and the JSON file of one image, and return their paths."""
     from vlmad.images import Source
-    from vlmad_explain.picture import draw
+    from vlmad_explain._explanation_picture import draw
     from vlmad_run.overlays import Range, png
     from vlmad_run.rows import file_stem
 

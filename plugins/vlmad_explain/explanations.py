@@ -1,6 +1,6 @@
 """What an explanation says: the addends of a score, sentences, places and nearest references.
 
-`vlmad_explain.explaining.explain` makes them.
+`vlmad_explain._explaining.explain` makes them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from vlmad.attribution import Judge
-    from vlmad_explain.findings import Place
+    from vlmad_explain._shown_regions import Place
 
 
 @dataclass(frozen=True, slots=True)

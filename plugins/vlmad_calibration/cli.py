@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vlmad.datasets import Label
     from vlmad_calibration.calibration import Calibration
-    from vlmad_calibration.scoring import Scores, Selection
+    from vlmad_calibration._labelled_scores import Scores, Selection
     from vlmad_run.choosing import Assembled
     from vlmad_run.thresholds import Threshold
 
@@ -132,7 +132,7 @@ def _score(
     say: Console,
 ) -> Scored:
     """Score good and bad images by the detector of the command line."""
-    from vlmad_calibration.scoring import score_images, score_references, select, with_digests
+    from vlmad_calibration._labelled_scores import score_images, score_references, select, with_digests
     from vlmad_run.manifest import identity
 
     if not good and not choice.references and choice.fitted is None:

@@ -11,7 +11,7 @@ from vlmad.errors import InputError
 from vlmad.loading import chunks, load
 from vlmad.types import Features, ImageBatch
 from vlmad_explain.explanations import Nearest
-from vlmad_explain.findings import Canvas, canvases
+from vlmad_explain._shown_regions import Canvas, canvases
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from PIL import Image, ImageColor
 from vlmad import Detector, explain, load_detector
 from vlmad.errors import InputError
 from vlmad_explain.explanations import Explanation, Part
-from vlmad_explain.picture import COLOURS, MARGIN, VIEW, WIDTH, draw
+from vlmad_explain._explanation_picture import COLOURS, MARGIN, VIEW, WIDTH, draw
 from vlmad_explain.words import spoken, spoken_by_state
 from vlmad_run.overlays import Range
 

@@ -19,7 +19,7 @@ from vlmad.parts import CLASS_TOKEN
 from vlmad.resizing import join_maps
 from vlmad.types import Features, ImageBatch
 from vlmad_explain.explanations import Covering, Explanation, Finding, Part, Sentence
-from vlmad_explain.findings import (
+from vlmad_explain._shown_regions import (
     Canvas,
     Cells,
     Pick,
@@ -30,7 +30,7 @@ from vlmad_explain.findings import (
     judged_by_map,
     strongest,
 )
-from vlmad_explain.nearest import References, encode_whole
+from vlmad_explain._nearest import References, encode_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vlmad_explain.explanations import Explanation, Finding, Sentence
-    from vlmad_explain.findings import Place
+    from vlmad_explain._shown_regions import Place
     from vlmad_run.overlays import Range
 
 WIDTH, MARGIN, GAP = 1080, 16, 12
