@@ -1,8 +1,8 @@
 """Explaining: from a detector and an image to what drove its score.
 
-What is said comes from the scorer's own `vlmad.attribution.Attribution`, whose numbers rebuild
-the score. Of a scorer that offers none, an explanation shows where its map is highest and which
-sentences and reference regions are nearest, and says in `gap` what it cannot know.
+The numbers come from the scorer's own `vlmad.attribution.Attribution`, which rebuilds the score.
+Of a scorer that offers none, an explanation shows where its map is highest and which sentences
+and reference regions are nearest, and names in `gap` what cannot be known.
 """
 
 from __future__ import annotations
@@ -12,25 +12,30 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from vlmad.attribution import Addend, Attribution, Judged
-from vlmad.errors import InputError
-from vlmad.images import as_source
+from vlmad.attribution import Addend, Attribution
+from vlmad.detector import as_sources
+from vlmad.errors import InputError, blaming
+from vlmad.images import restore_whole
 from vlmad.parts import CLASS_TOKEN
-from vlmad.resizing import join_maps
-from vlmad.types import Features, ImageBatch
-from vlmad_explain.explanations import Covering, Explanation, Finding, Part, Sentence
+from vlmad_explain._nearest import ReferenceRegions, encode_whole
 from vlmad_explain._shown_regions import (
-    Canvas,
     Cells,
-    Pick,
-    canvases,
+    JudgedRegion,
+    PatchGrid,
     cells_of,
     covering,
     highest_cell,
     judged_by_map,
+    patch_grids,
     strongest,
 )
-from vlmad_explain._nearest import References, encode_whole
+from vlmad_explain.explanations import (
+    CoveringRegion,
+    Explanation,
+    ScoreAddend,
+    SentenceShare,
+    ShownRegion,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,233 +46,232 @@ if TYPE_CHECKING:
 
     from vlmad.detector import Detector
     from vlmad.images import Source
-    from vlmad.types import Prediction, Resize, TextEmbeddings
 
 TOP = 3
-SPOKEN = 3
-"""Sentences for and against that are named for each region."""
-WHOLE_IMAGE, WHOLE_TILE = "the whole image", "the whole tile"
+SENTENCES = 3
+"""Sentences for and against an anomaly that are named for each region."""
 DECIDING_PLACE = "the place that decided"
 TOLERANCE = 1e-4
 """By how much the sum of a scorer's addends may miss its score before it is not believed."""
+INSTEAD = "regions are those where its map is highest, sentences have cosines but no shares"
 
 
 def explain(
-    detector: Detector, images: Sequence[Any], class_name: str = "object", top: int = TOP
+    detector: Detector, images: Any, class_name: str = "object", top: int = TOP
 ) -> Iterator[Explanation]:
     """Yield what drove the score of each image.
 
     Args:
         detector: fitted, if its score is to compare with references.
-        images: paths, PIL images or arrays, as `Detector.predict` takes them.
+        images: as `Detector.predict` takes them.
         class_name: what they show.
         top: regions shown of each kind of judgement.
 
     Raises:
         InputError: an image cannot be read, its score is not finite, or references are needed.
     """
-    sources = [as_source(item, index) for index, item in enumerate(images)]
-    references = References(detector)
-    groups = [sources] if detector.scorer.scope == "set" else [[source] for source in sources]
-    for group in groups:
-        yield from _explain_together(references, group, class_name, top)
+    for explanation, _ in explain_with_maps(detector, images, class_name, top):
+        yield explanation
 
 
-@torch.inference_mode()
-def _explain_together(
-    references: References, sources: Sequence[Source], class_name: str, top: int
-) -> list[Explanation]:
-    if not sources:
-        return []
-    detector = references.detector
-    features, images = encode_whole(detector, sources)
-    explainer = _Explainer(references, features, class_name, top)
-    explanations, start = [], 0
-    for source, pieces in zip(sources, images, strict=True):
-        explanations.append(explainer.explain(source, pieces, start))
-        start += len(pieces)
-    return explanations
-
-
-def _joined(
-    pieces: Sequence[Source], heats: Float[Tensor, "b h w"], resize: Resize
-) -> Float[np.ndarray, "H W"]:
-    """Bring the maps of an image's pieces to the size of the original, as a run does."""
-    batch = ImageBatch(tuple(pieces), resize)
-    maps = [batch.restore(index, heat) for index, heat in enumerate(heats)]
-    if pieces[0].whole is None:
-        return maps[0]
-    places = [piece.whole[1] for piece in pieces if piece.whole]
-    return join_maps(pieces[0].whole[0].size, places, maps)
-
-
-def _states(
-    detector: Detector, class_name: str, text: TextEmbeddings | None
-) -> Sequence[str | None]:
-    """Return the state that each sentence is made of, or nothings if the prompts do not tell."""
-    count = 0 if text is None else len(text.sentences)
-    tell = getattr(detector.prompts, "states", None)
-    states: Sequence[str | None] = tell(class_name.replace("_", " ")) if tell else ()
-    return states if len(states) == count else [None] * count
+def explain_with_maps(
+    detector: Detector, images: Any, class_name: str = "object", top: int = TOP
+) -> Iterator[tuple[Explanation, Float[np.ndarray, "H W"]]]:
+    """Yield what `explain` does, each with the image's map at its original size."""
+    sources = as_sources(images)
+    references = ReferenceRegions(detector)
+    together = detector.scorer.scope == "set" and sources
+    for group in [sources] if together else [[source] for source in sources]:
+        with torch.inference_mode():
+            explained = list(_Explainer(references, group, class_name, top).explain_all())
+        yield from explained
 
 
 class _Explainer:
-    """What a detector says of images that were encoded together."""
+    """Explains images that are encoded together."""
 
     def __init__(
-        self, references: References, features: Features, class_name: str, top: int
+        self, references: ReferenceRegions, sources: Sequence[Source], class_name: str, top: int
     ) -> None:
-        detector = self.detector = references.detector
-        self.references, self.features = references, features
-        self.class_name, self.top = class_name, top
-        self.prediction: Prediction = detector.score(features, class_name)
-        self.text: TextEmbeddings | None = detector.text(class_name, features)
-        self.states = _states(detector, class_name, self.text)
-        given = detector.attribute(features, class_name)
+        self.references, self.class_name, self.top = references, class_name, top
+        self.sources, detector = sources, references.detector
+        self.detector = detector
+        self.features, self.pieces = encode_whole(detector, sources)
+        self.prediction = detector.score(self.features, class_name)
+        self.text = detector.text(class_name, self.features)
+        self.states = self._states()
+        given = self._attribution()
         self.gap = self._gap(given)
-        whole = Attribution((), judged_by_map(features, self.prediction.map))
-        self.attribution = whole if given is None or self.gap else given
+        if given is None or self.gap:
+            given = Attribution((), judged_by_map(self.features, self.prediction.map))
+        self.attribution, self.voices = given, given.voices
+
+    def _states(self) -> Sequence[str | None]:
+        """Return the state that each sentence is made of, None where the prompts do not know."""
+        count = len(self.text.sentences) if self.text else 0
+        states_of = getattr(self.detector.prompts, "states", None)
+        states = states_of(self.class_name.replace("_", " ")) if states_of else ()
+        return states if len(states) == count else [None] * count
+
+    def _attribution(self) -> Attribution | None:
+        """Return what the scorer's scores are made of, or None if it does not offer that."""
+        scorer = self.detector.scorer
+        if not hasattr(scorer, "attribute"):
+            return None
+        with blaming(f"{self.detector.assembly.parts['scorer'].registration} failed"):
+            given: Attribution = scorer.attribute(self.features, self.text, self.detector.memory)
+        return given
 
     def _gap(self, given: Attribution | None) -> str | None:
         owner = f"{self.detector.assembly.parts['scorer']}"
-        shown = "regions are those where its map is highest, sentences have cosines but no shares"
         if given is None:
-            return f"{owner} does not say what its score is made of: {shown}"
+            return f"{owner} does not say what its score is made of: {INSTEAD}"
         rebuilt = sum(addend.weight * addend.value for addend in given.addends)
-        wrong = (rebuilt - self.prediction.score).abs() > TOLERANCE
-        if bool(torch.as_tensor(wrong).any()):
-            return f"{owner} says what its score is made of, but that is not its score: {shown}"
+        missed = torch.as_tensor(rebuilt - self.prediction.score).abs() > TOLERANCE
+        if missed.any():
+            return f"{owner} says what its score is made of, but that is not its score: {INSTEAD}"
         return None
 
-    def explain(self, source: Source, pieces: Sequence[Source], start: int) -> Explanation:
-        """Explain an image whose pieces are rows `start` and those after it, by the highest."""
-        rows = slice(start, start + len(pieces))
-        scores, heats = self.prediction.score[rows], self.prediction.map[rows]
-        if not (torch.isfinite(heats).all() and torch.isfinite(scores).all()):
-            raise InputError(f"{source.name}: its score or map is not a finite number")
-        highest = int(scores.argmax())
-        index = start + highest
-        spec = self.detector.backbone.spec
-        canvas = canvases(source, self.detector.resizing, spec)[highest]
-        on, sentences = self._conclusion(index)
+    def explain_all(self) -> Iterator[tuple[Explanation, Float[np.ndarray, "H W"]]]:
+        """Yield an explanation of each image by its highest piece, and its map."""
+        start, each = 0, self.detector.resizing.of_each
+        for source, pieces in zip(self.sources, self.pieces, strict=True):
+            rows = slice(start, start + len(pieces))
+            scores, maps = self.prediction.score[rows], self.prediction.map[rows]
+            if not (torch.isfinite(maps).all() and torch.isfinite(scores).all()):
+                raise InputError(f"{source.name}: its score or map is not a finite number")
+            explanation = self._explain(source, start, int(scores.argmax()), len(pieces) > 1)
+            yield explanation, restore_whole(pieces, maps, each)
+            start += len(pieces)
+
+    def _explain(self, source: Source, start: int, highest: int, tiled: bool) -> Explanation:
+        spec, index = self.detector.backbone.spec, start + highest
+        patches = patch_grids(source, self.detector.resizing, spec)[highest]
+        place, sentences = self._conclusion(index)
+        whole = "the whole tile" if tiled else "the whole image"
         return Explanation(
-            source.name,
-            *source.size,
-            self.class_name,
-            float(scores[highest]),
-            canvas.whole if len(pieces) > 1 else None,
-            tuple(self._part(addend, index, canvas) for addend in self.attribution.addends),
-            self.attribution.voices.unit if self.attribution.voices else None,
-            WHOLE_TILE if on == WHOLE_IMAGE and len(pieces) > 1 else on,
-            tuple(sentences),
-            tuple(self._findings(index, canvas)),
-            self.gap,
-            _joined(pieces, heats, self.detector.resizing.of_each),
+            image=source.name,
+            width=source.size[0],
+            height=source.size[1],
+            class_name=self.class_name,
+            score=float(self.prediction.score[index]),
+            tile=patches.frame if tiled else None,
+            addends=[self._addend(addend, index, patches) for addend in self.attribution.addends],
+            unit=self.voices.unit if self.voices else None,
+            sentences_on=place or (whole if sentences else None),
+            sentences=sentences,
+            findings=list(self._findings(index, patches)),
+            gap=self.gap,
         )
 
-    def _part(self, addend: Addend, index: int, canvas: Canvas) -> Part:
-        value, cell = float(addend.value[index]), highest_cell(addend, index)
-        if cell is None:
-            return Part(addend.by, addend.weight, value, True)
-        regions = tuple(
-            Covering(
-                level.regions.name,
-                canvas.place(cells_of(level.regions, region)),
-                float(level.values[index, region]),
+    def _addend(self, addend: Addend, index: int, patches: PatchGrid) -> ScoreAddend:
+        cell = highest_cell(addend, index)
+        regions = [
+            CoveringRegion(
+                level=level.regions.name,
+                place=patches.box(cells_of(level.regions, region)),
+                value=float(level.values[index, region]),
             )
             for level in addend.levels
-            for region in covering(level, cell)
+            for region in (covering(level, cell) if cell else ())
+        ]
+        return ScoreAddend(
+            by=addend.by,
+            weight=addend.weight,
+            value=float(addend.value[index]),
+            whole_image=cell is None,
+            place=patches.box(cell) if cell else None,
+            mean=addend.mean if cell else None,
+            regions=regions,
         )
-        place = canvas.place(cell)
-        return Part(addend.by, addend.weight, value, False, place, addend.mean, regions)
 
-    def _conclusion(self, index: int) -> tuple[str | None, list[Sentence]]:
-        """Return what the sentences said of the image, or of the place that decided."""
+    def _conclusion(self, index: int) -> tuple[str | None, list[SentenceShare]]:
+        """Return what the sentences add up to for the place that decided, or for the image.
+
+        The place is None where it is the whole image.
+        """
         if self.text is None:
             return None, []
-        voices = self.attribution.voices
-        deciding = [a for a in self.attribution.addends if a.by == "text" and a.levels]
-        if voices is not None and deciding and deciding[0].mean == "arithmetic":
-            return DECIDING_PLACE, self._at_place(deciding[0], index)
+        for addend in self.attribution.addends:
+            if self.voices and addend.by == "text" and addend.mean == "arithmetic":
+                cell = highest_cell(addend, index)
+                if cell is not None:
+                    return DECIDING_PLACE, self._at_cell(addend, cell, index)
         if CLASS_TOKEN not in self.detector.extractor.gives:
             return None, []
-        image = self.features.image[:, None]
-        pushes = voices.pushes(image)[index, 0] if voices else None
-        return WHOLE_IMAGE, self._sentences(image[index, 0], index, pushes)
+        return None, self._sentences(self.features.image[:, None], index)
 
-    def _at_place(self, addend: Addend, index: int) -> list[Sentence]:
-        """Return the means of what was said of the regions that cover the highest cell.
+    def _at_cell(self, addend: Addend, cell: Cells, index: int) -> list[SentenceShare]:
+        """Return the means over the regions that cover a cell.
 
         Means of regions within a level, then over levels, as the scorer's own value is made.
         """
-        assert self.attribution.voices is not None
-        cell = highest_cell(addend, index)
-        assert cell is not None
+        assert self.voices is not None
         pushes, directions = [], []
         for level in addend.levels:
-            there = covering(level, cell)
-            chosen = level.regions.embeddings[:, there]
-            pushes.append(self.attribution.voices.pushes(chosen)[index].mean(0))
-            directions.append(F.normalize(chosen[index], dim=-1).mean(0))
+            there = level.regions.embeddings[:, covering(level, cell)]
+            pushes.append(self.voices.pushes(there)[index].mean(0))
+            directions.append(F.normalize(there[index], dim=-1).mean(0))
         mean = torch.stack(directions).mean(0)
-        return self._sentences(mean, index, torch.stack(pushes).mean(0))
+        return self._shares(mean, torch.stack(pushes).mean(0), index)
 
-    def _sentences(
-        self, embedding: Float[Tensor, " d"], index: int, pushes: Float[Tensor, " n"] | None
-    ) -> list[Sentence]:
-        """Return all sentences, those that pushed most towards an anomaly first."""
+    def _sentences(self, embeddings: Float[Tensor, "b 1 d"], index: int) -> list[SentenceShare]:
+        pushes = self.voices.pushes(embeddings)[index, 0] if self.voices else None
+        return self._shares(embeddings[index, 0], pushes, index)
+
+    def _shares(
+        self, embedding: Float[Tensor, " d"], pushes: Float[Tensor, " n"] | None, index: int
+    ) -> list[SentenceShare]:
+        """Return all sentences, those that push most towards an anomaly first."""
         assert self.text is not None
         vectors = self.text.embeddings
         vectors = vectors if vectors.ndim == 2 else vectors[index]
         cosines = F.normalize(embedding, dim=-1) @ vectors.T
-        said = cosines if pushes is None else pushes
-        total = float(said.abs().sum()) or 1.0
+        order = cosines if pushes is None else pushes
+        total = float(order.abs().sum()) or 1.0
         return [
-            Sentence(
-                self.text.sentences[i],
-                bool(self.text.anomalous[i]),
-                float(cosines[i]),
-                None if pushes is None else float(pushes[i]),
-                None if pushes is None else abs(float(pushes[i])) / total,
-                self.states[i],
+            SentenceShare(
+                text=self.text.sentences[i],
+                anomalous=bool(self.text.anomalous[i]),
+                cosine=float(cosines[i]),
+                push=None if pushes is None else float(pushes[i]),
+                share=None if pushes is None else abs(float(pushes[i])) / total,
+                state=self.states[i],
             )
-            for i in said.argsort(descending=True, stable=True).tolist()
+            for i in order.argsort(descending=True, stable=True).tolist()
         ]
 
-    def _findings(self, index: int, canvas: Canvas) -> Iterator[Finding]:
+    def _findings(self, index: int, patches: PatchGrid) -> Iterator[ShownRegion]:
         """Yield regions by each kind of judgement, the one that decided the score first."""
+        judged = self.attribution.judged
         decided = {a.by: highest_cell(a, index) for a in self.attribution.addends if a.levels}
+        cells = [cell for cell in decided.values() if cell]
         number = 0
-        for by in sorted({j.by for j in self.attribution.judged}, key=lambda by: by not in decided):
-            levels = [judged for judged in self.attribution.judged if judged.by == by]
-            for pick in strongest(levels, index, canvas, self.top, decided.get(by)):
+        for by in sorted(dict.fromkeys(j.by for j in judged), key=lambda by: by not in decided):
+            levels = [each for each in judged if each.by == by]
+            for found in strongest(levels, index, patches, self.top, decided.get(by)):
                 number += 1
-                yield self._finding(number, pick, index, canvas, list(decided.values()))
+                yield self._finding(number, found, index, patches, cells)
 
     def _finding(
-        self, number: int, pick: Pick, index: int, canvas: Canvas, decided: Sequence[Cells | None]
-    ) -> Finding:
-        judged, region = pick
-        place = canvas.place(cells_of(judged.regions, region))
+        self, number: int, found: JudgedRegion, index: int, patches: PatchGrid, decided: list[Cells]
+    ) -> ShownRegion:
+        judged, region = found
+        regions = judged.regions
+        place = patches.box(cells_of(regions, region))
         assert place is not None
-        sentences = self._spoken(judged, region, index)
-        same = [j for j in self.attribution.judged if j.regions is judged.regions]
-        return Finding(
-            number,
-            judged.by,
-            judged.regions.name,
-            place,
-            {j.by: float(j.values[index, region]) for j in same},
-            any(cell is not None and region in covering(judged, cell) for cell in decided),
-            tuple(s for s in sentences if s.push is None or s.push > 0)[:SPOKEN],
-            tuple(s for s in sentences[::-1] if s.push is not None and s.push < 0)[:SPOKEN],
-            self.references.nearest(same, region, index),
+        sentences: list[SentenceShare] = []
+        if self.text is not None and regions.aligned:
+            sentences = self._sentences(regions.embeddings[:, [region]], index)
+        same = [each for each in self.attribution.judged if each.regions is regions]
+        return ShownRegion(
+            number=number,
+            by=judged.by,
+            level=regions.name,
+            place=place,
+            values={each.by: float(each.values[index, region]) for each in same},
+            decided=any(region in covering(judged, cell) for cell in decided),
+            for_anomaly=[s for s in sentences if s.push is None or s.push > 0][:SENTENCES],
+            against_anomaly=[s for s in sentences[::-1] if (s.push or 0.0) < 0][:SENTENCES],
+            nearest=self.references.nearest(same, region, index),
         )
-
-    def _spoken(self, judged: Judged, region: int, index: int) -> list[Sentence]:
-        if self.text is None or not judged.regions.aligned:
-            return []
-        embeddings = judged.regions.embeddings[:, [region]]
-        voices = self.attribution.voices
-        pushes = voices.pushes(embeddings)[index, 0] if voices else None
-        return self._sentences(embeddings[index, 0], index, pushes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from vlmad.attribution import Addend, Judged
 from vlmad.regions import coverage
 from vlmad.resizing import Box, tile_places, view
+from vlmad_explain.explanations import PixelBox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,84 +27,54 @@ OVERLAP = 1 / 3
 """The share of the smaller of two regions, each grown by a cell to all sides, that both may
 cover and still be shown as two places."""
 
-Cells = tuple[int, int, int, int]
+Cells: TypeAlias = tuple[int, int, int, int]
 """Top, left, bottom, right on the patch grid; the latter two exclusive."""
+JudgedRegion: TypeAlias = tuple[Judged, int]
+"""A region by its level and its index there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A rectangle in whole pixels of an original; right and bottom are exclusive."""
+class PatchGrid:
+    """The patch grid that lies over an original, or over a tile of one."""
 
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    def __str__(self) -> str:
-        return f"{self.left},{self.top} to {self.right},{self.bottom}"
-
-
-class Pick(NamedTuple):
-    """A region that is to be shown."""
-
-    judged: Judged
-    region: int
-
-
-@dataclass(frozen=True, slots=True)
-class Canvas:
-    """An original, or a tile of one, and the patch grid that lies over it.
-
-    `corner` is the tile's left and top in pixels of the original, `size` its width and height.
-    """
-
-    corner: tuple[int, int]
-    size: tuple[int, int]
+    frame: PixelBox
+    """The tile in the original, or all of it."""
     resize: Resize
     grid: tuple[int, int]
     image_size: tuple[int, int]
 
-    @property
-    def whole(self) -> Place:
-        """The whole original, or the whole tile."""
-        (x, y), (width, height) = self.corner, self.size
-        return Place(x, y, x + width, y + height)
-
-    def place(self, cells: Cells) -> Place | None:
+    def box(self, cells: Cells) -> PixelBox | None:
         """Return where cells lie in the original, or None if only in its margins."""
-        (width, height), (x, y) = self.size, self.corner
-        seen = view(self.size, self.image_size, self.resize)
-        wide, high = seen.right - seen.left, seen.bottom - seen.top
+        frame, (rows, columns) = self.frame, self.grid
+        width, height = frame.right - frame.left, frame.bottom - frame.top
+        whole = view((width, height), self.image_size, self.resize)
         top, left, bottom, right = cells
-        place = Place(
-            x + max(0, round(seen.left + left / self.grid[1] * wide)),
-            y + max(0, round(seen.top + top / self.grid[0] * high)),
-            x + min(width, round(seen.left + right / self.grid[1] * wide)),
-            y + min(height, round(seen.top + bottom / self.grid[0] * high)),
-        )
-        return place if place.left < place.right and place.top < place.bottom else None
+
+        def across(cell: int) -> int:
+            pixel = round(whole.left + cell / columns * (whole.right - whole.left))
+            return frame.left + min(max(pixel, 0), width)
+
+        def down(cell: int) -> int:
+            pixel = round(whole.top + cell / rows * (whole.bottom - whole.top))
+            return frame.top + min(max(pixel, 0), height)
+
+        box = PixelBox(left=across(left), top=down(top), right=across(right), bottom=down(bottom))
+        return box if box.left < box.right and box.top < box.bottom else None
 
 
-def canvases(source: Source, resizing: Resizing, spec: BackboneSpec) -> list[Canvas]:
+def patch_grids(source: Source, resizing: Resizing, spec: BackboneSpec) -> list[PatchGrid]:
     """Lay the grid of a backbone over an original, or over each tile that it is cut into.
 
     Raises:
         InputError: the original's size is not known and it cannot be read.
     """
-    size = source.size
-    boxes = [Box(0, 0, *size)]
+    boxes = [Box(0, 0, *source.size)]
     if resizing.mode == "tiles" and source.prepared is None:
-        boxes = tile_places(size, resizing.tiles)
-    return [
-        Canvas(
-            (int(box.left), int(box.top)),
-            (int(box.right - box.left), int(box.bottom - box.top)),
-            resizing.of_each,
-            spec.grid,
-            spec.preprocessing.size,
-        )
-        for box in boxes
-    ]
+        boxes = tile_places(source.size, resizing.tiles)
+    sides = ("left", "top", "right", "bottom")
+    frames = [PixelBox(**dict(zip(sides, map(int, box), strict=True))) for box in boxes]
+    size = spec.preprocessing.size
+    return [PatchGrid(frame, resizing.of_each, spec.grid, size) for frame in frames]
 
 
 def cells_of(regions: Regions, region: int) -> Cells:
@@ -130,52 +101,49 @@ def covering(judged: Judged, cell: Cells) -> list[int]:
 
 
 def strongest(
-    levels: Sequence[Judged], index: int, canvas: Canvas, top: int, decided: Cells | None
-) -> list[Pick]:
+    levels: Sequence[Judged], index: int, patches: PatchGrid, top: int, decided: Cells | None
+) -> list[JudgedRegion]:
     """Return the regions with the highest values that lie apart, at most `top` of them.
 
     Args:
         levels: judged likewise, so that their values can be compared.
         index: of the image.
-        canvas: regions that show nothing of its original are left out.
+        patches: regions that show nothing of its original are left out.
         top: how many at most.
         decided: the cell that decided the score: the strongest region there comes first.
     """
-    chosen: list[Pick] = []
-    for pick in _by_strength(levels, index, decided):
-        cells = cells_of(pick.judged.regions, pick.region)
-        taken = (cells_of(other.judged.regions, other.region) for other in chosen)
-        if canvas.place(cells) and not any(_same_place(cells, other) for other in taken):
-            chosen.append(pick)
+    chosen: list[JudgedRegion] = []
+    taken: list[Cells] = []
+    for judged, region in _by_strength(levels, index, decided):
+        cells = cells_of(judged.regions, region)
+        if patches.box(cells) and not any(_same_place(cells, other) for other in taken):
+            chosen.append((judged, region))
+            taken.append(cells)
         if len(chosen) == top:
             break
     return chosen
 
 
-def _by_strength(levels: Sequence[Judged], index: int, decided: Cells | None) -> Iterator[Pick]:
+def _by_strength(
+    levels: Sequence[Judged], index: int, decided: Cells | None
+) -> Iterator[JudgedRegion]:
     values = torch.cat([level.values[index] for level in levels])
-    owners = [Pick(level, r) for level in levels for r in range(level.values.shape[1])]
+    owners = [(level, r) for level in levels for r in range(level.values.shape[1])]
     ranked = [owners[position] for position in values.argsort(descending=True).tolist()]
     if decided is not None:
-        there = {(id(level), r) for level in levels for r in covering(level, decided)}
-        yield next(pick for pick in ranked if (id(pick.judged), pick.region) in there)
+        yield next((level, r) for level, r in ranked if r in covering(level, decided))
     yield from ranked
 
 
 def _same_place(one: Cells, other: Cells) -> bool:
-    (top, left, bottom, right), (top_2, left_2, bottom_2, right_2) = map(_grown, (one, other))
-    height = min(bottom, bottom_2) - max(top, top_2)
-    width = min(right, right_2) - max(left, left_2)
-    smaller = min((bottom - top) * (right - left), (bottom_2 - top_2) * (right_2 - left_2))
-    return height > 0 and width > 0 and height * width > OVERLAP * smaller
-
-
-def _grown(cells: Cells) -> Cells:
-    return cells[0] - 1, cells[1] - 1, cells[2] + 1, cells[3] + 1
+    height = min(one[2], other[2]) - max(one[0], other[0]) + 2
+    width = min(one[3], other[3]) - max(one[1], other[1]) + 2
+    areas = [(c[2] - c[0] + 2) * (c[3] - c[1] + 2) for c in (one, other)]
+    return height > 0 and width > 0 and height * width > OVERLAP * min(areas)
 
 
 def judged_by_map(features: Features, maps: Float[Tensor, "b h w"]) -> tuple[Judged, ...]:
-    """Judge regions by the mean of a finished map inside them, where a scorer says no more."""
+    """Judge regions by the mean of a finished map inside them, where a scorer knows no more."""
     cells = F.adaptive_avg_pool2d(maps[:, None], features.grid).flatten(1)
     judged = []
     for regions in features.aligned or features.regions:
