@@ -22,7 +22,6 @@ from vlmad_explain._shown_regions import (
     Cells,
     JudgedRegion,
     PatchGrid,
-    cells_of,
     covering,
     highest_cell,
     judged_by_map,
@@ -36,6 +35,7 @@ from vlmad_explain.explanations import (
     SentenceShare,
     ShownRegion,
 )
+from vlmad_explain.words import strongest_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -169,7 +169,7 @@ class _Explainer:
         regions = [
             CoveringRegion(
                 level=level.regions.name,
-                place=patches.box(cells_of(level.regions, region)),
+                place=patches.box(level.regions.cells[region]),
                 value=float(level.values[index, region]),
             )
             for level in addend.levels
@@ -258,11 +258,12 @@ class _Explainer:
     ) -> ShownRegion:
         judged, region = found
         regions = judged.regions
-        place = patches.box(cells_of(regions, region))
+        place = patches.box(regions.cells[region])
         assert place is not None
         sentences: list[SentenceShare] = []
         if self.text is not None and regions.aligned:
             sentences = self._sentences(regions.embeddings[:, [region]], index)
+        ahead, behind = strongest_sentences(sentences, SENTENCES)
         same = [each for each in self.attribution.judged if each.regions is regions]
         return ShownRegion(
             number=number,
@@ -271,7 +272,7 @@ class _Explainer:
             place=place,
             values={each.by: float(each.values[index, region]) for each in same},
             decided=any(region in covering(judged, cell) for cell in decided),
-            for_anomaly=[s for s in sentences if s.push is None or s.push > 0][:SENTENCES],
-            against_anomaly=[s for s in sentences[::-1] if (s.push or 0.0) < 0][:SENTENCES],
+            for_anomaly=ahead,
+            against_anomaly=behind,
             nearest=self.references.nearest(same, region, index),
         )

@@ -16,12 +16,12 @@ from vlmad_explain.explanations import PixelBox
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from vlmad.images import Source
     from vlmad.resizing import Resizing
-    from vlmad.types import BackboneSpec, Features, Regions, Resize
+    from vlmad.types import BackboneSpec, Features, Resize
 
 OVERLAP = 1 / 3
 """The share of the smaller of two regions, each grown by a cell to all sides, that both may
@@ -43,12 +43,12 @@ class PatchGrid:
     grid: tuple[int, int]
     image_size: tuple[int, int]
 
-    def box(self, cells: Cells) -> PixelBox | None:
+    def box(self, cells: Cells | Int[Tensor, " 4"]) -> PixelBox | None:
         """Return where cells lie in the original, or None if only in its margins."""
         frame, (rows, columns) = self.frame, self.grid
         width, height = frame.right - frame.left, frame.bottom - frame.top
         whole = view((width, height), self.image_size, self.resize)
-        top, left, bottom, right = cells
+        top, left, bottom, right = map(int, cells)
 
         def across(cell: int) -> int:
             pixel = round(whole.left + cell / columns * (whole.right - whole.left))
@@ -75,12 +75,6 @@ def patch_grids(source: Source, resizing: Resizing, spec: BackboneSpec) -> list[
     frames = [PixelBox(**dict(zip(sides, map(int, box), strict=True))) for box in boxes]
     size = spec.preprocessing.size
     return [PatchGrid(frame, resizing.of_each, spec.grid, size) for frame in frames]
-
-
-def cells_of(regions: Regions, region: int) -> Cells:
-    """Return the cells that a region covers."""
-    top, left, bottom, right = regions.cells[region].tolist()
-    return top, left, bottom, right
 
 
 def highest_cell(addend: Addend, index: int) -> Cells | None:
@@ -113,9 +107,9 @@ def strongest(
         decided: the cell that decided the score: the strongest region there comes first.
     """
     chosen: list[JudgedRegion] = []
-    taken: list[Cells] = []
+    taken: list[Int[Tensor, " 4"]] = []
     for judged, region in _by_strength(levels, index, decided):
-        cells = cells_of(judged.regions, region)
+        cells = judged.regions.cells[region].cpu()
         if patches.box(cells) and not any(_same_place(cells, other) for other in taken):
             chosen.append((judged, region))
             taken.append(cells)
@@ -135,11 +129,10 @@ def _by_strength(
     yield from ranked
 
 
-def _same_place(one: Cells, other: Cells) -> bool:
-    height = min(one[2], other[2]) - max(one[0], other[0]) + 2
-    width = min(one[3], other[3]) - max(one[1], other[1]) + 2
-    areas = [(c[2] - c[0] + 2) * (c[3] - c[1] + 2) for c in (one, other)]
-    return height > 0 and width > 0 and height * width > OVERLAP * min(areas)
+def _same_place(one: Int[Tensor, " 4"], other: Int[Tensor, " 4"]) -> bool:
+    shared = torch.minimum(one[2:], other[2:]) - torch.maximum(one[:2], other[:2]) + 2
+    smaller = min(int((cells[2:] - cells[:2] + 2).prod()) for cells in (one, other))
+    return int(shared.clamp_min(0).prod()) > OVERLAP * smaller
 
 
 def judged_by_map(features: Features, maps: Float[Tensor, "b h w"]) -> tuple[Judged, ...]:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from vlmad.choosing import Choice, choosing
 from vlmad.console import console, messages, output
-from vlmad.errors import InputError, OutputError
+from vlmad.errors import InputError, OutputError, printable
 from vlmad.files import write_atomically
 from vlmad_explain import words
 from vlmad_explain.explanations import (
@@ -81,7 +81,8 @@ def explain(
     if as_json:
         output().write(_file(detector, done).to_json().decode())
     for error in unreadable:
-        messages().print(f"vlmad: not explained: {error}", markup=False, soft_wrap=True)
+        line = f"vlmad: not explained: {printable(error)}"
+        messages().print(line, markup=False, soft_wrap=True)
     if unreadable:
         raise typer.Exit(1)
 
@@ -144,18 +145,19 @@ def _write(
 def _print(explanation: Explanation, written: Iterable[Path]) -> None:
     """Print one explanation for a person."""
     screen = console()
-    lines = [f"{explanation.score:.3f}  {explanation.image}"]
+    lines = [f"{explanation.score:.3f}  {printable(explanation.image)}"]
     lines += [f"  {line}" for line in words.equation(explanation)]
     screen.print("\n".join(lines), markup=False, soft_wrap=True)
     table = Table("", "region", "pixels", "values", "nearest reference", box=None)
     for finding in explanation.findings:
         mark = f"{finding.number} decided" if finding.decided else f"{finding.number}"
         place, values = str(finding.place), words.values(finding)
-        table.add_row(mark, finding.level, place, values, words.nearest(finding))
+        table.add_row(mark, finding.level, place, values, printable(words.nearest(finding)))
     screen.print(table)
     lines = [words.totals(explanation)] if explanation.sentences else []
     sides = words.strongest_sentences(words.by_state(explanation.sentences), SENTENCES)
     for title, side in zip(("for" if explanation.unit else "near", "against"), sides, strict=True):
         lines += [f"  {title:8}{words.measure(each):>6}  {each.text}" for each in side]
     lines += [f"not known: {explanation.gap}"] if explanation.gap else []
-    screen.print("\n".join([*lines, *map(str, written), ""]), markup=False, soft_wrap=True)
+    lines += map(str, written)
+    screen.print("\n".join([*map(printable, lines), ""]), markup=False, soft_wrap=True)
