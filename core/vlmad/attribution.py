@@ -1,7 +1,7 @@
 """What a score is made of, in numbers that rebuild it.
 
-A scorer may have a method ``attribute(features, text, memory) -> Attribution``; `vlmad explain`
-then speaks from it, and otherwise says what it cannot know. For every image
+A scorer may have a method ``attribute(features, text, memory) -> Attribution``, from which
+`vlmad explain` is written. For every image
 
     score = sum over addends of weight * value
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from vlmad.types import Features, Regions, TextEmbeddings
 
-    Grid = tuple[int, int]
-
 Judge = Literal["text", "references", "map"]
 """What a region was judged by; `map` where only the scorer's finished map is known."""
+Mean = Literal["arithmetic", "harmonic"]
+Pooling = Literal["mean", "unit-mean"]
 MEANS = {"arithmetic": mean_map, "harmonic": harmonic_map}
 
 
@@ -43,32 +43,25 @@ class Judged:
     by: Judge
     values: Float[Tensor, "b r"]
     nearest: Int[Tensor, "b r"] | None = None
-    """Of each region, the index of the nearest one among those of all references, counted
-    reference after reference: reference * r + region."""
+    """Of each region the nearest one of all references: reference * r + region."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addend:
-    """One addend of the image score."""
+    """One addend of the image score: a judgement of the whole image, or the highest cell."""
 
     by: Judge
     weight: float
     value: Float[Tensor, " b"]
     levels: tuple[Judged, ...] = ()
-    """If `value` is that of the highest cell: the regions that cells are made of. Empty if it
-    is a judgement of the whole image."""
-    mean: Literal["arithmetic", "harmonic"] = "arithmetic"
+    """The regions that cells are made of; empty if it is a judgement of the whole image."""
+    mean: Mean = "arithmetic"
     """How regions that cover a cell become one; levels always have their arithmetic mean."""
     cells: Float[Tensor, "b gh gw"] | None = None
 
     @classmethod
     def highest(
-        cls,
-        by: Judge,
-        weight: float,
-        levels: Sequence[Judged],
-        mean: Literal["arithmetic", "harmonic"],
-        grid: Grid,
+        cls, by: Judge, weight: float, levels: Sequence[Judged], mean: Mean, grid: tuple[int, int]
     ) -> Addend:
         """Make the addend whose value is the highest cell's."""
         maps = [MEANS[mean](level.values, level.regions.cells, grid) for level in levels]
@@ -78,17 +71,19 @@ class Addend:
 
 @dataclass(frozen=True, slots=True)
 class Voices:
-    """What each sentence says of an embedding, in numbers that sum to what was concluded."""
+    """What each sentence adds to the judgement of an embedding.
+
+    The pushes of all sentences sum to ln(p / (1 - p)) of the anomaly probability p, or to the
+    cosine that is the region's score.
+    """
 
     unit: Literal["log-odds", "cosine"]
-    """Whether the pushes sum to ln(p / (1 - p)) of the anomaly probability p, or to the
-    cosine that is the region's score."""
     pushes: Callable[[Float[Tensor, "b r d"]], Float[Tensor, "b r n"]]
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """What a scorer says of how its scores came about."""
+    """How the scores of a batch came about."""
 
     addends: tuple[Addend, ...]
     judged: tuple[Judged, ...]
@@ -97,15 +92,9 @@ class Attribution:
 
 
 def pooled_attribution(
-    features: Features,
-    text: TextEmbeddings,
-    pooling: Literal["mean", "unit-mean"],
-    temperature: float,
+    features: Features, text: TextEmbeddings, pooling: Pooling, temperature: float
 ) -> Attribution:
-    """Return what a score is made of that is the class token's probability alone.
-
-    The regions are judged likewise. `pooling` and `temperature` are those of `pooled_voices`.
-    """
+    """Take a score apart that is the class token's probability alone; see `pooled_voices`."""
     sides = pool_sides(text, pooling)
     score = anomaly_probability(features.image[:, None], sides, temperature)[:, 0]
     judged = tuple(
@@ -116,23 +105,15 @@ def pooled_attribution(
     return Attribution((Addend("text", 1.0, score),), judged, voices)
 
 
-def pooled_voices(
-    text: TextEmbeddings, pooling: Literal["mean", "unit-mean"], temperature: float
-) -> Voices:
+def pooled_voices(text: TextEmbeddings, pooling: Pooling, temperature: float) -> Voices:
     """Return the voices of sentences that are pooled by side, under a softmax of two sides.
 
     With x of unit length and the side's mean m = (1/n) sum of e_i, the cosine to the side is a
-    sum over its sentences, cos(x, m) = sum of c_i with c_i = x . e_i / (n |m|). What an equally
-    large part of the middle of both cosines, b = (cos(x, normal) + cos(x, anomalous)) / 2,
-    would say is taken off, which cancels out: an anomalous sentence pushes by
-    (c_i - b/n) / temperature, a normal one by the negative of it, and all pushes sum to
-    (cos(x, anomalous) - cos(x, normal)) / temperature, the log-odds of the probability that
-    `vlmad.text.anomaly_probability` returns.
-
-    Args:
-        text: the sentences.
-        pooling: as in `vlmad.text.pool_sides`.
-        temperature: of the softmax.
+    sum over its sentences, cos(x, m) = sum of c_i with c_i = x . e_i / (n |m|). An equally large
+    part of the middle of both cosines, b = (cos(x, normal) + cos(x, anomalous)) / 2, is taken
+    off, which cancels out: an anomalous sentence pushes by (c_i - b/n) / temperature, a normal
+    one by the negative of it, and all pushes sum to (cos(x, anomalous) - cos(x, normal)) /
+    temperature, the log-odds of the probability that `vlmad.text.anomaly_probability` returns.
     """
     vectors = text.embeddings
     if pooling == "mean":
@@ -153,17 +134,12 @@ def pooled_voices(
 
 
 def largest_voice(text: TextEmbeddings, counting: Bool[Tensor, " n"]) -> Voices:
-    """Return the voices where the largest cosine decides alone: all others say nothing.
-
-    Args:
-        text: the sentences.
-        counting: those that take part.
-    """
+    """Return the voices where the largest cosine of those that count decides alone."""
 
     def pushes(embeddings: Float[Tensor, "b r d"]) -> Float[Tensor, "b r n"]:
         cosines = F.normalize(embeddings, dim=-1) @ text.embeddings.transpose(-1, -2)
-        heard = cosines.masked_fill(~counting, -torch.inf)
-        winner: Tensor = F.one_hot(heard.argmax(-1), len(counting)) * cosines
+        counted = cosines.masked_fill(~counting, -torch.inf)
+        winner: Tensor = F.one_hot(counted.argmax(-1), len(counting)) * cosines
         return winner
 
     return Voices("cosine", pushes)

@@ -9,44 +9,22 @@ verdict by its score in the run and by its score in the table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vlmad.errors import InputError
-from vlmad_calibration.rates import errors_allowed
+from vlmad_calibration.rates import conformal_rank, errors_allowed
 from vlmad_calibration.rules import Rule
-from vlmad_run.repeating import TOLERANCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
 
 DIGITS = 9
-
-
-@dataclass(frozen=True, slots=True)
-class Cuts:
-    """All ways to cut the scores of good and bad images in two, from the lowest cut."""
-
-    values: Float[np.ndarray, " m"]
-    """The distinct scores, rising."""
-    false_alarms: Int[np.ndarray, " m+1"]
-    """How many good images score at least ``values[i]``; none do in the last place."""
-    misses: Int[np.ndarray, " m+1"]
-    """How many bad images score less than ``values[i]``; all do in the last place."""
-
-    @property
-    def good(self) -> int:
-        """How many good images there are."""
-        return int(self.false_alarms[0])
-
-    @property
-    def bad(self) -> int:
-        """How many bad images there are."""
-        return int(self.misses[-1])
+TOLERANCE = 1e-5
+"""How far two scores of one image may be apart: what batches and processors change."""
 
 
 def as_scores(scores: Sequence[float] | Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -63,34 +41,43 @@ def as_scores(scores: Sequence[float] | Float[np.ndarray, " n"]) -> Float[np.nda
     return values
 
 
-def cuts_of(good: Float[np.ndarray, " n"], bad: Float[np.ndarray, " p"]) -> Cuts:
-    """Count the errors of each cut; scores are rising."""
-    values = np.unique(np.concatenate([good, bad]))
-    passed = len(good) - np.searchsorted(good, values, "left")
-    missed = np.searchsorted(bad, values, "left")
-    return Cuts(values, np.append(passed, 0), np.append(missed, len(bad)))
-
-
-def choose_cut(cuts: Cuts, rule: Rule, rate: float) -> int:
-    """Choose a cut from labelled images.
+def choose_threshold(
+    good: Float[np.ndarray, " n"], bad: Float[np.ndarray, " p"], rule: Rule, rate: float | None
+) -> float:
+    """Choose from which score on an image is anomalous.
 
     Args:
-        cuts: of at least one good and one bad image.
-        rule: `f1`, the highest cut of several; `false_alarms`, the one with the fewest false
-            alarms of several; `misses`, the other way round.
-        rate: a share of the good or bad images; `f1` takes none.
+        good: scores of good images, as `as_scores` returns them.
+        bad: of anomalous ones; all rules but `quantile` need some.
+        rule: as `vlmad_calibration.rules.settle` returns it.
+        rate: likewise.
     """
+    if rule is Rule.quantile:
+        rank = min(conformal_rank(len(good), rate or 0.0), len(good))
+        return value_above(np.unique(good), good[rank - 1])
+    values = np.unique(np.concatenate([good, bad]))
+    return value_in_gap(values, _choose_cut(values, good, bad, rule, rate or 0.0))
+
+
+def _choose_cut(
+    values: Float[np.ndarray, " m"],
+    good: Float[np.ndarray, " n"],
+    bad: Float[np.ndarray, " p"],
+    rule: Rule,
+    rate: float,
+) -> int:
+    """Choose from 0, all distinct `values` anomalous, to m, none; scores are rising."""
+    false_alarms = np.append(len(good) - np.searchsorted(good, values), 0)
+    misses = np.append(np.searchsorted(bad, values), len(bad))
     if rule is Rule.f1:
-        found = cuts.bad - cuts.misses
-        f1 = 2 * found / (cuts.bad + found + cuts.false_alarms)
-        return len(f1) - 1 - int(f1[::-1].argmax())
+        found = len(bad) - misses
+        f1 = 2 * found / (len(bad) + found + false_alarms)
+        return int(np.lexsort((false_alarms, -f1))[0])
     if rule is Rule.false_alarms:
-        allowed = cuts.false_alarms <= errors_allowed(cuts.good, rate)
-        fewest = cuts.misses[allowed].min()
-        return int(np.flatnonzero(allowed & (cuts.misses == fewest))[-1])
-    allowed = cuts.misses <= errors_allowed(cuts.bad, rate)
-    fewest = cuts.false_alarms[allowed].min()
-    return int(np.flatnonzero(allowed & (cuts.false_alarms == fewest))[0])
+        excess = false_alarms > errors_allowed(len(good), rate)
+        return int(np.lexsort((false_alarms, misses, excess))[0])
+    excess = misses > errors_allowed(len(bad), rate)
+    return int(np.lexsort((misses, false_alarms, excess))[0])
 
 
 def value_in_gap(values: Float[np.ndarray, " m"], cut: int) -> float:
@@ -100,11 +87,9 @@ def value_in_gap(values: Float[np.ndarray, " m"], cut: int) -> float:
         values: distinct scores, rising.
         cut: from 0, all anomalous, to m, none.
     """
-    if cut == 0:
-        return _between(_beyond(values, values[0], -1), values[0])
-    if cut == len(values):
-        return _between(values[-1], _beyond(values, values[-1], +1))
-    return _between(values[cut - 1], values[cut])
+    low = values[cut - 1] if cut else _beyond(values, values[0], -1)
+    high = values[cut] if cut < len(values) else _beyond(values, values[-1], +1)
+    return _between(low, high)
 
 
 def value_above(values: Float[np.ndarray, " m"], score: float) -> float:
@@ -112,9 +97,8 @@ def value_above(values: Float[np.ndarray, " m"], score: float) -> float:
 
     It lies as far above it as two runs of one image may differ, not more than `TOLERANCE`.
     """
-    higher = values[values > score]
     end = _beyond(values, score, +1)
-    return _between(score, min(higher[0], end) if len(higher) else end)
+    return _between(score, min([end, *values[values > score][:1]]))
 
 
 def _beyond(values: Float[np.ndarray, " m"], score: float, side: int) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
+
+from vlmad_run.documents import Document
 
 CONFIDENCE = 0.95
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Document):
     """A share of images between 0 and 1, with its interval of 95 % confidence."""
 
     value: float
@@ -23,6 +23,15 @@ class Rate:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}" if share >= 0.001 or share == 0 else f"{100 * share:.2g}"
+
+
+class ErrorRates(Document):
+    """How often a threshold errs, and how that is known."""
+
+    source: str
+    false_alarms: Rate
+    misses: Rate | None
+    """None where there are no bad images."""
 
 
 def measured_rate(errors: int, images: int) -> Rate:
@@ -38,7 +47,7 @@ def measured_rate(errors: int, images: int) -> Rate:
     from scipy.stats import binomtest
 
     interval = binomtest(errors, images).proportion_ci(CONFIDENCE, method="exact")
-    return Rate(errors / images, float(interval.low), float(interval.high))
+    return Rate(value=errors / images, low=float(interval.low), high=float(interval.high))
 
 
 def expected_false_alarms(images: int, rank: int) -> Rate:
@@ -63,7 +72,7 @@ def expected_false_alarms(images: int, rank: int) -> Rate:
     above = images + 1 - rank
     tail = (1 - CONFIDENCE) / 2
     low, high = beta.ppf([tail, 1 - tail], above, rank)
-    return Rate(above / (images + 1), float(low), float(high))
+    return Rate(value=above / (images + 1), low=float(low), high=float(high))
 
 
 def conformal_rank(images: int, rate: float) -> int:
@@ -81,8 +90,8 @@ def conformal_rank(images: int, rate: float) -> int:
 def images_needed(rate: float) -> int:
     """Return the smallest number of good images that can promise a false-alarm rate.
 
-    >>> images_needed(0.05), images_needed(0.01), images_needed(0.3)
-    (19, 99, 3)
+    >>> images_needed(0.05), images_needed(0.3)
+    (19, 3)
     """
     return math.ceil(1 / Fraction(str(rate))) - 1
 

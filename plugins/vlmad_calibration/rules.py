@@ -22,7 +22,7 @@ class Rule(StrEnum):
     """The fewest false alarms with no more than a rate of misses."""
 
     def in_words(self, rate: float | None) -> str:
-        """Say how a threshold was chosen."""
+        """Return how a threshold was chosen."""
         return {
             Rule.quantile: f"quantile of good images for a false-alarm rate of {rate}",
             Rule.f1: "largest F1",

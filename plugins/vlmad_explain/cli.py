@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from vlmad.errors import InputError, OutputError
+from vlmad.choosing import Choice, choosing
+from vlmad.console import console, messages, output
+from vlmad.errors import InputError, OutputError, printable
 from vlmad.files import write_atomically
 from vlmad_explain import words
-from vlmad_run.choosing import Choice, choosing
-from vlmad_run.progress import speaking, tell_choice
+from vlmad_explain.explanations import (
+    ExplainedDetector,
+    ExplainedPart,
+    Explanation,
+    ExplanationFile,
+)
+from vlmad_run.references import References  # noqa: TC001 (typer reads the signature)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable
 
-    from PIL import Image
+    import numpy as np
+    from jaxtyping import Float
 
     from vlmad.detector import Detector
-    from vlmad_explain.explanations import Explanation
 
-RUNS = Path("vlmad-runs")
-SHOWN = 3
+SENTENCES = 3
 
 
 @choosing
 def explain(
     choice: Choice,
+    references: References,
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH…", help="Images, folders or glob patterns.")
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help=f"The folder to write; a new one in {RUNS}/, or none with --json."),
+        typer.Option(help="The folder to write; a new one in vlmad-runs/, or none with --json."),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Regions of each kind that are shown.")] = 3,
     as_json: Annotated[
@@ -56,154 +60,104 @@ def explain(
 
     vlmad explain photos/cut.png --references good/ --shots 4 --top 5
     """
-    from vlmad_run.finding import find_images  # here, so that completing words stays quick
+    from vlmad_explain import explain_with_maps
+    from vlmad_run.finding import find_images
+    from vlmad_run.progress import print_notes
+    from vlmad_run.references import assemble
 
     images = find_images(paths)
-    assembled = choice.assemble()
-    tell_choice(speaking(), assembled)
+    assembled = assemble(choice, references)
+    print_notes(assembled.notes, messages())
     detector, class_name = assembled.detector, assembled.class_name
-    failures = _tell(detector, _explanations(detector, images, class_name, top), out, as_json)
-    for error in failures:
-        print(f"vlmad: not explained: {error}", file=sys.stderr)
-    if failures:
+    detector.check_ready(class_name)
+    readable, unreadable = _readable(images)
+    done = []
+    with _folder(out, as_json) as folder:
+        for explanation, heat in explain_with_maps(detector, readable, class_name, top):
+            written = _write(detector, explanation, heat, folder) if folder else ()
+            done.append(explanation)
+            if not as_json:
+                _print(explanation, written)
+    if as_json:
+        output().write(_file(detector, done).to_json().decode())
+    for error in unreadable:
+        line = f"vlmad: not explained: {printable(error)}"
+        messages().print(line, markup=False, soft_wrap=True)
+    if unreadable:
         raise typer.Exit(1)
 
 
-def _tell(
-    detector: Detector,
-    explanations: Iterator[Explanation | InputError],
-    out: Path | None,
-    as_json: bool,
-) -> list[InputError]:
-    """Write and print explanations as they come, and return why there are none of some images."""
-    from vlmad_run.places import remove_if_empty
+def _readable(images: Iterable[Path]) -> tuple[list[Path], list[InputError]]:
+    """Return the images that can be read, and why the others cannot."""
+    from vlmad.images import decode
 
-    folder = _folder(out, as_json)
-    told: list[dict[str, Any]] = []
-    failures: list[InputError] = []
-    try:
-        for done in explanations:
-            if isinstance(done, InputError):
-                failures.append(done)
-                continue
-            written = _write(detector, done, folder) if folder else ()
-            told.append(done.to_dict())  # without the map, which may be large
-            if not as_json:
-                _print(done, written)
-    finally:
-        if folder and out is None:
-            remove_if_empty(folder)
-    if as_json:
-        print(_json(_document(detector, told)))
-    return failures
-
-
-def _folder(out: Path | None, as_json: bool) -> Path | None:
-    """Return where to write, if anywhere: the folder asked for must be new or empty."""
-    from vlmad_run.places import new_folder
-
-    if out is None:
-        return None if as_json else new_folder(RUNS, "explain")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out} exists and is not an empty folder; choose another --out")
-    return out
-
-
-def _explanations(
-    detector: Detector, images: Sequence[Path], class_name: str, top: int
-) -> Iterator[Explanation | InputError]:
-    """Yield an explanation of each image, or why it cannot be read.
-
-    Images are explained one by one, unless the scorer looks at all of them together.
-    """
-    from vlmad.images import Source
-    from vlmad_explain import explain as explained
-
-    together = detector.scorer.scope == "set"
-    readable = []
+    readable, errors = [], []
     for path in images:
         try:
-            Source(str(path), path).open()
+            decode(path)
+            readable.append(path)
         except InputError as error:
-            yield error
-            continue
-        readable.append(path)
-        if not together:
-            yield from explained(detector, [path], class_name, top)
-    if together:
-        yield from explained(detector, readable, class_name, top)
+            errors.append(error)
+    return readable, errors
 
 
-def _document(detector: Detector, explanations: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _folder(out: Path | None, as_json: bool) -> AbstractContextManager[Path | None]:
+    """Return where to write, if anywhere: a folder that is named must be new or empty."""
+    from vlmad_run.places import RUNS, new_folder
+
+    if out is None:
+        return nullcontext() if as_json else new_folder(RUNS, "explain")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} exists and is not an empty folder; choose another --out")
+    return nullcontext(out)
+
+
+def _file(detector: Detector, explanations: list[Explanation]) -> ExplanationFile:
+    from vlmad_run.manifest import options_in_full
+
+    assembly = detector.assembly
     parts = {
-        kind: {"name": chosen.registration.name, "options": dict(chosen.options)}
-        for kind, chosen in detector.assembly.parts.items()
+        kind: ExplainedPart(name=assembly.parts[kind].registration.name, options=options)
+        for kind, options in options_in_full(detector).items()
     }
-    return {
-        "detector": {"recipe": detector.assembly.recipe.name, "parts": parts},
-        "references": [source.name for source in detector.references],
-        "explanations": explanations,
-    }
+    return ExplanationFile(
+        detector=ExplainedDetector(recipe=assembly.recipe.name, parts=parts),
+        references=[source.name for source in detector.references],
+        explanations=explanations,
+    )
 
 
 def _write(
-    detector: Detector, explanation: Explanation, folder: Path
-) -> tuple[Path, Path]:
+    detector: Detector, explanation: Explanation, heat: Float[np.ndarray, "H W"], folder: Path
+) -> list[Path]:
     """Write the picture and the JSON file of one image, and return their paths."""
-    from vlmad.images import Source
-    from vlmad_explain.picture import draw
-    from vlmad_run.overlays import Range, png
+    from vlmad.images import decode
+    from vlmad_explain._explanation_picture import draw
     from vlmad_run.rows import file_stem
 
-    image = Source(explanation.image, Path(explanation.image)).open()
-    references = _references(detector, explanation)
-    scale = Range(float(explanation.map.min()), float(explanation.map.max()))
-    stem = folder / file_stem(explanation.image)
-    picture, document = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".json")
-    write_atomically(picture, png(draw(explanation, image, references, scale)))
-    write_atomically(document, _json(_document(detector, [explanation.to_dict()])) + "\n")
-    return picture, document
+    paths = [folder / (file_stem(explanation.image) + suffix) for suffix in (".png", ".json")]
+    image = decode(Path(explanation.image))
+    write_atomically(paths[0], draw(explanation, heat, image, detector.references))
+    _file(detector, [explanation]).write(paths[1])
+    return paths
 
 
-def _references(detector: Detector, explanation: Explanation) -> dict[int, Image.Image]:
-    """Return the reference images to be shown; one that is gone by now is left out."""
-    images: dict[int, Image.Image] = {}
-    for number in [finding.nearest.number for finding in explanation.findings if finding.nearest]:
-        if number is not None and number not in images:
-            with suppress(InputError):
-                images[number] = detector.references[number].open()
-    return images
-
-
-def _json(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False, default=str)
-
-
-def _print(explanation: Explanation, written: tuple[Path, ...]) -> None:
+def _print(explanation: Explanation, written: Iterable[Path]) -> None:
     """Print one explanation for a person."""
-    console = Console(highlight=False)
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
-
-    say(f"{explanation.score:.3f}  {explanation.image}")
-    for line in words.equation(explanation):
-        say(f"  {line}")
+    screen = console()
+    lines = [f"{explanation.score:.3f}  {printable(explanation.image)}"]
+    lines += [f"  {line}" for line in words.equation(explanation)]
+    screen.print("\n".join(lines), markup=False, soft_wrap=True)
     table = Table("", "region", "pixels", "values", "nearest reference", box=None)
     for finding in explanation.findings:
-        mark = "decided" if finding.decided else ""
-        cells = (f"{finding.number} {mark}", finding.level, str(finding.place))
-        table.add_row(*cells, words.values(finding), words.nearest(finding))
-    console.print(table)
-    if explanation.sentences:
-        say(words.totals(explanation))
-        sides = words.spoken_by_state(explanation, SHOWN)
-        for title, side in zip(("for", "against"), sides, strict=True):
-            for sentence in side:
-                label = title if explanation.unit else "near"
-                say(f"  {label:8}{words.measure(sentence):>6}  {sentence.text}")
-    if explanation.gap:
-        say(f"not known: {explanation.gap}")
-    for path in written:
-        say(f"{path}")
-    say("")
+        mark = f"{finding.number} decided" if finding.decided else f"{finding.number}"
+        place, values = str(finding.place), words.values(finding)
+        table.add_row(mark, finding.level, place, values, printable(words.nearest(finding)))
+    screen.print(table)
+    lines = [words.totals(explanation)] if explanation.sentences else []
+    sides = words.strongest_sentences(words.by_state(explanation.sentences), SENTENCES)
+    for title, side in zip(("for" if explanation.unit else "near", "against"), sides, strict=True):
+        lines += [f"  {title:8}{words.measure(each):>6}  {each.text}" for each in side]
+    lines += [f"not known: {explanation.gap}"] if explanation.gap else []
+    lines += map(str, written)
+    screen.print("\n".join([*map(printable, lines), ""]), markup=False, soft_wrap=True)

@@ -1,86 +1,87 @@
 """What an explanation says: the addends of a score, sentences, places and nearest references.
 
-`vlmad_explain.explaining.explain` makes them.
+`vlmad_explain.explain` makes them, and `vlmad explain` writes them as an `ExplanationFile`.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from pydantic import Field, JsonValue
 
-    import numpy as np
-    from jaxtyping import Float
-
-    from vlmad.attribution import Judge
-    from vlmad_explain.findings import Place
+from vlmad.attribution import Judge
+from vlmad_run.documents import Document, FileName
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """What one sentence said.
+class PixelBox(Document):
+    """A rectangle in whole pixels of an original; right and bottom are exclusive."""
 
-    `cosine` is that between it and the image or region. `push` is its addend to what was
-    concluded (see `Explanation.unit`), above 0 for an anomaly; `share` (0 to 1) is the size of
-    its push among the sizes of all pushes. Both are None where the scorer does not tell.
-    `state` is what the sentence says of the object, where prompts tell: several templates say
-    the same.
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def __str__(self) -> str:
+        return f"{self.left},{self.top} to {self.right},{self.bottom}"
+
+
+class SentenceShare(Document):
+    """What one sentence added to a conclusion.
+
+    `push` is its addend to what was concluded (see `Explanation.unit`), above 0 for an anomaly;
+    `share` (0 to 1) is the size of its push among the sizes of all pushes. Both are None where
+    the scorer does not know.
     """
 
     text: str
     anomalous: bool
     cosine: float
+    """That between it and the image or region."""
     push: float | None
     share: float | None
     state: str | None = None
+    """What it calls the object, where prompts know: several templates have one state."""
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
+class NearestRegion(Document):
     """The region of the references that is nearest to one of the image.
 
-    `number` counts the references from 0, in the order given, and `image` is the file; both are
-    None, like `place`, where they are not known any more. `distance` is the scorer's measure.
+    Of references that are not known any more all but the distance is None.
     """
 
     number: int | None
-    image: str | None
-    place: Place | None
+    """Which reference it is, from 0, in the order given."""
+    image: FileName | None
+    place: PixelBox | None
     distance: float
+    """By the scorer's own measure, or else (1 - cosine) / 2."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A region that stands out.
-
-    `by` says by what (text, references, map), `values` holds its value by each that judged it,
-    `decided` whether it covers the place that decided the score.
-    """
+class ShownRegion(Document):
+    """A region that stands out."""
 
     number: int
     by: Judge
     level: str
-    place: Place
-    values: Mapping[str, float]
+    place: PixelBox
+    values: dict[str, float]
+    """Its value by each kind of judgement that it got."""
     decided: bool
-    speaking_for: tuple[Sentence, ...]
-    speaking_against: tuple[Sentence, ...]
-    nearest: Nearest | None
+    """Whether it covers the place that decided the score."""
+    for_anomaly: list[SentenceShare]
+    against_anomaly: list[SentenceShare]
+    nearest: NearestRegion | None
 
 
-@dataclass(frozen=True, slots=True)
-class Covering:
-    """A region that covers the place that decided, and its value."""
+class CoveringRegion(Document):
+    """A region that covers the place that decided; `place` is None in margins of padding."""
 
     level: str
-    place: Place | None
+    place: PixelBox | None
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class ScoreAddend(Document):
     """One addend of the score: weight * value.
 
     If `whole_image`, `value` is a judgement of the whole image. If not, it is that of the cell
@@ -92,39 +93,54 @@ class Part:
     weight: float
     value: float
     whole_image: bool
-    place: Place | None = None
-    mean: str | None = None
-    regions: tuple[Covering, ...] = ()
+    place: PixelBox | None = None
+    mean: Literal["arithmetic", "harmonic"] | None = None
+    regions: list[CoveringRegion] = Field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Document):
     """What drove the score of one image.
 
-    `score` is the sum of weight * value of `parts`. Where the image was cut into tiles it is that
-    of the most anomalous one, `tile`, of which all else is said. The pushes of all `sentences`
+    `score` is the sum of weight * value of `addends`. Where the image was cut into tiles it is
+    that of the most anomalous one, `tile`, which all else is about. The pushes of all `sentences`
     sum to what they concluded: with the unit log-odds to ln(p / (1 - p)) of the probability p
-    that is the value of the part by text, with the unit cosine to that value itself.
-    `sentences_on` says whether they speak of the whole (image or tile) or of the place that
-    decided. `gap` says what is not known. `map` has the size of the original, as in `Result`.
+    that is the value of the addend by text, with the unit cosine to that value itself.
     """
 
-    image: str
+    image: FileName
     width: int
     height: int
     class_name: str
     score: float
-    tile: Place | None
-    parts: tuple[Part, ...]
-    unit: str | None
+    tile: PixelBox | None
+    addends: list[ScoreAddend]
+    unit: Literal["log-odds", "cosine"] | None
     sentences_on: str | None
-    sentences: tuple[Sentence, ...]
-    findings: tuple[Finding, ...]
+    """What the sentences are about: the whole image or tile, or the place that decided."""
+    sentences: list[SentenceShare]
+    findings: list[ShownRegion]
     gap: str | None
-    map: Float[np.ndarray, "H W"] = field(repr=False)
+    """What is not known."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return all but the map, as JSON takes it."""
-        table = asdict(replace(self, map=None))  # type: ignore[arg-type]  # never copied
-        del table["map"]
-        return table
+
+class ExplainedPart(Document):
+    """A part of the detector, and its options."""
+
+    name: str
+    options: dict[str, JsonValue]
+
+
+class ExplainedDetector(Document):
+    """The detector whose scores are explained."""
+
+    recipe: str
+    parts: dict[str, ExplainedPart]
+
+
+class ExplanationFile(Document):
+    """What `vlmad explain` writes."""
+
+    format: Literal["vlmad explanation 2"] = "vlmad explanation 2"
+    detector: ExplainedDetector
+    references: list[FileName]
+    explanations: list[Explanation]

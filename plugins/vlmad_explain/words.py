@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from itertools import groupby
 from math import fsum
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vlmad_explain.explanations import Explanation, Finding, Part, Sentence
+    from collections.abc import Sequence
+
+    from vlmad_explain.explanations import Explanation, ScoreAddend, SentenceShare, ShownRegion
 
 HEADINGS = {
     "references": "farthest from the references",
     "text": "most anomalous by text",
     "map": "highest on the scorer's map",
 }
-NO_SENTENCE = "none"
+VALUES = {"text": "text {:.3f}", "references": "distance {:.3g}", "map": "map {:.3g}"}
 
 
 def equation(explanation: Explanation) -> list[str]:
@@ -24,102 +26,99 @@ def equation(explanation: Explanation) -> list[str]:
     lines = []
     if explanation.tile:
         lines.append(f"the most anomalous of the image's tiles, at pixels {explanation.tile}:")
-    for index, part in enumerate(explanation.parts):
-        sign = "=" if index == 0 else "+"
-        factor = "" if part.weight == 1 else f"{part.weight:g} · "
-        lines.append(f"{sign} {factor}{part.value:.3f}  {_addend(explanation, part)}")
+    for index, addend in enumerate(explanation.addends):
+        sign = "+" if index else "="
+        factor = "" if addend.weight == 1 else f"{addend.weight:g} · "
+        lines.append(f"{sign} {factor}{addend.value:.3f}  {_addend(explanation, addend)}")
     return lines
 
 
-def _addend(explanation: Explanation, part: Part) -> str:
-    if part.by == "references":
+def _addend(explanation: Explanation, addend: ScoreAddend) -> str:
+    if addend.by == "references":
         what = "references: the largest distance to the nearest of them"
     elif explanation.unit == "log-odds":
         what = "text: the probability of the anomalous side"
     else:
         what = "text: the largest cosine to a sentence"
-    if part.whole_image:
+    if addend.whole_image:
         return f"{what}, of the whole {'tile' if explanation.tile else 'image'}"
-    where = f"at pixels {part.place}" if part.place else "in the margin of padding"
-    return f"{what}, {where}, from {len(part.regions)} regions there"
+    where = f"at pixels {addend.place}" if addend.place else "in the margin of padding"
+    return f"{what}, {where}, from {len(addend.regions)} regions there"
 
 
-def values(finding: Finding) -> str:
-    """Return by whom a region was judged, and how."""
-    formats = {"text": "text {:.3f}", "references": "distance {:.3g}", "map": "map {:.3g}"}
-    return "  ".join(formats[by].format(value) for by, value in finding.values.items())
+def values(finding: ShownRegion) -> str:
+    """Return by what a region was judged, and how."""
+    return "  ".join(VALUES[by].format(value) for by, value in finding.values.items())
 
 
-def nearest(finding: Finding) -> str:
+def nearest(finding: ShownRegion) -> str:
     """Return which reference was nearest and where, or nothing."""
     if finding.nearest is None:
         return ""
     found = finding.nearest
     name = Path(found.image).name if found.image else "a reference"
-    where = f" at {found.place}" if found.place else ""
-    return f"{name}{where}"
+    return f"{name} at {found.place}" if found.place else name
 
 
-def spoken(explanation: Explanation, count: int) -> tuple[list[Sentence], list[Sentence]]:
-    """Return the sentences that said most for and against an anomaly, at most `count` of each.
+def strongest_sentences(
+    sentences: Sequence[SentenceShare], count: int
+) -> tuple[list[SentenceShare], list[SentenceShare]]:
+    """Return those that push most towards and most away from an anomaly, `count` of each.
 
     Where pushes are not known, the first list holds those with the highest cosines.
+
+    Args:
+        sentences: in falling order, as an explanation has them.
+        count: how many at most.
     """
-    if explanation.unit is None:
-        return list(explanation.sentences[:count]), []
-    pushes = [(s.push or 0.0, s) for s in explanation.sentences]
-    speaking_for = [s for push, s in pushes if push > 0][:count]
-    speaking_against = [s for push, s in reversed(pushes) if push < 0][:count]
-    return speaking_for, speaking_against
+    ahead = [s for s in sentences if s.push is None or s.push > 0]
+    behind = [s for s in reversed(sentences) if (s.push or 0.0) < 0]
+    return ahead[:count], behind[:count]
 
 
-def spoken_by_state(
-    explanation: Explanation, count: int
-) -> tuple[list[Sentence], list[Sentence]]:
-    """Return what `spoken` does, with the sentences of one state as one.
+def by_state(sentences: Sequence[SentenceShare]) -> list[SentenceShare]:
+    """Return sentences in falling order, those of one state as one.
 
     Pushes add up to that of the state, and its share is the size of that sum among the sizes of
-    all pushes; its cosine is the mean. Where no state has several sentences they stay as they are.
+    all pushes; its cosine is the mean. Sentences of no state stay as they are.
     """
-    groups: dict[tuple[bool, str], list[Sentence]] = {}
-    for sentence in explanation.sentences:
-        name = sentence.text if sentence.state is None else sentence.state
-        groups.setdefault((sentence.anomalous, name), []).append(sentence)
-    states = [_together(name, each) for (_, name), each in groups.items()]
+
+    def side(sentence: SentenceShare) -> tuple[bool, str]:
+        return sentence.anomalous, sentence.state or sentence.text
+
+    groups = groupby(sorted(sentences, key=side), side)
+    states = [_joined(state, list(each)) for (_, state), each in groups]
     states.sort(key=lambda s: s.cosine if s.push is None else s.push, reverse=True)
-    return spoken(replace(explanation, sentences=tuple(states)), count)
+    return states
 
 
-def _together(state: str, sentences: list[Sentence]) -> Sentence:
-    first = sentences[0]
+def _joined(state: str, sentences: list[SentenceShare]) -> SentenceShare:
     if len(sentences) == 1:
-        return first
-    text = f"{state} ({len(sentences)} sentences)"
-    cosine = fmean(each.cosine for each in sentences)
+        return sentences[0]
+    changes: dict[str, str | float] = {
+        "text": f"{state} ({len(sentences)} sentences)",
+        "cosine": fmean(each.cosine for each in sentences),
+    }
     pushes = [each.push for each in sentences if each.push is not None]
-    if not pushes:
-        return replace(first, text=text, cosine=cosine)
-    sizes, shares = fsum(map(abs, pushes)), fsum(each.share or 0.0 for each in sentences)
-    push = fsum(pushes)
-    share = shares * abs(push) / sizes if sizes else 0.0
-    return replace(first, text=text, cosine=cosine, push=push, share=share)
+    if pushes:
+        sizes, shares = fsum(map(abs, pushes)), fsum(each.share or 0.0 for each in sentences)
+        push = fsum(pushes)
+        changes |= {"push": push, "share": shares * abs(push) / sizes if sizes else 0.0}
+    return sentences[0].model_copy(update=changes)
 
 
-def measure(sentence: Sentence) -> str:
+def measure(sentence: SentenceShare) -> str:
     """Return a sentence's share, or its cosine where no share is known."""
-    if sentence.share is None:
-        return f"cosine {sentence.cosine:.3f}"
-    return f"{sentence.share:.1%}"
+    return f"cosine {sentence.cosine:.3f}" if sentence.share is None else f"{sentence.share:.1%}"
 
 
 def totals(explanation: Explanation) -> str:
-    """Return what all sentences together said."""
+    """Return what all sentences together add up to."""
     if explanation.unit is None:
         return f"{len(explanation.sentences)} sentences, by cosine"
     pushes = [s.push or 0.0 for s in explanation.sentences]
     ahead, behind = sum(p for p in pushes if p > 0), sum(p for p in pushes if p < 0)
-    unit = "in log-odds" if explanation.unit == "log-odds" else "in cosine"
     return (
         f"{len(pushes)} sentences on {explanation.sentences_on}: {ahead:+.3f} for, "
-        f"{behind:+.3f} against, {sum(pushes):+.3f} together ({unit})"
+        f"{behind:+.3f} against, {sum(pushes):+.3f} together (in {explanation.unit})"
     )

@@ -1,0 +1,217 @@
+"""Which images a threshold is chosen on, and their scores: by a detector, or of a finished run."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vlmad.console import messages
+from vlmad.errors import InputError, VlmadError, printable
+from vlmad.files import digest
+from vlmad_datasets import open_dataset
+from vlmad_run.finding import find_images
+from vlmad_run.manifest import identity
+from vlmad_run.progress import bars
+from vlmad_run.stored_run import read_run
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from vlmad.datasets import Label, Sample
+    from vlmad_run.manifest import Identity
+    from vlmad_run.references import Assembled
+
+    Reason = Literal["references", "repeated", "others"]
+
+SMALLER_MEMORY = (
+    "each reference was judged by a memory of the others, which is one smaller: its score tends to "
+    "be higher than that of a new good image, and scores of one memory depend on each other"
+)
+SET_SCORES = (
+    "scores of this scorer depend on all images that are judged together: the threshold holds for "
+    "sets like this one only"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """An image that is called good or bad, and its score."""
+
+    path: Path
+    bad: bool
+    sha256: str | None = None
+    """None where it is not known, as of a file that cannot be read."""
+    left_out: Reason | None = None
+    """Why it does not count: it is a reference, is there twice, or its data set labels it else."""
+    score: float | None = None
+    failure: str | None = None
+    """Why it could not be scored, with its name."""
+
+
+def find_labelled(named: Sequence[str], label: Label) -> list[LabelledImage]:
+    """Find images of a label; those that a data set calls otherwise are left out.
+
+    Args:
+        named: folders, files and patterns. Of folders that are a data set, or lie directly in
+            one, its labels count.
+        label: what the images are said to be.
+
+    Raises:
+        InputError: there are none.
+    """
+    samples = [sample for name in named for sample in _samples_around(Path(name))]
+    others = {os.path.abspath(each.image) for each in samples if each.label != label}
+    return [
+        LabelledImage(
+            path,
+            bad=label == "anomalous",
+            left_out="others" if os.path.abspath(path) in others else None,
+        )
+        for path in (find_images(named) if named else ())
+    ]
+
+
+def _samples_around(folder: Path) -> Sequence[Sample]:
+    """Return the samples of the data set that a folder is, or lies directly in, if any."""
+    for place in (folder, Path(os.path.abspath(folder)).parent) if folder.is_dir() else ():
+        try:
+            return open_dataset(place).samples
+        except VlmadError:
+            continue  # a folder of images is none, and need not be
+    return ()
+
+
+def leave_out(
+    images: Iterable[LabelledImage], references: Collection[str]
+) -> Iterator[LabelledImage]:
+    """Leave out references, whose scores would be too low, and images that are there twice.
+
+    Args:
+        images: with their hashes: they are known by their content.
+        references: the SHA-256 of what the detector was fitted on.
+
+    Raises:
+        InputError: an image is called both good and bad.
+    """
+    first_of: dict[str, LabelledImage] = {}
+    for image in images:
+        if image.left_out:
+            yield image
+            continue
+        first = first_of.setdefault(image.sha256 or str(image.path), image)
+        if first.bad != image.bad:
+            raise InputError(
+                f"{first.path} is among the good images, and as {image.path} among the bad"
+            )
+        why: Reason | None = "repeated" if first is not image else None
+        yield replace(image, left_out="references" if image.sha256 in references else why)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredImages:
+    """Labelled images with their scores, and what they are scores of."""
+
+    images: Sequence[LabelledImage]
+    identity: Identity
+    """Of the detector."""
+    remarks: tuple[str, ...] = ()
+    """What limits what can be learned of them."""
+
+    @property
+    def failures(self) -> list[str]:
+        """Why images could not be scored."""
+        counting = (image for image in self.images if not image.left_out)
+        return [printable(image.failure) for image in counting if image.failure]
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many images are left out, by reason."""
+        return dict(Counter(image.left_out for image in self.images if image.left_out))
+
+    def scores(self, bad: bool) -> list[float]:
+        """Return the scores of the good or the bad images that count."""
+        images = (each for each in self.images if each.bad is bad and not each.left_out)
+        return [each.score for each in images if each.score is not None]
+
+
+def score_images(assembled: Assembled, images: Sequence[LabelledImage]) -> ScoredImages:
+    """Score images; where no good one counts, each reference by a memory of the others.
+
+    Raises:
+        InputError: an image is called both good and bad, or references cannot be judged.
+    """
+    hashed = (replace(image, sha256=_digest(image.path)) for image in images)
+    labelled = list(leave_out(hashed, {each.sha256 for each in assembled.references}))
+    counting = [image for image in labelled if not image.left_out]
+    results = assembled.detector.stream([i.path for i in counting], assembled.class_name)
+    scored = [image for image in labelled if image.left_out]
+    with bars(messages()) as progress:
+        shown = progress.track(results, len(counting), description="scoring")
+        for image, result in zip(counting, shown, strict=True):
+            score = None if result.error else result.score
+            scored.append(replace(image, score=score, failure=result.error))
+    remarks = (SET_SCORES,) if assembled.together else ()
+    if assembled.references and all(image.bad for image in counting):
+        scored += leave_one_out(assembled)
+        remarks = (SMALLER_MEMORY, *remarks)
+    whose = identity(assembled.detector, assembled.class_name, assembled.references)
+    return ScoredImages(scored, whose, remarks)
+
+
+def leave_one_out(assembled: Assembled) -> list[LabelledImage]:
+    """Return the references, each with its score by a memory of the others; fits nothing.
+
+    Raises:
+        IncompatiblePartsError: the scorer makes no use of references.
+        InputError: there are fewer than two, or one is not the file any more that the detector
+            was fitted on.
+    """
+    detector, paths = assembled.detector, [Path(each.path) for each in assembled.references]
+    for path, each in zip(paths, assembled.references, strict=True):
+        if _digest(path) != each.sha256:
+            raise InputError(
+                f"reference {path} is not there as it was fitted on; name good images with --good"
+            )
+    encoded = detector.encode_references(paths)
+    if len(encoded) < 2:
+        raise InputError("leaving one reference out takes at least two")
+    scored = []
+    for index, path in enumerate(paths):
+        memory = detector.memory_of(encoded[:index] + encoded[index + 1 :])
+        prediction = detector.score(encoded[index], assembled.class_name, memory)
+        scored.append(LabelledImage(path, bad=False, score=float(prediction.score.max())))
+    return scored
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return digest(path)
+    except (InputError, OSError):
+        return None  # scoring it will tell why
+
+
+def look_up_scores(folder: Path, images: Sequence[LabelledImage]) -> ScoredImages:
+    """Take the scores of a run, of images as they were when it read them.
+
+    Args:
+        folder: of the run; images that it does not have are failures.
+        images: good and bad ones.
+
+    Raises:
+        InputError: it is no run, or an image is called both good and bad.
+    """
+    run = read_run(folder)
+    rows = {run.file_of(row): row for row in run.rows()}
+    found = []
+    for image in images:
+        row = rows.get(Path(os.path.abspath(image.path)))
+        if row:
+            found.append(replace(image, sha256=row.sha256, score=row.score, failure=row.reason))
+        else:
+            found.append(replace(image, failure=f"{image.path}: {folder} has no score of it"))
+    labelled = leave_out(found, {each.sha256 for each in run.manifest.references})
+    whose = run.manifest.identity.model_copy(update={"threshold": None})
+    return ScoredImages(list(labelled), whose)

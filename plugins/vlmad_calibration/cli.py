@@ -1,0 +1,153 @@
+"""The command ``vlmad calibrate``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from vlmad.choosing import Choice, choosing
+from vlmad.console import console, messages, output
+from vlmad.errors import InputError, OutputError, printable
+from vlmad_calibration import calibration
+from vlmad_calibration._labelled_images import (
+    ScoredImages,
+    find_labelled,
+    look_up_scores,
+    score_images,
+)
+from vlmad_calibration.rules import Rule, settle
+from vlmad_run.progress import print_notes
+from vlmad_run.references import References, assemble, check_unused
+from vlmad_run.thresholds import Threshold
+
+if TYPE_CHECKING:
+    from vlmad_calibration.calibration import Evidence
+
+FAILED = 1
+"""The exit status where some images could not be read."""
+WHY = {
+    "references": "are references too, so that their scores would be too low",
+    "repeated": "are there twice",
+    "others": "the data set they lie in labels otherwise",
+}
+
+
+@choosing
+def calibrate(
+    choice: Choice,
+    references: References,
+    good: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DIR", help="Good images: a folder, file or pattern; repeatable."),
+    ] = None,
+    bad: Annotated[
+        list[str] | None, typer.Option(metavar="DIR", help="Anomalous images, likewise.")
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="The folder of a run that scored them, and its detector."),
+    ] = None,
+    rule: Annotated[
+        Rule | None,
+        typer.Option(help="quantile of good images; f1, false-alarms or misses with --bad."),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="The false-alarm rate, or of misses the miss rate; 0.05 by default."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("threshold.json"),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The content of the file on standard output.")
+    ] = False,
+) -> None:
+    """Choose from which score on an image is anomalous, for `vlmad run --threshold`.
+
+    From good images alone: the quantile for a false-alarm rate. Without --good, each of the
+    references is judged by the others. With bad images too: the largest F1 (default), or a
+    limit to the rate of false alarms or misses.
+
+    Exit status: 0 all done, 1 some images could not be read, 2 nothing could be done.
+
+    Examples:
+    vlmad calibrate --good good/ --class-name "metal nut" --rate 0.01
+
+    vlmad calibrate --references good/ --shots 40
+
+    vlmad calibrate --model nut.safetensors --good good/ --bad scratched/ --rule misses
+
+    vlmad calibrate --scores vlmad-runs/night --good line/good/ --bad line/rejected/
+    """
+    if out.exists():
+        raise OutputError(f"{out} exists; delete it or choose another --out")
+    settle(rule, rate, bool(bad))
+    scored = _score(choice, references, good or [], bad or [], scores)
+    _warn(scored)
+    normal, anomalous = scored.scores(bad=False), scored.scores(bad=True)
+    if bad and not anomalous:
+        raise InputError("no bad image could be scored: leave out --bad, or name others")
+    found = calibration.calibrate(normal, anomalous, rule, rate, references.seed)
+    evidence = found.evidence.model_copy(
+        update={
+            "remarks": [*found.evidence.remarks, *scored.remarks],
+            "left_out": scored.left_out,
+            "failures": scored.failures,
+            "command": [printable(word) for word in sys.argv[1:]],
+        }
+    )
+    threshold = Threshold(
+        value=found.threshold,
+        rule=found.name,
+        evidence=evidence.model_dump(),
+        identity=scored.identity,
+    )
+    threshold.write(out)
+    if as_json:
+        output().write(threshold.to_json().decode())
+    else:
+        _print(threshold, evidence, out)
+    if scored.failures:
+        raise typer.Exit(FAILED)
+
+
+def _score(
+    choice: Choice, references: References, good: list[str], bad: list[str], run: Path | None
+) -> ScoredImages:
+    """Find the images, and score them or look their scores up in a run."""
+    if run is not None:
+        check_unused("--scores", choice)
+        check_unused("--scores", references, "seed")
+    if not good and (run or not (references.references or references.model)):
+        raise InputError("no good images: name them with --good DIR, or --references DIR")
+    images = [*find_labelled(good, "normal"), *find_labelled(bad, "anomalous")]
+    if run is not None:
+        return look_up_scores(run, images)
+    assembled = assemble(choice, references)
+    print_notes(assembled.notes, messages())
+    return score_images(assembled, images)
+
+
+def _warn(scored: ScoredImages) -> None:
+    """Print which images do not count."""
+    lines = [f"warning: left out: {n} that {WHY[why]}" for why, n in scored.left_out.items()]
+    lines += [f"vlmad: not scored: {reason}" for reason in scored.failures]
+    for line in lines:
+        messages().print(line, markup=False, soft_wrap=True)
+
+
+def _print(threshold: Threshold, evidence: Evidence, out: Path) -> None:
+    """Print the threshold, the error rates to expect, and what limits them."""
+    bad = "" if evidence.auroc is None else f", {evidence.bad} bad; AUROC {evidence.auroc:.3f}"
+    table = Table("rates (95 % interval)", "false alarms", "misses", box=None)
+    for errors in evidence.errors:
+        table.add_row(errors.source, str(errors.false_alarms), str(errors.misses or "unknown"))
+    screen = console()
+    screen.print(f"anomalous from {threshold.value!r} on: {threshold.rule}", soft_wrap=True)
+    screen.print(f"scored: {evidence.good} good{bad}\n", soft_wrap=True)
+    screen.print(table)
+    lines = ["", *(f"note: {remark}" for remark in evidence.remarks)]
+    lines.append(f"use it with: vlmad run … --threshold {printable(out)}")
+    screen.print("\n".join(lines), markup=False, soft_wrap=True)
