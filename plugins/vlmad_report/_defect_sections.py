@@ -101,24 +101,12 @@ def sizes(study: ImageStudy) -> ReportSection:
 def _by_limits(
     study: ImageStudy, title: str, kind: str, shown: Mapping[str, str], definition: str
 ) -> ReportSection:
-    unknown = [reason for reason in study.defects.values() if isinstance(reason, str)]
     if not shown:
-        reason = unknown[0] if unknown else "there is no anomalous image"
+        reason = next(iter(study.unknown), "there is no anomalous image")
         return ReportSection(title, [NOTHING.format(reason=reason)])
-    paragraphs = [definition, f"{study.which} {AVERAGED}"]
-    if unknown:
-        reasons = some_of(dict.fromkeys(unknown))
-        paragraphs.append(
-            f"{len(unknown)} of {len(study.defects)} anomalous images are left out: {reasons}."
-        )
-    if study.problems:
-        paragraphs.append(f"Not in the figures: {some_of(study.problems)}.")
+    paragraphs = [definition, f"{study.which} {AVERAGED}", *study.left_out]
     units = _units(study, kind, lambda _, name: shown[name])
-    means = {
-        key: _weighted([u for u in units if (u.detector, u.shown) == key[:2]], key[2])
-        for key in _keys(units, DOTTED)
-    }
-    blocks = _blocks(study, kind, list(shown.values()), means)
+    blocks = _blocks(study, kind, list(shown.values()), _means(units, DOTTED, weighted=True))
     return ReportSection(title, paragraphs, blocks)
 
 
@@ -148,28 +136,27 @@ MeanKey = tuple[str, str, str]
 Means = dict[MeanKey, ClassMean]
 
 
-def _keys(units: Sequence[DefectUnit], metrics: Sequence[str]) -> list[MeanKey]:
-    """Return of what there is a mean."""
-    found = ((u, m) for m in metrics for u in units if u.value(m) is not None and u.weight(m))
-    return list(dict.fromkeys((unit.detector, unit.shown, metric) for unit, metric in found))
-
-
-def _weighted(units: Sequence[DefectUnit], metric: str) -> ClassMean:
-    """Return the mean over categories, weighted so that each anomalous image counts the same.
+def _means(units: Sequence[DefectUnit], metrics: Sequence[str], weighted: bool) -> Means:
+    """Return the means of classes over units, weighted so that each image counts the same, or not.
 
     Scores of different categories need not be on one scale, so images are compared with the
     normal ones of their own category alone.
     """
-    found = [(v, u.weight(metric)) for u in units if (v := u.value(metric)) is not None]
-    total = sum(weight for _, weight in found)
-    return ClassMean(math.fsum(value * weight for value, weight in found) / total, total)
-
-
-def _even(units: Sequence[DefectUnit], metric: str) -> ClassMean:
-    """Return the mean over units, each counting the same, with their standard deviation."""
-    values = [value for u in units if (value := u.value(metric)) is not None]
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return ClassMean(statistics.fmean(values), len(values), deviation)
+    found: dict[MeanKey, list[tuple[float, int]]] = {}
+    for metric in metrics:
+        for unit in units:
+            value, weight = unit.value(metric), unit.weight(metric)
+            if value is not None and weight:
+                own = (value, weight if weighted else 1)
+                found.setdefault((unit.detector, unit.shown, metric), []).append(own)
+    means = {}
+    for key, each in found.items():
+        total = sum(weight for _, weight in each)
+        spread = len(each) > 1 and not weighted
+        deviation = statistics.stdev(value for value, _ in each) if spread else None
+        mean = math.fsum(value * weight for value, weight in each) / total
+        means[key] = ClassMean(mean, total, deviation)
+    return means
 
 
 def _blocks(study: ImageStudy, kind: str, names: Sequence[str], means: Means) -> list[Block]:
@@ -177,19 +164,13 @@ def _blocks(study: ImageStudy, kind: str, names: Sequence[str], means: Means) ->
     detectors = [each.name for each in study.detectors]
     blocks: list[Block] = []
     for metric in dict.fromkeys(key[2] for key in means):
-        caption = f"{TITLES[metric]} by {kind}."
-        if len(detectors) <= len(names):
-            rows = [
-                [TableEntry(n), *(_mean_entry(means, (d, n, metric)) for d in detectors)]
-                for n in names
-            ]
-            blocks.append(ReportTable(caption, [kind, *detectors], rows))
-        else:
-            rows = [
-                [TableEntry(d), *(_mean_entry(means, (d, n, metric)) for n in names)]
-                for d in detectors
-            ]
-            blocks.append(ReportTable(caption, ["detector", *names], rows))
+        table = [[_mean_entry(means, (d, n, metric)) for d in detectors] for n in names]
+        heads, columns = names, [kind, *detectors]
+        if len(detectors) > len(names):
+            table = [list(column) for column in zip(*table, strict=True)]
+            heads, columns = detectors, ["detector", *names]
+        rows = [[TableEntry(head), *row] for head, row in zip(heads, table, strict=True)]
+        blocks.append(ReportTable(f"{TITLES[metric]} by {kind}.", columns, rows))
     caption = f"AUROC of images and pixels by {kind}; 0.5 is chance."
     if len(detectors) > MOST_DOTTED:
         caption += f" Of {len(detectors)} detectors the first {MOST_DOTTED} are drawn."
@@ -236,10 +217,7 @@ def types(study: ImageStudy, groups: Groups) -> ReportSection:
         return known.get((plain(category), name), own)
 
     units = _units(study, DEFECT, type_of)
-    means = {
-        key: _even([u for u in units if (u.detector, u.shown) == key[:2]], key[2])
-        for key in _keys(units, DRAWN)
-    }
+    means = _means(units, DRAWN, weighted=False)
     if not means:
         return ReportSection("Types of defects", [NO_TYPES])
     paragraphs = [f"{TYPE_DEFINITION} {study.which}"]

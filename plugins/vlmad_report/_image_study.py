@@ -21,6 +21,7 @@ from vlmad_evaluation.labelled_maps import at_resolution
 from vlmad_evaluation.notation import shots_name
 from vlmad_evaluation.streaming import PixelStream
 from vlmad_report._defects import Defect, defect_of
+from vlmad_report._report_text import some_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -184,10 +185,22 @@ class ImageStudy:
         return f"Looked at are, at the fewest references measured, {'; '.join(parts)}."
 
     @property
+    def unknown(self) -> list[str]:
+        """Why nothing is known of some defects."""
+        return [reason for reason in self.defects.values() if isinstance(reason, str)]
+
+    @property
     def problems(self) -> list[str]:
         """What could not be read, each once."""
         cells = (cell for detector in self.detectors for cell in detector.cells)
         return list(dict.fromkeys(problem for cell in cells for problem in cell.problems))
+
+    @property
+    def left_out(self) -> list[str]:
+        """What figures lack, in sentences."""
+        unknown = f"{len(self.unknown)} of {len(self.defects)} anomalous images are left out"
+        found = [f"{unknown}: {some_of(dict.fromkeys(self.unknown))}."] if self.unknown else []
+        return found + ([f"Not in the figures: {some_of(self.problems)}."] if self.problems else [])
 
 
 def view_cell(study: ImageStudy, cell: BenchCell) -> CellView:
@@ -220,7 +233,7 @@ def view_cell(study: ImageStudy, cell: BenchCell) -> CellView:
 def _accuracy(scored: list[Scored], indices: list[int], pixels: PixelCurves) -> ClassAccuracy:
     chosen = [scored[index] for index in (*indices, *pixels.normal)]
     labels = [each.sample.anomalous for each in chosen]
-    found = image_metrics(labels, [each.row.score for each in chosen])
+    found = image_metrics(labels, [each.row.score or 0.0 for each in chosen])
     curve = pixels.curve(indices)
     values = {"image_auroc": found["image_auroc"].value}
     if curve is not None:

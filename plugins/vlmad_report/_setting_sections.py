@@ -56,16 +56,7 @@ def _line_figures(
     metrics: Sequence[str],
     name: str,
 ) -> list[PanelFigure]:
-    """Return a figure with a panel for each metric and a line for each category, if there is one.
-
-    Args:
-        source: the results.
-        caption: what the lines are of.
-        settings: what stands below the axis.
-        axis: what the settings are.
-        metrics: which are drawn.
-        name: unique in the page.
-    """
+    """Return a figure with a panel for each metric and a line for each category, or none."""
     categories = source.categories if len(source.categories) <= MOST_LINES else []
     if not categories:
         caption += f" Of {len(source.categories)} categories only the average is drawn."

@@ -56,9 +56,9 @@ class MeasuredRow:
 def summary(source: ResultSource) -> ReportSection:
     """Show the macro averages of every detector, and how it compares with the first."""
     rows = _rows(source, None)
-    blocks: list[Block] = [_detectors(source.document), *_average_chart(source)]
-    blocks += [_metric_table(source, task, rows) for task in TASKS]
-    blocks += _differences(source)
+    blocks: list[Block] = list(_average_chart(source))
+    blocks += [_metric_table(source, task, rows) for task in TASKS] if rows else []
+    blocks += [*_differences(source), _detectors(source.document)]
     blocks += _combinations(source.document)
     return ReportSection("Summary", list(_remarks(source.document)), blocks)
 
@@ -80,9 +80,6 @@ def _remarks(document: BenchDocument) -> Iterator[str]:
     )
     for name, detector in document.detectors.items():
         yield from (f"{name}: {note}" for note in detector.notes)
-    shared = list(_shared_options(document))
-    if shared:
-        yield f"Options that are the same wherever a part is used: {'; '.join(shared)}."
     missing = list(what_is_missing(document))
     yield from missing[:MOST_MISSING]
     if len(missing) > MOST_MISSING:
@@ -90,47 +87,26 @@ def _remarks(document: BenchDocument) -> Iterator[str]:
 
 
 def _detectors(document: BenchDocument) -> ReportTable:
-    """Return a table of parts, with the options in which detectors with one part differ."""
+    """Return a table of parts with their options, as the command line takes them."""
     rows = []
     for name, each in document.detectors.items():
-        row = [TableEntry(name)]
-        for kind in KINDS:
-            part = each.parts[kind]
-            differing = _options(document, kind, part)[1]
-            options = each.options.get(kind, {})
-            notes = [_option(n, v) for n, v in options.items() if n in differing]
-            row.append(TableEntry(part, ", ".join(notes)))
-        rows.append([*row, *entries(each.backbone, number(each.seconds_per_image))])
+        parts = [TableEntry(each.parts[k], _options(each.options.get(k, {}))) for k in KINDS]
+        seconds = number(each.seconds_per_image)
+        rows.append([TableEntry(name), *parts, *entries(each.backbone, seconds)])
     caption = (
-        "Detectors. Below a part stand its options that differ. Seconds are the model's for an "
-        "image, nothing read from caches (median); a grid does not measure them."
+        "Detectors. Below a part stand its options. Seconds are the model's for an image, nothing "
+        "read from caches (median); a grid does not measure them."
     )
     columns = ["detector", *KINDS, "backbone", "seconds"]
     return ReportTable(caption, columns, rows, words=len(KINDS) + 2)
 
 
-def _options(
-    document: BenchDocument, kind: str, part: str
-) -> tuple[Mapping[str, object], set[str]]:
-    """Return a part's options in the first detector that has it, and which differ in others."""
-    detectors = document.detectors.values()
-    found = [each.options.get(kind, {}) for each in detectors if each.parts[kind] == part]
-    names = {name for options in found for name in options}
-    return found[0], {n for n in names if any(o.get(n) != found[0].get(n) for o in found)}
-
-
-def _shared_options(document: BenchDocument) -> Iterator[str]:
-    for kind in KINDS:
-        for part in dict.fromkeys(each.parts[kind] for each in document.detectors.values()):
-            options, differing = _options(document, kind, part)
-            shared = {n: v for n, v in options.items() if n not in differing and v is not None}
-            if shared:
-                yield f"{kind} {part}: {', '.join(_option(n, v) for n, v in shared.items())}"
-
-
-def _option(name: str, value: object) -> str:
-    """Return an option as the command line takes it."""
-    return f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
+def _options(options: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in options.items()
+        if value is not None
+    )
 
 
 def _metric_table(source: ResultSource, task: str, rows: Sequence[MeasuredRow]) -> ReportTable:
