@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vlmad_evaluation.notation import UNDEFINED
 from vlmad_report._image_study import PRO_LIMIT
 from vlmad_report._report_blocks import PanelFigure, ReportSection, SvgPanel
-from vlmad_report._report_text import some_of
+from vlmad_report._report_text import number, some_of
 from vlmad_report._summary import left_out
 from vlmad_report._svg_panels import draw_curves, draw_histogram, line_style, panel_svg
 
@@ -45,12 +44,6 @@ class CurveKind:
     def points(self, cell: CellView) -> Float[ndarray, "k 2"] | None:
         """Return the curve of a cell."""
         return cell.roc if self.name == "roc" else cell.pro
-
-    def area(self, detector: DetectorView) -> str:
-        """Return the mean over categories of the area below."""
-        areas = [cell.cell.metrics[self.metric].value for cell in detector.cells]
-        known = [area for area in areas if area is not None]
-        return f"{sum(known) / len(known):.3f}" if known else UNDEFINED
 
 
 RATE = "false positive rate"
@@ -91,8 +84,8 @@ def _curve_figures(study: ImageStudy, kind: CurveKind) -> Iterator[PanelFigure]:
     panels = []
     for index, category in enumerate(study.source.categories[:MOST_PANELS]):
         lines = [
-            (line_style(number), points)
-            for number, detector in enumerate(detectors)
+            (line_style(place), points)
+            for place, detector in enumerate(detectors)
             for cell in detector.cells
             if cell.cell.category == category and (points := kind.points(cell)) is not None
         ]
@@ -100,9 +93,10 @@ def _curve_figures(study: ImageStudy, kind: CurveKind) -> Iterator[PanelFigure]:
         if lines:
             svg = panel_svg(f"{kind.name}-{index}", draw)
             panels.append(SvgPanel(category, svg, f"{kind.title}: {category}."))
-    areas = ", ".join(f"{each.name} {kind.area(each)}" for each in detectors)
+    found = [(d.name, study.source.metric(kind.metric, d.name, d.shots, None)) for d in detectors]
+    areas = ", ".join(f"{name} {number(each.value if each else None)}" for name, each in found)
     caption = f"{kind.title}. Mean over categories of the area below: {areas}.{kind.note}"
-    legend = [(f"line s{number} d{number}", each.name) for number, each in enumerate(detectors)]
+    legend = [(f"line s{place} d{place}", each.name) for place, each in enumerate(detectors)]
     if panels:
         yield PanelFigure(caption + left_out(chosen, names), panels, legend)
 

@@ -77,14 +77,6 @@ class DefectUnit:
     """The class that they are averaged in."""
     accuracy: ClassAccuracy
 
-    def value(self, metric: str) -> float | None:
-        """Return a metric, if it is defined."""
-        return self.accuracy.metrics.get(metric)
-
-    def weight(self, metric: str) -> int:
-        """Return how many anomalous images are behind a metric."""
-        return self.accuracy.images if metric.startswith("image") else self.accuracy.mapped
-
 
 def contrasts(study: ImageStudy) -> ReportSection:
     """Show AUROC of images and pixels for defects of low, medium and high contrast."""
@@ -145,7 +137,7 @@ def _means(units: Sequence[DefectUnit], metrics: Sequence[str], weighted: bool) 
     found: dict[MeanKey, list[tuple[float, int]]] = {}
     for metric in metrics:
         for unit in units:
-            value, weight = unit.value(metric), unit.weight(metric)
+            value, weight = unit.accuracy.metrics.get(metric), unit.accuracy.weight(metric)
             if value is not None and weight:
                 own = (value, weight if weighted else 1)
                 found.setdefault((unit.detector, unit.shown, metric), []).append(own)
@@ -251,6 +243,6 @@ def _unit_table(study: ImageStudy, units: Sequence[DefectUnit]) -> ReportTable:
 def _unit_entry(unit: DefectUnit | None) -> TableEntry:
     if unit is None:
         return TableEntry(UNDEFINED)
-    image, *pixels = (unit.value(metric) for metric in DRAWN)
+    image, *pixels = (unit.accuracy.metrics.get(metric) for metric in DRAWN)
     below = " / ".join(map(number, pixels)) if any(p is not None for p in pixels) else ""
     return TableEntry(number(image), below)

@@ -86,6 +86,10 @@ class ClassAccuracy:
     metrics: Mapping[str, float | None]
     """image_auroc, pixel_auroc, pixel_aupro_30; a pixel metric is missing without maps."""
 
+    def weight(self, metric: str) -> int:
+        """Return how many anomalous images are behind a metric."""
+        return self.images if metric.startswith("image") else self.mapped
+
 
 @dataclass(frozen=True, slots=True)
 class CellView:

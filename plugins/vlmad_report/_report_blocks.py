@@ -2,7 +2,8 @@
 
     ReportPage → ReportSection → ReportTable, BarChart, PanelFigure or CardGallery
 
-Texts are plain: the template escapes them and makes them printable.
+Texts are plain: the template escapes them and makes them printable. An `alternative` is what a
+picture shows, in words, for who cannot see it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ class TableEntry:
     note: str = ""
     """Smaller, below the text: an interval, a deviation, a count."""
     best: bool = False
-    """The best of its column; shown so that it does not depend on colour."""
     mark: str = ""
     """A sign that the table's caption explains."""
 
@@ -88,7 +88,6 @@ class SvgPanel:
     title: str
     svg: str
     alternative: str
-    """What it shows, in words, for who cannot see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,6 @@ class CardPicture:
     caption: str
     alternative: str
     uri: str
-    """The whole picture as an address."""
     width: int
     height: int
 
@@ -158,7 +156,6 @@ class ReportPage:
 
     title: str
     facts: Sequence[tuple[str, str]]
-    """What was measured on what, with what: names and values."""
     sections: Sequence[ReportSection]
     notices: Sequence[str]
     """What must be known before anything else is read."""

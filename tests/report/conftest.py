@@ -15,16 +15,19 @@ from PIL import Image
 
 from vlmad.datasets import GOOD, Sample
 from vlmad.files import digest
-from vlmad_evaluation.averaging import average_metric, over_categories, over_seeds, seed_metric
+from vlmad_evaluation.averaging import (
+    average_entries,
+    category_entries,
+    over_categories,
+    over_seeds,
+)
 from vlmad_evaluation.bootstrap import bootstrap_images, bootstrap_pixels, with_interval
 from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_evaluation.pixel_metrics import pixel_metrics
 from vlmad_evaluation.result_documents import (
-    AverageEntry,
     BenchCell,
     BenchDocument,
     BenchSettings,
-    CategoryEntry,
     CategoryFacts,
     CellFacts,
     DatasetFacts,
@@ -144,7 +147,6 @@ class BenchMaker:
 
     def _document(self, results: dict[str, CellResult]) -> BenchDocument:
         cells = over_seeds(results.values(), 0.95)
-        averages = over_categories(cells, 0.95)
         first = next(iter(self.detectors))
         facts: dict[str, Any] = {
             "vlmad": "0.1.0",
@@ -167,23 +169,8 @@ class BenchMaker:
             ),
             "detectors": {name: self._detector(name) for name in self.detectors},
             "peak_memory_bytes": None,
-            "averages": [
-                AverageEntry(
-                    detector=name,
-                    shots=shots,
-                    metrics={n: average_metric(m, n) for n, m in metrics.items()},
-                )
-                for (name, shots), metrics in averages.items()
-            ],
-            "categories": [
-                CategoryEntry(
-                    detector=name,
-                    category=category,
-                    shots=shots,
-                    metrics={n: seed_metric(m, n) for n, m in metrics.items()},
-                )
-                for (name, category, shots), metrics in cells.items()
-            ],
+            "averages": average_entries(over_categories(cells, 0.95)),
+            "categories": category_entries(cells),
             "comparisons": [_pair(name, first) for name in self.detectors if name != first],
             "published": self.published,
             "skipped": [],
