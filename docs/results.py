@@ -3,7 +3,7 @@
     python docs/results.py RECIPES PARTS WINDOWS
 
 RECIPES is what `vlmad bench` wrote, PARTS and WINDOWS are what `vlmad grid` wrote; results.md has
-the commands. The words around the tables stay as they are; figures go to docs/figures/.
+the commands. The words around the tables stay as they are.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import re
 import sys
 from pathlib import Path
 
-from vlmad_evaluation.result_folders import read_results
-from vlmad_report.content import Page
-from vlmad_report.rendering import markdown
-from vlmad_report.rendering.encoded import render
-from vlmad_report.sections.windows import windows
+from vlmad_evaluation.notation import escaped, markdown_table
+from vlmad_report._report_blocks import ReportTable
+from vlmad_report._result_source import open_source
+from vlmad_report._setting_sections import windows
 
 PAGE = Path(__file__).with_name("results.md")
 RECIPES, PARTS, WINDOWS = "recipes", "parts", "windows"
@@ -53,15 +52,14 @@ def averages(text: str) -> str:
 
 
 def window_sizes(folder: Path) -> str:
-    """Write the figures of a report's section and return its text."""
-    section = windows([read_results(folder)])
-    rendered = render(section)
-    for name, content in markdown.files(rendered).items():
-        path = PAGE.parent / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content)
-    text = markdown.to_markdown(Page("", (), (section,)), rendered)
-    return without_title(without_title(text))
+    """Return the tables of a report's section."""
+    section = windows(open_source(folder))
+    parts = list(map(escaped, section.paragraphs))
+    for table in section.blocks:
+        if isinstance(table, ReportTable):
+            rows = [[escaped(f"{each.text} {each.note}".strip()) for each in r] for r in table.rows]
+            parts += [escaped(table.caption), markdown_table(table.columns, rows)]
+    return "\n\n".join(parts)
 
 
 def main(recipes: Path, parts: Path, sizes: Path) -> None:

@@ -79,8 +79,8 @@ def test_the_wheel_holds_the_core_all_plugins_and_nothing_else(wheels: list[Path
         "vlmad/testing/two_layer.json",
         "vlmad_tiny/weights/tiny.safetensors",
         "vlmad_tiny/weights/prompts.safetensors",
-        "vlmad_report/rendering/templates/page.css",
-        "vlmad_report/rendering/templates/page.html.jinja",
+        "vlmad_report/templates/report.css",
+        "vlmad_report/templates/page.html.j2",
     ):
         assert needed in names
     assert any(name.endswith("licenses/LICENSE") for name in names)

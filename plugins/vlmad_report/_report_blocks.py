@@ -1,0 +1,161 @@
+"""What a report consists of; the template renders it and knows nothing of anomaly detection.
+
+    ReportPage → ReportSection → ReportTable, BarChart, PanelFigure or CardGallery
+
+Texts are plain: the template escapes them and makes them printable. An `alternative` is what a
+picture shows, in words, for who cannot see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class TableEntry:
+    """What stands in one place of a table."""
+
+    text: str
+    note: str = ""
+    """Smaller, below the text: an interval, a deviation, a count."""
+    best: bool = False
+    mark: str = ""
+    """A sign that the table's caption explains."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTable:
+    """Rows under columns; the first `words` columns hold names, the others numbers."""
+
+    kind: ClassVar[str] = "table"
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[TableEntry]]
+    words: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ChartValue:
+    """A value of one series, with what its whisker spans."""
+
+    series: int
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+Lane: TypeAlias = Sequence[ChartValue]
+"""Values on one line: a bar, or dots of several series."""
+
+
+@dataclass(frozen=True, slots=True)
+class BarPlot:
+    """Named rows of bars or dots on one axis."""
+
+    title: str
+    rows: Sequence[tuple[str, Sequence[Lane]]]
+
+    @property
+    def values(self) -> list[ChartValue]:
+        """All values that are defined."""
+        lanes = (lane for _, row in self.rows for lane in row)
+        return [each for lane in lanes for each in lane if each.value is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class BarChart:
+    """Plots beside each other, on an axis from `start` to 1; bars, or dots."""
+
+    kind: ClassVar[str] = "chart"
+    caption: str
+    series: Sequence[str]
+    plots: Sequence[BarPlot]
+    dots: bool = False
+    start: float = 0.0
+
+    def share(self, value: float) -> str:
+        """Return where on the axis a value lies, as CSS has it."""
+        place = (value - self.start) / (1 - self.start)
+        return f"{100 * min(max(place, 0), 1):.2f}%"
+
+
+@dataclass(frozen=True, slots=True)
+class SvgPanel:
+    """A drawing of `vlmad_report._svg_panels`, which holds no names, with a title above it."""
+
+    title: str
+    svg: str
+    alternative: str
+
+
+@dataclass(frozen=True, slots=True)
+class PanelFigure:
+    """Panels beside each other, with one legend."""
+
+    kind: ClassVar[str] = "panels"
+    caption: str
+    panels: Sequence[SvgPanel]
+    legend: Sequence[tuple[str, str]]
+    """Classes of the style sheet for a sample, and what it stands for."""
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CardPicture:
+    """One picture of a card."""
+
+    caption: str
+    alternative: str
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCard:
+    """An image that is looked at: pictures of it, and sentences about it."""
+
+    title: str
+    pictures: Sequence[CardPicture]
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CardGallery:
+    """Cards beside each other."""
+
+    kind: ClassVar[str] = "gallery"
+    caption: str
+    cards: Sequence[ImageCard]
+    remarks: Sequence[str] = ()
+    """What else all cards would repeat."""
+
+
+Block: TypeAlias = ReportTable | BarChart | PanelFigure | CardGallery
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSection:
+    """One analysis: what is shown, how it is defined, what is missing and why."""
+
+    title: str
+    paragraphs: Sequence[str]
+    blocks: Sequence[Block] = ()
+
+    @property
+    def anchor(self) -> str:
+        """What links to it are called."""
+        return self.title.lower().replace(" ", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """A whole report."""
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    sections: Sequence[ReportSection]
+    notices: Sequence[str]
+    """What must be known before anything else is read."""

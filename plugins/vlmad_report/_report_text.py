@@ -1,0 +1,113 @@
+"""Numbers and names as a report writes them, and charts of metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmad_evaluation.notation import TITLES, UNDEFINED, metric_text
+from vlmad_evaluation.result_documents import PairEntry
+from vlmad_report._report_blocks import BarChart, BarPlot, ChartValue, TableEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from vlmad_evaluation.comparison import Comparison
+    from vlmad_evaluation.metric import Metric
+    from vlmad_evaluation.result_documents import MeasuredMetric
+
+    Metrics = Mapping[str, MeasuredMetric] | Mapping[str, Metric]
+
+DRAWN = ("image_auroc", "pixel_auroc", "pixel_aupro_30")
+AVERAGE = "average"
+SIGNIFICANT = 0.05
+BETTER, WORSE = "\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}"
+
+
+def entries(*texts: str) -> list[TableEntry]:
+    """Return plain texts as entries of a table."""
+    return [TableEntry(text) for text in texts]
+
+
+def number(value: float | None) -> str:
+    """Return a figure with three decimals; a dash if it is undefined."""
+    return UNDEFINED if value is None else f"{value:.3f}"
+
+
+def count(amount: int, noun: str, nouns: str = "") -> str:
+    """Return a number with its noun.
+
+    >>> count(1, "image"), count(1200, "miss", "misses")
+    ('1 image', '1,200 misses')
+    """
+    return f"{amount:,} {noun if amount == 1 else nouns or noun + 's'}"
+
+
+def some_of(names: Iterable[str], most: int = 5) -> str:
+    """Return the first few of many names.
+
+    >>> some_of(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def metric_entry(
+    metric: MeasuredMetric | Metric | None,
+    best: bool = False,
+    mark: str = "",
+    interval: bool = True,
+) -> TableEntry:
+    """Return a metric as an entry; deviation over seeds and interval are its note."""
+    if metric is None:
+        return TableEntry(UNDEFINED, "not measured")
+    text, _, note = metric_text(metric, interval).partition(" ")
+    if metric.value is None or (interval and metric.low is None):
+        note = note or metric.reason
+    return TableEntry(text, note, best, mark)
+
+
+def difference_entry(found: PairEntry | Comparison | None) -> TableEntry:
+    """Return a difference with its interval, and its corrected p-value if there is one."""
+    if found is None or found.difference is None:
+        return TableEntry(UNDEFINED, "not compared" if found is None else found.reason)
+    notes = []
+    if found.low is not None and found.high is not None:
+        notes.append(f"[{found.low:+z.3f}, {found.high:+z.3f}]")
+    if isinstance(found, PairEntry) and found.p_value_max_t is not None:
+        notes.append(f"p = {found.p_value_max_t:.2g}")
+    mark = mark_of(found) if isinstance(found, PairEntry) else ""
+    return TableEntry(f"{found.difference:+z.3f}", ", ".join(notes) or found.reason, mark=mark)
+
+
+def mark_of(pair: PairEntry | None) -> str:
+    """Return an arrow for a difference that is significant after correction."""
+    if pair is None or pair.p_value_max_t is None or pair.p_value_max_t >= SIGNIFICANT:
+        return ""
+    return BETTER if (pair.difference or 0) > 0 else WORSE
+
+
+def metric_charts(
+    caption: str, series: Sequence[str], rows: Mapping[str, Sequence[tuple[int, Metrics]]]
+) -> list[BarChart]:
+    """Return a chart of bars with whiskers, a plot for each metric; none if all is undefined.
+
+    Args:
+        caption: what the bars are.
+        series: what is told apart by colour.
+        rows: what each row is called, and the metrics of each series in it.
+    """
+    plots = [
+        BarPlot(
+            TITLES[name],
+            [(row, [[_bar(index, m[name])] for index, m in each]) for row, each in rows.items()],
+        )
+        for name in DRAWN
+    ]
+    plots = [plot for plot in plots if plot.values]
+    return [BarChart(caption, series, plots)] if plots else []
+
+
+def _bar(series: int, metric: MeasuredMetric | Metric) -> ChartValue:
+    return ChartValue(series, metric.value, metric.low, metric.high)

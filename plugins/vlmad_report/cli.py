@@ -1,0 +1,90 @@
+"""The command ``vlmad report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vlmad.console import console, messages
+from vlmad.errors import InputError, OutputError, first_line, printable
+from vlmad.files import write_atomically
+from vlmad_datasets.object_groups import MVTEC_AD, read_groups
+
+NAME = "report.html"
+
+
+def report(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="What vlmad bench or vlmad grid wrote.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; by default FOLDER/report.html.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the data set is now, if it has moved.")
+    ] = None,
+    title: Annotated[str, typer.Option(help="The title, instead of one made of names.")] = "",
+    groups: Annotated[
+        Path | None, typer.Option(help="A file of object groups, instead of the ones of MVTec AD.")
+    ] = None,
+    failures: Annotated[
+        int,
+        typer.Option(
+            min=0, max=200, help="False alarms and misses shown, of each; 0 for no photographs."
+        ),
+    ] = 4,
+) -> None:
+    """Show what a bench or a grid gave: one page with tables, figures and failures.
+
+    Writes a single HTML file that loads nothing from anywhere.
+
+    Exit status: 0 all done, 1 a part of the report could not be made, 2 nothing could be done.
+
+    Examples:
+    vlmad report vlmad-runs/2026-05-01-120000-bench
+
+    vlmad report benches/one --out one.html --title "Before the new camera"
+
+    vlmad report benches/one --data /where/the/photographs/are/now
+    """
+    from rich.progress import track
+
+    from vlmad_report._report_html import to_html
+    from vlmad_report._report_page import ReportWishes, make_page, section_makers
+    from vlmad_report._result_source import open_source
+
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name one of vlmad bench or vlmad grid")
+    path = out or folder / NAME
+    _check_free(path)
+    wishes = ReportWishes(read_groups(groups or MVTEC_AD), title, failures)
+    source = open_source(folder, data)
+    page, faults = make_page(
+        source,
+        wishes,
+        section_makers(source, wishes),
+        lambda titles: track(titles, "sections", console=messages(), transient=True),
+    )
+    write_atomically(path, to_html(page))
+    console().print(printable(path), soft_wrap=True, markup=False)
+    for fault in faults:
+        messages().print(f"vlmad: not in the report: {printable(fault)}", markup=False)
+    if faults:
+        raise typer.Exit(1)
+
+
+def _check_free(path: Path) -> None:
+    """Refuse, before anything is computed, a file that is no earlier report."""
+    from vlmad_report._report_html import MARK
+
+    try:
+        taken = path.exists() and (path.is_dir() or MARK not in path.read_bytes()[:1000])
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {first_line(error)}") from error
+    if taken:
+        raise OutputError(f"{path} is there and is no report; choose another --out")
