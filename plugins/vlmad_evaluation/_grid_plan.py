@@ -15,7 +15,7 @@ from vlmad_evaluation.result_documents import GridAxes, SkippedEntry
 from vlmad_run.documents import Document, FileName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from vlmad.detector import Detector
     from vlmad.loading import Pieces
@@ -96,11 +96,11 @@ def _seconds(plan: Plan, group: SideBySide) -> tuple[float, float]:
     What fails here is left out: its cells say so when they are scored.
     """
     images = {sample.image: cell.class_name for cell in plan.cells for sample in cell.samples}
-    for pieces, class_name in zip(group.load(images, 1), images.values(), strict=False):
-        if pieces[0].failure is None:
-            break
-    else:
-        raise InputError(f"no image can be read; the last: {pieces[0].failure}")
+    loaded = zip(group.load(images, 1), images.values(), strict=False)
+    readable = ((pieces, name) for pieces, name in loaded if pieces[0].failure is None)
+    pieces, class_name = next(readable, (None, ""))
+    if pieces is None:
+        raise InputError("no image can be read; 'vlmad data' names the reasons")
     _time(group, pieces, class_name)  # to warm up
     group.forget([])
     whole, scoring = (_time(group, pieces, class_name) for _ in range(2))

@@ -61,11 +61,14 @@ def grid_rows(document: GridDocument) -> Iterator[GridRow]:
     pairs = {(p.metric, p.shots, p.category, p.detector): p for p in document.comparisons}
     for shots in document.settings.shots:
         for category in (None, *document.dataset.categories):
-            entries = {
-                entry.detector: entry.metrics
-                for entry in (*document.averages, *document.categories)
-                if (entry.shots, getattr(entry, "category", None)) == (shots, category)
-            }
+            if category is None:
+                entries = {e.detector: e.metrics for e in document.averages if e.shots == shots}
+            else:
+                entries = {
+                    e.detector: e.metrics
+                    for e in document.categories
+                    if (e.shots, e.category) == (shots, category)
+                }
             best = {name: _best(m[name].value for m in entries.values()) for name in COMPARED}
             for combination, metrics in entries.items():
                 figures = {
@@ -103,7 +106,9 @@ def grid_csv(document: GridDocument) -> str:
         for figure in row.figures.values():
             metric, pair = figure.metric, figure.pair
             figures += [metric.value, metric.low, metric.high]
-            figures += [pair and pair.difference, pair and pair.p_value_max_t, int(figure.best)]
+            difference = None if pair is None else pair.difference
+            p_value = None if pair is None else pair.p_value_max_t
+            figures += [difference, p_value, int(figure.best)]
         varied = (row.varied.get(axis, "") for axis in axes)
         writer.writerow([row.category, row.shots, row.combination, *varied, *figures])
     return buffer.getvalue()

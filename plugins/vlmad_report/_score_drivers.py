@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmad_evaluation.result_folders import Scored
-    from vlmad_explain.explanations import Explanation, Sentence
+    from vlmad_explain.explanations import Explanation, SentenceShare
     from vlmad_run.kinds import Runnable
 
 SAME = 1e-3
@@ -54,7 +54,7 @@ class ScoreDrivers:
             raise InputError(f"the detector is another now: {'; '.join(other[:3])}")
         if repeated.together or not isinstance(repeated, Assembled):
             raise InputError("its scorer looks at all images together, and only one is at hand")
-        from vlmad_explain.explaining import explain  # here, because it needs torch
+        from vlmad_explain import explain  # here, because it needs torch
 
         [explanation] = explain(
             repeated.detector, [scored.sample.image], stored.class_name, top=1
@@ -76,7 +76,9 @@ def sentences_of(explanation: Explanation) -> Iterator[str]:
         values = ", ".join(words.values(finding).split("  "))
         heading = words.HEADINGS[finding.by].capitalize()
         yield f"{heading}: {level} at {finding.place} ({values}{beside})."
-    ahead, behind = words.spoken(explanation, MOST_SENTENCES)
+    ahead, behind = words.strongest_sentences(
+        words.by_state(explanation.sentences), MOST_SENTENCES
+    )
     if explanation.unit is None and ahead:
         yield f"Nearest sentences: {_quoted(ahead)}."
     elif len(explanation.sentences) > 2:  # of two, each has half of the sum
@@ -88,5 +90,5 @@ def sentences_of(explanation: Explanation) -> Iterator[str]:
         yield f"Not known: {explanation.gap}."
 
 
-def _quoted(sentences: Sequence[Sentence]) -> str:
+def _quoted(sentences: Sequence[SentenceShare]) -> str:
     return ", ".join(f"“{each.text}” ({words.measure(each)})" for each in sentences) or "none"

@@ -38,7 +38,9 @@ def score_images(
         threshold: from which score on an image is anomalous.
         console: for notes and progress.
         out: the folder; by default the one where this run was stopped (with `resume`), or a new.
+        resume: see `out`.
         overlays: which pictures to draw: all, anomalous or none.
+        batch_size: images that are encoded together.
 
     Raises:
         OutputError: the folder cannot be written; what is done stays done.

@@ -351,7 +351,7 @@ def test_the_baseline_comes_first(registry: Registry) -> None:
     choice = Choice(prompt="compositional,plain", attention="none,diagonal")
     found, axes = combine(parse_space(choice, registry), registry)
     ordered = with_baseline(found, axes, "plain + diagonal")
-    assert list(ordered)[0] == "plain + diagonal"
+    assert next(iter(ordered)) == "plain + diagonal"
     assert set(ordered) == set(found)
     with pytest.raises(InputError, match="did you mean 'plain \\+ diagonal'"):
         with_baseline(found, axes, "plain + diagonale")
