@@ -63,7 +63,7 @@ def compare(environment: Path, batch: int, rounds: int) -> None:
 
 
 def _write_weights(folder: Path) -> None:
-    from vlmad_openclip.backbone import OpenClip
+    from vlmad_openclip.openclip import OpenClip
 
     model = OpenClip(MODEL, weights="random:0", device="cpu").model
     torch.save(model.state_dict(), folder / "weights.pt")
@@ -156,12 +156,11 @@ def ours(folder: Path) -> dict[str, Encode]:
     """Return vlmad's ways; a backbone is loaded when one of its ways is first asked for."""
     from functools import cache
 
-    from vlmad_openclip.backbone import OpenClip
-
     from vlmad import ClassToken, ImageBatch, Patches, Request, Windows
     from vlmad.images import as_source
     from vlmad.testing import UsualAttention
     from vlmad_openclip.devices import computes_bfloat16
+    from vlmad_openclip.openclip import OpenClip
 
     @cache
     def backbone(precision: Any) -> OpenClip:

@@ -21,12 +21,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from vlmad_anomalyclip.attention import ValueValue
-from vlmad_openclip.backbone import OpenClip
 
 from vlmad import ClassToken, ImageBatch, Patches, Request
 from vlmad.images import as_source
+from vlmad_anomalyclip._modified_attention import ValueValue
 from vlmad_openclip.devices import computes_bfloat16
+from vlmad_openclip.openclip import OpenClip
 
 MODEL, SIZE, FIRST_BESIDE = "ViT-L-14-336-quickgelu", 518, 24 - 19
 

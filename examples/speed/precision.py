@@ -16,13 +16,13 @@ import argparse
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from vlmad_anomalyclip.attention import ValueValue
-from vlmad_openclip.backbone import OpenClip
 
 from vlmad import Attention, ClassToken, ImageBatch, Patches, Request, Windows
 from vlmad.images import as_source
 from vlmad.testing import UsualAttention
+from vlmad_anomalyclip._modified_attention import ValueValue
 from vlmad_openclip.devices import Precision
+from vlmad_openclip.openclip import OpenClip
 
 METHODS: dict[str, tuple[str, int, Attention, list[Request]]] = {
     "winclip": (

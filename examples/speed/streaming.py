@@ -8,7 +8,7 @@ of its own, and prints the peak memory of both and their ratio.
 
 from __future__ import annotations
 
-import resource
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +18,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vlmad.testing import TWO_LAYERS
+
 MANY, FEW = 10_000, 100
+TWO_BLOCKS = (
+    *("--detector", "clip", "--backbone", f"openclip:{TWO_LAYERS}"),
+    *("--set", "backbone.weights=random:0", "--set", "backbone.device=cpu"),
+)
 
 
 def main() -> None:
@@ -36,9 +42,11 @@ def measure(count: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder, "images"), count)
         started = time.perf_counter()
-        command = [sys.executable, __file__, "--run", folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return float(done.stdout), time.perf_counter() - started
+        words = ["run", f"{folder}/images", "--out", f"{folder}/out", "--quiet", *TWO_BLOCKS]
+        process = subprocess.Popen([sys.executable, "-m", "vlmad", *words])
+        _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0
+        return usage.ru_maxrss / 1024, time.perf_counter() - started
 
 
 def draw(folder: Path, count: int) -> None:
@@ -50,26 +58,5 @@ def draw(folder: Path, count: int) -> None:
         Image.fromarray(values).save(folder / f"{index:05d}.png")
 
 
-def run(folder: Path) -> float:
-    """Score the images in a folder; return this process's peak in megabytes."""
-    from vlmad import load_detector
-    from vlmad.testing import TWO_LAYERS
-    from vlmad_run.finding import find_images
-    from vlmad_run.manifest import describe_run
-    from vlmad_run.run_folder import RunFolder
-
-    two_layers = {"backbone": {"weights": "random:0", "device": "cpu"}}
-    detector = load_detector("clip", backbone=f"openclip:{TWO_LAYERS}", options=two_layers)
-    images = find_images([folder / "images"])
-    with RunFolder(folder / "out", describe_run(detector, "object")) as out:
-        for result in detector.stream(out.missing(images)):
-            out.write(result)
-    assert out.result.done == len(images)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--run"]:
-        print(run(Path(sys.argv[2])))
-    else:
-        main()
+    main()
