@@ -101,6 +101,7 @@ def grid(
     from vlmad_evaluation._grid_combinations import combine, parse_space, with_baseline
     from vlmad_evaluation._grid_plan import plan_grid
     from vlmad_evaluation._grid_terminal import print_grid, print_plan
+    from vlmad_evaluation.result_documents import GridDocument
 
     registry = Registry.discover()
     found, axes = combine(parse_space(choice, registry), registry, choice.resize or "squash")
@@ -115,4 +116,5 @@ def grid(
         return
     ready = Bench(opened, categories, detectors, settings, problems, axes)
     document, folder = run_into(ready, measuring.out, messages)
+    assert isinstance(document, GridDocument)
     print_outcome(document, folder / "grid.md", measuring, print_grid)

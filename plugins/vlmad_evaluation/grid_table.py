@@ -61,9 +61,10 @@ def grid_rows(document: GridDocument) -> Iterator[GridRow]:
     pairs = {(p.metric, p.shots, p.category, p.detector): p for p in document.comparisons}
     for shots in document.settings.shots:
         for category in (None, *document.dataset.categories):
-            if category is None:
-                entries = {e.detector: e.metrics for e in document.averages if e.shots == shots}
-            else:
+            entries: dict[str, Mapping[str, SeedMetric]] = {
+                e.detector: e.metrics for e in document.averages if e.shots == shots
+            }
+            if category is not None:
                 entries = {
                     e.detector: e.metrics
                     for e in document.categories
