@@ -189,6 +189,6 @@ def test_text_loop_takes_projections_that_are_linear_layers() -> None:
     model = open_clip.model.CustomTextCLIP(16, CLIPVisionCfg(**VISION), text).eval()
     loop = TextLoop(model.text, open_clip.SimpleTokenizer())
     with torch.inference_mode():
-        ours = loop.encode_sentences(["a bolt"])
+        ours = loop.encode(["a bolt"])
         theirs = model.encode_text(open_clip.SimpleTokenizer()(["a bolt"]))
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)

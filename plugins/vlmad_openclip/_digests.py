@@ -4,12 +4,47 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
+
+from vlmad.parts import HasDevice, HasIdentity
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vlmad import Backbone
+
 NAME = "value"
+
+
+def backbone_facts(backbone: Backbone, distribution: str) -> dict[str, object] | None:
+    """Return all that a backbone's numbers depend on besides its input, for `key_of`.
+
+    None stands for a distribution whose files cannot be read.
+
+    Args:
+        backbone: its optional `identity`, `precision` and `device` count where it has them.
+        distribution: which one the backbone's code is in.
+    """
+    import torch
+
+    from vlmad.registry import distribution_digest
+    from vlmad_openclip.devices import processor_of
+
+    code = [distribution_digest(name) for name in ("vlmad", distribution)]
+    if None in code:
+        return None
+    device = backbone.device if isinstance(backbone, HasDevice) else torch.device("cpu")
+    return {
+        "backbone": f"{type(backbone).__module__}.{type(backbone).__qualname__}",
+        "spec": asdict(backbone.spec),
+        "weights": backbone.weights_hash,
+        "identity": backbone.identity if isinstance(backbone, HasIdentity) else None,
+        "precision": backbone.precision if isinstance(backbone, HasDevice) else "float32",
+        "code": code,
+        "torch": torch.__version__,
+        "processor": processor_of(device),
+    }
 
 
 def key_of(facts: Mapping[str, object]) -> str:

@@ -70,6 +70,13 @@ def computes_bfloat16(device: torch.device) -> bool:
     return any(_processor().get(word, False) for word in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
+def processor_of(device: torch.device) -> str:
+    """Return what of a device changes the last bits of a result: its model, or its instructions."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} {torch.backends.cpu.get_cpu_capability()}"
+
+
 def _processor() -> dict[str, Any]:
     """Return what the processor can do: newer versions of torch tell, and Linux always does."""
     tell = getattr(torch.cpu, "get_capabilities", None)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vlmad.types import ContextPrompts
 from vlmad_openclip._blocks import run_block
 from vlmad_openclip._tokens import tokenise
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float
     from torch import Tensor
-
-    from vlmad.types import ContextPrompts
 
 SENTENCES_AT_ONCE = 64
 
@@ -34,8 +33,14 @@ class TextLoop:
         self.tower, self.tokenizer = tower, tokenizer
         self.blocks = list(tower.transformer.resblocks)
 
-    def encode_sentences(self, sentences: Sequence[str]) -> Float[Tensor, "n d"]:
-        """Return raw embeddings; those of like length go together, cut to the longest.
+    def encode(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
+        """Return raw embeddings of sentences, or of learned vectors and what follows them."""
+        if isinstance(prompts, ContextPrompts):
+            return self._encode_context(prompts)
+        return self._encode_sentences(prompts)
+
+    def _encode_sentences(self, sentences: Sequence[str]) -> Float[Tensor, "n d"]:
+        """Encode those of like length together, cut to the longest.
 
         Cutting is exact: with a causal mask no token sees what follows it, and the
         embedding is read at the end token.
@@ -52,8 +57,8 @@ class TextLoop:
             encoded.append(self._run(tokens, some.argmax(dim=1), {}))
         return torch.cat(encoded)[order.argsort()]
 
-    def encode_context(self, prompts: ContextPrompts) -> Float[Tensor, "n d"]:
-        """Return raw embeddings of sentences that begin with learned vectors, cut likewise."""
+    def _encode_context(self, prompts: ContextPrompts) -> Float[Tensor, "n d"]:
+        """Encode sentences that begin with learned vectors, cut likewise."""
         length = prompts.context.shape[1]
         device = self.tower.positional_embedding.device
         ids = tokenise(self.tokenizer, prompts).to(device)
@@ -80,6 +85,11 @@ class TextLoop:
         projected: Tensor
         projected = projection(tokens) if isinstance(projection, nn.Linear) else tokens @ projection
         return projected
+
+
+def causal_mask(length: int) -> Float[Tensor, "c c"]:
+    """Return what is added to attention so that no token sees what follows it."""
+    return torch.full((length, length), float("-inf")).triu(1)
 
 
 def _masked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

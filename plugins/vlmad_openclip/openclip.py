@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from vlmad import BackboneSpec, ContextPrompts, Preprocessing
-from vlmad.caches.keys import key_of
 from vlmad.errors import OptionError, WeightsError
 from vlmad.parts import (
     ATTENTION,
@@ -26,17 +24,17 @@ from vlmad_openclip._blocks import set_precision
 from vlmad_openclip._model_building import (
     RANDOM,
     build_model,
-    build_vision,
-    fill_at_random,
-    fill_from,
+    check_architecture,
+    fill,
+    random_weights,
 )
 from vlmad_openclip._model_source import ModelSource, find_model
 from vlmad_openclip._tokens import clip_tokenizer, tokenise
 from vlmad_openclip._weights import find_weights, read_weights, weights_digest
-from vlmad_openclip.at_hand import models_at_hand
 from vlmad_openclip.devices import Precision, pick_device, pick_precision
-from vlmad_openclip.language import TextLoop
-from vlmad_openclip.store import remembered_digest, stamp
+from vlmad_openclip.language import TextLoop, causal_mask
+from vlmad_openclip.store import FileStamp, key_of, remembered_digest, stamp
+from vlmad_openclip.text_cache import encode_once
 from vlmad_openclip.vision import VisionLoop, check_vision, resize_positions
 
 if TYPE_CHECKING:
@@ -48,6 +46,7 @@ if TYPE_CHECKING:
     from vlmad import Attention, ImageBatch, Request, VisualFeatures
 
 VISUAL = "visual."
+"""How the names of the vision tower's weights begin."""
 
 
 class OpenClip:
@@ -79,32 +78,27 @@ class OpenClip:
         self.source = find_model(model)
         self.weights, self.positions = weights, positions
         self.spec = spec_of(self.source, image_size)
+        self.has_plain_text = CONTEXT_VECTORS in self.spec.provides
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
-
-    @staticmethod
-    def at_hand() -> list[str]:
-        """Return the published models whose weights are on this machine."""
-        return models_at_hand()
 
     @cached_property
     @torch.inference_mode(False)  # or gradients could never pass a model that a run has loaded
     def visual(self) -> Any:
         """The vision tower with its weights, never modified after loading.
 
-        It is built without the text tower, which a run with cached texts never needs. The
+        It is filled without the text tower, which a run with cached texts never needs. The
         weights are nonetheless checked as a whole.
 
         Raises:
             WeightsError: the weights are missing, refused, or of another architecture.
         """
-        if not has_plain_text(self.source.config["text_cfg"]):
-            return self.model.visual
-        visual = build_vision(self.source)
-        check_vision(visual)
-        self._fill(visual, VISUAL)
-        set_precision(visual.transformer.resblocks, self.precision)
-        return visual.eval().requires_grad_(False).to(self.device)
+        model = self._build()
+        check_vision(model.visual)
+        tensors = self._tensors(model).items()
+        fill(model, {name: tensor for name, tensor in tensors if name.startswith(VISUAL)})
+        set_precision(model.visual.transformer.resblocks, self.precision)
+        return model.visual.eval().requires_grad_(False).to(self.device)
 
     @cached_property
     @torch.inference_mode(False)
@@ -114,36 +108,30 @@ class OpenClip:
         Raises:
             WeightsError: the weights are missing, refused, or of another architecture.
         """
-        plain = has_plain_text(self.source.config["text_cfg"])
-        model = build_model(self.source, with_vision=not plain)
-        if plain:
-            model.visual = self.visual
-        else:
-            check_vision(model.visual)
-        self._fill(model, "", but=VISUAL if plain else None)
-        if not plain:
-            set_precision(model.visual.transformer.resblocks, self.precision)
+        model = self._build()
+        tensors = self._tensors(model).items()
+        fill(model, {name: tensor for name, tensor in tensors if not name.startswith(VISUAL)})
+        model.visual = self.visual
+        if self.has_plain_text:
+            tower = model if hasattr(model, "token_embedding") else model.text
+            tower.attn_mask = causal_mask(len(tower.positional_embedding))
         return model.eval().requires_grad_(False).to(self.device)
 
-    def _fill(self, module: Any, prefix: str, but: str | None = None) -> None:
-        """Put into a module those weights whose names begin with `prefix`, not with `but`."""
-        own = {f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()}
-        own = {name: tensor for name, tensor in own.items() if not (but and name.startswith(but))}
-        if self.weights and self.weights.startswith(RANDOM):
-            fill_at_random(own, self._whole_state(own), self.weights.removeprefix(RANDOM))
-        else:
-            path, before = self._file
-            fill_from(own, self._whole_state(own), read_weights(path), path)
-            if stamp(path) != before:
-                raise WeightsError(f"weights {path} were changed while they were read; try again")
+    def _build(self) -> Any:
+        """Return the model without its weights: on no device, unless that takes more than them."""
+        return build_model(self.source, "meta" if self.has_plain_text else "cpu")
 
-    def _whole_state(self, own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return the model's state in its order, as shapes only where `own` is a part of it."""
-        if not has_plain_text(self.source.config["text_cfg"]):
-            return own
-        with torch.device("meta"):
-            state: Mapping[str, Tensor] = build_model(self.source).state_dict()
-        return state
+    def _tensors(self, model: Any) -> Mapping[str, Tensor]:
+        """Return the weights of a model that was built, checked to be its own."""
+        state = model.state_dict()
+        if self.weights and self.weights.startswith(RANDOM):
+            return random_weights(state, self.weights.removeprefix(RANDOM))
+        path, before = self._file
+        tensors = read_weights(path)
+        check_architecture(tensors, state, path)
+        if stamp(path) != before:
+            raise WeightsError(f"weights {path} were changed while they were read; try again")
+        return tensors
 
     @cached_property
     def _file(self) -> tuple[Path, FileStamp | None]:
@@ -160,13 +148,9 @@ class OpenClip:
 
     def _digest(self) -> str:
         """Hash all tensors as float32, whatever precision they are used in."""
-        if self.precision == "float32":
-            return weights_digest(self.model.state_dict())
-        exact = copy.copy(self)  # loads the same weights once more, and forgets them
-        exact.precision = "float32"
-        for loaded in ("visual", "model"):
-            vars(exact).pop(loaded, None)
-        return exact._digest()
+        model = self._build()
+        fill(model, self._tensors(model))
+        return weights_digest(model.state_dict())
 
     @cached_property
     def identity(self) -> str:
@@ -197,24 +181,20 @@ class OpenClip:
         return self._vision.encode(batch, self.spec.preprocessing, requests, attention)
 
     def token_ids(self, prompts: Sequence[str] | ContextPrompts) -> Int[Tensor, "n c"] | None:
-        """Return what `encode_text` would encode; see `vlmad.caches.text.TellsTokens`."""
-        plain = CONTEXT_VECTORS in self.spec.provides
-        return tokenise(self._tokenizer, prompts) if plain else None
+        """Return what `encode_text` would encode, for its cache; no weights are loaded for it."""
+        return tokenise(self._tokenizer, prompts) if self.has_plain_text else None
 
     def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
-        """Return raw text embeddings; see `vlmad.Backbone`."""
-        if isinstance(prompts, ContextPrompts):
-            return self._text.encode_context(prompts)
-        if CONTEXT_VECTORS in self.spec.provides:
-            return self._text.encode_sentences(prompts)
-        return self._encode_other_text(prompts)
+        """Return raw text embeddings, kept on disk; see `vlmad.Backbone`."""
+        return encode_once(self, "vlmad", prompts, lambda: self._encode_anew(prompts))
 
-    def _encode_other_text(self, sentences: Sequence[str]) -> Float[Tensor, "n d"]:
-        """Encode with a text tower of another kind, whole and by the model itself."""
-        import open_clip
+    def _encode_anew(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
+        if self.has_plain_text:
+            return self._text.encode(prompts)
+        import open_clip  # a text tower of another kind, run whole and by the model itself
 
         tokenizer = open_clip.get_tokenizer(self.source.name.partition("/")[0])
-        return self.model.encode_text(tokenizer(list(sentences)).to(self.device))  # type: ignore[no-any-return]
+        return self.model.encode_text(tokenizer(list(prompts)).to(self.device))  # type: ignore[no-any-return, arg-type]
 
 
 def spec_of(source: ModelSource, image_size: int | None) -> BackboneSpec:

@@ -9,17 +9,15 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import stat
+import random
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
-import platformdirs
-
 from vlmad.errors import OptionError, OutputError
-from vlmad.files import read_bounded, write_atomically
-from vlmad_openclip._digests import key_of, pack, tensor_digest, unpack
+from vlmad.files import cache_place, distrust, read_bounded, write_atomically
+from vlmad_openclip._digests import backbone_facts, key_of, pack, tensor_digest, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,14 +25,11 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "LIMIT_VARIABLE",
-    "PLACE_VARIABLE",
-    "CachePlace",
     "FileStamp",
     "Kind",
     "Store",
     "StoreEntry",
-    "distrust",
-    "find_place",
+    "backbone_facts",
     "key_of",
     "limit_of",
     "open_store",
@@ -47,8 +42,6 @@ __all__ = [
 
 Kind: TypeAlias = Literal["text", "visual", "digests"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-PLACE_VARIABLE = "VLMAD_CACHE"
-"""A folder in place of the platform's; empty or ``off`` for no caches at all."""
 LIMIT_VARIABLE = "VLMAD_CACHE_GB"
 """How many gigabytes the visual features may take."""
 GIGABYTE = 10**9
@@ -61,6 +54,9 @@ SUFFIX = ".entry"
 CHECKSUM = hashlib.sha256().digest_size
 ROOM = 0.9
 """What share of the limit is left after entries had to go, so that it is not done every time."""
+CHANCE = random.SystemRandom()
+"""By chance a writer measures the folder, the likelier the more it wrote: on average whenever
+what the last deletion left free has been written again, by however many processes."""
 ABANDONED = 3600.0
 """Seconds after which a half-written file is no longer being written by anyone."""
 SETTLED = 2.0
@@ -71,13 +67,6 @@ FileStamp: TypeAlias = tuple[str, int, int, int, int]
 when its content and its state on the disk, which copying tools cannot set back, changed."""
 
 
-class CachePlace(NamedTuple):
-    """The folder of all caches, or None and the reason why there is none."""
-
-    folder: Path | None
-    reason: str = ""
-
-
 class StoreEntry(NamedTuple):
     """A file of a store."""
 
@@ -85,48 +74,6 @@ class StoreEntry(NamedTuple):
     size: int
     used: float
     """When it was written or last read, in seconds."""
-
-
-def find_place() -> CachePlace:
-    """Return where caches live; nothing is made or written.
-
-    A folder that other users could write is not used: what lies there is believed. So it is
-    with the folder of each kind.
-    """
-    given = os.environ.get(PLACE_VARIABLE)
-    if given is not None and given.strip().lower() in ("", "off"):
-        return CachePlace(None, f"{PLACE_VARIABLE} switches caches off")
-    try:
-        folder = Path(given).expanduser() if given else platformdirs.user_cache_path("vlmad", False)
-        folder = folder.absolute()
-        reason = distrust(folder)
-    except (OSError, RuntimeError) as error:  # no home folder, or one that cannot be looked at
-        reason = f"no cache folder can be used: {error}; set {PLACE_VARIABLE} to another"
-    return CachePlace(None, reason) if reason else CachePlace(folder)
-
-
-def distrust(folder: Path) -> str | None:
-    """Return why what lies in a folder cannot be believed, and what to do; None if it can.
-
-    A folder that is not there yet can: it is made for its owner alone.
-
-    Raises:
-        OSError: it cannot be looked at.
-    """
-    try:
-        found = folder.stat()
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISDIR(found.st_mode):
-        return f"{folder} is no folder; set {PLACE_VARIABLE} to another"
-    if not hasattr(os, "getuid"):
-        return None
-    if found.st_uid not in (os.getuid(), 0):
-        return f"{folder} belongs to another user; set {PLACE_VARIABLE} to another"
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        who = "all users" if found.st_mode & stat.S_IWOTH else "all users of its group"
-        return f"{folder} can be written by {who}; chmod go-w {folder}"
-    return None
 
 
 def limit_of(kind: Kind) -> int:
@@ -153,7 +100,7 @@ def open_store(kind: Kind) -> Store | None:
     Raises:
         OptionError: the limit that the user set is none.
     """
-    folder = find_place().folder
+    folder = cache_place().folder
     if folder is None:
         return None
     try:
@@ -171,12 +118,11 @@ class Store:
 
     Args:
         folder: made when the first entry is written, for its owner alone.
-        limit: bytes; beyond it the entries that were not used for longest are deleted.
+        limit: bytes, about; beyond it the entries that were not used for longest are deleted.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
-        self._unmeasured = limit  # bytes written since the folder was last measured
 
     def path(self, key: str) -> Path:
         """Return the file of a key."""
@@ -204,8 +150,7 @@ class Store:
             write_atomically(self.path(key), content + _checksum(key, content))
         except (OSError, OutputError):
             return False
-        self._unmeasured += len(content) + CHECKSUM
-        if self._unmeasured > self.limit * (1 - ROOM):
+        if len(content) + CHECKSUM > CHANCE.random() * (1 - ROOM) * self.limit:
             self._make_room()
         return True
 
@@ -233,7 +178,6 @@ class Store:
                     break
                 total -= entry.size if _delete(entry.path) else 0
             self._sweep(ABANDONED)
-        self._unmeasured = 0
 
     def _sweep(self, age: float) -> None:
         """Delete what interrupted writers left behind."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file
 
-from vlmad import BackboneSpec, ContextPrompts, Preprocessing
+from vlmad import BackboneSpec, Preprocessing
 from vlmad.files import digest
 from vlmad.parts import (
     ATTENTION,
@@ -25,6 +25,7 @@ from vlmad_openclip._tokens import clip_tokenizer, tokenise
 from vlmad_openclip.devices import Precision, pick_device, pick_precision
 from vlmad_openclip.language import TextLoop
 from vlmad_openclip.store import remembered_digest, stamp
+from vlmad_openclip.text_cache import encode_once
 from vlmad_openclip.vision import VisionLoop
 from vlmad_tiny import _tiny_model as architecture
 from vlmad_tiny._encode_threads import encode_in_streams
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
-    from vlmad import Attention, ImageBatch, Request, VisualFeatures
+    from vlmad import Attention, ContextPrompts, ImageBatch, Request, VisualFeatures
 
 FOLDER = Path(__file__).parent / "weights"
 WEIGHTS = FOLDER / "tiny.safetensors"
@@ -81,11 +82,6 @@ class Tiny:
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
 
-    @staticmethod
-    def at_hand() -> list[str]:
-        """Return that its weights are in the package, if they are."""
-        return ["embedded"] if WEIGHTS.is_file() else []
-
     @cached_property
     @torch.inference_mode(False)  # or gradients could never pass a model that a run has loaded
     def model(self) -> Any:
@@ -129,11 +125,9 @@ class Tiny:
         return encode_in_streams(encode, batch) if self.device.type == "cpu" else encode(batch)
 
     def token_ids(self, prompts: Sequence[str] | ContextPrompts) -> Int[Tensor, "n c"]:
-        """Return what `encode_text` would encode; see `vlmad.caches.text.TellsTokens`."""
+        """Return what `encode_text` would encode, for its cache; no weights are loaded for it."""
         return tokenise(self._tokenizer, prompts)
 
     def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
-        """Return raw text embeddings; see `vlmad.Backbone`."""
-        if isinstance(prompts, ContextPrompts):
-            return self._text.encode_context(prompts)
-        return self._text.encode_sentences(prompts)
+        """Return raw text embeddings, kept on disk; see `vlmad.Backbone`."""
+        return encode_once(self, "vlmad", prompts, lambda: self._text.encode(prompts))
