@@ -75,8 +75,7 @@ def winclip(
     detector = load_detector(
         "winclip",
         backbone=f"openclip:{reference / 'winclip' / 'model.json'}",
-        weights=winclip_model,
-        options={"prompts": {"list": request.param}},
+        options={"prompts": {"list": request.param}, "backbone": {"weights": str(winclip_model)}},
     )
     return detector, request.param
 
@@ -144,17 +143,17 @@ def imported_prompts(reference: Path, tmp_path_factory: pytest.TempPathFactory) 
 def backbone_options(reference: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     weights = whole_model(reference / "anomalyclip", tmp_path_factory.mktemp("anomalyclip"))
     model = reference / "anomalyclip" / "model.json"
-    return {"backbone": f"openclip:{model}", "weights": weights}
+    return {"model": str(model), "weights": str(weights)}
 
 
 @pytest.fixture(scope="module")
 def anomalyclip(backbone_options: dict[str, Any], imported_prompts: Path) -> Detector:
     return load_detector(
         "anomalyclip",
-        **backbone_options,
+        backbone="openclip",
         prompts=f"learned:{imported_prompts}",
         options={
-            "backbone": {"image_size": 112},
+            "backbone": {**backbone_options, "image_size": 112},
             "attention": {"blocks": 4},
             "extractor": {"layers": (2, 4, 6)},
         },
@@ -193,10 +192,10 @@ def test_anomalyclip_maps_before_smoothing_are_the_official_ones(
 ) -> None:
     detector = load_detector(
         "anomalyclip",
-        **backbone_options,
+        backbone="openclip",
         prompts=f"learned:{imported_prompts}",
         options={
-            "backbone": {"image_size": 112},
+            "backbone": {**backbone_options, "image_size": 112},
             "attention": {"blocks": 4},
             "extractor": {"layers": "2,4,6"},
             "scorer": {"sigma": "0"},
@@ -209,7 +208,12 @@ def test_anomalyclip_maps_before_smoothing_are_the_official_ones(
 def test_the_unmodified_network_at_its_own_size_gives_the_official_class_token(
     backbone_options: dict[str, Any], imported_prompts: Path, golden: dict[str, torch.Tensor]
 ) -> None:
-    detector = load_detector("clip", **backbone_options, prompts=f"learned:{imported_prompts}")
+    detector = load_detector(
+        "clip",
+        backbone="openclip",
+        prompts=f"learned:{imported_prompts}",
+        options={"backbone": backbone_options},
+    )
     features = detector.features(batch_of(golden["native_pixels"]))
     assert_close(features.image, golden["native_image_features_without_dpam"])
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
@@ -215,7 +215,7 @@ def alike(a: Any, b: Any) -> bool:
     return repr(a) == repr(b)  # -0.0 is another number than 0.0
 
 
-@pytest.mark.slow
+@settings(max_examples=30)
 @given(a=FACTS, b=FACTS)
 def test_different_facts_have_different_keys_whatever_their_order(
     a: dict[str, Any], b: dict[str, Any]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vlmad import ContextPrompts
-from vlmad.testing.examples import TWO_LAYERS
+from vlmad.testing import TWO_LAYERS
 from vlmad_openclip.language import TextLoop
 from vlmad_openclip.openclip import OpenClip
 from vlmad_openclip.store import open_store, pack

@@ -12,9 +12,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vlmad import Backbone, ClassToken, ContextPrompts, ImageBatch, Patches, Windows, load_detector
-from vlmad.errors import WeightsError
-from vlmad.regions import harmonic_map, window_patches
+from vlmad import (
+    Backbone,
+    ClassToken,
+    ContextPrompts,
+    Detector,
+    ImageBatch,
+    Patches,
+    Windows,
+    load_detector,
+)
+from vlmad.regions import harmonic_map
 from vlmad.testing import TWO_LAYERS, UsualAttention, example_features, example_images, example_text
 from vlmad.testing._facts import unchanged
 from vlmad.text import anomaly_probability, pool_sides
@@ -22,9 +30,18 @@ from vlmad_anomalyclip._dense_scorer import DenseScorer
 from vlmad_anomalyclip._modified_attention import Diagonal, ValueValue
 from vlmad_baselines._unmodified import Unmodified
 from vlmad_openclip._blocks import merge_heads, split_heads
-from vlmad_run.references import choose_references
 from vlmad_winclip._harmonic import Harmonic
 from vlmad_winclip.compositional import LISTS
+
+
+def small(name: str, learned_file: Path) -> Detector:
+    """Return a detector on a model of two layers."""
+    return load_detector(
+        name,
+        backbone=f"openclip:{TWO_LAYERS}",
+        prompts=f"learned:{learned_file}" if name in ("anomalyclip", "hybrid") else None,
+        options={"backbone": {"weights": "random:0", "image_size": 80}},
+    )
 
 
 def encode(backbone: Backbone, *requests: Any, attention: Any = None) -> Any:
@@ -68,31 +85,12 @@ def test_the_papers_list_repeats_nothing_and_anomalibs_repeats_one_template() ->
     assert set(LISTS["anomalib21"].templates) < set(LISTS["paper22"].templates)
 
 
-def test_windows_keep_the_positions_of_their_patches(two_layer: Any) -> None:
-    visual = two_layer.model.visual
-    pixels = example_images().pixels(two_layer.spec.preprocessing)
-    with torch.inference_mode():
-        patches = visual.conv1(pixels).flatten(2).transpose(1, 2)
-        first = visual.class_embedding.expand(3, 1, -1)
-        tokens = torch.cat([first, patches], 1) + visual.positional_embedding
-        members = window_patches(two_layer.spec.grid, 2)[7] + 1
-        chosen = visual.ln_pre(tokens[:, torch.cat([torch.zeros(1).long(), members])])
-        chosen = visual.transformer(chosen)
-        expected = visual.ln_post(chosen[:, 0]) @ visual.proj
-    windows = encode(two_layer, Windows(2))[Windows(2)]
-    torch.testing.assert_close(windows[:, 7], expected, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.slow
-def test_nothing_is_left_behind_on_a_model_after_any_method(learned_file: Path) -> None:
-    for name in ("winclip", "anomalyclip", "hybrid", "comparison"):
-        prompts = f"learned:{learned_file}" if name in ("anomalyclip", "hybrid") else None
-        detector = load_detector(
-            name, backbone=f"openclip:{TWO_LAYERS}", weights="random:0", prompts=prompts
-        )
+@pytest.mark.parametrize("name", ["winclip", "anomalyclip", "hybrid", "comparison"])
+def test_nothing_is_left_behind_on_a_model_after_any_method(name: str, learned_file: Path) -> None:
+    detector = small(name, learned_file)
+    detector.predict(example_images().sources)
+    with unchanged(detector.backbone, name=name):
         detector.predict(example_images().sources)
-        with unchanged(detector.backbone, name=name):
-            detector.predict(example_images().sources)
 
 
 def test_the_value_value_path_reads_the_plain_stream_and_has_no_feed_forward(
@@ -155,20 +153,6 @@ def test_deep_tokens_overwrite_their_positions_in_their_block_only(two_layer: An
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "right"),
-    [
-        ("ViT-L-14-336/openai", "openclip:ViT-L-14-336-quickgelu/openai"),
-        ("ViT-B-32/laion400m_e32", "openclip:ViT-B-32-quickgelu/laion400m_e32"),
-    ],
-)
-def test_weights_of_another_activation_are_refused_with_the_right_name(
-    wrong: str, right: str
-) -> None:
-    with pytest.raises(WeightsError, match=f"use {right}"):
-        load_detector(backbone=f"openclip:{wrong}")
-
-
 def test_positions_are_interpolated_bilinearly_and_never_written_back() -> None:
     detector = load_detector(
         "clip",
@@ -185,15 +169,6 @@ def test_positions_are_interpolated_bilinearly_and_never_written_back() -> None:
     assert torch.equal(backbone._vision.positions[0], positions[0])
     after = backbone.model.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
-
-
-def test_references_are_drawn_without_replacement(tmp_path: Path) -> None:
-    from PIL import Image
-
-    for index in range(5):
-        Image.fromarray(np.full((4, 4, 3), index, np.uint8)).save(tmp_path / f"{index}.png")
-    for seed in range(20):
-        assert len(set(choose_references([tmp_path], 5, seed))) == 5
 
 
 def test_tokens_of_one_image_do_not_attend_to_another(two_layer: Any) -> None:
@@ -244,13 +219,12 @@ def test_diagonal_adds_gamma_times_the_diagonal_after_the_softmax(renormalise: b
     torch.testing.assert_close(ours, modified @ v, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["winclip", "anomalyclip", "hybrid", "clip-ac", "comparison"])
-def test_batch_size_and_order_change_nothing(name: str) -> None:
-    detector = load_detector(name)
-    sources = list(example_images(5).sources)
+def test_batch_size_and_order_change_nothing(name: str, learned_file: Path) -> None:
+    detector = small(name, learned_file)
+    sources = list(example_images(4).sources)
     reference = detector.predict(sources, batch_size=1)
-    for size, order in ((5, [0, 1, 2, 3, 4]), (2, [4, 2, 0, 1, 3]), (3, [3, 4, 1, 0, 2])):
+    for size, order in ((4, [0, 1, 2, 3]), (3, [3, 1, 0, 2])):
         results = detector.predict([sources[index] for index in order], batch_size=size)
         for index, result in zip(order, results, strict=True):
             assert result.score == pytest.approx(reference[index].score, abs=1e-5)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vlmad_openclip._model_source import ModelSource
 
-RANDOM = "random:"
+RANDOM = "random"
 
 
 def build_model(source: ModelSource, device: str = "meta") -> Any:
@@ -77,7 +77,7 @@ def check_architecture(
 def random_weights(state: Mapping[str, Tensor], seed: str) -> dict[str, Tensor]:
     """Return seeded weights for a model, whose activations stay in a usable range."""
     if not seed.isdigit():
-        raise OptionError(f"random weights need a seed, {RANDOM}0, not '{RANDOM}{seed}'")
+        raise OptionError(f"random weights need a seed, {RANDOM}:0, not '{RANDOM}:{seed}'")
     generator = torch.Generator().manual_seed(int(seed))
     weights = {}
     for name, own in state.items():

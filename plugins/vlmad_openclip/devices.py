@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import torch
 
@@ -40,21 +40,13 @@ def pick_precision(precision: Precision, device: torch.device) -> Literal["float
     Raises:
         OptionError: the variable holds something else.
     """
-    if precision == "auto":
-        precision = _precision_of_environment()
-    if precision == "auto":
-        return "bfloat16" if computes_bfloat16(device) else "float32"
-    return precision
-
-
-def _precision_of_environment() -> Precision:
-    wanted = os.environ.get(PRECISION_VARIABLE) or "auto"
-    for known in get_args(Precision):
-        if wanted == known:
-            return known  # type: ignore[no-any-return]
-    raise OptionError(
-        f"{PRECISION_VARIABLE}={wanted}: it takes {', '.join(get_args(Precision))} or nothing"
-    )
+    variable = os.environ.get(PRECISION_VARIABLE) or "auto"
+    if variable not in get_args(Precision):
+        known = ", ".join(get_args(Precision))
+        raise OptionError(f"{PRECISION_VARIABLE}={variable}: it takes {known} or nothing")
+    chosen = variable if precision == "auto" else precision
+    half = computes_bfloat16(device) if chosen == "auto" else chosen == "bfloat16"
+    return "bfloat16" if half else "float32"
 
 
 def computes_bfloat16(device: torch.device) -> bool:
@@ -67,7 +59,17 @@ def computes_bfloat16(device: torch.device) -> bool:
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False  # without oneDNN, products of bfloat16 go through a plain loop
-    return any(_processor().get(word, False) for word in ("avx512_bf16", "amx_bf16", "bf16"))
+    return bool(_instructions() & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def _instructions() -> set[str]:
+    """Return what the processor can do: newer versions of torch tell, and Linux always does."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        return {name for name, able in torch.cpu.get_capabilities().items() if able is True}
+    try:
+        return set(Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return set()
 
 
 def processor_of(device: torch.device) -> str:
@@ -75,16 +77,3 @@ def processor_of(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} {torch.backends.cpu.get_cpu_capability()}"
-
-
-def _processor() -> dict[str, Any]:
-    """Return what the processor can do: newer versions of torch tell, and Linux always does."""
-    tell = getattr(torch.cpu, "get_capabilities", None)
-    if tell is not None:
-        return dict(tell())
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return {}
-    flags = [line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "feat"))]
-    return {word: True for flag in flags for word in flag.split()}

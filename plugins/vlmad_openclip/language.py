@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vlmad.errors import InputError
 from vlmad.types import ContextPrompts
 from vlmad_openclip._blocks import run_block
-from vlmad_openclip._tokens import tokenise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
 SENTENCES_AT_ONCE = 64
@@ -26,65 +27,53 @@ class TextLoop:
 
     Args:
         tower: open_clip's CLIP or TextTransformer, never modified.
-        tokenizer: from sentences to token ids (n, context length).
+        tokenizer: one of open_clip's, see `clip_tokenizer`.
     """
 
-    def __init__(self, tower: Any, tokenizer: Callable[[list[str]], Tensor]) -> None:
+    def __init__(self, tower: Any, tokenizer: Any) -> None:
         self.tower, self.tokenizer = tower, tokenizer
         self.blocks = list(tower.transformer.resblocks)
 
     def encode(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
-        """Return raw embeddings of sentences, or of learned vectors and what follows them."""
-        if isinstance(prompts, ContextPrompts):
-            return self._encode_context(prompts)
-        return self._encode_sentences(prompts)
+        """Return raw embeddings of sentences, or of learned vectors and what follows them.
 
-    def _encode_sentences(self, sentences: Sequence[str]) -> Float[Tensor, "n d"]:
-        """Encode those of like length together, cut to the longest.
-
-        Cutting is exact: with a causal mask no token sees what follows it, and the
-        embedding is read at the end token.
+        Those of like length go together, cut to the longest. Cutting is exact: with a causal
+        mask no token sees what follows it, and the embedding is read at the end token.
         """
-        device = self.tower.positional_embedding.device
-        ids = tokenise(self.tokenizer, sentences).to(device)  # n c
+        ids = tokenise(self.tokenizer, prompts).to(self.tower.positional_embedding.device)  # n c
+        if isinstance(prompts, ContextPrompts):
+            return self._encode_context(ids, prompts)
         order = ids.argmax(dim=1).argsort(stable=True)
         encoded = []
         for some in ids[order].split(SENTENCES_AT_ONCE):
             some = some[:, : int(some.argmax(dim=1).max()) + 1]
-            tokens = (
-                self.tower.token_embedding(some) + self.tower.positional_embedding[: some.shape[1]]
-            )
-            encoded.append(self._run(tokens, some.argmax(dim=1), {}))
+            encoded.append(self._run(self.tower.token_embedding(some), some.argmax(dim=1), {}))
         return torch.cat(encoded)[order.argsort()]
 
-    def _encode_context(self, prompts: ContextPrompts) -> Float[Tensor, "n d"]:
-        """Encode sentences that begin with learned vectors, cut likewise."""
-        length = prompts.context.shape[1]
-        device = self.tower.positional_embedding.device
-        ids = tokenise(self.tokenizer, prompts).to(device)
+    def _encode_context(
+        self, ids: Int[Tensor, "n c"], prompts: ContextPrompts
+    ) -> Float[Tensor, "n d"]:
         deepest = max((len(deep) for deep in prompts.deep.values()), default=0)
         ids = ids[:, : 1 + max(int(ids.argmax(dim=1).max()), deepest)]
-        words = self.tower.token_embedding(ids)  # n c w
-        context = prompts.context.to(device)
-        tokens = torch.cat([words[:, :1], context, words[:, 1 + length :]], dim=1)
-        tokens = tokens + self.tower.positional_embedding[: tokens.shape[1]]
+        words, context = self.tower.token_embedding(ids), prompts.context.to(ids.device)
+        tokens = torch.cat([words[:, :1], context, words[:, 1 + context.shape[1] :]], dim=1)
         return self._run(tokens, ids.argmax(dim=1), prompts.deep)
 
-    def _run(self, tokens: Float[Tensor, "n c w"], ends: Tensor, deep: Any) -> Float[Tensor, "n d"]:
+    def _run(self, words: Float[Tensor, "n c w"], ends: Tensor, deep: Any) -> Float[Tensor, "n d"]:
         """Run the blocks, overwriting positions 1 to t with deep tokens on the way."""
-        mask = self.tower.attn_mask[: tokens.shape[1], : tokens.shape[1]]
+        tokens = words + self.tower.positional_embedding[: words.shape[1]]
+        mask = causal_mask(words.shape[1]).to(words.device)
         for index, block in enumerate(self.blocks):
             if index in deep:
                 own = deep[index].to(tokens.device).expand(len(tokens), -1, -1)
                 tokens = torch.cat([tokens[:, :1], own, tokens[:, 1 + own.shape[1] :]], dim=1)
             tokens = run_block(block, tokens, lambda q, k, v: _masked(q, k, v, mask))
-        tokens = self.tower.ln_final(tokens)[torch.arange(len(tokens)), ends]
+        tokens = self.tower.ln_final(tokens)[torch.arange(len(tokens)), ends]  # n w
         projection = self.tower.text_projection
-        if projection is None:
-            return tokens
-        projected: Tensor
-        projected = projection(tokens) if isinstance(projection, nn.Linear) else tokens @ projection
-        return projected
+        if projection is not None:
+            linear = isinstance(projection, nn.Linear)
+            tokens = projection(tokens) if linear else tokens @ projection
+        return tokens  # type: ignore[no-any-return]
 
 
 def causal_mask(length: int) -> Float[Tensor, "c c"]:
@@ -94,3 +83,32 @@ def causal_mask(length: int) -> Float[Tensor, "c c"]:
 
 def _masked(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+@lru_cache(maxsize=8)  # making one reads 49,152 words, as long as loading a small model takes
+def clip_tokenizer(context_length: int) -> Any:
+    """Return open_clip's tokenizer of CLIP's words, one for each length in a process."""
+    import open_clip
+
+    return open_clip.SimpleTokenizer(context_length=context_length)
+
+
+def tokenise(tokenizer: Any, prompts: Sequence[str] | ContextPrompts) -> Int[Tensor, "n c"]:
+    """Return token ids (n, context length); fillers stand where learned vectors will.
+
+    Raises:
+        InputError: a sentence has more words than the model reads; cut off, it would lose its
+            end, where templates say what matters.
+    """
+    if isinstance(prompts, ContextPrompts):
+        fillers = " ".join(["X"] * prompts.context.shape[1])
+        prompts = [f"{fillers} {ending}" for ending in prompts.endings]
+    length: int = tokenizer.context_length
+    ids: Tensor = tokenizer(list(prompts), length + 1)
+    too_long = ids[:, -1].nonzero()
+    if len(too_long):
+        raise InputError(
+            f"the sentence '{prompts[int(too_long[0])][:40]}…' is longer than the {length} tokens "
+            "that the model reads; give a shorter class name or template"
+        )
+    return ids[:, :-1]

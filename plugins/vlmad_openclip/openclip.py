@@ -29,16 +29,15 @@ from vlmad_openclip._model_building import (
     random_weights,
 )
 from vlmad_openclip._model_source import ModelSource, find_model
-from vlmad_openclip._tokens import clip_tokenizer, tokenise
 from vlmad_openclip._weights import find_weights, read_weights, weights_digest
 from vlmad_openclip.devices import Precision, pick_device, pick_precision
-from vlmad_openclip.language import TextLoop, causal_mask
+from vlmad_openclip.language import TextLoop, causal_mask, clip_tokenizer, tokenise
 from vlmad_openclip.store import FileStamp, key_of, remembered_digest, stamp
 from vlmad_openclip.text_cache import encode_once
 from vlmad_openclip.vision import VisionLoop, check_vision, resize_positions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from jaxtyping import Float, Int
     from torch import Tensor
@@ -77,6 +76,8 @@ class OpenClip:
     ) -> None:
         self.source = find_model(model)
         self.weights, self.positions = weights, positions
+        start, _, seed = (weights or "").partition(":")
+        self._seed = seed if start == RANDOM else None
         self.spec = spec_of(self.source, image_size)
         self.has_plain_text = CONTEXT_VECTORS in self.spec.provides
         self.device = pick_device(device)
@@ -93,12 +94,9 @@ class OpenClip:
         Raises:
             WeightsError: the weights are missing, refused, or of another architecture.
         """
-        model = self._build()
-        check_vision(model.visual)
-        tensors = self._tensors(model).items()
-        fill(model, {name: tensor for name, tensor in tensors if name.startswith(VISUAL)})
-        set_precision(model.visual.transformer.resblocks, self.precision)
-        return model.visual.eval().requires_grad_(False).to(self.device)
+        visual = self._load(lambda name: name.startswith(VISUAL)).visual
+        set_precision(visual.transformer.resblocks, self.precision)
+        return visual.eval().requires_grad_(False).to(self.device)
 
     @cached_property
     @torch.inference_mode(False)
@@ -108,24 +106,26 @@ class OpenClip:
         Raises:
             WeightsError: the weights are missing, refused, or of another architecture.
         """
-        model = self._build()
-        tensors = self._tensors(model).items()
-        fill(model, {name: tensor for name, tensor in tensors if not name.startswith(VISUAL)})
+        model = self._load(lambda name: not name.startswith(VISUAL))
         model.visual = self.visual
         if self.has_plain_text:
-            tower = model if hasattr(model, "token_embedding") else model.text
-            tower.attn_mask = causal_mask(len(tower.positional_embedding))
+            tower = _text_tower(model)
+            tower.attn_mask = causal_mask(len(tower.positional_embedding))  # it is no weight
         return model.eval().requires_grad_(False).to(self.device)
 
-    def _build(self) -> Any:
-        """Return the model without its weights: on no device, unless that takes more than them."""
-        return build_model(self.source, "meta" if self.has_plain_text else "cpu")
+    def _load(self, belongs: Callable[[str], bool]) -> Any:
+        """Build the model, and give it those of its weights whose names belong."""
+        # on no device, unless a text tower from elsewhere has more than weights
+        model = build_model(self.source, "meta" if self.has_plain_text else "cpu")
+        check_vision(model.visual)
+        tensors = self._tensors(model.state_dict())
+        fill(model, {name: tensor for name, tensor in tensors.items() if belongs(name)})
+        return model
 
-    def _tensors(self, model: Any) -> Mapping[str, Tensor]:
-        """Return the weights of a model that was built, checked to be its own."""
-        state = model.state_dict()
-        if self.weights and self.weights.startswith(RANDOM):
-            return random_weights(state, self.weights.removeprefix(RANDOM))
+    def _tensors(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return all weights, checked to be those of a model with this state."""
+        if self._seed is not None:
+            return random_weights(state, self._seed)
         path, before = self._file
         tensors = read_weights(path)
         check_architecture(tensors, state, path)
@@ -142,15 +142,13 @@ class OpenClip:
     @cached_property
     def weights_hash(self) -> str:
         """SHA-256 over the names and values of all tensors, remembered for each file."""
-        if self.weights and self.weights.startswith(RANDOM):
+        if self._seed is not None:
             return self._digest()
         return remembered_digest(*self._file, f"tensors of {self.identity}", self._digest)
 
     def _digest(self) -> str:
         """Hash all tensors as float32, whatever precision they are used in."""
-        model = self._build()
-        fill(model, self._tensors(model))
-        return weights_digest(model.state_dict())
+        return weights_digest(self._load(lambda name: True).state_dict())
 
     @cached_property
     def identity(self) -> str:
@@ -171,8 +169,7 @@ class OpenClip:
 
     @cached_property
     def _text(self) -> TextLoop:
-        tower = self.model if hasattr(self.model, "token_embedding") else self.model.text
-        return TextLoop(tower, self._tokenizer)
+        return TextLoop(_text_tower(self.model), self._tokenizer)
 
     def encode(
         self, batch: ImageBatch, requests: Sequence[Request], attention: Attention
@@ -195,6 +192,10 @@ class OpenClip:
 
         tokenizer = open_clip.get_tokenizer(self.source.name.partition("/")[0])
         return self.model.encode_text(tokenizer(list(prompts)).to(self.device))  # type: ignore[no-any-return, arg-type]
+
+
+def _text_tower(model: Any) -> Any:
+    return model if hasattr(model, "token_embedding") else model.text
 
 
 def spec_of(source: ModelSource, image_size: int | None) -> BackboneSpec:

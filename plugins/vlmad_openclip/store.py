@@ -7,56 +7,44 @@ of something else is made anew, and a folder that cannot be written costs speed 
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import random
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from vlmad.errors import OptionError, OutputError
 from vlmad.files import cache_place, distrust, read_bounded, write_atomically
-from vlmad_openclip._digests import backbone_facts, key_of, pack, tensor_digest, unpack
+from vlmad.parts import HasDevice, HasIdentity
+from vlmad.registry import distribution_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "KINDS",
-    "LIMIT_VARIABLE",
-    "FileStamp",
-    "Kind",
-    "Store",
-    "StoreEntry",
-    "backbone_facts",
-    "key_of",
-    "limit_of",
-    "open_store",
-    "pack",
-    "remembered_digest",
-    "stamp",
-    "tensor_digest",
-    "unpack",
-]
+    from torch import Tensor
+
+    from vlmad.parts import Backbone
 
 Kind: TypeAlias = Literal["text", "visual", "digests"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-LIMIT_VARIABLE = "VLMAD_CACHE_GB"
-"""How many gigabytes the visual features may take."""
 GIGABYTE = 10**9
-LIMITS: dict[Kind, int] = {
+LIMITS: Mapping[Kind, int] = {
     "text": GIGABYTE // 2,
     "visual": 4 * GIGABYTE,
     "digests": GIGABYTE // 100,
 }
+KINDS: tuple[Kind, ...] = tuple(LIMITS)
+LIMIT_VARIABLE = "VLMAD_CACHE_GB"
+"""How many gigabytes the visual features may take."""
 SUFFIX = ".entry"
 CHECKSUM = hashlib.sha256().digest_size
 ROOM = 0.9
 """What share of the limit is left after entries had to go, so that it is not done every time."""
 CHANCE = random.SystemRandom()
-"""By chance a writer measures the folder, the likelier the more it wrote: on average whenever
-what the last deletion left free has been written again, by however many processes."""
+"""By chance a writer measures the folder, the likelier the more it wrote: about whenever what
+the last deletion left free has been written again, by however many processes."""
 ABANDONED = 3600.0
 """Seconds after which a half-written file is no longer being written by anyone."""
 SETTLED = 2.0
@@ -85,13 +73,12 @@ def limit_of(kind: Kind) -> int:
     text = os.environ.get(LIMIT_VARIABLE)
     if kind != "visual" or not text:
         return LIMITS[kind]
-    try:
-        gigabytes = float(text)
-    except ValueError:
-        gigabytes = math.nan
-    if not (math.isfinite(gigabytes) and gigabytes > 0):
+    limit = 0
+    with suppress(ValueError, OverflowError):  # no number, or no finite one
+        limit = int(float(text) * GIGABYTE)
+    if limit <= 0:
         raise OptionError(f"{LIMIT_VARIABLE} must be a positive number of gigabytes, not '{text}'")
-    return int(gigabytes * GIGABYTE)
+    return limit
 
 
 def open_store(kind: Kind) -> Store | None:
@@ -101,13 +88,10 @@ def open_store(kind: Kind) -> Store | None:
         OptionError: the limit that the user set is none.
     """
     folder = cache_place().folder
-    if folder is None:
-        return None
-    try:
-        trusted = distrust(folder / kind) is None
-    except OSError:  # it cannot be looked at
-        return None
-    return Store(folder / kind, limit_of(kind)) if trusted else None
+    with suppress(OSError):  # it cannot be looked at
+        if folder is not None and distrust(folder / kind) is None:
+            return Store(folder / kind, limit_of(kind))
+    return None
 
 
 class Store:
@@ -172,12 +156,12 @@ class Store:
     def _make_room(self) -> None:
         entries = self.entries()
         total = sum(entry.size for entry in entries)
-        if total > self.limit:
-            for entry in entries:
-                if total <= self.limit * ROOM:
-                    break
-                total -= entry.size if _delete(entry.path) else 0
-            self._sweep(ABANDONED)
+        if total <= self.limit:
+            return
+        for entry in entries:
+            if total > self.limit * ROOM and _delete(entry.path):
+                total -= entry.size
+        self._sweep(ABANDONED)
 
     def _sweep(self, age: float) -> None:
         """Delete what interrupted writers left behind."""
@@ -197,6 +181,68 @@ def _delete(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def key_of(facts: Mapping[str, object]) -> str:
+    """Return the SHA-256 of facts, whatever the order of their names.
+
+    Values are numbers, texts, None, and lists, tuples, sets and mappings of these; anything
+    else counts by its type and what `repr` gives.
+
+    >>> key_of({"a": 1, "b": (2, 3)}) == key_of({"b": (2, 3), "a": 1})
+    True
+    >>> key_of({"a": 1}) == key_of({"a": "1"})
+    False
+    """
+    return hashlib.sha256(_canonical(facts).encode()).hexdigest()
+
+
+def _canonical(value: object) -> str:
+    """Return a text that no other value gives."""
+    if isinstance(value, Mapping):
+        inner = sorted(f"{_canonical(name)}: {_canonical(value[name])}" for name in value)
+        return f"mapping({', '.join(inner)})"
+    if isinstance(value, set | frozenset):
+        return f"set({', '.join(sorted(map(_canonical, value)))})"
+    if isinstance(value, list | tuple):
+        return f"{type(value).__name__}({', '.join(map(_canonical, value))})"
+    return f"{type(value).__qualname__} {value!r}"
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """Return the SHA-256 of a tensor's type, shape and values."""
+    import torch
+
+    plain = tensor.detach().cpu().contiguous()
+    digest = hashlib.sha256(f"{plain.dtype} {tuple(plain.shape)}\n".encode())
+    if plain.numel():
+        digest.update(plain.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def pack(tensor: Tensor) -> bytes | None:
+    """Return a tensor in the safetensors format, or None if a number in it is not finite."""
+    import torch
+    from safetensors.torch import save
+
+    if not torch.isfinite(tensor).all():
+        return None
+    return save({"value": tensor.detach().cpu().contiguous()})
+
+
+def unpack(content: bytes | None) -> Tensor | None:
+    """Return the tensor of an entry, or None if it is none or not finite."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    if content is None:
+        return None
+    try:
+        tensor: Tensor | None = load(content).get("value")
+    except (SafetensorError, ValueError, KeyError):
+        return None
+    return tensor if tensor is not None and torch.isfinite(tensor).all() else None
 
 
 def stamp(path: Path) -> FileStamp | None:
@@ -233,3 +279,32 @@ def remembered_digest(
     if settled and stamp(path) == before:  # or it was another file that was hashed
         store.write(key, digest.encode("ascii"))
     return digest
+
+
+def backbone_facts(backbone: Backbone, distribution: str) -> dict[str, object] | None:
+    """Return all that a backbone's numbers depend on besides its input, for `key_of`.
+
+    None stands for a distribution whose files cannot be read.
+
+    Args:
+        backbone: its optional `identity`, `precision` and `device` count where it has them.
+        distribution: which one the backbone's code is in.
+    """
+    import torch
+
+    from vlmad_openclip.devices import processor_of
+
+    code = [distribution_digest(name) for name in ("vlmad", distribution)]
+    if None in code:
+        return None
+    device = backbone.device if isinstance(backbone, HasDevice) else torch.device("cpu")
+    return {
+        "backbone": f"{type(backbone).__module__}.{type(backbone).__qualname__}",
+        "spec": asdict(backbone.spec),
+        "weights": backbone.weights_hash,
+        "identity": backbone.identity if isinstance(backbone, HasIdentity) else None,
+        "precision": backbone.precision if isinstance(backbone, HasDevice) else "float32",
+        "code": code,
+        "torch": torch.__version__,
+        "processor": processor_of(device),
+    }

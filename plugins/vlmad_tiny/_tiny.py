@@ -21,9 +21,8 @@ from vlmad.parts import (
     TOKEN_WINDOWS,
 )
 from vlmad_openclip._blocks import set_precision
-from vlmad_openclip._tokens import clip_tokenizer, tokenise
 from vlmad_openclip.devices import Precision, pick_device, pick_precision
-from vlmad_openclip.language import TextLoop
+from vlmad_openclip.language import TextLoop, clip_tokenizer, tokenise
 from vlmad_openclip.store import remembered_digest, stamp
 from vlmad_openclip.text_cache import encode_once
 from vlmad_openclip.vision import VisionLoop

@@ -1,0 +1,114 @@
+"""Learned prompts from outside: read as tensors only, or refused with a reason."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vlmad import load_detector
+from vlmad.errors import IncompatiblePartsError, WeightsError
+from vlmad.testing import TWO_LAYERS
+from vlmad_anomalyclip._official_checkpoint import convert_checkpoint
+from vlmad_anomalyclip.learned_prompts import read_learned_prompts
+
+GOLDEN = Path(__file__).parent / "golden" / "anomalyclip"
+
+
+class Boom:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.witness),)
+
+
+def test_the_official_checkpoint_becomes_small_and_keeps_what_acts() -> None:
+    tensors, metadata = convert_checkpoint(GOLDEN / "epoch_15.pth")
+    blocks = {f"deep.{block}" for block in range(1, 9)}
+    assert tensors.keys() == {"context.normal", "context.anomalous"} | blocks
+    assert tensors["context.normal"].shape == (12, 64)
+    assert metadata["class_token"] == "raw"
+    assert metadata["template.anomalous"].endswith("damaged object .")
+    assert metadata["template.anomalous"].split().count("X") == 12
+    official = torch.load(GOLDEN / "epoch_15.pth", weights_only=True)["prompt_learner"]
+    assert torch.equal(tensors["context.anomalous"], official["ctx_neg"][0, 0])
+    assert torch.equal(tensors["deep.1"], official["compound_prompts_text.0"].float())
+
+
+def test_checkpoints_that_are_none_are_refused(tmp_path: Path) -> None:
+    witness = tmp_path / "ran"
+    torch.save({"prompt_learner": Boom(witness)}, tmp_path / "evil.pth")
+    torch.save({"state_dict": {}}, tmp_path / "other.pth")
+    torch.save({"prompt_learner": {"ctx_pos": torch.zeros(1, 1, 2, 4)}}, tmp_path / "part.pth")
+    (tmp_path / "noise.pth").write_bytes(b"no checkpoint")
+    for name, message in (
+        ("evil", "cannot be read as tensors only"),
+        ("other", "it has no 'prompt_learner'"),
+        ("part", "'tokenized_prompts_pos' is missing"),
+        ("noise", "cannot be read as tensors only"),
+        ("none", "No such file"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            convert_checkpoint(tmp_path / f"{name}.pth")
+    assert not witness.exists()
+
+
+def test_learned_prompts_of_another_width_or_depth_are_refused(
+    learned_file: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(IncompatiblePartsError, match=r"width 48 \(two layers\), its own has 128"):
+        load_detector("hybrid", prompts=f"learned:{learned_file}")
+    tensors = load_file(learned_file)
+    tensors["deep.2"] = tensors["deep.1"].clone()
+    metadata = {"template.normal": "X X X a.", "template.anomalous": "X X X b."}
+    save_file(tensors, tmp_path / "deep.safetensors", metadata)
+    with pytest.raises(IncompatiblePartsError, match="the prompts enter block 2 of 2 text blocks"):
+        load_detector(
+            "hybrid",
+            prompts=f"learned:{tmp_path / 'deep.safetensors'}",
+            backbone=f"openclip:{TWO_LAYERS}",
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"context.normal": None}, "holds no learned prompts"),
+        ({"context.normal": torch.zeros(3)}, "holds no learned prompts"),
+        ({"context.normal": torch.zeros(4, 48)}, "both contexts must have one shape"),
+        ({"deep.1": torch.zeros(2, 47)}, r"'deep.1' must be finite and of shape \(vectors, 48\)"),
+        ({"deep.1": torch.full((2, 48), float("nan"))}, "'deep.1' must be finite"),
+        ({"depe.1": torch.zeros(2, 48)}, "unknown tensor 'depe.1'"),
+    ],
+)
+def test_malformed_learned_prompts_are_refused(
+    change: dict[str, torch.Tensor | None], message: str, learned_file: Path, tmp_path: Path
+) -> None:
+    changed = {**load_file(learned_file), **change}
+    kept = {name: tensor for name, tensor in changed.items() if tensor is not None}
+    metadata = {"template.normal": "X X X a.", "template.anomalous": "X X X b."}
+    path = tmp_path / "changed.safetensors"
+    save_file(kept, path, metadata)
+    with pytest.raises(WeightsError, match=message):
+        read_learned_prompts(path)
+
+
+def test_learned_prompts_without_fitting_templates_are_refused(
+    learned_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "changed.safetensors"
+    save_file(load_file(learned_file), path, {"template.normal": "X X a."})
+    with pytest.raises(WeightsError, match="an X for each of 3 vectors"):
+        read_learned_prompts(path)
+
+
+def test_an_official_file_in_the_wrong_place_brings_the_command_that_converts_it() -> None:
+    with pytest.raises(WeightsError, match=r"convert it first: vlmad prompts import .*epoch_15"):
+        read_learned_prompts(GOLDEN / "epoch_15.pth")
