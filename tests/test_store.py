@@ -22,6 +22,7 @@ from safetensors.torch import save
 from vlmad.errors import OptionError
 from vlmad_openclip.store import (
     Store,
+    find_place,
     key_of,
     limit_of,
     open_store,
@@ -162,6 +163,25 @@ def test_a_folder_that_is_read_only_is_still_read() -> None:
             each.chmod(0o755)
 
 
+def test_a_folder_that_others_could_write_is_not_believed(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.mkdir()
+    for mode, who in ((0o777, "all users"), (0o775, "all users of its group")):
+        cache.chmod(mode)
+        reason = f"{cache} can be written by {who}; chmod go-w {cache}"
+        assert find_place() == (None, reason)
+    cache.chmod(0o755)
+    assert find_place() == (cache, "")
+    cache.rmdir()
+    cache.write_text("")
+    assert find_place() == (None, f"{cache} is no folder; set VLMAD_CACHE to another")
+    for word in ("", "off", " OFF "):
+        monkeypatch.setenv("VLMAD_CACHE", word)
+        assert find_place() == (None, "VLMAD_CACHE switches caches off")
+        assert open_store("text") is None
+
+
 @pytest.mark.slow
 def test_processes_that_write_the_same_entry_never_tear_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITER, str(tmp_path / "kind")]
@@ -173,15 +193,11 @@ def test_processes_that_write_the_same_entry_never_tear_it(tmp_path: Path) -> No
     assert Store(tmp_path / "kind", 10**9).read(KEY) in (b"x" * 200_000, b"y" * 200_000)
 
 
-def test_a_kind_whose_folder_others_could_write_is_not_kept(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kind_whose_folder_others_could_write_is_not_kept(cache: Path) -> None:
     (cache / "visual").mkdir(parents=True)
     (cache / "visual").chmod(0o775)
     assert open_store("visual") is None
     assert open_store("text") is not None
-    monkeypatch.setenv("VLMAD_CACHE", "off")
-    assert open_store("text") is None
 
 
 def test_the_limit_of_visual_features_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad_openclip._model_source import ModelSource
+
+
+NAMED = "--set backbone.weights=FILE"
+CONVERT = (
+    'convert it once, where you trust it: python -c "import torch, safetensors.torch as s; '
+    "d = torch.jit.load('IN').state_dict(); [d.pop(k, None) for k in "
+    "('input_resolution', 'context_length', 'vocab_size')]; s.save_file(d, 'OUT.safetensors')\""
+)
 
 
 def find_weights(source: ModelSource) -> Path:
@@ -41,7 +49,7 @@ def find_weights(source: ModelSource) -> Path:
     if source.tag is None:
         raise WeightsError(
             f"openclip:{source.name} names no weights; write openclip:{source.name}/TAG, "
-            "or add --weights FILE"
+            f"or add {NAMED}"
         )
     settings = dict(source.preprocessing)
     where = str(settings.get("hf_hub") or settings.get("url") or source.tag)
@@ -57,7 +65,7 @@ def _download(fetch: Callable[[], Any], source: ModelSource, where: str) -> Path
         raise WeightsError(
             f"the weights of openclip:{source.name} are not on this machine and cannot be "
             f"downloaded ({type(error).__name__}); fetch {file} (Hugging Face or as named) "
-            "where there is a network, and add --weights FILE"
+            f"where there is a network, and add {NAMED}"
         ) from error
 
 
@@ -66,20 +74,16 @@ def offline_unless_reachable() -> Iterator[None]:
     """Look only in the cache where the hub cannot be reached, rather than retry for a minute."""
     from huggingface_hub import constants  # comes with open_clip_torch
 
-    before = constants.HF_HUB_OFFLINE
-    host = urlsplit(constants.ENDPOINT).hostname or ""
-    constants.HF_HUB_OFFLINE = before or not (getproxies() or _resolves(host))
+    before, reachable = constants.HF_HUB_OFFLINE, bool(getproxies())
+    with suppress(OSError):
+        reachable = reachable or bool(
+            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+        )
+    constants.HF_HUB_OFFLINE = before or not reachable
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
-
-
-def _resolves(host: str) -> bool:
-    try:
-        return bool(socket.getaddrinfo(host, 443))
-    except OSError:
-        return False
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
@@ -95,14 +99,8 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
     if not path.is_file():
         raise WeightsError(f"weights {path}: no such file")
-    if is_torchscript(path):
-        raise WeightsError(
-            f"{path} is a TorchScript archive, which can run code; convert it once, where you "
-            'trust it: python -c "import torch, safetensors.torch as s; '
-            "d = torch.jit.load('IN').state_dict(); [d.pop(k, None) for k in "
-            "('input_resolution', 'context_length', 'vocab_size')]; "
-            "s.save_file(d, 'OUT.safetensors')\""
-        )
+    if _is_torchscript(path):
+        raise WeightsError(f"{path} is a TorchScript archive, which can run code; {CONVERT}")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -110,32 +108,22 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"weights {path}: {error}") from error
     except Exception as error:  # torch raises several types for damaged or unsafe pickles
-        raise WeightsError(
-            f"weights {path} cannot be read as tensors only: {first_line(error)}"
-        ) from error
-    return _tensors(table, path)
-
-
-def _tensors(table: Any, path: Path) -> Mapping[str, Tensor]:
-    """Unwrap a training checkpoint and strip the prefix of data-parallel models."""
-    import torch
-
+        reason = first_line(error)
+        raise WeightsError(f"weights {path} cannot be read as tensors only: {reason}") from error
     if isinstance(table, dict) and isinstance(table.get("state_dict"), dict):
-        table = table["state_dict"]
+        table = table["state_dict"]  # of a training checkpoint
     if not isinstance(table, dict) or not all(isinstance(v, torch.Tensor) for v in table.values()):
         raise WeightsError(f"weights {path} hold no state dict (names and tensors)")
     return {str(name).removeprefix("module."): tensor for name, tensor in table.items()}
 
 
-def is_torchscript(path: Path) -> bool:
+def _is_torchscript(path: Path) -> bool:
     """Tell whether a file is a TorchScript archive, from its table of contents."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        return any(
-            name.split("/")[-1] == "constants.pkl" or "/code/" in name
-            for name in archive.namelist()
-        )
+        names = archive.namelist()
+    return any(name.split("/")[-1] == "constants.pkl" or "/code/" in name for name in names)
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from vlmad.errors import OptionError, OutputError
-from vlmad.files import cache_place, distrust, read_bounded, write_atomically
+from vlmad.files import CACHE_VARIABLE, cache_folder, read_bounded, write_atomically
 from vlmad.parts import HasDevice, HasIdentity
 from vlmad.registry import distribution_digest
 
@@ -36,6 +37,7 @@ LIMITS: Mapping[Kind, int] = {
     "digests": GIGABYTE // 100,
 }
 KINDS: tuple[Kind, ...] = tuple(LIMITS)
+PLACE_VARIABLE = CACHE_VARIABLE
 LIMIT_VARIABLE = "VLMAD_CACHE_GB"
 """How many gigabytes the visual features may take."""
 SUFFIX = ".entry"
@@ -55,6 +57,13 @@ FileStamp: TypeAlias = tuple[str, int, int, int, int]
 when its content and its state on the disk, which copying tools cannot set back, changed."""
 
 
+class CachePlace(NamedTuple):
+    """The folder of all caches, or None and the reason why there is none."""
+
+    folder: Path | None
+    reason: str = ""
+
+
 class StoreEntry(NamedTuple):
     """A file of a store."""
 
@@ -62,6 +71,42 @@ class StoreEntry(NamedTuple):
     size: int
     used: float
     """When it was written or last read, in seconds."""
+
+
+def find_place() -> CachePlace:
+    """Return where caches live, unless others could write there; nothing is made or written."""
+    folder, elsewhere = cache_folder(), f"set {PLACE_VARIABLE} to another"
+    if folder is None:
+        switched = PLACE_VARIABLE in os.environ
+        off, lost = f"{PLACE_VARIABLE} switches caches off", f"no home folder; {elsewhere}"
+        return CachePlace(None, off if switched else lost)
+    try:
+        reason = distrust(folder)
+    except OSError as error:  # it cannot be looked at
+        reason = f"no cache folder can be used: {error}; {elsewhere}"
+    return CachePlace(None, reason) if reason else CachePlace(folder)
+
+
+def distrust(folder: Path) -> str | None:
+    """Return why what lies in a folder cannot be believed, and what to do; None if it can.
+
+    One that is not there yet can: it is made for its owner alone.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{folder} is no folder; set {PLACE_VARIABLE} to another"
+    if hasattr(os, "getuid") and found.st_uid not in (os.getuid(), 0):
+        return f"{folder} belongs to another user; set {PLACE_VARIABLE} to another"
+    if hasattr(os, "getuid") and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        who = "all users" if found.st_mode & stat.S_IWOTH else "all users of its group"
+        return f"{folder} can be written by {who}; chmod go-w {folder}"
+    return None
 
 
 def limit_of(kind: Kind) -> int:
@@ -87,7 +132,7 @@ def open_store(kind: Kind) -> Store | None:
     Raises:
         OptionError: the limit that the user set is none.
     """
-    folder = cache_place().folder
+    folder = find_place().folder
     with suppress(OSError):  # it cannot be looked at
         if folder is not None and distrust(folder / kind) is None:
             return Store(folder / kind, limit_of(kind))
