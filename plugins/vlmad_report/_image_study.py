@@ -186,7 +186,7 @@ class ImageStudy:
             f"{shots_name(shots)}{' (the first seed)' if shots else ''}: {', '.join(names)}"
             for shots, names in kinds.items()
         ]
-        return f"Looked at are, at the fewest references measured, {'; '.join(parts)}."
+        return f"Detectors at the fewest references that were measured ({'; '.join(parts)})."
 
     @property
     def unknown(self) -> list[str]:
