@@ -31,7 +31,7 @@ BEND = 6 / 29
 
 
 @dataclass(frozen=True, slots=True)
-class Defect:
+class DefectFacts:
     """The defective pixels of one image, all regions of its mask together."""
 
     contrast: float
@@ -40,7 +40,7 @@ class Defect:
     """Of the image's pixels, above 0 and up to 1."""
 
 
-def defect_of(sample: Sample) -> Defect | str:
+def defect_of(sample: Sample) -> DefectFacts | str:
     """Return the defect of an anomalous image, or why nothing can be known of it."""
     try:
         mask = mask_of(sample)
@@ -55,7 +55,7 @@ def defect_of(sample: Sample) -> Defect | str:
         return f"{sample.mask}: not of the size of its image"
     if mask.all():
         return "a mask that covers the whole image, so that nothing is around the defect"
-    return Defect(contrast(image, mask), float(mask.mean()))
+    return DefectFacts(contrast(image, mask), float(mask.mean()))
 
 
 def contrast(image: UInt8[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"]) -> float:

@@ -20,7 +20,7 @@ from vlmad_evaluation.image_metrics import image_curve, image_metrics
 from vlmad_evaluation.labelled_maps import at_resolution
 from vlmad_evaluation.notation import shots_name
 from vlmad_evaluation.streaming import PixelStream
-from vlmad_report._defects import Defect, defect_of
+from vlmad_report._defects import DefectFacts, defect_of
 from vlmad_report._report_text import some_of
 
 if TYPE_CHECKING:
@@ -139,14 +139,14 @@ class ImageStudy:
     source: ResultSource
 
     @cached_property
-    def defects(self) -> dict[Sample, Defect | str]:
+    def defects(self) -> dict[Sample, DefectFacts | str]:
         """Each anomalous image's defect, or why nothing is known."""
         return {each: defect_of(each) for each in self.source.samples if each.anomalous}
 
     @cached_property
     def contrasts(self) -> ClassLimits | None:
         """Classes that each hold a third of the defects; None if nothing is known of any."""
-        known = [each.contrast for each in self.defects.values() if isinstance(each, Defect)]
+        known = [each.contrast for each in self.defects.values() if isinstance(each, DefectFacts)]
         if not known:
             return None
         low, high = np.quantile(known, [1 / 3, 2 / 3])
@@ -156,7 +156,7 @@ class ImageStudy:
         """Yield all classes to which an anomalous image belongs."""
         yield DEFECT, sample.defect
         defect = self.defects.get(sample)
-        if isinstance(defect, Defect) and self.contrasts:
+        if isinstance(defect, DefectFacts) and self.contrasts:
             yield CONTRAST, self.contrasts.name_of(defect.contrast)
             yield SIZE, SIZES.name_of(defect.share)
 
@@ -186,7 +186,7 @@ class ImageStudy:
             f"{shots_name(shots)}{' (the first seed)' if shots else ''}: {', '.join(names)}"
             for shots, names in kinds.items()
         ]
-        return f"Looked at are, at the fewest references measured, {'; '.join(parts)}."
+        return f"Detectors at the fewest references that were measured ({'; '.join(parts)})."
 
     @property
     def unknown(self) -> list[str]:

@@ -63,21 +63,11 @@ def section_makers(source: ResultSource, wishes: ReportWishes) -> Makers:
 
 
 def make_page(
-    source: ResultSource,
-    wishes: ReportWishes,
-    makers: Makers,
-    track: Callable[[Iterable[str]], Iterable[str]] = iter,
+    source: ResultSource, wishes: ReportWishes, makers: Makers, titles: Iterable[str]
 ) -> tuple[ReportPage, list[str]]:
-    """Make the sections of a page; return it with what could not be made of it.
-
-    Args:
-        source: the results.
-        wishes: what the user asked for.
-        makers: what makes the sections.
-        track: passes their titles on, and shows how many are done.
-    """
+    """Make the sections of some titles; return their page with what could not be made of it."""
     sections, faults = [], []
-    for title in track(list(makers)):
+    for title in titles:
         try:
             sections.append(makers[title]())
         except Exception as error:  # whatever it is: the others are still worth having

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from vlmad.console import console, messages
-from vlmad.errors import InputError, OutputError, first_line, printable
-from vlmad.files import write_atomically
+from vlmad.errors import printable
 from vlmad_datasets.object_groups import MVTEC_AD, read_groups
 
 NAME = "report.html"
@@ -52,39 +51,13 @@ def report(
 
     vlmad report benches/one --data /where/the/photographs/are/now
     """
-    from rich.progress import track
+    from vlmad_report._report_page import ReportWishes
+    from vlmad_report._report_writing import write_report
 
-    from vlmad_report._report_html import to_html
-    from vlmad_report._report_page import ReportWishes, make_page, section_makers
-    from vlmad_report._result_source import open_source
-
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; name one of vlmad bench or vlmad grid")
-    path = out or folder / NAME
-    _check_free(path)
     wishes = ReportWishes(read_groups(groups or MVTEC_AD), title, failures)
-    source = open_source(folder, data)
-    page, faults = make_page(
-        source,
-        wishes,
-        section_makers(source, wishes),
-        lambda titles: track(titles, "sections", console=messages(), transient=True),
-    )
-    write_atomically(path, to_html(page))
+    path, faults = write_report(folder, out or folder / NAME, data, wishes)
     console().print(printable(path), soft_wrap=True, markup=False)
     for fault in faults:
         messages().print(f"vlmad: not in the report: {printable(fault)}", markup=False)
     if faults:
         raise typer.Exit(1)
-
-
-def _check_free(path: Path) -> None:
-    """Refuse, before anything is computed, a file that is no earlier report."""
-    from vlmad_report._report_html import MARK
-
-    try:
-        taken = path.exists() and (path.is_dir() or MARK not in path.read_bytes()[:1000])
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {first_line(error)}") from error
-    if taken:
-        raise OutputError(f"{path} is there and is no report; choose another --out")

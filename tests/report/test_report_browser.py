@@ -50,7 +50,8 @@ def pages(bench: BenchMaker, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """A page of a bench, and one of names that break whatever does not expect them."""
     folder = tmp_path_factory.mktemp("pages")
     source, wishes = open_source(bench.folder), ReportWishes(read_groups())
-    page, faults = make_page(source, wishes, section_makers(source, wishes))
+    makers = section_makers(source, wishes)
+    page, faults = make_page(source, wishes, makers, makers)
     assert faults == []
     found = {"bench": page, "hostile": page_of(*HOSTILE)}
     for name, each in found.items():
