@@ -37,8 +37,10 @@ def score_images(
         images: the files.
         threshold: from which score on an image is anomalous.
         console: for notes and progress.
-        out: the folder; by default the one where this run was stopped (with `resume`), or a new.
+        out: the folder; by default the one where this run was stopped, or a new one.
+        resume: whether a run that was stopped is gone on with where `out` is not given.
         overlays: which pictures to draw: all, anomalous or none.
+        batch_size: images that are encoded together.
 
     Raises:
         OutputError: the folder cannot be written; what is done stays done.
