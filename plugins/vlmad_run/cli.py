@@ -13,7 +13,7 @@ import typer
 from vlmad.choosing import Choice, choosing
 from vlmad.console import console, messages, output
 from vlmad.errors import InputError, OutputError
-from vlmad_run.references import References
+from vlmad_run.references import References, assemble, assemble_runnable, check_unused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,7 +119,6 @@ def run(
     """
     from vlmad_run._outcome import print_table, print_warnings
     from vlmad_run._running import score_images
-    from vlmad_run.references import assemble_runnable
     from vlmad_run.rows import to_line
     from vlmad_run.stored_run import read_run
 
@@ -166,7 +165,6 @@ def _repeated(
     stored: StoredRun, choice: Choice, references: References, out: Path | None
 ) -> Runnable:
     """Build the detector of a stored run; only where its weights are may differ."""
-    from vlmad_run.references import check_unused
     from vlmad_run.repeating import repeat
 
     check_unused("--manifest", choice, "settings")
@@ -212,7 +210,6 @@ def fit(
     from vlmad_run.finding import find_images
     from vlmad_run.fitted import save_fitted
     from vlmad_run.progress import bars, print_notes
-    from vlmad_run.references import assemble
 
     if out.exists() and not force:
         raise OutputError(f"{out} exists; choose another --out or add --force")
