@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -349,22 +346,4 @@ def test_shared_windows_are_asked_for_by_name_and_need_a_backbone_that_has_them(
     assert load_detector("winclip").backbone.spec is without
     with pytest.raises(IncompatiblePartsError, match="needs shared windows"):
         load_detector("winclip", extractor="window", options=shared)
-
-
-# The command
-
-
-@pytest.mark.slow
-def test_bench_speed_prints_ratios_and_limits_as_json() -> None:
-    command = [sys.executable, "-m", "vlmad", "bench-speed", "--quick", "--json"]
-    done = subprocess.run(
-        [*command, "--backbone", f"openclip:{TWO_LAYERS}"], check=True, capture_output=True
-    )
-    found = json.loads(done.stdout)
-    assert {"float32_gflops", "memory_gbytes"} <= set(found["limits"])
-    names = [way["way"] for way in found["ways"] if way["precision"] == "float32"]
-    assert names == ["windows, naive", "windows, exact", "windows, shared", "dense"]
-    assert found["ways"][0]["ratio"] == 1
-    assert all(way["seconds"] > 0 and way["share_of_limit"] > 0 for way in found["ways"])
-
 
