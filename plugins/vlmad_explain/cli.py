@@ -20,7 +20,7 @@ from vlmad_explain.explanations import (
     Explanation,
     ExplanationFile,
 )
-from vlmad_run.references import References  # noqa: TC001 (typer reads the signature)
+from vlmad_run.references import References
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from vlmad_run.choosing import Choice, choosing
 
 from vlmad.errors import InputError, OutputError
 from vlmad_review.wanted import Keeping, Wanted  # noqa: TC001 (typer reads the signature)
-from vlmad_run.choosing import Choice, choosing
 from vlmad_run.progress import progress_bars, speaking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from vlmad_run.execute import Progress
 
     from vlmad_review.decisions import Name
     from vlmad_review.material import Material
     from vlmad_review.page import Told
     from vlmad_review.states import Change
     from vlmad_review.verdicts import Verdicts
-    from vlmad_run.execute import Progress
     from vlmad_run.repeating import Earlier
 
 OFFERED = ("settings", "weights", "precision")

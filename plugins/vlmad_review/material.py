@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool
     from torch import Tensor
+    from vlmad_run.execute import Progress
 
     from vlmad.detector import Detector
     from vlmad.types import Features
     from vlmad_review.verdicts import Judged, Verdicts
-    from vlmad_run.execute import Progress
     from vlmad_run.repeating import Earlier
     from vlmad_run.thresholds import Threshold
 

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
+    from vlmad_run.execute import Progress
 
     from vlmad.types import TextEmbeddings
     from vlmad_calibration.rules import Rule
     from vlmad_review.folds import Folds
     from vlmad_review.material import Material
-    from vlmad_run.execute import Progress
 
 CHUNK = 8
 """Images that are scored together."""
