@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from vlmad.parts import Backbone
+
+class SentenceEncoder(Protocol):
+    """What encodes sentences, such as a backbone."""
+
+    def encode_text(self, prompts: Sequence[str]) -> Float[Tensor, "n d"]:
+        """Return raw text embeddings."""
 
 
 def embed_sides(
-    backbone: Backbone, normal: Sequence[str], anomalous: Sequence[str]
+    backbone: SentenceEncoder, normal: Sequence[str], anomalous: Sequence[str]
 ) -> TextEmbeddings:
     """Encode sentences of both sides."""
     sides = [False] * len(normal) + [True] * len(anomalous)

@@ -8,8 +8,8 @@ stream of tokens in the type that came in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -101,13 +101,3 @@ def feed_forward(block: Any, tokens: Float[Tensor, "*b w"]) -> Float[Tensor, "*b
     """Return the stream with what a block's second half adds to it."""
     normed = block.ln_2(tokens).to(block.mlp.c_fc.weight.dtype)
     return tokens + block.ls_2(block.mlp(normed))  # type: ignore[no-any-return]
-
-
-def set_precision(blocks: Iterable[Any], precision: Literal["float32", "bfloat16"]) -> None:
-    """Turn the matrices of freshly loaded blocks to a type, in place: one copy is enough.
-
-    Norms and layer scales stay as they are, for the stream of tokens does too.
-    """
-    for block in blocks:
-        for part in (block.attn, block.mlp):
-            part.to(getattr(torch, precision))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import torch
 
 from vlmad.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 PRECISION_VARIABLE = "VLMAD_PRECISION"
@@ -77,3 +80,13 @@ def processor_of(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def set_precision(blocks: Iterable[Any], precision: Literal["float32", "bfloat16"]) -> None:
+    """Turn the matrices of freshly loaded blocks to a type, in place: one copy is enough.
+
+    Norms and layer scales stay as they are, for the stream of tokens does too.
+    """
+    for block in blocks:
+        for part in (block.attn, block.mlp):
+            part.to(getattr(torch, precision))

@@ -20,7 +20,6 @@ from vlmad.parts import (
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
-from vlmad_openclip._blocks import set_precision
 from vlmad_openclip._model_building import (
     RANDOM,
     build_model,
@@ -30,7 +29,7 @@ from vlmad_openclip._model_building import (
 )
 from vlmad_openclip._model_source import ModelSource, find_model
 from vlmad_openclip._weights import find_weights, read_weights, weights_digest
-from vlmad_openclip.devices import Precision, pick_device, pick_precision
+from vlmad_openclip.devices import Precision, pick_device, pick_precision, set_precision
 from vlmad_openclip.language import TextLoop, causal_mask, clip_tokenizer, tokenise
 from vlmad_openclip.store import FileStamp, key_of, remembered_digest, stamp
 from vlmad_openclip.text_cache import encode_once

@@ -20,8 +20,7 @@ from vlmad.parts import (
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
-from vlmad_openclip._blocks import set_precision
-from vlmad_openclip.devices import Precision, pick_device, pick_precision
+from vlmad_openclip.devices import Precision, pick_device, pick_precision, set_precision
 from vlmad_openclip.language import TextLoop, clip_tokenizer, tokenise
 from vlmad_openclip.store import remembered_digest, stamp
 from vlmad_openclip.text_cache import encode_once
