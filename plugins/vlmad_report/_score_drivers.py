@@ -65,7 +65,7 @@ class ScoreDrivers:
 
 
 def sentences_of(explanation: Explanation) -> Iterator[str]:
-    """Yield the sum that the score is, the region that stands out most, the loudest sentences."""
+    """Yield the sum that the score is, the region that stands out most, the strongest sentences."""
     parts = [" ".join(line.split()) for line in words.equation(explanation)]
     if parts:
         yield f"{explanation.score:.3f} {' '.join(parts)}."
@@ -83,7 +83,7 @@ def sentences_of(explanation: Explanation) -> Iterator[str]:
         yield f"Nearest sentences: {_quoted(ahead)}."
     elif len(explanation.sentences) > 2:  # of two, each has half of the sum
         yield (
-            f"On {explanation.sentences_on} spoke most for an anomaly: {_quoted(ahead)}; "
+            f"Strongest on {explanation.sentences_on}, for an anomaly: {_quoted(ahead)}; "
             f"against: {_quoted(behind)}."
         )
     if explanation.gap:

@@ -178,3 +178,15 @@ def test_a_run_folder_outside_of_the_bench_is_refused(own: BenchMaker, command: 
     ended = command("report", own.folder)
     assert ended.status == 2
     assert "not inside its folder" in ended.error
+
+
+def test_what_drove_a_score_comes_from_the_detector_that_a_bench_measured(
+    bench: BenchMaker, command: Command, tmp_path: Path
+) -> None:
+    words = ["--category", "bolt", "--detector", "clip", "--backbone", "tiny", "--replicates", "10"]
+    out = tmp_path / "bench"
+    assert command("bench", bench.data, *words, "--out", out, "--quiet").status == 0
+    assert command("report", out, "--failures", "1").status == 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "text: the probability of the anomalous side" in page
+    assert "What drove the score is not known" not in page
