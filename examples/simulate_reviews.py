@@ -18,18 +18,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from vlmad_calibration.calibration import choose_threshold
-from vlmad_calibration.cuts import as_scores
+from vlmad_calibration.cuts import as_scores, choose_threshold
 from vlmad_calibration.rules import Rule
-from vlmad_review.folds import make_folds
-from vlmad_review.gains import Estimate, Measured, confidence_of_each
-from vlmad_review.trials import Outcome
+from vlmad_review.gains import HeldOut, confidence_of_each, gain, make_folds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WIDTH, SHIFT, NEW = 8, 1.5, 1500
-LEVELS = (0.95, confidence_of_each(4))
+LEVELS = (0.95, confidence_of_each(2))
 REVIEWED = ((5, 0.0), (8, 0.0), (12, 0.0), (20, 0.0), (20, 0.75), (20, 1.0))
 """Images of each class, and the share of them that are picked as mistakes of the run."""
 
@@ -90,7 +87,7 @@ def pick(
 
 
 def review(rng: np.random.Generator, each: int, size: int, mistakes: float) -> list[bool]:
-    """Tell for each level what went wrong.
+    """Return for each level what went wrong.
 
     A threshold is adopted that is no better, references are, and the true gain in F1 lies below
     the interval. A run that makes too few mistakes to fill the review is drawn anew.
@@ -106,27 +103,29 @@ def review(rng: np.random.Generator, each: int, size: int, mistakes: float) -> l
     assert folds is not None
     plain, few = scores(images.points, old), np.empty(len(anomalous))
     called = np.zeros(len(anomalous), dtype=bool)
-    for fold in range(folds.count):
-        inside, outside = folds.inside(fold), folds.outside(fold)
+    for fold in range(max(folds) + 1):
+        inside, outside = folds == fold, folds != fold
         called[inside] = plain[inside] >= threshold(plain[outside], anomalous[outside])
         memory = np.concatenate([old, images.points[outside & ~anomalous]])
         few[inside] = scores(images.points[inside], memory)
-    run = Measured(anomalous, Outcome(plain, plain >= own), seed)
-    anew = Measured(anomalous, Outcome(plain, called), seed)
-    more = Measured(anomalous, Outcome(few, called), seed)
+    run = HeldOut(anomalous, plain, plain >= own, seed)
+    anew = HeldOut(anomalous, plain, called, seed)
+    more = HeldOut(anomalous, few, called, seed)
     kept = scores(new.points, np.concatenate([old, images.points[~anomalous]]))
     ranked = [roc_auc_score(new.anomalous, each) for each in (kept, before)]
-    gain = f1(before, new.anomalous, threshold(plain, anomalous)) - f1(before, new.anomalous, own)
-    told = []
+    true = f1(before, new.anomalous, threshold(plain, anomalous)) - f1(before, new.anomalous, own)
+    wrong = []
     for level in LEVELS:
-        of_threshold: Estimate = anew.over(run, level).f1
-        of_references = more.over(anew, level).auroc
-        told += [
-            of_threshold.is_gain and gain <= 0,
-            of_references.is_gain and ranked[0] <= ranked[1],
-            of_threshold.low > gain,
+        of_threshold, of_references = (
+            gain(anew.f1, run.f1, level),
+            gain(more.auroc, anew.auroc, level),
+        )
+        wrong += [
+            of_threshold.low > 0 and true <= 0,
+            of_references.low > 0 and ranked[0] <= ranked[1],
+            of_threshold.low > true,
         ]
-    return told
+    return wrong
 
 
 def main() -> None:

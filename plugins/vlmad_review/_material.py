@@ -1,0 +1,220 @@
+"""The run's detector and the reviewed images, each encoded once."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from vlmad.console import messages
+from vlmad.detector import BATCH_SIZE
+from vlmad.errors import InputError, printable
+from vlmad.files import digest
+from vlmad.images import Source, decode
+from vlmad.loading import load
+from vlmad.types import ImageBatch
+from vlmad_run.manifest import identity
+from vlmad_run.references import Assembled
+from vlmad_run.repeating import repeat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+    from vlmad.types import Features
+    from vlmad_review._verdicts import PersonalVerdict
+    from vlmad_run.manifest import Reference
+    from vlmad_run.stored_run import StoredRun
+
+Each = TypeVar("Each")
+
+
+@dataclass(frozen=True)
+class ReviewMaterial:
+    """All that a review reads, and no more is encoded."""
+
+    run: StoredRun
+    assembled: Assembled
+    """The run's detector, with its references."""
+    images: Sequence[PersonalVerdict]
+    features: Sequence[Features]
+    """One for each image."""
+    reference_features: Sequence[Features] = ()
+    no_references: str = ""
+    """Why its memory cannot be made anew with further images, if so."""
+    gone: Sequence[str] = ()
+    """Which reviewed images are missing or have changed since the run."""
+    left_out: Sequence[str] = ()
+    """Which are references already, or there twice."""
+    notes: Sequence[str] = ()
+
+    @cached_property
+    def anomalous(self) -> Bool[np.ndarray, " n"]:
+        """Which images show a defect."""
+        return np.array([image.anomalous for image in self.images])
+
+    @cached_property
+    def called(self) -> Bool[np.ndarray, " n"] | None:
+        """Which images the run called anomalous; None without a threshold."""
+        limit = self.run.threshold
+        if limit is None:
+            return None
+        return np.array([limit.verdict(each.row.score or 0) == "anomalous" for each in self.images])
+
+    @cached_property
+    def unreviewed(self) -> int:
+        """How many images the run scored that might have been reviewed too."""
+        scored = {row.sha256 for row in self.run.rows() if row.status == "done"}
+        references = {each.sha256 for each in self.assembled.references}
+        return max(0, len(scored - references) - len(self.images))
+
+    def memory_with(self, new: Iterable[int]) -> Mapping[str, Tensor] | None:
+        """Return a memory of the references and of some reviewed images."""
+        remembered = [*self.reference_features, *(self.features[index] for index in new)]
+        return self.assembled.detector.memory_of(remembered) if remembered else None
+
+    def score(
+        self, images: Iterable[int], memory: Mapping[str, Tensor] | None = None
+    ) -> Float[np.ndarray, " q"]:
+        """Score some images, by the run's memory or another; of tiles the highest counts."""
+        name, score = self.assembled.class_name, self.assembled.detector.score
+        found = [score(self.features[i], name, memory).score.max().item() for i in images]
+        return np.array(found, dtype=np.float64)
+
+
+def gather(
+    run: StoredRun,
+    verdicts: Sequence[PersonalVerdict],
+    options: Mapping[str, Mapping[str, Any]],
+) -> ReviewMaterial:
+    """Build the run's detector and encode the reviewed images and its references.
+
+    Args:
+        run: the run.
+        verdicts: on its images.
+        options: of parts, where they differ from those of the run, such as where weights are.
+
+    Raises:
+        InputError: the detector is not that of the run any more, no image is left, or the
+            scorer judges sets of images.
+        VlmadError: a part or its weights are not to be had.
+    """
+    repeated = repeat(run, options, fit=False)
+    if not isinstance(repeated, Assembled) or repeated.together:
+        raise InputError(
+            f"the scores of {run.folder} are not those of single images and normal references, "
+            "so that no image can be left out: review a run of another scorer"
+        )
+    gone = {each.path: _why_gone(each.path, each.row.sha256) for each in verdicts}
+    there = [each for each in verdicts if not gone[each.path]]
+    left_out = find_doubles(there, repeated.references)
+    images = [each for each in there if each.path not in left_out]
+    lists = [*filter(None, gone.values())], [*left_out.values()], _differences(run, repeated)
+    if not images:
+        raise InputError(f"none of the reviewed images is of use: {[*lists[0], *lists[1]][0]}")
+    no_references = _why_no_references(repeated)
+    known = [] if no_references else [Path(each.path) for each in repeated.references]
+    features = _encode(repeated, [*(each.path for each in images), *known])
+    own, remembered = features[: len(images)], features[len(images) :]
+    if repeated.detector.memory is None and remembered:
+        repeated.detector.memory = repeated.detector.memory_of(remembered)
+    return ReviewMaterial(run, repeated, images, own, remembered, no_references, *lists)
+
+
+def _differences(run: StoredRun, repeated: Assembled) -> list[str]:
+    """Refuse a detector whose scores mean something else than those of the run.
+
+    A part of another version only makes a note: the scores are computed anew.
+    """
+    now = identity(repeated.detector, repeated.class_name, repeated.references)
+    found = run.manifest.identity.differences(now, threshold=False)
+    grave = [each for each in found if ".version (" not in each]
+    if grave:
+        raise InputError(
+            f"the detector is not that of {run.folder} any more: {'; '.join(grave[:3])}; "
+            "run the images again and review that run"
+        )
+    return [printable(f"differs from the run: {each}") for each in found]
+
+
+def find_doubles(
+    verdicts: Iterable[PersonalVerdict], references: Sequence[Reference]
+) -> dict[Path, str]:
+    """Return which images are references or there twice, and that in words.
+
+    A picture that was saved again is the same one: in a memory it would judge itself.
+
+    Raises:
+        InputError: one content is called both normal and anomalous.
+    """
+    files = [(Path(each.path), each.sha256) for each in references]
+    fitted_on = {sha256 for _, sha256 in files}
+    fitted_on |= {_pixel_digest(path) for path, sha256 in files if not _why_gone(path, sha256)}
+    doubles, firsts = dict[Path, str](), dict[str, "PersonalVerdict"]()
+    for each in verdicts:
+        pixels = _pixel_digest(each.path)
+        first = firsts.setdefault(pixels, each)
+        if first.verdict != each.verdict:
+            raise InputError(
+                f"{first.row.image} is {first.verdict} by line {first.line}, and the same image "
+                f"as {each.row.image} is {each.verdict} by line {each.line}: keep one"
+            )
+        if fitted_on & {each.row.sha256, pixels}:
+            doubles[each.path] = f"{each.path} is a reference of the run already"
+        elif first is not each:
+            doubles[each.path] = f"{each.path} is the same image as {first.row.image}"
+    return doubles
+
+
+def _pixel_digest(path: Path) -> str:
+    image = decode(path)
+    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
+
+
+def _why_gone(path: Path, sha256: str | None) -> str:
+    """Return what has become of a file, or nothing if it is the same."""
+    try:
+        return "" if digest(path) == sha256 else f"{path} has changed since the run"
+    except InputError as error:
+        return str(error)
+
+
+def _why_no_references(assembled: Assembled) -> str:
+    """Return why no memory can be made of the references and further images, if so."""
+    if assembled.detector.scorer.references == "none":
+        return f"{assembled.detector.assembly.parts['scorer']} makes no use of references"
+    known = assembled.references
+    gone = [why for each in known if (why := _why_gone(Path(each.path), each.sha256))]
+    if not gone:
+        return ""
+    return printable(
+        f"{len(gone)} of the {len(known)} references that it was fitted on are not there as they "
+        f"were, and a memory is made of all: {gone[0]}"
+    )
+
+
+def _encode(assembled: Assembled, paths: Sequence[Path]) -> list[Features]:
+    detector, features = assembled.detector, []
+    resizing, preprocessing = detector.resizing, detector.backbone.spec.preprocessing
+    images = load((Source(str(path), path) for path in paths), resizing, preprocessing, BATCH_SIZE)
+    for pieces in tracked(images, "encoding", len(paths)):
+        if pieces[0].failure:
+            raise InputError(pieces[0].failure)
+        features.append(detector.features(ImageBatch(tuple(pieces), resizing.of_each), BATCH_SIZE))
+        for piece in pieces:
+            piece.release()
+    return features
+
+
+def tracked(items: Iterable[Each], what: str, total: int) -> Iterable[Each]:
+    """Yield items and show a person how many are done."""
+    from rich.progress import track
+
+    on, off = messages(), not messages().is_terminal
+    return track(items, what, total, console=on, transient=True, disable=off)

@@ -1,0 +1,204 @@
+"""What is proposed, what it gains on images held out, and which of it is adopted."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from vlmad.errors import InputError
+from vlmad_calibration.calibration import Calibration, calibrate
+from vlmad_calibration.rules import Rule, settle
+from vlmad_review.gains import LEAST, HeldOut, confidence_of_each, gain
+from vlmad_review.review_document import DetectorGains, Lesson, ReviewDocument
+from vlmad_run.manifest import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from jaxtyping import Bool
+
+    from vlmad_review._material import ReviewMaterial
+    from vlmad_review._trials import Trials
+    from vlmad_review.review_document import GainInterval
+
+
+class Adoptable(StrEnum):
+    """What can be learned from verdicts."""
+
+    references = "references"
+    threshold = "threshold"
+
+
+AS_IT_IS = "as it is"
+NO_NORMAL = "no image is confirmed normal"
+ENOUGH = 8
+"""Images of each class from which on a gain counts that all draws agree on: if it were none, as
+many would all be judged better by chance once in 2⁸ times, less than the tail of an interval."""
+
+
+def settle_rule(
+    material: ReviewMaterial, rule: Rule | None, rate: float | None
+) -> tuple[Rule, float | None]:
+    """Return the rule and the rate in force.
+
+    Raises:
+        InputError: the rule needs images that are called anomalous, or the rate is none.
+    """
+    labelled = bool(material.anomalous.any())
+    if rule not in (None, Rule.quantile) and not labelled:
+        raise InputError(f"the rule {rule} needs images that you call anomalous: there are none")
+    return settle(rule, rate, labelled)
+
+
+def mostly_mistakes(material: ReviewMaterial) -> str:
+    """Return why nothing can be learned of scores, if what the run judged rightly is missing.
+
+    Images that were picked because the run is wrong about them make any other detector look
+    better, be it by chance, and any threshold the better the more verdicts it turns round. They
+    are known by the run's being wrong about them more often than a guess, which finds as large a
+    share of the anomalous images as it gives false alarms. If all images were reviewed, none
+    were picked.
+    """
+    if material.called is None or not material.unreviewed:
+        return ""
+    wrong, anomalous = material.called != material.anomalous, material.anomalous
+    sides = [wrong[anomalous == side] for side in (False, True) if (anomalous == side).any()]
+    shares = [float(side.mean()) for side in sides]
+    if not (sum(shares) > 1 or shares == [1]):
+        return ""
+    return (
+        f"the run is wrong about {int(wrong.sum())} of the {len(wrong)} reviewed images, more than "
+        "a guess would be: on images picked as mistakes any change looks like a gain; review some "
+        f"that it judged rightly too ({material.unreviewed} others are there)"
+    )
+
+
+def propose(trials: Trials, adopt: Adoptable | None) -> ReviewDocument:
+    """Measure each proposal, and adopt what gains for certain or what is asked for.
+
+    Raises:
+        InputError: something is asked for that cannot be had.
+    """
+    material = trials.material
+    truth, called = material.anomalous, material.called
+    not_measured = mostly_mistakes(material) or _too_few(truth)
+    held_out = {} if not_measured else _measure(trials)
+    confidence = confidence_of_each(max(1, len(held_out) - 1))
+    gains = _gains(held_out, confidence)
+    references = _references(trials, gains, adopt)
+    threshold = _threshold(trials, gains, adopt, references.adopted)
+    new = [material.images[i] for i in trials.new_references()] if references.adopted else []
+    chosen = kept_threshold(trials, references.adopted) if threshold.adopted else None
+    return ReviewDocument(
+        run=str(material.run.folder),
+        class_name=material.assembled.class_name,
+        normal=int((~truth).sum()),
+        anomalous=int(truth.sum()),
+        false_alarms=None if called is None else int((called & ~truth).sum()),
+        misses=None if called is None else int((~called & truth).sum()),
+        unreviewed=material.unreviewed,
+        missing_or_changed=list(material.gone),
+        left_out=list(material.left_out),
+        rule=trials.rule.in_words(trials.rate),
+        not_measured=not_measured,
+        folds=trials.count if held_out else 0,
+        confidence=confidence,
+        figures={name: each.figures for name, each in held_out.items()},
+        gains=gains,
+        references=references,
+        threshold=threshold,
+        new_references=[Reference(path=str(i.path), sha256=str(i.row.sha256)) for i in new],
+        new_threshold=None if chosen is None else chosen.threshold,
+        notes=list(material.notes),
+    )
+
+
+def kept_threshold(trials: Trials, references: bool) -> Calibration:
+    """Choose the threshold that is kept, on scores out of fold of what is adopted."""
+    scores, anomalous = trials.out_of_fold(references), trials.material.anomalous
+    good, bad = scores[~anomalous].tolist(), scores[anomalous].tolist()
+    return calibrate(good, bad, trials.rule, trials.rate)
+
+
+def _too_few(anomalous: Bool[np.ndarray, " n"]) -> str:
+    good, bad = int((~anomalous).sum()), int(anomalous.sum())
+    if min(good, bad) >= LEAST:
+        return ""
+    return (
+        f"{good} normal and {bad} anomalous images are too few to measure anything on images "
+        f"held out: that takes {LEAST} of each at least, and some twenty to show much"
+    )
+
+
+def _measure(trials: Trials) -> dict[str, HeldOut]:
+    found = {AS_IT_IS: trials.of_the_run(), "threshold": trials.held_out(references=False)}
+    if not trials.material.no_references:
+        found["references"] = trials.held_out(references=True)
+    return found
+
+
+def _gains(held_out: Mapping[str, HeldOut], confidence: float) -> list[DetectorGains]:
+    """Return the gain of each proposal, and of both together."""
+    # what is gained by choosing the threshold anew is the threshold's own gain
+    pairs = (("threshold", AS_IT_IS), ("references", "threshold"), ("references", AS_IT_IS))
+    return [
+        DetectorGains(
+            detector=name,
+            over=before,
+            auroc=gain(held_out[name].auroc, held_out[before].auroc, confidence),
+            f1=gain(held_out[name].f1, held_out[before].f1, confidence),
+        )
+        for name, before in pairs
+        if name in held_out
+    ]
+
+
+def _references(trials: Trials, gains: Sequence[DetectorGains], adopt: Adoptable | None) -> Lesson:
+    count = len(trials.new_references())
+    what = f"{count} confirmed normal images become references"
+    cannot = trials.material.no_references or ("" if count else NO_NORMAL)
+    certain = _certainty(trials, gains[1].auroc if gains[1:] else None, "AUROC")
+    return _decide(Adoptable.references, what, cannot, certain, adopt)
+
+
+def _threshold(
+    trials: Trials, gains: Sequence[DetectorGains], adopt: Adoptable | None, references: bool
+) -> Lesson:
+    what = f"a threshold by the rule: {trials.rule.in_words(trials.rate)}"
+    no_normal = trials.material.anomalous.all()
+    cannot = NO_NORMAL if no_normal else mostly_mistakes(trials.material)
+    certain = _certainty(trials, gains[0].f1 if gains else None, "F1")
+    if gains and trials.material.called is None:
+        certain = True, "the run had no threshold"
+    if references and not trials.count and not cannot:
+        cannot = "too few images to choose one without judging them as their own references"
+    elif references and not cannot:
+        why = "new references change the scores, so that a threshold must be chosen anew"
+        adopt, certain = None, (True, why)
+    return _decide(Adoptable.threshold, what, cannot, certain, adopt)
+
+
+def _certainty(trials: Trials, gained: GainInterval | None, measure: str) -> tuple[bool, str]:
+    """Return whether the whole interval of a gain lies above 0, and that in words."""
+    if gained is None:
+        return False, "its gain is not known"
+    anomalous = trials.material.anomalous
+    few = min(anomalous.sum(), (~anomalous).sum()) < ENOUGH
+    if gained.low == gained.high > 0 and few:
+        return False, f"fewer than {ENOUGH} images of a class give its gain no interval"
+    lies = "lies" if gained.low > 0 else "does not lie"
+    return gained.low > 0, f"the interval of its gain in {measure} {lies} above 0"
+
+
+def _decide(
+    name: Adoptable, what: str, cannot: str, certain: tuple[bool, str], adopt: Adoptable | None
+) -> Lesson:
+    """Adopt what is asked for, or else what gains for certain."""
+    if cannot and adopt is name:
+        raise InputError(f"--adopt {name} cannot be: {cannot}")
+    adopted, why = certain
+    if adopt is not None:
+        adopted = adopt is name
+        why = "--adopt asks for it" if adopted else "--adopt does not name it"
+    return Lesson(what=what, adopted=adopted and not cannot, why=cannot or why)

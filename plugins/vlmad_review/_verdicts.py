@@ -1,0 +1,174 @@
+"""The table of verdicts on the images of a run: written to be filled in, and read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from vlmad.errors import InputError, one_line
+from vlmad.files import write_atomically
+from vlmad_datasets.tabular import read_rows
+from vlmad_review._run_images import RunImages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vlmad_run.rows import ScoreRow
+    from vlmad_run.stored_run import StoredRun
+
+Verdict: TypeAlias = Literal["normal", "anomalous"]
+
+NAMES = {
+    "image": ("image", "file", "filename", "file name", "path", "photo"),
+    "verdict": ("verdict", "my verdict", "label", "truth", "judgement", "judgment"),
+    "sha256": ("sha256", "sha 256"),
+}
+"""What the columns may be called."""
+NORMAL = "normal, ok, okay, good, pass, passed, fine, no defect, false alarm"
+ANOMALOUS = (
+    "anomalous, anomaly, abnormal, defect, defective, bad, fail, failed, ng, nok, ko, not ok, "
+    "faulty, damaged, reject, rejected, miss, missed"
+)
+WORDS: dict[str, Verdict] = {
+    **dict.fromkeys(NORMAL.split(", "), "normal"),
+    **dict.fromkeys(ANOMALOUS.split(", "), "anomalous"),
+}
+"""Words for the two sides; numbers and yes or no are none: who writes 1 may mean either."""
+UNDECIDED = frozenset({"", "?", "-", "unsure", "unclear", "unknown", "skip"})
+COLUMNS = ("image", "verdict", "score", "verdict of the run", "picture", "sha256")
+"""Of the table that is written: only `verdict` is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalVerdict:
+    """One image of a run with a person's verdict."""
+
+    row: ScoreRow
+    path: Path
+    verdict: Verdict
+    line: int
+    """Where the table has it."""
+
+    @property
+    def anomalous(self) -> bool:
+        """Whether it shows a defect."""
+        return self.verdict == "anomalous"
+
+
+def write_blank(run: StoredRun, path: Path) -> int:
+    """Write a table of the scored images without verdicts; return how many there are.
+
+    The nearest to the threshold come first: there a verdict decides most about where it should
+    be. Without one the highest scores do, which are the false alarms to be.
+
+    Raises:
+        InputError: the run has scored no image.
+        OutputError: the file cannot be written.
+    """
+    rows = [(row.score, row) for row in run.rows() if row.score is not None]
+    if not rows:
+        raise InputError(f"{run.folder} has scored no image: there is nothing to review")
+    limit = run.threshold
+    rows.sort(key=lambda each: abs(each[0] - limit.value) if limit else -each[0])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for score, row in rows:
+        picture = run.folder / row.overlay
+        shown = _no_formula(str(picture)) if row.overlay and picture.is_file() else ""
+        writer.writerow([_no_formula(row.image), "", score, row.verdict, shown, row.sha256])
+    write_atomically(path, text.getvalue().encode("utf-8", "backslashreplace"))
+    return len(rows)
+
+
+def _no_formula(path: str) -> str:
+    """Return another name of the same file where a spreadsheet would take this for a formula.
+
+    >>> _no_formula("=1+2.png"), _no_formula("line 1/000.png")
+    ('./=1+2.png', 'line 1/000.png')
+    """
+    return f"./{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
+
+
+def read_verdicts(path: Path, run: StoredRun) -> list[PersonalVerdict]:
+    """Read a table of verdicts on the images of a run.
+
+    Args:
+        path: CSV (or JSON lines) with a column for the image and one for the verdict.
+        run: the run.
+
+    Raises:
+        InputError: the table cannot be read or a row cannot be used: its line and the remedy.
+    """
+    table, images = read_rows(path), RunImages(run, path.parent)
+    columns = _columns(path, table.columns)
+    problems = [problem.what for problem in table.problems]
+    found: dict[str, PersonalVerdict] = {}
+    for row in table.rows:
+        cells = {name: row.fields[column] if column else "" for name, column in columns.items()}
+        try:
+            verdict = _verdict(cells["verdict"])
+            if verdict is not None:
+                image = images.find(cells["image"], cells["sha256"])
+                _add(found, PersonalVerdict(image, run.file_of(image), verdict, row.line))
+        except InputError as error:
+            problems.append(f"line {row.line}: {error}")
+    _refuse(path, problems)
+    if not found:
+        raise InputError(f"{path} holds no verdict yet: write normal or anomalous beside images")
+    return list(found.values())
+
+
+def _columns(path: Path, columns: Sequence[str]) -> dict[str, str]:
+    """Find the columns, whatever of their usual names they have; empty for one that is missing."""
+    found = {}
+    for what, names in NAMES.items():
+        fitting = [column for column in columns if _plain(column) in names]
+        if len(fitting) > 1:
+            either = " or ".join(f"'{column}'" for column in fitting)
+            raise InputError(f"{path}: {either} may be the {what}: keep one")
+        found[what] = fitting[0] if fitting else ""
+    if not found["verdict"]:
+        raise InputError(f"{path} has no column 'verdict'; it needs 'image' and 'verdict'")
+    if not found["image"] and not found["sha256"]:
+        raise InputError(f"{path} has no column 'image' (or 'sha256') for what is judged")
+    return found
+
+
+def _plain(text: str) -> str:
+    """Return a word as it is compared: lower case, single spaces.
+
+    >>> _plain(" Not_OK ")
+    'not ok'
+    """
+    return " ".join(re.sub(r"[_-]+", " ", text.casefold()).split()) or text.strip()
+
+
+def _verdict(text: str) -> Verdict | None:
+    word = _plain(text)
+    if word in UNDECIDED:
+        return None
+    if word not in WORDS:
+        shown = one_line(text, 80)
+        raise InputError(f"'{shown}' is no verdict: write normal or anomalous, or leave it empty")
+    return WORDS[word]
+
+
+def _add(found: dict[str, PersonalVerdict], new: PersonalVerdict) -> None:
+    before = found.setdefault(new.row.image, new)
+    if before.verdict != new.verdict:
+        raise InputError(
+            f"{new.row.image} is {new.verdict} here and {before.verdict} in line {before.line}: "
+            "keep one of the two"
+        )
+
+
+def _refuse(path: Path, problems: Sequence[str]) -> None:
+    if problems:
+        others = [problem.split(":")[0].removeprefix("line ") for problem in problems[1:]]
+        more = f" (and lines {', '.join(others)})" if others else ""
+        raise InputError(one_line(f"{path} {problems[0]}{more}", 400))

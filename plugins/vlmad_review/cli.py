@@ -1,0 +1,125 @@
+"""The command `vlmad review`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmad.assembly import parse_settings
+from vlmad.console import console, messages, output
+from vlmad.errors import InputError, OutputError, printable
+from vlmad_calibration.rules import Rule  # noqa: TC001 (typer reads the signature)
+from vlmad_review._keeping import check_folder, keep, page
+from vlmad_review._material import gather
+from vlmad_review._proposals import Adoptable, propose, settle_rule
+from vlmad_review._trials import Trials
+from vlmad_review._verdicts import read_verdicts, write_blank
+from vlmad_run.rows import TABLE
+from vlmad_run.stored_run import read_run
+
+if TYPE_CHECKING:
+    from vlmad_review.review_document import ReviewDocument
+
+FAILED = 1
+"""The exit status where reviewed images are gone or have changed."""
+
+
+def review(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    verdicts: Annotated[
+        Path | None, typer.Argument(metavar="VERDICTS", help="A table: image, verdict.")
+    ] = None,
+    *,
+    init: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table, to be filled in.")
+    ] = None,
+    rule: Annotated[
+        Rule | None, typer.Option(help="How the threshold is chosen, as by vlmad calibrate.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="The rate that the rule takes; 0.05 by default.")
+    ] = None,
+    adopt: Annotated[
+        Adoptable | None, typer.Option(help="What to adopt, whatever the intervals are.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KIND.OPTION=VALUE", help="What differs from the run."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write what is adopted, as RUN/review.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output.")
+    ] = False,
+) -> None:
+    """Learn from your verdicts on a run's images: references and a threshold.
+
+    Shows by cross-validation what each would gain, with its interval. Nothing is written
+    without --out; then it is what gains for certain, or what --adopt names.
+
+    Exit status: 0 all done, 1 reviewed images are gone or have changed, 2 nothing could be done.
+
+    Examples:
+    vlmad review vlmad-runs/night --init verdicts.csv
+
+    vlmad review vlmad-runs/night verdicts.csv
+
+    vlmad review vlmad-runs/night verdicts.csv --rule misses --rate 0.02
+
+    vlmad review vlmad-runs/night verdicts.csv --adopt references --out better
+    """
+    if init is not None:
+        _init(run, init, verdicts, force)
+        return
+    if verdicts is None:
+        raise InputError(
+            "no verdicts: write a table with --init FILE, fill it in, and name it after RUN"
+        )
+    if out is not None:
+        check_folder(out, force)
+    stored = read_run(run)
+    if verdicts.resolve() == (stored.folder / TABLE).resolve():
+        raise InputError(f"{verdicts} holds the run's own verdicts: write yours with --init FILE")
+    material = gather(stored, read_verdicts(verdicts, stored), parse_settings(settings or []))
+    trials = Trials(material, *settle_rule(material, rule, rate))
+    found = propose(trials, adopt)
+    if out is not None:
+        found = keep(trials, found, out)
+    _print(found, as_json)
+    if found.missing_or_changed:
+        raise typer.Exit(FAILED)
+
+
+def _init(run: Path, file: Path, verdicts: Path | None, force: bool) -> None:
+    if verdicts is not None:
+        raise InputError("--init writes a table to be filled in: leave out the other one")
+    if file.exists() and not force:
+        raise OutputError(f"{file} exists; choose another name or add --force")
+    stored = read_run(run)
+    count = write_blank(stored, file)
+    order = "those nearest to the threshold" if stored.threshold else "the highest scores"
+    _print_line(f"{file}: {count} images, {order} first; write normal or anomalous")
+    _print_line(f"then: vlmad review {run} {file}")
+
+
+def _print(found: ReviewDocument, as_json: bool) -> None:
+    from rich.markdown import Markdown
+
+    for reason in [*found.missing_or_changed, *found.left_out]:
+        messages().print(printable(f"left out: {reason}"), markup=False, soft_wrap=True)
+    if as_json:
+        output().write(found.to_json().decode("utf-8"))
+        return
+    console().print(Markdown(page(found)))
+    if found.use:
+        _print_line(f"use it with: {found.use}")
+    elif not found.files and (found.references.adopted or found.threshold.adopted):
+        _print_line("nothing is written; --out FOLDER keeps what is adopted")
+
+
+def _print_line(text: str) -> None:
+    console().print(printable(text), markup=False, soft_wrap=True)
