@@ -95,7 +95,7 @@ def test_equal_scores_of_both_classes_are_judged_alike() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(SCORES, SCORES)
 def test_f1_is_the_largest_of_all_thresholds(good: list[float], bad: list[float]) -> None:
     found = calibrate(good, bad, Rule.f1)
