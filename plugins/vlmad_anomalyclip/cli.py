@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from vlmad.console import console
 from vlmad.errors import OutputError
 from vlmad.files import write_atomically
 
@@ -38,7 +38,8 @@ def import_(
         raise OutputError(f"{target} exists; choose another --out or add --force")
     tensors, metadata = convert_checkpoint(checkpoint)
     write_atomically(target, save(tensors, metadata))
-    typer.echo(f"wrote {target}; use it with: --prompt learned:{target}")
+    words = f"wrote {target}; use it with: --prompt learned:{target}"
+    console().print(words, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -56,4 +57,4 @@ def show(
     table.add_row("normal", learned.templates[0])
     table.add_row("anomalous", learned.templates[1])
     table.add_row("deep tokens", ", ".join(f"block {n}" for n in learned.deep) or "none")
-    Console().print(table)
+    console().print(table)
