@@ -13,11 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import PIL
-import torch
 
 from vlmad.registry import distribution_digest
 from vlmad.types import Patches
-from vlmad_openclip.store import key_of, pack, tensor_digest, unpack
+from vlmad_openclip.store import backbone_facts, key_of, pack, tensor_digest, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +52,9 @@ class FeatureCache:
         Raises:
             InputError: an image cannot be read.
         """
+        if self._facts is None:
+            encoded = self._backbone.encode(batch, requests, attention.part)
+            return [{r: encoded[r][row] for r in requests} for row in range(len(batch))]
         contexts = {r: self._context(r, attention, batch.resize) for r in requests}
         sources = cast("tuple[Source, ...]", batch.sources)
         images = [image_digest(source) for source in sources]
@@ -94,21 +96,11 @@ class FeatureCache:
         return key_of(facts)
 
     @cached_property
-    def _facts(self) -> str:
-        backbone = self._backbone
-        device = torch.device(getattr(backbone, "device", "cpu"))
-        on_gpu = device.type == "cuda"
-        facts = {
-            "part": _facts_of(self._chosen),
-            "spec": asdict(backbone.spec),
-            "weights": backbone.weights_hash,
-            "identity": getattr(backbone, "identity", None),
-            "precision": str(getattr(backbone, "precision", "float32")),
-            "versions": [distribution_digest("vlmad"), torch.__version__, PIL.__version__],
-            "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
-            "processor": torch.backends.cpu.get_cpu_capability(),
-        }
-        return key_of(facts)
+    def _facts(self) -> str | None:
+        """All that the backbone's answers depend on, or None if that is not known."""
+        facts = backbone_facts(self._backbone, self._chosen.registration.distribution)
+        options, pillow = dict(self._chosen.options), PIL.__version__
+        return facts and key_of({"facts": facts, "options": options, "pillow": pillow})
 
 
 def is_touched(request: Request, attention: Attention, depth: int) -> bool:
