@@ -279,10 +279,11 @@ def decode(path: Path, content: bytes | None = None) -> Image.Image:
                 image.load()
                 return to_rgb(ImageOps.exif_transpose(image))
     except Exception as error:  # decoders raise whatever a damaged file makes them raise
-        raise InputError(f"{path}: {_why(error, content)}") from error
+        raise InputError(f"{path}: {why_unreadable(error, content)}") from error
 
 
-def _why(error: Exception, content: bytes) -> str:
+def why_unreadable(error: Exception, content: bytes) -> str:
+    """Return why a decoder could not make an image of a file's bytes."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return "refused: so many pixels in so small a file may be a decompression bomb"
     if isinstance(error, UnidentifiedImageError):

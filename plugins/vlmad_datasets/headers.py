@@ -17,7 +17,7 @@ from PIL import Image
 
 from vlmad.errors import InputError
 from vlmad.images import FORMATS, decode
-from vlmad.images import _why as reason
+from vlmad.images import why_unreadable as reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -100,7 +100,9 @@ class FeatureCache:
         """All that the backbone's answers depend on, or None if that is not known."""
         facts = backbone_facts(self._backbone, self._chosen.registration.distribution)
         options, pillow = dict(self._chosen.options), PIL.__version__
-        return facts and key_of({"facts": facts, "options": options, "pillow": pillow})
+        if facts is None:
+            return None
+        return key_of({"facts": facts, "options": options, "pillow": pillow})
 
 
 def is_touched(request: Request, attention: Attention, depth: int) -> bool:

@@ -78,11 +78,8 @@ def _from_file(path: Path, folder: Path | None) -> ModelSource:
 def _from_hub(name: str) -> ModelSource:
     from open_clip.factory import _get_hf_config
 
-    from vlmad_openclip._weights import offline_unless_reachable
-
     try:
-        with offline_unless_reachable():
-            table = _get_hf_config(name.removeprefix(HUB))
+        table = _get_hf_config(name.removeprefix(HUB))
     except Exception as error:  # the hub's client raises errors of several libraries
         raise WeightsError(
             f"cannot read the configuration of {name} ({type(error).__name__}); without network, "

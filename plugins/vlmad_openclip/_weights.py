@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 import zipfile
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from vlmad.errors import WeightsError, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -58,8 +54,7 @@ def find_weights(source: ModelSource) -> Path:
 
 def _download(fetch: Callable[[], Any], source: ModelSource, where: str) -> Path:
     try:
-        with offline_unless_reachable():
-            return Path(fetch())
+        return Path(fetch())
     except Exception as error:  # whatever the hub's client or the network raises
         file = f"{where.rstrip('/')}/open_clip_model.safetensors" if where.endswith("/") else where
         raise WeightsError(
@@ -67,23 +62,6 @@ def _download(fetch: Callable[[], Any], source: ModelSource, where: str) -> Path
             f"downloaded ({type(error).__name__}); fetch {file} (Hugging Face or as named) "
             f"where there is a network, and add {NAMED}"
         ) from error
-
-
-@contextmanager
-def offline_unless_reachable() -> Iterator[None]:
-    """Look only in the cache where the hub cannot be reached, rather than retry for a minute."""
-    from huggingface_hub import constants  # comes with open_clip_torch
-
-    before, reachable = constants.HF_HUB_OFFLINE, bool(getproxies())
-    with suppress(OSError):
-        reachable = reachable or bool(
-            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
-        )
-    constants.HF_HUB_OFFLINE = before or not reachable
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
