@@ -191,14 +191,14 @@ def test_findings_of_one_kind_lie_apart_and_go_from_strong_to_weak() -> None:
 @pytest.mark.slow
 def test_of_an_image_in_tiles_the_most_anomalous_one_is_explained_in_pixels_of_the_whole() -> None:
     detector = load_detector("winclip", resize="tiles:2").fit(GOOD[:1])
-    [(explanation, heat)] = explain_with_maps(detector, [GOOD[0]], "circuit")
-    [result] = detector.predict(GOOD[0], "circuit")
+    [(explanation, heat)] = explain_with_maps(detector, [CUT], "circuit")
+    [result] = detector.predict(CUT, "circuit")
     assert heat == pytest.approx(result.map, abs=1e-5)
     total = sum(addend.weight * addend.value for addend in explanation.addends)
     assert total == pytest.approx(result.score, abs=1e-5)
     tile = explanation.tile
     assert tile is not None
-    crop = Image.open(GOOD[0]).convert("RGB").crop((tile.left, tile.top, tile.right, tile.bottom))
+    crop = Image.open(CUT).convert("RGB").crop((tile.left, tile.top, tile.right, tile.bottom))
     alone = load_detector("winclip", resize="squash")
     alone.memory = detector.memory
     [one] = explain(alone, [crop], "circuit")
@@ -206,8 +206,10 @@ def test_of_an_image_in_tiles_the_most_anomalous_one_is_explained_in_pixels_of_t
     for inner, outer in zip(one.findings, explanation.findings, strict=True):
         assert outer.place.left == inner.place.left + tile.left
         assert outer.place.bottom == inner.place.bottom + tile.top
-        assert outer.nearest is not None  # itself, in its own place
-        assert (outer.nearest.number, outer.nearest.place) == (0, outer.place)
+    [itself] = explain(detector, [GOOD[0]], "circuit")
+    for finding in itself.findings:
+        assert finding.nearest is not None
+        assert (finding.nearest.number, finding.nearest.place) == (0, finding.place)
 
 
 # what cannot be known
