@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
 import readme  # noqa: E402  (the scripts are no package)
+import schemas  # noqa: E402
 from pointers import corrected, pages  # noqa: E402
 
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
@@ -47,3 +48,10 @@ def test_the_front_page_shows_what_its_command_prints(tmp_path: Path) -> None:
 
 def test_the_front_page_is_short() -> None:
     assert len(readme.PAGE.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("name", schemas.DOCUMENTS)
+def test_the_schema_of_each_document_is_the_one_in_force(name: str) -> None:
+    """Written by ``python docs/schemas.py``."""
+    published = (schemas.FOLDER / f"{name}.json").read_text(encoding="utf-8")
+    assert published == schemas.schema_of(schemas.DOCUMENTS[name])

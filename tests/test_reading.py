@@ -13,7 +13,6 @@ from vlmad.recipes import read_recipe
 from vlmad.registry import Registry
 from vlmad.resizing import tile_places
 from vlmad.testing import example_images
-from vlmad_run.finding import read_list
 from vlmad_run.thresholds import read_threshold
 
 ENDLESS = Path("/dev/zero")
@@ -30,15 +29,14 @@ def test_a_file_larger_than_allowed_is_not_read(tmp_path: Path) -> None:
 def test_endless_files_are_refused_and_not_read(registry: Registry) -> None:
     with pytest.raises(RecipeError, match="is no regular file"):
         read_recipe(registry, ENDLESS)
-    for read in (read_list, read_threshold):
-        with pytest.raises(InputError, match="is no regular file"):
-            read(str(ENDLESS))
+    with pytest.raises(InputError, match="is no regular file"):
+        read_threshold(str(ENDLESS))
     with pytest.raises(VlmadError, match="is no regular file"):
         load_detector(options={"prompts": {"file": ENDLESS}})
 
 
 def test_a_sentence_longer_than_the_model_reads_is_refused() -> None:
-    detector = load_detector("clip", keep="nothing")
+    detector = load_detector("clip")
     with pytest.raises(InputError, match="is longer than the 77 tokens that the model reads"):
         detector.predict(example_images(1).sources, "x " * 80)
     detector.predict(example_images(1).sources, "x " * 60)

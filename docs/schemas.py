@@ -1,0 +1,40 @@
+"""Write the JSON Schema of each document that vlmad writes for others to read.
+
+python docs/schemas.py
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "schemas"
+DOCUMENTS = {
+    "row": "vlmad_run.rows:ScoreRow",
+    "manifest": "vlmad_run.manifest:Manifest",
+    "threshold": "vlmad_run.thresholds:Threshold",
+    "threshold-evidence": "vlmad_calibration.calibration:Evidence",
+    "bench": "vlmad_evaluation.result_documents:BenchDocument",
+    "grid": "vlmad_evaluation.result_documents:GridDocument",
+    "samples": "vlmad_evaluation.result_documents:SamplesDocument",
+    "explanation": "vlmad_explain.explanations:ExplanationFile",
+    "review": "vlmad_review.review_document:ReviewDocument",
+    "dataset": "vlmad_datasets.description:DatasetDescription",
+    "health": "vlmad_doctor.health:Health",
+    "speed": "vlmad_speed.encoding_ways:SpeedReport",
+}
+"""By the name of the schema's file: ``module:Class``."""
+
+
+def schema_of(place: str) -> str:
+    """Return a document's JSON Schema."""
+    module, _, name = place.partition(":")
+    model = getattr(importlib.import_module(module), name)
+    return json.dumps(model.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name, place in DOCUMENTS.items():
+        (FOLDER / f"{name}.json").write_text(schema_of(place), encoding="utf-8")
