@@ -262,47 +262,6 @@ def test_weights_that_are_not_here_are_named_with_the_remedy(
 # describing
 
 
-def test_plugins_lists_every_part_with_its_distribution(tmp_path: Path) -> None:
-    done = vlmad("plugins", cwd=tmp_path)
-    assert done.returncode == 0
-    listed = {tuple(line.split()[:2]) for line in done.stdout.splitlines()[1:] if line.strip()}
-    assert {
-        ("backbone", "openclip"),
-        ("backbone", "tiny"),
-        ("prompts", "compositional"),
-        ("prompts", "plain"),
-        ("prompts", "learned"),
-        ("extractor", "window"),
-        ("extractor", "dense"),
-        ("extractor", "tiles"),
-        ("attention", "none"),
-        ("attention", "vv"),
-        ("attention", "qq"),
-        ("attention", "kk"),
-        ("attention", "diagonal"),
-        ("scorer", "harmonic"),
-        ("scorer", "dense"),
-        ("scorer", "max-cosine"),
-        ("detector", "winclip"),
-        ("detector", "anomalyclip"),
-        ("detector", "hybrid"),
-        ("detector", "clip"),
-        ("detector", "clip-ac"),
-        ("detector", "comparison"),
-        ("command", "prompts"),
-    } <= listed
-
-
-def test_describe_shows_every_option_with_type_and_default(tmp_path: Path) -> None:
-    done = vlmad("describe", "extractor:window", cwd=tmp_path)
-    assert done.returncode == 0
-    text = " ".join(done.stdout.split())
-    assert "extractor.scales int,int,… 2,3 sizes of the windows" in text
-    both = vlmad("describe", "dense", cwd=tmp_path)
-    assert "extractor dense" in both.stdout
-    assert "scorer dense" in both.stdout
-
-
 @pytest.mark.slow
 def test_importing_and_listing_load_no_torch() -> None:
     code = "import sys, vlmad, vlmad.cli; print('torch' in sys.modules)"
