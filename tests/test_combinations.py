@@ -10,6 +10,7 @@ import torch
 
 from vlmad import Backbone, Detector, load_detector
 from vlmad.errors import IncompatiblePartsError
+from vlmad.images import restore_whole
 from vlmad.registry import Registry
 from vlmad.testing import TWO_LAYERS, example_images
 
@@ -67,7 +68,7 @@ def test_legal_combination_scores_images(
     assert torch.isfinite(prediction.score).all()
     assert torch.isfinite(prediction.map).all()
     assert float(prediction.map.std()) > 0
-    restored = batch.sources[1].restore(prediction.map[1], batch.resize)
+    restored = restore_whole([batch.sources[1]], prediction.map[1:2], batch.resize)
     assert restored.shape == (60, 120)
 
 

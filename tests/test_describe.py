@@ -50,7 +50,6 @@ def test_the_names_of_parts_are_completed_from_the_registry_without_torch(
 ) -> None:
     assert completed("vlmad explain --scorer h") == ["harmonic"]
     assert completed("vlmad explain --prompt ") == registry.names("prompts")
-    assert completed("vlmad explain --resize p") == ["pad"]
     assert set(completed("vlmad describe win")) == {"window", "winclip"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from PIL import Image
 
 from vlmad import Detector, load_detector
-from vlmad.errors import IncompatiblePartsError, InputError, PluginError
+from vlmad.errors import IncompatiblePartsError, InputError
 from vlmad.registry import Registry
 from vlmad.testing import example_images
 
@@ -169,52 +168,3 @@ def test_references_in_any_order_and_batch_give_the_same_scores(registry: Regist
     first = [r.score for r in winclip.fit(references).predict(sources)]
     second = [r.score for r in winclip.fit(references[::-1], batch_size=1).predict(sources)]
     assert first == pytest.approx(second, abs=1e-5)
-
-
-FAULTY = """
-import torch
-from vlmad import hookimpl, Prediction, Scorer
-
-class Faulty(Scorer):
-    needs = frozenset()
-
-    def __init__(self, fault: str = "raise") -> None:
-        self.fault = fault
-
-    def __call__(self, features, text, memory):
-        score = torch.arange(len(features)).float()
-        heat = score[:, None, None].expand(-1, *features.image_size).clone()
-        if self.fault == "raise":
-            raise RuntimeError("out of ideas")
-        if self.fault == "nan":
-            heat[0, 0, 0] = float("nan")
-        if self.fault == "shape":
-            heat = heat[:, 1:]
-        return Prediction(score, heat)
-
-@hookimpl
-def register_scorers(register):
-    register("faulty", Faulty)
-"""
-
-
-@pytest.mark.slow
-def test_a_part_that_raises_is_named_with_its_distribution(install: Callable[..., Path]) -> None:
-    install("faulty", FAULTY, version="0.9")
-    detector = load_detector(scorer="faulty")
-    with pytest.raises(
-        PluginError, match=r"scorer 'faulty' of faulty 0\.9 failed: RuntimeError: out of ideas"
-    ):
-        detector.predict(example_images(2).sources)
-    detector = load_detector(scorer="faulty:shape")
-    with pytest.raises(PluginError, match="score and map have shapes"):
-        detector.predict(example_images(2).sources)
-
-
-@pytest.mark.slow
-def test_a_score_that_is_no_number_stays_with_its_image(install: Callable[..., Path]) -> None:
-    install("faulty", FAULTY)
-    results = load_detector(scorer="faulty:nan").predict(example_images(2).sources)
-    assert "is not a finite number" in str(results[0].error)
-    assert math.isnan(results[0].score)
-    assert results[1].error is None

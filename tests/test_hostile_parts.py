@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 from collections.abc import Callable
@@ -41,6 +42,7 @@ def register_scorers(register):
 """
 FAILING = {
     "leaves": ("sys.exit(0)", "SystemExit: 0"),
+    "raises": ("raise RuntimeError('out of ideas')", "RuntimeError: out of ideas"),
     "shape": ("heat = heat[:, :1]", "score and map have shapes"),
     "type": ("score = score > 0", "its score or map is of torch.bool"),
     "array": ("heat = heat.numpy()", "its score or map is of float32"),
@@ -62,10 +64,11 @@ def test_a_part_that_fails_while_it_works_is_named(
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_scores_that_are_no_numbers_are_results_that_say_so(value: str, install: Install) -> None:
-    install("hostile", WORKING.format(line=f"score = score * float('{value}')"))
-    [result] = load_detector(scorer="odd").predict(example_images(1).sources)
-    assert result.error is not None
-    assert result.error.endswith("is not a finite number")
+    install("hostile", WORKING.format(line=f"heat = heat.clone(); heat[0] = float('{value}')"))
+    results = load_detector(scorer="odd").predict(example_images(2).sources)
+    assert str(results[0].error).endswith("is not a finite number")
+    assert math.isnan(results[0].score)
+    assert results[1].error is None
 
 
 def test_other_floating_types_become_float32(install: Install) -> None:

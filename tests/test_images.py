@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlmad.errors import InputError
-from vlmad.images import Source, decode
+from vlmad.images import Source, decode, restore_whole
 from vlmad.resizing import view
 from vlmad.types import ImageBatch, Preprocessing
 from vlmad_run.finding import find_images
@@ -211,7 +211,8 @@ def batch(width: int, height: int, resize: str, value: int | None = None) -> Ima
 
 @given(SIDES, SIDES, st.sampled_from(["squash", "pad"]))
 def test_a_map_comes_back_at_the_size_of_its_original(width: int, height: int, resize: str) -> None:
-    restored = batch(width, height, resize).sources[0].restore(torch.full(MODEL.size, 0.7), resize)
+    sources = batch(width, height, resize).sources
+    restored = restore_whole(sources, torch.full((1, *MODEL.size), 0.7), resize)
     assert restored.shape == (height, width)
     assert np.allclose(restored, 0.7)
 
@@ -256,6 +257,6 @@ def test_a_bright_spot_is_found_again_at_its_place(resize: str, size: tuple[int,
     heat = images.pixels(grey)[0].mean(0)
     if resize == "pad":
         heat = heat * (heat > 0.5)
-    restored = images.sources[0].restore(heat, images.resize)
+    restored = restore_whole(images.sources, heat[None], images.resize)
     found = np.argwhere(restored > 0.6 * restored.max()).mean(0)
     assert found == pytest.approx((row, column), abs=1.5)

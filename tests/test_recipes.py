@@ -79,8 +79,6 @@ def test_options_for_a_named_part_apply_wherever_it_is_chosen() -> None:
     [
         ("prompts = ", "is not TOML"),
         ('promts = "plain"', "unknown key 'promts'; did you mean 'prompts'"),
-        ('[parts]\nscorer = "dense"', 'key .parts.; parts stand at the top .*: scorer = "dense"'),
-        ("[detector.scorer]", 'by its own key: scorer = "NAME"'),
         ("prompts = 3", "'prompts' must be a text, not 3"),
         ('options = "none"', "'options' must be a table"),
         ("[options]\nscorrer.sigma = 1", "options of 'scorrer' cannot be used; did you mean"),

@@ -22,56 +22,45 @@ from vlmad.errors import OutputError
 from vlmad.files import cache_folder, read_bounded, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 Words: TypeAlias = tuple[str, str, str]
 """Kind, name and summary of a registration."""
 MOST_BYTES = 1 << 20
 
 
-class IndexEntry:
-    """What is known of one plugin, in a file of the index's folder."""
-
-    def __init__(self, folder: Path, package: str, facts: Sequence[str]) -> None:
-        self.folder, self.package, self.facts = folder, package, facts
-        self.path = self._path()
-        self._was_imported = package in sys.modules
-
-    def read(self) -> list[Words] | None:
-        """Return what the plugin registers, or None if that is not known."""
-        try:
-            rows = json.loads(read_bounded(self.path, MOST_BYTES))
-            return [(str(kind), str(name), str(summary)) for kind, name, summary in rows]
-        except (OSError, ValueError, TypeError, RecursionError):
-            return None  # there is none, or it is nothing that we wrote
-
-    def write(self, rows: Iterable[Words]) -> None:
-        """Keep what the plugin registers, unless its files changed while it was imported."""
-        if self._was_imported or self._path() != self.path:
-            return
-        with suppress(OSError, OutputError):
-            for earlier in self.folder.glob(f"{self.package}-*.json"):
-                earlier.unlink(missing_ok=True)
-            write_atomically(self.path, json.dumps(list(rows)))
-
-    def _path(self) -> Path:
-        stamps = "\n".join(_stamps(self.package))
-        key = "\n".join([*self.facts, sys.version, stamps]).encode("utf-8", "surrogateescape")
-        return self.folder / f"{self.package}-{hashlib.sha256(key).hexdigest()[:32]}.json"
-
-
-def entry_of(package: str, facts: Sequence[str]) -> IndexEntry | None:
-    """Return the entry of a plugin, or None where no index can be kept.
+def entry_of(package: str, facts: Iterable[str]) -> Path | None:
+    """Return the file that tells what a plugin registers, or None where no index can be kept.
 
     Args:
         package: the plugin's top package.
         facts: whatever else the entry depends on.
     """
     folder = cache_folder()
-    try:
-        return None if folder is None else IndexEntry(folder / "index", package, facts)
-    except Exception:  # a package that is hostile when it is merely looked for
+    if folder is None:
         return None
+    with suppress(Exception):  # a package that is hostile when it is merely looked for
+        key = "\n".join([*facts, sys.version, *_stamps(package)])
+        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+        return folder / "index" / f"{package}-{digest[:32]}.json"
+    return None
+
+
+def read_entry(path: Path) -> list[Words] | None:
+    """Return what a plugin registers, or None if that is not known."""
+    try:
+        rows = json.loads(read_bounded(path, MOST_BYTES))
+        return [(str(kind), str(name), str(summary)) for kind, name, summary in rows]
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None  # there is none, or it is nothing that we wrote
+
+
+def write_entry(path: Path, rows: Iterable[Words]) -> None:
+    """Keep what a plugin registers in place of what it did."""
+    with suppress(OSError, OutputError):
+        for earlier in path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.json"):
+            earlier.unlink(missing_ok=True)
+        write_atomically(path, json.dumps(list(rows)))
 
 
 def _stamps(package: str) -> Iterator[str]:

@@ -34,17 +34,18 @@ if TYPE_CHECKING:
     from vlmad.recipes import Recipe
     from vlmad.registry import Registration, Registry
 
+_OF_A_BACKBONE = (
+    words.TEXT_ENCODER,
+    words.CONTEXT_VECTORS,
+    words.ATTENTION,
+    words.PATCH_TOKENS,
+    words.TOKEN_WINDOWS,
+    words.IMAGE_TILES,
+)
 GIVERS = {
-    words.TEXT_ENCODER: "backbone",
-    words.CONTEXT_VECTORS: "backbone",
-    words.ATTENTION: "backbone",
-    words.PATCH_TOKENS: "backbone",
-    words.TOKEN_WINDOWS: "backbone",
-    words.IMAGE_TILES: "backbone",
+    **dict.fromkeys(_OF_A_BACKBONE, "backbone"),
+    **dict.fromkeys((words.CLASS_TOKEN, words.REGIONS, words.PATCHES), "extractor"),
     words.TEXT: "prompts",
-    words.CLASS_TOKEN: "extractor",
-    words.REGIONS: "extractor",
-    words.PATCHES: "extractor",
 }
 """Who can meet a need, for messages."""
 
@@ -105,12 +106,16 @@ def assemble(
     if problem is None:
         return Assembly(recipe, first, tuple(_notes_of(first)))
     mismatch = misfit({kind: chosen for kind, chosen in first.items() if chosen.named})
-    if mismatch is None:
-        for parts in builder.replacements(first):
-            if misfit(parts) is None:
-                notes = (*_exchanged(first, parts, problem), *_notes_of(parts))
-                return Assembly(recipe, parts, notes)
-    raise IncompatiblePartsError(mismatch or problem, builder.remedies(first))
+    others = [] if mismatch else builder.replacements(first)
+    fitting = next((parts for parts in others if misfit(parts) is None), None)
+    if fitting is None:
+        raise IncompatiblePartsError(mismatch or problem, builder.remedies(first))
+    exchanged = [
+        f"{fitting[kind]} takes the place of '{old.registration.name}': {problem}"
+        for kind, old in first.items()
+        if fitting[kind] is not old
+    ]
+    return Assembly(recipe, fitting, (*exchanged, *_notes_of(fitting)))
 
 
 class _Builder:
@@ -161,12 +166,8 @@ class _Builder:
                 raise OptionError(f"{owner} takes no options, but was given '{argument}'")
             given[next(iter(offered))] = argument
         given |= self.settings.get(kind, {})
-        try:
-            options = check_options(owner, offered, given)
-        except OptionError as error:
-            elsewhere = self._elsewhere(kind, given.keys() - offered.keys())
-            raise OptionError(f"{error}{elsewhere}") from None
-        options = {name: option.default for name, option in offered.items()} | options
+        defaults = {name: option.default for name, option in offered.items()}
+        options = defaults | check_options(owner, offered, given)
         for name, value in options.items():
             if value is REQUIRED:
                 takes = offered[name].type_name
@@ -175,15 +176,6 @@ class _Builder:
             part = factory(**options)
             _check_part(registration, part)
         return Chosen(registration, options, part, named)
-
-    def _elsewhere(self, kind: str, unknown: set[str]) -> str:
-        """Name the other parts of a kind that have the options that one has not."""
-        having = []
-        for other in self.registry.of_kind(kind):
-            with suppress(VlmadError):
-                if unknown and unknown <= set(options_of(other.resolve())):
-                    having.append(f"'{other.name}'")
-        return f"; {kind} {' and '.join(having)} has it" if having else ""
 
 
 def _check_part(registration: Registration, part: Any) -> None:
@@ -236,15 +228,6 @@ def _unmet(chosen: Chosen, need: str, giver: Chosen | None) -> str:
         return f"{owner}, which no chosen part gives"
     gives = ", ".join(sorted(giver.gives)) or "nothing"
     return f"{owner}, but {giver} ({giver.registration.origin}) gives {gives}"
-
-
-def _exchanged(
-    first: Mapping[str, Chosen], parts: Mapping[str, Chosen], problem: str
-) -> Iterator[str]:
-    for kind in KINDS:
-        new, old = parts[kind].registration, first[kind].registration
-        if new != old:
-            yield f"{kind} '{new.name}' takes the place of '{old.name}': {problem}"
 
 
 def _notes_of(parts: Mapping[str, Chosen]) -> Iterator[str]:

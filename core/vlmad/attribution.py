@@ -108,12 +108,9 @@ def pooled_attribution(
 def pooled_voices(text: TextEmbeddings, pooling: Pooling, temperature: float) -> Voices:
     """Return the voices of sentences that are pooled by side, under a softmax of two sides.
 
-    With x of unit length and the side's mean m = (1/n) sum of e_i, the cosine to the side is a
-    sum over its sentences, cos(x, m) = sum of c_i with c_i = x . e_i / (n |m|). An equally large
-    part of the middle of both cosines, b = (cos(x, normal) + cos(x, anomalous)) / 2, is taken
-    off, which cancels out: an anomalous sentence pushes by (c_i - b/n) / temperature, a normal
-    one by the negative of it, and all pushes sum to (cos(x, anomalous) - cos(x, normal)) /
-    temperature, the log-odds of the probability that `vlmad.text.anomaly_probability` returns.
+    The cosine of x to a side of n sentences e_i with mean m is a sum, c_i = x . e_i / (n |m|).
+    With the middle b of both cosines, an anomalous sentence pushes by (c_i - b/n) / temperature,
+    a normal one by the negative of it: together the log-odds of `anomaly_probability`.
     """
     vectors = text.embeddings
     if pooling == "mean":

@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
     from vlmad.detector import Detector
 
-RESIZES = {
-    "squash": "to the model's square",
-    "pad": "to it, keeping the format",
-    "tiles": "cut into squares; tiles:N for N along the shorter side",
-}
-
 Completions = list[tuple[str, str]]
 
 
@@ -39,11 +33,6 @@ def completing(*kinds: str) -> Callable[[str], Completions]:
         return [(name, summary) for name, summary in found.items() if name.startswith(incomplete)]
 
     return complete
-
-
-def complete_resize(incomplete: str) -> Completions:
-    """Return the ways of resizing that begin with `incomplete`."""
-    return [(name, what) for name, what in RESIZES.items() if name.startswith(incomplete)]
 
 
 def option(*names: str, metavar: str, help: str, **settings: Any) -> Any:
@@ -86,19 +75,11 @@ class Choice:
     ] = None
     resize: Annotated[
         str | None,
-        option(
-            metavar="HOW",
-            help="squash to the model's square (default), pad, or tiles:N.",
-            autocompletion=complete_resize,
-        ),
+        option(metavar="HOW", help="squash to the model's square (default), pad, or tiles:N."),
     ] = None
 
     def load(self) -> Detector:
-        """Assemble the detector, without references.
-
-        Raises:
-            VlmadError: a name, option, recipe or combination that cannot be.
-        """
+        """Assemble the detector, without references; see `vlmad.load_detector`."""
         from vlmad.building import load_detector
 
         return load_detector(
@@ -128,11 +109,7 @@ class Choice:
         return name
 
     def options(self) -> dict[str, dict[str, str]]:
-        """Return the options of parts, by kind.
-
-        Raises:
-            OptionError: one is malformed.
-        """
+        """Return the options of parts by kind; see `vlmad.assembly.parse_settings`."""
         from vlmad.assembly import parse_settings
 
         return parse_settings(self.settings or [])

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from vlmad.console import keep_output, leave_output, output
-from vlmad.errors import (
-    UnknownPartError,
-    VlmadError,
-    blaming,
-    did_you_mean,
-    one_line,
-    raise_interrupted,
-    reason_of,
-)
+from vlmad.errors import UnknownPartError, VlmadError, blaming, did_you_mean, reason_of
 from vlmad.registry import BUILT_IN, LIMIT_VARIABLE, Plugin, Registration, Registry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 COMPLETION = "_VLMAD_COMPLETE"
 """Set by shells that ask for completions."""
@@ -96,9 +84,8 @@ def _load(registration: Registration) -> Any:
         if not isinstance(target, typer.Typer):
             return _make(registration, target)
         command = typer.main.get_command(target)
-        _make_plain(command)
         command.name = registration.name
-        return command
+        return _plain(command)
 
 
 def _make(registration: Registration, function: Any, **settings: Any) -> Any:
@@ -109,11 +96,12 @@ def _make(registration: Registration, function: Any, **settings: Any) -> Any:
     return command
 
 
-def _make_plain(command: Any) -> None:
+def _plain(command: Any) -> Any:
     """Let the help pages of an app and of the commands below it be plain too."""
     command.rich_markup_mode = None
     for below in getattr(command, "commands", {}).values():
-        _make_plain(below)
+        _plain(below)
+    return command
 
 
 app = typer.Typer(
@@ -155,7 +143,7 @@ def main() -> None:
     debug = _take("--debug")
     if _take("--no-plugins"):
         os.environ[LIMIT_VARIABLE] = ""
-    with keep_output(), _interruptible():
+    with keep_output():
         try:
             sys.exit(_run())
         except (KeyboardInterrupt, typer.Abort) as error:
@@ -167,20 +155,6 @@ def main() -> None:
                 raise
             print(f"vlmad: {' '.join(message.split())}", file=sys.stderr)
             sys.exit(2)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Tell Ctrl-C from what a plugin raises, unless whoever started the command ignores it."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, raise_interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _run() -> int:
@@ -203,28 +177,25 @@ def _message_of(error: Exception) -> str | None:
         return f"{place}{error.strerror or error}"
     if hasattr(error, "format_message"):  # what the words of the command lack
         return _usage(error)
-    plugin = _plugin_at_fault(error, Registry.discover().plugins)
-    if plugin is None:
-        return None
-    origin = f"plugin '{plugin.name}' of {plugin.distribution} {plugin.version}"
-    return f"{origin} failed: {reason_of(error)}; --debug shows where"
+    plugin = _plugin_at_fault(error)
+    return f"{plugin} failed: {reason_of(error)}; --debug shows where" if plugin else None
 
 
 def _usage(error: Any) -> str:
-    context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":  # no words at all: show the help page
         output().write(f"{error.format_message()}\n")
         sys.exit(2)
-    path = getattr(context, "command_path", "vlmad")
+    path = getattr(getattr(error, "ctx", None), "command_path", "vlmad")
     return f"{error.format_message()} ({path} --help tells more)"
 
 
-def _plugin_at_fault(error: BaseException, plugins: Iterable[Plugin]) -> Plugin | None:
+def _plugin_at_fault(error: BaseException) -> Plugin | None:
     """Return the third party's plugin whose code an error passed through last, if any did."""
+    plugins = Registry.discover().plugins
     theirs = {p.package: p for p in plugins if p.distribution != BUILT_IN and p.package}
-    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-    packages = [one_line(str(f.f_globals.get("__name__"))).partition(".")[0] for f in frames]
-    return next((theirs[name] for name in reversed(packages) if name in theirs), None)
+    names = [str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
+    packages = [name.partition(".")[0] for name in reversed(names)]
+    return next((theirs[name] for name in packages if name in theirs), None)
 
 
 def _take(flag: str) -> bool:

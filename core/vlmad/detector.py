@@ -11,7 +11,6 @@ import copy
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
@@ -74,8 +73,7 @@ class Detector:
             InputError: an image cannot be read, or references are needed and were not given.
             PluginError: a part fails or breaks its contract; the message names it.
         """
-        features = self.features(batch, batch_size)
-        return self.score(features, class_name)
+        return self.score(self.features(batch, batch_size), class_name)
 
     @torch.inference_mode()
     def features(self, batch: ImageBatch, batch_size: int | None = None) -> Features:
@@ -182,19 +180,15 @@ class Detector:
         except InputError as error:  # such as a file that went away after it was read
             self._find_unreadable(readable, error)
             return self.results(images, class_name, batch_size)
-        results = list(self._arrange(images, prediction, time.perf_counter() - started))
-        return [*(replace(result, ends_batch=False) for result in results[:-1]), *results[-1:]]
+        each = (time.perf_counter() - started) / max(1, sum(map(len, readable)))
+        return list(self._arrange(images, prediction, each))
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
         """Remember normal images, for scorers that compare with them; returns itself.
 
         Args:
-            references: images as `predict` takes them.
+            references: images as `predict` takes them; see `encode_references`.
             batch_size: pieces of an image that are encoded together.
-
-        Raises:
-            IncompatiblePartsError: the scorer makes no use of references.
-            InputError: there are none, or one cannot be read.
         """
         sources = as_sources(references)
         self.memory = self.memory_of(self.encode_references(sources, batch_size))
@@ -273,29 +267,24 @@ class Detector:
     def _arrange(
         self, images: Sequence[Pieces], prediction: Prediction | None, seconds: float
     ) -> Iterator[Result]:
-        """Yield a result for each image from the rows of its pieces."""
-        each = seconds / max(1, 0 if prediction is None else len(prediction.score))
+        """Yield a result for each image from the rows of its pieces, at `seconds` for each."""
         start = 0
         for pieces in images:
-            if prediction is None or pieces[0].failure is not None:
-                yield _failed(pieces[0], str(pieces[0].failure))
-                continue
-            rows = slice(start, start + len(pieces))
-            start += len(pieces)
-            scores, maps = prediction.score[rows], prediction.map[rows]
-            if not (torch.isfinite(scores).all() and torch.isfinite(maps).all()):
-                reason = f"{pieces[0].name}: its score or map is not a finite number"
-                yield _failed(pieces[0], reason)
-                continue
-            original = pieces[0].original
-            restored = restore_whole(pieces, maps, self.resizing.of_each)
+            file, ends = pieces[0].original, pieces is images[-1]
+            failure, score, heat = pieces[0].failure, float("nan"), None
+            count = 0 if failure else len(pieces)
+            if prediction is not None and count:
+                rows = slice(start, start + count)
+                scores, maps = prediction.score[rows], prediction.map[rows]
+                if torch.isfinite(scores).all() and torch.isfinite(maps).all():
+                    score = float(scores.max())
+                    heat = restore_whole(pieces, maps, self.resizing.of_each)
+                else:
+                    failure = f"{file.name}: its score or map is not a finite number"
+            start += count
+            took = seconds * count
             yield Result(
-                original.name,
-                float(scores.max()),
-                restored,
-                seconds=each * len(pieces),
-                sha256=original.sha256,
-                status=original.status,
+                file.name, score, heat, failure, took, file.sha256, file.status, ends
             )
 
     @contextmanager
@@ -329,8 +318,3 @@ def as_sources(images: Any) -> list[Source]:
     if single or is_array or hasattr(images, "getbands"):
         images = [images]
     return [as_source(image, index) for index, image in enumerate(images)]
-
-
-def _failed(source: Source, reason: str) -> Result:
-    file, nothing = source.original, float("nan")
-    return Result(file.name, nothing, None, reason, sha256=file.sha256, status=file.status)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import signal
 import unicodedata
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -91,26 +90,12 @@ def blaming(what: str, importing: bool = False) -> Iterator[None]:
     """
     try:
         yield
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
         if isinstance(error, VlmadError) and not importing:
             raise  # a part may say what is wrong with an image, an option or weights
-        if isinstance(error, KeyboardInterrupt) and not _is_a_plugins(error):
-            raise
         raise PluginError(f"{what}: {reason_of(error)}") from error
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user pressed Ctrl-C: so the command line tells it from a plugin's KeyboardInterrupt."""
-
-
-def raise_interrupted(number: int, frame: object) -> None:
-    """Handle SIGINT, as the command line has it from its start to its end."""
-    raise Interrupted
-
-
-def _is_a_plugins(error: KeyboardInterrupt) -> bool:
-    known = signal.getsignal(signal.SIGINT) is raise_interrupted
-    return known and not isinstance(error, Interrupted)
 
 
 MOST_WORDS = 300
@@ -145,8 +130,7 @@ def one_line(text: str, most: int = MOST_WORDS) -> str:
     >>> one_line("a\n\x1b[31mb", 20)
     'a \\x1b[31mb'
     """
-    words = " ".join(text[: 2 * most].split())
-    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+    safe = printable(" ".join(text[: 2 * most].split()))
     return safe if len(safe) <= most else f"{safe[: most - 1]}…"
 
 
@@ -163,6 +147,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if nearest:
         return f"did you mean {' or '.join(repr(name) for name in nearest)}?"
     return f"known: {', '.join(known) or 'none'}"
+
 
 WRITTEN_WITH = frozenset("\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
 """Without these, some scripts cannot be written; other invisible characters only deceive."""
@@ -181,8 +166,7 @@ def printable(text: object) -> str:
 
 
 def _shown(character: str) -> str:
-    if character.isprintable() or character in WRITTEN_WITH:
-        return character
-    if unicodedata.category(character) == "Zs":  # spaces of all widths
+    is_space = unicodedata.category(character) == "Zs"  # of any width
+    if character.isprintable() or character in WRITTEN_WITH or is_space:
         return character
     return character.encode("unicode_escape").decode("ascii")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 PARTLY = ".partly-"
 """How the names of files begin that are being written; one that stays was left by a crash."""
-
-
 MOST_TEXT = 64 << 20
 """Bytes of a recipe, list, table or manifest; what is larger is none."""
 
@@ -32,12 +30,8 @@ def read_bounded(path: Path, most: int = MOST_TEXT) -> bytes:
     Raises:
         OSError: it cannot be read, is a device or pipe, or is larger than `most` bytes.
     """
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "is no regular file", str(path))
-    if status.st_size > most:
+    _check_regular(path)
+    if path.stat().st_size > most:
         raise OSError(errno.EFBIG, f"is larger than {most >> 20} MiB", str(path))
     return path.read_bytes()
 
@@ -49,21 +43,22 @@ def digest(path: Path) -> str:
         InputError: the file cannot be read, or is a device or pipe, which might not end.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: is no regular file")
+        _check_regular(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a file, as `read_bounded`.
+def _check_regular(path: Path) -> None:
+    """Refuse devices and pipes, which might not end; folders are refused when they are read."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
 
-    Raises:
-        OSError: it cannot be read, is no regular file, or is absurdly large.
-        UnicodeDecodeError: it is no UTF-8.
-    """
+
+def read_text(path: Path) -> str:
+    """Return the text (UTF-8) of a file that `read_bounded` takes."""
     return read_bounded(path).decode("utf-8")
 
 
@@ -77,11 +72,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def replace_atomically(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file piece by piece, as `write_atomically` does.
-
-    Raises:
-        OutputError: the folder cannot be written; nothing is left behind.
-    """
+    """Write a file piece by piece, as `write_atomically` does."""
     part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,16 +89,9 @@ def replace_atomically(path: Path, pieces: Iterable[bytes]) -> None:
             Path(part).unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _umask()
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 """Read once: the only way to read it sets it, for all threads."""
-
-
 CACHE_VARIABLE = "VLMAD_CACHE"
 """A folder for caches in place of the platform's; empty or ``off`` for none at all."""
 

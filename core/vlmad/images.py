@@ -11,6 +11,7 @@ import hashlib
 import io
 import stat
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vlmad.errors import InputError
-from vlmad.resizing import crop_prepared, join_maps, part_of, render, resample, restore_map, view
+from vlmad.resizing import join_maps, part_of, resample, restore_map, view
 from vlmad.types import FileStatus
 
 if TYPE_CHECKING:
@@ -33,15 +34,6 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 MOST_BYTES = 1 << 30
 """A larger file is refused before it is read."""
-
-
-def file_status(path: Path) -> FileStatus | None:
-    """Return the size and time of change of a file, or None if it is not to be had."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return FileStatus(status.st_size, status.st_mtime_ns)
 
 
 class Source:
@@ -82,9 +74,7 @@ class Source:
     @property
     def prepared(self) -> Tensor | None:
         """Normalised pixels (3, h, w) that need no preprocessing, if it was given such."""
-        if isinstance(self.content, Path | Image.Image):
-            return None
-        return self.content
+        return None if isinstance(self.content, Path | Image.Image) else self.content
 
     @property
     def size(self) -> tuple[int, int]:
@@ -106,43 +96,49 @@ class Source:
             parent, box = self.whole
             image = parent.open().crop(box)
         elif isinstance(self.content, Path):
-            self.status = file_status(self.content)
+            with suppress(OSError, ValueError):  # reading it says what is wrong
+                status = self.content.stat()
+                self.status = FileStatus(status.st_size, status.st_mtime_ns)
             content = read_file(self.content)
             self.sha256 = hashlib.sha256(content).hexdigest()
             image = decode(self.content, content)
         elif isinstance(self.content, Image.Image):
             image = to_rgb(self.content)
         else:
-            raise InputError(f"{self.name}: prepared pixels have no original image")
+            raise InputError(f"{self.name}: prepared pixels have no image to open or crop")
         self._size = image.size
         return image
 
-    def part(self, image: Image.Image, box: Box) -> tuple[Source, Image.Image]:
-        """Return a part of this image, of which `image` is the decoded whole, and its pixels."""
+    def part(
+        self, image: Image.Image, box: Box, preprocessing: Preprocessing, resize: Resize
+    ) -> Source:
+        """Return a part of this image, of which `image` is the decoded whole, with its pixels."""
         part = Source(self.name, self.content, (self, box))
-        cropped = image.crop(box)
-        part._size, part.sha256 = cropped.size, self.sha256
-        return part, cropped
+        part.sha256 = self.sha256
+        part._render(image.crop(box), preprocessing, resize)
+        return part
 
-    def pixels(
-        self, preprocessing: Preprocessing, resize: Resize, image: Image.Image | None = None
-    ) -> Float[Tensor, "3 h w"]:
+    def pixels(self, preprocessing: Preprocessing, resize: Resize) -> Float[Tensor, "3 h w"]:
         """Return the normalised pixels at the model's size; they are kept until `release`.
-
-        Args:
-            preprocessing: what the backbone wants.
-            resize: how the image becomes the model's square.
-            image: the decoded image, if it is at hand.
 
         Raises:
             InputError: it cannot be read, or prepared pixels have another size.
         """
         if self.prepared is not None:
-            return _check_prepared(self, preprocessing)
-        key = (preprocessing, resize)
-        if self._rendered is None or self._rendered[0] != key:
-            self._rendered = key, render(image or self.open(), preprocessing, resize)
+            shape, expected = tuple(self.prepared.shape), (3, *preprocessing.size)
+            if shape != expected:
+                problem = f"prepared pixels have shape {shape}, the model takes {expected}"
+                raise InputError(f"{self.name}: {problem}")
+            return self.prepared.float()
+        if self._rendered is None or self._rendered[0] != (preprocessing, resize):
+            return self._render(self.open(), preprocessing, resize)
         return self._rendered[1]
+
+    def _render(self, image: Image.Image, preprocessing: Preprocessing, resize: Resize) -> Tensor:
+        self._size = image.size
+        pixels = resample(image, view(image.size, preprocessing.size, resize), preprocessing)
+        self._rendered = (preprocessing, resize), pixels
+        return pixels
 
     def crops(
         self, boxes: Float[Tensor, "t 4"], preprocessing: Preprocessing, resize: Resize
@@ -150,18 +146,10 @@ class Source:
         """Return crops of the original at the model's size; see `vlmad.ImageBatch.crops`."""
         import torch
 
-        shares = boxes.tolist()
-        if self.prepared is not None:
-            crops = [crop_prepared(self.prepared, share, preprocessing) for share in shares]
-            return torch.stack(crops)
         image = self.open()
         whole = view(image.size, preprocessing.size, resize)
-        crops = [resample(image, part_of(whole, share), preprocessing) for share in shares]
-        return torch.stack(crops)
-
-    def restore(self, image: Float[Tensor, "h w"], resize: Resize) -> Float[np.ndarray, "H W"]:
-        """Bring a map at the model's size back to the size and place of the original."""
-        return restore_map(image, self.size, resize)
+        places = [part_of(whole, box) for box in boxes.tolist()]
+        return torch.stack([resample(image, place, preprocessing) for place in places])
 
     def release(self) -> None:
         """Forget the pixels that were made ready."""
@@ -172,7 +160,8 @@ def restore_whole(
     pieces: Sequence[Source], maps: Float[Tensor, "b h w"], resize: Resize
 ) -> Float[np.ndarray, "H W"]:
     """Bring the maps of an image's pieces to the size of the original, and join them."""
-    restored = [piece.restore(image, resize) for piece, image in zip(pieces, maps, strict=True)]
+    pairs = zip(pieces, maps, strict=True)
+    restored = [restore_map(image, piece.size, resize) for piece, image in pairs]
     if pieces[0].whole is None:
         return restored[0]
     places = [piece.whole[1] for piece in pieces if piece.whole]
@@ -212,17 +201,6 @@ def _from_array(array: UInt8[np.ndarray, "h w *c"], name: str) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _check_prepared(source: Source, preprocessing: Preprocessing) -> Float[Tensor, "3 h w"]:
-    assert source.prepared is not None
-    expected = (3, *preprocessing.size)
-    if tuple(source.prepared.shape) != expected:
-        raise InputError(
-            f"{source.name}: prepared pixels have shape {tuple(source.prepared.shape)}, "
-            f"the model takes {expected}"
-        )
-    return source.prepared.float()
-
-
 def read_file(path: Path) -> bytes:
     """Return the bytes of a regular file of bounded size.
 
@@ -232,7 +210,7 @@ def read_file(path: Path) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            _list_folder(path)
+            next(path.iterdir(), None)  # which may say why it cannot be read at all
             raise InputError(f"{path}: is a folder, not an image")
         if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{path}: is no regular file")
@@ -241,11 +219,6 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-
-
-def _list_folder(path: Path) -> None:
-    """Raise what keeps a folder from being read, if anything does."""
-    next(path.iterdir(), None)
 
 
 def has_vanished(path: Path) -> bool:
@@ -305,8 +278,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _to_8_bits(values: np.ndarray[Any, Any]) -> UInt8[np.ndarray, "h w"]:
     """Scale 16-bit integers by their full range, and floats of 0 to 1 likewise."""
     if values.dtype.kind == "f":
-        finite = np.nan_to_num(values.astype(np.float64))
-        scaled = finite * 255 if finite.max(initial=0) <= 1 else finite
+        scaled = np.nan_to_num(values.astype(np.float64))
+        scaled = scaled * 255 if scaled.max(initial=0) <= 1 else scaled
     else:
         scaled = values.astype(np.float64) / 257
     rounded: UInt8[np.ndarray, "h w"] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

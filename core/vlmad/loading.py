@@ -55,27 +55,25 @@ def batches(images: Iterable[Pieces], size: int | None) -> Iterator[list[Pieces]
 def ahead(
     items: Iterable[Given],
     make: Callable[[Given], Made],
-    ahead: float = AHEAD,
+    ahead: int = AHEAD,
     workers: int = 1,
-    weigh: Callable[[Given], float] = lambda item: 1,
 ) -> Iterator[Made]:
     """Yield what `make` makes of each item, in order, made in other threads in advance.
 
     Args:
         items: what there is to do.
         make: called in another thread.
-        ahead: how much is begun before it is asked for; it bounds the memory.
+        ahead: items that are begun before they are asked for; it bounds the memory.
         workers: threads.
-        weigh: how much of that an item is.
     """
-    waiting: deque[tuple[float, Future[Made]]] = deque()
+    waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for item in items:
-            waiting.append((weigh(item), pool.submit(make, item)))
-            while len(waiting) > 1 and sum(weight for weight, _ in waiting) > ahead:
-                yield waiting.popleft()[1].result()
+            waiting.append(pool.submit(make, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
         while waiting:
-            yield waiting.popleft()[1].result()
+            yield waiting.popleft().result()
 
 
 def chunks(items: Iterable[Given], size: int) -> Iterator[list[Given]]:
@@ -91,14 +89,10 @@ def _pieces(source: Source, resizing: Resizing, preprocessing: Preprocessing) ->
             source.pixels(preprocessing, resizing.of_each)
             return [source]
         image = source.open()
-        pieces = []
-        for place in tile_places(image.size, resizing.tiles):
-            piece, cropped = source.part(image, place)
-            piece.pixels(preprocessing, resizing.of_each, cropped)
-            pieces.append(piece)
+        places = tile_places(image.size, resizing.tiles)
+        return [source.part(image, place, preprocessing, resizing.of_each) for place in places]
     except InputError as error:
         if source.prepared is not None:
             raise  # a caller's mistake, not a bad file
         source.failure = str(error)
         return [source]
-    return pieces

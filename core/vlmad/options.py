@@ -130,34 +130,27 @@ def convert(kind: Any, value: Any) -> Any:
     >>> convert(bool, "off")
     False
     """
-    origin = get_origin(kind)
+    origin, within = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        kind, *forms = get_args(kind)
-        value = convert(kind, value)
-        for form in filter(callable, forms):
+        value = convert(within[0], value)
+        for form in filter(callable, within[1:]):
             value = form(value)
         return value
     if origin in (Union, types.UnionType):
-        return _convert_union(get_args(kind), value)
+        return _convert_union(within, value)
     if origin is Literal:
-        if value in get_args(kind) and isinstance(value, str):
-            return value
-        raise ValueError(value)
+        if not isinstance(value, str) or value not in within:
+            raise ValueError(value)
+        return value
     if origin is tuple:
         items = value.split(",") if isinstance(value, str) else value
         items = items if isinstance(items, list | tuple) else [items]
-        stripped = (item.strip() if isinstance(item, str) else item for item in items)
-        return tuple(convert(_item(kind), item) for item in stripped)
+        return tuple(convert(within[0], i.strip() if isinstance(i, str) else i) for i in items)
     return _convert_plain(kind, value)
 
 
-def _item(kind: Any) -> Any:
-    """Return what a tuple holds."""
-    return next(iter(get_args(kind)), str)
-
-
 def _convert_union(kinds: tuple[Any, ...], value: Any) -> Any:
-    if type(None) in kinds and (value is None or value == "none"):
+    if type(None) in kinds and value in (None, "none"):
         return None
     for kind in kinds:
         if kind is not type(None):
@@ -168,14 +161,12 @@ def _convert_union(kinds: tuple[Any, ...], value: Any) -> Any:
 
 def _convert_plain(kind: Any, value: Any) -> Any:
     if kind is bool:
-        if isinstance(value, str) and value.lower() in WORDS:
-            return WORDS[value.lower()]
-        if isinstance(value, bool):
-            return value
-        raise ValueError(value)
-    anything = str | int | float | Path
-    allowed = {int: str | int, str: str | Path, Path: str | Path}.get(kind, anything)
-    if isinstance(value, bool) or not isinstance(value, allowed):
+        word = str(value).lower() if isinstance(value, bool | str) else ""
+        if word not in WORDS:
+            raise ValueError(value)
+        return WORDS[word]
+    taken = {int: str | int, str: str | Path, Path: str | Path}.get(kind, str | int | float | Path)
+    if isinstance(value, bool) or not isinstance(value, taken):
         raise ValueError(value)
     converted = kind(value)
     if kind is float and not math.isfinite(converted):
@@ -197,7 +188,7 @@ def describe_type(kind: Any) -> str:
     if origin is Literal:
         return "|".join(map(str, get_args(kind)))
     if origin is tuple:
-        item = describe_type(_item(kind))
+        item = describe_type(get_args(kind)[0])
         return f"{item},{item},…"
     names = {str: "text", Path: "file", bool: "true|false", float: "number", type(None): "none"}
     return names.get(kind) or getattr(kind, "__name__", None) or one_line(str(kind))

@@ -15,7 +15,7 @@ A recipe file reads like the command line::
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,21 +53,15 @@ class Recipe:
 
     def over(self, base: Recipe) -> Recipe:
         """Return this recipe with what it leaves out taken from `base`."""
-        options = {**base.options}
-        for key, values in self.options.items():
-            inherited = base.options.get(key, {}) if self._keeps(base, key) else {}
-            options[key] = {**inherited, **values}
-        for kind in KINDS:
-            if not self._keeps(base, kind) and kind not in self.options:
-                options.pop(kind, None)
-        return Recipe(
-            {**base.parts, **self.parts},
-            options,
-            self.summary,
-            self.paper,
-            self.name,
-            self.distribution or base.distribution,
-        )
+        parts = {**base.parts, **self.parts}
+        kept = {
+            key: values
+            for key, values in base.options.items()
+            if parts.get(key) == base.parts.get(key)
+        }
+        own = {key: {**kept.get(key, {}), **values} for key, values in self.options.items()}
+        distribution = self.distribution or base.distribution
+        return replace(self, parts=parts, options={**kept, **own}, distribution=distribution)
 
     def to_toml(self) -> str:
         """Return the recipe as the text of a recipe file."""
@@ -75,9 +69,6 @@ class Recipe:
 
         options = {kind: dict(values) for kind, values in self.options.items()}
         return tomli_w.dumps({**self.parts, **({"options": options} if options else {})})
-
-    def _keeps(self, base: Recipe, key: str) -> bool:
-        return self.parts.get(key, base.parts.get(key)) == base.parts.get(key)
 
 
 def find_recipe(registry: Registry, name: str | None = None) -> Recipe:
@@ -94,14 +85,7 @@ def find_recipe(registry: Registry, name: str | None = None) -> Recipe:
         raise RecipeError(f"{registration} is not a vlmad.Recipe")
     with blaming(f"{registration} cannot be read"):
         _check_recipe(recipe, str(registration))
-    return Recipe(
-        recipe.parts,
-        recipe.options,
-        recipe.summary,
-        recipe.paper,
-        registration.name,
-        registration.distribution,
-    )
+    return replace(recipe, name=registration.name, distribution=registration.distribution)
 
 
 def read_recipe(registry: Registry, path: Path) -> Recipe:
@@ -144,7 +128,7 @@ def parse_recipe(table: Mapping[str, Any], source: str) -> Recipe:
     texts = ("base", "name", "summary", "paper", *KINDS)
     for key, value in table.items():
         if key not in (*texts, "options"):
-            hint = _of_parts(value) or did_you_mean(key, [*texts, "options"])
+            hint = did_you_mean(key, [*texts, "options"])
             raise RecipeError(f"recipe {source}: unknown key '{key}'; {hint}")
         if key in texts and not isinstance(value, str):
             raise RecipeError(f"recipe {source}: '{key}' must be a text, not {value!r}")
@@ -162,13 +146,3 @@ def parse_recipe(table: Mapping[str, Any], source: str) -> Recipe:
         table.get("paper", ""),
         table.get("name", Path(source).stem),
     )
-
-
-def _of_parts(table: Any) -> str:
-    """Say where parts stand, if a table holds some."""
-    inside = [kind for kind in KINDS if kind in table] if isinstance(table, Mapping) else []
-    if not inside:
-        return ""
-    name = table[inside[0]]
-    line = f'{inside[0]} = "{name if isinstance(name, str) else "NAME"}"'
-    return f"parts stand at the top of the file, each by its own key: {line}"

@@ -14,9 +14,11 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import re
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -43,6 +45,7 @@ BUILT_IN = "vlmad"
 KINDS_GROUP = "vlmad.kinds"
 LIMIT_VARIABLE = "VLMAD_PLUGINS"
 LONGEST_NAME = 100
+_NAME = re.compile(r"[^\W\d][\w-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +73,21 @@ class Registration:
         return f"{self.distribution}:{self.name}"
 
     def resolve(self) -> Any:
-        """Import what was registered.
+        """Import what was registered; a plugin that was listed from the index is loaded now.
 
         Raises:
             PluginError: it leads nowhere, or its module or plugin cannot be imported.
         """
-        target = self.plugin.target(self)
-        if not isinstance(target, str):
-            return target
-        module, _, attribute = target.partition(":")
-        with blaming(f"{self} cannot be loaded from {target!r}", importing=True):
+        targets = self.plugin.targets
+        if self not in targets:
+            self.plugin.load()
+        if self not in targets:
+            reason = self.plugin.reason or "the plugin no longer registers it"
+            raise PluginError(f"{self} cannot be loaded: {reason}")
+        if not isinstance(targets[self], str):
+            return targets[self]
+        module, _, attribute = targets[self].partition(":")
+        with blaming(f"{self} cannot be loaded from {targets[self]!r}", importing=True):
             return getattr(importlib.import_module(module), attribute)
 
 
@@ -91,7 +99,7 @@ class Plugin:
     distribution: str
     version: str
     point: EntryPoint | None = field(default=None, repr=False)
-    kinds: Mapping[str, str] = field(default_factory=lambda: HOOKS, repr=False)
+    kinds: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The hook of each kind."""
     status: Literal["ok", "broken", "outdated", "blocked"] = "ok"
     reason: str = ""
@@ -100,32 +108,19 @@ class Plugin:
     """What is behind the names, once the plugin was imported: callables, recipes, or the
     strings ``module:attribute`` of such."""
 
+    def __str__(self) -> str:
+        return f"plugin '{self.name}' of {self.distribution} {self.version}"
+
     @property
     def package(self) -> str:
         """The package or module that its entry point names."""
         value = "" if self.point is None else self.point.value
         return value.partition(":")[0].partition(".")[0].strip()
 
-    def target(self, registration: Registration) -> Any:
-        """Return what is behind a name; a plugin that was listed from the index is imported.
-
-        Raises:
-            PluginError: it cannot be, or no longer registers the name.
-        """
-        if registration not in self.targets:
-            self.load()
-        if registration not in self.targets:
-            reason = self.reason or "the plugin no longer registers it"
-            raise PluginError(f"{registration} cannot be loaded: {reason}")
-        return self.targets[registration]
-
     def load(self) -> None:
-        """Import the plugin and collect what it registers, or note what went wrong.
-
-        Raises:
-            KeyboardInterrupt: the user interrupted it; the message names the plugin.
-        """
-        self.status, self.reason, self.targets = "ok", "", {}
+        """Import the plugin and collect what it registers, or note what went wrong."""
+        self.status, self.reason = "ok", ""
+        self.targets.clear()
         try:
             with blaming("loading it failed", importing=True):
                 self._collect()
@@ -133,11 +128,9 @@ class Plugin:
             cause = error.__cause__ or error
             outdated = isinstance(cause, pluggy.PluginValidationError)
             self.status, self.reason = "outdated" if outdated else "broken", reason_of(cause)
-            self.targets = {}
+            self.targets.clear()
         except KeyboardInterrupt as error:
-            origin = f"plugin '{self.name}' of {self.distribution} {self.version}"
-            reason = f"while {origin} was loaded; --no-plugins leaves it out"
-            raise type(error)(reason) from None
+            raise type(error)(f"while {self} was loaded; --no-plugins leaves it out") from None
         self.registrations = list(self.targets)
 
     def list(self) -> None:
@@ -145,13 +138,16 @@ class Plugin:
         assert self.point is not None
         facts = [self.distribution, self.version, self.point.name, self.point.value, *self.kinds]
         entry = _index.entry_of(self.package, facts)
-        rows = None if entry is None else entry.read()
+        rows = None if entry is None else _index.read_entry(entry)
         with suppress(PluginError):  # no words that we wrote
             self.registrations = [self._registration(*row) for row in rows or ()]
-        if rows is None or len(rows) != len(self.registrations):
-            self.load()
-            if entry is not None and self.status == "ok":
-                entry.write([(r.kind, r.name, r.summary) for r in self.registrations])
+        if rows is not None and len(rows) == len(self.registrations):
+            return
+        may_be_old = self.package in sys.modules
+        self.load()
+        unchanged = not may_be_old and entry == _index.entry_of(self.package, facts)
+        if entry is not None and self.status == "ok" and unchanged:
+            _index.write_entry(entry, [(r.kind, r.name, r.summary) for r in self.registrations])
 
     def _collect(self) -> None:
         assert self.point is not None
@@ -162,24 +158,22 @@ class Plugin:
         manager.register(self.point.load(), self.name)
         manager.check_pending()
         for kind, hook in self.kinds.items():
+            getattr(manager.hook, hook)(register=partial(self._register, kind))
 
-            def register(name: str, factory: Any, summary: str = "", kind: str = kind) -> None:
-                registration = self._registration(kind, name, summary)
-                if registration in self.targets:
-                    raise PluginError(f"it registers {kind} '{name}' twice")
-                self.targets[registration] = _checked_target(kind, name, factory)
-
-            getattr(manager.hook, hook)(register=register)
+    def _register(self, kind: str, name: str, factory: Any, summary: str = "") -> None:
+        registration = self._registration(kind, name, summary)
+        if registration in self.targets:
+            raise PluginError(f"it registers {kind} '{name}' twice")
+        is_path = isinstance(factory, str) and factory.count(":") == 1
+        is_recipe = kind == "detector" and not isinstance(factory, str)
+        if not (is_path or is_recipe or callable(factory)):
+            raise PluginError(f"{kind} '{name}' is neither a callable nor 'module:attribute'")
+        self.targets[registration] = factory
 
     def _registration(self, kind: str, name: str, summary: str) -> Registration:
-        """Return a registration, its words checked.
-
-        Raises:
-            PluginError: the name is none, or the summary is no text.
-        """
         if kind not in self.kinds:
             raise PluginError(f"it registers a {one_line(repr(kind))}, which is no kind")
-        if not _is_name(name):
+        if not (isinstance(name, str) and len(name) <= LONGEST_NAME and _NAME.fullmatch(name)):
             raise PluginError(
                 f"{one_line(repr(name))} is no name for a {kind}: letters, digits and '-' only, "
                 f"a letter first, {LONGEST_NAME} at most"
@@ -193,8 +187,9 @@ class Plugin:
 class Registry:
     """All parts, recipes, commands and whatever else the loaded plugins registered."""
 
-    def __init__(self, plugins: Iterable[Plugin], kinds: Mapping[str, str] = HOOKS) -> None:
-        self.plugins, self.kinds = list(plugins), kinds
+    def __init__(self, plugins: list[Plugin], brought: Mapping[str, EntryPoint]) -> None:
+        self.plugins, self._brought = plugins, brought
+        self.kinds = [*HOOKS, *brought]
 
     @classmethod
     def discover(cls, limit: Iterable[str] | None = None) -> Registry:
@@ -207,7 +202,7 @@ class Registry:
         """
         if limit is None and LIMIT_VARIABLE in os.environ:
             limit = [word.strip() for word in os.environ[LIMIT_VARIABLE].split(",")]
-        plugins, kinds = _find_plugins()
+        plugins, brought = _find_plugins()
         for plugin in plugins:
             own = plugin.distribution == BUILT_IN
             if not own and limit is not None and not {plugin.name, plugin.distribution} & {*limit}:
@@ -215,7 +210,7 @@ class Registry:
                 plugin.status, plugin.reason = "blocked", reason
             elif plugin.status == "ok":
                 plugin.list()
-        return cls(plugins, kinds)
+        return cls(plugins, brought)
 
     def of_kind(self, kind: str) -> list[Registration]:
         """Return what is registered for a kind, built-in parts first."""
@@ -254,13 +249,11 @@ class Registry:
 
         The argument is the value of the part's first option.
         """
-        for registration in self.of_kind(kind):
-            for name in (registration.full_name, registration.name):
-                if text == name:
-                    return name, None
-                if text.startswith(name + ":"):
-                    return name, text[len(name) + 1 :]
-        return text, None
+        names = [name for r in self.of_kind(kind) for name in (r.full_name, r.name)]
+        begun = next((name for name in names if text.startswith(f"{name}:")), None)
+        if begun is None or text in names:
+            return text, None
+        return begun, text[len(begun) + 1 :]
 
     def clashes(self) -> dict[tuple[str, str], list[Registration]]:
         """Return the names that more than one distribution registered."""
@@ -269,61 +262,48 @@ class Registry:
             by_name.setdefault((registration.kind, registration.name), []).append(registration)
         return {key: found for key, found in by_name.items() if len(found) > 1}
 
+    def protocol(self, kind: str) -> type | None:
+        """Return the protocol of a kind that a plugin brings, or None if there is none.
+
+        Raises:
+            PluginError: it cannot be imported.
+        """
+        if kind not in self._brought:
+            return None
+        with blaming(f"the protocol of {kind} cannot be loaded", importing=True):
+            return self._brought[kind].load()  # type: ignore[no-any-return]
+
     def _unknown(self, kind: str, name: str) -> str:
         message = f"no {kind} is called '{name}'; {did_you_mean(name, self.names(kind))}"
         lost = ", ".join(f"{p.name} ({p.status})" for p in self.plugins if p.status != "ok")
         return f"{message}; not loaded: {lost}, see 'vlmad plugins'" if lost else message
 
 
-def protocol_of(kind: str) -> type | None:
-    """Return the protocol of a kind that a plugin brings, or None if there is none.
+def _find_plugins() -> tuple[list[Plugin], dict[str, EntryPoint]]:
+    """Return all plugins, nothing of them imported yet, and the kinds that they bring.
 
-    Raises:
-        PluginError: it cannot be imported.
+    Of two distributions of one name the first counts, as it does for Python: an editable install
+    may be listed twice.
     """
-    for point in (point for _, points in _scan([]) for point in points):
-        if (point.group, point.name) == (KINDS_GROUP, kind):
-            with blaming(f"the protocol of {kind} cannot be loaded", importing=True):
-                return point.load()  # type: ignore[no-any-return]
-    return None
-
-
-def _find_plugins() -> tuple[list[Plugin], dict[str, str]]:
-    """Return all plugins, nothing of them imported yet, and the hook of each kind."""
     plugins: list[Plugin] = []
-    found = list(_scan(plugins))
-    points = [point for _, points in found for point in points]
-    brought = [point.name for point in points if point.group == KINDS_GROUP]
-    kinds = {**HOOKS, **{name: f"register_{name}s" for name in brought if name not in HOOKS}}
-    for distribution, points in found:
-        origin = _shown(distribution.name), _shown(distribution.version)
-        plugins += [
-            Plugin(_shown(point.name), *origin, point, kinds)
-            for point in points
-            if point.group == GROUP
-        ]
-    return plugins, kinds
-
-
-def _scan(broken: list[Plugin]) -> Iterator[tuple[Distribution, list[EntryPoint]]]:
-    """Yield the distributions with entry points of vlmad's; note those that cannot be read.
-
-    Of two of one name the first counts, as it does for Python: an editable install may be listed
-    twice.
-    """
-    known = set()
-    for distribution in distributions():
+    brought: dict[str, EntryPoint] = {}
+    kinds, known = dict(HOOKS), set()
+    for found in distributions():
         try:
-            if GROUP in (distribution.read_text("entry_points.txt") or ""):
-                groups = (GROUP, KINDS_GROUP)
-                points = [point for point in distribution.entry_points if point.group in groups]
-                if points and distribution.name not in known:
-                    known.add(distribution.name)
-                    yield distribution, points
+            if GROUP not in (found.read_text("entry_points.txt") or "") or found.name in known:
+                continue
+            points, origin = found.entry_points, (_shown(found.name), _shown(found.version))
+            known.add(found.name)
         except Exception as error:  # whatever stands in the files of a stranger
-            name = _shown(getattr(distribution, "_path", Path("unknown")).stem)
+            name = _shown(getattr(found, "_path", Path("unknown")).stem)
             reason = f"its metadata cannot be read: {reason_of(error)}"
-            broken.append(Plugin(name, name, "unknown", status="broken", reason=reason))
+            plugins.append(Plugin(name, name, "unknown", status="broken", reason=reason))
+            continue
+        own = points.select(group=GROUP)
+        plugins += [Plugin(_shown(point.name), *origin, point, kinds) for point in own]
+        brought |= {p.name: p for p in points.select(group=KINDS_GROUP) if p.name not in HOOKS}
+    kinds |= {name: f"register_{name}s" for name in brought}
+    return plugins, brought
 
 
 def _shown(word: str | None) -> str:
@@ -337,22 +317,6 @@ def _spec_of(hook: str) -> Any:
         """Register something of this kind."""
 
     return type("Specs", (), {hook: staticmethod(hookspecs.hookspec(spec))})
-
-
-def _is_name(name: Any) -> bool:
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
-        return False
-    return not name.startswith("-") and name.replace("-", "").isidentifier()
-
-
-def _checked_target(kind: str, name: str, factory: Any) -> Any:
-    """Return what can be registered, or refuse it."""
-    if isinstance(factory, str) and factory.count(":") == 1:
-        return factory
-    if isinstance(factory, str) or not (callable(factory) or kind == "detector"):
-        shown = one_line(repr(name))
-        raise PluginError(f"{kind} {shown} is neither a callable nor 'module:attribute'")
-    return factory
 
 
 @cache

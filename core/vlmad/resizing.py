@@ -24,7 +24,6 @@ OVERLAP = 0.25
 """The share of a tile's side that its neighbour covers too."""
 DEFAULT_TILES, MOST_TILES = 2, 24
 """Tiles along the shorter side where none are given, and the most along either."""
-
 SMALLEST_TILE = 16
 """Pixels of the original; in less there is nothing to see."""
 
@@ -75,21 +74,13 @@ def parse_resizing(text: str) -> Resizing:
     )
 
 
-def render(
-    image: Image.Image, preprocessing: Preprocessing, resize: Resize
-) -> Float[Tensor, "3 h w"]:
-    """Return the normalised pixels of a whole image at the model's size."""
-    return resample(image, view(image.size, preprocessing.size, resize), preprocessing)
-
-
 def view(size: tuple[int, int], target: tuple[int, int], resize: Resize) -> Box:
     """Return the part of an original that fills the model's image.
 
     Args:
         size: width and height of the original.
         target: height and width of the model's image.
-        resize: `squash` fills it with the whole image, `pad` keeps the format and adds
-            margins.
+        resize: `squash` fills it with the whole image, `pad` adds margins.
     """
     width, height = size
     if resize == "squash":
@@ -134,15 +125,14 @@ def resample(
     """Resample a box of an image to the model's size; margins get the mean colour."""
     import torch
 
-    filters = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-    resample = filters[preprocessing.interpolation]
+    resample = Image.Resampling[preprocessing.interpolation.upper()]
     height, width = preprocessing.size
     left, top, right, bottom = _visible(image.size, box, preprocessing.size)
     inside = Box(
         max(box.left, 0),
         max(box.top, 0),
-        max(min(box.right, image.width), min(1, image.width)),
-        max(min(box.bottom, image.height), min(1, image.height)),
+        max(min(box.right, image.width), 1),
+        max(min(box.bottom, image.height), 1),
     )
     scaled = image.resize((right - left, bottom - top), resample, box=inside)
     if scaled.size != (width, height):
@@ -162,22 +152,6 @@ def _normalised_levels(preprocessing: Preprocessing) -> Float[np.ndarray, "3 256
     mean = np.array(preprocessing.mean, np.float32)[:, None]
     normalised: Float[np.ndarray, "3 256"] = levels - mean
     return normalised / np.array(preprocessing.std, np.float32)[:, None]
-
-
-def crop_prepared(
-    pixels: Float[Tensor, "3 h w"], share: Sequence[float], preprocessing: Preprocessing
-) -> Float[Tensor, "3 h w"]:
-    """Return the part of normalised pixels at these shares, at the model's size."""
-    import torch.nn.functional as F
-
-    height, width = pixels.shape[-2:]
-    top, left, bottom, right = share
-    rows = slice(round(top * height), max(round(bottom * height), round(top * height) + 1))
-    columns = slice(round(left * width), max(round(right * width), round(left * width) + 1))
-    crop = pixels[None, :, rows, columns].float()
-    return F.interpolate(
-        crop, preprocessing.size, mode=preprocessing.interpolation, antialias=True
-    )[0]
 
 
 def restore_map(

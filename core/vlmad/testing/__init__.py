@@ -15,35 +15,16 @@ process have in common stay as they were. Whether the numbers are the method's o
 plugin's tests can tell.
 """
 
-from vlmad.testing._backbone_checks import check_backbone
-from vlmad.testing._conformance import check_part, parametrize_parts
-from vlmad.testing._examples import (
-    TWO_LAYERS,
-    UsualAttention,
-    example_features,
-    example_images,
-    example_text,
-    two_layer_backbone,
-)
-from vlmad.testing._part_checks import (
-    check_attention,
-    check_extractor,
-    check_prompts,
-    check_scorer,
-)
-
-__all__ = [
-    "TWO_LAYERS",
-    "UsualAttention",
-    "check_attention",
-    "check_backbone",
-    "check_extractor",
-    "check_part",
-    "check_prompts",
-    "check_scorer",
-    "example_features",
-    "example_images",
-    "example_text",
-    "parametrize_parts",
-    "two_layer_backbone",
-]
+from vlmad.testing._backbone_checks import check_backbone as check_backbone
+from vlmad.testing._conformance import check_part as check_part
+from vlmad.testing._conformance import parametrize_parts as parametrize_parts
+from vlmad.testing._examples import TWO_LAYERS as TWO_LAYERS
+from vlmad.testing._examples import UsualAttention as UsualAttention
+from vlmad.testing._examples import example_features as example_features
+from vlmad.testing._examples import example_images as example_images
+from vlmad.testing._examples import example_text as example_text
+from vlmad.testing._examples import two_layer_backbone as two_layer_backbone
+from vlmad.testing._part_checks import check_attention as check_attention
+from vlmad.testing._part_checks import check_extractor as check_extractor
+from vlmad.testing._part_checks import check_prompts as check_prompts
+from vlmad.testing._part_checks import check_scorer as check_scorer

@@ -35,7 +35,6 @@ from vlmad.types import (
     Patches,
     Request,
     Tiles,
-    VisualFeatures,
     Windows,
 )
 
@@ -46,11 +45,7 @@ SENTENCES = ("a photo of a flawless bolt.", "bolt", "a photo of a damaged metal 
 
 
 def check_backbone(backbone: Backbone) -> None:
-    """Check everything that a backbone's spec promises (loads its weights).
-
-    Raises:
-        AssertionError: it breaks the contract; the message says where.
-    """
+    """Check everything that a backbone's spec promises (loads its weights)."""
     check_spec(backbone.spec)
     digest = backbone.weights_hash
     require(len(digest) == 64, "weights_hash is no SHA-256 in hexadecimal")
@@ -127,18 +122,14 @@ def check_vision(backbone: Backbone) -> None:
         joined = torch.cat([tensors[request] for tensors in reversed(single)])
         require_close(joined, visual[request], f"the batch changes {request}")
     if SHARED_WINDOWS in spec.provides:
-        check_shared_windows(visual, max(spec.grid) + 1)
+        whole = visual[Windows(max(spec.grid) + 1, encoding="shared")][:, 0]
+        otherwise = "a shared window of all patches is not the image"
+        require_close(whole, visual[ClassToken()], otherwise)
     if ATTENTION in spec.provides:
         same = encode(backbone, path="stream", count=spec.depth)
         require_close(
             same.tensors, visual.tensors, "exchanging attention for the usual changes encode"
         )
-
-
-def check_shared_windows(visual: VisualFeatures, size: int) -> None:
-    """Check that a shared window of the whole grid, which nothing is outside of, is the image."""
-    whole = visual[Windows(size, encoding="shared")][:, 0]
-    require_close(whole, visual[ClassToken()], "a shared window of all patches is not the image")
 
 
 def check_sentences(backbone: Backbone) -> None:

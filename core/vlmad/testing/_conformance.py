@@ -9,10 +9,9 @@ from vlmad.assembly import missing_attributes
 from vlmad.hookspecs import KINDS
 from vlmad.options import check_options, options_of
 from vlmad.parts import PROTOCOLS
-from vlmad.registry import Registry, protocol_of
+from vlmad.registry import Registry
 from vlmad.testing._backbone_checks import check_backbone
-from vlmad.testing._facts import require
-from vlmad.testing._manners import good_manners
+from vlmad.testing._facts import good_manners, require
 from vlmad.testing._part_checks import (
     check_attention,
     check_extractor,
@@ -57,9 +56,10 @@ def check_part(
         AssertionError: it breaks the contract; the message says where.
     """
     owner = f"{kind} '{name}'"
-    factory = Registry.discover().get(kind, name).resolve()
-    protocol = PROTOCOLS.get(kind) or protocol_of(kind)
+    registry = Registry.discover()
+    factory = registry.get(kind, name).resolve()
     if kind not in KINDS:
+        protocol = registry.protocol(kind)
         lacks = missing_attributes(factory, protocol) if protocol else []
         require(not lacks, f"{owner} lacks {', '.join(lacks)}")
         return

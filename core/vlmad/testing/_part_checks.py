@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,11 +38,7 @@ ODD_NAMES = ("bolt", "metal nut", "{} [bold] 100%", "Schraube ä 螺丝")
 
 
 def check_attention(attention: Attention) -> None:
-    """Check an attention modifier: its blocks exist, `mix` keeps shape, inputs and determinism.
-
-    Raises:
-        AssertionError: it breaks the contract; the message says where.
-    """
+    """Check an attention modifier: its blocks exist, `mix` keeps shape, inputs and determinism."""
     require(attention.path in ("stream", "beside"), f"path is {attention.path!r}")
     for depth in (1, 2, 12, 24):
         acts = attention.blocks(depth)
@@ -60,25 +58,17 @@ def check_prompts(prompts: Prompts, backbone: Backbone | None = None) -> None:
     Args:
         prompts: the part.
         backbone: one that it fits; by default `two_layer_backbone()`.
-
-    Raises:
-        AssertionError: it breaks the contract; the message says where.
     """
     backbone = backbone or two_layer_backbone()
-    reason = prompts.refuses(backbone.spec)
-    require(
-        reason is None, f"it refuses {backbone.spec.name}: {reason}; give check_prompts another"
-    )
+    refused = f"it refuses {backbone.spec.name}: {prompts.refuses(backbone.spec)}"
+    require(prompts.refuses(backbone.spec) is None, f"{refused}; give check_prompts another")
     require(prompts.class_token(backbone.spec) in ("normed", "raw"), "class_token is unknown")
     features = example_features(2, dimensions=backbone.spec.embedding_dim)
     seen = features if prompts.looks_at_image else None
     with torch.inference_mode(), unchanged(backbone, features, name="the prompts"):
         for class_name in ODD_NAMES:
-
-            def ask(class_name: str = class_name) -> TextEmbeddings | None:
-                return prompts(backbone, class_name, seen)
-
-            _check_text(require_repeatable(ask, "the prompts"), prompts, backbone)
+            call = partial(prompts, backbone, class_name, seen)
+            _check_text(require_repeatable(call, "the prompts"), prompts, backbone)
 
 
 def _check_text(text: TextEmbeddings | None, prompts: Prompts, backbone: Backbone) -> None:
@@ -105,9 +95,6 @@ def check_extractor(extractor: Extractor, backbone: Backbone | None = None) -> N
     Args:
         extractor: the part.
         backbone: one that gives what it needs; by default `two_layer_backbone()`.
-
-    Raises:
-        AssertionError: it breaks the contract; the message says where.
     """
     backbone = backbone or two_layer_backbone()
     paths: list[UsualAttention] = [UsualAttention()]
@@ -122,7 +109,7 @@ def check_extractor(extractor: Extractor, backbone: Backbone | None = None) -> N
             with torch.inference_mode():
                 visual = backbone.encode(example_images(), requests, attention)
                 with unchanged(visual, name="the extractor"):
-                    features = require_repeatable(lambda v=visual: extractor(v), "the extractor")  # type: ignore[misc]
+                    features = require_repeatable(partial(extractor, visual), "the extractor")
             _check_features(features, extractor, backbone)
 
 
@@ -166,22 +153,16 @@ def check_scorer(
         scorer: the part.
         features: of three images; by default what `example_features` gives for its needs.
         text: by default `example_text`, or None if it does not need text.
-
-    Raises:
-        AssertionError: it breaks the contract; the message says where.
     """
     features = features or example_features(gives=scorer.needs)
     if text is None and TEXT in scorer.needs:
         text = example_text(features.image.shape[-1])
     require(scorer.references in ("none", "optional", "required"), "references is unknown")
     require(scorer.scope in ("image", "set"), "scope is unknown")
-    memories: list[Mapping[str, Tensor] | None] = []
     if scorer.references != "required":
-        memories.append(None)
+        _check_prediction(scorer, features, text, None)
     if scorer.references != "none":
-        memories.append(_check_fit(scorer, features))
-    for memory in memories:
-        _check_prediction(scorer, features, text, memory)
+        _check_prediction(scorer, features, text, _check_fit(scorer, features))
 
 
 def _check_fit(scorer: Scorer, features: Features) -> Mapping[str, Tensor]:
@@ -238,11 +219,8 @@ def _check_attribution(
 
 
 def _take(features: Features, indices: list[int]) -> Features:
-    regions = tuple(
-        Regions(level.name, level.embeddings[indices], level.cells, level.aligned)
-        for level in features.regions
-    )
-    return Features(features.image[indices], regions, features.grid, features.image_size)
+    regions = [replace(each, embeddings=each.embeddings[indices]) for each in features.regions]
+    return replace(features, image=features.image[indices], regions=tuple(regions))
 
 
 def _pick(prediction: Prediction, indices: list[int]) -> Prediction:
