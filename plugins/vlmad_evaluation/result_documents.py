@@ -375,8 +375,7 @@ def read_document(folder: Path) -> BenchDocument:
             try:
                 return model.read(path)
             except InputError as error:
-                what = "run its command again, which keeps what is done"
-                raise InputError(f"{error}; {what}") from error
+                raise InputError(f"{error}; run its command again") from error
     if (folder / SAMPLES_FILE).is_file():
         raise InputError(
             f"{folder} was broken off before it wrote what came of it; "
