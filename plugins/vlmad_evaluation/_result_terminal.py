@@ -85,7 +85,7 @@ def _table(rows: list[FigureRow], width: int) -> Table:
     table = Table(box=None, header_style="bold")
     table.add_column("category", overflow="fold")
     table.add_column("shots", justify="right")
-    table.add_column("detector", overflow="fold", min_width=16)
+    table.add_column("detector", overflow="fold", min_width=12)
     for name in LEAD:
         table.add_column(TITLES[name], no_wrap=True)
     gap = " " if width >= ONE_LINE else "\n"
