@@ -1,4 +1,4 @@
-"""Two detectors on the same images: DeLong, paired bootstrap, Holm."""
+"""Two detectors on the same images: DeLong, paired bootstrap, max-T."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from vlmad_evaluation.comparison import (
     compare_auroc,
     compare_replicates,
     delong_covariance,
-    holm,
     max_t,
 )
 
@@ -97,25 +96,6 @@ def test_detectors_on_different_images_are_not_compared() -> None:
         compare_auroc([True, False], [1, 0], [1, 0], confidence=1)
     with pytest.raises(InputError, match="scores: 1 of 2 are not finite"):
         compare_auroc([True, False], [1, 0], [1, float("inf")])
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.999))
-def test_holm_rejects_what_stepping_down_rejects(p_values: list[float], level: float) -> None:
-    adjusted = holm({str(i): p for i, p in enumerate(p_values)})
-    rejected = set()
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        if p_values[index] * (len(p_values) - rank) > level:
-            break
-        rejected.add(str(index))
-    assert {name for name, p in adjusted.items() if p is not None and p <= level} == rejected
-
-
-def test_holm_leaves_missing_p_values_out_and_refuses_impossible_ones() -> None:
-    assert holm({}) == {}
-    assert holm({"tile": None, "wood": 0.04}) == {"tile": None, "wood": 0.04}
-    for wrong in (-0.1, 1.1, float("nan")):
-        with pytest.raises(InputError, match="between 0 and 1"):
-            holm({"tile": wrong})
 
 
 @given(

@@ -37,7 +37,7 @@ RECIPES = {"dense": "clip", "windows": "winclip"}
 GRID = (
     *("--prompt", "compositional,plain", "--scorer", "harmonic,max-cosine"),
     *("--attention", "diagonal", "--set", "attention.gamma=0|0.5|1"),
-    *("--set", "extractor.scales=2,3|2,3,5", "--replicates", "100", "--no-maps"),
+    *("--set", "extractor.scales=2,3|2,3,5", "--replicates", "100"),
 )
 SCORES = """
 import hashlib, json, sys

@@ -10,7 +10,7 @@ What others may import (all else is private and on its way to names with an unde
     streaming.py         the same from bounded memory, with a bound on the error
     image_curves.py      counts of every image over shared thresholds, so that images are weighted
     bootstrap.py         intervals by resampling images
-    comparison.py        two detectors on the same images: DeLong, paired bootstrap, Holm, max-T
+    comparison.py        two detectors on the same images: DeLong, paired bootstrap, max-T
     result_documents.py  what bench and grid write: the models, `read_document`
     result_folders.py    a bench's folder, read: its document, samples, cells and their scores
     averaging.py         over seeds, then over categories

@@ -16,16 +16,7 @@ if TYPE_CHECKING:
 
 
 def load_detectors(choice: Choice, names: Sequence[str] | None) -> dict[str, Detector]:
-    """Assemble every detector; named parts and options hold for all of them.
-
-    Args:
-        choice: parts and options.
-        names: recipes, or several in one text with commas; None takes the default.
-
-    Raises:
-        InputError: a recipe is named twice.
-        VlmadError: a name, option or combination that cannot be.
-    """
+    """Assemble every detector; named parts and options hold for all of them."""
     recipes: list[str | None] = [n for text in names or () for n in text.split(",") if n]
     detectors: dict[str, Detector] = {}
     backbones: list[Chosen] = []
@@ -40,12 +31,7 @@ def load_detectors(choice: Choice, names: Sequence[str] | None) -> dict[str, Det
 
 
 def share_backbone(assembly: Assembly, backbones: list[Chosen]) -> Assembly:
-    """Return an assembly with an equal backbone that is there already, so that it loads once.
-
-    Args:
-        assembly: as it was assembled.
-        backbones: those that are there; another is added.
-    """
+    """Return an assembly with an equal backbone that is there already, so that it loads once."""
     own = assembly.parts["backbone"]
     for other in backbones:
         if (other.registration, other.options) == (own.registration, own.options):

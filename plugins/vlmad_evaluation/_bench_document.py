@@ -15,11 +15,9 @@ from vlmad_evaluation.averaging import (
     over_categories,
     over_seeds,
 )
-from vlmad_evaluation.labelled_maps import describe_resolution
 from vlmad_evaluation.result_documents import (
     BenchCell,
     BenchDocument,
-    BenchSettings,
     CategoryFacts,
     DatasetFacts,
     DatasetFault,
@@ -32,13 +30,13 @@ from vlmad_evaluation.result_folders import CellResult
 from vlmad_run.manifest import LIBRARIES, options_in_full
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from vlmad import Problem
     from vlmad.detector import Detector
     from vlmad_datasets.opening import OpenDataset
-    from vlmad_evaluation._bench_plan import Cell, Plan, Settings
-    from vlmad_evaluation.result_documents import PublishedEntry
+    from vlmad_evaluation._bench_plan import Cell, Plan
+    from vlmad_evaluation.result_documents import BenchSettings, PublishedEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Bench:
     dataset: OpenDataset
     categories: tuple[str, ...]
     detectors: Mapping[str, Detector]
-    settings: Settings
+    settings: BenchSettings
     problems: tuple[Problem, ...]
     """Of the data set: none is fatal."""
     axes: GridAxes | None = None
@@ -60,48 +58,30 @@ class Bench:
         return "bench" if self.axes is None else "grid"
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Time and memory."""
-
-    seconds: Mapping[str, float | None]
-    """For an image, by detector."""
-    peak: int | None
-    """The most bytes that were held."""
-
-
 def make_document(
     bench: Bench,
     plan: Plan,
     came: Mapping[Cell, CellResult | SkippedEntry],
-    machine: Machine,
 ) -> BenchDocument:
-    """Put together what `bench.json` holds.
-
-    Args:
-        bench: what is measured.
-        plan: its cells, finished or not.
-        came: what came of those that are done.
-        machine: time and memory.
-    """
+    """Put together what `bench.json` holds, from what came of the cells that are done."""
     done = [(cell, came[cell]) for cell in plan.cells if cell in came]
     measured = [(cell, result) for cell, result in done if isinstance(result, CellResult)]
     failures = [result for _, result in done if isinstance(result, SkippedEntry)]
     confidence, results = bench.settings.confidence, [result for _, result in measured]
     by_key = over_seeds(results, confidence)
     averages = over_categories(by_key, confidence)
+    dataset = _dataset(bench)
     document = BenchDocument(
         vlmad=version("vlmad"),
         libraries={name: version(name) for name in LIBRARIES},
         finished=len(done) == len(plan.cells),
-        dataset=describe_dataset(bench.dataset, bench.categories, bench.problems),
-        settings=describe_settings(bench.settings),
-        detectors={n: _detector(d, machine.seconds.get(n)) for n, d in bench.detectors.items()},
-        peak_memory_bytes=machine.peak,
+        dataset=dataset,
+        settings=bench.settings,
+        detectors={name: _detector(each) for name, each in bench.detectors.items()},
         averages=average_entries(averages),
         categories=category_entries(by_key),
         comparisons=compare_pairs(results, by_key, averages, confidence),
-        published=_published(bench),
+        published=_published(bench, dataset.categories),
         skipped=[*plan.skipped, *failures],
         cells=[_cell(cell, result) for cell, result in measured],
     )
@@ -111,16 +91,14 @@ def make_document(
     return GridDocument(**dict(document), baseline=baseline, grid=bench.axes)
 
 
-def describe_dataset(
-    dataset: OpenDataset, categories: Sequence[str], problems: Sequence[Problem]
-) -> DatasetFacts:
-    """Return which data set is measured, how many images it has, and what is wrong with it."""
+def _dataset(bench: Bench) -> DatasetFacts:
     return DatasetFacts(
-        reader=dataset.name,
-        root=str(dataset.root),
-        categories={category: _category(dataset, category) for category in categories},
+        reader=bench.dataset.name,
+        root=str(bench.dataset.root),
+        categories={category: _category(bench.dataset, category) for category in bench.categories},
         problems=[
-            DatasetFault(path=str(p.path), what=p.what, severity=p.severity) for p in problems
+            DatasetFault(path=str(each.path), what=each.what, severity=each.severity)
+            for each in bench.problems
         ],
     )
 
@@ -136,20 +114,7 @@ def _category(dataset: OpenDataset, category: str) -> CategoryFacts:
     )
 
 
-def describe_settings(settings: Settings) -> BenchSettings:
-    """Return what is measured how."""
-    return BenchSettings(
-        shots=list(settings.shots),
-        seeds=settings.seeds,
-        resolution=describe_resolution(settings.resolution),
-        replicates=settings.replicates,
-        confidence=settings.confidence,
-        interval="BCa, images drawn with replacement, normal and anomalous ones apart",
-        batch_size=settings.batch_size,
-    )
-
-
-def _detector(detector: Detector, seconds: float | None) -> DetectorFacts:
+def _detector(detector: Detector) -> DetectorFacts:
     backbone = detector.backbone
     return DetectorFacts(
         recipe=detector.assembly.recipe.name,
@@ -161,13 +126,11 @@ def _detector(detector: Detector, seconds: float | None) -> DetectorFacts:
         weights_sha256=backbone.weights_hash,
         device=str(getattr(backbone, "device", "unknown")),
         precision=getattr(backbone, "precision", "float32"),
-        seconds_per_image=seconds,
     )
 
 
-def _published(bench: Bench) -> list[PublishedEntry]:
-    facts = {category: _category(bench.dataset, category) for category in bench.categories}
-    counts = {category: (each.normal, each.anomalous) for category, each in facts.items()}
+def _published(bench: Bench, facts: Mapping[str, CategoryFacts]) -> list[PublishedEntry]:
+    counts = {name: (each.normal, each.anomalous) for name, each in facts.items()}
     return [
         entry
         for name, detector in bench.detectors.items()

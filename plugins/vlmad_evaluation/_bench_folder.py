@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from filelock import FileLock, Timeout
 
 from vlmad.errors import InputError, OutputError, first_line
-from vlmad.files import write_atomically
+from vlmad_evaluation.result_documents import BenchSettings
 from vlmad_run.documents import Document, FileName
 from vlmad_run.manifest import Identity, differences
 from vlmad_run.places import RUNS, new_folder
@@ -45,29 +45,26 @@ class BenchIdentity(Document):
     reader: str
     categories: dict[FileName, CategoryIdentity]
     detectors: dict[FileName, Identity]
-    shots: list[int]
-    seeds: int
-    resolution: str
-    replicates: int
-    batch_size: int
+    settings: BenchSettings
 
     def differences(self, now: BenchIdentity) -> list[str]:
         """Return where another one differs otherwise than by having more.
 
         Cells stand on their own: more detectors, shots or seeds leave those that are there alone.
         """
-        more = {
-            "detectors": {n: now.detectors[n] for n in self.detectors if n in now.detectors},
-            "shots": [number for number in now.shots if number in self.shots],
-            "seeds": min(self.seeds, now.seeds),
-        }
-        return differences(self.model_dump(), now.model_copy(update=more).model_dump())
+        own, other = self.settings, now.settings
+        shots = [number for number in other.shots if number in own.shots]
+        more = {"shots": shots, "seeds": min(own.seeds, other.seeds)}
+        detectors = {n: now.detectors[n] for n in self.detectors if n in now.detectors}
+        settings = other.model_copy(update=more)
+        same = now.model_copy(update={"detectors": detectors, "settings": settings})
+        return differences(self.model_dump(), same.model_dump())
 
 
 class BenchManifest(Document):
     """What a bench is."""
 
-    format: Literal["vlmad bench manifest 2"] = "vlmad bench manifest 2"
+    format: Literal["vlmad bench manifest 3"] = "vlmad bench manifest 3"
     command: list[FileName]
     images_sha256: str
     """Of the whole names of all test images."""
@@ -87,10 +84,6 @@ class BenchFolder:
         done = self.manifest.model_copy(update={"finished": True})
         done.write(self.path / BENCH_MANIFEST)
 
-    def write(self, name: str, content: bytes | str) -> None:
-        """Write a file of the folder."""
-        write_atomically(self.path / name, content)
-
     def cell(self, cell: Cell) -> Path:
         """Return a cell's run folder."""
         return self.path / "cells" / cell_place(cell)
@@ -102,16 +95,7 @@ class BenchFolder:
 
 @contextmanager
 def open_bench(out: Path | None, manifest: BenchManifest, name: str) -> Iterator[BenchFolder]:
-    """Open the folder `out`, or else the one where this bench was stopped, or a new one.
-
-    Args:
-        out: the folder, if it was named.
-        manifest: what the bench is.
-        name: goes into the name of a new folder.
-
-    Raises:
-        OutputError: it holds something else, or another process writes to it.
-    """
+    """Open the folder `out`, or else the one where this bench was stopped, or a new one."""
     with ExitStack() as stack:
         path = out or _stopped(manifest) or stack.enter_context(new_folder(RUNS, name))
         stack.enter_context(_locked(path))

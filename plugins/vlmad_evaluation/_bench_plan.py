@@ -20,22 +20,7 @@ if TYPE_CHECKING:
     from vlmad import Sample
     from vlmad.detector import Detector
     from vlmad_datasets.opening import OpenDataset
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What is measured how, besides data set and detectors."""
-
-    shots: tuple[int, ...] = (0,)
-    seeds: int = 5
-    resolution: tuple[int, int] | None = None
-    replicates: int = 1000
-    confidence: float = 0.95
-    batch_size: int = 1
-    keep_maps: bool = True
-    """Whether the maps of a finished cell stay on disk."""
-    timed: bool = True
-    """Whether the time per image is measured, apart from the cells, for each detector."""
+    from vlmad_evaluation.result_documents import BenchSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,13 +64,9 @@ def make_plan(
     dataset: OpenDataset,
     categories: Sequence[str],
     detectors: Mapping[str, Detector],
-    settings: Settings,
+    settings: BenchSettings,
 ) -> Plan:
-    """Lay out all cells: what a detector cannot do, or a category has no images for, is skipped.
-
-    Raises:
-        InputError: nothing is left.
-    """
+    """Lay out all cells: what a detector cannot do, or a category has no images for, is skipped."""
     skipped = [
         SkippedEntry(detector=name, category=None, shots=shots, reason=reason, fault=False)
         for name, detector in detectors.items()
@@ -117,7 +98,7 @@ def _why_not(detector: Detector, shots: int) -> str:
 
 
 def _draws(
-    dataset: OpenDataset, category: str, settings: Settings, skipped: list[SkippedEntry]
+    dataset: OpenDataset, category: str, settings: BenchSettings, skipped: list[SkippedEntry]
 ) -> list[tuple[int, int | None, tuple[Path, ...]]]:
     """Return shots, seed and references of all cells of a category, the same for all detectors."""
     train = [s.image for s in dataset.select([category], "train") if not s.anomalous]
@@ -141,11 +122,7 @@ def _draws(
 def content_digests(
     dataset: OpenDataset, categories: Sequence[str], progress: Progress
 ) -> dict[str, str]:
-    """Return for each category a SHA-256 over images, masks, labels and splits.
-
-    Raises:
-        InputError: a file cannot be read.
-    """
+    """Return for each category a SHA-256 over images, masks, labels and splits."""
     samples = dataset.select(categories)
     hashes = {category: hashlib.sha256() for category in categories}
     for sample in progress.track(samples, description="hashing"):

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Literal
 
-    from vlmad_evaluation._bench_plan import Cell, Settings
+    from vlmad_evaluation._bench_plan import Cell
+    from vlmad_evaluation.result_documents import BenchSettings
     from vlmad_evaluation.result_folders import Scored
     from vlmad_run.manifest import Identity, Reference
 
@@ -59,16 +60,9 @@ class MeasuredCell:
 
 
 def measure_cell(
-    cell: Cell, scored: Sequence[Scored], references: Sequence[Reference], settings: Settings
+    cell: Cell, scored: Sequence[Scored], references: Sequence[Reference], settings: BenchSettings
 ) -> CellResult:
-    """Measure what could be scored of a cell.
-
-    Args:
-        cell: which.
-        scored: its images, in the order of the data set.
-        references: its references, with their hashes.
-        settings: what is measured how.
-    """
+    """Measure what could be scored of a cell."""
     measured = measure(scored, settings)
     labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
     scores = np.array([each.row.score for each in scored], dtype=np.float64)
@@ -116,15 +110,9 @@ def best_threshold(result: CellResult, identity: Identity) -> Threshold | None:
 
 
 def measure(
-    scored: Sequence[Scored], settings: Settings, at_once: int = PIXELS_AT_ONCE
+    scored: Sequence[Scored], settings: BenchSettings, at_once: int = PIXELS_AT_ONCE
 ) -> MeasuredCell:
-    """Compute all metrics of some images.
-
-    Args:
-        scored: the images.
-        settings: what is measured how.
-        at_once: pixels that may be held in memory; more are streamed.
-    """
+    """Compute all metrics of some images."""
     labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
     scores = np.array([each.row.score for each in scored], dtype=np.float64)
     pixels = _measure_pixels(scored, settings, at_once)
@@ -136,12 +124,14 @@ def measure(
     return MeasuredCell(metrics, replicates, pixels.pixels)
 
 
-def _measure_pixels(scored: Sequence[Scored], settings: Settings, at_once: int) -> MeasuredCell:
+def _measure_pixels(
+    scored: Sequence[Scored], settings: BenchSettings, at_once: int
+) -> MeasuredCell:
     if not any(each.sample.anomalous and each.sample.mask for each in scored):
         anomalous = any(each.sample.anomalous for each in scored)
         reason = "no mask" if anomalous else "no anomalous image"
         return MeasuredCell(undefined(PIXEL_METRICS, reason), {})
-    maps = StoredMaps(scored, settings.resolution)
+    maps = StoredMaps(scored, settings.size)
     return _streamed(maps, settings) if maps.pixels() > at_once else _exact(maps, settings)
 
 
@@ -181,7 +171,7 @@ class StoredMaps:
         )
 
 
-def _exact(maps: StoredMaps, settings: Settings) -> MeasuredCell:
+def _exact(maps: StoredMaps, settings: BenchSettings) -> MeasuredCell:
     """Hold all maps of the cell in memory."""
     read = list(maps)
     images = [image for image, _ in read]
@@ -197,7 +187,7 @@ def _exact(maps: StoredMaps, settings: Settings) -> MeasuredCell:
     return MeasuredCell(_bounded(metrics, up, down), replicates, facts)
 
 
-def _streamed(maps: StoredMaps, settings: Settings) -> MeasuredCell:
+def _streamed(maps: StoredMaps, settings: BenchSettings) -> MeasuredCell:
     """Read the maps twice, one at a time."""
     plain, up, down = (PixelStream() for _ in range(3))
     for image, reach in maps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from vlmad.loading import batches, load
 from vlmad.types import ImageBatch
 from vlmad_evaluation.result_folders import Scored
 from vlmad_evaluation.sharing import share
-from vlmad_run.manifest import Manifest, Reference, describe_run
+from vlmad_run.manifest import Reference, describe_run
 from vlmad_run.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vlmad.loading import Pieces
     from vlmad.types import Features
     from vlmad_evaluation._bench_folder import BenchFolder
-    from vlmad_evaluation._bench_plan import Cell, Settings
+    from vlmad_evaluation._bench_plan import Cell
     from vlmad_evaluation.result_documents import SkippedEntry
 
     Encoded = dict[tuple[str, Path], Features]
@@ -53,12 +53,7 @@ class SideBySide:
 
 
 def side_by_side(detectors: Mapping[str, Detector], keep: bool = True) -> list[SideBySide]:
-    """Part detectors into as few groups as possible that can take the same loaded images.
-
-    Args:
-        detectors: by name.
-        keep: whether features are kept on disk: the next bench of the same images finds them.
-    """
+    """Part detectors into as few groups as possible that can take the same loaded images."""
     alike: dict[Any, dict[str, Detector]] = {}
     for name, detector in share(detectors, keep).items():
         key = detector.backbone.spec.preprocessing, str(detector.resizing)
@@ -66,63 +61,33 @@ def side_by_side(detectors: Mapping[str, Detector], keep: bool = True) -> list[S
     return [SideBySide(group) for group in alike.values()]
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What came of scoring cells."""
-
-    scored: dict[Cell, list[Scored]] = field(default_factory=dict)
-    manifests: dict[Cell, Manifest] = field(default_factory=dict)
-    failures: dict[Cell, SkippedEntry] = field(default_factory=dict)
-    """What a part of the detector failed at."""
-
-
 def score_cells(
     cells: Sequence[Cell],
     group: SideBySide,
     folder: BenchFolder,
-    settings: Settings,
+    batch_size: int,
     advance: Callable[[int], None],
-) -> Outcome:
-    """Score the images of cells as `vlmad run` does, without pictures, each image once for all.
-
-    Args:
-        cells: of one category and of detectors of the group.
-        group: the detectors.
-        folder: the bench's; each cell has a run folder in it.
-        settings: what is measured how.
-        advance: given how many more images are done, one counting for each cell.
-
-    Raises:
-        InputError: an image or a reference has gone.
-        OutputError: a folder cannot be written, or holds something else.
-    """
-    outcome = Outcome()
-    encoded = _encode_references(cells, group, settings.batch_size, outcome)
+) -> dict[Cell, OpenCell | SkippedEntry]:
+    """Score the images of cells as `vlmad run` does, without pictures, each image once for all."""
+    failed: dict[Cell, SkippedEntry] = {}
+    encoded = _encode_references(cells, group, batch_size, failed)
+    opened: dict[Cell, OpenCell] = {}
     with ExitStack() as stack:
-        opened = []
         for cell in cells:
-            if cell not in outcome.failures:
+            if cell not in failed:
                 try:
-                    own = _OpenCell(cell, _fitted(cell, group, encoded))
+                    own = OpenCell(cell, _fitted(cell, group, encoded))
                 except PluginError as error:
-                    outcome.failures[cell] = cell.skip(str(error))
+                    failed[cell] = cell.skip(str(error))
                     continue
-                opened.append(own.open(folder.cell(cell), stack))
-        _score(opened, group, settings.batch_size, outcome, advance)
-    for own in opened:
-        if own.cell not in outcome.failures:
-            rows = ((sample, own.run.row(sample.image)) for sample in own.cell.samples)
-            found = [Scored(sample, row, own.run.path) for sample, row in rows if row is not None]
-            outcome.scored[own.cell], outcome.manifests[own.cell] = found, own.manifest
-    return outcome
+                own.open(folder.cell(cell), stack)
+                opened[cell] = own
+        _score([*opened.values()], group, batch_size, failed, advance)
+    return opened | failed
 
 
-class _OpenCell:
-    """A cell that is being scored.
-
-    Raises:
-        PluginError: its prompts fail.
-    """
+class OpenCell:
+    """A cell that is being scored, or was."""
 
     def __init__(self, cell: Cell, detector: Detector) -> None:
         self.cell, self.detector = cell, detector
@@ -133,16 +98,14 @@ class _OpenCell:
         self.manifest = describe_run(
             detector, cell.class_name, references, images=self.images, seed=cell.seed or 0
         )
-        self.missing: dict[str, str] = {}
-        """What its folder calls each image that is still to be scored, by the whole name."""
 
-    def open(self, path: Path, stack: ExitStack) -> _OpenCell:
+    def open(self, path: Path, stack: ExitStack) -> None:
         """Take the folder, until `stack` is left; then it is complete."""
         self.run, self._own = RunFolder(path, self.manifest), stack.enter_context(ExitStack())
         self._own.enter_context(self.run)
         missing = self.run.missing(self.images, together=self.of_set)
         self.missing = {os.path.abspath(image): str(image) for image in missing}
-        return self
+        """What its folder calls each image that is still to be scored, by the whole name."""
 
     def score(self, images: Iterable[Pieces], batch_size: int) -> int:
         """Score those of the images that are missing, and write them; return how many."""
@@ -158,22 +121,27 @@ class _OpenCell:
         """Leave the folder as that of a run that was stopped."""
         self._own.__exit__(type(error), error, error.__traceback__)
 
+    def scored(self) -> list[Scored]:
+        """Return the images that could be scored, in the order of the data set."""
+        rows = ((sample, self.run.row(sample.image)) for sample in self.cell.samples)
+        return [Scored(sample, row, self.run.path) for sample, row in rows if row is not None]
+
 
 def _score(
-    opened: Sequence[_OpenCell],
+    opened: Sequence[OpenCell],
     group: SideBySide,
     batch_size: int,
-    outcome: Outcome,
+    failed: dict[Cell, SkippedEntry],
     advance: Callable[[int], None],
 ) -> None:
     """Score images batch by batch; scorers of sets get all of them in the end."""
 
-    def take(own: _OpenCell, images: Sequence[Pieces]) -> None:
-        if own.cell not in outcome.failures:
+    def take(own: OpenCell, images: Sequence[Pieces]) -> None:
+        if own.cell not in failed:
             try:
                 advance(own.score(images, batch_size))
             except PluginError as error:
-                outcome.failures[own.cell] = own.cell.skip(str(error))
+                failed[own.cell] = own.cell.skip(str(error))
                 own.give_up(error)
 
     advance(sum(len(own.images) - len(own.missing) for own in opened))
@@ -192,7 +160,7 @@ def _score(
     group.forget(held)
 
 
-def _missing(opened: Iterable[_OpenCell]) -> list[Path]:
+def _missing(opened: Iterable[OpenCell]) -> list[Path]:
     """Return all images that a cell lacks, in the order of the cell that lacks most.
 
     So a bench that was stopped, which left some cells further than others, goes on with the same
@@ -206,7 +174,7 @@ def _missing(opened: Iterable[_OpenCell]) -> list[Path]:
 
 
 def _encode_references(
-    cells: Sequence[Cell], group: SideBySide, batch_size: int, outcome: Outcome
+    cells: Sequence[Cell], group: SideBySide, batch_size: int, failed: dict[Cell, SkippedEntry]
 ) -> Encoded:
     """Return the features of each reference by each detector, from one pass for all."""
     encoded: Encoded = {}
@@ -214,15 +182,14 @@ def _encode_references(
     for path, pieces in zip(paths, group.load(paths, batch_size), strict=True):
         if pieces[0].failure is not None:
             raise InputError(pieces[0].failure)
-        failed = {cell.detector for cell in outcome.failures}
-        for name in {cell.detector for cell in cells if path in cell.references} - failed:
-            detector = group.detectors[name]
-            batch = ImageBatch(tuple(pieces), detector.resizing.of_each)
-            try:
-                encoded[name, path] = detector.features(batch, batch_size)
-            except PluginError as error:
-                own = [cell for cell in cells if cell.detector == name and cell.references]
-                outcome.failures |= {cell: cell.skip(str(error)) for cell in own}
+        for cell in cells:
+            detector, key = group.detectors[cell.detector], (cell.detector, path)
+            if path in cell.references and key not in encoded and cell not in failed:
+                batch = ImageBatch(tuple(pieces), detector.resizing.of_each)
+                try:
+                    encoded[key] = detector.features(batch, batch_size)
+                except PluginError as error:
+                    failed[cell] = cell.skip(str(error))
         group.forget([pieces])
     return encoded
 

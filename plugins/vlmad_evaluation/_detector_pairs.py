@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from vlmad_evaluation.comparison import Comparison, compare_auroc, compare_replicates, holm, max_t
+from vlmad_evaluation.comparison import Comparison, compare_auroc, compare_replicates, max_t
 from vlmad_evaluation.result_documents import PairEntry
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from vlmad_evaluation.averaging import Averaged, CellKey
-    from vlmad_evaluation.bootstrap import Replicates
     from vlmad_evaluation.result_folders import CellResult
 
 Place: TypeAlias = "tuple[str, str | None, int]"
@@ -24,25 +23,15 @@ Place: TypeAlias = "tuple[str, str | None, int]"
 COMPARED = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro_30")
 FEWEST_FOR_DELONG = 10
 """Images of a class below which its test, which is asymptotic, is not relied on."""
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorPair:
-    """A detector and the first one, on a category or on average (None), with some references."""
-
-    detector: str
-    against: str
-    category: str | None
-    shots: int
-    metrics: tuple[Mapping[str, Averaged], Mapping[str, Averaged]]
-    cells: tuple[list[CellResult], list[CellResult]]
+OTHERS = "not the same images could be scored"
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedPair:
-    """What comes of comparing a pair in a metric."""
+    """What comes of comparing a detector with the first one in a metric."""
 
-    pair: DetectorPair
+    place: Place
+    against: str
     found: Comparison
     draws: Float[np.ndarray, " b"] | None
     """The difference on resampled images, if there are any of both."""
@@ -57,98 +46,97 @@ def compare_pairs(
     """Compare all later detectors with the first; the difference is theirs minus the first's.
 
     Image AUROC of single runs with ten images of each class by DeLong, everything else by the
-    paired bootstrap. Holm's correction takes the pairs of one metric over all categories and
-    shots as one family, and those of its averages as another; so does the joint correction
-    `p_value_max_t`, which looks at how resampling moves all of them together.
+    paired bootstrap. The correction `p_value_max_t` takes the pairs of one metric over all
+    categories and shots as one family, and those of its averages as another.
     """
-    by_place: list[dict[Place, Mapping[str, Averaged]]] = [
+    cells: dict[Place, list[CellResult]] = {}
+    for result in results:
+        detector, _, shots = result.key
+        for place in (result.key, (detector, None, shots)):
+            cells.setdefault(place, []).append(result)
+    families: list[dict[Place, Mapping[str, Averaged]]] = [
         {place: each for place, each in by_key.items()},
         {(detector, None, shots): each for (detector, shots), each in averages.items()},
     ]
-    families = [list(_pairs(results, each)) for each in by_place]
     return [
         entry
         for name in COMPARED
-        for pairs in families
-        for entry in _corrected(name, [_compare(pair, name, confidence) for pair in pairs])
+        for family in families
+        for entry in _corrected(name, list(_compared(name, family, cells, confidence)))
     ]
 
 
-def _pairs(
-    results: Sequence[CellResult],
-    by_place: Mapping[Place, Mapping[str, Averaged]],
-) -> Iterator[DetectorPair]:
-    cells: dict[Place, list[CellResult]] = {}
-    for result in results:
-        for place in (result.key, (result.key[0], None, result.key[2])):
-            cells.setdefault(place, []).append(result)
-    first = next((detector for detector, _, _ in by_place), "")
-    for (detector, category, shots), metrics in by_place.items():
-        other = first, category, shots
-        if detector != first and other in by_place:
-            both = cells[detector, category, shots], cells[other]
-            yield DetectorPair(detector, first, category, shots, (metrics, by_place[other]), both)
+def _compared(
+    name: str,
+    family: Mapping[Place, Mapping[str, Averaged]],
+    cells: Mapping[Place, list[CellResult]],
+    confidence: float,
+) -> Iterator[ComparedPair]:
+    first = next((detector for detector, _, _ in family), "")
+    for place, metrics in family.items():
+        against = first, *place[1:]
+        if place[0] != first and against in family:
+            if _left_out(cells[place]) != _left_out(cells[against]):
+                yield ComparedPair(place, first, _none(OTHERS), None)
+                continue
+            found, (one, other) = None, (metrics[name], family[against][name])
+            if name == "image_auroc" and place[1] is not None:
+                found = _delong(cells[place], cells[against], confidence)
+            found = found or _compare(one, other, confidence)
+            yield ComparedPair(place, first, found, _draws(one, other))
 
 
-def _compare(pair: DetectorPair, name: str, confidence: float) -> ComparedPair:
-    one, other = (metrics[name] for metrics in pair.metrics)
-    left_out = [{image for cell in cells for image in cell.facts.left_out} for cells in pair.cells]
-    if left_out[0] != left_out[1]:
-        return ComparedPair(pair, _none("not the same images could be scored"), None)
+def _left_out(cells: Sequence[CellResult]) -> set[str]:
+    return {image for cell in cells for image in cell.facts.left_out}
+
+
+def _compare(one: Averaged, other: Averaged, confidence: float) -> Comparison:
     if one.counted != other.counted:
-        found = _none("averages over different categories")
-    elif name == "image_auroc" and _is_fit_for_delong(pair):
-        (own,), (first,) = pair.cells
-        found = compare_auroc(own.labels, own.scores, first.scores, confidence)
-    else:
-        found = _bootstrapped(one.replicates, other.replicates, confidence)
-    return ComparedPair(pair, found, _draws(one.replicates, other.replicates))
-
-
-def _is_fit_for_delong(pair: DetectorPair) -> bool:
-    own, first = pair.cells
-    if pair.category is None or len(own) > 1 or len(first) > 1:
-        return False
-    labels = own[0].labels
-    fewest = min(int(labels.sum()), int((~labels).sum()))
-    return fewest >= FEWEST_FOR_DELONG and np.array_equal(labels, first[0].labels)
-
-
-def _bootstrapped(
-    one: Replicates | None, other: Replicates | None, confidence: float
-) -> Comparison:
-    if one is None or other is None:
+        return _none("averages over different categories")
+    if one.replicates is None or other.replicates is None:
         return _none("the metric is undefined")
-    if not np.array_equal(one.strata, other.strata):
-        return _none("not the same images could be scored")
-    return compare_replicates(one, other, confidence)
+    if not np.array_equal(one.replicates.strata, other.replicates.strata):
+        return _none(OTHERS)
+    return compare_replicates(one.replicates, other.replicates, confidence)
+
+
+def _delong(
+    own: Sequence[CellResult], first: Sequence[CellResult], confidence: float
+) -> Comparison | None:
+    """Compare single runs that have images enough."""
+    if len(own) > 1 or len(first) > 1 or not np.array_equal(own[0].labels, first[0].labels):
+        return None
+    labels = own[0].labels
+    if min(labels.sum(), (~labels).sum()) < FEWEST_FOR_DELONG:
+        return None
+    return compare_auroc(labels, own[0].scores, first[0].scores, confidence)
 
 
 def _none(reason: str) -> Comparison:
     return Comparison(None, None, None, None, "paired bootstrap", reason)
 
 
-def _draws(one: Replicates | None, other: Replicates | None) -> Float[np.ndarray, " b"] | None:
+def _draws(one: Averaged, other: Averaged) -> Float[np.ndarray, " b"] | None:
     """Return the differences on resampled images, or None if they are not the same images."""
-    if one is None or other is None or one.reason or other.reason:
+    a, b = one.replicates, other.replicates
+    if a is None or b is None or a.reason or b.reason or one.counted != other.counted:
         return None
-    same = np.array_equal(one.strata, other.strata) and len(one.values) == len(other.values)
-    return one.values - other.values if same else None
+    same = np.array_equal(a.strata, b.strata) and len(a.values) == len(b.values)
+    return a.values - b.values if same else None
 
 
 def _corrected(name: str, compared: Sequence[ComparedPair]) -> Iterator[PairEntry]:
-    """Add Holm's and the joint correction over these pairs."""
-    adjusted = holm({str(index): each.found.p_value for index, each in enumerate(compared)})
+    """Add the joint correction over these pairs."""
     jointly = _jointly(compared)
     for index, each in enumerate(compared):
+        detector, category, shots = each.place
         yield PairEntry(
             metric=name,
-            shots=each.pair.shots,
-            category=each.pair.category,
-            detector=each.pair.detector,
-            against=each.pair.against,
+            shots=shots,
+            category=category,
+            detector=detector,
+            against=each.against,
             **asdict(each.found),
-            p_value_holm=adjusted[str(index)],
             p_value_max_t=jointly.get(index),
         )
 
@@ -167,11 +155,11 @@ def _jointly(compared: Sequence[ComparedPair]) -> dict[int, float]:
     }
     if not known:
         return {}
-    categories = list(dict.fromkeys(each.pair.category for each in known.values()))
+    categories = list(dict.fromkeys(each.place[1] for each in known.values()))
     draws = []
     for each in known.values():
         assert each.draws is not None
-        rng = np.random.default_rng(categories.index(each.pair.category))
+        rng = np.random.default_rng(categories.index(each.place[1]))
         draws.append(each.draws[rng.permutation(len(each.draws))])
     p_values = max_t(np.array([e.found.difference for e in known.values()]), np.stack(draws))
     found = zip(known, p_values.tolist(), strict=True)

@@ -42,10 +42,6 @@ def parse_space(choice: Choice, registry: Registry) -> Space:
     """Read what the command line names: parts with commas between, values with bars.
 
     `all` stands for every installed part of a kind.
-
-    Raises:
-        InputError: an alternative is missing or there twice.
-        OptionError: a setting is malformed.
     """
     space = {"detector": split(choice.detector or DEFAULT, ",", "detector")}
     settings = choice.options()
@@ -63,9 +59,6 @@ def parse_space(choice: Choice, registry: Registry) -> Space:
 def split(text: str, separator: str, what: str) -> tuple[str, ...]:
     """Return the alternatives in a text.
 
-    Raises:
-        InputError: one is missing, though there are several, or is there twice.
-
     >>> split("learned:a,b.safetensors, plain", ",", "prompts")
     ('learned:a', 'b.safetensors', 'plain')
     """
@@ -81,16 +74,7 @@ def split(text: str, separator: str, what: str) -> tuple[str, ...]:
 def combine(
     space: Space, registry: Registry, resize: str = "squash"
 ) -> tuple[dict[str, Detector], GridAxes]:
-    """Assemble every combination; no weights are loaded.
-
-    Returns:
-        The detectors by name, and what is to be told of all combinations.
-
-    Raises:
-        UnknownPartError: a name is unknown.
-        OptionError: no part of the grid has an option, or a value is of the wrong type.
-        InputError: there are absurdly many combinations, or none that can be.
-    """
+    """Assemble every combination; no weights are loaded."""
     detectors: dict[str, Detector] = {}
     combinations: dict[str, dict[str, str]] = {}
     illegal: dict[str, str] = {}
@@ -121,11 +105,7 @@ def combine(
 def with_baseline(
     detectors: Mapping[str, Detector], axes: GridAxes, baseline: str | None
 ) -> dict[str, Detector]:
-    """Return the detectors, the baseline first; by default the first stays first.
-
-    Raises:
-        InputError: there is no such combination.
-    """
+    """Return the detectors, the baseline first; by default the first stays first."""
     name = next(iter(detectors)) if baseline is None else axes.same.get(baseline, baseline)
     if name in axes.illegal:
         raise InputError(f"--baseline '{name}' cannot be: {axes.illegal[name]}")

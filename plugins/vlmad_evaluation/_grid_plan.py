@@ -52,17 +52,7 @@ class GridPlan(Document):
 def plan_grid(
     plan: Plan, detectors: Mapping[str, Detector], axes: GridAxes, timed: bool
 ) -> GridPlan:
-    """Return the plan of a grid.
-
-    Args:
-        plan: its cells.
-        detectors: the baseline first.
-        axes: the combinations.
-        timed: whether it is found out how long it takes.
-
-    Raises:
-        InputError: no image can be read.
-    """
+    """Return the plan of a grid."""
     groups = side_by_side(detectors, keep=False)  # what a cache holds would look free
     backbones = {d.backbone: None for group in groups for d in group.detectors.values()}
     images = {sample.image for cell in plan.cells for sample in cell.samples}

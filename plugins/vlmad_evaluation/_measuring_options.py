@@ -13,15 +13,14 @@ from vlmad.errors import InputError, printable
 from vlmad_run.progress import bars
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from rich.console import Console
 
     from vlmad.choosing import Choice
     from vlmad.datasets import Problem
     from vlmad_datasets.opening import OpenDataset
-    from vlmad_datasets.survey import Survey
-    from vlmad_evaluation._bench_plan import Settings
+    from vlmad_evaluation.result_documents import BenchSettings
 
 Data = Annotated[Path, typer.Argument(help="The folder of a data set, or a table.")]
 
@@ -49,9 +48,6 @@ class Measuring:
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images encoded together; more helps on a GPU.")
     ] = 1
-    maps: Annotated[
-        bool, typer.Option("--maps/--no-maps", help="Whether the stored heat maps stay on disk.")
-    ] = True
     out: Annotated[
         Path | None, typer.Option(help="The folder to write; a new one in vlmad-runs/ by default.")
     ] = None
@@ -64,54 +60,34 @@ class Measuring:
         """Return where notes and progress are printed."""
         return messages(self.quiet or self.as_json)
 
-    def settings(self, timed: bool) -> Settings:
-        """Return the settings of the cells.
+    def settings(self) -> BenchSettings:
+        """Return what is measured how."""
+        from vlmad_evaluation.result_documents import BenchSettings
 
-        Args:
-            timed: whether the time per image is measured as well.
-
-        Raises:
-            InputError: shots or resolution cannot be read.
-        """
-        from vlmad_evaluation._bench_plan import Settings
-
-        return Settings(
-            parse_shots(self.shots),
-            self.seeds,
-            parse_resolution(self.resolution),
-            self.replicates,
+        return BenchSettings(
+            shots=parse_shots(self.shots),
+            seeds=self.seeds,
+            resolution=parse_resolution(self.resolution),
+            replicates=self.replicates,
             batch_size=self.batch_size,
-            keep_maps=self.maps,
-            timed=timed,
         )
 
 
-def parse_shots(text: str) -> tuple[int, ...]:
-    """Return numbers of references, in order.
-
-    Raises:
-        InputError: one is no whole number from 0.
-    """
-    try:
-        shots = sorted({int(word) for word in text.split(",")})
-    except ValueError:
-        shots = [-1]
-    if shots[0] < 0:
+def parse_shots(text: str) -> list[int]:
+    """Return numbers of references, in order."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdigit() for word in words):
         raise InputError(f"--shots takes whole numbers from 0, such as 0,1,4; not {text}")
-    return tuple(shots)
+    return sorted({int(word) for word in words})
 
 
-def parse_resolution(text: str) -> tuple[int, int] | None:
-    """Return the size of evaluation, or None for that of each mask.
-
-    Raises:
-        InputError: it is neither `mask` nor a number of pixels.
-    """
+def parse_resolution(text: str) -> str:
+    """Return the size of evaluation in words."""
     if text == "mask":
-        return None
+        return "each mask's own"
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1 << 14):
         raise InputError(f"--resolution takes mask or a number of pixels, not {text}")
-    return int(text), int(text)
+    return f"{int(text)} x {int(text)}"
 
 
 def split_settings(choice: Choice) -> tuple[Choice, dict[str, str]]:
@@ -132,21 +108,14 @@ def open_checked(
 
     Returns:
         The data set, the categories, and the problems that do not keep it from being measured.
-
-    Raises:
-        InputError: it cannot be read, or a problem is fatal.
     """
     from vlmad_datasets.opening import open_dataset
+    from vlmad_datasets.survey import survey
+    from vlmad_evaluation.notation import problem_lines
 
     opened = open_dataset(path, measuring.dataset, options)
     wanted = opened.select(measuring.category)
     categories = tuple(dict.fromkeys(sample.category for sample in wanted))
-    return opened, categories, _check(opened, categories, console).problems
-
-
-def _check(opened: OpenDataset, categories: tuple[str, ...], console: Console) -> Survey:
-    from vlmad_datasets.survey import survey
-
     with bars(console) as progress:
         task = progress.add_task("checking", total=None)
         found = survey(
@@ -154,17 +123,8 @@ def _check(opened: OpenDataset, categories: tuple[str, ...], console: Console) -
             categories,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    fatal = found.of("fatal")
-    if fatal:
-        _print_problems(fatal, messages())
-    _print_problems(found.of("warning"), console)
+    for problems, where in ((found.of("fatal"), messages()), (found.of("warning"), console)):
+        for line in problem_lines(problems):
+            where.print(printable(f"vlmad: {line}"), markup=False, soft_wrap=True)
     found.refuse()
-    return found
-
-
-def _print_problems(problems: Sequence[Problem], console: Console, most: int = 40) -> None:
-    lines = [f"{problem.severity}: {printable(problem)}" for problem in problems[:most]]
-    if len(problems) > most:
-        lines.append(f"and {len(problems) - most} more, see vlmad data")
-    for line in lines:
-        console.print(f"vlmad: {line}", markup=False, soft_wrap=True)
+    return opened, categories, found.problems

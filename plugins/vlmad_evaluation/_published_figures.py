@@ -113,15 +113,7 @@ def is_as_registered(assembly: Assembly) -> bool:
 def published_beside(
     detector: str, assembly: Assembly, reader: str, counts: Counts, shots: int
 ) -> list[PublishedEntry]:
-    """Return what is published of a recipe on exactly these images.
-
-    Args:
-        detector: its name in the bench.
-        assembly: the detector's.
-        reader: of the data set.
-        counts: of all its measured categories.
-        shots: references.
-    """
+    """Return what is published of a recipe on exactly these images."""
     name = public_set(reader, counts)
     if name is None or not is_as_registered(assembly):
         return []
@@ -137,7 +129,6 @@ def _beside(
     detector: str, method: PublishedMethod, categories: list[str], assembly: Assembly
 ) -> PublishedEntry:
     backbone = assembly.parts["backbone"].part.spec.name
-    same = method.backbone in backbone
     whole = len(categories) == len(read_published().datasets[method.dataset].images)
     notes = [method.note] if method.note else []
     notes += [
@@ -146,7 +137,7 @@ def _beside(
         for value in chosen.options.values()
         if isinstance(value, Path) and kind != "backbone"
     ]
-    if not same:
+    if method.backbone not in backbone:
         notes.append(f"published with {method.backbone}, measured here with {backbone}")
     if not whole:
         notes.append("averages are left out: not all categories were measured")
@@ -155,8 +146,6 @@ def _beside(
         shots=method.shots,
         label=method.label,
         source=method.source,
-        backbone=method.backbone,
-        same_backbone=same,
         notes=notes,
         categories={c: method.categories[c] for c in categories if c in method.categories},
         averages=method.both_averages() if whole else {},

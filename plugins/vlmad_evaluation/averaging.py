@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -38,21 +38,6 @@ class Averaged:
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Categories without a value, each with its reason."""
 
-    def seed_metric(self, name: str) -> SeedMetric:
-        """Return an average over seeds as documents have it."""
-        table = {**asdict(self.metric), "error": error_of(self.metric, name)}
-        del table["threshold"]
-        spread = self.spread
-        return SeedMetric(**table, deviation_over_seeds=spread.deviation, seeds=spread.runs)
-
-    def average_metric(self, name: str) -> AverageMetric:
-        """Return an average over categories as documents have it."""
-        return AverageMetric(
-            **self.seed_metric(name).model_dump(),
-            categories=list(self.counted),
-            left_out=dict(self.left_out),
-        )
-
 
 def category_entries(by_key: Mapping[CellKey, Mapping[str, Averaged]]) -> list[CategoryEntry]:
     """Return averages over seeds as documents have them."""
@@ -61,7 +46,7 @@ def category_entries(by_key: Mapping[CellKey, Mapping[str, Averaged]]) -> list[C
             detector=detector,
             category=category,
             shots=shots,
-            metrics={name: each.seed_metric(name) for name, each in metrics.items()},
+            metrics={name: SeedMetric(**_facts(each, name)) for name, each in metrics.items()},
         )
         for (detector, category, shots), metrics in by_key.items()
     ]
@@ -75,10 +60,24 @@ def average_entries(
         AverageEntry(
             detector=detector,
             shots=shots,
-            metrics={name: each.average_metric(name) for name, each in metrics.items()},
+            metrics={
+                name: AverageMetric(
+                    **_facts(each, name),
+                    categories=list(each.counted),
+                    left_out=dict(each.left_out),
+                )
+                for name, each in metrics.items()
+            },
         )
         for (detector, shots), metrics in averages.items()
     ]
+
+
+def _facts(average: Averaged, name: str) -> dict[str, Any]:
+    facts = {**asdict(average.metric), "error": error_of(average.metric, name)}
+    del facts["threshold"]
+    spread = average.spread
+    return {**facts, "deviation_over_seeds": spread.deviation, "seeds": spread.runs}
 
 
 def over_seeds(

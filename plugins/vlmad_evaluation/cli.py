@@ -41,22 +41,20 @@ def bench(
 
     vlmad bench parts/ --category valve --detector my-recipe.toml
     """
-    settings, console = measuring.settings(timed=True), measuring.messages()
+    settings, console = measuring.settings(), measuring.messages()
     choice, options = split_settings(choice)
     opened, categories, problems = open_checked(data, measuring, options, console)
     # here, because a data set that cannot be used needs no torch to be refused
-    from vlmad_evaluation._bench_command import print_outcome, run_into
+    from vlmad_evaluation._bench_command import run_and_print
     from vlmad_evaluation._bench_detectors import load_detectors
     from vlmad_evaluation._bench_document import Bench
-    from vlmad_evaluation._bench_terminal import print_bench
     from vlmad_run.progress import print_notes
 
     detectors = load_detectors(choice, detector)
     for name, each in detectors.items():
         print_notes([f"{name}: {note}" for note in each.assembly.notes], console)
     ready = Bench(opened, categories, detectors, settings, problems)
-    document, folder = run_into(ready, measuring.out, console)
-    print_outcome(document, folder / "bench.md", measuring, print_bench)
+    run_and_print(ready, measuring)
 
 
 @functools.partial(choosing, without=("class_name",))
@@ -89,19 +87,18 @@ def grid(
 
     vlmad grid parts/ --prompt all --scorer harmonic,max-cosine --baseline "plain + harmonic"
     """
-    settings, messages = measuring.settings(timed=False), measuring.messages()
+    settings, messages = measuring.settings(), measuring.messages()
     choice, options = split_settings(choice)
     opened, categories, problems = open_checked(data, measuring, options, messages)
     # here, because a data set that cannot be used needs no torch to be refused
     from vlmad.console import console, output
     from vlmad.registry import Registry
-    from vlmad_evaluation._bench_command import print_outcome, run_into
+    from vlmad_evaluation._bench_command import run_and_print
     from vlmad_evaluation._bench_document import Bench
     from vlmad_evaluation._bench_plan import make_plan
     from vlmad_evaluation._grid_combinations import combine, parse_space, with_baseline
     from vlmad_evaluation._grid_plan import plan_grid
-    from vlmad_evaluation._grid_terminal import print_grid, print_plan
-    from vlmad_evaluation.result_documents import GridDocument
+    from vlmad_evaluation._result_terminal import print_plan
 
     registry = Registry.discover()
     found, axes = combine(parse_space(choice, registry), registry, choice.resize or "squash")
@@ -115,6 +112,4 @@ def grid(
     if plan:
         return
     ready = Bench(opened, categories, detectors, settings, problems, axes)
-    document, folder = run_into(ready, measuring.out, messages)
-    assert isinstance(document, GridDocument)
-    print_outcome(document, folder / "grid.md", measuring, print_grid)
+    run_and_print(ready, measuring)

@@ -1,4 +1,4 @@
-"""Compare two detectors on the same images: DeLong, paired bootstrap, Holm's correction."""
+"""Compare two detectors on the same images: DeLong, paired bootstrap, max-T."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from vlmad_evaluation.bootstrap import Replicates, interval
 from vlmad_evaluation.labelled_maps import labelled_scores
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jaxtyping import Bool, Float
     from numpy.typing import ArrayLike
 
@@ -127,29 +125,6 @@ def compare_replicates(
     return Comparison(difference, low, high, float(p_value), method)
 
 
-def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Adjust p-values of several comparisons so that any false finding is as rare as stated.
-
-    Holm, Scandinavian Journal of Statistics 1979: the i-th smallest of m is multiplied by
-    m - i + 1, and none is smaller than the one before. Missing ones stay missing and do not count.
-
-    Raises:
-        InputError: a p-value is not between 0 and 1.
-
-    >>> holm({"tile": 0.01, "wood": 0.04, "grid": 0.03, "pill": None})
-    {'tile': 0.03, 'wood': 0.06, 'grid': 0.06, 'pill': None}
-    """
-    known = sorted((p, name) for name, p in p_values.items() if p is not None)
-    if any(not 0 <= p <= 1 for p, _ in known):
-        raise InputError("p-values lie between 0 and 1")
-    adjusted: dict[str, float | None] = dict.fromkeys(p_values)
-    largest = 0.0
-    for rank, (p, name) in enumerate(known):
-        largest = max(largest, min(1.0, p * (len(known) - rank)))
-        adjusted[name] = largest
-    return adjusted
-
-
 def max_t(
     differences: Float[np.ndarray, " m"], draws: Float[np.ndarray, "m b"]
 ) -> Float[np.ndarray, " m"]:
@@ -157,8 +132,8 @@ def max_t(
 
     Westfall and Young 1993, the step-down max-T method: a difference in standard errors is held
     against the largest that the draws show, around their own centre, among it and all smaller
-    ones. What is correlated is corrected less than by Holm's method, and the smallest p is 1 /
-    (b + 1) however many comparisons there are; Holm's multiplies it by their number.
+    ones. What is correlated is corrected less, and the smallest p is 1 / (b + 1) however many
+    comparisons there are.
 
     Args:
         differences: of two detectors each.

@@ -10,6 +10,7 @@ from vlmad_evaluation.result_documents import SeedMetric
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from vlmad.datasets import Problem
     from vlmad_evaluation.metric import Metric
     from vlmad_evaluation.result_documents import BenchDocument, DatasetFault, MeasuredMetric
 
@@ -62,7 +63,7 @@ def what_is_missing(document: BenchDocument) -> Iterator[str]:
         who = skipped.detector or skipped.category
         yield f"{who}, {shots_name(skipped.shots)}: not measured, {skipped.reason}"
     yield from dict.fromkeys(_undefined(document))
-    yield from _problems(document.dataset.problems)
+    yield from problem_lines(document.dataset.problems)
     for cell in document.cells:
         if cell.failed:
             yield (
@@ -86,10 +87,10 @@ def _undefined(document: BenchDocument) -> Iterator[str]:
                 yield f"{category}: {what} are undefined and not averaged, {reason}"
 
 
-def _problems(problems: Sequence[DatasetFault], most: int = 20) -> Iterator[str]:
+def problem_lines(problems: Sequence[DatasetFault | Problem], most: int = 20) -> Iterator[str]:
     """Name what may mislead: without it the tables would look sounder than they are."""
     doubtful = [problem for problem in problems if problem.severity != "note"]
     for problem in doubtful[:most]:
         yield f"{problem.severity}: {problem.path}: {problem.what}"
     if len(doubtful) > most:
-        yield f"and {len(doubtful) - most} more problems, see bench.json"
+        yield f"and {len(doubtful) - most} more problems, see vlmad data"

@@ -3,7 +3,7 @@
     BenchDocument       all that came of a bench; `read_document` reads it from a bench's folder
       DatasetFacts        the data set: its categories (CategoryFacts) and its faults (DatasetFault)
       BenchSettings       what was measured how
-      DetectorFacts       each detector, by name: its parts, options, weights, time per image
+      DetectorFacts       each detector, by name: its parts, options, weights
       BenchCell           a detector on a category with some references: one run folder
         CellMetric          each metric of it, by the names in `vlmad_evaluation.metric.METRICS`
       CategoryEntry       metrics of a detector on a category over seeds (SeedMetric)
@@ -22,7 +22,7 @@ of a folder is `FileName`.
 from __future__ import annotations
 
 from pathlib import Path, PureWindowsPath
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
@@ -31,6 +31,9 @@ from vlmad.errors import InputError
 from vlmad_evaluation.metric import METRICS
 from vlmad_run.documents import Document, FileName
 from vlmad_run.manifest import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BENCH_FILE, GRID_FILE = "bench.json", "grid.json"
 METRICS_FILE, SAMPLES_FILE = "metrics.json", "samples.json"
@@ -174,7 +177,6 @@ class PairEntry(Document):
     low: float | None
     high: float | None
     p_value: Share | None
-    p_value_holm: Share | None
     p_value_max_t: Share | None
     method: Literal["DeLong", "paired bootstrap"]
     reason: str
@@ -195,8 +197,6 @@ class PublishedEntry(Document):
     shots: Count
     label: str
     source: str
-    backbone: str
-    same_backbone: bool
     notes: list[FileName]
     categories: dict[FileName, dict[str, Share]]
     averages: dict[str, PublishedAverage]
@@ -245,13 +245,19 @@ class DatasetFacts(Document):
 class BenchSettings(Document):
     """What was measured how."""
 
-    shots: list[Count]
-    seeds: Count
-    resolution: str
-    replicates: Count
-    confidence: Annotated[float, Field(gt=0, lt=1)]
-    interval: str
-    batch_size: Count
+    shots: list[Count] = Field(default_factory=lambda: [0])
+    seeds: Count = 5
+    resolution: str = "each mask's own"
+    replicates: Count = 1000
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    interval: str = "BCa, images drawn with replacement, normal and anomalous ones apart"
+    batch_size: Count = 1
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The resolution of pixel metrics as height and width; None for each mask's own."""
+        height, _, width = self.resolution.partition(" x ")
+        return (int(height), int(width)) if height.isdigit() and width.isdigit() else None
 
 
 class DetectorFacts(Document):
@@ -268,26 +274,33 @@ class DetectorFacts(Document):
     weights_sha256: str | None
     device: str
     precision: str
-    seconds_per_image: float | None
 
 
 class BenchDocument(Document):
     """`bench.json`: all that came of a bench."""
 
-    format: Literal["vlmad bench 2"] = "vlmad bench 2"
+    format: Literal["vlmad bench 3"] = "vlmad bench 3"
     vlmad: str
     libraries: dict[str, str]
     finished: bool
     dataset: DatasetFacts
     settings: BenchSettings
     detectors: Annotated[dict[FileName, DetectorFacts], Field(min_length=1)]
-    peak_memory_bytes: int | None
     averages: list[AverageEntry]
     categories: list[CategoryEntry]
     comparisons: list[PairEntry]
     published: list[PublishedEntry]
     skipped: list[SkippedEntry]
     cells: list[BenchCell]
+
+    def entries(
+        self, shots: int, category: str | None = None
+    ) -> Sequence[CategoryEntry | AverageEntry]:
+        """Return the metrics of each detector on a category, or on average."""
+        if category is None:
+            return [each for each in self.averages if each.shots == shots]
+        place = category, shots
+        return [each for each in self.categories if (each.category, each.shots) == place]
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -317,6 +330,12 @@ class GridDocument(BenchDocument):
 
     baseline: FileName
     grid: GridAxes
+
+    @property
+    def axes(self) -> list[str]:
+        """What tells combinations apart, such as `scorer` and ``extractor.scales``."""
+        varied = (axis for values in self.grid.combinations.values() for axis in values)
+        return list(dict.fromkeys(varied))
 
     @model_validator(mode="after")
     def _check_baseline(self) -> Self:
@@ -356,10 +375,7 @@ def read_document(folder: Path) -> BenchDocument:
             try:
                 return model.read(path)
             except InputError as error:
-                reason = f"{error}; run its command again, which keeps what is done"
-                if b'"vlmad bench 1"' in path.read_bytes()[:200]:
-                    reason = f"{path} was written by an earlier vlmad; run it anew"
-                raise InputError(reason) from error
+                raise InputError(f"{error}; run its command again") from error
     if (folder / SAMPLES_FILE).is_file():
         raise InputError(
             f"{folder} was broken off before it wrote what came of it; "

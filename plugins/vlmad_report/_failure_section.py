@@ -165,7 +165,7 @@ def _read(reader: Callable[[], T], sentences: list[str]) -> T | None:
 
 def _heat(scored: Scored) -> Float[np.ndarray, "H W"]:
     if not (scored.run / scored.row.map).is_file():
-        raise InputError("its map is not on disk (--no-maps deletes it)")
+        raise InputError("its map is not on disk")
     return scored.heat()
 
 

@@ -45,7 +45,7 @@ PIXEL_NAMES = ("pixel_auroc", "pixel_aupro_30")
 BINS, POINTS = 4096, 200
 """Thresholds at which curves are computed, and at which they are drawn."""
 PRO_LIMIT = 0.3
-NO_MAPS = "no map is on disk (--no-maps deletes them); a bench that keeps them gives pixel figures"
+NO_MAPS = "no map is on disk: they were deleted, and pixel figures are made from them"
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,7 @@ class ResultSource:
     @property
     def resolution(self) -> Resolution:
         """The size at which maps and masks were compared."""
-        height, _, width = self.document.settings.resolution.partition(" x ")
-        return (int(height), int(width)) if height.isdigit() and width.isdigit() else None
+        return self.document.settings.size
 
     def metrics(
         self, shots: int, category: str | None = None

@@ -17,7 +17,6 @@ from vlmad_report._report_text import (
     mark_of,
     metric_charts,
     metric_entry,
-    number,
 )
 
 if TYPE_CHECKING:
@@ -91,14 +90,10 @@ def _detectors(document: BenchDocument) -> ReportTable:
     rows = []
     for name, each in document.detectors.items():
         parts = [TableEntry(each.parts[k], _options(each.options.get(k, {}))) for k in KINDS]
-        seconds = number(each.seconds_per_image)
-        rows.append([TableEntry(name), *parts, *entries(each.backbone, seconds)])
-    caption = (
-        "Detectors. Below a part stand its options. Seconds are the model's for an image, nothing "
-        "read from caches (median); a grid does not measure them."
-    )
-    columns = ["detector", *KINDS, "backbone", "seconds"]
-    return ReportTable(caption, columns, rows, words=len(KINDS) + 2)
+        rows.append([TableEntry(name), *parts, TableEntry(each.backbone)])
+    columns = ["detector", *KINDS, "backbone"]
+    caption = "Detectors. Below a part stand its options."
+    return ReportTable(caption, columns, rows, words=len(columns))
 
 
 def _options(options: Mapping[str, object]) -> str:

@@ -72,7 +72,7 @@ def test_a_bench_is_read_back_with_the_truth_beside_each_score(
         ({}, "holds no bench.json or grid.json: it is no bench or grid"),
         ({"samples.json": "[]"}, "broken off before it wrote what came of it"),
         ({"bench.json": "{}"}, "run its command again"),
-        ({"bench.json": '{"format": "vlmad bench 1"}'}, "was written by an earlier vlmad"),
+        ({"bench.json": '{"format": "vlmad bench 1"}'}, "if an earlier one wrote it"),
     ],
 )
 def test_what_is_no_bench_cannot_be_read(
@@ -96,7 +96,7 @@ def test_what_cannot_be_measured_is_skipped_with_a_reason(document, done: Path) 
     assert reasons["clip", None, 1] == "scorer 'dense' makes no use of references"
     assert reasons[None, "nut", 2].startswith("the train split of nut has 1 images, fewer than")
     assert "nut, 2-shot: not measured" in (done / "bench.md").read_text()
-    assert "note: clip, 1-shot: not measured" in (done.parent / "stdout").read_text()
+    assert "not measured, clip, 1-shot: scorer" in (done.parent / "stdout").read_text()
 
 
 def test_references_come_from_the_train_split_without_replacement(document, results) -> None:
@@ -118,7 +118,7 @@ def test_without_masks_pixel_metrics_are_undefined_never_zero(document, results,
     assert found.value == bolt.metrics["pixel_auroc"].value
     assert (found.categories, found.left_out) == (["bolt"], {"nut": "no mask"})
     markdown = (done / "bench.md").read_text()
-    assert "| nut | clip |" + " \N{EN DASH} |" * 5 in markdown
+    assert "| nut | zero-shot | clip |" + " \N{EN DASH} |" * 5 in markdown
     assert "nut: pixel metrics are undefined and not averaged, no mask" in markdown
 
 
@@ -143,7 +143,7 @@ def test_detectors_are_compared_with_the_first_by_the_test_that_fits(document, r
     )
     found = entries["image_auroc", "bolt"]
     assert found.difference == pytest.approx(own - first)
-    assert found.p_value_holm >= found.p_value
+    assert 0 < found.p_value_max_t <= 1
     undefined = entries["pixel_auroc", "nut"]
     assert (undefined.difference, undefined.reason) == (None, "the metric is undefined")
 
@@ -158,9 +158,7 @@ def test_the_table_of_cells_has_the_numbers_of_the_document(document, done: Path
             assert row[name] == ("" if value is None else str(value))
 
 
-def test_time_memory_and_options_are_stated(document) -> None:
-    assert document.peak_memory_bytes > 10**8
-    assert all(each.seconds_per_image > 0 for each in document.detectors.values())
+def test_options_are_stated_in_full(document) -> None:
     assert document.detectors["winclip"].options["extractor"]["scales"] == [2, 3]
 
 
@@ -177,15 +175,6 @@ def test_threshold_files_are_taken_by_run(results, done: Path, small, run_vlmad)
     hits = sum(a and b for a, b in zip(called, truth, strict=True))
     f1 = 2 * hits / (sum(called) + sum(truth))
     assert f1 == pytest.approx(cell.metrics["image_f1_max"].value)
-
-
-def without_times(document: BenchDocument) -> BenchDocument:
-    """Return a document without what differs from process to process."""
-    detectors = {
-        name: each.model_copy(update={"seconds_per_image": None})
-        for name, each in document.detectors.items()
-    }
-    return document.model_copy(update={"detectors": detectors, "peak_memory_bytes": None})
 
 
 @pytest.mark.slow
@@ -214,8 +203,7 @@ def test_a_bench_that_was_interrupted_and_killed_goes_on_and_gives_the_same_numb
     assert 5 <= len(finished) < len(document.cells)
     ran = run_bench(*words, "--json", cwd=tmp_path, VLMAD_CACHE=own["VLMAD_CACHE"])
     assert ran.returncode == 0, ran.stderr
-    again = BenchDocument.parse(ran.stdout, "standard output")
-    assert without_times(again) == without_times(document)
+    assert BenchDocument.parse(ran.stdout, "standard output") == document
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert list((tmp_path / "vlmad-runs").iterdir()) == [folder]
 
@@ -227,7 +215,7 @@ def test_another_bench_is_refused_in_the_same_folder(
     other = [word if word != "0,1,2" else "0,1" for word in WORDS]
     ran = run_bench(two_categories, *other, *small, "--out", done, "--quiet", cwd=tmp_path)
     assert ran.returncode == 2
-    assert "holds a bench that differs in shots" in ran.stderr
+    assert "holds a bench that differs in settings.shots" in ran.stderr
     assert (done / "bench.json").read_bytes() == before
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from PIL import Image
 from vlmad import Sample
 from vlmad.errors import OutputError
 from vlmad_evaluation._bench_folder import folder_name
-from vlmad_evaluation._bench_plan import Cell, Settings
+from vlmad_evaluation._bench_plan import Cell
 from vlmad_evaluation._cell_metrics import measure, measure_cell
 from vlmad_evaluation._detector_pairs import compare_pairs
 from vlmad_evaluation.averaging import over_categories, over_seeds
@@ -24,12 +23,12 @@ from vlmad_evaluation.comparison import compare_auroc
 from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_evaluation.metric import METRICS, undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
-from vlmad_evaluation.result_documents import CellFacts, PairEntry
+from vlmad_evaluation.result_documents import BenchSettings, CellFacts, PairEntry
 from vlmad_evaluation.result_folders import CellResult, Scored, read_result, write_result
 from vlmad_run.pictures import png, to_16_bits
 from vlmad_run.rows import ScoreRow
 
-SETTINGS = Settings(replicates=40)
+SETTINGS = BenchSettings(replicates=40)
 SIDE = 24
 
 
@@ -92,7 +91,8 @@ def test_metrics_of_stored_maps_are_within_their_bound_of_those_of_the_maps(
 
 def test_the_resolution_is_that_of_the_evaluation(tmp_path: Path) -> None:
     scored, maps = stored(tmp_path)
-    found = measure(scored, replace(SETTINGS, resolution=(8, 8))).metrics["pixel_auroc"]
+    settings = BenchSettings(replicates=40, resolution="8 x 8")
+    found = measure(scored, settings).metrics["pixel_auroc"]
     masks = [each.map().mask for each in scored]
     truth = pixel_metrics(maps, masks, resolution=(8, 8)).metrics["pixel_auroc"]
     assert found.value == pytest.approx(truth.value, abs=1e-4)

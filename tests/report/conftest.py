@@ -168,7 +168,6 @@ class BenchMaker:
                 batch_size=1,
             ),
             "detectors": {name: self._detector(name) for name in self.detectors},
-            "peak_memory_bytes": None,
             "averages": average_entries(over_categories(cells, 0.95)),
             "categories": category_entries(cells),
             "comparisons": [_pair(name, first) for name in self.detectors if name != first],
@@ -195,7 +194,6 @@ class BenchMaker:
             weights_sha256="00ff" * 16,
             device="cpu",
             precision="float32",
-            seconds_per_image=0.25,
         )
 
 
@@ -247,7 +245,6 @@ def _pair(name: str, against: str) -> PairEntry:
         low=-0.2,
         high=-0.05,
         p_value=0.01,
-        p_value_holm=0.02,
         p_value_max_t=0.02,
         method="paired bootstrap",
         reason="",

@@ -266,8 +266,6 @@ def test_published_figures_stand_above_those_that_were_measured(tmp_path: Path) 
         shots=0,
         label="Paper",
         source="a journal",
-        backbone="ViT",
-        same_backbone=False,
         notes=["published with ViT, measured here with tiny"],
         categories={"bolt": {"image_auroc": 0.9}},
         averages={"image_auroc": PublishedAverage(stated=0.91, recomputed=0.9)},
