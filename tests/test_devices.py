@@ -55,7 +55,7 @@ def test_without_word_from_torch_the_processors_flags_decide(
         assert computes_bfloat16(CPU) == expected
 
 
-def test_the_environment_says_what_auto_means(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_decides_what_auto_means(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLMAD_PRECISION", "bfloat16")
     assert pick_precision("auto", CPU) == "bfloat16"
     assert pick_precision("float32", CPU) == "float32"

@@ -32,10 +32,10 @@ def test_it_finds_that_vlmad_works_here_and_leaves_nothing_behind(tmp_path: Path
     document = Health.parse(done.stdout, "doctor")
     found = {check.name: check for check in document.checks}
     assert document.works
-    assert found["vlmad cache"].details["folder"] == str(tmp_path / "cache")
-    assert found["output folder"].details["folder"] == str(tmp_path)
-    assert found["libraries"].details["torch"]
-    assert 0 <= found["detection"].details["score"] <= 1  # type: ignore[operator]
+    assert found["vlmad cache"].found.startswith(str(tmp_path / "cache"))
+    assert found["output folder"].found.startswith(f"{tmp_path} is writable, ")
+    assert "torch 2" in found["libraries"].found
+    assert found["detection"].status == "ok"
     assert {path.name for path in tmp_path.iterdir()} <= {"cache"}
 
 

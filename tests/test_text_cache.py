@@ -88,7 +88,7 @@ def test_other_words_weights_and_configurations_are_other_entries(
     assert not torch.equal(results["plain"], results["configuration"])
 
 
-def test_learned_prompts_are_told_apart_by_every_value(load: Load, encoded: list[Any]) -> None:
+def test_learned_prompts_differ_by_every_value(load: Load, encoded: list[Any]) -> None:
     plain = context()
     nudged, deeper = plain.context.clone(), plain.deep[1].clone()
     nudged[1, 2, 3] += 1e-6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -39,15 +40,17 @@ def test_threads_give_what_one_pass_gives(threads: None) -> None:
 def test_streams_compute_with_the_threads_and_in_the_mode_of_their_caller(threads: None) -> None:
     torch.set_num_threads(4)
     for mode in (torch.inference_mode, torch.no_grad, torch.enable_grad):
-        seen = []
+        calls = []
 
         def encode(share: ImageBatch) -> VisualFeatures:
-            seen.append((len(share), torch.get_num_threads(), *_mode()))  # noqa: B023
+            with ThreadPoolExecutor(1) as other:  # whose number of threads is its own
+                assert other.submit(torch.get_num_threads).result() == 4
+            calls.append((len(share), torch.get_num_threads(), *_mode()))  # noqa: B023
             return VisualFeatures({ClassToken(): torch.zeros(len(share), 1)}, (1, 1), (1, 1))
 
         with mode():
             joined = encode_in_streams(encode, example_images(2))
-            assert seen == [(1, 2, *_mode())] * 2
+            assert calls == [(1, 2, *_mode())] * 2
         assert joined[ClassToken()].shape == (2, 1)
 
 

@@ -10,7 +10,7 @@ from vlmad import Windows, load_detector
 from vlmad.errors import IncompatiblePartsError
 
 
-def test_shared_windows_are_asked_for_by_name_and_need_a_backbone_that_has_them(
+def test_shared_windows_are_chosen_by_name_and_need_a_backbone_that_has_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shared = {"extractor": {"encoding": "shared"}}
@@ -25,7 +25,7 @@ def test_shared_windows_are_asked_for_by_name_and_need_a_backbone_that_has_them(
         load_detector("winclip", extractor="window", options=shared)
 
 
-def test_a_window_of_the_whole_grid_is_noted_to_tell_no_places_apart() -> None:
+def test_a_window_of_the_whole_grid_is_noted() -> None:
     detector = load_detector("winclip", options={"extractor": {"scales": (2, 15)}})
     [note] = detector.assembly.notes
     assert "scales=15 is one window over all 15 x 15 patches" in note

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch.nn.functional as F
 
@@ -23,6 +23,8 @@ class Beside(Attention):
 
     needs = frozenset({ATTENTION, PATCHES})
     path = "beside"
+    attending: ClassVar[Literal["q", "k", "v"]]
+    """Which of queries, keys and values attend to themselves."""
 
     def __init__(self, blocks: int | None = None) -> None:
         self.count = _check_blocks(blocks)
@@ -32,6 +34,13 @@ class Beside(Attention):
         published = max(1, round(depth * PUBLISHED_BLOCKS / PUBLISHED_DEPTH))
         return _last(depth, published if self.count is None else self.count)
 
+    def mix(
+        self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
+    ) -> Float[Tensor, "b a t e"]:
+        """Let queries, keys or values attend to themselves: softmax(X X^T / sqrt(e)) V."""
+        x = {"q": q, "k": k, "v": v}[self.attending]
+        return F.scaled_dot_product_attention(x, x, v)
+
 
 class ValueValue(Beside):
     """Values attend to values, AnomalyCLIP's choice, on a second path that only patches read.
@@ -40,11 +49,7 @@ class ValueValue(Beside):
         blocks: how many of the last blocks write it; by default the published share, 19 of 24.
     """
 
-    def mix(
-        self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
-    ) -> Float[Tensor, "b a t e"]:
-        """Let values attend to values: softmax(V V^T / sqrt(e)) V."""
-        return F.scaled_dot_product_attention(v, v, v)
+    attending = "v"
 
 
 class QueryQuery(Beside):
@@ -54,11 +59,7 @@ class QueryQuery(Beside):
         blocks: how many of the last blocks write it; by default the published share, 19 of 24.
     """
 
-    def mix(
-        self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
-    ) -> Float[Tensor, "b a t e"]:
-        """Let queries attend to queries: softmax(Q Q^T / sqrt(e)) V."""
-        return F.scaled_dot_product_attention(q, q, v)
+    attending = "q"
 
 
 class KeyKey(Beside):
@@ -68,11 +69,7 @@ class KeyKey(Beside):
         blocks: how many of the last blocks write it; by default the published share, 19 of 24.
     """
 
-    def mix(
-        self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
-    ) -> Float[Tensor, "b a t e"]:
-        """Let keys attend to keys: softmax(K K^T / sqrt(e)) V."""
-        return F.scaled_dot_product_attention(k, k, v)
+    attending = "k"
 
 
 class Diagonal(Attention):

@@ -22,7 +22,7 @@ __all__ = ["OpenDataset", "open_dataset"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:  # imported when asked for: every command imports this package
+    if name in __all__:  # imported at its first use: every command imports this package
         from vlmad_datasets import opening
 
         return getattr(opening, name)
@@ -35,7 +35,7 @@ def register_datasets(register: Register) -> None:
     register("mvtec", "vlmad_datasets._mvtec:Mvtec", "the layout of MVTec AD, LOCO and AD 2")
     register("mpdd", "vlmad_datasets._mvtec:Mpdd", "painted metal parts, MVTec AD's layout")
     register("btad", "vlmad_datasets._mvtec:Btad", "beanTech's products, ok and ko")
-    register("visa", "vlmad_datasets._visa:Visa", "VisA, by its split file or its folders")
+    register("visa", "vlmad_datasets._visa:Visa", "VisA, by its split file")
     register("folder", "vlmad_datasets._two_folders:TwoFolders", "a good and a bad folder")
     register("table", "vlmad_datasets._image_table:ImageTable", "CSV or JSON lines of images")
 

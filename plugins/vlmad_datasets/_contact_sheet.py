@@ -31,7 +31,7 @@ OUTLINE, GOOD_BAR = "#ff2d55", "#2a9d6f"
 
 
 def contact_sheet(samples: Sequence[Sample]) -> bytes:
-    """Return a PNG with a row for each category, of at most `CATEGORIES_SHOWN`.
+    """Return a PNG with a row for each of the first `CATEGORIES_SHOWN` categories.
 
     Test images come first; of the defective ones each defect is shown before any is repeated.
     Images that cannot be read are left out.
@@ -53,11 +53,11 @@ def contact_sheet(samples: Sequence[Sample]) -> bytes:
 
 
 def _choose(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    by_category: dict[str, list[Sample]] = defaultdict(list)
-    for sample in sorted(samples, key=lambda sample: sample.split != "test"):
-        by_category[sample.category].append(sample)
     names = list(dict.fromkeys(sample.category for sample in samples))[:CATEGORIES_SHOWN]
-    return {name: _choose_of_category(by_category[name]) for name in names}
+    by_category: dict[str, list[Sample]] = {name: [] for name in names}
+    for sample in sorted(samples, key=lambda sample: sample.split != "test"):
+        by_category.get(sample.category, []).append(sample)
+    return {name: _choose_of_category(found) for name, found in by_category.items()}
 
 
 def _choose_of_category(samples: Sequence[Sample]) -> list[Sample]:
@@ -78,7 +78,7 @@ def _tiles(samples: Sequence[Sample]) -> list[Image.Image]:
         try:
             tiles.append(_tile(sample))
         except InputError:
-            continue  # listed among the problems; a sheet shows what can be seen
+            continue  # listed among the problems
     return tiles
 
 

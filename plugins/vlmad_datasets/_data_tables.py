@@ -1,4 +1,4 @@
-"""A data set's description as tables for people."""
+"""A data set's description as a table for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from vlmad.errors import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from rich.console import Console
 
@@ -37,9 +37,6 @@ def print_description(console: Console, found: DatasetDescription, images: int) 
     console.print(f"{root}: {found.dataset}, {images} images\n", markup=False)
     if found.categories:
         console.print(_counts(found.categories))
-    if any(category.defects for category in found.categories.values()):
-        console.print()
-        console.print(_defects(found.categories))
     console.print()
     if not found.problems:
         console.print("no problems")
@@ -50,16 +47,17 @@ def print_description(console: Console, found: DatasetDescription, images: int) 
 
 
 def _counts(categories: Mapping[str, CategoryDescription]) -> Table:
-    titles = ["train", "validation", "normal", "anomalous", "masks"]
-    rows = [[c.train, c.validation, *c.test.model_dump().values()] for c in categories.values()]
     table = Table(box=None, header_style="bold")
     table.add_column("category", overflow="fold")
-    for title in titles:
+    for title in ("train", "validation", "normal", "anomalous", "masks"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("width x height", no_wrap=True)
     table.add_column("defective", justify="right", no_wrap=True)
+    rows = [[c.train, c.validation, *c.test.model_dump().values()] for c in categories.values()]
     for (name, category), counts in zip(categories.items(), rows, strict=True):
-        sizes, share = _sizes(category.image_sizes), percent(category.defective_pixels)
+        (width, height), *others = category.image_sizes
+        sizes = f"{width} x {height}" + (f" +{len(others)} more" if others else "")
+        share = "-" if category.defective_pixels is None else percent(category.defective_pixels)
         table.add_row(escape(printable(name)), *map(str, counts), sizes, share)
     sums = [sum(column) for column in zip(*rows, strict=True)]
     if len(categories) > 1:
@@ -69,28 +67,6 @@ def _counts(categories: Mapping[str, CategoryDescription]) -> Table:
     return table
 
 
-def _defects(categories: Mapping[str, CategoryDescription]) -> Table:
-    table = Table(box=None, header_style="bold")
-    table.add_column("category", overflow="fold")
-    table.add_column("defect", overflow="fold")
-    table.add_column("images", justify="right", no_wrap=True)
-    table.add_column("covers of an image", no_wrap=True)
-    for category, described in categories.items():
-        title = escape(printable(category))
-        for name, defect in described.defects.items():
-            spread = f"{percent(defect.smallest)} to {percent(defect.largest)}"
-            covers = spread if defect.images and defect.smallest else "-"
-            table.add_row(title, escape(printable(name)), str(defect.images), covers)
-            title = ""
-    return table
-
-
-def _sizes(sizes: Sequence[Sequence[int]]) -> str:
-    width, height = sizes[0]
-    more = f" +{len(sizes) - 1} more" if len(sizes) > 1 else ""
-    return f"{width} x {height}{more}"
-
-
 def _line(problem: ProblemDescription, root: Path) -> str:
     path = Path(problem.path)
     place = path.relative_to(root) if path != root and path.is_relative_to(root) else path
@@ -98,10 +74,10 @@ def _line(problem: ProblemDescription, root: Path) -> str:
     return f"{MARKS[problem.severity]} {escape(line)}"
 
 
-def percent(share: float | None) -> str:
+def percent(share: float) -> str:
     """Return a share in percent, with as many digits as small ones need.
 
-    >>> percent(0.0123), percent(0.00042), percent(None)
-    ('1.2 %', '0.042 %', '-')
+    >>> percent(0.0123), percent(0.00042)
+    ('1.2 %', '0.042 %')
     """
-    return "-" if share is None else f"{100 * share:.2g} %"
+    return f"{100 * share:.2g} %"

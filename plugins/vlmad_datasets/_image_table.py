@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from vlmad.datasets import GOOD, Contents, Dataset, Problem, Sample
+from vlmad.datasets import GOOD, Contents, Dataset, Problem, Sample, Split
 from vlmad.errors import InputError, did_you_mean
 from vlmad_datasets.tabular import TABLE_SUFFIXES, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from vlmad.datasets import Label, Split
-    from vlmad_datasets.tabular import TableRows
+    from vlmad.datasets import Label
 
 COLUMNS = ("image", "label", "mask", "category", "defect", "split")
 NEEDED = ("image", "label")
@@ -25,10 +24,8 @@ LABEL_WORDS: dict[str, Label] = {
     **dict.fromkeys(ANOMALOUS_WORDS, "anomalous"),
 }
 SPLIT_WORDS: dict[str, Split] = {
+    **{split: split for split in get_args(Split)},
     "": "test",
-    "test": "test",
-    "train": "train",
-    "validation": "validation",
     "val": "validation",
 }
 ANY_DEFECT = "anomalous"
@@ -55,9 +52,9 @@ class ImageTable(Dataset):
         return root.suffix.lower() in TABLE_SUFFIXES and root.is_file()
 
     def read(self) -> Contents:
-        """Return the samples in the order of the rows; rows that say nonsense are problems."""
+        """Return the samples in the order of the rows; rows that make no sense are problems."""
         table = read_rows(self.root)
-        problems = [*table.problems, *_check_columns(self.root, table)]
+        problems = [*table.problems, *_check_columns(self.root, table.columns)]
         samples = []
         for row in table.rows:
             try:
@@ -101,18 +98,18 @@ def sample_of(
     )
 
 
-def _check_columns(path: Path, table: TableRows) -> list[Problem]:
-    """Return a note of columns that say nothing here.
+def _check_columns(path: Path, columns: Sequence[str]) -> list[Problem]:
+    """Return a note of columns that are not used here.
 
     Raises:
         InputError: a needed column is missing, or one looks like a misspelt known one.
     """
-    unknown = [name for name in table.columns if name not in COLUMNS]
-    absent = table.lacking(COLUMNS)
+    unknown = [name for name in columns if name not in COLUMNS]
+    absent = [name for name in COLUMNS if name not in columns]
     for name in unknown:
         if difflib.get_close_matches(name, absent, n=1, cutoff=0.75):
             raise InputError(f"{path}: no column is called '{name}'; {did_you_mean(name, absent)}")
-    lacking = " or ".join(repr(name) for name in table.lacking(NEEDED))
+    lacking = " or ".join(repr(name) for name in NEEDED if name in absent)
     if lacking:
         raise InputError(f"{path} has no column {lacking}; columns: {', '.join(COLUMNS)}")
     what = f"columns that are not used: {', '.join(unknown)}"

@@ -55,7 +55,7 @@ class Masks:
         return mask
 
     def unused(self) -> list[Problem]:
-        """Return a problem for each mask that no image asked for."""
+        """Return a problem for each mask that was never found by an image."""
         masks = sorted(set(self._found.values()) - self._used)
         return [Problem(mask, "a mask that belongs to no image") for mask in masks]
 

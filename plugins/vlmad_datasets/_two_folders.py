@@ -36,13 +36,10 @@ class TwoFolders(Dataset):
         self.good, self.bad = root / good, root / bad
         self.train, self.masks = root / (train or TRAIN), root / (masks or MASKS)
         self.category = category or name_of(root)
-        needed = [self.good, self.bad]
-        needed += [self.train] if train else []
-        needed += [self.masks] if masks else []
-        for folder in needed:
-            if not folder.is_dir():
+        for name in filter(None, (good, bad, train, masks)):
+            if not (root / name).is_dir():
                 remedy = "name it with --set dataset.good or .bad"
-                raise InputError(f"{folder}: no such folder; {remedy}")
+                raise InputError(f"{root / name}: no such folder; {remedy}")
 
     @classmethod
     def recognises(cls, root: Path) -> bool:

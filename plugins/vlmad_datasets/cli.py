@@ -39,9 +39,6 @@ def data(
     sheet: Annotated[
         Path | None, typer.Option(help="Write a contact sheet (PNG) of images and masks.")
     ] = None,
-    thorough: Annotated[
-        bool, typer.Option("--thorough", help="Decode every image: finds damage in their midst.")
-    ] = False,
 ) -> None:
     """Describe a data set, and check its files before anything runs on them.
 
@@ -58,7 +55,7 @@ def data(
     """
     options = parse_settings(settings or [], kinds=("dataset",)).get("dataset", {})
     opened = open_dataset(path, dataset, options)
-    found = _survey(opened, category, thorough)
+    found = _survey(opened, category)
     description = describe_dataset(opened, found)
     if as_json:
         output().write(description.to_json().decode())
@@ -71,24 +68,18 @@ def data(
         raise typer.Exit(1)
 
 
-def _survey(opened: OpenDataset, categories: list[str] | None, thorough: bool) -> Survey:
+def _survey(opened: OpenDataset, categories: list[str] | None) -> Survey:
     terminal = messages()
     quiet = not terminal.is_terminal  # rich would leave an empty line in a log
     with Progress(console=terminal, transient=True, disable=quiet) as bar:
         task = bar.add_task("reading", total=None)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        return survey(opened, categories, thorough=thorough, progress=progress)
+        return survey(
+            opened, categories, lambda done, total: bar.update(task, completed=done, total=total)
+        )
 
 
 def _write_sheet(path: Path, found: Survey) -> None:
-    from vlmad_datasets._contact_sheet import CATEGORIES_SHOWN, contact_sheet
+    from vlmad_datasets._contact_sheet import contact_sheet
 
-    samples = [measured.sample for measured in found.measured]
-    write_atomically(path, contact_sheet(samples))
-    count = len({sample.category for sample in samples})
-    left_out = f" (the first {CATEGORIES_SHOWN} of {count} categories)"
-    line = f"contact sheet: {path}{left_out if count > CATEGORIES_SHOWN else ''}"
-    messages().print(line, markup=False, soft_wrap=True)
+    write_atomically(path, contact_sheet([measured.sample for measured in found.measured]))
+    messages().print(f"contact sheet: {path}", markup=False, soft_wrap=True)

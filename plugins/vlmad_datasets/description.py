@@ -15,17 +15,6 @@ if TYPE_CHECKING:
     from vlmad_datasets.survey import Survey, SurveyedSample
 
 
-class DefectDescription(Document):
-    """The test images of one defect, and which share of their pixels it covers.
-
-    The smallest and largest share are of images whose mask marks any pixel, or None.
-    """
-
-    images: int
-    smallest: float | None
-    largest: float | None
-
-
 class TestedCounts(Document):
     """How many images are under test, and how many anomalous ones have a usable mask."""
 
@@ -41,7 +30,8 @@ class CategoryDescription(Document):
     train: int
     validation: int
     test: TestedCounts
-    defects: dict[FileName, DefectDescription]
+    defects: dict[FileName, int]
+    """How many test images show each defect."""
     image_sizes: list[list[int]]
     """Different widths and heights, the most frequent first."""
     defective_pixels: float | None
@@ -59,7 +49,7 @@ class ProblemDescription(Document):
 class DatasetDescription(Document):
     """All that is known of a data set."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     dataset: str
     root: FileName
     usable: bool
@@ -90,27 +80,21 @@ def describe_dataset(dataset: OpenDataset, survey: Survey) -> DatasetDescription
 def _describe_category(class_name: str, found: Sequence[SurveyedSample]) -> CategoryDescription:
     splits = Counter(each.sample.split for each in found)
     tested = [each for each in found if each.sample.split == "test"]
-    by_defect: dict[str, list[SurveyedSample]] = defaultdict(list)
-    for each in tested:
-        if each.sample.anomalous:
-            by_defect[each.sample.defect].append(each)
-    anomalous = sum(map(len, by_defect.values()))
-    masks = sum(each.sample.anomalous and each.defective is not None for each in tested)
+    anomalous = [each for each in tested if each.sample.anomalous]
+    defects = Counter(each.sample.defect for each in anomalous)
     return CategoryDescription(
         class_name=class_name,
         train=splits["train"],
         validation=splits["validation"],
-        test=TestedCounts(normal=len(tested) - anomalous, anomalous=anomalous, masks=masks),
-        defects={name: _describe_defect(by_defect[name]) for name in sorted(by_defect)},
+        test=TestedCounts(
+            normal=len(tested) - len(anomalous),
+            anomalous=len(anomalous),
+            masks=sum(each.defective is not None for each in anomalous),
+        ),
+        defects=dict(sorted(defects.items())),
         image_sizes=[list(size) for size, _ in Counter(each.size for each in found).most_common()],
         defective_pixels=_defective_pixels(tested),
     )
-
-
-def _describe_defect(found: Sequence[SurveyedSample]) -> DefectDescription:
-    shares = [each.defective / each.pixels for each in found if each.defective]
-    smallest, largest = min(shares, default=None), max(shares, default=None)
-    return DefectDescription(images=len(found), smallest=smallest, largest=largest)
 
 
 def _defective_pixels(tested: Sequence[SurveyedSample]) -> float | None:

@@ -10,14 +10,12 @@ import os
 import stat
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
 from vlmad.errors import InputError
-from vlmad.images import FORMATS, decode
-from vlmad.images import why_unreadable as reason
+from vlmad.images import FORMATS, decode, why_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +28,7 @@ ENDS = {"PNG": b"\0\0\0\0IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 """The last bytes of a whole file, of formats that have such."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """Width and height of an image, upright, and how its stored pixels are turned."""
 
     size: tuple[int, int]
@@ -39,12 +36,11 @@ class Header:
     """1 to 8, as EXIF numbers them; 1 is upright."""
 
 
-def read_header(path: Path, thorough: bool = False) -> Header:
+def read_header(path: Path) -> Header:
     """Return size and orientation of an image file.
 
     Args:
         path: the file; it must end as its format demands, or be decodable all the same.
-        thorough: decode it whatever its end looks like, which also finds damage within.
 
     Raises:
         InputError: it is no usable image.
@@ -53,10 +49,9 @@ def read_header(path: Path, thorough: bool = False) -> Header:
         orientation = _orientation(image)
         width, height = image.size
         end = ENDS.get(image.format or "")
-    if thorough or end is None or _last_bytes(path, len(end)) != end:
+    if end is None or _last_bytes(path, len(end)) != end:
         return Header(decode(path).size, orientation)
-    size = (height, width) if orientation in SWAPPING else (width, height)
-    return Header(size, orientation)
+    return Header((height, width) if orientation in SWAPPING else (width, height), orientation)
 
 
 @contextmanager
@@ -66,7 +61,11 @@ def opened(path: Path) -> Iterator[Image.Image]:
     Raises:
         InputError: the file cannot be read, is no image, damaged or absurdly large.
     """
-    _check_file(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe could wait for ever
+            raise InputError(f"{path}: is no regular file")
+    except (OSError, ValueError) as error:  # also for names that no file can have
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -75,21 +74,12 @@ def opened(path: Path) -> Iterator[Image.Image]:
                 yield image
     except Exception as error:  # decoders raise whatever a damaged file makes them raise
         refused = error.strerror if isinstance(error, OSError) else None
-        what = refused or reason(error, _last_bytes(path, 1))
+        what = refused or why_unreadable(error, _last_bytes(path, 1))
         raise InputError(f"{path}: {what}") from error
 
 
-def _check_file(path: Path) -> None:
-    """Refuse what is no regular file: opening a pipe could wait for ever."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: is no regular file")
-    except (OSError, ValueError) as error:  # also for names that no file can have
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-
-
 def _orientation(image: Image.Image) -> int:
-    # asking a PNG for its EXIF decodes it, unless there is an EXIF chunk before the pixels
+    # the EXIF of a PNG is found by decoding it, unless there is a chunk before the pixels
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     found = image.getexif().get(ORIENTATION, 1)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from vlmad.errors import InputError, first_line
-from vlmad_datasets.headers import SWAPPING, opened, read_header
+from vlmad_datasets.headers import ORIENTATION, SWAPPING, opened, read_header
 from vlmad_run.finding import SUFFIXES
 
 if TYPE_CHECKING:
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
     from vlmad_datasets.headers import Header
 
 HALF = 127
-TURNS = {
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def mask_of(sample: Sample) -> Bool[np.ndarray, "H W"] | None:
@@ -58,8 +52,6 @@ def read_mask(path: Path) -> Bool[np.ndarray, "H W"]:
         InputError: one cannot be read, the folder holds none, or their sizes differ.
     """
     files = _files(path)
-    if not files:
-        raise InputError(f"{path}: a folder without masks")
     merged = _read(files[0])
     for file in files[1:]:
         mask = _read(file)
@@ -78,7 +70,9 @@ def fit_mask(mask: Bool[np.ndarray, "h w"], header: Header, path: Path) -> Bool[
     if mask.shape == header.size[::-1]:
         return mask
     if header.orientation in SWAPPING and mask.shape == header.size:
-        return np.asarray(Image.fromarray(mask).transpose(TURNS[header.orientation]))
+        stored = Image.fromarray(mask)
+        stored.getexif()[ORIENTATION] = header.orientation
+        return np.asarray(ImageOps.exif_transpose(stored))
     width, height = header.size
     raise InputError(f"{path}: the mask has {_size(mask)} pixels, its image {width} x {height}")
 
@@ -87,9 +81,12 @@ def _files(path: Path) -> list[Path]:
     try:
         if not path.is_dir():
             return [path]
-        return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
     except (OSError, ValueError) as error:  # names that no file can have, closed folders
         raise InputError(f"{path}: {first_line(error)}") from error
+    if not files:
+        raise InputError(f"{path}: a folder without masks")
+    return files
 
 
 def _read(path: Path) -> Bool[np.ndarray, "h w"]:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.datasets import LABELS, SPLITS, Contents, Dataset, Problem, Sample, Split
-from vlmad.errors import (
-    InputError,
-    OptionError,
-    PluginError,
-    VlmadError,
-    blaming,
-    did_you_mean,
-)
+from vlmad.errors import InputError, OptionError, PluginError, VlmadError, blaming, did_you_mean
 from vlmad.options import REQUIRED, check_options, options_of
 from vlmad.registry import Registry
 
@@ -108,7 +101,12 @@ def _check_root(root: Path) -> None:
 
 
 def _recognise(root: Path, registry: Registry) -> Registration:
-    candidates = [r for r in registry.of_kind("dataset") if _recognises(r, root)]
+    candidates = []
+    for found in registry.of_kind("dataset"):
+        with suppress(VlmadError):  # a broken reader must not stop the ones that work
+            reader = found.resolve()
+            with blaming(f"{found} failed"):
+                candidates += [found] if reader.recognises(root) else []
     if not candidates:
         known = ", ".join(registry.names("dataset")) or "none"
         raise InputError(f"no reader recognises {root}; name one with --dataset: {known}")
@@ -116,15 +114,6 @@ def _recognise(root: Path, registry: Registry) -> Registration:
         names = " or ".join(f"{r.distribution}:{r.name}" for r in candidates)
         raise InputError(f"{root} could be read by several; choose with --dataset: {names}")
     return candidates[0]
-
-
-def _recognises(found: Registration, root: Path) -> bool:
-    try:
-        reader = found.resolve()
-        with _blaming(found):
-            return bool(reader.recognises(root))
-    except VlmadError:
-        return False  # a broken reader must not stop the ones that work
 
 
 def _check_options(found: Registration, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,10 +145,8 @@ def _check(found: Registration, contents: object) -> None:
     blame = f"dataset '{found.name}' of {found.origin} gave"
     if not (isinstance(contents, Contents) and isinstance(contents.samples, tuple | list)):
         raise PluginError(f"{blame} no vlmad.Contents")
-    for sample in contents.samples:
-        wrong = _fault(sample)
-        if wrong:
-            raise PluginError(f"{blame} {wrong}")
+    for fault in filter(None, map(_fault, contents.samples)):
+        raise PluginError(f"{blame} {fault}")
 
 
 def _fault(sample: object) -> str:

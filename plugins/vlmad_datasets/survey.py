@@ -64,8 +64,6 @@ class Survey:
 def survey(
     dataset: OpenDataset,
     categories: Iterable[str] | None = None,
-    *,
-    thorough: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Read the header of every image and every mask, and list what is wrong, by file.
@@ -73,7 +71,6 @@ def survey(
     Args:
         dataset: an opened data set.
         categories: the ones to look at, by default all.
-        thorough: decode the images too, which also finds damage in their midst.
         progress: called with how many samples of how many are done.
 
     Raises:
@@ -83,7 +80,7 @@ def survey(
     problems = list(dataset.problems)
     measured = []
     for index, sample in enumerate(samples, start=1):
-        found = _measure(sample, thorough, problems)
+        found = _measure(sample, problems)
         measured += [found] if found else []
         if progress is not None:
             progress(index, len(samples))
@@ -93,9 +90,9 @@ def survey(
     return Survey(tuple(measured), tuple(dict.fromkeys(problems)))
 
 
-def _measure(sample: Sample, thorough: bool, problems: list[Problem]) -> SurveyedSample | None:
+def _measure(sample: Sample, problems: list[Problem]) -> SurveyedSample | None:
     try:
-        header = read_header(sample.image, thorough)
+        header = read_header(sample.image)
     except InputError as error:
         problems.append(_fatal(sample.image, error))
         return None
@@ -131,25 +128,25 @@ def _categories(root: Path, samples: Sequence[Sample]) -> Iterator[Problem]:
     for category, members in by_category.items():
         anomalous = [s for s in members if s.split == "test" and s.anomalous]
         bare = [sample for sample in anomalous if sample.mask is None]
-        for what, severity in _lacking(members, anomalous, bare):
+        for what, severity in _lacking(members, len(anomalous), len(bare)):
             yield Problem(root, f"category {category}: {what}", severity)
         if len(bare) < len(anomalous):
             yield from (Problem(sample.image, "anomalous, but has no mask") for sample in bare)
 
 
 def _lacking(
-    members: Sequence[Sample], anomalous: Sequence[Sample], bare: Sequence[Sample]
+    members: Sequence[Sample], anomalous: int, bare: int
 ) -> Iterator[tuple[str, Severity]]:
     tested = sum(sample.split == "test" for sample in members)
     if not tested:
         yield "no test images", "fatal"
     elif not anomalous:
         yield "no anomalous test images: AUROC is undefined", "warning"
-    elif len(anomalous) == tested:
+    elif anomalous == tested:
         yield "no normal test images: AUROC is undefined", "warning"
     if not any(sample.split == "train" for sample in members):
         yield "no train images, so no references: zero-shot only", "note"
-    if bare and len(bare) == len(anomalous):
+    if bare and bare == anomalous:
         yield "no masks: image figures only", "note"
 
 
@@ -159,10 +156,8 @@ def _duplicates(samples: Iterable[Sample]) -> Iterator[Problem]:
     for sample in samples:
         by_length[sample.image.stat().st_size].append(sample)
     for alike in by_length.values():
-        if len(alike) == 1:  # only files of one length can be equal, so only they are hashed
-            continue
         first: dict[str, Sample] = {}
-        for sample in alike:
+        for sample in alike if len(alike) > 1 else ():  # only files of one length can be equal
             original = first.setdefault(digest(sample.image), sample)
             if original is not sample:
                 yield _duplicate(sample, original)

@@ -6,27 +6,23 @@ import codecs
 import csv
 import io
 import json
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vlmad.datasets import Problem
 from vlmad.errors import InputError, first_line
 from vlmad.images import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"}) | JSON_SUFFIXES
 DELIMITERS = ",;\t"
-NAMED_DELIMITER = re.compile(r'"?sep=([,;\t])"?\r?\n')
-"""A first line by which Excel is given what separates the fields."""
 
 
-@dataclass(frozen=True, slots=True)
-class TableRow:
+class TableRow(NamedTuple):
     """The fields of one row, by column, and the line of the file where it begins."""
 
     line: int
@@ -42,59 +38,33 @@ class TableRows:
     rows: tuple[TableRow, ...]
     problems: tuple[Problem, ...]
 
-    def lacking(self, needed: Iterable[str]) -> list[str]:
-        """Return the needed columns that are not there."""
-        return [name for name in needed if name not in self.columns]
-
     def problem(self, row: TableRow, what: object) -> Problem:
         """Return a fatal problem of one row."""
         return Problem(self.path, f"line {row.line}: {what}", "fatal")
 
 
-def read_rows(path: Path) -> TableRows:
+def read_rows(path: Path, needed: Iterable[str] = ()) -> TableRows:
     """Read a table; the ending of its name tells CSV from JSON lines.
 
     Fields are separated by comma, semicolon or tab, whichever is most frequent in the header.
 
+    Args:
+        path: the file.
+        needed: columns that must be there.
+
     Raises:
         InputError: it cannot be read, is neither UTF-8 nor UTF-16, or has no usable header.
     """
-    text = _text(path)
-    if path.suffix.lower() in JSON_SUFFIXES:
-        return _json_rows(path, text)
-    named = NAMED_DELIMITER.match(text)
-    sign = named[1] if named else max(DELIMITERS, key=text.partition("\n")[0].count)
-    records = _csv_records(path, text, sign)
-    if named:
-        next(records)
-    return _csv_rows(path, records)
+    read = _json_rows if path.suffix.lower() in JSON_SUFFIXES else _csv_rows
+    table = read(path, _text(path))
+    lacking = " or ".join(repr(name) for name in needed if name not in table.columns)
+    if lacking:
+        raise InputError(f"{path} has no column {lacking}")
+    return table
 
 
-def _text(path: Path) -> str:
-    data = read_file(path)
-    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as in Excel's "Unicode text"
-    try:
-        return data.decode("utf-16" if data.startswith(marks) else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        remedy = "save the table as UTF-8 (in Excel: CSV UTF-8)"
-        raise InputError(f"{path} line {line}: not UTF-8; {remedy}") from None
-
-
-def _csv_records(path: Path, text: str, sign: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the records that are not blank, with the line where each begins."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
-    line = 1
-    try:
-        for record in reader:
-            if any(field.strip() for field in record):
-                yield line, [field.strip() for field in record]
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise InputError(f"{path} line {line}: {first_line(error)}") from error
-
-
-def _csv_rows(path: Path, records: Iterator[tuple[int, list[str]]]) -> TableRows:
+def _csv_rows(path: Path, text: str) -> TableRows:
+    records = _csv_records(path, text)
     line, header = next(records, (1, []))
     columns = tuple(name.casefold() for name in _trimmed(header, 0))
     if not columns:
@@ -113,7 +83,32 @@ def _csv_rows(path: Path, records: Iterator[tuple[int, list[str]]]) -> TableRows
     return TableRows(path, columns, tuple(rows), tuple(problems))
 
 
-def _trimmed(record: Sequence[str], least: int) -> Sequence[str]:
+def _text(path: Path) -> str:
+    data = read_file(path)
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as in Excel's "Unicode text"
+    try:
+        return data.decode("utf-16" if data.startswith(marks) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        remedy = "save the table as UTF-8 (in Excel: CSV UTF-8)"
+        raise InputError(f"{path} line {line}: not UTF-8; {remedy}") from None
+
+
+def _csv_records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the records that are not blank, with the line where each begins."""
+    sign = max(DELIMITERS, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
+    line = 1
+    try:
+        for record in reader:
+            if any(field.strip() for field in record):
+                yield line, [field.strip() for field in record]
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{path} line {line}: {first_line(error)}") from error
+
+
+def _trimmed(record: list[str], least: int) -> list[str]:
     """Return a record without the empty fields that a spreadsheet adds at the end of a line."""
     while len(record) > least and not record[-1]:
         record = record[:-1]

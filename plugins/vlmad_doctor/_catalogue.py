@@ -12,8 +12,8 @@ import typer
 from rich.text import Text
 
 from vlmad.errors import NameClashError, UnknownPartError, blaming, did_you_mean, one_line
-from vlmad.options import MOST_DOCS, REQUIRED, Option, options_of
-from vlmad.recipes import Recipe, find_recipe
+from vlmad.options import MOST_DOCS, REQUIRED, options_of
+from vlmad.recipes import find_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vlmad.registry import Registration, Registry
+
 
 class RegisteredName(TypedDict):
     """A name and where it came from."""
@@ -43,58 +44,46 @@ class DescribedOption(TypedDict):
     meaning: str
 
 
-class PluginStatus(TypedDict):
-    """A plugin and what became of it."""
+class DescribedName(RegisteredName):
+    """What a part, recipe or command is; None stands for what has no meaning for its kind."""
 
-    name: str
-    distribution: str
-    version: str
-    status: str
-    reason: str
+    text: str
+    needs: list[str] | None
+    gives: list[str] | None
+    options: list[DescribedOption] | None
+    recipe: dict[str, Any] | None
 
 
 def list_plugins(out: Console, registry: Registry) -> None:
     """Print all names, kind by kind, and what a user should know of plugins."""
     for kind in registry.kinds:
-        _list_kind(out, kind, registry.of_kind(kind))
+        registrations = registry.of_kind(kind)
+        if registrations:
+            width = max(len(r.name) for r in registrations)
+            out.print(Text(kind, style="bold"))
+            for each in registrations:
+                origin = "" if each.distribution == "vlmad" else f" ({each.origin})"
+                _entry(out, each.name, width, f"{each.summary}{origin}")
+            out.print()
     for note in _notes(registry):
         out.print(note, markup=False)
 
 
 def catalogue(registry: Registry) -> dict[str, Any]:
     """Return what is registered, the plugins it comes from, and clashes, as JSON takes it."""
-    plugins: list[PluginStatus] = [
-        {
-            "name": plugin.name,
-            "distribution": plugin.distribution,
-            "version": plugin.version,
-            "status": plugin.status,
-            "reason": plugin.reason,
-        }
-        for plugin in registry.plugins
-    ]
-    clashes = [
-        {"kind": kind, "name": name, "distributions": [r.distribution for r in found]}
-        for (kind, name), found in registry.clashes().items()
-    ]
-    registered = [_origin(r) for kind in registry.kinds for r in registry.of_kind(kind)]
-    return {"registered": registered, "plugins": plugins, "clashes": clashes}
-
-
-def _list_kind(out: Console, kind: str, registrations: list[Registration]) -> None:
-    """Print the names of a kind, each followed by what it is; no name is ever cut."""
-    if not registrations:
-        return
-    width = max(len(r.name) for r in registrations)
-    out.print(Text(kind, style="bold"))
-    for each in registrations:
-        origin = "" if each.distribution == "vlmad" else f" ({each.origin})"
-        _entry(out, each.name, width, f"{each.summary}{origin}")
-    out.print()
+    words = ("name", "distribution", "version", "status", "reason")
+    return {
+        "registered": [_origin(r) for kind in registry.kinds for r in registry.of_kind(kind)],
+        "plugins": [{word: getattr(plugin, word) for word in words} for plugin in registry.plugins],
+        "clashes": [
+            {"kind": kind, "name": name, "distributions": [r.distribution for r in found]}
+            for (kind, name), found in registry.clashes().items()
+        ],
+    }
 
 
 def _entry(out: Console, name: str, width: int, meaning: str) -> None:
-    """Print a name and its meaning, which fills the lines to the right of all names."""
+    """Print a name, never cut, and its meaning, which fills the lines to the right of all names."""
     indent = width + 4
     lines = Text(meaning).wrap(out, max(24, out.width - indent)) or [Text()]
     for start, line in zip_longest([f"  {name.ljust(width)}  "], lines, fillvalue=" " * indent):
@@ -113,62 +102,63 @@ def _notes(registry: Registry) -> Iterator[str]:
         yield f"{kind} '{name}' is registered more than once: write {choices}"
 
 
-def print_description(out: Console, registry: Registry, registration: Registration) -> None:
-    """Print what a part, recipe or command is, its options, and where it comes from."""
-    out.print(Text(f"{registration.kind} {registration.name}", style="bold"), end="")
-    out.print(Text(f" ({registration.origin})"))
-    if registration.kind == "detector":
-        _print_recipe(out, find_recipe(registry, registration.full_name))
-    else:
-        _print_part(out, registration)
-
-
-def description(registry: Registry, registration: Registration) -> dict[str, Any]:
+def describe_registration(registry: Registry, registration: Registration) -> DescribedName:
     """Return what a part, recipe or command is, as JSON takes it.
 
-    `options`, `needs` and `gives` are None where they have no meaning, `recipe` for all but
-    recipes.
+    Raises:
+        PluginError: its plugin cannot be loaded, or it cannot be described.
     """
-    nothing = {"needs": None, "gives": None, "options": None, "recipe": None}
-    table = {**_origin(registration), "text": registration.summary, **nothing}
+    found: DescribedName = {
+        **_origin(registration),
+        "text": registration.summary,
+        "needs": None,
+        "gives": None,
+        "options": None,
+        "recipe": None,
+    }
     if registration.kind == "detector":
         recipe = find_recipe(registry, registration.full_name)
         options = {kind: dict(values) for kind, values in recipe.options.items()}
         parts = {"parts": dict(recipe.parts), "options": options, "paper": recipe.paper}
-        return {**table, "text": recipe.summary, "recipe": parts}
+        return {**found, "text": recipe.summary, "recipe": parts}
     part = registration.resolve()
     with blaming(f"{registration} cannot be described"):
-        table["text"] = _text(registration, part)
+        found["text"] = _text(registration, part)
         if registration.kind != "command":
-            table |= _words(part)
-            table["options"] = _options(registration, part)
-        return table
+            found["needs"], found["gives"] = _words(part, "needs"), _words(part, "gives")
+            found["options"] = _options(registration, part)
+    return found
 
 
-def _print_part(out: Console, registration: Registration) -> None:
-    part = registration.resolve()
-    with blaming(f"{registration} cannot be described"):
-        out.print(f"{_text(registration, part)}\n", markup=False)
-        if registration.kind == "command":
-            return
-        for word, values in _words(part).items():
+def print_description(out: Console, registry: Registry, registration: Registration) -> None:
+    """Print what `describe_registration` returns."""
+    found = describe_registration(registry, registration)
+    out.print(Text(f"{registration.kind} {registration.name}", style="bold"), end="")
+    out.print(Text(f" ({registration.origin})"))
+    if found["recipe"]:
+        out.print(f"{found['text']}\n{found['recipe']['paper']}".rstrip(), markup=False)
+        out.print("\nAs a recipe file, to change and give to --detector:\n")
+        recipe = find_recipe(registry, registration.full_name)
+        out.print(recipe.to_toml(), markup=False, soft_wrap=True)
+        return
+    out.print(f"{found['text']}\n", markup=False)
+    for word, values in (("needs", found["needs"]), ("gives", found["gives"])):
+        if values is not None:
             out.print(f"{word}: {', '.join(values)}", markup=False)
-        options = _options(registration, part)
+    if found["options"] is not None:
+        _print_options(out, registration.kind, found["options"])
+
+
+def _print_options(out: Console, kind: str, options: list[DescribedOption]) -> None:
     if not options:
         out.print("It has no options.")
     for each in options:
         default = "required" if each["required"] else f"default {_as_typed(each['default'])}"
-        place = f"{registration.kind}.{each['name']}"
+        place = f"{kind}.{each['name']}"
         out.print(Text(f"\n  {place}  {each['takes']}, {default}"), soft_wrap=True)
         _entry(out, "", 2, each["meaning"])
     if options:
-        out.print(f"\nSet with --set {registration.kind}.{options[0]['name']}=…", markup=False)
-
-
-def _print_recipe(out: Console, recipe: Recipe) -> None:
-    out.print(f"{recipe.summary}\n{recipe.paper}".rstrip(), markup=False)
-    out.print("\nAs a recipe file, to change and give to --detector:\n")
-    out.print(recipe.to_toml(), markup=False, soft_wrap=True)
+        out.print(f"\nSet with --set {kind}.{options[0]['name']}=…", markup=False)
 
 
 def find_named(registry: Registry, text: str) -> list[Registration]:
@@ -195,32 +185,26 @@ def find_named(registry: Registry, text: str) -> list[Registration]:
     return found
 
 
-def _words(part: Any) -> dict[str, list[str]]:
-    """Return what a part needs and gives."""
-    found = {word: getattr(part, word, None) for word in ("needs", "gives")}
-    return {
-        word: sorted(one_line(str(value)) for value in values)
-        for word, values in found.items()
-        if isinstance(values, frozenset)
-    }
+def _words(part: Any, attribute: str) -> list[str] | None:
+    """Return what a part needs or gives."""
+    values = getattr(part, attribute, None)
+    return sorted(one_line(str(v)) for v in values) if isinstance(values, frozenset) else None
 
 
 def _options(registration: Registration, part: Any) -> list[DescribedOption]:
     options = options_of(part, registration)
     if registration.kind == "dataset":
         options.pop("root", None)  # the folder, which the user names
-    return [_described(option) for option in options.values()]
-
-
-def _described(option: Option) -> DescribedOption:
-    required = option.default is REQUIRED
-    return {
-        "name": option.name,
-        "takes": option.type_name,
-        "required": required,
-        "default": None if required else _plain(option.default),
-        "meaning": option.doc,
-    }
+    return [
+        {
+            "name": option.name,
+            "takes": option.type_name,
+            "required": option.default is REQUIRED,
+            "default": None if option.default is REQUIRED else _plain(option.default),
+            "meaning": option.doc,
+        }
+        for option in options.values()
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -44,12 +44,12 @@ def describe(
 
     Examples: vlmad describe winclip, vlmad describe extractor:window
     """
-    from vlmad_doctor._catalogue import description, find_named, print_description
+    from vlmad_doctor._catalogue import describe_registration, find_named, print_description
 
     registry = Registry.discover()
     found = find_named(registry, name)
     if as_json:
-        _write_json({"described": [description(registry, each) for each in found]})
+        _write_json({"described": [describe_registration(registry, each) for each in found]})
         return
     for registration in found:
         print_description(console(), registry, registration)

@@ -13,9 +13,7 @@ import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Literal
 
 from vlmad.errors import InputError, VlmadError, first_line, reason_of
 from vlmad.registry import BUILT_IN, Registry
@@ -30,7 +28,6 @@ LITTLE_ROOM = 500_000_000
 """Bytes on the disk that a run writes to, below which it is worth a note."""
 NAME = re.compile(r"[\w.-]+")
 REINSTALL = "install vlmad anew: pip install --force-reinstall vlmad"
-Detail: TypeAlias = str | int | float | bool | None
 
 
 class HealthCheck(Document):
@@ -40,13 +37,12 @@ class HealthCheck(Document):
     status: Literal["ok", "note", "wrong"]
     found: str
     remedy: str = ""
-    details: dict[str, Detail] = Field(default_factory=dict)
 
 
 class Health(Document):
     """All checks, and whether none found something wrong."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     works: bool
     checks: list[HealthCheck]
 
@@ -60,46 +56,43 @@ def check_health() -> Iterator[HealthCheck]:
             yield _wrong(check.__name__.strip("_"), reason_of(error), REINSTALL)
 
 
-def _ok(name: str, found: str, **details: Detail) -> HealthCheck:
-    return HealthCheck(name=name, status="ok", found=found, details=details)
+def _ok(name: str, found: str) -> HealthCheck:
+    return HealthCheck(name=name, status="ok", found=found)
 
 
-def _note(name: str, found: str, remedy: str, **details: Detail) -> HealthCheck:
-    return HealthCheck(name=name, status="note", found=found, remedy=remedy, details=details)
+def _note(name: str, found: str, remedy: str) -> HealthCheck:
+    return HealthCheck(name=name, status="note", found=found, remedy=remedy)
 
 
-def _wrong(name: str, found: str, remedy: str, **details: Detail) -> HealthCheck:
-    return HealthCheck(name=name, status="wrong", found=found, remedy=remedy, details=details)
+def _wrong(name: str, found: str, remedy: str) -> HealthCheck:
+    return HealthCheck(name=name, status="wrong", found=found, remedy=remedy)
 
 
 def _python() -> Iterator[HealthCheck]:
-    own, python = version("vlmad"), platform.python_version()
-    yield _ok("vlmad", own, version=own)
-    found = f"{python} on {platform.platform()}"
+    yield _ok("vlmad", version("vlmad"))
+    found = f"{platform.python_version()} on {platform.platform()}"
     if sys.version_info >= OLDEST_PYTHON:
-        yield _ok("python", found, version=python, executable=sys.executable)
+        yield _ok("python", found)
     else:
         oldest = ".".join(map(str, OLDEST_PYTHON))
-        yield _wrong("python", found, f"install Python {oldest} or later", version=python)
+        yield _wrong("python", found, f"install Python {oldest} or later")
 
 
 def _libraries() -> Iterator[HealthCheck]:
     """Look for what vlmad requires, extras aside."""
-    lines = [line for line in requires("vlmad") or [] if "extra ==" not in line]
-    versions = {name[0]: _version(name[0]) for line in lines if (name := NAME.match(line))}
-    found = ", ".join(f"{name} {number or 'missing'}" for name, number in versions.items())
-    missing = [name for name, number in versions.items() if number is None]
+    versions = {}
+    for line in requires("vlmad") or []:
+        name = NAME.match(line)
+        if name and "extra ==" not in line:
+            versions[name[0]] = "missing"
+            with suppress(PackageNotFoundError):
+                versions[name[0]] = version(name[0])
+    found = ", ".join(f"{name} {number}" for name, number in versions.items())
+    missing = [name for name, number in versions.items() if number == "missing"]
     if missing:
-        yield _wrong("libraries", found, f"pip install {' '.join(missing)}", **versions)
+        yield _wrong("libraries", found, f"pip install {' '.join(missing)}")
     else:
-        yield _ok("libraries", found, **versions)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+        yield _ok("libraries", found)
 
 
 def _plugins() -> Iterator[HealthCheck]:
@@ -108,14 +101,14 @@ def _plugins() -> Iterator[HealthCheck]:
         name, origin = f"plugin {plugin.name}", f"{plugin.distribution} {plugin.version}"
         lost = f"{origin}: {plugin.status}, {plugin.reason}"
         if plugin.status == "ok":
-            yield _ok(name, f"{origin}, {len(plugin.registrations)} registered", origin=origin)
+            yield _ok(name, f"{origin}, {len(plugin.registrations)} registered")
         elif plugin.status == "blocked":
-            yield _ok(name, lost, origin=origin)
+            yield _ok(name, lost)
         elif plugin.distribution == BUILT_IN:
-            yield _wrong(name, lost, REINSTALL, origin=origin)
+            yield _wrong(name, lost, REINSTALL)
         else:
             upgrade = f"pip install --upgrade {plugin.distribution}, or uninstall it"
-            yield _note(name, lost, upgrade, origin=origin)
+            yield _note(name, lost, upgrade)
     for (kind, name), registered in registry.clashes().items():
         choices = " or ".join(f"{r.distribution}:{r.name}" for r in registered)
         yield _note(f"{kind} {name}", "registered more than once", f"write {choices}")
@@ -137,18 +130,16 @@ def _folders() -> Iterator[HealthCheck]:
 
 
 def _output_folder(folder: Path) -> HealthCheck:
-    name, place = "output folder", str(folder)
     try:
         tempfile.TemporaryFile(dir=folder).close()
         room = shutil.disk_usage(folder).free
     except OSError as error:
         remedy = "work in another folder, or give --out FOLDER"
-        return _wrong(name, f"{folder}: {error.strerror or error}", remedy, folder=place)
+        return _wrong("output folder", f"{folder}: {error.strerror or error}", remedy)
     found = f"{folder} is writable, {_size(room)} free"
     if room < LITTLE_ROOM:
-        remedy = "make room, or give --out FOLDER on another disk"
-        return _note(name, found, remedy, folder=place, free_bytes=room)
-    return _ok(name, found, folder=place, free_bytes=room)
+        return _note("output folder", found, "make room, or give --out FOLDER on another disk")
+    return _ok("output folder", found)
 
 
 def _kept_in(name: str, folder: Path) -> HealthCheck:
@@ -156,8 +147,7 @@ def _kept_in(name: str, folder: Path) -> HealthCheck:
     for file in folder.rglob("*"):
         with suppress(OSError):  # deleted meanwhile
             used += file.lstat().st_size if file.is_file() and not file.is_symlink() else 0
-    found = f"{folder}, {_size(used)}" if folder.exists() else f"{folder}, not there yet"
-    return _ok(name, found, folder=str(folder), bytes=used)
+    return _ok(name, f"{folder}, {_size(used) if folder.exists() else 'not there yet'}")
 
 
 def _size(count: int) -> str:
@@ -177,12 +167,10 @@ def _torch() -> Iterator[HealthCheck]:
         return
     device = pick_device("auto")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    threads, processors = torch.get_num_threads(), os.cpu_count() or 1
-    found = f"{name}, {threads} threads on {processors} processors"
-    yield _ok("device", found, type=device.type, threads=threads, processors=processors)
+    yield _ok("device", f"{name}, {torch.get_num_threads()} threads on {os.cpu_count()} processors")
     native = computes_bfloat16(device)
     found = "float32 and, natively, bfloat16" if native else "float32; bfloat16 only emulated"
-    yield _ok("precision", found, bfloat16=native)
+    yield _ok("precision", found)
 
 
 def _detection() -> Iterator[HealthCheck]:
@@ -199,6 +187,6 @@ def _detection() -> Iterator[HealthCheck]:
     except VlmadError as error:
         yield _wrong("detection", first_line(error), REINSTALL)
         return
-    seconds = round(time.monotonic() - started, 2)
-    found = f"the default detector scores an image, loaded and done in {seconds} s"
-    yield _ok("detection", found, seconds=seconds, score=result.score)
+    seconds = time.monotonic() - started
+    found = f"the default detector scores an image, loaded and done in {seconds:.2f} s"
+    yield _ok("detection", found)

@@ -29,11 +29,7 @@ def run_block(
 ) -> Float[Tensor, "b t w"]:
     """Run one residual block, with its own attention or with `mix` in its place.
 
-    Args:
-        block: open_clip's ResidualAttentionBlock.
-        tokens: the stream before it.
-        mix: what takes the place of attention.
-        qkv: what `project_in` makes of the tokens, if that is known already.
+    `qkv` is what `project_in` makes of the tokens, if that is known already.
     """
     q, k, v = split_heads(block, tokens, qkv)
     mixed = (mix or F.scaled_dot_product_attention)(q, k, v)
@@ -70,8 +66,8 @@ def _class_attention(block: Any, tokens: Float[Tensor, "b t w"]) -> Float[Tensor
     queries, keys, values = attn.in_proj_weight.unflatten(0, (3, attn.num_heads, -1))  # a e w
     bias_q, _, bias_v = attn.in_proj_bias.chunk(3)
     q = F.linear(normed[:, 0], queries.flatten(0, 1), bias_q).unflatten(-1, (attn.num_heads, -1))
-    looking_for = torch.einsum("bae,aew->baw", q * q.shape[-1] ** -0.5, keys)
-    weights = (looking_for @ normed.transpose(1, 2)).softmax(-1)  # b a t
+    sought = torch.einsum("bae,aew->baw", q * q.shape[-1] ** -0.5, keys)
+    weights = (sought @ normed.transpose(1, 2)).softmax(-1)  # b a t
     gathered: Tensor = torch.einsum("baw,aew->bae", weights @ normed, values)
     return gathered.flatten(1) + bias_v  # type: ignore[no-any-return]
 

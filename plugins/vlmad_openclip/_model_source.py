@@ -56,9 +56,11 @@ def find_model(name: str) -> ModelSource:
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag and tag not in tags:
         raise WeightsError(f"'{architecture}' has no weights '{tag}'; {did_you_mean(tag, tags)}")
-    _refuse_wrong_activation(architecture, tag, config)
-    pretrained = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
-    return ModelSource(name, config, tag or None, None, pretrained)
+    if not tag:
+        return ModelSource(name, config)
+    pretrained = open_clip.get_pretrained_cfg(architecture, tag)
+    _refuse_wrong_activation(architecture, tag, config, pretrained)
+    return ModelSource(name, config, tag, None, pretrained)
 
 
 def _from_file(path: Path, folder: Path | None) -> ModelSource:
@@ -88,22 +90,22 @@ def _from_hub(name: str) -> ModelSource:
     return ModelSource(name, table["model_cfg"], None, None, table.get("preprocess_cfg", {}))
 
 
-def _refuse_wrong_activation(architecture: str, tag: str, config: Mapping[str, Any]) -> None:
+def _refuse_wrong_activation(
+    architecture: str, tag: str, config: Mapping[str, Any], pretrained: Mapping[str, Any]
+) -> None:
     """Refuse weights made with QuickGELU on a model without it, and the reverse.
 
     open_clip only warns of this; the numbers are then wrong without a sign of it.
     """
     import open_clip
 
-    if not tag:
-        return
-    wanted = bool(open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu", False))
+    quick = bool(pretrained.get("quick_gelu", False))
     base = architecture.removesuffix("-quickgelu")
-    other = f"{base}-quickgelu" if wanted else base
+    other = f"{base}-quickgelu" if quick else base
     # some configurations state their activation where their weights do not, under one name only
     others = set(open_clip.list_models()) - {architecture}
-    if wanted != bool(config.get("quick_gelu", False)) and other in others:
+    if quick != bool(config.get("quick_gelu", False)) and other in others:
         raise WeightsError(
             f"weights '{tag}' of '{architecture}' were trained "
-            f"{'with' if wanted else 'without'} QuickGELU; use openclip:{other}/{tag}"
+            f"{'with' if quick else 'without'} QuickGELU; use openclip:{other}/{tag}"
         )

@@ -61,10 +61,8 @@ class SharedWindows:
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             plain = (t[:, :, : self.plain] for t in (q, k, v))
-            mixed = [(mix or F.scaled_dot_product_attention)(*plain)]
-            for members in self.members.values():
-                mixed.append(_attend_in_windows(members, q, k, v, mix))
-            return torch.cat(mixed, dim=2)
+            windows = (_attend_in_windows(m, q, k, v, mix) for m in self.members.values())
+            return torch.cat([(mix or F.scaled_dot_product_attention)(*plain), *windows], dim=2)
 
         return attend
 
@@ -86,9 +84,8 @@ def _attend_in_windows(
     if mix is None:  # each head of each window is a head, so that nothing is moved again
         k, v = (t[:, :, members].flatten(1, 2) for t in (k, v))
         q = q[:, :, members[:, :1]].flatten(1, 2)
-        seen: Tensor
-        seen = F.scaled_dot_product_attention(q, k, v)[:, :, 0].unflatten(1, (heads, -1))
-        return seen
+        gathered = F.scaled_dot_product_attention(q, k, v)[:, :, 0]
+        return gathered.unflatten(1, (heads, -1))  # type: ignore[no-any-return]
     windows = (t[:, :, members].transpose(1, 2).flatten(0, 1) for t in (q, k, v))
     mixed: Tensor = mix(*windows)[:, :, 0].unflatten(0, (images, -1))  # b r a e
     return mixed.transpose(1, 2)

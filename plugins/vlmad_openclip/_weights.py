@@ -30,7 +30,7 @@ def find_weights(source: ModelSource) -> Path:
 
     Raises:
         WeightsError: the model names no weights, or they cannot be had; the message says
-            which file is wanted and how to provide it.
+            which file is missing and how to provide it.
     """
     from open_clip import factory
 
@@ -96,7 +96,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
 
 def _is_torchscript(path: Path) -> bool:
-    """Tell whether a file is a TorchScript archive, from its table of contents."""
+    """Return whether a file is a TorchScript archive, from its table of contents."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:

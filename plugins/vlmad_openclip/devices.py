@@ -53,7 +53,7 @@ def pick_precision(precision: Precision, device: torch.device) -> Literal["float
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Tell whether a device multiplies matrices of bfloat16 natively, not by emulation.
+    """Return whether a device multiplies matrices of bfloat16 natively, not by emulation.
 
     Of Apple's GPUs torch cannot tell, so they count as not; bfloat16 can be chosen there.
     """

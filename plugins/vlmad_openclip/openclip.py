@@ -151,7 +151,7 @@ class OpenClip:
 
     @cached_property
     def identity(self) -> str:
-        """What the configuration says, which neither weights nor spec tell in full."""
+        """The configuration, of which neither weights nor spec hold all."""
         return f"open_clip {version('open_clip_torch')} {key_of(self.source.config)}"
 
     @cached_property
@@ -231,7 +231,7 @@ def spec_of(source: ModelSource, image_size: int | None) -> BackboneSpec:
 
 
 def has_plain_text(config: Mapping[str, Any]) -> bool:
-    """Tell whether `TextLoop` runs a text tower rightly: causal, CLIP's words, read at the end."""
+    """Return whether `TextLoop` runs a text tower: causal, CLIP's words, read at the end."""
     others = (
         "hf_model_name",
         "hf_tokenizer_name",

@@ -40,6 +40,7 @@ KINDS: tuple[Kind, ...] = tuple(LIMITS)
 PLACE_VARIABLE = CACHE_VARIABLE
 LIMIT_VARIABLE = "VLMAD_CACHE_GB"
 """How many gigabytes the visual features may take."""
+ELSEWHERE = f"set {PLACE_VARIABLE} to another"
 SUFFIX = ".entry"
 CHECKSUM = hashlib.sha256().digest_size
 ROOM = 0.9
@@ -75,37 +76,32 @@ class StoreEntry(NamedTuple):
 
 def find_place() -> CachePlace:
     """Return where caches live, unless others could write there; nothing is made or written."""
-    folder, elsewhere = cache_folder(), f"set {PLACE_VARIABLE} to another"
-    if folder is None:
-        switched = PLACE_VARIABLE in os.environ
-        off, lost = f"{PLACE_VARIABLE} switches caches off", f"no home folder; {elsewhere}"
-        return CachePlace(None, off if switched else lost)
-    try:
+    folder = cache_folder()
+    if folder is not None:
         reason = distrust(folder)
-    except OSError as error:  # it cannot be looked at
-        reason = f"no cache folder can be used: {error}; {elsewhere}"
-    return CachePlace(None, reason) if reason else CachePlace(folder)
+        return CachePlace(None, reason) if reason else CachePlace(folder)
+    if PLACE_VARIABLE in os.environ:
+        return CachePlace(None, f"{PLACE_VARIABLE} switches caches off")
+    return CachePlace(None, f"no home folder; {ELSEWHERE}")
 
 
 def distrust(folder: Path) -> str | None:
     """Return why what lies in a folder cannot be believed, and what to do; None if it can.
 
     One that is not there yet can: it is made for its owner alone.
-
-    Raises:
-        OSError: it cannot be looked at.
     """
     try:
         found = folder.stat()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        return f"no cache folder can be used: {error}; {ELSEWHERE}"
     if not stat.S_ISDIR(found.st_mode):
-        return f"{folder} is no folder; set {PLACE_VARIABLE} to another"
+        return f"{folder} is no folder; {ELSEWHERE}"
     if hasattr(os, "getuid") and found.st_uid not in (os.getuid(), 0):
-        return f"{folder} belongs to another user; set {PLACE_VARIABLE} to another"
+        return f"{folder} belongs to another user; {ELSEWHERE}"
     if hasattr(os, "getuid") and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        who = "all users" if found.st_mode & stat.S_IWOTH else "all users of its group"
-        return f"{folder} can be written by {who}; chmod go-w {folder}"
+        return f"{folder} can be written by others; chmod go-w {folder}"
     return None
 
 
@@ -133,10 +129,9 @@ def open_store(kind: Kind) -> Store | None:
         OptionError: the limit that the user set is none.
     """
     folder = find_place().folder
-    with suppress(OSError):  # it cannot be looked at
-        if folder is not None and distrust(folder / kind) is None:
-            return Store(folder / kind, limit_of(kind))
-    return None
+    if folder is None or distrust(folder / kind):
+        return None
+    return Store(folder / kind, limit_of(kind))
 
 
 class Store:

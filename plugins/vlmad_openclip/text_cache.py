@@ -47,7 +47,8 @@ def encode_once(
     if store is None or key is None:
         return encode()
     known = unpack(store.read(key))
-    if known is not None and known.shape == (_count(prompts), backbone.spec.embedding_dim):
+    sentences = prompts.endings if isinstance(prompts, ContextPrompts) else prompts
+    if known is not None and known.shape == (len(sentences), backbone.spec.embedding_dim):
         return known.to(backbone.device) if isinstance(backbone, HasDevice) else known
     embeddings = encode()
     content = pack(embeddings)
@@ -68,7 +69,3 @@ def _key(
         facts["context"] = tensor_digest(prompts.context)
         facts["deep"] = {index: tensor_digest(tokens) for index, tokens in prompts.deep.items()}
     return key_of(facts)
-
-
-def _count(prompts: Sequence[str] | ContextPrompts) -> int:
-    return len(prompts.context) if isinstance(prompts, ContextPrompts) else len(prompts)

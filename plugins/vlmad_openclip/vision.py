@@ -16,13 +16,7 @@ from torch import nn
 from vlmad.errors import WeightsError
 from vlmad.regions import tile_boxes, window_patches
 from vlmad.types import ClassToken, Patches, Tiles, VisualFeatures, Windows
-from vlmad_openclip._blocks import (
-    merge_heads,
-    project_in,
-    run_block,
-    run_last_block,
-    split_heads,
-)
+from vlmad_openclip._blocks import merge_heads, project_in, run_block, run_last_block, split_heads
 from vlmad_openclip._shared_windows import SharedWindows
 
 if TYPE_CHECKING:
@@ -34,14 +28,13 @@ if TYPE_CHECKING:
     from vlmad.parts import Attention
     from vlmad.types import ImageBatch, Preprocessing, Request
 
-TOKENS_AT_ONCE = {"cpu": 2048}
-"""How many tokens go through the blocks together, by the type of device.
+TOKENS_ON_CPU, TOKENS_ON_GPU = 2048, 32_768
+"""How many tokens go through the blocks together.
 
 It bounds the memory. On a processor it also keeps what lies between two matrix products in
-the cache, and below the size from which each allocation costs fresh pages.
+the cache, and below the size from which each allocation costs fresh pages; a GPU is only busy
+with many.
 """
-MANY_TOKENS = 32_768
-"""The same on a GPU, which is only busy with many."""
 CROPS_AT_ONCE = 16
 
 
@@ -78,7 +71,8 @@ class VisionLoop:
     def __init__(self, visual: Any, grid: tuple[int, int], positions: Float[Tensor, "t w"]) -> None:
         self.visual, self.grid, self.positions = visual, grid, positions
         self.blocks = list(visual.transformer.resblocks)
-        self.tokens_at_once = TOKENS_AT_ONCE.get(positions.device.type, MANY_TOKENS)
+        on_cpu = positions.device.type == "cpu"
+        self.tokens_at_once = TOKENS_ON_CPU if on_cpu else TOKENS_ON_GPU
 
     def encode(
         self,
@@ -88,11 +82,8 @@ class VisionLoop:
         attention: Attention,
     ) -> VisualFeatures:
         """Answer the requests; see `vlmad.Backbone.encode`."""
-        answers: dict[Request, Tensor] = {}
         whole = [request for request in requests if not isinstance(request, Tiles)]
-        if whole:
-            pixels = self._to_device(batch.pixels(preprocessing))
-            answers = self._whole(pixels, whole, attention)
+        answers = self._whole(batch.pixels(preprocessing), whole, attention) if whole else {}
         for request in requests:
             if isinstance(request, Tiles):
                 answers[request] = self._tiles(batch, preprocessing, request, attention)
@@ -108,15 +99,15 @@ class VisionLoop:
     def _whole(
         self, pixels: Float[Tensor, "b 3 h w"], requests: Sequence[Request], attention: Attention
     ) -> dict[Request, Tensor]:
-        """Answer what is asked of whole images, a few images at a time."""
+        """Answer the requests for whole images, a few images at a time."""
+        pixels = pixels.to(self.positions.device)
         sizes = {r.size for r in requests if isinstance(r, Windows) and r.encoding == "shared"}
         shared = SharedWindows(self.grid, sorted(sizes), pixels.device)
         parts = []
         for some in pixels.split(max(1, self.tokens_at_once // shared.length)):
             tokens = self.embed(some)
-            answers = self._pass(tokens, shared, requests, attention)
-            answers |= self._exact_windows(tokens, requests, attention)
-            parts.append(answers)
+            exact = self._exact_windows(tokens, requests, attention)
+            parts.append(self._pass(tokens, shared, requests, attention) | exact)
         return {r: torch.cat([answers[r] for answers in parts]) for r in requests}
 
     def _pass(
@@ -130,9 +121,10 @@ class VisionLoop:
         patches = {r for r in requests if isinstance(r, Patches)}
         classes = {r for r in requests if isinstance(r, ClassToken)}
         windows = {r for r in requests if isinstance(r, Windows) and r.encoding == "shared"}
-        if not patches and not windows:
-            return self._class_tokens(tokens, classes, attention) if classes else {}
         answers: dict[Request, Tensor] = {}
+        if not patches and not windows:
+            last = self._class_token(tokens, attention) if classes else tokens
+            return answers | {r: self._project(last, r.normed) for r in classes}
         for layer, plain, beside in self._layers(shared.join(tokens), attention, shared):
             for request in patches:
                 if request.layer == layer:
@@ -192,13 +184,12 @@ class VisionLoop:
     ) -> Float[Tensor, "b r w"]:
         patches = window_patches(self.grid, size).to(tokens.device)  # r k
         members = F.pad(patches + 1, (1, 0))  # r 1+k; token 0 is the class token
-        images = len(tokens)
-        at_once = max(1, self.tokens_at_once // members[0].numel() // images)
+        at_once = max(1, self.tokens_at_once // members[0].numel() // len(tokens))
         encoded = []
         for chunk in members.split(at_once):
             first = qkv[:, chunk].flatten(0, 1)
             last = self._class_token(tokens[:, chunk].flatten(0, 1), attention, first)
-            encoded.append(last.unflatten(0, (images, -1)))
+            encoded.append(last.unflatten(0, (len(tokens), -1)))
         return torch.cat(encoded, dim=1)
 
     def _tiles(
@@ -212,16 +203,10 @@ class VisionLoop:
         boxes = tile_boxes(request.grid, request.overlap)
         encoded = []
         for some in boxes.split(max(1, CROPS_AT_ONCE // len(batch))):
-            crops = self._to_device(batch.crops(some, preprocessing)).flatten(0, 1)
+            crops = batch.crops(some, preprocessing).flatten(0, 1)
             classes = self._whole(crops, [ClassToken(request.normed)], attention)
             encoded += [tokens.unflatten(0, (len(batch), -1)) for tokens in classes.values()]
         return torch.cat(encoded, dim=1)
-
-    def _class_tokens(
-        self, tokens: Float[Tensor, "b t w"], requests: set[ClassToken], attention: Attention
-    ) -> dict[Request, Tensor]:
-        last = self._class_token(tokens, attention)
-        return {request: self._project(last, request.normed) for request in requests}
 
     def _class_token(
         self,
@@ -229,12 +214,9 @@ class VisionLoop:
         attention: Attention,
         qkv: Float[Tensor, "b t 3w"] | None = None,
     ) -> Float[Tensor, "b w"]:
-        """Return the class token after all blocks; of the last one it needs nothing else.
+        """Return the class token after all blocks; it reads the stream and no other path.
 
-        Args:
-            tokens: the embedded image, or some of its tokens.
-            attention: acts where it acts in the stream; the class token reads no other path.
-            qkv: the first block's queries, keys and values, if known.
+        `qkv` are the first block's queries, keys and values, if known.
         """
         acts = attention.blocks(len(self.blocks)) if attention.path == "stream" else range(0)
         for index, block in enumerate(self.blocks[:-1]):
@@ -251,9 +233,6 @@ class VisionLoop:
     def _project(self, tokens: Float[Tensor, "*b w"], normed: bool) -> Float[Tensor, "*b d"]:
         tokens = self.visual.ln_post(tokens) if normed else tokens
         return tokens if self.visual.proj is None else tokens @ self.visual.proj
-
-    def _to_device(self, pixels: Tensor) -> Tensor:
-        return pixels.to(self.positions.device)
 
 
 def resize_positions(

@@ -13,12 +13,15 @@ from vlmad import ClassToken, ImageBatch, Patches, Windows, load_detector
 from vlmad.errors import OptionError
 from vlmad.images import as_source
 from vlmad.parts import SHARED_WINDOWS, TOKEN_WINDOWS
+from vlmad.regions import window_patches
 from vlmad_openclip.devices import computes_bfloat16, pick_device
 from vlmad_run.documents import Document
-from vlmad_speed.naive import naive_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from jaxtyping import Float
+    from torch import Tensor
 
     from vlmad import Backbone, Request
 
@@ -53,9 +56,8 @@ class EncodingSpeed(Document):
 class SpeedReport(Document):
     """What `vlmad bench-speed` measured."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     backbone: str
-    weights: str | None
     device: str
     threads: int
     batch: int
@@ -72,12 +74,11 @@ class EncodingWay(NamedTuple):
     work: Callable[[], object]
 
 
-def measure_speed(backbone: str, weights: str | None, batch: int, rounds: int) -> SpeedReport:
+def measure_speed(backbone: str, batch: int, rounds: int) -> SpeedReport:
     """Time each way of encoding, in turns, and what the machine can do at best.
 
     Args:
         backbone: NAME or NAME:ARGUMENT.
-        weights: a checkpoint, random:SEED, or None for the backbone's own.
         batch: images that are encoded together.
         rounds: how often each way is timed.
 
@@ -90,13 +91,12 @@ def measure_speed(backbone: str, weights: str | None, batch: int, rounds: int) -
         float32_gflops=_products(torch.float32, device),
         bfloat16_gflops=_products(torch.bfloat16, device) if native else None,
     )
-    ways = _find_ways(backbone, weights, batch, "float32")
+    ways = _find_ways(backbone, batch, "float32")
     if native:
-        ways += _find_ways(backbone, weights, batch, "bfloat16")
+        ways += _find_ways(backbone, batch, "bfloat16")
     seconds = _run_rounds(ways, rounds)
     return SpeedReport(
         backbone=backbone,
-        weights=weights,
         device=str(device),
         threads=torch.get_num_threads(),
         batch=batch,
@@ -106,8 +106,10 @@ def measure_speed(backbone: str, weights: str | None, batch: int, rounds: int) -
     )
 
 
-def _find_ways(backbone: str, weights: str | None, batch: int, precision: str) -> list[EncodingWay]:
-    options = {"precision": precision} | ({"weights": weights} if weights else {})
+def _find_ways(backbone: str, batch: int, precision: str) -> list[EncodingWay]:
+    options = {"precision": precision}
+    if backbone.split(":")[0] == "openclip":
+        options["weights"] = "random:0"
     detector = load_detector("winclip", backbone=backbone, options={"backbone": options})
     model, attention, spec = detector.backbone, detector.attention, detector.backbone.spec
     if TOKEN_WINDOWS not in spec.provides:
@@ -133,11 +135,36 @@ def _naive(model: Any, images: ImageBatch) -> list[EncodingWay]:
     if visual is None or tuple(visual.grid_size) != model.spec.grid:
         return []
 
-    def encode() -> object:
-        pixels = images.pixels(model.spec.preprocessing).to(model.device)
-        return naive_features(visual, pixels, SIZES)
+    def encode() -> list[Tensor]:
+        return _naive_features(visual, images.pixels(model.spec.preprocessing).to(model.device))
 
     return [EncodingWay("windows, naive", "float32", encode)]
+
+
+def _naive_features(visual: Any, pixels: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
+    """Return class token, window class tokens of each size, and normed patches.
+
+    Every window goes through open_clip's own blocks as an image of its own, all those of a
+    size at once, without any saving, which is the way that WinCLIP describes.
+    """
+    patches = visual.conv1(pixels).flatten(2).transpose(1, 2)
+    first = visual.class_embedding.expand(len(patches), 1, -1)
+    tokens = torch.cat([first, patches], dim=1) + visual.positional_embedding
+    image = _through(visual, tokens)
+    windows = []
+    for size in SIZES:
+        members = 1 + window_patches(visual.grid_size, size)
+        members = torch.cat([torch.zeros(len(members), 1, dtype=torch.long), members], dim=1)
+        encoded = _through(visual, tokens[:, members.to(tokens.device)].flatten(0, 1))
+        windows.append((encoded[:, 0] @ visual.proj).unflatten(0, (len(tokens), -1)))
+    return [image[:, 0] @ visual.proj, *windows, image[:, 1:]]
+
+
+def _through(visual: Any, tokens: Float[Tensor, "b t w"]) -> Float[Tensor, "b t w"]:
+    tokens = visual.ln_pre(tokens)
+    for block in visual.transformer.resblocks:
+        tokens = block(tokens)
+    return visual.ln_post(tokens)  # type: ignore[no-any-return]
 
 
 def _noise(model: Backbone, count: int) -> ImageBatch:

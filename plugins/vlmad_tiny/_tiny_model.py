@@ -1,8 +1,8 @@
 """The architecture of the embedded model; its weights are a file of their own.
 
 It is open_clip's CLIP with one exchange: where a large CLIP cuts the image into patches with a
-convolution, this one puts a frozen convolutional trunk and a stem that also tells each patch
-how similar it is to the others of its image.
+convolution, this one puts a frozen convolutional trunk and a stem that also gives each patch
+its similarity to the others of its image.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FEATURE_GROUPS = ((0, 112), (112, 272), (272, 344))
 """Channels of the trunk's strides 16, 8 and 4."""
 TRUNK_WIDTH = FEATURE_GROUPS[-1][1]
 NEIGHBOURS = (1, 3, 8, 20, 60)
-"""The nearest other patches whose distances are told, by rank."""
+"""The nearest other patches whose distances a patch gets, by rank."""
 IMAGES_AT_ONCE = 2
 """Through the stem on a processor: the early maps of more would leave its cache."""
 SIMILARITIES = 2 * len(FEATURE_GROUPS) * (len(NEIGHBOURS) + 1)
@@ -122,13 +122,13 @@ class Stem(nn.Module):
         return torch.cat([stride_16, F.pixel_unshuffle(stride_8, 2), *pooled], dim=1)
 
     def similarities(self, features: Float[Tensor, "b 344 15 15"]) -> Float[Tensor, "b p 36"]:
-        """Tell each patch its distances to others outside its neighbourhood, and to the mean.
+        """Return each patch's distances to others outside its neighbourhood, and to the mean.
 
         For each group of channels: the logarithm of the distances to the nearest patches of
         the ranks `NEIGHBOURS`, as they are and with the image's mean removed.
         """
         tokens = features.flatten(2).transpose(1, 2)
-        told = []
+        found = []
         for start, stop in FEATURE_GROUPS:
             group = tokens[..., start:stop]
             distances = _distances(group) / math.sqrt(stop - start)
@@ -137,8 +137,8 @@ class Stem(nn.Module):
             ranked = nearest[..., [rank - 1 for rank in NEIGHBOURS]]
             to_mean = (group - group.mean(1, keepdim=True)).pow(2).mean(-1, keepdim=True).sqrt()
             logs = torch.log(torch.cat([ranked, to_mean], dim=-1) + 1e-3)
-            told += [logs, logs - logs.mean(1, keepdim=True)]
-        return torch.cat(told, dim=-1)
+            found += [logs, logs - logs.mean(1, keepdim=True)]
+        return torch.cat(found, dim=-1)
 
 
 def _distances(tokens: Float[Tensor, "b p c"]) -> Float[Tensor, "b p p"]:

@@ -55,7 +55,7 @@ def test_a_hairline_defect_of_a_large_image_is_outlined(tmp_path: Path) -> None:
 
 def test_every_defect_is_shown_before_one_is_repeated(tmp_path: Path) -> None:
     names = ["b0", "b1", "b2", "b3", "b4", "c5", "h6"]
-    marks = [(slice(10 * i + 5, 10 * i + 6), slice(5, 6)) for i in range(7)]  # tell which is shown
+    marks = [(slice(10 * i + 5, 10 * i + 6), slice(5, 6)) for i in range(7)]  # show which is which
     sheet = sheet_of(*(sample(tmp_path, n, mark) for n, mark in zip(names, marks, strict=True)))
     rows = [np.nonzero(outlined(sheet, column))[0].mean() for column in range(5)]
     assert [round(row - 5) // 10 for row in rows] == [0, 5, 6, 1, 2]

@@ -27,7 +27,6 @@ def test_a_faultless_data_set_is_described_with_exit_status_0(nuts: Path) -> Non
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["metal_nut", "2", "1", "2", "2", "12", "x", "8", "4.2", "%"] in lines
-    assert ["metal_nut", "bent", "1", "6.2", "%", "to", "6.2", "%"] in lines
     assert "no problems" in done.stdout
     assert done.stderr == "contact sheet: sheet.png\n"
     with Image.open(nuts / "sheet.png") as sheet:
@@ -43,10 +42,7 @@ def test_json_is_one_document_with_all_of_it(nuts: Path) -> None:
         "train": 2,
         "validation": 0,
         "test": {"normal": 1, "anomalous": 2, "masks": 2},
-        "defects": {
-            "bent": {"images": 1, "smallest": 6 / 96, "largest": 6 / 96},
-            "scratch": {"images": 1, "smallest": 6 / 96, "largest": 6 / 96},
-        },
+        "defects": {"bent": 1, "scratch": 1},
         "image_sizes": [[12, 8]],
         "defective_pixels": 12 / 288,
     }

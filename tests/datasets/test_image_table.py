@@ -1,4 +1,4 @@
-"""Tables are read as written; what makes no sense is told with its line."""
+"""Tables are read as written; what makes no sense is a problem with its line."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def expected(folder: Path, row: dict[str, str]) -> Sample:
 
 @REUSE
 @given(ROWS, st.sampled_from([",", ";", "\t"]), st.sampled_from(["\n", "\r\n"]))
-def test_whatever_a_csv_file_says_is_what_is_read(
+def test_whatever_a_csv_file_holds_is_read(
     tmp_path: Path, rows: list[dict[str, str]], sign: str, newline: str
 ) -> None:
     text = io.StringIO(newline="")
@@ -72,7 +72,7 @@ def test_whatever_a_csv_file_says_is_what_is_read(
 
 @REUSE
 @given(ROWS)
-def test_json_lines_and_csv_say_the_same(tmp_path: Path, rows: list[dict[str, str]]) -> None:
+def test_json_lines_and_csv_hold_the_same(tmp_path: Path, rows: list[dict[str, str]]) -> None:
     lines = (json.dumps({k: v for k, v in row.items() if v}) for row in rows)
     (tmp_path / "parts.jsonl").write_text("\n".join(lines), encoding="utf-8")
     contents = ImageTable(tmp_path / "parts.jsonl").read()
@@ -143,7 +143,7 @@ def test_categories_and_defects_stay_as_written(tmp_path: Path) -> None:
         ("a.png,good,test,more", "4 fields, but 3 columns"),
     ],
 )
-def test_rows_that_make_no_sense_are_fatal_and_told_by_line(
+def test_rows_that_make_no_sense_are_fatal_problems_with_their_line(
     tmp_path: Path, row: str, what: str
 ) -> None:
     table = opened(tmp_path, f"image,label,split\nb.png,good,test\n{row}\n")
@@ -164,7 +164,7 @@ def test_rows_that_make_no_sense_are_fatal_and_told_by_line(
         ("[" * 100_000, ""),
     ],
 )
-def test_lines_that_are_no_samples_are_fatal_and_told_by_line(
+def test_lines_that_are_no_samples_are_fatal_problems_with_their_line(
     tmp_path: Path, line: str, what: str
 ) -> None:
     good = '{"image": "b.png", "label": 0}'
@@ -208,7 +208,7 @@ def test_a_table_that_is_not_utf_8_is_refused_with_the_line(tmp_path: Path) -> N
         open_dataset(tmp_path / "parts.csv")
 
 
-def test_missing_files_and_rows_given_twice_are_told_by_file(tmp_path: Path, draw) -> None:
+def test_missing_files_and_rows_given_twice_are_problems(tmp_path: Path, draw) -> None:
     image = draw("a.png")
     table = opened(tmp_path, "image,label\na.png,good\na.png,bad\nnone.png,good\nx\0y.png,good\n")
     whats = {str(p.path.name): p.what for p in survey(table).problems if p.severity != "note"}

@@ -1,4 +1,4 @@
-"""Each reader knows its own layout, says what is written there, and nothing more."""
+"""Each reader knows its own layout and gives what is written there, and nothing more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PHOTOGRAPHS = REPOSITORY.parent / "shared" / "data"
 
 
 def facts(opened: OpenDataset) -> set[tuple[str, ...]]:
-    """Return what is said of each image, with paths from the root."""
+    """Return the facts of each image, with paths from the root."""
     root = opened.root if opened.root.is_dir() else opened.root.parent
     return {
         (
@@ -169,7 +169,7 @@ def test_btad_has_ok_and_ko_and_masks_of_another_format(tmp_path: Path, draw, dr
 
 def test_the_samples_that_come_with_the_project_have_no_problems() -> None:
     opened = open_dataset(REPOSITORY / "examples" / "samples")
-    assert survey(opened, thorough=True).problems == ()
+    assert survey(opened).problems == ()
     assert opened.categories == ("brushed_metal", "circuit", "cloth", "tile")
 
 
@@ -230,18 +230,6 @@ def test_visa_follows_its_split_file_and_names_defects_by_its_annotations(visa: 
     assert found.measured[-1].defective == 6  # masks are small numbers, not 255
 
 
-def test_visa_without_a_split_file_is_read_by_its_folders(visa: Path) -> None:
-    for root in (visa, visa / "pcb1"):
-        opened = open_dataset(root)
-        assert opened.categories == ("pcb1",)
-        assert Counter(s.label for s in opened.select(split="test")) == {
-            "normal": 2,
-            "anomalous": 1,
-        }
-        assert opened.samples[-1].defect == "bent + melt"
-        assert "all images are under test" in opened.problems[0].what
-
-
 def test_visa_needs_no_annotations(visa: Path) -> None:
     (visa / "pcb1/image_anno.csv").write_text("nonsense\n")
     opened = open_dataset(split_visa(visa))
@@ -262,7 +250,7 @@ def test_visa_needs_no_annotations(visa: Path) -> None:
         ("pcb1,test,normal", "3 fields, but 5 columns"),
     ],
 )
-def test_nonsense_in_a_split_file_is_told_by_line(visa: Path, row: str, what: str) -> None:
+def test_nonsense_in_a_split_file_is_a_problem(visa: Path, row: str, what: str) -> None:
     opened = open_dataset(split_visa(visa, row))
     [problem] = opened.problems
     assert problem.what.startswith(f"line 5: {what}")
@@ -333,7 +321,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, draw) -> None:
 
 def test_no_layout_is_taken_for_another(nuts: Path, visa: Path, tmp_path: Path) -> None:
     assert open_dataset(nuts).name == "mvtec"
-    assert open_dataset(visa).name == "visa"
+    assert open_dataset(split_visa(visa)).name == "visa"
     shutil.copytree(nuts / "metal_nut/test", tmp_path / "both" / "bad")
     (tmp_path / "both" / "good").mkdir()
     assert open_dataset(tmp_path / "both").name == "folder"
