@@ -54,7 +54,7 @@ def few_shot(source: ResultSource) -> ReportSection:
         "percentiles), not corrected for the number of differences."
     )
     cells = over_seeds(source.stored(), confidence)
-    found: Averages = {**cells}
+    found: Averages = dict(cells.items())
     for (name, shots), each in over_categories(cells, confidence).items():
         found[name, None, shots] = each
     tables = [_gain_table(source, able, few, found, metric) for metric in DRAWN]

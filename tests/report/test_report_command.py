@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from vlmad.datasets import Sample
+from vlmad_evaluation.result_folders import Scored
 from vlmad_report import _report_page
-from vlmad_report._failure_section import failures
-from vlmad_report._image_study import ImageStudy
-from vlmad_report._report_blocks import CardGallery
-from vlmad_report._result_source import open_source
+from vlmad_report._failure_section import score_drivers
+from vlmad_run.stored_run import read_run
 
 from .conftest import BenchMaker
 
@@ -170,14 +170,15 @@ def test_a_bench_that_is_damaged_is_refused(
 
 
 @pytest.mark.slow
-def test_what_drove_a_score_comes_from_the_detector_that_a_bench_measured(
+def test_what_drove_a_score_comes_from_the_detector_of_its_run(
     bench: BenchMaker, command: Command, tmp_path: Path
 ) -> None:
-    words = ["--category", "bolt", "--detector", "clip", "--backbone", "tiny", "--replicates", "10"]
-    out = tmp_path / "bench"
-    assert command("bench", bench.data, *words, "--out", out, "--quiet").status == 0
-    section = failures(ImageStudy(open_source(out)), 1)
-    galleries = [each for each in section.blocks if isinstance(each, CardGallery)]
-    sentences = [s for gallery in galleries for card in gallery.cards for s in card.sentences]
-    assert any("text: the probability of the anomalous side" in each for each in sentences)
-    assert not any("What drove the score is not known" in each for each in sentences)
+    image = bench.data / "bolt" / "test" / "chip" / "000.png"
+    words = ["--detector", "clip", "--backbone", "tiny", "--class-name", "bolt"]
+    assert command("run", image, *words, "--out", tmp_path / "run").status == 0
+    [row] = read_run(tmp_path / "run").rows()
+    sample = Sample(image, "anomalous", "bolt", "test", "chip")
+    sentences = score_drivers(Scored(sample, row, tmp_path / "run"))
+    assert "text: the probability of the anomalous side" in sentences[0]
+    other = Scored(sample, row.model_copy(update={"score": 2.0}), tmp_path / "run")
+    assert score_drivers(other)[0].startswith("What drove the score is not known: the score is")

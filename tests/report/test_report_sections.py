@@ -130,6 +130,7 @@ def test_categories_of_no_group_have_no_averages(source: ResultSource) -> None:
     assert section.paragraphs[0].startswith("None of the categories is in a group")
 
 
+@pytest.mark.slow
 def test_classes_of_defects_are_measured_against_the_normal_images(
     bench: BenchMaker, study: ImageStudy
 ) -> None:
@@ -192,6 +193,7 @@ def test_types_are_means_over_kinds_of_defects_and_own_names_without_a_type(
     assert any("spot" in each and "chip" in each for each in section.paragraphs)
 
 
+@pytest.mark.slow
 def test_sections_about_defects_say_what_they_lack(tmp_path: Path) -> None:
     maker = BenchMaker(tmp_path, categories={"bolt": {"good": 3, "chip": 2}}, shots=(0,))
     maker.make()
@@ -213,6 +215,7 @@ def test_maps_that_are_gone_leave_the_figures_of_images(own: BenchMaker) -> None
     assert any("no map is on disk" in each for each in section.paragraphs)
 
 
+@pytest.mark.slow
 def test_scores_that_are_gone_are_named(own: BenchMaker) -> None:
     for path in own.folder.rglob("scores.jsonl"):
         path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
@@ -233,6 +236,7 @@ def test_gains_of_references_have_the_interval_of_the_paired_bootstrap(
     assert row["1-shot, difference"] == f"{expected.difference:+z.3f}"
 
 
+@pytest.mark.slow
 def test_window_sizes_are_those_of_detectors_that_differ_in_nothing_else(tmp_path: Path) -> None:
     detectors = {"wide": 0.5, "narrow": 0.25, "both": 1.0}
     maker = BenchMaker(tmp_path, detectors, scales={"wide": 3, "narrow": 2})
