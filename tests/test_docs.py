@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
 import readme  # noqa: E402  (the scripts are no package)
+import results  # noqa: E402
 import schemas  # noqa: E402
 from pointers import corrected, pages  # noqa: E402
 
@@ -30,6 +31,16 @@ def test_links_lead_to_files_that_are_there(page: Path) -> None:
 
 def test_the_front_page_shows_the_averages_of_the_results_page() -> None:
     assert readme.averages() in readme.PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["recipes", "parts", "windows"])
+def test_tables_of_the_results_page_are_replaced_and_nothing_else(name: str) -> None:
+    page = results.PAGE.read_text(encoding="utf-8")
+    other = results.replaced(page, name, results.tables("# Title\n\n| a |\n\n## b\n\n| c |\n"))
+    assert "\n\n| a |\n\n### b\n\n| c |\n\n<!-- end of" in other
+    words = results.replaced(page, name, "").splitlines()
+    assert results.replaced(other, name, "").splitlines() == words
+    assert len(words) < len(page.splitlines())
 
 
 @pytest.mark.slow

@@ -1,18 +1,11 @@
 """Show what a bench or a grid gave: one page with analyses, figures and failures.
 
 cli.py               the command ``vlmad report``
+_report_page.py      from a folder to a page: its sections and what stands at the top
 _result_source.py    the folder of results
-_report_page.py      which sections there are, and what stands at the top
-_summary.py          averages, differences, every category
-_group_section.py    groups of objects
-_setting_sections.py references and window sizes
-_published_section.py  published figures beside one's own
+*_section.py, *_sections.py    the sections
 _image_study.py      what images, masks and maps show, looked at once; with _defects.py
-_defect_sections.py  contrast, size and types of defects
-_curve_section.py    curves and histograms, drawn by _svg_panels.py
-_failure_section.py  false alarms and misses; with _image_cards.py and _score_drivers.py
-_report_blocks.py    what a page consists of: tables, charts, panels, cards
-_report_text.py      numbers and names as a report writes them
+_report_blocks.py    what a page consists of, and with _report_text.py how figures are written
 _report_html.py      the page as HTML, by templates/
 """
 

@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy import ndimage
 
-from vlmad.errors import InputError, VlmadError
+from vlmad.errors import InputError, VlmadError, reason_of
 from vlmad.files import digest
 from vlmad.images import decode
 from vlmad_datasets.masks import mask_of
-from vlmad_evaluation.image_metrics import image_metrics
+from vlmad_explain import words
 from vlmad_report._report_blocks import CardGallery, ImageCard, ReportSection
 from vlmad_report._report_html import picture_of
 from vlmad_report._report_text import count
-from vlmad_report._score_drivers import ScoreDrivers
 from vlmad_run.pictures import LINE, Range, outline, paint
+from vlmad_run.references import Assembled
+from vlmad_run.repeating import repeat
+from vlmad_run.stored_run import read_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from jaxtyping import Bool, Float
 
     from vlmad_evaluation.result_folders import Scored
+    from vlmad_explain.explanations import Explanation, SentenceShare
     from vlmad_report._image_study import CellView, DetectorView, ImageStudy
     from vlmad_report._report_blocks import CardPicture
+    from vlmad_run.kinds import Runnable
+    from vlmad_run.stored_run import StoredRun
 
 DETECTORS, NEAREST = 2, 2
 """Detectors that are shown, and images where none is on the wrong side."""
-LONGEST, SMALL = 320, 160
-"""Pixels of a picture's longer side; a smaller image is enlarged by a whole factor."""
+SAME = 1e-3
+"""How far a score may be from that of the run: other batches and processors change digits."""
+MOST_SENTENCES = 2
+LONGEST = 320
+"""Pixels of a picture's longer side."""
 KINDS_OF_FAILURE = ((False, "false alarm", "false alarms"), (True, "miss", "misses"))
 RANKED = (
     "Images are ranked by how far their score lies on the wrong side of the threshold of their "
@@ -52,12 +62,8 @@ class FailureCase:
     scored: Scored
     excess: float
     """In standard deviations of the category's scores; below 0 on the right side."""
-
-    @property
-    def wrong(self) -> bool:
-        """Whether the verdict is false: an image that scores the threshold is called anomalous."""
-        limit, score = self.cell.threshold, self.scored.row.score or 0.0
-        return limit is not None and (score >= limit) != self.scored.sample.anomalous
+    wrong: bool
+    """Whether the verdict is false: an image that scores the threshold is called anomalous."""
 
     @property
     def verdict(self) -> str:
@@ -73,11 +79,9 @@ def failures(study: ImageStudy, most: int) -> ReportSection:
     """Show the worst false alarms and misses of the first detectors, `most` of each."""
     if not most:
         return ReportSection("Failures", ["Photographs were left out on request."])
-    shown = [each for each in study.detectors if any(cell.scored for cell in each.cells)]
+    shown = [each for each in study.detectors if each.scored]
     galleries = [
-        gallery
-        for detector in shown[:DETECTORS]
-        for gallery in _galleries(study, detector, most)
+        gallery for detector in shown[:DETECTORS] for gallery in _galleries(detector, most)
     ]
     if not galleries:
         return ReportSection("Failures", [NOTHING])
@@ -85,9 +89,8 @@ def failures(study: ImageStudy, most: int) -> ReportSection:
     return ReportSection("Failures", [RANKED + (more if shown[DETECTORS:] else "")], galleries)
 
 
-def _galleries(study: ImageStudy, detector: DetectorView, most: int) -> Iterator[CardGallery]:
+def _galleries(detector: DetectorView, most: int) -> Iterator[CardGallery]:
     cases = sorted((c for v in detector.cells for c in _cases(v)), key=lambda c: -c.excess)
-    drivers = ScoreDrivers()
     for anomalous, noun, nouns in KINDS_OF_FAILURE:
         kind = [case for case in cases if case.scored.sample.anomalous == anomalous]
         wrong = [case for case in kind if case.wrong]
@@ -97,8 +100,8 @@ def _galleries(study: ImageStudy, detector: DetectorView, most: int) -> Iterator
             caption = f"{detector}: no {nouns} among {total}; nearest to the threshold:"
         chosen = wrong[:most] or kind[:NEAREST]
         # those of a run follow each other, so that its detector is built once
-        order = sorted(range(len(chosen)), key=lambda index: chosen[index].cell.cell.run)
-        cards = {i: _card(chosen[i], study, drivers) for i in order}
+        order = sorted(range(len(chosen)), key=lambda index: chosen[index].scored.run)
+        cards = {i: _card(chosen[i]) for i in order}
         if cards:
             yield _gallery(caption, [cards[index] for index in range(len(chosen))])
 
@@ -106,38 +109,44 @@ def _galleries(study: ImageStudy, detector: DetectorView, most: int) -> Iterator
 def _cases(cell: CellView) -> Iterator[FailureCase]:
     if not cell.scored:
         return
-    scores = cell.scores
-    spread = float(scores.std()) or 1.0
-    limit = float(np.median(scores)) if cell.threshold is None else cell.threshold
-    for each, score in zip(cell.scored, scores, strict=True):
-        beyond = (limit - score) if each.sample.anomalous else (score - limit)
-        yield FailureCase(cell, each, float(beyond / spread))
+    spread = float(cell.scores.std()) or 1.0
+    limit = float(np.median(cell.scores)) if cell.threshold is None else cell.threshold
+    for each, score in zip(cell.scored, cell.scores.tolist(), strict=True):
+        anomalous = each.sample.anomalous
+        wrong = cell.threshold is not None and (score >= limit) != anomalous
+        beyond = (limit - score) if anomalous else (score - limit)
+        yield FailureCase(cell, each, beyond / spread, wrong)
 
 
 def _gallery(caption: str, cards: Sequence[ImageCard]) -> CardGallery:
     """Return a gallery whose remarks are what all its cards would repeat."""
-    common = [s for s in cards[0].sentences[1:] if all(s in card.sentences for card in cards)]
     if len(cards) == 1:
         return CardGallery(caption, cards)
-    own = [[s for s in card.sentences if s not in common] for card in cards]
-    shorter = [replace(c, sentences=s) for c, s in zip(cards, own, strict=True)]
+    common = [s for s in cards[0].sentences[1:] if all(s in card.sentences for card in cards)]
+    shorter = [
+        replace(card, sentences=[s for s in card.sentences if s not in common]) for card in cards
+    ]
     return CardGallery(caption, shorter, common)
 
 
-def _card(case: FailureCase, study: ImageStudy, drivers: ScoreDrivers) -> ImageCard:
+def _card(case: FailureCase) -> ImageCard:
     """Return a card for an image; what of it cannot be read is left out, with the reason."""
     sample, scored = case.scored.sample, case.scored
     title = f"{sample.category} · {sample.defect} · {sample.image.name}"
     hidden = _why_hidden(scored)
     if hidden:
         return ImageCard(title, [], [case.verdict, hidden])
-    run = study.source.run(case.cell.cell)
-    sentences = [case.verdict, *drivers.sentences(run, scored)]
-    image = _read(lambda: decode(sample.image), sentences)
-    mask = _read(lambda: mask_of(sample), sentences)
-    heat = _read(lambda: _heat(scored), sentences)
-    if heat is not None:
+    sentences = [case.verdict, *score_drivers(scored)]
+    image, mask, heat = None, None, None
+    try:
+        image = decode(sample.image)
+        mask = mask_of(sample)
+        if not (scored.run / scored.row.map).is_file():
+            raise InputError("its map is not on disk")
+        heat = scored.heat()
         sentences.append(_peak(heat, mask))
+    except VlmadError as error:
+        sentences.append(f"Not shown: {error}.")
     pictures = [] if image is None else _pictures(case.cell, image, mask, heat)
     return ImageCard(title, list(pictures), sentences)
 
@@ -151,31 +160,13 @@ def _why_hidden(scored: Scored) -> str | None:
     return None if scored.row.sha256 in (None, now) else CHANGED
 
 
-T = TypeVar("T")
-
-
-def _read(reader: Callable[[], T], sentences: list[str]) -> T | None:
-    """Return what is read, or None, after a sentence with the reason."""
-    try:
-        return reader()
-    except VlmadError as error:
-        sentences.append(f"Not shown: {error}.")
-        return None
-
-
-def _heat(scored: Scored) -> Float[np.ndarray, "H W"]:
-    if not (scored.run / scored.row.map).is_file():
-        raise InputError("its map is not on disk")
-    return scored.heat()
-
-
 def _pictures(
     cell: CellView,
     image: Image.Image,
     mask: Bool[np.ndarray, "H W"] | None,
     heat: Float[np.ndarray, "H W"] | None,
 ) -> Iterator[CardPicture]:
-    small = _fit(image)
+    small = ImageOps.contain(image, (LONGEST, LONGEST))
     if mask is not None and mask.any():
         # a pixel of the picture shows a defect if any part of it does
         grey = Image.fromarray(mask.astype(np.float32)).resize(small.size, Image.Resampling.BOX)
@@ -196,17 +187,6 @@ def _pictures(
         yield picture_of(paint(small, heat, scale), "map", "The image under its map.")
 
 
-def _fit(image: Image.Image) -> Image.Image:
-    longest = max(image.size)
-    if longest * 2 <= LONGEST:
-        factor = max(2, SMALL // longest)
-        size = image.width * factor, image.height * factor
-        return image.resize(size, Image.Resampling.NEAREST)
-    small = image.copy()
-    small.thumbnail((LONGEST, LONGEST))
-    return small
-
-
 def _peak(heat: Float[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"] | None) -> str:
     """Return where a map is highest, and how it compares with the mask."""
     if heat.min() == heat.max():
@@ -215,7 +195,63 @@ def _peak(heat: Float[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"] | None) 
     where = f"The map is highest at pixel {column}, {row}"
     if mask is None or not mask.any() or mask.shape != heat.shape:
         return f"{where}."
-    side = "inside" if mask[row, column] else "outside"
-    found = image_metrics(mask.ravel(), heat.ravel())["image_auroc"].value
-    share = f"; a pixel of the defect is above one of the rest with probability {found or 0:.2f}"
-    return f"{where}, {side} the defect{'' if found is None else share}."
+    return f"{where}, {'inside' if mask[row, column] else 'outside'} the defect."
+
+
+def score_drivers(scored: Scored) -> list[str]:
+    """Return what drove the score of an image, or why that cannot be known here."""
+    try:
+        return list(sentences_of(_explain(scored)))
+    except VlmadError as error:
+        return [f"What drove the score is not known: {error}."]
+    except Exception as error:  # of a plugin that is not ours; the card is worth showing
+        return [f"What drove the score is not known: the detector failed, {reason_of(error)}."]
+
+
+@lru_cache(maxsize=1)  # weights are large
+def _repeated(run: Path) -> tuple[StoredRun, Runnable]:
+    stored = read_run(run)
+    return stored, repeat(stored, {})
+
+
+def _explain(scored: Scored) -> Explanation:
+    stored, repeated = _repeated(scored.run)
+    other = stored.manifest.identity.differences(repeated.describe().identity, threshold=False)
+    if other:
+        raise InputError(f"the detector is another now: {'; '.join(other[:3])}")
+    if repeated.together or not isinstance(repeated, Assembled):
+        raise InputError("its scorer looks at all images together, and only one is at hand")
+    from vlmad_explain import explain  # here, because it needs torch
+
+    [explanation] = explain(repeated.detector, [scored.sample.image], stored.class_name, top=1)
+    if abs(explanation.score - (scored.row.score or 0.0)) > SAME:
+        raise InputError(f"the score is {explanation.score:.3f} now")
+    return explanation
+
+
+def sentences_of(explanation: Explanation) -> Iterator[str]:
+    """Yield the sum that the score is, the region that stands out most, the strongest sentences."""
+    parts = [" ".join(line.split()) for line in words.equation(explanation)]
+    if parts:
+        yield f"{explanation.score:.3f} {' '.join(parts)}."
+    for finding in explanation.findings[:1]:
+        level = f"{finding.level}, which decided," if finding.decided else finding.level
+        near = words.nearest(finding)
+        beside = f"; nearest is {near}" if near else ""
+        values = ", ".join(words.values(finding).split("  "))
+        heading = words.HEADINGS[finding.by].capitalize()
+        yield f"{heading}: {level} at {finding.place} ({values}{beside})."
+    ahead, behind = words.strongest_sentences(words.by_state(explanation.sentences), MOST_SENTENCES)
+    if explanation.unit is None and ahead:
+        yield f"Nearest sentences: {_quoted(ahead)}."
+    elif len(explanation.sentences) > 2:  # of two, each has half of the sum
+        yield (
+            f"Strongest on {explanation.sentences_on}, for an anomaly: {_quoted(ahead)}; "
+            f"against: {_quoted(behind)}."
+        )
+    if explanation.gap:
+        yield f"Not known: {explanation.gap}."
+
+
+def _quoted(sentences: Sequence[SentenceShare]) -> str:
+    return ", ".join(f"“{each.text}” ({words.measure(each)})" for each in sentences) or "none"

@@ -1,8 +1,4 @@
-"""What images, masks and maps of a bench show, looked at once for all sections about them.
-
-What is known of a defect comes from image and mask alone; so the classes of defects are made
-first, and then each cell is looked at once for all of them.
-"""
+"""What images, masks and maps of a bench show, looked at once for all sections about them."""
 
 from __future__ import annotations
 
@@ -74,21 +70,8 @@ class ClassLimits:
 SIZES = ClassLimits(("small", "medium", "large"), (0.01, 0.05))
 """By the share of the image that is defective."""
 
-
-@dataclass(frozen=True, slots=True)
-class ClassAccuracy:
-    """How well anomalous images of a class are told from a category's normal images."""
-
-    images: int
-    """Of the class, with a score."""
-    mapped: int
-    """Those of them with a map and a mask that can be read."""
-    metrics: Mapping[str, float | None]
-    """image_auroc, pixel_auroc, pixel_aupro_30; a pixel metric is missing without maps."""
-
-    def weight(self, metric: str) -> int:
-        """Return how many anomalous images are behind a metric."""
-        return self.images if metric.startswith("image") else self.mapped
+ClassFigures: TypeAlias = "dict[str, tuple[float, int]]"
+"""By metric, how well a class is told from normal images, and how many of it were looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +80,18 @@ class CellView:
 
     cell: BenchCell
     scored: list[Scored]
-    by_class: Mapping[DefectClass, ClassAccuracy]
-    roc: Points | None
-    """False positive rate and recall of images."""
-    pro: Points | None
-    """False positive rate of pixels up to `PRO_LIMIT`, and mean region overlap."""
+    labels: Bool[np.ndarray, " n"]
+    """True for anomalous images."""
+    scores: Float[np.ndarray, " n"]
+    by_class: Mapping[DefectClass, ClassFigures]
+    curves: Mapping[str, Points]
+    """By the metric that is the area below: the ROC of images, and the overlap of regions."""
     problems: list[str]
 
     @property
     def threshold(self) -> float | None:
         """At which F1 is largest on these images."""
         return self.cell.metrics["image_f1_max"].threshold
-
-    @property
-    def labels(self) -> Bool[np.ndarray, " n"]:
-        """True for anomalous images."""
-        return np.array([each.sample.anomalous for each in self.scored], dtype=bool)
-
-    @property
-    def scores(self) -> Float[np.ndarray, " n"]:
-        """The score of each image."""
-        return np.array([each.row.score for each in self.scored], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +101,11 @@ class DetectorView:
     name: str
     shots: int
     cells: list[CellView]
+
+    @property
+    def scored(self) -> bool:
+        """Whether the scores of any image can be read."""
+        return any(cell.scored for cell in self.cells)
 
     def __str__(self) -> str:
         return f"{self.name}, {shots_name(self.shots)}"
@@ -163,30 +142,23 @@ class ImageStudy:
     @cached_property
     def detectors(self) -> list[DetectorView]:
         """All detectors of which something was measured."""
-        found = map(self._view, self.source.document.detectors)
-        return [each for each in found if each.cells]
+        measured = {cell.detector for cell in self.source.document.cells}
+        return [self._view(name) for name in self.source.document.detectors if name in measured]
 
     def _view(self, detector: str) -> DetectorView:
-        cells = [cell for cell in self.source.document.cells if cell.detector == detector]
-        fewest = min((cell.shots for cell in cells), default=0)
-        first: dict[str, BenchCell] = {}
-        for cell in sorted(cells, key=lambda cell: cell.seed or 0):
-            if cell.shots == fewest:
-                first.setdefault(cell.category, cell)
+        cells = self.source.results.cells(detector=detector)
+        fewest = min(cell.shots for cell in cells)
+        few = [cell for cell in cells if cell.shots == fewest]
+        few.sort(key=lambda cell: cell.seed or 0, reverse=True)
+        first = {cell.category: cell for cell in few}  # the last one stays
         order = [category for category in self.source.categories if category in first]
         return DetectorView(detector, fewest, [view_cell(self, first[each]) for each in order])
 
     @property
     def which(self) -> str:
         """Which cells are looked at, in a sentence."""
-        kinds: dict[int, list[str]] = {}
-        for each in self.detectors:
-            kinds.setdefault(each.shots, []).append(each.name)
-        parts = [
-            f"{shots_name(shots)}{' (the first seed)' if shots else ''}: {', '.join(names)}"
-            for shots, names in kinds.items()
-        ]
-        return f"Detectors at the fewest references that were measured ({'; '.join(parts)})."
+        shown = some_of(map(str, self.detectors), 8)
+        return f"Detectors at the fewest references that were measured, first seed: {shown}."
 
     @property
     def unknown(self) -> list[str]:
@@ -200,22 +172,26 @@ class ImageStudy:
         return list(dict.fromkeys(problem for cell in cells for problem in cell.problems))
 
     @property
-    def left_out(self) -> list[str]:
+    def left_out(self) -> Iterator[str]:
         """What figures lack, in sentences."""
-        unknown = f"{len(self.unknown)} of {len(self.defects)} anomalous images are left out"
-        found = [f"{unknown}: {some_of(dict.fromkeys(self.unknown))}."] if self.unknown else []
-        return found + ([f"Not in the figures: {some_of(self.problems)}."] if self.problems else [])
+        if self.unknown:
+            amount = f"{len(self.unknown)} of {len(self.defects)} anomalous images"
+            yield f"{amount} are left out: {some_of(dict.fromkeys(self.unknown))}."
+        if self.problems:
+            yield f"Not in the figures: {some_of(self.problems)}."
 
 
 def view_cell(study: ImageStudy, cell: BenchCell) -> CellView:
     """Look at a cell; what cannot be read of it is left out and listed."""
     problems: list[str] = []
     scored: list[Scored] = []
-    run = study.source.run(cell)
+    run = study.source.results.run(cell)
     try:
         scored = study.source.scored(cell)
     except VlmadError as error:
         problems.append(str(error))
+    labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
+    scores = np.array([each.row.score for each in scored], dtype=np.float64)
     measured = cell.normal + cell.anomalous
     if len(scored) < measured:
         problems.append(f"{run} has the scores of {len(scored)} of {measured} measured images")
@@ -224,72 +200,72 @@ def view_cell(study: ImageStudy, cell: BenchCell) -> CellView:
         for name in study.classes_of(each.sample) if each.sample.anomalous else [NORMAL]:
             members.setdefault(name, []).append(index)
     pixels = PixelCurves(scored, study.source.resolution, members.get(NORMAL, []))
-    problems += dict.fromkeys(pixels.problems.values())
+    problems += pixels.problems
     by_class = {
-        name: _accuracy(scored, indices, pixels)
+        name: dict(_figures(labels, scores, indices, pixels))
         for name, indices in members.items()
         if name != NORMAL
     }
-    pro = _pro(pixels.curve([i for i, each in enumerate(scored) if each.sample.anomalous]))
-    return CellView(cell, scored, by_class, _roc(scored), pro, problems)
+    overlap = pixels.curve(np.flatnonzero(labels).tolist())
+    curves = dict(_curves(labels, scores, overlap))
+    return CellView(cell, scored, labels, scores, by_class, curves, problems)
 
 
-def _accuracy(scored: list[Scored], indices: list[int], pixels: PixelCurves) -> ClassAccuracy:
-    chosen = [scored[index] for index in (*indices, *pixels.normal)]
-    labels = [each.sample.anomalous for each in chosen]
-    found = image_metrics(labels, [each.row.score or 0.0 for each in chosen])
+def _figures(
+    labels: Bool[np.ndarray, " n"],
+    scores: Float[np.ndarray, " n"],
+    indices: list[int],
+    pixels: PixelCurves,
+) -> Iterator[tuple[str, tuple[float, int]]]:
+    """Yield the metrics of a class that are defined; those of pixels need maps and masks."""
+    chosen = [*indices, *pixels.normal]
+    image = image_metrics(labels[chosen], scores[chosen])["image_auroc"].value
+    if image is not None:
+        yield "image_auroc", (image, len(indices))
     curve = pixels.curve(indices)
-    values = {"image_auroc": found["image_auroc"].value}
-    if curve is not None:
-        values |= {name: each.value for name, each in metrics_of(curve, PIXEL_NAMES).items()}
-    return ClassAccuracy(len(indices), pixels.mapped(indices), values)
+    found = {} if curve is None else metrics_of(curve, PIXEL_NAMES)
+    for name, metric in found.items():
+        if metric.value is not None:
+            yield name, (metric.value, pixels.mapped(indices))
 
 
 class PixelCurves:
     """The curve of every image of a cell over shared thresholds, to be added up by class.
 
-    Args:
-        scored: the images of the cell.
-        resolution: at which maps and masks are compared.
-        normal: the indices of the normal images.
+    `normal` are the indices of the normal images.
     """
 
     def __init__(self, scored: list[Scored], resolution: Resolution, normal: list[int]) -> None:
-        self.scored, self.resolution, self.normal = scored, resolution, normal
-        self.problems: dict[int | None, str] = {}
-        """By the index of the image; None for what concerns all."""
+        self.normal = normal
+        self.problems: list[str] = []
+        self._rows: list[int] = []
+        """The index of the image in each row of the curves."""
         self._curves: ImageCurves | None = None
-        self._rows: dict[int, int] = {}
-        """From the index of an image to its row in the curves."""
         if any(each.sample.anomalous and each.sample.mask for each in scored):
             try:
-                self._count()
-            except InputError as error:
-                self.problems[None] = str(error)
+                self._read(scored, resolution)
+            except VlmadError as error:
+                self.problems.append(str(error))
 
-    def _count(self) -> None:
-        """Read all maps that can be read, twice."""
-        if not any((each.run / each.row.map).is_file() for each in self.scored):
+    def _read(self, scored: list[Scored], resolution: Resolution) -> None:
+        """Read all maps that can be read, and those again."""
+        if not any((each.run / each.row.map).is_file() for each in scored):
             raise InputError(NO_MAPS)
         stream = PixelStream()
-        for _, image in self._maps():
-            stream.add(image.scores, image.mask)
+        for index, each in enumerate(scored):
+            try:
+                image = _labelled(each, resolution)
+            except VlmadError as error:
+                self.problems.append(str(error))
+            else:
+                if image is not None:
+                    stream.add(image.scores, image.mask)
+                    self._rows.append(index)
         collector = ImageCurveCollector(stream.thresholds(BINS))
-        for index, image in self._maps():
-            collector.add(image)
-            self._rows[index] = len(self._rows)
+        for image in (_labelled(scored[index], resolution) for index in self._rows):
+            if image is not None:
+                collector.add(image)
         self._curves = collector.curves()
-
-    def _maps(self) -> Iterator[tuple[int, LabelledMap]]:
-        for index, each in enumerate(self.scored):
-            if index not in self.problems:
-                try:
-                    whole = each.map()
-                    if whole is not None:
-                        name = str(each.sample.image)
-                        yield index, at_resolution(whole.scores, whole.mask, self.resolution, name)
-                except VlmadError as error:
-                    self.problems[index] = str(error)
 
     def mapped(self, indices: list[int]) -> int:
         """Return how many of these images are in the curves with a defect.
@@ -298,39 +274,39 @@ class PixelCurves:
         """
         if self._curves is None or self._curves.regions is None:
             return 0
-        rows = [self._rows[index] for index in indices if index in self._rows]
-        return int(np.count_nonzero(self._curves.regions[rows]))
+        return int(np.count_nonzero(self._curves.regions[np.isin(self._rows, indices)]))
 
     def curve(self, indices: list[int]) -> Curve | None:
         """Return the curve of these images together with the normal ones, if it is defined."""
         if self._curves is None or not self.mapped(indices):
             return None
-        weights = np.zeros((1, len(self._curves.strata)))
-        rows = [self._rows[index] for index in (*indices, *self.normal) if index in self._rows]
-        weights[0, rows] = 1
-        found = self._curves.curve(weights)
+        weights = np.isin(self._rows, [*indices, *self.normal]).astype(float)
+        found = self._curves.curve(weights[None])
         if not found.false_positives[0, -1] or found.overlap is None:
             return None
         false, true = found.false_positives[0], found.true_positives[0]
         return Curve(false, true, found.thresholds, found.tied, found.overlap[0])
 
 
-def _roc(scored: list[Scored]) -> Points | None:
-    labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
-    if labels.all() or not labels.any():  # as it is where there are none at all
+def _labelled(each: Scored, resolution: Resolution) -> LabelledMap | None:
+    whole = each.map()
+    if whole is None:
         return None
-    curve = image_curve(labels, np.array([each.row.score for each in scored], dtype=np.float64))
-    points = _with_start(curve.false_positives, curve.true_positives)
-    shown: Points = points[np.linspace(0, len(points) - 1, min(len(points), POINTS)).astype(int)]
-    return shown
+    return at_resolution(whole.scores, whole.mask, resolution, str(each.sample.image))
 
 
-def _pro(curve: Curve | None) -> Points | None:
-    if curve is None or curve.overlap is None:
-        return None
-    rates = np.linspace(0, PRO_LIMIT, POINTS)
-    points = _with_start(curve.false_positives, curve.overlap)
-    return np.stack([rates, np.interp(rates, *points.T)], axis=1)
+def _curves(
+    labels: Bool[np.ndarray, " n"], scores: Float[np.ndarray, " n"], overlap: Curve | None
+) -> Iterator[tuple[str, Points]]:
+    if labels.any() and not labels.all():
+        curve = image_curve(labels, scores)
+        points = _with_start(curve.false_positives, curve.true_positives)
+        few = np.linspace(0, len(points) - 1, min(len(points), POINTS)).astype(int)
+        yield "image_auroc", points[few]
+    if overlap is not None and overlap.overlap is not None:
+        rates = np.linspace(0, PRO_LIMIT, POINTS)
+        points = _with_start(overlap.false_positives, overlap.overlap)
+        yield "pixel_aupro_30", np.stack([rates, np.interp(rates, *points.T)], axis=1)
 
 
 def _with_start(false: Float[np.ndarray, " k"], found: Float[np.ndarray, " k"]) -> Points:

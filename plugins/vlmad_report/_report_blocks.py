@@ -8,9 +8,11 @@ picture shows, in words, for who cannot see it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,44 +48,32 @@ class ChartValue:
     high: float | None = None
 
 
-Lane: TypeAlias = Sequence[ChartValue]
-"""Values on one line: a bar, or dots of several series."""
-
-
 @dataclass(frozen=True, slots=True)
 class BarPlot:
-    """Named rows of bars or dots on one axis."""
+    """Named rows of bars on one axis from 0 to 1."""
 
     title: str
-    rows: Sequence[tuple[str, Sequence[Lane]]]
+    rows: Sequence[tuple[str, Sequence[ChartValue]]]
 
     @property
-    def values(self) -> list[ChartValue]:
+    def values(self) -> list[float]:
         """All values that are defined."""
-        lanes = (lane for _, row in self.rows for lane in row)
-        return [each for lane in lanes for each in lane if each.value is not None]
+        return [each.value for _, row in self.rows for each in row if each.value is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """Plots beside each other, on an axis from `start` to 1; bars, or dots."""
+    """Plots beside each other, with one colour for each series."""
 
     kind: ClassVar[str] = "chart"
     caption: str
     series: Sequence[str]
     plots: Sequence[BarPlot]
-    dots: bool = False
-    start: float = 0.0
-
-    def share(self, value: float) -> str:
-        """Return where on the axis a value lies, as CSS has it."""
-        place = (value - self.start) / (1 - self.start)
-        return f"{100 * min(max(place, 0), 1):.2f}%"
 
 
 @dataclass(frozen=True, slots=True)
 class SvgPanel:
-    """A drawing of `vlmad_report._svg_panels`, which holds no names, with a title above it."""
+    """A drawing of `vlmad_report._curve_section`, which holds no names, with a title above it."""
 
     title: str
     svg: str
@@ -99,7 +89,6 @@ class PanelFigure:
     panels: Sequence[SvgPanel]
     legend: Sequence[tuple[str, str]]
     """Classes of the style sheet for a sample, and what it stands for."""
-    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(markup=Markup, number=number)  # markup of our own drawings
+    environment.globals.update(markup=Markup, number=number, share=_share)  # of our own drawings
     return environment
+
+
+def _share(value: float) -> str:
+    """Return where on an axis from 0 to 1 a value lies, as CSS has it."""
+    return f"{100 * min(max(value, 0), 1):.2f}%"
 
 
 def _finalize(value: object) -> object:

@@ -1,4 +1,4 @@
-"""Which sections a report has, and what stands at its top.
+"""From a folder of results to its report: which sections it has, and what stands at its top.
 
 A section that fails takes only itself from the page: in its place stands what went wrong.
 """
@@ -6,78 +6,100 @@ A section that fails takes only itself from the page: in its place stands what w
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmad.errors import VlmadError, first_line, reason_of
-from vlmad_report import _curve_section, _defect_sections, _setting_sections
+from rich.progress import track
+
+from vlmad.console import messages
+from vlmad.errors import InputError, OutputError, VlmadError, first_line, reason_of
+from vlmad.files import write_atomically
+from vlmad_report._average_sections import categories, object_groups, summary
+from vlmad_report._curve_section import curves
+from vlmad_report._defect_sections import contrasts, sizes, types
 from vlmad_report._failure_section import failures
-from vlmad_report._group_section import object_groups
 from vlmad_report._image_study import ImageStudy
 from vlmad_report._published_section import published
 from vlmad_report._report_blocks import ReportPage, ReportSection
+from vlmad_report._report_html import MARK, to_html
 from vlmad_report._report_text import count
-from vlmad_report._summary import categories, summary
+from vlmad_report._result_source import open_source
+from vlmad_report._setting_sections import few_shot, windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from vlmad_datasets.object_groups import Groups
     from vlmad_report._result_source import ResultSource
+
+    Makers = dict[str, Callable[[], ReportSection]]
+    """From the title of a section to what makes it."""
 
 LISTED, NAMED = 8, 3
 """Detectors that are named at the top of a page, and in its title; more are counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportWishes:
-    """What the user asked of a report."""
+def write_report(
+    folder: Path, path: Path, data: Path | None, groups: Groups, title: str, most_failures: int
+) -> list[str]:
+    """Write a report to a path, in place of an earlier one; return what could not be made of it.
 
-    groups: Groups
-    """Of objects and of defects."""
-    title: str = ""
-    failures: int = 4
-    """How many failures are shown of each kind; 0 for no photographs."""
+    Raises:
+        InputError: the folder cannot be read.
+        OutputError: the file cannot be written, or holds something else.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name one of vlmad bench or vlmad grid")
+    _check_free(path)
+    source = open_source(folder, data)
+    page, faults = make_page(source, title, section_makers(source, groups, most_failures))
+    write_atomically(path, to_html(page))
+    return faults
 
 
-Makers = dict[str, "Callable[[], ReportSection]"]
-"""From the title of a section to what makes it."""
+def _check_free(path: Path) -> None:
+    """Refuse, before anything is computed, a file that is no earlier report."""
+    try:
+        taken = path.exists() and (path.is_dir() or MARK not in path.read_bytes()[:1000])
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {first_line(error)}") from error
+    if taken:
+        raise OutputError(f"{path} is there and is no report; choose another --out")
 
 
-def section_makers(source: ResultSource, wishes: ReportWishes) -> Makers:
+def section_makers(source: ResultSource, groups: Groups, most_failures: int) -> Makers:
     """Return what makes the sections of a report; each image is looked at once for all."""
     study = ImageStudy(source)
     return {
         "Summary": lambda: summary(source),
         "Categories": lambda: categories(source),
-        "Object groups": lambda: object_groups(source, wishes.groups),
-        "Contrast of defects": lambda: _defect_sections.contrasts(study),
-        "Size of defects": lambda: _defect_sections.sizes(study),
-        "Types of defects": lambda: _defect_sections.types(study, wishes.groups),
-        "Zero-shot and few-shot": lambda: _setting_sections.few_shot(source),
-        "Window sizes": lambda: _setting_sections.windows(source),
+        "Object groups": lambda: object_groups(source, groups),
+        "Contrast of defects": lambda: contrasts(study),
+        "Size of defects": lambda: sizes(study),
+        "Types of defects": lambda: types(study, groups),
+        "Zero-shot and few-shot": lambda: few_shot(source),
+        "Window sizes": lambda: windows(source),
         "Published figures": lambda: published(source),
-        "Curves and scores": lambda: _curve_section.curves(study),
-        "Failures": lambda: failures(study, wishes.failures),
+        "Curves and scores": lambda: curves(study),
+        "Failures": lambda: failures(study, most_failures),
     }
 
 
-def make_page(
-    source: ResultSource, wishes: ReportWishes, makers: Makers, titles: Iterable[str]
-) -> tuple[ReportPage, list[str]]:
-    """Make the sections of some titles; return their page with what could not be made of it."""
+def make_page(source: ResultSource, title: str, makers: Makers) -> tuple[ReportPage, list[str]]:
+    """Make the sections of a page; return it with what could not be made of it."""
     sections, faults = [], []
-    for title in titles:
+    steps = track(makers.items(), "sections", console=messages(), transient=True)
+    for name, make in steps:
         try:
-            sections.append(makers[title]())
+            sections.append(make())
         except Exception as error:  # whatever it is: the others are still worth having
             reason = first_line(error) if isinstance(error, VlmadError) else reason_of(error)
-            faults.append(f"{title}: {reason.rstrip('.')}")
+            faults.append(f"{name}: {reason.rstrip('.')}")
             sentence = f"This part of the report could not be made: {reason.rstrip('.')}."
-            sections.append(ReportSection(title, [sentence]))
+            sections.append(ReportSection(name, [sentence]))
     notices = [f"A part of this report could not be made: {fault}." for fault in faults]
-    title = wishes.title or _title(source)
-    page = ReportPage(title, list(_facts(source)), sections, [*_notices(source), *notices])
+    facts = list(_facts(source))
+    page = ReportPage(title or _title(source), facts, sections, [*_notices(source), *notices])
     return page, faults
 
 

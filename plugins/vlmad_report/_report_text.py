@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vlmad_evaluation.comparison import Comparison
     from vlmad_evaluation.metric import Metric
     from vlmad_evaluation.result_documents import MeasuredMetric
+    from vlmad_report._result_source import ResultSource
 
     Metrics = Mapping[str, MeasuredMetric] | Mapping[str, Metric]
 
@@ -53,9 +54,15 @@ def some_of(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
+def best_of(values: Iterable[float | None]) -> str | None:
+    """Return the highest figure as it is shown, or None where all are shown as the same."""
+    shown = {"" if value is None else number(abs(value)) for value in values}
+    return max(shown) if len(shown) > 1 else None
+
+
 def metric_entry(
     metric: MeasuredMetric | Metric | None,
-    best: bool = False,
+    best: str | None = None,
     mark: str = "",
     interval: bool = True,
 ) -> TableEntry:
@@ -65,7 +72,7 @@ def metric_entry(
     text, _, note = metric_text(metric, interval).partition(" ")
     if metric.value is None or (interval and metric.low is None):
         note = note or metric.reason
-    return TableEntry(text, note, best, mark)
+    return TableEntry(text, note, text == best, mark)
 
 
 def difference_entry(found: PairEntry | Comparison | None) -> TableEntry:
@@ -89,25 +96,27 @@ def mark_of(pair: PairEntry | None) -> str:
 
 
 def metric_charts(
-    caption: str, series: Sequence[str], rows: Mapping[str, Sequence[tuple[int, Metrics]]]
+    source: ResultSource, caption: str, rows: Mapping[str, Mapping[str, Metrics]]
 ) -> list[BarChart]:
-    """Return a chart of bars with whiskers, a plot for each metric; none if all is undefined.
+    """Return bars of the first and the best detectors, in named rows; nothing if undefined."""
+    measured = {name for found in rows.values() for name in found}
+    names = [name for name in source.document.detectors if name in measured]
+    chosen = source.best(names, len(rows))
 
-    Args:
-        caption: what the bars are.
-        series: what is told apart by colour.
-        rows: what each row is called, and the metrics of each series in it.
-    """
+    def bars(found: Mapping[str, Metrics], metric: str) -> list[ChartValue]:
+        own = [(i, found[name][metric]) for i, name in enumerate(chosen) if name in found]
+        return [ChartValue(i, each.value, each.low, each.high) for i, each in own]
+
     plots = [
-        BarPlot(
-            TITLES[name],
-            [(row, [[_bar(index, m[name])] for index, m in each]) for row, each in rows.items()],
-        )
-        for name in DRAWN
+        BarPlot(TITLES[metric], [(row, bars(found, metric)) for row, found in rows.items()])
+        for metric in DRAWN
     ]
     plots = [plot for plot in plots if plot.values]
-    return [BarChart(caption, series, plots)] if plots else []
+    return [BarChart(caption + left_out(chosen, names), chosen, plots)] if plots else []
 
 
-def _bar(series: int, metric: MeasuredMetric | Metric) -> ChartValue:
-    return ChartValue(series, metric.value, metric.low, metric.high)
+def left_out(chosen: Sequence[str], names: Sequence[str]) -> str:
+    """Return a sentence where not all detectors are drawn."""
+    if len(chosen) == len(names):
+        return ""
+    return f" Of {len(names)} detectors the first and the best on average are drawn."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 
     from vlmad.datasets import Sample
     from vlmad_evaluation.labelled_maps import Resolution
-    from vlmad_evaluation.result_documents import (
-        AverageEntry,
-        BenchCell,
-        BenchDocument,
-        CategoryEntry,
-        SeedMetric,
-    )
+    from vlmad_evaluation.result_documents import BenchCell, BenchDocument, SeedMetric
     from vlmad_evaluation.result_folders import CellResult, Scored
 
 MOST_DRAWN, MOST_BARS = 6, 120
@@ -37,8 +31,6 @@ class ResultSource:
     results: Results
     data: Path | None = None
     """Where the data set is now, if it has moved."""
-    now: Mapping[Sample, Sample] = field(default_factory=dict)
-    """Samples as they were recorded, and where their files are now."""
 
     @property
     def document(self) -> BenchDocument:
@@ -65,7 +57,18 @@ class ResultSource:
     @property
     def samples(self) -> list[Sample]:
         """The test images, where they are now."""
-        return [self.now.get(sample, sample) for sample in self.results.samples]
+        return list(map(self.now, self.results.samples))
+
+    def now(self, sample: Sample) -> Sample:
+        """Return a sample as it was recorded with the places where its files are now."""
+        mask = None if sample.mask is None else self._place(sample.mask)
+        return replace(sample, image=self._place(sample.image), mask=mask)
+
+    def _place(self, path: Path) -> Path:
+        root = Path(os.path.abspath(self.document.dataset.root))
+        if self.data is None or not path.is_relative_to(root):
+            return path
+        return self.data / path.relative_to(root)
 
     @property
     def resolution(self) -> Resolution:
@@ -77,11 +80,11 @@ class ResultSource:
     ) -> dict[str, Mapping[str, SeedMetric]]:
         """Return the metrics of each detector that was measured on a category, or on average."""
         found: dict[str, Mapping[str, SeedMetric]] = {}
-        entries: list[AverageEntry] | list[CategoryEntry] = self.document.averages
-        if category is not None:
-            entries = [each for each in self.document.categories if each.category == category]
-        for entry in entries:
-            if entry.shots == shots:
+        if category is None:
+            averages = self.document.averages
+            found = {each.detector: each.metrics for each in averages if each.shots == shots}
+        for entry in self.document.categories:
+            if (entry.category, entry.shots) == (category, shots):
                 found[entry.detector] = entry.metrics
         return {name: found[name] for name in self.document.detectors if name in found}
 
@@ -96,15 +99,11 @@ class ResultSource:
         """Return the detectors to draw in so many groups: the first and the best ones."""
         found: dict[str, float] = {}
         for entry in self.document.averages:
-            values = (found.get(entry.detector), entry.metrics["image_auroc"].value)
-            found[entry.detector] = max(value or 0.0 for value in values)
+            value = entry.metrics["image_auroc"].value or 0.0
+            found[entry.detector] = max(value, found.get(entry.detector, 0.0))
         room = min(MOST_DRAWN, max(1, MOST_BARS // groups))
         ranked = sorted(names, key=lambda n: (n != self.baseline, -found.get(n, 0.0)))
         return [name for name in names if name in ranked[:room]]
-
-    def run(self, cell: BenchCell) -> Path:
-        """Return the run folder of a cell."""
-        return self.results.folder / cell.run
 
     def scored(self, cell: BenchCell) -> list[Scored]:
         """Return the images of a cell that were scored, with what is true of them.
@@ -113,53 +112,36 @@ class ResultSource:
             InputError: the cell's scores cannot be read.
         """
         scored = self.results.scored(cell)
-        return [replace(each, sample=self.now.get(each.sample, each.sample)) for each in scored]
+        return [replace(each, sample=self.now(each.sample)) for each in scored]
 
-    def stored(self, detector: str | None = None) -> list[CellResult]:
-        """Return what the cells of a detector, or of all, were computed from.
+    def stored(self) -> list[CellResult]:
+        """Return what the cells were computed from.
 
         Raises:
             InputError: the files of a cell are not there, or damaged.
         """
         found = []
         for cell in self.document.cells:
-            if detector in (None, cell.detector):
-                result = self.results.stored(cell)
-                if result is None:
-                    raise InputError(f"{self.run(cell)} holds no metrics, or damaged ones: {AGAIN}")
-                found.append(result)
+            result = self.results.stored(cell)
+            if result is None:
+                run = self.results.run(cell)
+                raise InputError(f"{run} holds no metrics, or damaged ones: {AGAIN}")
+            found.append(result)
         return found
 
 
 def open_source(folder: Path, data: Path | None = None) -> ResultSource:
-    """Read the folder of a bench or a grid.
-
-    Args:
-        folder: finished or not.
-        data: where the data set is now; its files are found by their names below its root.
+    """Read a bench or a grid, with its images by their names below `data` if that is given.
 
     Raises:
         InputError: it is no such folder, is damaged, or no image is below `data`.
     """
-    results = read_results(folder)
+    source = ResultSource(read_results(folder), data)
     if data is None:
-        return ResultSource(results)
+        return source
     if not data.is_dir():
         raise InputError(f"{data}: no such folder; name the root of the data set")
-    root = results.document.dataset.root
-    now = {sample: _moved(sample, root, data) for sample in results.samples}
-    if not any(sample.image.is_file() for sample in now.values()):
-        first = next((str(each.image) for each in now.values()), root)
+    if not any(sample.image.is_file() for sample in source.samples):
+        first = next((str(each.image) for each in source.samples), source.document.dataset.root)
         raise InputError(f"no image of {folder} is below {data}; there should be {first}")
-    return ResultSource(results, data, now)
-
-
-def _moved(sample: Sample, root: str, data: Path) -> Sample:
-    mask = None if sample.mask is None else _below(sample.mask, root, data)
-    return replace(sample, image=_below(sample.image, root, data), mask=mask)
-
-
-def _below(path: Path, root: str, data: Path) -> Path:
-    """Return a path below one folder as it is below another."""
-    start = Path(os.path.abspath(root))
-    return data / path.relative_to(start) if path.is_relative_to(start) else path
+    return source

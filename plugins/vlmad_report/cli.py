@@ -11,8 +11,6 @@ from vlmad.console import console, messages
 from vlmad.errors import printable
 from vlmad_datasets.object_groups import MVTEC_AD, read_groups
 
-NAME = "report.html"
-
 
 def report(
     folder: Annotated[
@@ -51,11 +49,11 @@ def report(
 
     vlmad report benches/one --data /where/the/photographs/are/now
     """
-    from vlmad_report._report_page import ReportWishes
-    from vlmad_report._report_writing import write_report
+    from vlmad_report._report_page import write_report
 
-    wishes = ReportWishes(read_groups(groups or MVTEC_AD), title, failures)
-    path, faults = write_report(folder, out or folder / NAME, data, wishes)
+    path = out or folder / "report.html"
+    found = read_groups(groups or MVTEC_AD)
+    faults = write_report(folder, path, data, found, title, failures)
     console().print(printable(path), soft_wrap=True, markup=False)
     for fault in faults:
         messages().print(f"vlmad: not in the report: {printable(fault)}", markup=False)

@@ -11,7 +11,7 @@ import pytest
 
 from vlmad_datasets.object_groups import read_groups
 from vlmad_report._report_html import to_html
-from vlmad_report._report_page import ReportWishes, make_page, section_makers
+from vlmad_report._report_page import make_page, section_makers
 from vlmad_report._result_source import open_source
 
 from .conftest import BenchMaker
@@ -49,9 +49,8 @@ CONTRASTS = """() => {
 def pages(bench: BenchMaker, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A page of a bench, and one of names that break whatever does not expect them."""
     folder = tmp_path_factory.mktemp("pages")
-    source, wishes = open_source(bench.folder), ReportWishes(read_groups())
-    makers = section_makers(source, wishes)
-    page, faults = make_page(source, wishes, makers, makers)
+    source = open_source(bench.folder)
+    page, faults = make_page(source, "", section_makers(source, read_groups(), 4))
     assert faults == []
     found = {"bench": page, "hostile": page_of(*HOSTILE)}
     for name, each in found.items():
@@ -123,9 +122,7 @@ def test_a_page_on_a_dark_screen_is_printed_light_and_whole(
         assert tab.pdf(format="A4").startswith(b"%PDF-")
 
 
-def test_links_of_the_contents_land_on_their_sections(
-    browser: Any, pages: dict[str, Path]
-) -> None:
+def test_links_of_the_contents_land_on_their_sections(browser: Any, pages: dict[str, Path]) -> None:
     with shown(browser, pages["bench"], 390) as tab:
         links = tab.locator("nav a")
         assert links.count() == 11

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,22 +9,30 @@ from typing import Any
 
 import pytest
 
+from vlmad.datasets import Sample
+from vlmad_evaluation.result_folders import Scored
 from vlmad_report import _report_page
+from vlmad_report._failure_section import score_drivers
+from vlmad_run.stored_run import read_run
 
 from .conftest import BenchMaker
 
 Command = Callable[..., Any]
 
 
-def test_a_report_is_one_file_in_the_folder_and_its_name_is_printed(
+@pytest.mark.slow
+def test_a_report_is_one_file_in_the_folder_and_the_same_whenever_it_is_made(
     own: BenchMaker, command: Command
 ) -> None:
-    ended = command("report", own.folder)
-    assert (ended.status, ended.out.strip()) == (0, str(own.folder / "report.html"))
-    page = (own.folder / "report.html").read_text(encoding="utf-8")
-    assert page.startswith("<!DOCTYPE html>")
-    assert "sharp, blunt on parts" in page
-    titles = re.findall(r"<h2 id=\S+_title.>(.*?)</h2>", page)
+    pages = []
+    for _ in range(2):  # the second replaces the first
+        ended = command("report", own.folder)
+        assert (ended.status, ended.out.strip()) == (0, str(own.folder / "report.html"))
+        pages.append((own.folder / "report.html").read_text(encoding="utf-8"))
+    assert pages[0] == pages[1]
+    assert pages[0].startswith("<!DOCTYPE html>")
+    assert "sharp, blunt on parts" in pages[0]
+    titles = re.findall(r"<h2 id=\S+_title.>(.*?)</h2>", pages[0])
     assert titles == [
         "Summary",
         "Categories",
@@ -41,14 +48,7 @@ def test_a_report_is_one_file_in_the_folder_and_its_name_is_printed(
     ]
 
 
-def test_the_same_results_give_the_same_bytes(own: BenchMaker, command: Command) -> None:
-    pages = []
-    for _ in range(2):  # the second replaces the first
-        assert command("report", own.folder).status == 0
-        pages.append((own.folder / "report.html").read_bytes())
-    assert pages[0] == pages[1]
-
-
+@pytest.mark.slow
 def test_options_say_where_it_lies_how_it_is_called_and_what_it_shows(
     bench: BenchMaker, command: Command, tmp_path: Path
 ) -> None:
@@ -93,51 +93,31 @@ def test_what_is_no_bench_is_refused_in_a_line(
     assert len(ended.error.splitlines()) == 1
 
 
-def test_a_bench_of_an_earlier_vlmad_is_to_be_run_anew(own: BenchMaker, command: Command) -> None:
-    path = own.folder / "bench.json"
-    path.write_text(path.read_text().replace("vlmad bench 3", "vlmad bench 1"))
-    ended = command("report", own.folder)
-    assert ended.status == 2
-    assert "make it anew if an earlier one wrote it" in ended.error
-
-
-def test_a_bench_that_goes_on_is_reported_as_far_as_it_is(
-    own: BenchMaker, command: Command
-) -> None:
-    path = own.folder / "bench.json"
-    path.write_text(path.read_text().replace('"finished": true', '"finished": false'))
-    assert command("report", own.folder).status == 0
-    page = (own.folder / "report.html").read_text(encoding="utf-8")
-    assert "is not finished: what follows is of the 8 cells done so far." in page
-
-
-def test_a_part_that_fails_takes_only_itself_from_the_page(
+@pytest.mark.slow
+def test_what_is_not_finished_or_fails_takes_only_itself_from_the_page(
     own: BenchMaker, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(source: object) -> None:
         raise ValueError("two\nlines <b>")
 
     monkeypatch.setattr(_report_page, "published", fail)
-    ended = command("report", own.folder)
-    assert ended.status == 1
-    assert "vlmad: not in the report: Published figures: ValueError: two lines <b>" in ended.error
-    page = (own.folder / "report.html").read_text(encoding="utf-8")
-    assert "This part of the report could not be made: ValueError: two lines &lt;b&gt;." in page
-    assert "Macro averages with their intervals." in page
-
-
-def test_cells_without_their_files_leave_out_what_is_computed_from_them(
-    own: BenchMaker, command: Command
-) -> None:
     for path in own.folder.rglob("replicates.npz"):
         path.write_bytes(b"no archive")
-    ended = command("report", own.folder)
+    path = own.folder / "bench.json"
+    path.write_text(path.read_text().replace('"finished": true', '"finished": false'))
+    ended = command("report", own.folder, "--failures", "0")
     assert ended.status == 1
+    assert "vlmad: not in the report: Published figures: ValueError: two lines <b>" in ended.error
     assert "Zero-shot and few-shot: " in ended.error
     assert "holds no metrics, or damaged ones" in ended.error
     assert "Summary" not in ended.error
+    page = (own.folder / "report.html").read_text(encoding="utf-8")
+    assert "This part of the report could not be made: ValueError: two lines &lt;b&gt;." in page
+    assert "is not finished: what follows is of the 8 cells done so far." in page
+    assert "Macro averages with their intervals." in page
 
 
+@pytest.mark.slow
 def test_images_that_have_moved_are_found_below_the_root_that_is_named(
     own: BenchMaker, command: Command, tmp_path: Path
 ) -> None:
@@ -161,6 +141,7 @@ def test_a_root_without_the_images_is_refused(
     assert f"no image of {bench.folder} is below {tmp_path}" in ended.error
 
 
+@pytest.mark.slow
 def test_a_photograph_that_has_changed_is_not_shown(own: BenchMaker, command: Command) -> None:
     for path in own.data.rglob("*.png"):
         path.write_bytes(path.read_bytes() + b"\0")
@@ -170,23 +151,34 @@ def test_a_photograph_that_has_changed_is_not_shown(own: BenchMaker, command: Co
     assert "<img" not in page
 
 
-def test_a_run_folder_outside_of_the_bench_is_refused(own: BenchMaker, command: Command) -> None:
+@pytest.mark.parametrize(
+    ("what", "instead", "message"),
+    [
+        ("vlmad bench 3", "vlmad bench 1", "was written by an earlier vlmad; run it anew"),
+        ('"run": "cells/', '"run": "../cells/', "not inside its folder"),
+    ],
+)
+def test_a_bench_that_is_damaged_is_refused(
+    what: str, instead: str, message: str, own: BenchMaker, command: Command
+) -> None:
     path = own.folder / "bench.json"
-    document = json.loads(path.read_text())
-    document["cells"][0]["run"] = "../../elsewhere"
-    path.write_text(json.dumps(document))
+    assert what in path.read_text()
+    path.write_text(path.read_text().replace(what, instead))
     ended = command("report", own.folder)
     assert ended.status == 2
-    assert "not inside its folder" in ended.error
+    assert message in ended.error
 
 
-def test_what_drove_a_score_comes_from_the_detector_that_a_bench_measured(
+@pytest.mark.slow
+def test_what_drove_a_score_comes_from_the_detector_of_its_run(
     bench: BenchMaker, command: Command, tmp_path: Path
 ) -> None:
-    words = ["--category", "bolt", "--detector", "clip", "--backbone", "tiny", "--replicates", "10"]
-    out = tmp_path / "bench"
-    assert command("bench", bench.data, *words, "--out", out, "--quiet").status == 0
-    assert command("report", out, "--failures", "1").status == 0
-    page = (out / "report.html").read_text(encoding="utf-8")
-    assert "text: the probability of the anomalous side" in page
-    assert "What drove the score is not known" not in page
+    image = bench.data / "bolt" / "test" / "chip" / "000.png"
+    words = ["--detector", "clip", "--backbone", "tiny", "--class-name", "bolt"]
+    assert command("run", image, *words, "--out", tmp_path / "run").status == 0
+    [row] = read_run(tmp_path / "run").rows()
+    sample = Sample(image, "anomalous", "bolt", "test", "chip")
+    sentences = score_drivers(Scored(sample, row, tmp_path / "run"))
+    assert "text: the probability of the anomalous side" in sentences[0]
+    other = Scored(sample, row.model_copy(update={"score": 2.0}), tmp_path / "run")
+    assert score_drivers(other)[0].startswith("What drove the score is not known: the score is")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vlmad_report._curve_section import draw_curves, line_style, panel_svg
 from vlmad_report._defects import contrast, lab, ring
 from vlmad_report._report_blocks import (
     BarChart,
@@ -25,7 +26,6 @@ from vlmad_report._report_blocks import (
     TableEntry,
 )
 from vlmad_report._report_html import picture_of, to_html
-from vlmad_report._svg_panels import draw_curves, line_style, panel_svg
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -46,14 +46,13 @@ HOSTILE = (
 
 def page_of(*names: str) -> ReportPage:
     """Return a page that shows names in all places where there may be any."""
-    lanes = [[ChartValue(0, 0.9, 0.8, 0.95), ChartValue(1, None)]]
+    bars = [ChartValue(0, 0.9, 0.8, 0.95), ChartValue(1, None)]
     svg = panel_svg("p", lambda axes: draw_curves(axes, [(line_style(0), EDGE)], ("x", "y"), 1))
     picture = picture_of(Image.new("RGB", (8, 8)), names[0], names[0])
     rows = [[TableEntry(n, n, True, n), TableEntry("0.9", n)] for n in names]
     blocks = [
         ReportTable(names[0], [names[0], "number"], rows),
-        BarChart(names[0], names, [BarPlot(n, [(n, lanes)]) for n in names]),
-        BarChart(names[0], names, [BarPlot(n, [(n, lanes)]) for n in names], dots=True, start=0.4),
+        BarChart(names[0], names, [BarPlot(n, [(n, bars)]) for n in names]),
         PanelFigure(names[0], [SvgPanel(names[0], svg, names[2])], [("line s0", n) for n in names]),
         CardGallery(names[0], [ImageCard(n, [picture], [n]) for n in names], names),
     ]
