@@ -94,10 +94,10 @@ def test_a_plugin_that_is_no_utf_8_or_is_gone_is_broken(install: Install) -> Non
     assert listed("hostile").reason == "ModuleNotFoundError: No module named 'hostile'"
 
 
-def test_looking_around_works_beside_a_plugin_that_raises_and_prints(
+def test_looking_around_works_beside_a_plugin_that_interrupts_and_prints(
     install: Install, command: Command
 ) -> None:
-    install("hostile", "print('noise')\nraise SystemExit")
+    install("hostile", "print('noise')\nraise KeyboardInterrupt")
     assert_tool_works(command)
     assert "noise" not in command("plugins").out
 
@@ -277,7 +277,7 @@ def test_a_command_of_a_name_that_is_taken_is_reached_by_its_whole_name(
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("'hostile_more:act'", "cannot be loaded from 'hostile_more:act': SystemExit"),
+        ("'hostile_more:act'", "cannot be loaded from 'hostile_more:act': KeyboardInterrupt"),
         ("lambda x: None", "hostile"),
         ("type('T', (), {'__call__': 3})()", "hostile"),
         ("(lambda: 1 / 0)", "plugin 'hostile' of hostile 1.0 failed: ZeroDivisionError"),
@@ -287,7 +287,7 @@ def test_a_command_that_cannot_be_run_is_one_line(
     target: str, reason: str, install: Install, command: Command
 ) -> None:
     folder = install("hostile", HOOK + COMMANDS.format(name="act", target=target))
-    (folder / "hostile_more.py").write_text("raise SystemExit")
+    (folder / "hostile_more.py").write_text("raise KeyboardInterrupt")
     assert "act" in command("--help").out
     done = command("act")
     assert done.error.count("\n") == 1

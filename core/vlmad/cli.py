@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from traceback import walk_tb
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from vlmad.console import keep_output, leave_output, output
-from vlmad.errors import UnknownPartError, VlmadError, blaming, did_you_mean, reason_of
+from vlmad.errors import (
+    UnknownPartError,
+    VlmadError,
+    blaming,
+    did_you_mean,
+    raise_interrupted,
+    reason_of,
+)
 from vlmad.registry import BUILT_IN, LIMIT_VARIABLE, Plugin, Registration, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 COMPLETION = "_VLMAD_COMPLETE"
 """Set by shells that ask for completions."""
@@ -143,7 +154,7 @@ def main() -> None:
     debug = _take("--debug")
     if _take("--no-plugins"):
         os.environ[LIMIT_VARIABLE] = ""
-    with keep_output():
+    with keep_output(), _interruptible():
         try:
             sys.exit(_run())
         except (KeyboardInterrupt, typer.Abort) as error:
@@ -155,6 +166,18 @@ def main() -> None:
                 raise
             print(f"vlmad: {' '.join(message.split())}", file=sys.stderr)
             sys.exit(2)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Tell Ctrl-C from what a plugin raises, unless whoever started the command ignores it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, raise_interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run() -> int:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import signal
 import unicodedata
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -90,12 +91,26 @@ def blaming(what: str, importing: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
         if isinstance(error, VlmadError) and not importing:
             raise  # a part may say what is wrong with an image, an option or weights
+        if isinstance(error, KeyboardInterrupt) and not _is_a_plugins(error):
+            raise
         raise PluginError(f"{what}: {reason_of(error)}") from error
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user pressed Ctrl-C: so the command line tells it from a plugin's KeyboardInterrupt."""
+
+
+def raise_interrupted(number: int, frame: object) -> None:
+    """Handle SIGINT, as the command line has it from its start to its end."""
+    raise Interrupted
+
+
+def _is_a_plugins(error: KeyboardInterrupt) -> bool:
+    known = signal.getsignal(signal.SIGINT) is raise_interrupted
+    return known and not isinstance(error, Interrupted)
 
 
 MOST_WORDS = 300

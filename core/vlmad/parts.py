@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor, device
 
+    from vlmad.attribution import Attribution
     from vlmad.types import (
         BackboneSpec,
         ContextPrompts,
@@ -194,3 +195,24 @@ class HasIdentity(Protocol):
 
     identity: str
     """What they depend on, such as the digest of a file that it reads."""
+
+
+@runtime_checkable
+class HasStates(Protocol):
+    """Prompts whose sentences are made of states, several of one state alike in meaning."""
+
+    def states(self, class_name: str) -> Sequence[str | None]:
+        """Return the state that each sentence is made of, in their order."""
+
+
+@runtime_checkable
+class HasAttribution(Protocol):
+    """A scorer that can say what its scores are made of."""
+
+    def attribute(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Attribution:
+        """Take the score of the same features, text and memory apart."""
