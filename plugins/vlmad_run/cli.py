@@ -119,7 +119,6 @@ def run(
     """
     from vlmad_run._outcome import print_table, print_warnings
     from vlmad_run._running import score_images
-    from vlmad_run.rows import to_line
     from vlmad_run.stored_run import read_run
 
     stored = None if manifest is None else read_run(manifest)
@@ -138,10 +137,9 @@ def run(
         resume=stored is None,
         overlays=wanted.overlays,
         batch_size=wanted.batch_size,
+        lines=output() if wanted.as_json else None,
     )
-    if wanted.as_json:
-        output().writelines(to_line(row).decode() for row in folder.rows(images))
-    elif not wanted.quiet:
+    if not (wanted.as_json or wanted.quiet):
         print_table(folder, images, console())
     print_warnings(folder, images, messages())
     agrees = stored is None or _agrees(stored, folder.path)

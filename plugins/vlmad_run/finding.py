@@ -19,8 +19,9 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 MASK_FOLDER = "ground_truth"
 """Folders of this name hold masks in the MVTec AD layout and are not searched for images."""
 WRITTEN = frozenset({"maps", "overlays"})
-"""Folders of pictures in that of a run, which is known by these and its manifest."""
-RUN_FILES = WRITTEN | {"manifest.json"}
+"""Folders of pictures in that of a run."""
+RUN_FILES = frozenset({"maps", "manifest.json"})
+"""By these it is known."""
 STANDARD_INPUT = "-"
 
 
