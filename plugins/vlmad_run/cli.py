@@ -52,21 +52,6 @@ class Judging:
         FailOn | None, typer.Option(help=f"Exit with {ANOMALOUS} if an image is anomalous.")
     ] = None
 
-    def read(self, stored: StoredRun | None) -> Threshold | None:
-        """Return the threshold in force: the one that is given, or that of a stored run.
-
-        Raises:
-            InputError: it cannot be read, or one is needed.
-        """
-        from vlmad_run.thresholds import read_threshold
-
-        if self.threshold is not None:
-            return read_threshold(self.threshold)
-        threshold = None if stored is None else stored.threshold
-        if self.fail_on is not None and threshold is None:
-            raise InputError("--fail-on anomalous needs --threshold, a number or a file")
-        return threshold
-
 
 @dataclass(frozen=True, slots=True)
 class RunOutput:
@@ -123,7 +108,7 @@ def run(
 
     stored = None if manifest is None else read_run(manifest)
     images = _images(paths, stored)
-    threshold = judging.read(stored)
+    threshold = _threshold(judging, stored)
     if stored is None:
         detector = assemble_runnable(choice, references)
     else:
@@ -159,6 +144,18 @@ def _images(paths: Sequence[str] | None, stored: StoredRun | None) -> list[Path]
     raise InputError("no images: name files or folders, or - for a list on standard input")
 
 
+def _threshold(judging: Judging, stored: StoredRun | None) -> Threshold | None:
+    """Return the threshold in force: the one that is given, or that of a stored run."""
+    from vlmad_run.thresholds import read_threshold
+
+    if judging.threshold is not None:
+        return read_threshold(judging.threshold)
+    threshold = None if stored is None else stored.threshold
+    if judging.fail_on is not None and threshold is None:
+        raise InputError("--fail-on anomalous needs --threshold, a number or a file")
+    return threshold
+
+
 def _repeated(
     stored: StoredRun, choice: Choice, references: References, out: Path | None
 ) -> Runnable:
@@ -180,9 +177,9 @@ def _agrees(stored: StoredRun, folder: Path) -> bool:
     from vlmad_run.repeating import compare
     from vlmad_run.stored_run import read_run
 
-    comparison = compare(stored, read_run(folder))
-    messages().print(f"vlmad: {comparison}", soft_wrap=True)
-    return comparison.agree
+    agree, line = compare(stored, read_run(folder))
+    messages().print(f"vlmad: {line}", soft_wrap=True)
+    return agree
 
 
 @partial(choosing, without=("references", "model"))
@@ -229,22 +226,15 @@ cache = typer.Typer(help="Show what is kept on disk between runs, or clear it.")
 
 
 @cache.callback(invoke_without_command=True)
-def show(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-) -> None:
+def show(context: typer.Context) -> None:
     """Show what is kept on disk between runs, or clear it.
 
     Examples: vlmad cache, vlmad cache clear --visual
     """
-    from vlmad_run._cache_contents import describe_caches, print_caches
+    from vlmad_run._cache_contents import print_caches
 
     if context.invoked_subcommand is None:
-        found = describe_caches()
-        if as_json:
-            output().write(found.to_json().decode())
-        else:
-            print_caches(found, console())
+        print_caches(console())
 
 
 @cache.command()
