@@ -46,8 +46,7 @@ def score_images(
         resume: see `out`.
         overlays: which pictures to draw: all, anomalous or none.
         batch_size: images that are encoded together.
-        lines: gets the row of each image as soon as it is written; those of images that were
-            done before come first.
+        lines: gets the row of each image as soon as it is written, those done before first.
 
     Raises:
         OutputError: the folder cannot be written; what is done stays done.

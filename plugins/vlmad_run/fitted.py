@@ -59,9 +59,7 @@ def save_fitted(detector: Detector, manifest: Manifest, path: Path) -> None:
 def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembled:
     """Build the detector that a file holds, fitted; the engine of ``--model FILE.safetensors``.
 
-    Args:
-        path: a file that `save_fitted` wrote.
-        options: of the backbone alone: where its weights are, and the device.
+    Options can be those of the backbone alone: where its weights are, and the device.
 
     Raises:
         WeightsError: the file is damaged, or the weights here are not those that it was

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -49,16 +49,10 @@ def draw_overlay(
     caption: str,
     name: str = "",
 ) -> Image.Image:
-    """Return the image and, beside it, the image under its heat map, with a caption.
+    """Return the image (RGB) and, beside it, the image under its heat map, with a caption.
 
-    On the image an outline runs where the map passes the middle of the colour scale.
-
-    Args:
-        image: RGB, of any size; the picture's longest side is bounded.
-        heat: the map, of the same size.
-        scale: the values that the colours span, the same for all images of a run.
-        caption: one line.
-        name: stands after it, its beginning cut off where it is too long.
+    On the image an outline runs where the map passes the middle of the colour scale. The
+    beginning of `name`, which ends the caption, is cut off where it is too long.
     """
     small = _fit(image)
     width, height = small.size
@@ -92,9 +86,7 @@ def paint(
 def outline(image: Image.Image, hot: Float[np.ndarray, "h w"]) -> Image.Image:
     """Return an image with an outline around what lies above the middle of the colour scale.
 
-    Args:
-        image: RGB.
-        hot: where on the colour scale each of its pixels lies, 0 to 1.
+    `hot` is where on the scale each pixel lies, 0 to 1.
     """
     inside = hot >= OUTLINED
     outlined = image.copy()
@@ -112,7 +104,6 @@ def _shrink(
 
 
 def _blend(image: Image.Image, hot: Float[np.ndarray, "h w"]) -> Image.Image:
-    """Return an image in grey under the colours of a heat map."""
     opacity = Image.fromarray((hot * 255).astype(np.uint8))
     opacity = opacity.point([round(STRENGTH * level) for level in range(256)])
     return Image.composite(_coloured(hot), image.convert("L").convert("RGB"), opacity)
@@ -167,15 +158,17 @@ def jpeg(picture: Image.Image) -> bytes:
 
     As PNG a photograph takes twenty times as long, and seven times the room.
     """
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=90, subsampling="4:4:4")
-    return buffer.getvalue()
+    return _saved(picture, "JPEG", quality=90, subsampling="4:4:4")
 
 
 def png(image: Image.Image) -> bytes:
     """Return an image as the bytes of a PNG file."""
+    return _saved(image, "PNG", compress_level=1)  # twice as fast as 3, and hardly larger
+
+
+def _saved(image: Image.Image, kind: str, **settings: Any) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)  # twice as fast as 3, and hardly larger
+    image.save(buffer, kind, **settings)
     return buffer.getvalue()
 
 

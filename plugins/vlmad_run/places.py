@@ -1,4 +1,4 @@
-"""Where runs are kept whose folder was not named."""
+"""Folders that commands write: new ones, stopped ones, and one process at a time in each."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
+
 from vlmad.errors import InputError, OutputError
+from vlmad.files import PARTLY
 from vlmad_run.manifest import MANIFEST, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RUNS = Path("vlmad-runs")
-"""Where they are, from the working directory."""
+"""Where they are if their folder was not named, from the working directory."""
+LOCK = ".lock"
 
 
 def stopped_run(manifest: Manifest) -> Path | None:
@@ -57,3 +61,31 @@ def _make_folder(parent: Path, name: str) -> Path:
         except OSError as error:
             raise OutputError(f"cannot write {parent}: {error.strerror or error}") from error
     return folder
+
+
+@contextmanager
+def locked(path: Path, manifest: str) -> Iterator[None]:
+    """Make a folder, or take one that holds such a manifest; others cannot write to it meanwhile.
+
+    Raises:
+        OutputError: it holds something else, another process writes to it, or it cannot be
+            written.
+    """
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        inside = {each.name for each in path.iterdir() if not each.name.startswith(PARTLY)}
+        if inside - {LOCK} and manifest not in inside:
+            raise OutputError(f"{path} exists and holds something else; choose another --out")
+        lock.acquire()
+    except Timeout:
+        busy = f"another run is writing to {path}; wait for it or choose another --out"
+        raise OutputError(busy) from None
+    except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write {path}: {reason}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.release()

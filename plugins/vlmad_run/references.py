@@ -134,11 +134,8 @@ def check_unused(by: str, group: Any, *allowed: str) -> None:
 def choose_references(paths: Sequence[str | Path], shots: int | None, seed: int) -> list[Path]:
     """Draw `shots` different images of those that are named, the same ones for the same seed.
 
-    Args:
-        paths: files, folders and patterns, as `find_images` takes them.
-        shots: how many to draw. None takes all images where each of them is named itself, and
-            `DEFAULT_SHOTS` where a folder or a pattern stands for them.
-        seed: which to draw.
+    Without `shots` all are taken where each is named itself, `DEFAULT_SHOTS` where a folder or
+    a pattern stands for them.
 
     Raises:
         InputError: there are fewer images than shots, or none.

@@ -45,7 +45,7 @@ def repeat(
     Args:
         run: what is repeated.
         options: what is to differ, such as where the backbone's weights are on this machine.
-        fit: whether to fit it; a detector that was kept in a file is fitted in any case.
+        fit: whether to fit it; one that was kept in a file is fitted in any case.
 
     Raises:
         InputError: a reference or a file is missing or has changed.
@@ -92,11 +92,7 @@ def compare(run: StoredRun, other: StoredRun) -> tuple[bool, str]:
 
 
 def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Detector:
-    """Build the detector that a manifest describes, not fitted.
-
-    Args:
-        manifest: of a run or a fitted detector.
-        options: what is to differ, by kind.
+    """Build the detector that a manifest describes, not fitted, but for options that differ.
 
     Raises:
         InputError: it is not made of five parts, or names a file that is not the one it was.

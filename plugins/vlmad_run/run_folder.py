@@ -11,11 +11,10 @@ import os
 import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from filelock import FileLock, Timeout
 from PIL import Image
 
 from vlmad.errors import InputError, OutputError, printable
@@ -23,6 +22,7 @@ from vlmad.files import PARTLY, digest, replace_atomically, write_atomically
 from vlmad.images import has_vanished
 from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
 from vlmad_run.pictures import png, to_16_bits
+from vlmad_run.places import locked
 from vlmad_run.rows import (
     LINES,
     MAPS,
@@ -42,13 +42,10 @@ if TYPE_CHECKING:
     from vlmad.types import Result
     from vlmad_run.thresholds import Threshold
 
-LOCK = ".lock"
 DIGITS = 9
 """As many tell every float32 apart."""
-WRITERS = 2
-"""Threads that compress maps while the model works on."""
 LARGE = 1e6
-"""Pixels of a map from which on no more of them wait to be written than there are writers."""
+"""Pixels of a map from which on no second one waits to be written."""
 
 
 class RunFolder:
@@ -82,8 +79,9 @@ class RunFolder:
         """Take the folder; whatever was left half-written is put right."""
         before = _manifest_in(self.path)
         with ExitStack() as stack:
-            stack.enter_context(_locked(self.path))
-            self._pool = stack.enter_context(ThreadPoolExecutor(WRITERS))
+            stack.enter_context(locked(self.path, MANIFEST))
+            # one thread compresses maps while the model works on; more would slow the model down
+            self._pool = stack.enter_context(ThreadPoolExecutor(1))
             self._take_over(before)
             self._held = stack.pop_all()
         self._started = time.monotonic()
@@ -163,7 +161,7 @@ class RunFolder:
             )
         self._batch.append(self._pool.submit(self._store, result))
         if result.map is not None and result.map.size > LARGE:
-            wait(self._batch[:-WRITERS])
+            wait(self._batch[:-1])
         if not result.ends_batch:
             return []
         rows = self.flush()
@@ -183,7 +181,8 @@ class RunFolder:
                 with (self.path / LINES).open("ab") as file:
                     file.write(b"".join(map(to_line, rows)))
             except OSError as error:
-                raise _cannot_write(self.path / LINES, error) from error
+                reason = error.strerror or error
+                raise OutputError(f"cannot write {self.path / LINES}: {reason}") from error
             self._remember(rows)
         return rows
 
@@ -265,43 +264,10 @@ class RunFolder:
 
 
 def _manifest_in(path: Path) -> Manifest | None:
-    """Return the manifest in a folder; None if there is no folder yet, or nothing in it."""
     try:
-        manifest = read_manifest(path)
-        if manifest is None and path.exists() and any(map(_is_foreign, path.iterdir())):
-            raise InputError(f"{path} exists and holds something else")
+        return read_manifest(path)
     except InputError as error:
         raise OutputError(f"{error}; choose another --out") from error
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    return manifest
-
-
-def _is_foreign(path: Path) -> bool:
-    return path.name != LOCK and not path.name.startswith(PARTLY)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Make a folder, and keep other processes from writing to it."""
-    lock = FileLock(path / LOCK, timeout=0)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        busy = f"another run is writing to {path}; wait for it or choose another --out"
-        raise OutputError(busy) from None
-    except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
-        raise _cannot_write(path, error) from error
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            lock.release()
-
-
-def _cannot_write(path: Path, error: Exception) -> OutputError:
-    return OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}")
 
 
 def _is_same_file(image: Path, row: ScoreRow) -> bool:
