@@ -189,20 +189,6 @@ def test_two_runs_at_once_never_share_a_folder(
     assert len(lines(tmp_path / "out")) == IMAGES + 1
 
 
-def test_two_runs_at_once_and_one_after_get_folders_of_their_own(
-    many: Path, tmp_path: Path, signalled: Signalled
-) -> None:
-    first = signalled("SIGSTOP", tmp_path / RUNS, 1, *RUN, "--quiet")
-    wait_until_stopped(first)
-    assert run(tmp_path).returncode == 1
-    first.send_signal(signal.SIGCONT)
-    assert ended(first)[0] == 1
-    assert run(tmp_path).returncode == 1
-    folders = list((tmp_path / RUNS).iterdir())
-    assert len(folders) == 3
-    assert all(len(lines(folder)) == IMAGES + 1 for folder in folders)
-
-
 # the disk
 
 

@@ -19,10 +19,9 @@ from vlmad import load_detector
 from vlmad.errors import InputError
 from vlmad.files import digest
 from vlmad.testing import TWO_LAYERS
-from vlmad_run._rebuilding import rebuild
 from vlmad_run.manifest import Manifest, describe_run
 from vlmad_run.references import choose_references
-from vlmad_run.repeating import repeat
+from vlmad_run.repeating import rebuild, repeat
 from vlmad_run.stored_run import StoredRun, read_run
 
 CLIP = ("run", "photos", "--detector", "clip", "--quiet", "--overlays", "none")
@@ -264,10 +263,9 @@ def test_old_and_foreign_folders_are_named_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"vlmad": "0.1.0", "identity": {"parts": {}}}')
     with pytest.raises(InputError, match="make it anew if an earlier one wrote it"):
         read_run(tmp_path)
-    (tmp_path / "cells" / "a" / "b").mkdir(parents=True)
-    (tmp_path / "cells" / "a" / "b" / "scores.jsonl").write_text("")
-    with pytest.raises(InputError, match="is not itself the folder of a run; name one of those"):
-        read_run(tmp_path)
+    for path in (tmp_path / "none", tmp_path.parent, Path(__file__)):
+        with pytest.raises(InputError, match=r"no manifest\.json of a run, nor the folder of one"):
+            read_run(path)
 
 
 def test_references_are_the_same_for_the_same_seed_and_all_different(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from vlmad import load_detector
+from vlmad.console import messages
+from vlmad.detector import Detector
 from vlmad.errors import OutputError
+from vlmad.types import Result
+from vlmad_run._running import score_images
 from vlmad_run.places import RUNS, new_folder
+from vlmad_run.references import Assembled
 from vlmad_run.rows import file_stem
 
 Command = Callable[..., Any]
@@ -165,7 +172,7 @@ def test_a_second_run_in_a_folder_is_refused_while_the_first_writes(
     )
 
 
-def test_a_default_run_leaves_alone_what_another_is_going_on_with(
+def test_a_default_run_goes_on_in_the_latest_folder_where_it_was_stopped(
     photos: Path, command: Command, tmp_path: Path
 ) -> None:
     run = (*RUN, "--overlays", "none")
@@ -174,13 +181,32 @@ def test_a_default_run_leaves_alone_what_another_is_going_on_with(
     manifest = json.loads((first / "manifest.json").read_text())
     manifest["result"]["finished"] = False
     (first / "manifest.json").write_text(json.dumps(manifest))
-    counts = []
     with FileLock(first / ".lock"):
-        assert command(*run).status == 0
+        assert "another run is writing to vlmad-runs" in command(*run).error
+    counts = []
     for _ in range(2):
+        assert command(*run).status == 0
         counts.append(len(list((tmp_path / RUNS).iterdir())))
-        assert command(*run).status == 0  # at first it goes on with the one that is let go
-    assert [*counts, len(list((tmp_path / RUNS).iterdir()))] == [2, 2, 3]
+    assert counts == [1, 2]
+
+
+def test_lines_for_machines_come_as_soon_as_their_rows_are_written(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector, images = Assembled(load_detector("clip"), "object", []), sorted(photos.iterdir())
+    results, printed, counts = Detector.results, io.StringIO(), list[int]()
+
+    def count(*given: Any, **named: Any) -> list[Result]:
+        counts.append(printed.getvalue().count("\n"))
+        return results(*given, **named)
+
+    monkeypatch.setattr(Detector, "results", count)
+    for some in (images[:5], images):
+        score_images(detector, some, None, messages(quiet=True), out=tmp_path / "out",
+            overlays="none", batch_size=2, lines=printed)  # fmt: skip
+    assert counts == [0, 0, 2, 5 + 5]
+    named = [json.loads(line)["image"] for line in printed.getvalue().splitlines()]
+    assert named == list(map(str, [*images[:5], *images]))
 
 
 def test_a_run_goes_on_from_another_folder_and_mixes_up_no_names(
@@ -259,5 +285,3 @@ def test_file_names_are_safe_and_bounded(folder: str, name: str) -> None:
     assert not set(stem) & set('/\\:*?"<>|\0\n')
     assert not stem.startswith((".", "-"))
     assert stem != file_stem(f"x/{folder}/{name}x.png")
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,8 +26,8 @@ WARNINGS = 20
 
 def print_table(folder: RunFolder, images: Sequence[Path], console: Console) -> None:
     """Print the table, the most anomalous first, and where the rest is."""
-    done = ((row.score, row) for row in folder.rows(images) if row.score is not None)
-    rows = [row for _, row in heapq.nlargest(ROWS_SHOWN, done, key=lambda each: each[0])]
+    done = (row for row in folder.rows(images) if row.score is not None)
+    rows = sorted(done, key=lambda row: row.score or 0.0, reverse=True)[:ROWS_SHOWN]
     manifest, result, place = folder.manifest, folder.result, printable(folder.path)
     drawn = any((folder.path / row.overlay).is_file() for row in rows)
     if rows:
@@ -70,21 +69,20 @@ def _table(rows: Sequence[ScoreRow], folder: Path, drawn: bool) -> Table:
     """Return scores beside images, named from the folder that they share."""
     shared = _shared_folder([row.image for row in rows])
     title = escape(f"image in {printable(shared)}" if shared else "image")
-    columns = ["score", "verdict", title, "heat map in overlays/"]
-    kept = [True, any(row.verdict for row in rows), True, drawn]
+    verdicts = ["verdict"] if any(row.verdict for row in rows) else []
     table = Table(box=None, header_style="bold")
-    for name in [name for name, keep in zip(columns, kept, strict=True) if keep]:
+    for name in ["score", *verdicts, title, *(["heat map in overlays/"] if drawn else [])]:
         table.add_column(name, overflow="fold")
     for row in rows:
         name = os.path.relpath(row.image, shared) if shared else row.image
         picture = Path(row.overlay).name if (folder / row.overlay).is_file() else ""
-        cells = [f"{row.score:.3f}", row.verdict, escape(printable(name)), escape(picture)]
-        table.add_row(*(cell for cell, keep in zip(cells, kept, strict=True) if keep))
+        cells = [f"{row.score:.3f}", *[row.verdict for _ in verdicts]]
+        table.add_row(*cells, escape(printable(name)), *([escape(picture)] if drawn else []))
     return table
 
 
 def _shared_folder(images: Sequence[str]) -> str:
-    folders = [os.path.dirname(image) for image in images]
-    if len({os.path.isabs(folder) for folder in folders}) != 1:
-        return ""  # no images, or some named from the root and some from here
-    return os.path.commonpath(folders)
+    try:
+        return os.path.commonpath([os.path.dirname(image) for image in images])
+    except ValueError:  # some are named from the root and some from here
+        return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from array import array
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,12 +61,11 @@ def colour_scale(folder: RunFolder) -> Range | None:
     From the median of the maps' lowest values to the highest value of all: the noise of a good
     part stays dark beside a defect.
     """
-    lows, highest = array("d"), -np.inf
-    for row in folder.all_rows():
-        if row.map_low is not None and row.map_high is not None:
-            lows.append(row.map_low)
-            highest = max(highest, row.map_high)
-    return Range(float(np.median(lows)), float(highest)) if lows else None
+    rows = [row for row in folder.all_rows() if row.status == "done"]
+    if not rows:
+        return None
+    lows, highs = zip(*((row.map_low or 0.0, row.map_high or 0.0) for row in rows), strict=True)
+    return Range(float(np.median(lows)), max(highs))
 
 
 def overlay(row: ScoreRow, folder: RunFolder, scale: Range) -> Image.Image:

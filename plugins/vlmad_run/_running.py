@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from vlmad_run._run_pictures import draw_overlays
-from vlmad_run.places import open_folder
+from vlmad_run.places import RUNS, new_folder, stopped_run
 from vlmad_run.progress import bars, interruptible, print_notes
+from vlmad_run.rows import to_line
+from vlmad_run.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from typing import TextIO
 
     from rich.console import Console
 
     from vlmad_run.kinds import Runnable
-    from vlmad_run.run_folder import RunFolder
     from vlmad_run.thresholds import Threshold
 
 
@@ -29,6 +33,7 @@ def score_images(
     resume: bool = True,
     overlays: str = "all",
     batch_size: int = 8,
+    lines: TextIO | None = None,
 ) -> RunFolder:
     """Score images into a run folder, and return the folder, closed.
 
@@ -41,25 +46,34 @@ def score_images(
         resume: see `out`.
         overlays: which pictures to draw: all, anomalous or none.
         batch_size: images that are encoded together.
+        lines: gets the row of each image as soon as it is written, those done before first.
 
     Raises:
         OutputError: the folder cannot be written; what is done stays done.
         InputError: the place where the images are has gone away, or the threshold is of
             another detector.
     """
-    with bars(console) as progress:
+    with ExitStack() as stack:
+        progress = stack.enter_context(bars(console))
         loading = progress.add_task("loading", total=None)
         manifest = detector.describe(images, threshold.value if threshold else None)
         if threshold is not None:
             threshold.check(manifest.identity)
         print_notes(detector.notes, console)
-        with open_folder(out, manifest, threshold, resume) as folder, interruptible(folder.path):
-            if len(folder):
-                console.print(f"going on with {folder.path}", markup=False, soft_wrap=True)
-            missing = folder.missing(images, detector.together)
-            progress.remove_task(loading)
-            results = detector.stream(missing, batch_size)
-            for result in progress.track(results, len(missing), description="scoring"):
-                folder.write(result)
-            draw_overlays(folder, images, overlays, progress)
+        path = out or (stopped_run(manifest) if resume else None)
+        path = path or stack.enter_context(new_folder(RUNS, manifest.recipe))
+        folder = stack.enter_context(RunFolder(path, manifest, threshold))
+        stack.enter_context(interruptible(path))
+        if len(folder):
+            console.print(f"going on with {path}", markup=False, soft_wrap=True)
+        done = () if detector.together else list(filter(None, map(folder.row, images)))
+        missing = folder.missing(images, detector.together)
+        progress.remove_task(loading)
+        scored = folder.write_all(detector.stream(missing, batch_size))
+        tracked = progress.track(scored, len(missing), description="scoring")
+        for row in itertools.chain(done, tracked):
+            if lines is not None:
+                lines.write(to_line(row).decode())
+                lines.flush()
+        draw_overlays(folder, images, overlays, progress)
     return folder

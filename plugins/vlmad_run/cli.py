@@ -52,21 +52,6 @@ class Judging:
         FailOn | None, typer.Option(help=f"Exit with {ANOMALOUS} if an image is anomalous.")
     ] = None
 
-    def read(self, stored: StoredRun | None) -> Threshold | None:
-        """Return the threshold in force: the one that is given, or that of a stored run.
-
-        Raises:
-            InputError: it cannot be read, or one is needed.
-        """
-        from vlmad_run.thresholds import read_threshold
-
-        if self.threshold is not None:
-            return read_threshold(self.threshold)
-        threshold = None if stored is None else stored.threshold
-        if self.fail_on is not None and threshold is None:
-            raise InputError("--fail-on anomalous needs --threshold, a number or a file")
-        return threshold
-
 
 @dataclass(frozen=True, slots=True)
 class RunOutput:
@@ -119,12 +104,11 @@ def run(
     """
     from vlmad_run._outcome import print_table, print_warnings
     from vlmad_run._running import score_images
-    from vlmad_run.rows import to_line
     from vlmad_run.stored_run import read_run
 
     stored = None if manifest is None else read_run(manifest)
     images = _images(paths, stored)
-    threshold = judging.read(stored)
+    threshold = _threshold(judging, stored)
     if stored is None:
         detector = assemble_runnable(choice, references)
     else:
@@ -138,10 +122,9 @@ def run(
         resume=stored is None,
         overlays=wanted.overlays,
         batch_size=wanted.batch_size,
+        lines=output() if wanted.as_json else None,
     )
-    if wanted.as_json:
-        output().writelines(to_line(row).decode() for row in folder.rows(images))
-    elif not wanted.quiet:
+    if not (wanted.as_json or wanted.quiet):
         print_table(folder, images, console())
     print_warnings(folder, images, messages())
     agrees = stored is None or _agrees(stored, folder.path)
@@ -159,6 +142,18 @@ def _images(paths: Sequence[str] | None, stored: StoredRun | None) -> list[Path]
     if stored is not None:
         return stored.images
     raise InputError("no images: name files or folders, or - for a list on standard input")
+
+
+def _threshold(judging: Judging, stored: StoredRun | None) -> Threshold | None:
+    """Return the threshold in force: the one that is given, or that of a stored run."""
+    from vlmad_run.thresholds import read_threshold
+
+    if judging.threshold is not None:
+        return read_threshold(judging.threshold)
+    threshold = None if stored is None else stored.threshold
+    if judging.fail_on is not None and threshold is None:
+        raise InputError("--fail-on anomalous needs --threshold, a number or a file")
+    return threshold
 
 
 def _repeated(
@@ -182,9 +177,9 @@ def _agrees(stored: StoredRun, folder: Path) -> bool:
     from vlmad_run.repeating import compare
     from vlmad_run.stored_run import read_run
 
-    comparison = compare(stored, read_run(folder))
-    messages().print(f"vlmad: {comparison}", soft_wrap=True)
-    return comparison.agree
+    agree, line = compare(stored, read_run(folder))
+    messages().print(f"vlmad: {line}", soft_wrap=True)
+    return agree
 
 
 @partial(choosing, without=("references", "model"))
@@ -231,22 +226,15 @@ cache = typer.Typer(help="Show what is kept on disk between runs, or clear it.")
 
 
 @cache.callback(invoke_without_command=True)
-def show(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
-) -> None:
+def show(context: typer.Context) -> None:
     """Show what is kept on disk between runs, or clear it.
 
     Examples: vlmad cache, vlmad cache clear --visual
     """
-    from vlmad_run._cache_contents import describe_caches, print_caches
+    from vlmad_run._cache_contents import print_caches
 
     if context.invoked_subcommand is None:
-        found = describe_caches()
-        if as_json:
-            output().write(found.to_json().decode())
-        else:
-            print_caches(found, console())
+        print_caches(console())
 
 
 @cache.command()

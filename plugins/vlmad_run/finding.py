@@ -13,18 +13,19 @@ from vlmad.errors import InputError
 from vlmad_run.kinds import finder_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MASK_FOLDER = "ground_truth"
 """Folders of this name hold masks in the MVTec AD layout and are not searched for images."""
 WRITTEN = frozenset({"maps", "overlays"})
-"""Folders of pictures in that of a run, which is known by these and its manifest."""
-RUN_FILES = WRITTEN | {"manifest.json"}
+"""Folders of pictures in that of a run."""
+RUN_FILES = frozenset({"maps", "manifest.json"})
+"""By these it is known."""
 STANDARD_INPUT = "-"
 
 
-def find_images(paths: Iterable[str | Path]) -> list[Path]:
+def find_images(paths: Collection[str | Path]) -> list[Path]:
     """Return the image files that paths name, each once, under the first name given for it.
 
     Args:
@@ -35,12 +36,9 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
         InputError: a path does not exist, or there is no image at all.
     """
     found: dict[str, Path] = {}
-    paths = list(paths)
-    for path in paths:
-        text = str(path)
-        find = finder_for(text) or find_files
-        files = _read_list() if text == STANDARD_INPUT else find(text)
-        for file in files:
+    for path in map(str, paths):
+        find = finder_for(path) or find_files
+        for file in _read_list() if path == STANDARD_INPUT else find(path):
             found.setdefault(os.path.abspath(file), file)
     if not found:
         raise InputError(f"no images in {', '.join(map(str, paths)) or 'nothing'}")
@@ -50,8 +48,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
 def _read_list() -> Iterator[Path]:
     """Yield the files of a list, one a line, or separated by NULs as by ``find -print0``."""
     content = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8)
-    lines = content.split(b"\0") if b"\0" in content else content.splitlines()
-    for line in lines:
+    for line in content.split(b"\0") if b"\0" in content else content.splitlines():
         if line.strip():
             yield from find_files(os.fsdecode(line))
 
@@ -75,12 +72,9 @@ def find_files(argument: str) -> list[Path]:
             return sorted(_in_folder(path))
         if path.exists() or path.is_symlink():
             return [path]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    try:
         matches = sorted(glob.glob(str(path), recursive=True))
-    except ValueError as error:  # a NUL
-        raise InputError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:  # such as a NUL
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if not matches:
         raise InputError(f"{path}: no such file or folder")
     return [file for match in matches for file in find_files(match)]

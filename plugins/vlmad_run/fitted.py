@@ -8,16 +8,18 @@ hash is, and is checked.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError, WeightsError, first_line
 from vlmad.files import write_atomically
 from vlmad.hookspecs import KINDS
-from vlmad_run._rebuilding import rebuild
 from vlmad_run.manifest import Manifest, file_digest, identity
 from vlmad_run.references import Assembled
+from vlmad_run.repeating import rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,12 +36,7 @@ MOST_BYTES = 64 << 20
 
 
 def save_fitted(detector: Detector, manifest: Manifest, path: Path) -> None:
-    """Write a fitted detector to a file.
-
-    Args:
-        detector: fitted.
-        manifest: what it is, from `vlmad_run.manifest.describe_run`.
-        path: the file.
+    """Write a fitted detector, and what `describe_run` says that it is, to a file.
 
     Raises:
         InputError: it is not fitted, or an option's file is too large to go along.
@@ -62,9 +59,7 @@ def save_fitted(detector: Detector, manifest: Manifest, path: Path) -> None:
 def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembled:
     """Build the detector that a file holds, fitted; the engine of ``--model FILE.safetensors``.
 
-    Args:
-        path: a file that `save_fitted` wrote.
-        options: of the backbone alone: where its weights are, and the device.
+    Options can be those of the backbone alone: where its weights are, and the device.
 
     Raises:
         WeightsError: the file is damaged, or the weights here are not those that it was
@@ -105,22 +100,25 @@ def _read(path: Path) -> tuple[Manifest, dict[str, Tensor]]:
     return manifest, tensors
 
 
-_unpacked: list[tempfile.TemporaryDirectory[str]] = []
-"""Option files of fitted detectors, kept as long as the process."""
+@cache
+def _unpacked() -> tempfile.TemporaryDirectory[str]:
+    """Return where option files of fitted detectors are, as long as the process lives."""
+    return tempfile.TemporaryDirectory(prefix="vlmad-")
 
 
 def _unpack(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Path]]:
     """Return the files that came along, by kind and option."""
-    packed = {n.removeprefix(FILE): t for n, t in tensors.items() if n.startswith(FILE)}
-    if packed:
-        _unpacked.append(tempfile.TemporaryDirectory(prefix="vlmad-"))
     files: dict[str, dict[str, Path]] = {}
-    for place, tensor in packed.items():
-        kind, _, option = place.partition(".")
+    for name, tensor in tensors.items():
+        if not name.startswith(FILE):
+            continue
+        kind, _, option = name.removeprefix(FILE).partition(".")
         if kind not in KINDS or not option.isidentifier():
-            raise WeightsError(f"a fitted detector cannot hold a file for '{place}'")
-        file = files.setdefault(kind, {})[option] = Path(_unpacked[-1].name, f"{kind}-{option}")
-        file.write_bytes(tensor.numpy().tobytes())
+            raise WeightsError(f"a fitted detector cannot hold a file for '{kind}.{option}'")
+        content = tensor.numpy().tobytes()
+        own = hashlib.sha256(content).hexdigest()[:16]
+        file = files.setdefault(kind, {})[option] = Path(_unpacked().name, f"{option}-{own}")
+        file.write_bytes(content)
     return files
 
 

@@ -8,18 +8,17 @@ run, however they are worded; where a file is an option, its content counts and 
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import platform
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, JsonValue
+from pydantic_core import to_jsonable_python
 
 from vlmad.errors import InputError
 from vlmad.files import digest
@@ -144,7 +143,7 @@ def identity(
         parts={kind: _part(chosen) for kind, chosen in detector.assembly.parts.items()},
         weights_sha256=backbone.weights_hash,
         precision=getattr(backbone, "precision", "float32"),
-        preprocessing={k: _plain(v) for k, v in asdict(backbone.spec.preprocessing).items()},
+        preprocessing=to_jsonable_python(backbone.spec.preprocessing),
         resize=str(detector.resizing),
         class_name=class_name.replace("_", " "),  # as prompts read it
         sentences_sha256=_sentences_digest(detector, class_name),
@@ -163,20 +162,9 @@ def describe_run(
     model: Path | None = None,
     seed: int = 0,
 ) -> Manifest:
-    """Describe a detector, its references and its surroundings (loads the weights).
+    """Describe a detector, what it is or will be fitted on, and its surroundings.
 
-    Args:
-        detector: it need not be fitted.
-        class_name: what the images show.
-        references: what it is, or will be, fitted on.
-        threshold: from which score on an image is anomalous.
-        images: which it will score.
-        model: the file that the detector was read from.
-        seed: by which the references were drawn.
-
-    Raises:
-        WeightsError: the weights cannot be loaded.
-        InputError: a file that is an option cannot be read.
+    Loads the weights; raises what `identity` does.
     """
     options = options_in_full(detector)
     return Manifest(
@@ -191,7 +179,7 @@ def describe_run(
         device=str(getattr(detector.backbone, "device", "unknown")),
         references=list(references),
         folder=os.getcwd(),
-        libraries={name: _version(name) for name in LIBRARIES},
+        libraries={name: version(name) for name in LIBRARIES},
         python=platform.python_version(),
         platform=platform.platform(),
         command=sys.argv[1:],
@@ -284,21 +272,10 @@ def file_digest(path: Path) -> str:
 
 def _plain(value: object) -> JsonValue:
     """Return a value as JSON gives it back."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    finite = not isinstance(value, float) or math.isfinite(value)
-    return value if finite and isinstance(value, int | float | str | None) else str(value)
+    plain: JsonValue = to_jsonable_python(value, fallback=str, inf_nan_mode="strings")
+    return plain
 
 
 def _short(value: object) -> str:
     text = "none" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:16]}…"
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -1,57 +1,37 @@
-"""Where runs are kept whose folder was not named."""
+"""Folders that commands write: new ones, stopped ones, and one process at a time in each."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
+
 from vlmad.errors import InputError, OutputError
+from vlmad.files import PARTLY
 from vlmad_run.manifest import MANIFEST, Manifest
-from vlmad_run.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vlmad_run.thresholds import Threshold
-
 RUNS = Path("vlmad-runs")
-"""Where they are, from the working directory."""
+"""Where they are if their folder was not named, from the working directory."""
+LOCK = ".lock"
 
 
-@contextmanager
-def open_folder(
-    out: Path | None, manifest: Manifest, threshold: Threshold | None = None, resume: bool = True
-) -> Iterator[RunFolder]:
-    """Open the folder `out`, or else the one where this very run was stopped, or a new one.
-
-    Raises:
-        OutputError: it cannot be used or written.
-    """
-    with ExitStack() as stack:
-        for folder in _unfinished(manifest) if resume and out is None else ():
-            with suppress(OutputError):  # such as one that another process is going on with
-                opened = stack.enter_context(RunFolder(folder, manifest, threshold))
-                break
-        else:
-            new = out or stack.enter_context(new_folder(RUNS, manifest.recipe))
-            opened = stack.enter_context(RunFolder(new, manifest, threshold))
-        yield opened
-
-
-def _unfinished(manifest: Manifest) -> Iterator[Path]:
-    """Yield the folders where this very run, of the same images, was stopped, latest first."""
+def stopped_run(manifest: Manifest) -> Path | None:
+    """Return the latest folder where this very run, of the same images, was stopped."""
     for path in sorted(RUNS.glob(f"*/{MANIFEST}"), reverse=True):
         with suppress(InputError):
             before = Manifest.read(path)
-            same = (before.identity, before.images_sha256) == (
-                manifest.identity,
-                manifest.images_sha256,
-            )
-            if same and not (before.result and before.result.finished):
-                yield path.parent
+            same = before.identity == manifest.identity
+            stopped = before.result is not None and not before.result.finished
+            if same and stopped and before.images_sha256 == manifest.images_sha256:
+                return path.parent
+    return None
 
 
 @contextmanager
@@ -81,3 +61,31 @@ def _make_folder(parent: Path, name: str) -> Path:
         except OSError as error:
             raise OutputError(f"cannot write {parent}: {error.strerror or error}") from error
     return folder
+
+
+@contextmanager
+def locked(path: Path, manifest: str) -> Iterator[None]:
+    """Make a folder, or take one that holds such a manifest; others cannot write to it meanwhile.
+
+    Raises:
+        OutputError: it holds something else, another process writes to it, or it cannot be
+            written.
+    """
+    lock = FileLock(path / LOCK, timeout=0)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        inside = {each.name for each in path.iterdir() if not each.name.startswith(PARTLY)}
+        if inside - {LOCK} and manifest not in inside:
+            raise OutputError(f"{path} exists and holds something else; choose another --out")
+        lock.acquire()
+    except Timeout:
+        busy = f"another run is writing to {path}; wait for it or choose another --out"
+        raise OutputError(busy) from None
+    except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot write {path}: {reason}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.release()

@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from vlmad.choosing import option
 from vlmad.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,24 +21,21 @@ if TYPE_CHECKING:
 DEFAULT_SHOTS = 4
 
 
-def _option(*names: str, **settings: Any) -> Any:
-    return typer.Option(*names, rich_help_panel="Which detector", **settings)
-
-
 @dataclass(frozen=True, slots=True)
 class References:
     """Options: what a detector is fitted on, or the file in which it was kept."""
 
     references: Annotated[
         list[str] | None,
-        _option(metavar="DIR", help="Normal images: a folder, file or pattern; repeatable."),
+        option(metavar="DIR", help="Normal images: a folder, file or pattern; repeatable."),
     ] = None
     shots: Annotated[
-        int | None, _option(help="How many of them to draw; 4 by default, of named files all.")
+        int | None,
+        option(metavar="N", help="How many of them to draw; 4 by default, of named files all."),
     ] = None
-    seed: Annotated[int, _option(min=0, help="Which of them to draw.")] = 0
+    seed: Annotated[int, option(metavar="N", min=0, help="Which of them to draw.")] = 0
     model: Annotated[
-        Path | None, _option(help="A detector in a file, as vlmad fit stores it.")
+        Path | None, option(metavar="FILE", help="A detector in a file, as vlmad fit stores it.")
     ] = None
 
 
@@ -71,14 +67,9 @@ class Assembled:
         from vlmad_run.manifest import describe_run
 
         return describe_run(
-            self.detector,
-            self.class_name,
-            self.references,
-            threshold,
-            images=images,
-            model=self.model,
-            seed=self.seed,
-        )
+            self.detector, self.class_name, self.references, threshold,
+            images=images, model=self.model, seed=self.seed,
+        )  # fmt: skip
 
     def stream(self, images: Sequence[Path], batch_size: int) -> Iterator[Result]:
         """Return an iterator over the results of images."""
@@ -107,14 +98,14 @@ def assemble_runnable(choice: Choice, references: References) -> Runnable:
         return _open_model(references.model, choice, references)
     from vlmad_run.manifest import Reference, file_digest
 
-    detector, drawn = choice.load(), []
+    detector, chosen = choice.load(), list[Path]()
     if references.references:
         chosen = choose_references(references.references, references.shots, references.seed)
         detector.fit(chosen)
-        drawn = [Reference(path=str(path), sha256=file_digest(path)) for path in chosen]
     elif references.shots is not None:
         raise InputError("--shots needs --references DIR to draw from")
-    return Assembled(detector, choice.name() or "object", drawn, seed=references.seed)
+    noted = [Reference(path=str(path), sha256=file_digest(path)) for path in chosen]
+    return Assembled(detector, choice.name() or "object", noted, seed=references.seed)
 
 
 def _open_model(path: Path, choice: Choice, references: References) -> Runnable:
@@ -128,13 +119,8 @@ def _open_model(path: Path, choice: Choice, references: References) -> Runnable:
     return found
 
 
-def check_unused(option: str, group: Any, *allowed: str) -> None:
-    """Refuse options that another one brings itself.
-
-    Args:
-        option: the one that brings them.
-        group: a dataclass of options.
-        allowed: its fields that may be given nevertheless.
+def check_unused(by: str, group: Any, *allowed: str) -> None:
+    """Refuse options in a group that another option brings itself, but for the allowed ones.
 
     Raises:
         InputError: one is given.
@@ -142,17 +128,14 @@ def check_unused(option: str, group: Any, *allowed: str) -> None:
     for field in fields(group):
         if field.name not in allowed and getattr(group, field.name) != field.default:
             name = field.name.replace("_", "-")
-            raise InputError(f"{option} brings its own parts: leave out --{name}")
+            raise InputError(f"{by} brings its own parts: leave out --{name}")
 
 
 def choose_references(paths: Sequence[str | Path], shots: int | None, seed: int) -> list[Path]:
     """Draw `shots` different images of those that are named, the same ones for the same seed.
 
-    Args:
-        paths: files, folders and patterns, as `find_images` takes them.
-        shots: how many to draw. None takes all images where each of them is named itself, and
-            `DEFAULT_SHOTS` where a folder or a pattern stands for them.
-        seed: which to draw.
+    Without `shots` all are taken where each is named itself, `DEFAULT_SHOTS` where a folder or
+    a pattern stands for them.
 
     Raises:
         InputError: there are fewer images than shots, or none.
@@ -168,14 +151,8 @@ def choose_references(paths: Sequence[str | Path], shots: int | None, seed: int)
 def draw_references(images: Sequence[Path], shots: int, seed: int, where: str) -> list[Path]:
     """Draw `shots` different images, the same ones of the same list for the same seed.
 
-    Args:
-        images: all that may be drawn.
-        shots: how many to draw.
-        seed: which to draw.
-        where: what messages say has too few images.
-
     Raises:
-        InputError: there are fewer images than shots, or none.
+        InputError: there are fewer images than shots, or none; `where` has too few.
     """
     import numpy as np
 

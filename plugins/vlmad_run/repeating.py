@@ -1,25 +1,40 @@
-"""Repeating a run from its manifest, and whether the scores agree."""
+"""Repeating a run from its manifest, and whether the scores agree.
+
+A manifest may come from someone else: what an option of it names is hashed before anything reads
+it and used only if it is the very file that was recorded, and what is no regular file on this
+machine is not touched.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError
+from vlmad.errors import InputError, one_line
 from vlmad.files import digest
-from vlmad_run._rebuilding import rebuild, recorded_file
+from vlmad.hookspecs import KINDS
 from vlmad_run.kinds import engine_for
-from vlmad_run.manifest import Reference
+from vlmad_run.manifest import Reference, file_digest
 from vlmad_run.references import Assembled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic import JsonValue
+
+    from vlmad.detector import Detector
     from vlmad_run.kinds import Runnable
+    from vlmad_run.manifest import Manifest
     from vlmad_run.stored_run import StoredRun
+
+ELSEWHERE = ("//", "\\\\")
+"""How names of files on other machines, and on Windows of devices, begin."""
 
 TOLERANCE = 1e-5
 """How far two scores may be apart and still agree: what batches and processors change."""
+
 
 
 def repeat(
@@ -30,7 +45,7 @@ def repeat(
     Args:
         run: what is repeated.
         options: what is to differ, such as where the backbone's weights are on this machine.
-        fit: whether to fit it; a detector that was kept in a file is fitted in any case.
+        fit: whether to fit it; one that was kept in a file is fitted in any case.
 
     Raises:
         InputError: a reference or a file is missing or has changed.
@@ -53,41 +68,95 @@ def repeat(
     return Assembled(detector, run.class_name, references, seed=manifest.seed)
 
 
-@dataclass(frozen=True, slots=True)
-class RunComparison:
-    """How the scores of two runs compare."""
-
-    distances: list[float]
-    """Of the scores of each image that both have scored."""
-    changed: int
-    """Images whose files are not the same any more."""
-    missing: int
-    """Images that only one of the runs scored."""
-
-    @property
-    def agree(self) -> bool:
-        """Whether all images are the same, are scored in both runs, and agree."""
-        apart = self.changed or self.missing or max(self.distances, default=1.0) > TOLERANCE
-        return not apart
-
-    def __str__(self) -> str:
-        if not (self.distances or self.changed):
-            return "nothing to compare: the runs scored no image in common"
-        word = "agree" if self.agree else "DIFFER"
-        largest = max(self.distances, default=0.0)
-        return (
-            f"scores {word}: {len(self.distances)} compared, largest difference {largest:.2g}"
-            + (f", {self.changed} are of files that have changed" if self.changed else "")
-            + (f", {self.missing} are in one run only" if self.missing else "")
-        )
-
-
-def compare(run: StoredRun, other: StoredRun) -> RunComparison:
-    """Compare the scores of two runs of the same images."""
+def compare(run: StoredRun, other: StoredRun) -> tuple[bool, str]:
+    """Return whether two runs of the same images agree in all scores, and a line about it."""
     ours, theirs = ({each.file_of(row): row for row in each.rows()} for each in (run, other))
     pairs = [(ours[image], theirs[image]) for image in ours.keys() & theirs.keys()]
     missing = len(ours.keys() ^ theirs.keys()) + sum(a.status != b.status for a, b in pairs)
-    scored = [(a, b) for a, b in pairs if a.score is not None and b.score is not None]
-    same = [(a, b) for a, b in scored if a.sha256 == b.sha256]
-    distances = [abs((a.score or 0) - (b.score or 0)) for a, b in same]
-    return RunComparison(distances, len(scored) - len(same), missing)
+    apart, changed = list[float](), 0
+    for one, another in pairs:
+        if one.sha256 == another.sha256 and one.score is not None and another.score is not None:
+            apart.append(abs(one.score - another.score))
+        elif one.score is not None and another.score is not None:
+            changed += 1
+    if not (apart or changed):
+        return False, "nothing to compare: the runs scored no image in common"
+    largest = max(apart, default=0.0)
+    agree = bool(apart) and largest <= TOLERANCE and not (changed or missing)
+    return agree, (
+        f"scores {'agree' if agree else 'DIFFER'}: {len(apart)} compared, "
+        f"largest difference {largest:.2g}"
+        + (f", {changed} are of files that have changed" if changed else "")
+        + (f", {missing} are in one run only" if missing else "")
+    )
+
+
+def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Detector:
+    """Build the detector that a manifest describes, not fitted, but for options that differ.
+
+    Raises:
+        InputError: it is not made of five parts, or names a file that is not the one it was.
+        VlmadError: a part is not installed here, or takes other options.
+    """
+    from vlmad import Recipe, load_detector
+
+    parts = manifest.identity.parts
+    if set(parts) != set(KINDS) or set(manifest.options) != set(KINDS):
+        raise InputError("the manifest does not list five parts and their options")
+    given = {kind: {**manifest.options[kind], **options.get(kind, {})} for kind in KINDS}
+    _check_files(manifest, options)
+    names = {kind: f"{parts[kind].distribution}:{parts[kind].name}" for kind in KINDS}
+    return load_detector(
+        Recipe(names, name=manifest.recipe),
+        options=given,
+        resize=manifest.identity.resize,
+        backbone=names["backbone"],
+        prompts=names["prompts"],
+        extractor=names["extractor"],
+        attention=names["attention"],
+        scorer=names["scorer"],
+    )
+
+
+def recorded_file(name: str, sha256: str | None) -> Path:
+    """Return the file that a manifest names, if it is the one that was recorded.
+
+    Raises:
+        InputError: it is elsewhere, missing, no regular file, or another.
+    """
+    shown = one_line(name)
+    if name.startswith(ELSEWHERE):
+        raise InputError(f"the manifest names {shown}, which is not on this machine")
+    try:
+        regular = stat.S_ISREG(os.stat(name).st_mode)
+    except (OSError, ValueError):
+        raise InputError(f"the manifest names {shown}, which is not there") from None
+    if not regular:
+        raise InputError(f"the manifest names {shown}, which is no regular file")
+    if file_digest(Path(name)) != sha256:
+        raise InputError(f"the manifest names {shown}, which is not known to be the file it was")
+    return Path(name)
+
+
+def _check_files(manifest: Manifest, but: Mapping[str, Mapping[str, Any]]) -> None:
+    for kind, values in manifest.options.items():
+        for option in [name for name in values if name not in but.get(kind, {})]:
+            place = f"{kind}.{option}"
+            for name in filter(_may_be_a_file, _texts(values[option])):
+                try:
+                    recorded_file(name, manifest.files.get(place))
+                except InputError as error:
+                    how = f"name it with --set {place}=FILE if you trust it"
+                    raise InputError(f"{error}; {how}") from None
+
+
+def _texts(value: JsonValue) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [text for text in values if isinstance(text, str)]
+
+
+def _may_be_a_file(name: str) -> bool:
+    try:
+        return os.path.isabs(name) or name.startswith(ELSEWHERE) or os.path.lexists(name)
+    except ValueError:  # no name that a file could have
+        return False

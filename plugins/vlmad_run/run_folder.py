@@ -10,36 +10,42 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from filelock import FileLock, Timeout
 from PIL import Image
 
 from vlmad.errors import InputError, OutputError, printable
 from vlmad.files import PARTLY, digest, replace_atomically, write_atomically
 from vlmad.images import has_vanished
-from vlmad_run._score_lines import ScoreLines
 from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
 from vlmad_run.pictures import png, to_16_bits
-from vlmad_run.rows import LINES, MAPS, OVERLAYS, TABLE, ScoreRow, file_stem, to_csv
+from vlmad_run.places import locked
+from vlmad_run.rows import (
+    LINES,
+    MAPS,
+    OVERLAYS,
+    TABLE,
+    ScoreRow,
+    file_stem,
+    read_rows,
+    to_csv,
+    to_line,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from vlmad.types import Result
     from vlmad_run.thresholds import Threshold
 
-LOCK = ".lock"
 DIGITS = 9
 """As many tell every float32 apart."""
-WRITERS = 2
-"""Threads that compress maps while the model works on."""
-MOST_WAITING = 8e6
-"""Pixels of maps that wait to be written; one map may always wait."""
+LARGE = 1e6
+"""Pixels of a map from which on no second one waits to be written."""
 
 
 class RunFolder:
@@ -63,34 +69,22 @@ class RunFolder:
         self, path: Path, manifest: Manifest, threshold: Threshold | None = None
     ) -> None:
         self.path, self.manifest, self.threshold = path, manifest, threshold
-        self._lock = FileLock(path / LOCK, timeout=0)
-        self._lines = ScoreLines(path / LINES, Path(manifest.folder))
+        self._rows: dict[str, ScoreRow] = {}
         self._images: list[Path] = []
         self._batch: list[Future[ScoreRow]] = []
         self._complete: list[Future[ScoreRow]] = []
         """The batch before, whose maps may still be on their way to the disk."""
-        self._waiting: list[tuple[int, Future[ScoreRow]]] = []
 
     def __enter__(self) -> Self:
         """Take the folder; whatever was left half-written is put right."""
-        _check_free(self.path)
-        try:
-            for folder in (MAPS, OVERLAYS):
-                (self.path / folder).mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except Timeout:
-            busy = f"another run is writing to {self.path}; wait for it or choose another --out"
-            raise OutputError(busy) from None
-        except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
-            reason = getattr(error, "strerror", None) or error
-            raise OutputError(f"cannot write {self.path}: {reason}") from error
-        try:
-            self._take_over()
-        except BaseException:
-            self._lock.release()
-            raise
+        before = _manifest_in(self.path)
+        with ExitStack() as stack:
+            stack.enter_context(locked(self.path, MANIFEST))
+            # one thread compresses maps while the model works on; more would slow the model down
+            self._pool = stack.enter_context(ThreadPoolExecutor(1))
+            self._take_over(before)
+            self._held = stack.pop_all()
         self._started = time.monotonic()
-        self._pool = ThreadPoolExecutor(WRITERS)
         return self
 
     def __exit__(
@@ -100,20 +94,15 @@ class RunFolder:
         trace: TracebackType | None,
     ) -> None:
         """Write the tables, and let others write to the folder."""
-        try:
-            with suppress(*(() if kind is None else (OutputError,))):  # the lines are there
-                self._finish(finished=kind is None)
-        finally:
-            self._pool.shutdown(cancel_futures=True)
-            with suppress(OSError):
-                self._lock.release()
+        with self._held, suppress(*(() if kind is None else (OutputError,))):
+            self._finish(finished=kind is None)
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._rows)
 
     def file_of(self, row: ScoreRow) -> Path:
         """Return where the image of a row is."""
-        return self._lines.base / row.image
+        return Path(self.manifest.folder, row.image)
 
     def missing(self, images: Iterable[Path], together: bool = False) -> list[Path]:
         """Return the images that are still to be scored; these are what the run is about.
@@ -125,35 +114,41 @@ class RunFolder:
             images: all that the run is to score.
             together: whether scores depend on all images, so that all are scored anew.
         """
-        self._images = self._named(images)
+        self._images = list(images)
+        if self.manifest.folder != os.getcwd():  # names that mean the same to this folder
+            self._images = [Path(os.path.abspath(image)) for image in self._images]
         if together:
             return self._images
         lacking = [image for image in self._images if self.row(image) is None]
-        return sorted(lacking, key=lambda image: image in self._lines)
+        return sorted(lacking, key=lambda image: os.path.abspath(image) in self._rows)
 
     def row(self, image: Path) -> ScoreRow | None:
         """Return the row of an image, if it is done and its file is still the same."""
-        row = self._lines.get(image)
+        row = self._rows.get(os.path.abspath(image))
         if row is None or row.status != "done" or not (self.path / row.map).is_file():
             return None
         return row if _is_same_file(image, row) else None
 
     def rows(self, images: Iterable[Path]) -> Iterator[ScoreRow]:
         """Yield the rows of images, those that are there, in their order."""
-        return (row for image in self._named(images) if (row := self._all().get(image)))
+        names = map(os.path.abspath, images)
+        return (self._rows[name] for name in names if name in self._rows)
 
     def all_rows(self) -> Iterator[ScoreRow]:
         """Yield the rows of all images in the folder, those of earlier commands too."""
-        return iter(self._all())
+        return iter(self._rows.values())
 
-    def _all(self) -> ScoreLines:
-        """Return the lines, with those that waited for their maps."""
-        self._append(self._complete)
-        self._complete = []
-        return self._lines
+    def write_all(self, results: Iterable[Result]) -> Iterator[ScoreRow]:
+        """Write what came of images, as `write` does; yield each row when it is on disk."""
+        for result in results:
+            yield from self.write(result)
+        yield from self.flush()
 
-    def write(self, result: Result) -> None:
+    def write(self, result: Result) -> list[ScoreRow]:
         """Write what came of an image; its row follows when those of its batch can.
+
+        Returns:
+            The rows that this wrote: those of the batch before, when a batch is complete.
 
         Raises:
             InputError: not the image but the folder that it was in has gone away.
@@ -164,23 +159,35 @@ class RunFolder:
                 f"{Path(result.name).parent} is no longer there; "
                 "run the same command again when it is, to go on"
             )
-        self._make_room()
-        future = self._pool.submit(self._store, result)
-        self._batch.append(future)
-        self._waiting.append((0 if result.map is None else result.map.size, future))
-        if result.ends_batch:
-            self._append(self._complete)
-            self._complete, self._batch = self._batch, []
+        self._batch.append(self._pool.submit(self._store, result))
+        if result.map is not None and result.map.size > LARGE:
+            wait(self._batch[:-1])
+        if not result.ends_batch:
+            return []
+        rows = self.flush()
+        self._complete, self._batch = self._batch, []
+        return rows
 
-    def _make_room(self) -> None:
-        """Wait until few maps wait to be written, fewer where they are large."""
-        while sum(pixels for pixels, _ in self._waiting) > MOST_WAITING:
-            self._waiting.pop(0)[1].result()
-        self._waiting = [(n, future) for n, future in self._waiting if not future.done()]
+    def flush(self) -> list[ScoreRow]:
+        """Write and return the rows that waited for their maps.
 
-    def _append(self, batch: Sequence[Future[ScoreRow]]) -> None:
-        if batch:
-            self._lines.append([future.result() for future in batch])
+        Raises:
+            OutputError: they cannot be written.
+        """
+        rows = [future.result() for future in self._complete]
+        self._complete = []
+        if rows:
+            try:
+                with (self.path / LINES).open("ab") as file:
+                    file.write(b"".join(map(to_line, rows)))
+            except OSError as error:
+                reason = error.strerror or error
+                raise OutputError(f"cannot write {self.path / LINES}: {reason}") from error
+            self._remember(rows)
+        return rows
+
+    def _remember(self, rows: Iterable[ScoreRow]) -> None:
+        self._rows |= {os.path.normpath(self.file_of(row)): row for row in rows}
 
     def _store(self, result: Result) -> ScoreRow:
         """Store an image's map and return its row."""
@@ -212,15 +219,8 @@ class RunFolder:
             modified=modified,
         )
 
-    def _named(self, images: Iterable[Path]) -> list[Path]:
-        """Return images under names that mean the same to this folder, wherever we are now."""
-        if self._lines.base == Path.cwd():
-            return list(images)
-        return [Path(os.path.abspath(image)) for image in images]
-
-    def _take_over(self) -> None:
+    def _take_over(self, before: Manifest | None) -> None:
         """Make the folder one of this run."""
-        before = _manifest_in(self.path)
         if before is not None:
             other = before.identity.differences(self.manifest.identity)
             if other:
@@ -229,21 +229,33 @@ class RunFolder:
                     "choose another --out, or repeat that run's options"
                 )
             self.manifest = self.manifest.model_copy(update={"folder": before.folder})
-            self._lines.base = Path(before.folder)
         self._note(RunResult(finished=False))
         for folder in (self.path, self.path / MAPS, self.path / OVERLAYS):
             for part in folder.glob(f"{PARTLY}*"):
                 part.unlink(missing_ok=True)
-        self._lines.read()
+        self._remember(read_rows(self.path))
+        if self._rows:  # without what a crash left of the last line
+            replace_atomically(self.path / LINES, map(to_line, self.all_rows()))
 
     def _finish(self, finished: bool) -> None:
-        self._all().sort(self._images)
-        replace_atomically(self.path / TABLE, to_csv(self._lines))
-        found = Counter(word for row in self.rows(self._images) for word in _counted(row))
-        seconds = round(time.monotonic() - self._started, 3)
-        images = len(self._images)
-        finished = finished and images == found["done"] + found["failed"]
-        self._note(RunResult(finished=finished, images=images, seconds=seconds, **found))
+        """Bring the rows into the order of the images, and write down what came of them."""
+        self.flush()
+        order = dict.fromkeys([*map(os.path.abspath, self._images), *self._rows])
+        self._rows = {name: self._rows[name] for name in order if name in self._rows}
+        replace_atomically(self.path / LINES, map(to_line, self.all_rows()))
+        replace_atomically(self.path / TABLE, to_csv(self.all_rows()))
+        rows, images = list(self.rows(self._images)), len(self._images)
+        status = Counter(row.status for row in rows)
+        self._note(
+            RunResult(
+                finished=finished and images == len(rows),
+                images=images,
+                done=status["done"],
+                failed=status["failed"],
+                anomalous=sum(row.verdict == "anomalous" for row in rows),
+                seconds=round(time.monotonic() - self._started, 3),
+            )
+        )
 
     def _note(self, result: RunResult) -> None:
         self.result = result
@@ -251,28 +263,11 @@ class RunFolder:
         self.manifest.write(self.path / MANIFEST)
 
 
-def _check_free(path: Path) -> None:
-    """Refuse a path that is no folder, or one that holds something other than a run."""
-    try:
-        if not path.exists():
-            return
-        inside = {each.name for each in path.iterdir() if not each.name.startswith(PARTLY)}
-        ours = {LOCK, *(name for name in (MAPS, OVERLAYS) if _is_empty_folder(path / name))}
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    if inside - ours and _manifest_in(path) is None:
-        raise OutputError(f"{path} exists and holds something else; choose another --out")
-
-
 def _manifest_in(path: Path) -> Manifest | None:
     try:
         return read_manifest(path)
     except InputError as error:
         raise OutputError(f"{error}; choose another --out") from error
-
-
-def _is_empty_folder(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
 
 
 def _is_same_file(image: Path, row: ScoreRow) -> bool:
@@ -283,12 +278,6 @@ def _is_same_file(image: Path, row: ScoreRow) -> bool:
         return status.st_size == row.bytes and digest(image) == row.sha256
     except (OSError, InputError):
         return False
-
-
-def _counted(row: ScoreRow) -> Iterator[str]:
-    yield row.status
-    if row.verdict == "anomalous":
-        yield row.verdict
 
 
 def _rounded(value: float) -> float:

@@ -11,11 +11,6 @@ from vlmad_run.manifest import MANIFEST, Manifest, read_manifest
 from vlmad_run.rows import LINES, ScoreRow, read_rows
 from vlmad_run.thresholds import Threshold
 
-DEEPEST = 4
-"""As far down are runs below a folder looked for: where those of a bench lie."""
-NAMED = 3
-"""Runs below a folder that are named; the others are counted."""
-
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
@@ -71,25 +66,10 @@ def read_run(path: Path) -> StoredRun:
     """Read a run: its folder, or the manifest in it.
 
     Raises:
-        InputError: it is no run; those below it are named.
+        InputError: it is no run.
     """
     folder = path if path.is_dir() else path.parent
-    if not path.exists() or (path.is_file() and path.name != MANIFEST):
-        raise InputError(f"{path}: no {MANIFEST} of a run, nor the folder of one")
-    below = _runs_below(folder)
-    if not (folder / LINES).exists() and below:  # such as a bench, whose manifest is another
-        raise InputError(f"{folder} is not itself the folder of a run{below}")
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder) if path in (folder, folder / MANIFEST) else None
     if manifest is None:
-        raise InputError(f"{folder} holds no {MANIFEST}")
+        raise InputError(f"{path}: no {MANIFEST} of a run, nor the folder of one")
     return StoredRun(folder, manifest)
-
-
-def _runs_below(folder: Path) -> str:
-    """Return a clause that names which runs a folder holds, if any."""
-    depths = ("*/" * depth for depth in range(1, DEEPEST + 1))
-    runs = [line.parent for depth in depths for line in sorted(folder.glob(depth + LINES))]
-    if not runs:
-        return ""
-    more = f" and {len(runs) - NAMED} more" if len(runs) > NAMED else ""
-    return f"; name one of those in it: {', '.join(map(str, runs[:NAMED]))}{more}"
