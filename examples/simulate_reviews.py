@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from vlmad_calibration.cuts import Rule, as_scores, choose_threshold
+from vlmad_calibration.cuts import as_scores, choose_threshold
+from vlmad_calibration.rules import Rule
 from vlmad_review.gains import HeldOut, confidence_of_each, gain, make_folds
 
 if TYPE_CHECKING:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from vlmad import load_detector
 from vlmad.errors import InputError
-from vlmad_calibration.calibration import Evidence, calibrate
-from vlmad_calibration.labelled_images import (
+from vlmad.files import digest
+from vlmad_calibration._labelled_images import (
     LabelledImage,
+    find_labelled,
     leave_one_out,
     leave_out,
-    score_images,
 )
+from vlmad_calibration.calibration import Evidence, calibrate
 from vlmad_run.manifest import Reference, identity
 from vlmad_run.references import Assembled, choose_references
 from vlmad_run.thresholds import read_threshold
@@ -24,9 +28,28 @@ from .conftest import vlmad
 
 SAMPLES = Path(__file__).parents[1] / "examples" / "samples"
 TRAIN, TEST = SAMPLES / "circuit" / "train" / "good", SAMPLES / "circuit" / "test"
+TILE = SAMPLES / "tile"
 CLIP = ("--detector", "clip", "--class-name", "circuit")
 
 # which images are taken
+
+
+def kept_and_others(named: Path, label: Any) -> tuple[set[str], set[str]]:
+    found = find_labelled([str(named)], label)
+    return tuple(  # type: ignore[return-value]
+        {each.path.parent.name for each in found if (each.left_out == "others") is other}
+        for other in (False, True)
+    )
+
+
+def test_the_defects_of_a_data_set_are_no_good_images_and_the_reverse(photos: Path) -> None:
+    defects = {"chip", "crack", "missing_print"}
+    for folder in (TILE, TILE / "test"):
+        assert kept_and_others(folder, "normal") == ({"good"}, defects)
+        assert kept_and_others(folder, "anomalous") == (defects, {"good"})
+    assert kept_and_others(TILE / "train" / "good", "normal") == ({"good"}, set())
+    assert kept_and_others(TILE / "test" / "*" / "000.png", "normal")[1] == set()
+    assert kept_and_others(photos, "normal") == ({"photos"}, set())
 
 
 def test_references_and_repeated_images_are_left_out_by_their_content() -> None:
@@ -40,16 +63,18 @@ def test_references_and_repeated_images_are_left_out_by_their_content() -> None:
 
 def test_an_image_that_is_called_good_and_bad_is_refused() -> None:
     good, bad = LabelledImage(Path("a"), False, "1"), LabelledImage(Path("b"), True, "1")
-    for images in ([good, bad], [bad, good]):
-        with pytest.raises(InputError, match="a is among the good images, and as b among the bad"):
-            leave_out(images, ())
+    with pytest.raises(InputError, match="a is among the good images, and as b among the bad"):
+        list(leave_out([good, bad], ()))
+    assert len(list(leave_out([good, replace(bad, left_out="others")], ()))) == 2
 
 
-def test_references_that_are_not_known_any_more_are_not_judged() -> None:
-    references = [Reference(path="nut.png", sha256="0" * 64)]
-    assembled = Assembled(load_detector("clip"), "nut", references)
-    with pytest.raises(InputError, match=r"not as they were fitted on; name images with --good"):
-        score_images(assembled, [])
+def test_references_that_changed_since_fitting_are_not_judged(tmp_path: Path) -> None:
+    path = tmp_path / "nut.png"
+    path.write_bytes(b"another image now")
+    references = [Reference(path=str(path), sha256="0" * 64)]
+    assembled = Assembled(load_detector("winclip"), "nut", references)
+    with pytest.raises(InputError, match=r"nut\.png is not there as it was fitted on; name good"):
+        leave_one_out(assembled)
 
 
 # the command
@@ -85,17 +110,18 @@ def test_labelled_images_give_both_error_rates_and_unreadable_ones_are_named(
     broken.write_text("no image")
     done = vlmad(
         *("calibrate", *CLIP, "--json", "--good", TRAIN, "--good", broken),
-        *("--bad", TEST / "[!g]*", "--rule", "misses", "--rate", "0.2"),
+        *("--bad", os.path.relpath(TEST, tmp_path), "--rule", "misses", "--rate", "0.2"),
         cwd=tmp_path,
     )
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines() == [
+        "warning: left out: 3 that the data set they lie in labels otherwise",
         f"vlmad: not scored: {broken}: not an image of a known format",
     ]
     assert done.stdout == (tmp_path / "threshold.json").read_text()
     kept = read_threshold(str(tmp_path / "threshold.json"))
     evidence = Evidence.model_validate(kept.evidence)
-    assert (evidence.good, evidence.bad, evidence.left_out) == (4, 6, {})
+    assert (evidence.good, evidence.bad, evidence.left_out) == (4, 6, {"others": 3})
     assert evidence.failures == [f"{broken}: not an image of a known format"]
     assert (kept.rule, evidence.rate) == ("miss rate of at most 0.2", 0.2)
     same, left_out = evidence.errors
@@ -136,13 +162,10 @@ def test_where_no_good_image_is_no_reference_each_is_judged_by_the_others(tmp_pa
     threshold = read_threshold(str(tmp_path / "threshold.json"))
     assert threshold.identity is not None
     assert len(threshold.identity.references_sha256) == 2
-    one, other = references
-    scores = [
-        load_detector("winclip").fit([known]).predict(image)[0].score
-        for known, image in ((other, one), (one, other))
-    ]
-    assert leave_one_out(load_detector("winclip"), references) == pytest.approx(scores, abs=1e-5)
-    assert max(scores) < threshold.value < max(scores) + 1e-4
+    known = [Reference(path=str(path), sha256=digest(path)) for path in references]
+    left_out = leave_one_out(Assembled(load_detector("winclip"), "object", known))
+    highest = max(image.score or 0.0 for image in left_out)
+    assert highest < threshold.value < highest + 1e-4
 
 
 @pytest.mark.parametrize(

@@ -14,20 +14,14 @@ from sklearn.metrics import f1_score
 
 from vlmad.errors import InputError
 from vlmad_calibration.calibration import MOST_LEFT_OUT_SINGLY, calibrate
-from vlmad_calibration.cuts import (
-    Rule,
-    as_scores,
-    choose_threshold,
-    settle,
-    value_above,
-    value_in_gap,
-)
+from vlmad_calibration.cuts import as_scores, choose_threshold, value_above, value_in_gap
 from vlmad_calibration.rates import (
     conformal_rank,
     expected_false_alarms,
     images_needed,
     measured_rate,
 )
+from vlmad_calibration.rules import Rule, settle
 
 FLOATS = st.floats(-(2.0**99), 2.0**99, width=32)
 TIED = st.integers(0, 6).map(lambda n: n / 8)

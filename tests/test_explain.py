@@ -16,7 +16,7 @@ from vlmad import Detector, load_detector
 from vlmad.images import Source
 from vlmad_explain import explain, explain_with_maps
 from vlmad_explain._explanation_picture import COLOURS, DPI, VIEW, draw
-from vlmad_explain.explanations import Explanation, ExplanationFile
+from vlmad_explain.explanations import Explanation, ExplanationFile, ScoreAddend
 from vlmad_explain.words import by_state
 
 from .conftest import vlmad
@@ -25,6 +25,24 @@ CIRCUIT = Path(__file__).parents[1] / "examples" / "samples" / "circuit"
 CUT = CIRCUIT / "test" / "cut_trace" / "000.png"
 GOOD = sorted((CIRCUIT / "train" / "good").glob("*.png"))
 ODD_PARTS = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text()
+BOAST = """
+from dataclasses import replace
+import vlmad
+from vlmad.attribution import Attribution, Addend
+from vlmad.registry import Registry
+
+Harmonic = Registry.discover().get("scorer", "harmonic").resolve()
+
+class Boast(Harmonic):
+    def attribute(self, features, text, memory):
+        given = super().attribute(features, text, memory)
+        return replace(given, addends=(replace(given.addends[0], weight=2.0),))
+
+@vlmad.hookimpl
+def register_scorers(register):
+    register('boast', Boast)
+"""
+
 
 @pytest.fixture(scope="module")
 def fitted() -> Detector:
@@ -46,6 +64,18 @@ def concluded(explanation: Explanation) -> float:
     return 1 / (1 + math.exp(-total)) if explanation.unit == "log-odds" else total
 
 
+def decided(addend: ScoreAddend) -> float:
+    """Recompute a cell from what the explanation lists, in plain arithmetic."""
+    levels: dict[str, list[float]] = {}
+    for region in addend.regions:
+        levels.setdefault(region.level, []).append(region.value)
+    if addend.mean == "harmonic":
+        means = [len(values) / sum(1 / value for value in values) for values in levels.values()]
+    else:
+        means = [sum(values) / len(values) for values in levels.values()]
+    return sum(means) / len(means)
+
+
 # numbers that rebuild the score
 
 
@@ -61,6 +91,8 @@ def test_a_zero_shot_explanation_rebuilds_the_score_from_its_sentences(name: str
     assert concluded(explanation) == pytest.approx(addend.value, abs=1e-5)
     assert sum(s.share or 0.0 for s in explanation.sentences) == pytest.approx(1)
     assert explanation.gap is None
+    if name == "comparison":
+        assert decided(addend) == pytest.approx(addend.value, abs=1e-5)
 
 
 def test_a_few_shot_explanation_rebuilds_the_score_from_sentences_and_distances(
@@ -70,7 +102,7 @@ def test_a_few_shot_explanation_rebuilds_the_score_from_sentences_and_distances(
     [result] = fitted.predict(CUT, "circuit")
     by_text, by_references = explanation.addends
     assert (by_text.weight, by_references.weight) == (0.5, 0.5)
-    total = concluded(explanation) / 2 + by_references.value / 2
+    total = concluded(explanation) / 2 + decided(by_references) / 2
     assert total == pytest.approx(result.score, abs=1e-5)
     assert np.array_equal(heat, result.map)
 
@@ -92,8 +124,8 @@ def test_the_first_finding_is_the_strongest_region_where_the_score_was_decided(
 ) -> None:
     first, addend = few_shot.findings[0], few_shot.addends[1]
     assert (first.by, first.decided) == ("references", True)
-    assert addend.place is not None
-    assert first.place.left <= addend.place.left < addend.place.right <= first.place.right
+    assert first.values["references"] == max(region.value for region in addend.regions)
+    assert first.place in [region.place for region in addend.regions]
     assert [finding.number for finding in few_shot.findings] == [1, 2, 3, 4, 5, 6]
     mask = np.asarray(Image.open(CIRCUIT / "ground_truth" / "cut_trace" / "000_mask.png"))
     assert mask[first.place.top : first.place.bottom, first.place.left : first.place.right].any()
@@ -193,7 +225,7 @@ def test_a_scorer_without_attribution_is_explained_by_its_map(
     assert "scorer 'nearest' does not say what its score is made of" in explanation.gap
     assert (explanation.addends, explanation.unit) == ([], None)
     assert {finding.by for finding in explanation.findings} == {"map"}
-    assert all(finding.nearest is None for finding in explanation.findings)
+    assert all(finding.nearest is not None for finding in explanation.findings)
 
 
 def test_without_attribution_sentences_have_cosines_but_no_shares(
@@ -206,6 +238,16 @@ def test_without_attribution_sentences_have_cosines_but_no_shares(
     for explanation in explanations:
         assert [s.share for s in explanation.sentences] == [None, None]
         assert all(-1 <= s.cosine <= 1 for s in explanation.sentences)
+
+
+def test_a_scorer_whose_addends_are_not_its_score_is_not_believed(
+    install: Callable[..., Path],
+) -> None:
+    install("boast", BOAST)
+    [explanation] = explain(load_detector("winclip", scorer="boast"), [CUT], "circuit")
+    assert explanation.addends == []
+    assert explanation.gap is not None
+    assert "that is not its score" in explanation.gap
 
 
 # words and pictures
@@ -277,7 +319,7 @@ def test_explain_writes_a_picture_and_a_document_and_names_what_it_cannot_read(
     document = ExplanationFile.read(picture.with_suffix(".json"))
     [explanation] = document.explanations
     assert explanation.image == str(CUT)
-    assert (len(document.manifest.references), len(explanation.findings)) == (2, 4)
+    assert (len(document.references), len(explanation.findings)) == (2, 4)
     assert f"{explanation.score:.3f}  {CUT}" in done.stdout
 
 
@@ -286,7 +328,7 @@ def test_explain_as_json_prints_one_document_and_writes_nothing(tmp_path: Path) 
     done = vlmad("explain", CUT, "--json", "--detector", "comparison", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert document["manifest"]["identity"]["parts"]["scorer"]["name"] == "max-cosine"
+    assert document["detector"]["parts"]["scorer"]["name"] == "max-cosine"
     [explanation] = document["explanations"]
     assert explanation["unit"] == "cosine"
     assert explanation["addends"][0]["place"].keys() == {"left", "top", "right", "bottom"}

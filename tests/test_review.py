@@ -18,22 +18,44 @@ from torch import Tensor, equal
 from vlmad import Features, Prediction, load_detector
 from vlmad.detector import Detector
 from vlmad.errors import InputError
+from vlmad.files import digest
 from vlmad.testing import TWO_LAYERS
-from vlmad_calibration.cuts import Rule
-from vlmad_calibration.labelled_images import LabelledImage
+from vlmad_calibration.rules import Rule
 from vlmad_review._keeping import page
-from vlmad_review._material import ReviewMaterial
+from vlmad_review._material import ReviewMaterial, find_doubles
 from vlmad_review._proposals import Adoptable, mostly_mistakes, propose, settle_rule
 from vlmad_review._trials import MOST, Trials
+from vlmad_review._verdicts import PersonalVerdict
 from vlmad_review.gains import HeldOut, confidence_of_each, f1_replicates, gain, make_folds
-from vlmad_review.review_document import Lesson, ReviewDocument
 from vlmad_run.manifest import Reference
 from vlmad_run.references import Assembled
+from vlmad_run.rows import ScoreRow
 from vlmad_run.thresholds import Threshold
 
 
-def verdict(path: Path, bad: bool, score: float = 0.0) -> LabelledImage:
-    return LabelledImage(path, bad, path.name, score)
+def verdict(path: Path, anomalous: bool, score: float = 0.0, line: int = 2) -> PersonalVerdict:
+    sha256 = digest(path) if path.exists() else path.name
+    row = ScoreRow.model_construct(image=path.name, score=score, sha256=sha256, status="done")
+    return PersonalVerdict(row, path, "anomalous" if anomalous else "normal", line)
+
+
+# which images are of use
+
+
+def test_a_picture_that_was_saved_again_is_the_same_one(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 3), dtype=np.uint8)
+    names = ("a.png", "again.png", "other.png", "reference.tif")
+    for name, number in zip(names, (0, 0, 1, 1), strict=True):
+        Image.fromarray(pixels[number]).save(tmp_path / name)
+    Image.fromarray(pixels[0]).save(tmp_path / "again.png", compress_level=0)
+    first, again, other, reference = (tmp_path / name for name in names)
+    known = [Reference(path=str(reference), sha256=digest(reference))]
+    assert find_doubles([verdict(path, False) for path in (first, again, other)], known) == {
+        again: f"{again} is the same image as a.png",
+        other: f"{other} is a reference of the run already",
+    }
+    with pytest.raises(InputError, match=r"a.png is normal by line 2, and .* by line 3: keep one"):
+        find_doubles([verdict(first, False), verdict(again, True, line=3)], [])
 
 
 # folds and memories
@@ -89,7 +111,7 @@ def small(two_layer_file: Path) -> Callable[..., Detector]:
 
 
 def material_of(
-    detector: Detector, images: Sequence[LabelledImage], threshold: float | None = None
+    detector: Detector, images: Sequence[PersonalVerdict], threshold: float | None = None
 ) -> ReviewMaterial:
     limit = None if threshold is None else Threshold(value=threshold)
     run: Any = SimpleNamespace(folder=Path("run"), threshold=limit, rows=lambda: [])
@@ -332,37 +354,3 @@ def test_a_single_reference_leaves_no_image_to_choose_a_threshold_by() -> None:
     names, _, why = adopted(fake([0.5], [False]), Adoptable.references)
     assert names == {"references": True, "threshold": False}
     assert why.startswith("too few images to choose one")
-
-
-# what is shown
-
-
-def test_names_on_the_page_are_neither_markup_nor_lines_of_their_own() -> None:
-    lesson = Lesson(what="nothing", adopted=False, why="because")
-    review = ReviewDocument(
-        run="run_1",
-        class_name="part",
-        normal=1,
-        anomalous=0,
-        false_alarms=None,
-        misses=None,
-        unreviewed=0,
-        missing_or_changed=["[x](y)\x1b"],
-        left_out=[],
-        rule="largest F1",
-        not_measured="too few",
-        folds=0,
-        confidence=0.95,
-        figures={},
-        gains=[],
-        references=lesson,
-        threshold=lesson,
-        new_references=[Reference(path="*a*\n# b<i>.png", sha256="0" * 64)],
-        new_threshold=None,
-        notes=[],
-    )
-    lines = page(review).splitlines()
-    assert "- \\*a\\* \\# b\\<i\\>.png" in lines
-    assert "1 normal and 0 anomalous images of run\\_1." in lines
-    assert "- \\[x\\](y)\\\\x1b." in lines
-    assert ReviewDocument.parse(review.to_json(), "review.json") == review

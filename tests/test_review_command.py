@@ -14,16 +14,17 @@ import pytest
 from PIL import Image
 
 from vlmad import load_detector
+from vlmad.errors import OutputError
 from vlmad.testing import TWO_LAYERS
 from vlmad_review._material import ReviewMaterial
 from vlmad_review.review_document import ReviewDocument
 from vlmad_run.fitted import load_fitted
-from vlmad_run.thresholds import read_threshold
+from vlmad_run.thresholds import Threshold, read_threshold
 
 from .conftest import vlmad
 
 Command = Callable[..., Any]
-NORMAL, ANOMALOUS = 6, 5
+NORMAL, ANOMALOUS = 9, 7
 PLAIN = ("--overlays", "none", "--quiet")
 
 
@@ -102,7 +103,7 @@ def test_the_table_lists_what_is_nearest_to_the_threshold_and_is_read_back(
 ) -> None:
     ended = command("review", here / "judged", "--init", "todo.csv")
     assert ended.status == 0, ended.error
-    assert "11 images, those nearest to the threshold first" in ended.out
+    assert "16 images, those nearest to the threshold first" in ended.out
     with (tmp_path / "todo.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     distances = [abs(float(row["score"]) - 0.4) for row in rows]
@@ -118,7 +119,7 @@ def test_the_table_lists_what_is_nearest_to_the_threshold_and_is_read_back(
     review = found(command("review", here / "judged", "todo.csv", "--json"))
     assert (review.normal, review.anomalous, review.unreviewed) == (NORMAL, ANOMALOUS, 0)
     line = one_line(command("review", here / "judged", "--init", "todo.csv"))
-    assert "todo.csv exists; choose another name" in line
+    assert "todo.csv exists; choose another name or add --force" in line
 
 
 # what is found
@@ -130,10 +131,10 @@ def test_figures_and_caveats_are_shown_and_nothing_is_written(runs: Path, tmp_pa
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     words = " ".join(done.stdout.split())
-    assert "6 normal and 5 anomalous images" in words
+    assert "9 normal and 7 anomalous images" in words
     for name in ("as it is", "references", "threshold"):
         assert f"\n {name} " in done.stdout
-    assert "in 5 folds. Figures have intervals of 95 %, wide with 6 normal and 5 anomal" in words
+    assert "in 5 folds. Figures have intervals of 95 %, wide with 9 normal and 7 anomal" in words
     assert "the interval of each gain is one of 97.5 %" in words
     assert "usually picked because they were hard" not in words  # all were reviewed
     assert files(runs) == before
@@ -169,7 +170,7 @@ def test_what_is_kept_runs_at_once_and_scores_as_if_fitted_on_the_confirmed_imag
     assert [row["score"] for row in rows] == pytest.approx([r.score for r in results], abs=1e-5)
     assert [row["verdict"] for row in rows] == [threshold.verdict(row["score"]) for row in rows]
     line = one_line(command("review", here / "judged", "verdicts.csv", *asked))
-    assert "exists; choose another --out" in line
+    assert "exists; choose another --out or add --force" in line
 
 
 @pytest.mark.slow
@@ -194,7 +195,7 @@ def test_a_run_with_references_keeps_them_and_leaves_them_out_of_what_is_reviewe
     assert command(*run, *PLAIN, "--out", "second").status == 0
     shutil.rmtree(references)
     review = found(command("review", "second", "verdicts.csv", "--json"))
-    assert review.references.why.startswith("2 of the 6 references that it was fitted on are not")
+    assert review.references.why.startswith("2 of the 9 references that it was fitted on are not")
 
 
 @pytest.mark.slow
@@ -241,14 +242,26 @@ def test_who_interrupts_it_finds_everything_as_it_was(
     assert files(tmp_path) == before
 
 
-def test_a_threshold_alone_is_kept_beside_a_recipe_and_runs_at_once(
-    here: Path, command: Command, tmp_path: Path
+def test_a_result_is_replaced_whole_or_not_at_all(
+    here: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("review", here / "open", "verdicts.csv", "--out", "kept", "--json")
-    review = found(command(*words, "--adopt", "threshold"))
-    kept = {path.name for path in (tmp_path / "kept").iterdir()}
-    assert kept == {"detector.toml", "review.json", "review.md", "threshold.json"}
-    assert {Path(path).name for path in review.files} == kept
+    found(command(*words, "--adopt", "references"))
+
+    def content() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (tmp_path / "kept").iterdir()}
+
+    def full(document: Any, path: Path) -> None:
+        raise OutputError(f"cannot write {path}: No space left on device")
+
+    old = content()
+    with monkeypatch.context() as patched:
+        patched.setattr(Threshold, "write", full)
+        line = one_line(command(*words, "--adopt", "threshold", "--force"))
+    assert "No space left on device" in line
+    assert content() == old
+    review = found(command(*words, "--adopt", "threshold", "--force"))
+    assert set(content()) == {"detector.toml", "review.json", "review.md", "threshold.json"}
     run = review.use.replace("NEW", str(here / "photos")).split()[1:]
     assert command(*run, *PLAIN, "--out", "again").status == 0
 

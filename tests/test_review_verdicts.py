@@ -56,13 +56,7 @@ def table(run: StoredRun, *rows: Sequence[str], delimiter: str = ",") -> Path:
 
 
 def judged(path: Path, run: StoredRun) -> dict[str, str]:
-    verdicts = {False: "normal", True: "anomalous"}
-    names = {run.file_of(row): row.image for row in run.rows()}
-    return {names[each.path]: verdicts[each.bad] for each in read_verdicts(path, run)}
-
-
-def side(word: str) -> str:
-    return "anomalous" if WORDS[word] else "normal"
+    return {each.row.image: each.verdict for each in read_verdicts(path, run)}
 
 
 def refusal(path: Path, run: StoredRun) -> str:
@@ -85,7 +79,7 @@ def test_every_word_of_either_side_is_understood_however_it_is_written(
 ) -> None:
     written = [write(word.replace(" ", gap) if word in WORDS else word) for word in words]
     path = table(run, columns, *zip(IMAGES, written, strict=True), delimiter=delimiter)
-    found = {name: side(w) for name, w in zip(IMAGES, words, strict=True) if w in WORDS}
+    found = {name: WORDS[w] for name, w in zip(IMAGES, words, strict=True) if w in WORDS}
     if found:
         assert judged(path, run) == found
     else:
@@ -98,7 +92,7 @@ def test_any_text_is_a_verdict_or_is_refused_with_its_line(run: StoredRun, word:
     path = table(run, ("image", "verdict"), ("lone.png", "?"), (IMAGES[0], word))
     plain = " ".join(word.casefold().replace("_", " ").replace("-", " ").split())
     if plain in WORDS:
-        assert judged(path, run) == {IMAGES[0]: side(plain)}
+        assert judged(path, run) == {IMAGES[0]: WORDS[plain]}
     else:
         assert refusal(path, run).startswith((f"{path} line 3: ", f"{path} holds no verdict yet"))
 
@@ -120,7 +114,8 @@ def test_words_that_may_mean_either_side_are_refused(run: StoredRun, word: str) 
         ("001.png", "line 2/001.png"),
         ("lone.png", "lone.png"),
         ("{folder}/lone.png", "lone.png"),
-        ('"line 2\\000.png"', "line 2/000.png"),  # as Windows copies a path
+        ('"Z:\\photos\\line 2\\000.png"', "line 2/000.png"),  # of another machine
+        ("/mnt/x/line 1/000.png", "line 1/000.png"),
     ],
 )
 def test_an_image_is_known_by_its_path_or_by_the_end_of_one(
@@ -136,11 +131,20 @@ def test_an_image_is_known_by_its_content(run: StoredRun) -> None:
     assert list(judged(path, run)) == [IMAGES[1], IMAGES[2]]
 
 
+def test_a_file_that_is_here_is_no_image_of_the_run_by_the_end_of_its_path(
+    run: StoredRun, tmp_path: Path
+) -> None:
+    other = tmp_path / "other" / "lone.png"
+    other.parent.mkdir()
+    other.touch()
+    path = table(run, ("image", "verdict"), (str(other), "ok"))
+    assert "is not among the images of the run: see its scores.csv" in refusal(path, run)
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
         (("000.png", "ok", ""), "000.png may be line 1/000.png or line 2/000.png: give its path"),
-        (("/x/lone.png", "ok", ""), "/x/lone.png is not among the images of the run: see its"),
         (("none.png", "ok", ""), "none.png is not among the images of the run"),
         (("broken.png", "ok", ""), "broken.png was not scored by the run"),
         (("", "ok", ""), "it names no image"),
@@ -160,7 +164,8 @@ def test_all_bad_lines_are_named_and_contradictions_with_both_lines(run: StoredR
     rows = (("lone.png", "ok"), ("lone.png", "defect"), ("x.png", "ok"), ("lone.png", "hm"))
     path = table(run, ("image", "verdict"), *rows)
     assert refusal(path, run) == (
-        f"{path} line 3: lone.png is judged otherwise in line 2: keep one (and lines 4, 5)"
+        f"{path} line 3: lone.png is anomalous here and normal in line 2: keep one of the two "
+        "(and lines 4, 5)"
     )
 
 

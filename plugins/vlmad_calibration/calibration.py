@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import LeaveOneOut, StratifiedKFold
 
-from vlmad.errors import InputError, printable
-from vlmad_calibration.cuts import Rule, as_scores, choose_threshold, settle
+from vlmad.errors import InputError
+from vlmad_calibration.cuts import as_scores, choose_threshold
 from vlmad_calibration.rates import (
     ErrorRates,
     conformal_rank,
@@ -21,22 +17,17 @@ from vlmad_calibration.rates import (
     images_needed,
     measured_rate,
 )
+from vlmad_calibration.rules import Rule, settle
 from vlmad_run.documents import Document
-from vlmad_run.thresholds import Threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from jaxtyping import Bool
+    from jaxtyping import Bool, Float
 
-    from vlmad_calibration.cuts import Scores
-    from vlmad_run.manifest import Identity
-
-Labels: TypeAlias = "Bool[np.ndarray, ' n']"
 MOST_LEFT_OUT_SINGLY = 500
 FOLDS = 5
 OPTIMISTIC = "rates on the same images that the threshold was chosen on are optimistic; "
-TOO_FEW = "leaving images out takes at least two good and two bad ones"
 
 
 class Evidence(Document):
@@ -66,18 +57,10 @@ class Calibration:
     threshold: float
     evidence: Evidence
 
-    def document(self, identity: Identity, **more: Any) -> Threshold:
-        """Return what `vlmad run --threshold` takes, for one detector.
-
-        Args:
-            identity: of the detector.
-            more: fields of the evidence that are known by now.
-        """
-        words = [printable(word) for word in sys.argv[1:]]
-        evidence = self.evidence.model_copy(update={**more, "command": words})
-        rule = Rule(evidence.rule).in_words(evidence.rate)
-        table = evidence.model_dump()
-        return Threshold(value=self.threshold, rule=rule, evidence=table, identity=identity)
+    @property
+    def name(self) -> str:
+        """How the threshold was chosen, in words."""
+        return Rule(self.evidence.rule).in_words(self.evidence.rate)
 
 
 def calibrate(
@@ -106,29 +89,43 @@ def calibrate(
     threshold = choose_threshold(normal, anomalous, rule, rate)
     scores = np.concatenate([normal, anomalous])
     labels = np.arange(len(scores)) >= len(normal)
-    measured = _measure("on the same images", scores >= threshold, labels)
-    if rule is Rule.quantile:
-        errors, remarks = _promise(len(normal), rate or 0.0, measured)
-    elif min(len(normal), len(anomalous)) < 2:
-        errors, remarks = [measured], [OPTIMISTIC + TOO_FEW]
-    else:
-        left_out = _leave_out(scores, labels, partial(choose_threshold, rule=rule, rate=rate), seed)
-        errors, remarks = [measured, left_out], [OPTIMISTIC + "trust those of images left out"]
-    return Calibration(
-        threshold,
-        Evidence(
-            rule=rule.value,
-            rate=rate,
-            good=len(normal),
-            bad=len(anomalous),
-            errors=errors,
-            auroc=float(roc_auc_score(labels, scores)) if len(anomalous) else None,
-            remarks=remarks,
-        ),
+    errors, remarks = _errors(threshold, scores, labels, rule, rate, seed)
+    evidence = Evidence(
+        rule=rule.value,
+        rate=rate,
+        good=len(normal),
+        bad=len(anomalous),
+        errors=errors,
+        auroc=_auroc(scores, labels),
+        remarks=remarks,
     )
+    return Calibration(threshold, evidence)
 
 
-def _measure(source: str, called: Labels, labels: Labels) -> ErrorRates:
+def _errors(
+    threshold: float,
+    scores: Float[np.ndarray, " n"],
+    labels: Bool[np.ndarray, " n"],
+    rule: Rule,
+    rate: float | None,
+    seed: int,
+) -> tuple[list[ErrorRates], list[str]]:
+    """Return the error rates to expect, and what limits them; `labels` are true for bad images."""
+    measured = _measure("on the same images", scores >= threshold, labels)
+    bad = int(labels.sum())
+    good = len(labels) - bad
+    if rule is Rule.quantile:
+        return _promise(good, rate or 0.0, measured)
+    if min(good, bad) < 2:
+        remark = OPTIMISTIC + "leaving images out takes at least two good and two bad ones"
+        return [measured], [remark]
+    left_out = _leave_out(scores, labels, rule, rate, seed)
+    return [measured, left_out], [OPTIMISTIC + "trust those of images left out"]
+
+
+def _measure(
+    source: str, called: Bool[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]
+) -> ErrorRates:
     """Count errors; `called` and `labels` are true for what is called and what is anomalous."""
     good, bad = called[~labels], called[labels]
     return ErrorRates(
@@ -160,9 +157,15 @@ def _promise(
 
 
 def _leave_out(
-    scores: Scores, labels: Labels, choose: Callable[..., float], seed: int
+    scores: Float[np.ndarray, " n"],
+    labels: Bool[np.ndarray, " n"],
+    rule: Rule,
+    rate: float | None,
+    seed: int,
 ) -> ErrorRates:
     """Judge each image by a threshold that was chosen without it."""
+    from sklearn.model_selection import LeaveOneOut, StratifiedKFold
+
     splitter, source = LeaveOneOut(), "each image left out"
     if len(scores) > MOST_LEFT_OUT_SINGLY:
         folds = min(FOLDS, int(labels.sum()), int((~labels).sum()))
@@ -170,6 +173,18 @@ def _leave_out(
         source = f"{folds} folds left out"
     called = np.zeros(len(scores), dtype=bool)
     for kept, left_out in splitter.split(scores, labels):
-        threshold = choose(scores[kept[~labels[kept]]], scores[kept[labels[kept]]])
+        good, bad = kept[~labels[kept]], kept[labels[kept]]
+        threshold = choose_threshold(scores[good], scores[bad], rule, rate)
         called[left_out] = scores[left_out] >= threshold
     return _measure(source, called, labels)
+
+
+def _auroc(
+    scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]
+) -> float | None:
+    """Return how often a bad image scores above a good one, ties counting half."""
+    if not labels.any():
+        return None
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, scores))

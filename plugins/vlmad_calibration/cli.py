@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,26 +13,26 @@ from vlmad.choosing import Choice, choosing
 from vlmad.console import console, messages, output
 from vlmad.errors import InputError, OutputError, printable
 from vlmad_calibration import calibration
-from vlmad_calibration.cuts import Rule, settle
-from vlmad_calibration.labelled_images import (
-    LabelledImage,
+from vlmad_calibration._labelled_images import (
     ScoredImages,
+    find_labelled,
     look_up_scores,
     score_images,
 )
-from vlmad_run.finding import find_images
+from vlmad_calibration.rules import Rule, settle
 from vlmad_run.progress import print_notes
 from vlmad_run.references import References, assemble, check_unused
+from vlmad_run.thresholds import Threshold
 
 if TYPE_CHECKING:
     from vlmad_calibration.calibration import Evidence
-    from vlmad_run.thresholds import Threshold
 
 FAILED = 1
 """The exit status where some images could not be read."""
 WHY = {
     "references": "are references too, so that their scores would be too low",
     "repeated": "are there twice",
+    "others": "the data set they lie in labels otherwise",
 }
 
 
@@ -84,25 +85,30 @@ def calibrate(
         raise OutputError(f"{out} exists; delete it or choose another --out")
     settle(rule, rate, bool(bad))
     scored = _score(choice, references, good or [], bad or [], scores)
-    lines = [f"warning: left out: {n} that {WHY[why]}" for why, n in scored.left_out.items()]
-    lines += [f"vlmad: not scored: {reason}" for reason in scored.failures]
-    for line in lines:
-        messages().print(line, markup=False, soft_wrap=True)
+    _warn(scored)
     normal, anomalous = scored.scores(bad=False), scored.scores(bad=True)
     if bad and not anomalous:
         raise InputError("no bad image could be scored: leave out --bad, or name others")
     found = calibration.calibrate(normal, anomalous, rule, rate, references.seed)
-    remarks = [*found.evidence.remarks, *scored.remarks]
-    known = {"remarks": remarks, "left_out": scored.left_out, "failures": scored.failures}
-    threshold = found.document(scored.identity, **known)
+    evidence = found.evidence.model_copy(
+        update={
+            "remarks": [*found.evidence.remarks, *scored.remarks],
+            "left_out": scored.left_out,
+            "failures": scored.failures,
+            "command": [printable(word) for word in sys.argv[1:]],
+        }
+    )
+    threshold = Threshold(
+        value=found.threshold,
+        rule=found.name,
+        evidence=evidence.model_dump(),
+        identity=scored.identity,
+    )
     threshold.write(out)
     if as_json:
         output().write(threshold.to_json().decode())
     else:
-        _print(threshold, found.evidence)
-        lines = ["", *(f"note: {remark}" for remark in remarks)]
-        lines.append(f"use it with: vlmad run … --threshold {printable(out)}")
-        console().print("\n".join(lines), markup=False, soft_wrap=True)
+        _print(threshold, evidence, out)
     if scored.failures:
         raise typer.Exit(FAILED)
 
@@ -116,11 +122,7 @@ def _score(
         check_unused("--scores", references, "seed")
     if not good and (run or not (references.references or references.model)):
         raise InputError("no good images: name them with --good DIR, or --references DIR")
-    images = [
-        LabelledImage(path, label)
-        for named, label in ((good, False), (bad, True))
-        for path in (find_images(named) if named else ())
-    ]
+    images = [*find_labelled(good, "normal"), *find_labelled(bad, "anomalous")]
     if run is not None:
         return look_up_scores(run, images)
     assembled = assemble(choice, references)
@@ -128,8 +130,16 @@ def _score(
     return score_images(assembled, images)
 
 
-def _print(threshold: Threshold, evidence: Evidence) -> None:
-    """Print the threshold and the error rates to expect."""
+def _warn(scored: ScoredImages) -> None:
+    """Print which images do not count."""
+    lines = [f"warning: left out: {n} that {WHY[why]}" for why, n in scored.left_out.items()]
+    lines += [f"vlmad: not scored: {reason}" for reason in scored.failures]
+    for line in lines:
+        messages().print(line, markup=False, soft_wrap=True)
+
+
+def _print(threshold: Threshold, evidence: Evidence, out: Path) -> None:
+    """Print the threshold, the error rates to expect, and what limits them."""
     bad = "" if evidence.auroc is None else f", {evidence.bad} bad; AUROC {evidence.auroc:.3f}"
     table = Table("rates (95 % interval)", "false alarms", "misses", box=None)
     for errors in evidence.errors:
@@ -138,3 +148,6 @@ def _print(threshold: Threshold, evidence: Evidence) -> None:
     screen.print(f"anomalous from {threshold.value!r} on: {threshold.rule}", soft_wrap=True)
     screen.print(f"scored: {evidence.good} good{bad}\n", soft_wrap=True)
     screen.print(table)
+    lines = ["", *(f"note: {remark}" for remark in evidence.remarks)]
+    lines.append(f"use it with: vlmad run … --threshold {printable(out)}")
+    screen.print("\n".join(lines), markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The rules by which a threshold is chosen, between which scores it lies, and its value there.
+"""Between which scores a threshold lies, and its value there.
 
 The order of the scores alone decides what a threshold does, so it is chosen as a cut: a number i,
 with the distinct scores from the i-th on called anomalous. Its value lies strictly between two
@@ -9,74 +9,25 @@ verdict by its score in the run and by its score in the table.
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vlmad.errors import InputError
 from vlmad_calibration.rates import conformal_rank, errors_allowed
+from vlmad_calibration.rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jaxtyping import Float
 
-Scores: TypeAlias = "Float[np.ndarray, ' n']"
-DEFAULT_RATE = 0.05
 DIGITS = 9
 TOLERANCE = 1e-5
 """How far two scores of one image may be apart: what batches and processors change."""
 
 
-class Rule(StrEnum):
-    """How a threshold is chosen; all but the first need bad images."""
-
-    quantile = "quantile"
-    """Just above a quantile of good images, for a false-alarm rate."""
-    f1 = "f1"
-    """The largest F1, 2 TP / (2 TP + FP + FN)."""
-    false_alarms = "false-alarms"
-    """The fewest misses with no more than a rate of false alarms."""
-    misses = "misses"
-    """The fewest false alarms with no more than a rate of misses."""
-
-    def in_words(self, rate: float | None) -> str:
-        """Return how a threshold was chosen."""
-        return {
-            Rule.quantile: f"quantile of good images for a false-alarm rate of {rate}",
-            Rule.f1: "largest F1",
-            Rule.false_alarms: f"false-alarm rate of at most {rate}",
-            Rule.misses: f"miss rate of at most {rate}",
-        }[self]
-
-
-def settle(rule: Rule | None, rate: float | None, labelled: bool) -> tuple[Rule, float | None]:
-    """Return the rule and the rate in force.
-
-    Args:
-        rule: by default `f1` if there are bad images, otherwise `quantile`.
-        rate: by default 0.05; `f1` takes none.
-        labelled: whether there are bad images.
-
-    Raises:
-        InputError: the rule needs bad images, or the rate is none.
-    """
-    rule = rule or (Rule.f1 if labelled else Rule.quantile)
-    if rule is not Rule.quantile and not labelled:
-        raise InputError(f"the rule {rule} needs bad images: add --bad DIR, or use --rule quantile")
-    if rule is Rule.f1:
-        if rate is not None:
-            raise InputError("the rule f1 takes no rate: leave out --rate or choose another --rule")
-        return rule, None
-    rate = DEFAULT_RATE if rate is None else rate
-    if not 0 <= rate < 1 or (rate == 0 and rule is Rule.quantile):
-        least = "above 0" if rule is Rule.quantile else "from 0"
-        raise InputError(f"the rule {rule} takes a rate {least} and below 1, not {rate}")
-    return rule, rate
-
-
-def as_scores(scores: Sequence[float] | Scores) -> Scores:
+def as_scores(scores: Sequence[float] | Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Return scores with the precision of float32, rising.
 
     They are float64 nonetheless: numpy would round a threshold to float32 before it compares.
@@ -90,13 +41,15 @@ def as_scores(scores: Sequence[float] | Scores) -> Scores:
     return values
 
 
-def choose_threshold(good: Scores, bad: Scores, rule: Rule, rate: float | None) -> float:
+def choose_threshold(
+    good: Float[np.ndarray, " n"], bad: Float[np.ndarray, " p"], rule: Rule, rate: float | None
+) -> float:
     """Choose from which score on an image is anomalous.
 
     Args:
         good: scores of good images, as `as_scores` returns them.
         bad: of anomalous ones; all rules but `quantile` need some.
-        rule: as `settle` returns it.
+        rule: as `vlmad_calibration.rules.settle` returns it.
         rate: likewise.
     """
     if rule is Rule.quantile:
@@ -106,7 +59,13 @@ def choose_threshold(good: Scores, bad: Scores, rule: Rule, rate: float | None) 
     return value_in_gap(values, _choose_cut(values, good, bad, rule, rate or 0.0))
 
 
-def _choose_cut(values: Scores, good: Scores, bad: Scores, rule: Rule, rate: float) -> int:
+def _choose_cut(
+    values: Float[np.ndarray, " m"],
+    good: Float[np.ndarray, " n"],
+    bad: Float[np.ndarray, " p"],
+    rule: Rule,
+    rate: float,
+) -> int:
     """Choose from 0, all distinct `values` anomalous, to m, none; scores are rising."""
     false_alarms = np.append(len(good) - np.searchsorted(good, values), 0)
     misses = np.append(np.searchsorted(bad, values), len(bad))
@@ -121,7 +80,7 @@ def _choose_cut(values: Scores, good: Scores, bad: Scores, rule: Rule, rate: flo
     return int(np.lexsort((misses, false_alarms, excess))[0])
 
 
-def value_in_gap(values: Scores, cut: int) -> float:
+def value_in_gap(values: Float[np.ndarray, " m"], cut: int) -> float:
     """Return the threshold in the middle of the gap below ``values[cut]``.
 
     Args:
@@ -133,7 +92,7 @@ def value_in_gap(values: Scores, cut: int) -> float:
     return _between(low, high)
 
 
-def value_above(values: Scores, score: float) -> float:
+def value_above(values: Float[np.ndarray, " m"], score: float) -> float:
     """Return the threshold just above a score, below the next one if there is any.
 
     It lies as far above it as two runs of one image may differ, not more than `TOLERANCE`.
@@ -142,7 +101,7 @@ def value_above(values: Scores, score: float) -> float:
     return _between(score, min([end, *values[values > score][:1]]))
 
 
-def _beyond(values: Scores, score: float, side: int) -> float:
+def _beyond(values: Float[np.ndarray, " m"], score: float, side: int) -> float:
     """Return a float32 a little above (+1) or below (-1) a score, small beside their spread."""
     step = 2 * min(TOLERANCE, (values[-1] - values[0]) / 100)
     neighbour = float(np.nextafter(np.float32(score), np.float32(side * np.inf)))

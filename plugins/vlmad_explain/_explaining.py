@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from vlmad.attribution import Addend, Attribution, Judged
-from vlmad.detector import BATCH_SIZE, as_sources
+from vlmad.attribution import Addend, Attribution
+from vlmad.detector import as_sources
 from vlmad.errors import InputError, blaming
 from vlmad.images import restore_whole
-from vlmad.loading import load
-from vlmad.parts import CLASS_TOKEN, HasAttribution, HasStates
-from vlmad.types import Features, ImageBatch
+from vlmad.parts import CLASS_TOKEN
+from vlmad_explain._nearest import ReferenceRegions, encode_whole
 from vlmad_explain._shown_regions import (
     Cells,
     JudgedRegion,
@@ -30,8 +29,8 @@ from vlmad_explain._shown_regions import (
     strongest,
 )
 from vlmad_explain.explanations import (
+    CoveringRegion,
     Explanation,
-    NearestRegion,
     ScoreAddend,
     SentenceShare,
     ShownRegion,
@@ -47,12 +46,13 @@ if TYPE_CHECKING:
 
     from vlmad.detector import Detector
     from vlmad.images import Source
-    from vlmad.loading import Pieces
 
 TOP = 3
 SENTENCES = 3
 """Sentences for and against an anomaly that are named for each region."""
 DECIDING_PLACE = "the place that decided"
+TOLERANCE = 1e-4
+"""By how much the sum of a scorer's addends may miss its score before it is not believed."""
 INSTEAD = "regions are those where its map is highest, sentences have cosines but no shares"
 
 
@@ -79,71 +79,58 @@ def explain_with_maps(
 ) -> Iterator[tuple[Explanation, Float[np.ndarray, "H W"]]]:
     """Yield what `explain` does, each with the image's map at its original size."""
     sources = as_sources(images)
-    references = [
-        (number, patches)
-        for number, source in enumerate(detector.references)
-        for patches in patch_grids(source, detector.resizing, detector.backbone.spec)
-    ]
+    references = ReferenceRegions(detector)
     together = detector.scorer.scope == "set" and sources
     for group in [sources] if together else [[source] for source in sources]:
         with torch.inference_mode():
-            explainer = _Explainer(detector, references, group, class_name, top)
-            explained = list(explainer.explain_all())
+            explained = list(_Explainer(references, group, class_name, top).explain_all())
         yield from explained
 
 
-def _encode(detector: Detector, sources: Sequence[Source]) -> tuple[Features, list[Pieces]]:
-    """Return the features of all pieces of all images, in order, and the pieces of each image."""
-    preprocessing, resizing = detector.backbone.spec.preprocessing, detector.resizing
-    encoded, images = [], []
-    for pieces in load(sources, resizing, preprocessing, BATCH_SIZE):
-        if pieces[0].failure:
-            raise InputError(pieces[0].failure)
-        batch = ImageBatch(tuple(pieces), resizing.of_each)
-        encoded.append(detector.features(batch, BATCH_SIZE))
-        for piece in pieces:
-            piece.release()
-        images.append(pieces)
-    return Features.concatenate(encoded), images
-
-
 class _Explainer:
-    """Explains images that are encoded together.
-
-    `references` are the pieces of all references in the order of the memory, each with the
-    number of its image.
-    """
+    """Explains images that are encoded together."""
 
     def __init__(
-        self,
-        detector: Detector,
-        references: Sequence[tuple[int, PatchGrid]],
-        sources: Sequence[Source],
-        class_name: str,
-        top: int,
+        self, references: ReferenceRegions, sources: Sequence[Source], class_name: str, top: int
     ) -> None:
-        self.detector, self.references, self.sources = detector, references, sources
-        self.class_name, self.top = class_name, top
-        self.features, self.pieces = _encode(detector, sources)
+        self.references, self.class_name, self.top = references, class_name, top
+        self.sources, detector = sources, references.detector
+        self.detector = detector
+        self.features, self.pieces = encode_whole(detector, sources)
         self.prediction = detector.score(self.features, class_name)
         self.text = detector.text(class_name, self.features)
         self.states = self._states()
-        scorer = detector.assembly.parts["scorer"]
-        self.gap = None
-        if isinstance(scorer.part, HasAttribution):
-            with blaming(f"{scorer.registration} failed"):
-                given = scorer.part.attribute(self.features, self.text, detector.memory)
-        else:
-            self.gap = f"{scorer} does not say what its score is made of: {INSTEAD}"
+        given = self._attribution()
+        self.gap = self._gap(given)
+        if given is None or self.gap:
             given = Attribution((), judged_by_map(self.features, self.prediction.map))
         self.attribution, self.voices = given, given.voices
 
     def _states(self) -> Sequence[str | None]:
         """Return the state that each sentence is made of, None where the prompts do not know."""
-        count, prompts = len(self.text.sentences) if self.text else 0, self.detector.prompts
-        known = isinstance(prompts, HasStates)
-        states = prompts.states(self.class_name.replace("_", " ")) if known else ()
+        count = len(self.text.sentences) if self.text else 0
+        states_of = getattr(self.detector.prompts, "states", None)
+        states = states_of(self.class_name.replace("_", " ")) if states_of else ()
         return states if len(states) == count else [None] * count
+
+    def _attribution(self) -> Attribution | None:
+        """Return what the scorer's scores are made of, or None if it does not offer that."""
+        scorer = self.detector.scorer
+        if not hasattr(scorer, "attribute"):
+            return None
+        with blaming(f"{self.detector.assembly.parts['scorer'].registration} failed"):
+            given: Attribution = scorer.attribute(self.features, self.text, self.detector.memory)
+        return given
+
+    def _gap(self, given: Attribution | None) -> str | None:
+        owner = f"{self.detector.assembly.parts['scorer']}"
+        if given is None:
+            return f"{owner} does not say what its score is made of: {INSTEAD}"
+        rebuilt = sum(addend.weight * addend.value for addend in given.addends)
+        missed = torch.as_tensor(rebuilt - self.prediction.score).abs() > TOLERANCE
+        if missed.any():
+            return f"{owner} says what its score is made of, but that is not its score: {INSTEAD}"
+        return None
 
     def explain_all(self) -> Iterator[tuple[Explanation, Float[np.ndarray, "H W"]]]:
         """Yield an explanation of each image by its highest piece, and its map."""
@@ -179,12 +166,23 @@ class _Explainer:
 
     def _addend(self, addend: Addend, index: int, patches: PatchGrid) -> ScoreAddend:
         cell = highest_cell(addend, index)
+        regions = [
+            CoveringRegion(
+                level=level.regions.name,
+                place=patches.box(level.regions.cells[region]),
+                value=float(level.values[index, region]),
+            )
+            for level in addend.levels
+            for region in (covering(level, cell) if cell else ())
+        ]
         return ScoreAddend(
             by=addend.by,
             weight=addend.weight,
             value=float(addend.value[index]),
             whole_image=cell is None,
             place=patches.box(cell) if cell else None,
+            mean=addend.mean if cell else None,
+            regions=regions,
         )
 
     def _conclusion(self, index: int) -> tuple[str | None, list[SentenceShare]]:
@@ -267,7 +265,6 @@ class _Explainer:
             sentences = self._sentences(regions.embeddings[:, [region]], index)
         ahead, behind = strongest_sentences(sentences, SENTENCES)
         same = [each for each in self.attribution.judged if each.regions is regions]
-        compared = [each for each in same if each.nearest is not None]
         return ShownRegion(
             number=number,
             by=judged.by,
@@ -277,20 +274,5 @@ class _Explainer:
             decided=any(region in covering(judged, cell) for cell in decided),
             for_anomaly=ahead,
             against_anomaly=behind,
-            nearest=self._nearest(compared[0], region, index) if compared else None,
-        )
-
-    def _nearest(self, judged: Judged, region: int, index: int) -> NearestRegion:
-        """Return the region of the references that a scorer found nearest to one of an image."""
-        assert judged.nearest is not None
-        distance = float(judged.values[index, region])
-        piece, other = divmod(int(judged.nearest[index, region]), len(judged.regions.cells))
-        if piece >= len(self.references):  # as where their files are not there any more
-            return NearestRegion(number=None, image=None, place=None, distance=distance)
-        number, patches = self.references[piece]
-        return NearestRegion(
-            number=number,
-            image=self.detector.references[number].name,
-            place=patches.box(judged.regions.cells[other]),
-            distance=distance,
+            nearest=self.references.nearest(same, region, index),
         )

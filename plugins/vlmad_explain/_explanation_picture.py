@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
-from contextlib import suppress
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,10 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from vlmad.errors import InputError, printable
-from vlmad.loading import chunks
 from vlmad_explain import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from jaxtyping import Float
     from matplotlib.axes import Axes
@@ -41,7 +39,7 @@ COLUMNS, SENTENCES = 6, 4
 """Crops in a row, and sentences on a side."""
 CONTEXT, SMALLEST_SHARE = 1.6, 0.16
 """How many times the region a crop shows, and of the image's shorter side at least."""
-INK, PALE, DECIDED = "#202020", "#6a6a6a", "#ffe600"
+INK, PALE, DECIDED, FOR, AGAINST = "#202020", "#6a6a6a", "#ffe600", "#e0533d", "#3d7be0"
 COLOURS = {"references": "#ff8c1a", "text": "#19b5d8", "map": "#d946ef"}
 
 
@@ -59,17 +57,7 @@ def draw(
         image: the original, RGB.
         references: what regions are compared with; those that cannot be read are left out.
     """
-    title = f"{explanation.score:.3f}   {explanation.image}  ({explanation.class_name})"
-    rows = [_text([title], size=14, weight="bold"), _text(words.equation(explanation), color=PALE)]
-    height = VIEW * min(1, image.height / image.width) + 0.2
-    rows.append((height, partial(_paint_views, explanation, heat, image)))
-    for by, group in groupby(explanation.findings, key=lambda finding: finding.by):
-        rows.append(_text([words.HEADINGS[by]], weight="bold"))
-        rows += [_cards(some, image, references) for some in chunks(group, COLUMNS // 2)]
-    if lines := words.strongest_lines(explanation, SENTENCES):
-        rows += [_text(lines[:1], weight="bold"), _text(lines[1:], family="monospace")]
-    if explanation.gap:
-        rows.append(_text(textwrap.wrap(f"Not known: {explanation.gap}.", 150)))
+    rows = list(_rows(explanation, heat, image, references))
     heights = [height for height, _ in rows]
     figure = Figure(figsize=(WIDTH, sum(heights)), dpi=DPI)
     places = figure.subfigures(len(rows), 1, height_ratios=heights, squeeze=False, hspace=0)
@@ -80,6 +68,27 @@ def draw(
         warnings.filterwarnings("ignore", "Glyph")  # a letter that no font has is drawn as a box
         figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 1})
     return buffer.getvalue()
+
+
+def _rows(
+    explanation: Explanation,
+    heat: Float[np.ndarray, "H W"],
+    image: Image.Image,
+    references: Sequence[Source],
+) -> Iterator[Painter]:
+    title = f"{explanation.score:.3f}   {explanation.image}  ({explanation.class_name})"
+    yield _text([title], size=14, weight="bold")
+    yield _text(words.equation(explanation), color=PALE)
+    height = VIEW * min(1, image.height / image.width) + 0.2
+    yield height, partial(_paint_views, explanation, heat, image)
+    for by, group in groupby(explanation.findings, key=lambda finding: finding.by):
+        yield _text([words.HEADINGS[by]], weight="bold")
+        yield _cards(list(group), image, references)
+    if explanation.sentences:
+        yield _text([words.totals(explanation)], weight="bold")
+        yield (SENTENCES + 1.5) * LINE, partial(_paint_sentences, explanation)
+    if explanation.gap:
+        yield _text(textwrap.wrap(f"Not known: {explanation.gap}.", 150))
 
 
 def _text(lines: Sequence[str], size: float = 9, **style: Any) -> Painter:
@@ -150,22 +159,37 @@ def _outline(axes: Axes, box: PixelBox, colour: str, width: float) -> None:
 def _cards(
     findings: Sequence[ShownRegion], image: Image.Image, references: Sequence[Source]
 ) -> Painter:
-    """Show a row of regions, each beside the nearest one of the references."""
+    """Show each region beside the nearest one of the references, some to a row."""
+    nearest = [_nearest(finding, references) for finding in findings]
+    step = 2 if any(nearest) else 1
+    rows = -(-len(findings) * step // COLUMNS)
 
     def paint(place: SubFigure) -> None:
-        axes = place.subplots(1, COLUMNS, gridspec_kw=_margins(wspace=0.06, top=0.77))
+        margins = _margins(wspace=0.06, hspace=0.35, top=1 - 0.52 / rows / CARD)
+        axes = place.subplots(rows, COLUMNS, squeeze=False, gridspec_kw=margins).flat
         for each in axes:
             each.set_axis_off()
-        for card, beside, finding in zip(axes[::2], axes[1::2], findings, strict=False):
+        for number, (finding, reference) in enumerate(zip(findings, nearest, strict=True)):
+            card = axes[number * step]
             _crop(card, image, finding.place, COLOURS[finding.by])
-            lines = [_plain(line, 58) for line in _beside(finding)]
+            lines = [_plain(line, 29 * step) for line in _beside(finding)]
             card.set_title("\n".join(lines), size=8, loc="left", color=INK)
-            near = finding.nearest
-            if near and near.number is not None and near.place:
-                with suppress(InputError):  # its file is gone
-                    _crop(beside, references[near.number].open(), near.place, "white")
+            if reference:
+                _crop(axes[number * step + 1], *reference, "white")
 
-    return CARD, paint
+    return rows * CARD, paint
+
+
+def _nearest(
+    finding: ShownRegion, references: Sequence[Source]
+) -> tuple[Image.Image, PixelBox] | None:
+    near = finding.nearest
+    if near is None or near.number is None or near.place is None:
+        return None
+    try:
+        return references[near.number].open(), near.place
+    except InputError:
+        return None
 
 
 def _beside(finding: ShownRegion) -> list[str]:
@@ -188,3 +212,20 @@ def _crop(axes: Axes, image: Image.Image, box: PixelBox, colour: str) -> None:
     axes.imshow(shown, extent=(left, right, bottom, top), interpolation="bicubic")
     axes.set(xlim=(left, left + side), ylim=(top + side, top))
     _outline(axes, box, colour, 1.5)
+
+
+def _paint_sentences(explanation: Explanation, place: SubFigure) -> None:
+    """List the sentences for an anomaly on the left, those against on the right."""
+    sides = words.strongest_sentences(words.by_state(explanation.sentences), SENTENCES)
+    titles = ("for an anomaly", "against") if explanation.unit else ("nearest to the image", "")
+    columns = place.subplots(1, 2, gridspec_kw=_margins(top=0.85, wspace=0.02))
+    longest = max((s.share or 0.0 for side in sides for s in side), default=0) or 1.0
+    for axes, title, side, colour in zip(columns, titles, sides, (FOR, AGAINST), strict=True):
+        axes.set(xlim=(0, 5 * longest), ylim=(SENTENCES - 0.4, -0.6))
+        axes.set_axis_off()
+        axes.set_title(title if side or not title else f"{title}: none", loc="left", size=9)
+        axes.barh(range(len(side)), [s.share or 0.0 for s in side], 0.6, color=colour)
+        for number, sentence in enumerate(side):
+            kind = "anomalous" if sentence.anomalous else "normal"
+            text = _plain(f"{words.measure(sentence)}  {sentence.text}  ({kind})", 75)
+            axes.text(1.05 * longest, number, text, va="center", size=8, color=INK)

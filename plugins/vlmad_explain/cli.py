@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,19 +13,22 @@ from vlmad.choosing import Choice, choosing
 from vlmad.console import console, messages, output
 from vlmad.errors import InputError, OutputError, printable
 from vlmad.files import write_atomically
-from vlmad.images import decode
 from vlmad_explain import words
-from vlmad_explain._explaining import explain_with_maps
-from vlmad_explain._explanation_picture import draw
-from vlmad_explain.explanations import Explanation, ExplanationFile
-from vlmad_run.finding import find_images
-from vlmad_run.places import RUNS, new_folder
-from vlmad_run.progress import print_notes
-from vlmad_run.references import References, assemble
-from vlmad_run.rows import file_stem
+from vlmad_explain.explanations import (
+    ExplainedDetector,
+    ExplainedPart,
+    Explanation,
+    ExplanationFile,
+)
+from vlmad_run.references import References
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import numpy as np
+    from jaxtyping import Float
+
+    from vlmad.detector import Detector
 
 SENTENCES = 3
 
@@ -57,29 +60,26 @@ def explain(
 
     vlmad explain photos/cut.png --references good/ --shots 4 --top 5
     """
-    if out is not None and out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise OutputError(f"{out} exists and is not an empty folder; choose another --out")
+    from vlmad_explain import explain_with_maps
+    from vlmad_run.finding import find_images
+    from vlmad_run.progress import print_notes
+    from vlmad_run.references import assemble
+
     images = find_images(paths)
     assembled = assemble(choice, references)
     print_notes(assembled.notes, messages())
     detector, class_name = assembled.detector, assembled.class_name
     detector.check_ready(class_name)
     readable, unreadable = _readable(images)
-    manifest, done = assembled.describe(), []
-    own = new_folder(RUNS, "explain") if out is None and not as_json else nullcontext(out)
-    with own as folder:
+    done = []
+    with _folder(out, as_json) as folder:
         for explanation, heat in explain_with_maps(detector, readable, class_name, top):
+            written = _write(detector, explanation, heat, folder) if folder else ()
             done.append(explanation)
             if not as_json:
-                _print(explanation)
-            if folder:
-                file = ExplanationFile(manifest=manifest, explanations=[explanation])
-                image = decode(Path(explanation.image))
-                picture = draw(explanation, heat, image, detector.references)
-                _write(file, picture, folder / file_stem(explanation.image), as_json)
+                _print(explanation, written)
     if as_json:
-        file = ExplanationFile(manifest=manifest, explanations=done)
-        output().write(file.to_json().decode())
+        output().write(_file(detector, done).to_json().decode())
     for error in unreadable:
         line = f"vlmad: not explained: {printable(error)}"
         messages().print(line, markup=False, soft_wrap=True)
@@ -89,6 +89,8 @@ def explain(
 
 def _readable(images: Iterable[Path]) -> tuple[list[Path], list[InputError]]:
     """Return the images that can be read, and why the others cannot."""
+    from vlmad.images import decode
+
     readable, errors = [], []
     for path in images:
         try:
@@ -99,17 +101,48 @@ def _readable(images: Iterable[Path]) -> tuple[list[Path], list[InputError]]:
     return readable, errors
 
 
-def _write(file: ExplanationFile, picture: bytes, stem: Path, quiet: bool) -> None:
-    """Write the picture and the JSON file of one image, and print their names."""
-    picture_path, file_path = Path(f"{stem}.png"), Path(f"{stem}.json")
-    write_atomically(picture_path, picture)
-    file.write(file_path)
-    if not quiet:
-        names = f"{printable(picture_path)}\n{printable(file_path)}\n"
-        console().print(names, markup=False, soft_wrap=True)
+def _folder(out: Path | None, as_json: bool) -> AbstractContextManager[Path | None]:
+    """Return where to write, if anywhere: a folder that is named must be new or empty."""
+    from vlmad_run.places import RUNS, new_folder
+
+    if out is None:
+        return nullcontext() if as_json else new_folder(RUNS, "explain")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} exists and is not an empty folder; choose another --out")
+    return nullcontext(out)
 
 
-def _print(explanation: Explanation) -> None:
+def _file(detector: Detector, explanations: list[Explanation]) -> ExplanationFile:
+    from vlmad_run.manifest import options_in_full
+
+    assembly = detector.assembly
+    parts = {
+        kind: ExplainedPart(name=assembly.parts[kind].registration.name, options=options)
+        for kind, options in options_in_full(detector).items()
+    }
+    return ExplanationFile(
+        detector=ExplainedDetector(recipe=assembly.recipe.name, parts=parts),
+        references=[source.name for source in detector.references],
+        explanations=explanations,
+    )
+
+
+def _write(
+    detector: Detector, explanation: Explanation, heat: Float[np.ndarray, "H W"], folder: Path
+) -> list[Path]:
+    """Write the picture and the JSON file of one image, and return their paths."""
+    from vlmad.images import decode
+    from vlmad_explain._explanation_picture import draw
+    from vlmad_run.rows import file_stem
+
+    paths = [folder / (file_stem(explanation.image) + suffix) for suffix in (".png", ".json")]
+    image = decode(Path(explanation.image))
+    write_atomically(paths[0], draw(explanation, heat, image, detector.references))
+    _file(detector, [explanation]).write(paths[1])
+    return paths
+
+
+def _print(explanation: Explanation, written: Iterable[Path]) -> None:
     """Print one explanation for a person."""
     screen = console()
     lines = [f"{explanation.score:.3f}  {printable(explanation.image)}"]
@@ -121,6 +154,10 @@ def _print(explanation: Explanation) -> None:
         place, values = str(finding.place), words.values(finding)
         table.add_row(mark, finding.level, place, values, printable(words.nearest(finding)))
     screen.print(table)
-    lines = words.strongest_lines(explanation, SENTENCES)
+    lines = [words.totals(explanation)] if explanation.sentences else []
+    sides = words.strongest_sentences(words.by_state(explanation.sentences), SENTENCES)
+    for title, side in zip(("for" if explanation.unit else "near", "against"), sides, strict=True):
+        lines += [f"  {title:8}{words.measure(each):>6}  {each.text}" for each in side]
     lines += [f"not known: {explanation.gap}"] if explanation.gap else []
-    screen.print("\n".join(map(printable, lines)), markup=False, soft_wrap=True)
+    lines += map(str, written)
+    screen.print("\n".join([*map(printable, lines), ""]), markup=False, soft_wrap=True)

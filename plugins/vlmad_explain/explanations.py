@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field, JsonValue
+
 from vlmad.attribution import Judge
 from vlmad_run.documents import Document, FileName
-from vlmad_run.manifest import Manifest
 
 
 class PixelBox(Document):
@@ -53,7 +54,7 @@ class NearestRegion(Document):
     image: FileName | None
     place: PixelBox | None
     distance: float
-    """By the scorer's own measure."""
+    """By the scorer's own measure, or else (1 - cosine) / 2."""
 
 
 class ShownRegion(Document):
@@ -72,11 +73,20 @@ class ShownRegion(Document):
     nearest: NearestRegion | None
 
 
+class CoveringRegion(Document):
+    """A region that covers the place that decided; `place` is None in margins of padding."""
+
+    level: str
+    place: PixelBox | None
+    value: float
+
+
 class ScoreAddend(Document):
     """One addend of the score: weight * value.
 
     If `whole_image`, `value` is a judgement of the whole image. If not, it is that of the cell
-    at `place` (None if that lies in the margins of padding).
+    at `place` (None if that lies in the margins of padding): the mean over levels of the
+    `mean` of `regions`.
     """
 
     by: Judge
@@ -84,6 +94,8 @@ class ScoreAddend(Document):
     value: float
     whole_image: bool
     place: PixelBox | None = None
+    mean: Literal["arithmetic", "harmonic"] | None = None
+    regions: list[CoveringRegion] = Field(default_factory=list)
 
 
 class Explanation(Document):
@@ -111,10 +123,24 @@ class Explanation(Document):
     """What is not known."""
 
 
+class ExplainedPart(Document):
+    """A part of the detector, and its options."""
+
+    name: str
+    options: dict[str, JsonValue]
+
+
+class ExplainedDetector(Document):
+    """The detector whose scores are explained."""
+
+    recipe: str
+    parts: dict[str, ExplainedPart]
+
+
 class ExplanationFile(Document):
     """What `vlmad explain` writes."""
 
-    format: Literal["vlmad explanation 3"] = "vlmad explanation 3"
-    manifest: Manifest
-    """Of the detector and its references."""
+    format: Literal["vlmad explanation 2"] = "vlmad explanation 2"
+    detector: ExplainedDetector
+    references: list[FileName]
     explanations: list[Explanation]

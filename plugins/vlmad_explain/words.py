@@ -43,7 +43,7 @@ def _addend(explanation: Explanation, addend: ScoreAddend) -> str:
     if addend.whole_image:
         return f"{what}, of the whole {'tile' if explanation.tile else 'image'}"
     where = f"at pixels {addend.place}" if addend.place else "in the margin of padding"
-    return f"{what}, {where}"
+    return f"{what}, {where}, from {len(addend.regions)} regions there"
 
 
 def values(finding: ShownRegion) -> str:
@@ -122,17 +122,3 @@ def totals(explanation: Explanation) -> str:
         f"{len(pushes)} sentences on {explanation.sentences_on}: {ahead:+.3f} for, "
         f"{behind:+.3f} against, {sum(pushes):+.3f} together (in {explanation.unit})"
     )
-
-
-def strongest_lines(explanation: Explanation, count: int) -> list[str]:
-    """Return what all sentences add up to, and the strongest states on each side."""
-    if not explanation.sentences:
-        return []
-    sides = strongest_sentences(by_state(explanation.sentences), count)
-    titles = ("for" if explanation.unit else "near", "against")
-    lines = [
-        f"  {title:8}{measure(each):>6}  {each.text}"
-        for title, side in zip(titles, sides, strict=True)
-        for each in side
-    ]
-    return [totals(explanation), *lines]

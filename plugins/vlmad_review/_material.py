@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -13,12 +14,10 @@ from vlmad.console import messages
 from vlmad.detector import BATCH_SIZE
 from vlmad.errors import InputError, printable
 from vlmad.files import digest
-from vlmad.images import Source
+from vlmad.images import Source, decode
 from vlmad.loading import load
 from vlmad.types import ImageBatch
-from vlmad_calibration.labelled_images import leave_out
 from vlmad_run.manifest import identity
-from vlmad_run.progress import bars
 from vlmad_run.references import Assembled
 from vlmad_run.repeating import repeat
 
@@ -29,10 +28,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad.types import Features
-    from vlmad_calibration.labelled_images import LabelledImage
+    from vlmad_review._verdicts import PersonalVerdict
+    from vlmad_run.manifest import Reference
     from vlmad_run.stored_run import StoredRun
 
-WHY = {"references": "is a reference of the run already", "repeated": "is there twice"}
+Each = TypeVar("Each")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ReviewMaterial:
     run: StoredRun
     assembled: Assembled
     """The run's detector, with its references."""
-    images: Sequence[LabelledImage]
+    images: Sequence[PersonalVerdict]
     features: Sequence[Features]
     """One for each image."""
     reference_features: Sequence[Features] = ()
@@ -57,7 +57,7 @@ class ReviewMaterial:
     @cached_property
     def anomalous(self) -> Bool[np.ndarray, " n"]:
         """Which images show a defect."""
-        return np.array([image.bad for image in self.images])
+        return np.array([image.anomalous for image in self.images])
 
     @cached_property
     def called(self) -> Bool[np.ndarray, " n"] | None:
@@ -65,7 +65,7 @@ class ReviewMaterial:
         limit = self.run.threshold
         if limit is None:
             return None
-        return np.array([limit.verdict(each.score or 0) == "anomalous" for each in self.images])
+        return np.array([limit.verdict(each.row.score or 0) == "anomalous" for each in self.images])
 
     @cached_property
     def unreviewed(self) -> int:
@@ -90,7 +90,7 @@ class ReviewMaterial:
 
 def gather(
     run: StoredRun,
-    verdicts: Sequence[LabelledImage],
+    verdicts: Sequence[PersonalVerdict],
     options: Mapping[str, Mapping[str, Any]],
 ) -> ReviewMaterial:
     """Build the run's detector and encode the reviewed images and its references.
@@ -111,12 +111,11 @@ def gather(
             f"the scores of {run.folder} are not those of single images and normal references, "
             "so that no image can be left out: review a run of another scorer"
         )
-    gone = [_why_gone(each.path, each.sha256) for each in verdicts]
-    there = [each for each, why in zip(verdicts, gone, strict=True) if not why]
-    judged = leave_out(there, {each.sha256 for each in repeated.references})
-    images = [each for each in judged if not each.left_out]
-    left_out = [f"{each.path} {WHY[each.left_out]}" for each in judged if each.left_out]
-    lists = [*filter(None, gone)], left_out, _differences(run, repeated)
+    gone = {each.path: _why_gone(each.path, each.row.sha256) for each in verdicts}
+    there = [each for each in verdicts if not gone[each.path]]
+    left_out = find_doubles(there, repeated.references)
+    images = [each for each in there if each.path not in left_out]
+    lists = [*filter(None, gone.values())], [*left_out.values()], _differences(run, repeated)
     if not images:
         raise InputError(f"none of the reviewed images is of use: {[*lists[0], *lists[1]][0]}")
     no_references = _why_no_references(repeated)
@@ -142,6 +141,40 @@ def _differences(run: StoredRun, repeated: Assembled) -> list[str]:
             "run the images again and review that run"
         )
     return [printable(f"differs from the run: {each}") for each in found]
+
+
+def find_doubles(
+    verdicts: Iterable[PersonalVerdict], references: Sequence[Reference]
+) -> dict[Path, str]:
+    """Return which images are references or there twice, and that in words.
+
+    A picture that was saved again is the same one: in a memory it would judge itself.
+
+    Raises:
+        InputError: one content is called both normal and anomalous.
+    """
+    files = [(Path(each.path), each.sha256) for each in references]
+    fitted_on = {sha256 for _, sha256 in files}
+    fitted_on |= {_pixel_digest(path) for path, sha256 in files if not _why_gone(path, sha256)}
+    doubles, firsts = dict[Path, str](), dict[str, "PersonalVerdict"]()
+    for each in verdicts:
+        pixels = _pixel_digest(each.path)
+        first = firsts.setdefault(pixels, each)
+        if first.verdict != each.verdict:
+            raise InputError(
+                f"{first.row.image} is {first.verdict} by line {first.line}, and the same image "
+                f"as {each.row.image} is {each.verdict} by line {each.line}: keep one"
+            )
+        if fitted_on & {each.row.sha256, pixels}:
+            doubles[each.path] = f"{each.path} is a reference of the run already"
+        elif first is not each:
+            doubles[each.path] = f"{each.path} is the same image as {first.row.image}"
+    return doubles
+
+
+def _pixel_digest(path: Path) -> str:
+    image = decode(path)
+    return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
 
 def _why_gone(path: Path, sha256: str | None) -> str:
@@ -170,12 +203,18 @@ def _encode(assembled: Assembled, paths: Sequence[Path]) -> list[Features]:
     detector, features = assembled.detector, []
     resizing, preprocessing = detector.resizing, detector.backbone.spec.preprocessing
     images = load((Source(str(path), path) for path in paths), resizing, preprocessing, BATCH_SIZE)
-    with bars(messages()) as progress:
-        for pieces in progress.track(images, len(paths), description="encoding"):
-            if pieces[0].failure:
-                raise InputError(pieces[0].failure)
-            batch = ImageBatch(tuple(pieces), resizing.of_each)
-            features.append(detector.features(batch, BATCH_SIZE))
-            for piece in pieces:
-                piece.release()
+    for pieces in tracked(images, "encoding", len(paths)):
+        if pieces[0].failure:
+            raise InputError(pieces[0].failure)
+        features.append(detector.features(ImageBatch(tuple(pieces), resizing.of_each), BATCH_SIZE))
+        for piece in pieces:
+            piece.release()
     return features
+
+
+def tracked(items: Iterable[Each], what: str, total: int) -> Iterable[Each]:
+    """Yield items and show a person how many are done."""
+    from rich.progress import track
+
+    on, off = messages(), not messages().is_terminal
+    return track(items, what, total, console=on, transient=True, disable=off)

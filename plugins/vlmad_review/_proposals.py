@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
 from vlmad_calibration.calibration import Calibration, calibrate
-from vlmad_calibration.cuts import Rule, settle
+from vlmad_calibration.rules import Rule, settle
 from vlmad_review.gains import LEAST, HeldOut, confidence_of_each, gain
 from vlmad_review.review_document import DetectorGains, Lesson, ReviewDocument
 from vlmad_run.manifest import Reference
@@ -108,7 +108,7 @@ def propose(trials: Trials, adopt: Adoptable | None) -> ReviewDocument:
         gains=gains,
         references=references,
         threshold=threshold,
-        new_references=[Reference(path=str(i.path), sha256=str(i.sha256)) for i in new],
+        new_references=[Reference(path=str(i.path), sha256=str(i.row.sha256)) for i in new],
         new_threshold=None if chosen is None else chosen.threshold,
         notes=list(material.notes),
     )

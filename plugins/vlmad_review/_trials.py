@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmad.console import messages
 from vlmad_calibration.cuts import as_scores, choose_threshold
+from vlmad_review._material import tracked
 from vlmad_review.gains import HeldOut, make_folds
-from vlmad_run.progress import bars
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
-    from vlmad_calibration.cuts import Rule
+    from vlmad_calibration.rules import Rule
     from vlmad_review._material import ReviewMaterial
 
 MOST = 50
@@ -71,12 +70,11 @@ class Trials:
         """What each image scores for each fold with new references (see the module's head)."""
         table = np.full((self.count, len(self.as_it_is)), np.nan)
         pairs = list(combinations_with_replacement(range(self.count), 2))
-        with bars(messages()) as progress:
-            for one, other in progress.track(pairs, description="trying references"):
-                memory = self.material.memory_with(np.sort(self.new_references(one, other)))
-                for own, judged_by in {(one, other), (other, one)}:
-                    inside = np.flatnonzero(self.folds == own)
-                    table[judged_by, inside] = self.material.score(inside, memory)
+        for one, other in tracked(pairs, "trying references", len(pairs)):
+            memory = self.material.memory_with(np.sort(self.new_references(one, other)))
+            for own, judged_by in {(one, other), (other, one)}:
+                inside = np.flatnonzero(self.folds == own)
+                table[judged_by, inside] = self.material.score(inside, memory)
         return table
 
     def out_of_fold(self, references: bool) -> Float[np.ndarray, " n"]:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-from collections import defaultdict
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vlmad.errors import InputError, one_line
 from vlmad.files import write_atomically
-from vlmad_calibration.labelled_images import LabelledImage
 from vlmad_datasets.tabular import read_rows
+from vlmad_review._run_images import RunImages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from vlmad_run.rows import ScoreRow
     from vlmad_run.stored_run import StoredRun
+
+Verdict: TypeAlias = Literal["normal", "anomalous"]
 
 NAMES = {
     "image": ("image", "file", "filename", "file name", "path", "photo"),
@@ -32,12 +33,30 @@ ANOMALOUS = (
     "anomalous, anomaly, abnormal, defect, defective, bad, fail, failed, ng, nok, ko, not ok, "
     "faulty, damaged, reject, rejected, miss, missed"
 )
-WORDS = dict.fromkeys(NORMAL.split(", "), False) | dict.fromkeys(ANOMALOUS.split(", "), True)
-"""Words, and whether they mean a defect; no numbers, nor yes or no: who writes 1 may mean either.
-"""
+WORDS: dict[str, Verdict] = {
+    **dict.fromkeys(NORMAL.split(", "), "normal"),
+    **dict.fromkeys(ANOMALOUS.split(", "), "anomalous"),
+}
+"""Words for the two sides; numbers and yes or no are none: who writes 1 may mean either."""
 UNDECIDED = frozenset({"", "?", "-", "unsure", "unclear", "unknown", "skip"})
 COLUMNS = ("image", "verdict", "score", "verdict of the run", "picture", "sha256")
 """Of the table that is written: only `verdict` is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalVerdict:
+    """One image of a run with a person's verdict."""
+
+    row: ScoreRow
+    path: Path
+    verdict: Verdict
+    line: int
+    """Where the table has it."""
+
+    @property
+    def anomalous(self) -> bool:
+        """Whether it shows a defect."""
+        return self.verdict == "anomalous"
 
 
 def write_blank(run: StoredRun, path: Path) -> int:
@@ -75,7 +94,7 @@ def _no_formula(path: str) -> str:
     return f"./{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
 
 
-def read_verdicts(path: Path, run: StoredRun) -> list[LabelledImage]:
+def read_verdicts(path: Path, run: StoredRun) -> list[PersonalVerdict]:
     """Read a table of verdicts on the images of a run.
 
     Args:
@@ -85,66 +104,23 @@ def read_verdicts(path: Path, run: StoredRun) -> list[LabelledImage]:
     Raises:
         InputError: the table cannot be read or a row cannot be used: its line and the remedy.
     """
-    table, images = read_rows(path), _images_by_name(run)
+    table, images = read_rows(path), RunImages(run, path.parent)
     columns = _columns(path, table.columns)
     problems = [problem.what for problem in table.problems]
-    found: dict[str, tuple[int, LabelledImage]] = {}
-    for line in table.rows:
-        cells = {name: line.fields[column] if column else "" for name, column in columns.items()}
+    found: dict[str, PersonalVerdict] = {}
+    for row in table.rows:
+        cells = {name: row.fields[column] if column else "" for name, column in columns.items()}
         try:
-            bad = _means_defect(cells["verdict"])
-            if bad is None:
-                continue
-            row = _find(images, cells["image"], cells["sha256"], path.parent)
-            new = LabelledImage(run.file_of(row), bad, row.sha256, row.score)
-            before, first = found.setdefault(row.image, (line.line, new))
-            if first != new:
-                raise InputError(f"{row.image} is judged otherwise in line {before}: keep one")
+            verdict = _verdict(cells["verdict"])
+            if verdict is not None:
+                image = images.find(cells["image"], cells["sha256"])
+                _add(found, PersonalVerdict(image, run.file_of(image), verdict, row.line))
         except InputError as error:
-            problems.append(f"line {line.line}: {error}")
-    if problems:
-        others = [problem.split(":")[0].removeprefix("line ") for problem in problems[1:]]
-        more = f" (and lines {', '.join(others)})" if others else ""
-        raise InputError(one_line(f"{path} {problems[0]}{more}", 400))
+            problems.append(f"line {row.line}: {error}")
+    _refuse(path, problems)
     if not found:
         raise InputError(f"{path} holds no verdict yet: write normal or anomalous beside images")
-    return [image for _, image in found.values()]
-
-
-def _images_by_name(run: StoredRun) -> dict[str, list[ScoreRow]]:
-    """Return images by their paths, each end of these, and their content."""
-    found = defaultdict(list)
-    for row in run.rows():
-        parts = Path(row.image).parts
-        names = {os.path.join(*parts[start:]) for start in range(len(parts))}
-        for name in {row.image, str(run.file_of(row)), row.sha256, *names}:
-            found[name or ""].append(row)
-    return found
-
-
-def _find(
-    images: Mapping[str, list[ScoreRow]], name: str, sha256: str, beside: Path
-) -> ScoreRow:
-    """Return the image that a row of a table means; its paths may start from the table's folder."""
-    name, sha256 = name.strip('"'), sha256.casefold()  # as Windows copies a path
-    if not name and not sha256:
-        raise InputError("it names no image: give its path as in scores.csv")
-    path = os.path.normpath(name.replace("\\", "/"))
-    places = [name, path, os.path.abspath(path), os.path.abspath(beside / path)]
-    found = [images[each] for each in (places if name else [sha256]) if each in images]
-    if not found:
-        shown = one_line(name or sha256, 80)
-        raise InputError(f"{shown} is not among the images of the run: see its scores.csv")
-    alike = [row for row in found[0] if row.image in (name, path)] or found[0]
-    if name and len(alike) > 1:
-        either = f"{alike[0].image} or {alike[1].image}"
-        raise InputError(f"{name} may be {either}: give its path as in scores.csv")
-    row = alike[0]
-    if sha256 not in ("", row.sha256):
-        raise InputError(f"{row.image} had another SHA-256 when the run scored it")
-    if row.status != "done":
-        raise InputError(f"{row.image} was not scored by the run: take out the line")
-    return row
+    return list(found.values())
 
 
 def _columns(path: Path, columns: Sequence[str]) -> dict[str, str]:
@@ -172,8 +148,7 @@ def _plain(text: str) -> str:
     return " ".join(re.sub(r"[_-]+", " ", text.casefold()).split()) or text.strip()
 
 
-def _means_defect(text: str) -> bool | None:
-    """Return what a verdict means, or None if it is left open."""
+def _verdict(text: str) -> Verdict | None:
     word = _plain(text)
     if word in UNDECIDED:
         return None
@@ -181,3 +156,19 @@ def _means_defect(text: str) -> bool | None:
         shown = one_line(text, 80)
         raise InputError(f"'{shown}' is no verdict: write normal or anomalous, or leave it empty")
     return WORDS[word]
+
+
+def _add(found: dict[str, PersonalVerdict], new: PersonalVerdict) -> None:
+    before = found.setdefault(new.row.image, new)
+    if before.verdict != new.verdict:
+        raise InputError(
+            f"{new.row.image} is {new.verdict} here and {before.verdict} in line {before.line}: "
+            "keep one of the two"
+        )
+
+
+def _refuse(path: Path, problems: Sequence[str]) -> None:
+    if problems:
+        others = [problem.split(":")[0].removeprefix("line ") for problem in problems[1:]]
+        more = f" (and lines {', '.join(others)})" if others else ""
+        raise InputError(one_line(f"{path} {problems[0]}{more}", 400))

@@ -10,8 +10,8 @@ import typer
 from vlmad.assembly import parse_settings
 from vlmad.console import console, messages, output
 from vlmad.errors import InputError, OutputError, printable
-from vlmad_calibration.cuts import Rule  # noqa: TC001 (typer reads the signature)
-from vlmad_review._keeping import keep, page
+from vlmad_calibration.rules import Rule  # noqa: TC001 (typer reads the signature)
+from vlmad_review._keeping import check_folder, keep, page
 from vlmad_review._material import gather
 from vlmad_review._proposals import Adoptable, propose, settle_rule
 from vlmad_review._trials import Trials
@@ -49,8 +49,9 @@ def review(
         typer.Option("--set", metavar="KIND.OPTION=VALUE", help="What differs from the run."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write what is adopted to a new one.")
+        Path | None, typer.Option(metavar="FOLDER", help="Write what is adopted, as RUN/review.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
@@ -72,14 +73,14 @@ def review(
     vlmad review vlmad-runs/night verdicts.csv --adopt references --out better
     """
     if init is not None:
-        _init(run, init, verdicts)
+        _init(run, init, verdicts, force)
         return
     if verdicts is None:
         raise InputError(
             "no verdicts: write a table with --init FILE, fill it in, and name it after RUN"
         )
-    if out is not None and out.exists():
-        raise OutputError(f"{out} exists; choose another --out")
+    if out is not None:
+        check_folder(out, force)
     stored = read_run(run)
     if verdicts.resolve() == (stored.folder / TABLE).resolve():
         raise InputError(f"{verdicts} holds the run's own verdicts: write yours with --init FILE")
@@ -93,11 +94,11 @@ def review(
         raise typer.Exit(FAILED)
 
 
-def _init(run: Path, file: Path, verdicts: Path | None) -> None:
+def _init(run: Path, file: Path, verdicts: Path | None, force: bool) -> None:
     if verdicts is not None:
         raise InputError("--init writes a table to be filled in: leave out the other one")
-    if file.exists():
-        raise OutputError(f"{file} exists; choose another name")
+    if file.exists() and not force:
+        raise OutputError(f"{file} exists; choose another name or add --force")
     stored = read_run(run)
     count = write_blank(stored, file)
     order = "those nearest to the threshold" if stored.threshold else "the highest scores"

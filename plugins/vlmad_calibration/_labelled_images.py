@@ -1,4 +1,4 @@
-"""Good and bad images with their scores: by a detector, or of a finished run."""
+"""Which images a threshold is chosen on, and their scores: by a detector, or of a finished run."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from vlmad.console import messages
-from vlmad.errors import InputError, printable
+from vlmad.errors import InputError, VlmadError, printable
 from vlmad.files import digest
+from vlmad_datasets import open_dataset
+from vlmad_run.finding import find_images
 from vlmad_run.manifest import identity
 from vlmad_run.progress import bars
 from vlmad_run.stored_run import read_run
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from vlmad.detector import Detector
+    from vlmad.datasets import Label, Sample
     from vlmad_run.manifest import Identity
     from vlmad_run.references import Assembled
+
+    Reason = Literal["references", "repeated", "others"]
 
 SMALLER_MEMORY = (
     "each reference was judged by a memory of the others, which is one smaller: its score tends to "
@@ -40,16 +44,49 @@ class LabelledImage:
     bad: bool
     sha256: str | None = None
     """None where it is not known, as of a file that cannot be read."""
+    left_out: Reason | None = None
+    """Why it does not count: it is a reference, is there twice, or its data set labels it else."""
     score: float | None = None
     failure: str | None = None
     """Why it could not be scored, with its name."""
-    left_out: Literal["references", "repeated"] | None = None
-    """Why it does not count: it is a reference, or there twice."""
+
+
+def find_labelled(named: Sequence[str], label: Label) -> list[LabelledImage]:
+    """Find images of a label; those that a data set calls otherwise are left out.
+
+    Args:
+        named: folders, files and patterns. Of folders that are a data set, or lie directly in
+            one, its labels count.
+        label: what the images are said to be.
+
+    Raises:
+        InputError: there are none.
+    """
+    samples = [sample for name in named for sample in _samples_around(Path(name))]
+    others = {os.path.abspath(each.image) for each in samples if each.label != label}
+    return [
+        LabelledImage(
+            path,
+            bad=label == "anomalous",
+            left_out="others" if os.path.abspath(path) in others else None,
+        )
+        for path in (find_images(named) if named else ())
+    ]
+
+
+def _samples_around(folder: Path) -> Sequence[Sample]:
+    """Return the samples of the data set that a folder is, or lies directly in, if any."""
+    for place in (folder, Path(os.path.abspath(folder)).parent) if folder.is_dir() else ():
+        try:
+            return open_dataset(place).samples
+        except VlmadError:
+            continue  # a folder of images is none, and need not be
+    return ()
 
 
 def leave_out(
     images: Iterable[LabelledImage], references: Collection[str]
-) -> list[LabelledImage]:
+) -> Iterator[LabelledImage]:
     """Leave out references, whose scores would be too low, and images that are there twice.
 
     Args:
@@ -60,20 +97,17 @@ def leave_out(
         InputError: an image is called both good and bad.
     """
     first_of: dict[str, LabelledImage] = {}
-    marked = []
     for image in images:
+        if image.left_out:
+            yield image
+            continue
         first = first_of.setdefault(image.sha256 or str(image.path), image)
         if first.bad != image.bad:
-            good, bad = (first, image) if image.bad else (image, first)
             raise InputError(
-                f"{good.path} is among the good images, and as {bad.path} among the bad"
+                f"{first.path} is among the good images, and as {image.path} among the bad"
             )
-        if image.sha256 in references:
-            image = replace(image, left_out="references")
-        elif first is not image:
-            image = replace(image, left_out="repeated")
-        marked.append(image)
-    return marked
+        why: Reason | None = "repeated" if first is not image else None
+        yield replace(image, left_out="references" if image.sha256 in references else why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +144,7 @@ def score_images(assembled: Assembled, images: Sequence[LabelledImage]) -> Score
         InputError: an image is called both good and bad, or references cannot be judged.
     """
     hashed = (replace(image, sha256=_digest(image.path)) for image in images)
-    labelled = leave_out(hashed, {each.sha256 for each in assembled.references})
+    labelled = list(leave_out(hashed, {each.sha256 for each in assembled.references}))
     counting = [image for image in labelled if not image.left_out]
     results = assembled.detector.stream([i.path for i in counting], assembled.class_name)
     scored = [image for image in labelled if image.left_out]
@@ -121,49 +155,41 @@ def score_images(assembled: Assembled, images: Sequence[LabelledImage]) -> Score
             scored.append(replace(image, score=score, failure=result.error))
     remarks = (SET_SCORES,) if assembled.together else ()
     if assembled.references and all(image.bad for image in counting):
-        scored += _score_references(assembled)
+        scored += leave_one_out(assembled)
         remarks = (SMALLER_MEMORY, *remarks)
     whose = identity(assembled.detector, assembled.class_name, assembled.references)
     return ScoredImages(scored, whose, remarks)
 
 
-def _score_references(assembled: Assembled) -> list[LabelledImage]:
-    known = assembled.detector.references
-    if not known:
-        raise InputError("the references are not as they were fitted on; name images with --good")
-    scores = leave_one_out(assembled.detector, known, assembled.class_name)
-    pairs = zip(known, scores, strict=True)
-    return [LabelledImage(Path(each.name), False, score=score) for each, score in pairs]
-
-
-def leave_one_out(
-    detector: Detector, references: Sequence[Any], class_name: str = "object"
-) -> list[float]:
-    """Return the score of each reference by a memory of the others; fits nothing.
-
-    Args:
-        detector: fitted or not.
-        references: normal images, as `Detector.fit` takes them.
-        class_name: what they show.
+def leave_one_out(assembled: Assembled) -> list[LabelledImage]:
+    """Return the references, each with its score by a memory of the others; fits nothing.
 
     Raises:
         IncompatiblePartsError: the scorer makes no use of references.
-        InputError: there are fewer than two, or one cannot be read.
+        InputError: there are fewer than two, or one is not the file any more that the detector
+            was fitted on.
     """
-    encoded = detector.encode_references(references)
+    detector, paths = assembled.detector, [Path(each.path) for each in assembled.references]
+    for path, each in zip(paths, assembled.references, strict=True):
+        if _digest(path) != each.sha256:
+            raise InputError(
+                f"reference {path} is not there as it was fitted on; name good images with --good"
+            )
+    encoded = detector.encode_references(paths)
     if len(encoded) < 2:
         raise InputError("leaving one reference out takes at least two")
-    scores = []
-    for index, own in enumerate(encoded):
+    scored = []
+    for index, path in enumerate(paths):
         memory = detector.memory_of(encoded[:index] + encoded[index + 1 :])
-        scores.append(float(detector.score(own, class_name, memory).score.max()))
-    return scores
+        prediction = detector.score(encoded[index], assembled.class_name, memory)
+        scored.append(LabelledImage(path, bad=False, score=float(prediction.score.max())))
+    return scored
 
 
 def _digest(path: Path) -> str | None:
     try:
         return digest(path)
-    except InputError:
+    except (InputError, OSError):
         return None  # scoring it will tell why
 
 
@@ -188,4 +214,4 @@ def look_up_scores(folder: Path, images: Sequence[LabelledImage]) -> ScoredImage
             found.append(replace(image, failure=f"{image.path}: {folder} has no score of it"))
     labelled = leave_out(found, {each.sha256 for each in run.manifest.references})
     whose = run.manifest.identity.model_copy(update={"threshold": None})
-    return ScoredImages(labelled, whose)
+    return ScoredImages(list(labelled), whose)
