@@ -157,7 +157,7 @@ class ImageStudy:
     @property
     def which(self) -> str:
         """Which cells are looked at, in a sentence."""
-        shown = some_of(map(str, self.detectors), 8)
+        shown = some_of((f"{d.name} ({shots_name(d.shots)})" for d in self.detectors), 8)
         return f"Detectors at the fewest references that were measured, first seed: {shown}."
 
     @property
