@@ -97,9 +97,9 @@ def test_the_installed_wheel_is_what_runs(python: Path, tmp_path: Path) -> None:
 def test_the_strangers_part_is_listed_and_described(vlmad: Vlmad) -> None:
     listed = vlmad("plugins")
     assert listed.returncode == 0, listed.stderr
-    parts = [line.split() for line in listed.stdout.splitlines()]
-    [line] = [words for words in parts if words[:2] == ["scorer", "top-share"]]
-    assert line[-2:] == ["vlmad-top-share", "0.1.0"]
+    scorers = listed.stdout.partition("\nscorer\n")[2].partition("\n\n")[0]
+    [line] = [line for line in scorers.splitlines() if line.split()[0] == "top-share"]
+    assert line.endswith("(vlmad-top-share 0.1.0)")
     described = vlmad("describe", "scorer:top-share")
     assert "scorer.share" in described.stdout
     assert "how many of the pixels count" in described.stdout

@@ -14,12 +14,6 @@ from vlmad.console import console, messages, output
 from vlmad.errors import InputError, OutputError, printable
 from vlmad.files import write_atomically
 from vlmad_explain import words
-from vlmad_explain.explanations import (
-    ExplainedDetector,
-    ExplainedPart,
-    Explanation,
-    ExplanationFile,
-)
 from vlmad_run.references import References
 
 if TYPE_CHECKING:
@@ -29,6 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from vlmad.detector import Detector
+    from vlmad_explain.explanations import Explanation, ExplanationFile
 
 SENTENCES = 3
 
@@ -113,6 +108,7 @@ def _folder(out: Path | None, as_json: bool) -> AbstractContextManager[Path | No
 
 
 def _file(detector: Detector, explanations: list[Explanation]) -> ExplanationFile:
+    from vlmad_explain.explanations import ExplainedDetector, ExplainedPart, ExplanationFile
     from vlmad_run.manifest import options_in_full
 
     assembly = detector.assembly

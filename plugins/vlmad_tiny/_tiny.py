@@ -84,7 +84,8 @@ class Tiny:
     @torch.inference_mode(False)  # or gradients could never pass a model that a run has loaded
     def model(self) -> Any:
         """The model with its weights in the precision in force, never modified after loading."""
-        model = architecture.build_model()
+        with torch.random.fork_rng(devices=[]):  # initial values draw random numbers
+            model = architecture.build_model()
         tensors = load_file(WEIGHTS)
         model.load_state_dict(
             {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
