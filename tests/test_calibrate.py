@@ -177,7 +177,7 @@ def test_where_no_good_image_is_no_reference_each_is_judged_by_the_others(tmp_pa
         (("--good", TRAIN, "--rule", "f1"), "the rule f1 needs bad images"),
         (("--good", TRAIN, "--bad", TRAIN / "001.png"), "is among the good images, and as"),
         (("--good", TRAIN, "--out", "taken.json"), "taken.json exists; delete it or choose"),
-        (("--scores", "empty", "--good", TRAIN), "empty holds no manifest.json"),
+        (("--scores", "empty", "--good", TRAIN), "empty: no manifest.json of a run"),
         (("--scores", "empty", *CLIP), "leave out --detector"),
         (("--references", TRAIN, "--shots", "1"), "takes at least two"),
     ],

@@ -283,7 +283,7 @@ def test_what_cannot_be_reviewed_is_refused_in_one_line(
     assert "references" in one_line(command("review", judged, "verdicts.csv", "--adopt", "x"))
     shutil.copytree(judged, tmp_path / "bench" / "cells" / "winclip" / "part")
     line = one_line(command("review", "bench", "verdicts.csv"))
-    assert "name one of those in it: bench/cells/winclip/part" in line
+    assert "bench: no manifest.json of a run" in line
 
 
 def test_another_detector_than_that_of_the_run_is_refused(

@@ -73,7 +73,7 @@ def run(
     choice: Choice,
     references: References,
     judging: Judging,
-    wanted: RunOutput,
+    outputs: RunOutput,
     paths: Annotated[
         list[str] | None,
         typer.Argument(
@@ -112,19 +112,19 @@ def run(
     if stored is None:
         detector = assemble_runnable(choice, references)
     else:
-        detector = _repeated(stored, choice, references, wanted.out)
+        detector = _repeated(stored, choice, references, outputs.out)
     folder = score_images(
         detector,
         images,
         threshold,
-        messages(wanted.quiet or wanted.as_json),
-        out=wanted.out,
+        messages(outputs.quiet or outputs.as_json),
+        out=outputs.out,
         resume=stored is None,
-        overlays=wanted.overlays,
-        batch_size=wanted.batch_size,
-        lines=output() if wanted.as_json else None,
+        overlays=outputs.overlays,
+        batch_size=outputs.batch_size,
+        lines=output() if outputs.as_json else None,
     )
-    if not (wanted.as_json or wanted.quiet):
+    if not (outputs.as_json or outputs.quiet):
         print_table(folder, images, console())
     print_warnings(folder, images, messages())
     agrees = stored is None or _agrees(stored, folder.path)
