@@ -49,9 +49,10 @@ class PlainCommand(TyperCommand):
         for parameter in self.get_params(ctx):
             row = parameter.get_help_record(ctx)
             if row is not None:
-                title = getattr(parameter, "rich_help_panel", None) or "Options"
+                usual = "Options" if parameter.param_type_name == "option" else "Arguments"
+                title = getattr(parameter, "rich_help_panel", None) or usual
                 groups.setdefault(title, []).append(row)
-        for title, rows in groups.items():
+        for title, rows in sorted(groups.items(), key=lambda group: group[0] != "Arguments"):
             with formatter.section(title):
                 formatter.write_dl(rows)
 
