@@ -71,6 +71,7 @@ def test_the_samples_defects_score_higher_than_good_cloth(plain_run: tuple[Done,
     assert max(good) < min(defective)
 
 
+@pytest.mark.slow
 def test_a_broken_file_is_named_and_the_others_are_scored_with_status_1(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()

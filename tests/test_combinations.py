@@ -83,6 +83,7 @@ def test_illegal_combination_is_refused_with_a_reason(
 @pytest.mark.parametrize(
     "name", ["winclip", "anomalyclip", "hybrid", "clip", "clip-ac", "comparison"]
 )
+@pytest.mark.slow
 def test_recipe_runs_as_it_is(name: str, registry: Registry) -> None:
     detector = load_detector(name, registry=registry)
     assert detector.assembly.notes == ()

@@ -78,6 +78,7 @@ def test_other_floating_types_become_float32(install: Install) -> None:
     assert result.map.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_json_is_all_that_a_run_prints_whatever_a_part_prints(
     install: Install, command: Command, photos: Path
 ) -> None:
@@ -107,6 +108,7 @@ def register_attention(register):
         detector.predict(example_images(1).sources)
 
 
+@pytest.mark.slow
 def test_two_threads_score_with_one_detector_and_leave_the_process_as_it_was() -> None:
     detector, stdout = load_detector("clip"), sys.stdout
     handler = signal.getsignal(signal.SIGINT)

@@ -264,6 +264,7 @@ def score(detector: Detector, images: list[Path], out: Path) -> RunResult:
 
 
 @pytest.mark.parametrize("emptied", [False, True], ids=["folder gone", "folder emptied"])
+@pytest.mark.slow
 def test_a_folder_that_vanishes_stops_the_run_which_goes_on_when_it_is_back(
     emptied: bool, many: Path, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def one_line(ended: Any) -> str:
 # manifests
 
 
+@pytest.mark.slow
 def test_a_repeated_run_agrees_from_any_working_directory(
     photos: Path, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_repeated_run_agrees_from_any_working_directory(
     assert again.error == "vlmad: scores agree: 6 compared, largest difference 0\n"
 
 
+@pytest.mark.slow
 def test_a_repeated_run_says_which_images_changed(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_run_is_not_repeated_into_its_own_folder(
     assert "--fail-on anomalous needs --threshold" in line
 
 
+@pytest.mark.slow
 def test_changed_references_are_refused_when_a_run_is_repeated(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -91,6 +94,7 @@ def test_changed_references_are_refused_when_a_run_is_repeated(
 # stored detectors and references
 
 
+@pytest.mark.slow
 def test_a_stored_detector_moves_alone_and_scores_like_its_references(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -113,6 +117,7 @@ def test_a_stored_detector_moves_alone_and_scores_like_its_references(
     assert "scores agree: 6 compared" in repeated.error
 
 
+@pytest.mark.slow
 def test_files_that_are_no_stored_detectors_are_refused(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -135,6 +140,7 @@ def test_files_that_are_no_stored_detectors_are_refused(
     assert not (tmp_path / "vlmad-runs").exists()
 
 
+@pytest.mark.slow
 def test_a_reference_under_test_is_warned_of_by_its_content(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:

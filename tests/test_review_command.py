@@ -242,6 +242,7 @@ def test_who_interrupts_it_finds_everything_as_it_was(
     assert files(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_result_is_replaced_whole_or_not_at_all(
     here: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ OTHER = [
 ]
 
 
+@pytest.mark.slow
 def test_a_run_that_differs_in_substance_is_refused_and_changes_nothing(
     photos: Path, command: Command, tmp_path: Path
 ) -> None:
@@ -247,6 +248,7 @@ DAMAGE = [
 
 
 @pytest.mark.parametrize("torn", DAMAGE)
+@pytest.mark.slow
 def test_damaged_lines_are_scored_again_and_the_others_are_not(
     torn: bytes, photos: Path, command: Command, tmp_path: Path
 ) -> None:

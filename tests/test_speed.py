@@ -32,6 +32,7 @@ def test_it_prints_ratios_and_shares_of_the_limit(
     assert all(way.seconds > 0 and way.share_of_limit > 0 for way in report.ways)
 
 
+@pytest.mark.slow
 def test_a_backbone_without_windows_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,6 +202,7 @@ def test_a_larger_grid_takes_over_what_is_there(
     assert "holds a bench that differs in detectors." in fewer.stderr
 
 
+@pytest.mark.slow
 def test_a_grid_that_was_interrupted_goes_on_and_ends_the_same(
     run_vlmad,
     done: Path,
