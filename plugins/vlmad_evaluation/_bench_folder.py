@@ -16,20 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from filelock import FileLock, Timeout
-
-from vlmad.errors import InputError, OutputError, first_line
+from vlmad.errors import InputError, OutputError
 from vlmad_evaluation.result_documents import BenchSettings
 from vlmad_run.documents import Document, FileName
 from vlmad_run.manifest import Identity, differences
-from vlmad_run.places import RUNS, new_folder
+from vlmad_run.places import RUNS, locked, new_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vlmad_evaluation._bench_plan import Cell
 
-BENCH_MANIFEST, LOCK = "bench-manifest.json", ".lock"
+BENCH_MANIFEST = "bench-manifest.json"
 
 
 class CategoryIdentity(Document):
@@ -98,7 +96,7 @@ def open_bench(out: Path | None, manifest: BenchManifest, name: str) -> Iterator
     """Open the folder `out`, or else the one where this bench was stopped, or a new one."""
     with ExitStack() as stack:
         path = out or _stopped(manifest) or stack.enter_context(new_folder(RUNS, name))
-        stack.enter_context(_locked(path))
+        stack.enter_context(locked(path, BENCH_MANIFEST))
         _check_identity(path, manifest)
         manifest.write(path / BENCH_MANIFEST)
         yield BenchFolder(path, manifest)
@@ -112,26 +110,6 @@ def _stopped(manifest: BenchManifest) -> Path | None:
             if same:  # also in that it is not finished
                 return path.parent
     return None
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    lock = FileLock(path / LOCK, timeout=0)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        inside = {each.name for each in path.iterdir()} - {LOCK}
-        if inside and BENCH_MANIFEST not in inside:
-            raise OutputError(f"{path} exists and holds something else; choose another --out")
-        lock.acquire()
-    except Timeout:
-        raise OutputError(f"another bench is writing to {path}; wait for it") from None
-    except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
-        raise OutputError(f"cannot write {path}: {first_line(error)}") from error
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            lock.release()
 
 
 def _check_identity(path: Path, manifest: BenchManifest) -> None:

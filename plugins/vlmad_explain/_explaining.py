@@ -16,7 +16,7 @@ from vlmad.attribution import Addend, Attribution
 from vlmad.detector import as_sources
 from vlmad.errors import InputError, blaming
 from vlmad.images import restore_whole
-from vlmad.parts import CLASS_TOKEN
+from vlmad.parts import CLASS_TOKEN, HasAttribution, HasStates
 from vlmad_explain._nearest import ReferenceRegions, encode_whole
 from vlmad_explain._shown_regions import (
     Cells,
@@ -109,18 +109,18 @@ class _Explainer:
     def _states(self) -> Sequence[str | None]:
         """Return the state that each sentence is made of, None where the prompts do not know."""
         count = len(self.text.sentences) if self.text else 0
-        states_of = getattr(self.detector.prompts, "states", None)
-        states = states_of(self.class_name.replace("_", " ")) if states_of else ()
+        prompts, states = self.detector.prompts, list[str | None]()
+        if isinstance(prompts, HasStates):
+            states = list(prompts.states(self.class_name.replace("_", " ")))
         return states if len(states) == count else [None] * count
 
     def _attribution(self) -> Attribution | None:
         """Return what the scorer's scores are made of, or None if it does not offer that."""
         scorer = self.detector.scorer
-        if not hasattr(scorer, "attribute"):
+        if not isinstance(scorer, HasAttribution):
             return None
         with blaming(f"{self.detector.assembly.parts['scorer'].registration} failed"):
-            given: Attribution = scorer.attribute(self.features, self.text, self.detector.memory)
-        return given
+            return scorer.attribute(self.features, self.text, self.detector.memory)
 
     def _gap(self, given: Attribution | None) -> str | None:
         owner = f"{self.detector.assembly.parts['scorer']}"

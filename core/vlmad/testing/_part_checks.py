@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vlmad.attribution import Attribution
-from vlmad.parts import CLASS_TOKEN, PATCHES, REGIONS, TEXT
+from vlmad.parts import CLASS_TOKEN, PATCHES, REGIONS, TEXT, HasAttribution
 from vlmad.regions import coverage
 from vlmad.testing._examples import (
     UsualAttention,
@@ -187,7 +187,7 @@ def _check_prediction(
         require(isinstance(seen, Prediction), "it must return a vlmad.Prediction")
         require_tensor(seen.score, (count,), "score")
         require_tensor(seen.map, (count, *features.image_size), "map")
-        if hasattr(scorer, "attribute"):
+        if isinstance(scorer, HasAttribution):
             _check_attribution(scorer.attribute(features, text, memory), seen, features, text)
         order = list(range(count))[::-1]
         turned = scorer(_take(features, order), text, memory)
