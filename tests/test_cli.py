@@ -114,8 +114,8 @@ def test_unknown_names_bring_the_nearest(tmp_path: Path) -> None:
     [
         (["--scorer", "harmonics"], "no scorer is called 'harmonics'; did you mean 'harmonic'?"),
         (["--backbone", "resnet"], "known: openclip, tiny"),
-        (["--set", "scorer.temperature=warm"], "takes number, not 'warm'"),
-        (["--set", "scorer.temperature=0"], "takes numbers above 0"),
+        (["--set", "scorer.temperature=warm"], "takes number above 0, not 'warm'"),
+        (["--set", "scorer.temperature=0"], "takes number above 0, not '0'"),
         (["--set", "temperature=1"], "is not of the form KIND.OPTION=value"),
         (["--shots", "2"], "--shots needs --references DIR"),
         (["--resize", "stretch"], "resizing takes squash, pad, tiles or tiles:N"),

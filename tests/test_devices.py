@@ -9,6 +9,7 @@ import torch
 
 from vlmad.errors import OptionError
 from vlmad_openclip.devices import computes_bfloat16, pick_device, pick_precision
+from vlmad_tiny._tiny import Tiny
 
 CPU = torch.device("cpu")
 
@@ -39,6 +40,15 @@ def test_auto_takes_bfloat16_where_the_processor_computes_it(
     assert pick_precision("auto", CPU) == expected
     assert pick_precision("float32", CPU) == "float32"
     assert pick_precision("bfloat16", CPU) == "bfloat16"
+
+
+def test_the_embedded_model_computes_in_float32_whatever_the_processor_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("VLMAD_PRECISION")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    assert Tiny().precision == "float32"
+    assert Tiny(precision="auto").precision == "bfloat16"
 
 
 def test_without_word_from_torch_the_processors_flags_decide(

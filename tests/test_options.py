@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
+from annotated_types import Ge, Gt, Interval, Len, Lt
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +16,6 @@ from vlmad.errors import OptionError, PluginError
 from vlmad.hookspecs import KINDS
 from vlmad.options import (
     REQUIRED,
-    InOrder,
     check_options,
     convert,
     describe_type,
@@ -141,6 +142,43 @@ def test_a_type_that_cannot_be_read_is_the_plugins_fault() -> None:
         options_of(factory)
 
 
+BOUNDED = Annotated[tuple[Annotated[int, Interval(ge=1, le=64)], ...], Len(1, 3), in_order]
+
+
+@pytest.mark.parametrize("text", ["", "0", "65", "-1,2", "1,2,3,4"])
+def test_what_lies_outside_the_declared_bounds_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\d|^$"):
+        convert(BOUNDED, text)
+
+
+def test_absurdly_many_or_long_numbers_are_refused_in_one_short_line() -> None:
+    def part(sizes: BOUNDED = (1,)) -> None:
+        """Take sizes."""
+
+    for text in ("1," * 100_000, "9" * 5_000):
+        with pytest.raises(OptionError, match="takes int,int,… from 1 to 64") as refused:
+            check_options("part", options_of(part), {"sizes": text})
+        assert len(str(refused.value)) < 500
+
+
+def test_bounds_are_shown_beside_the_type() -> None:
+    assert describe_type(BOUNDED) == "int,int,… from 1 to 64 (3 at most)"
+    assert describe_type(Annotated[float, Gt(0)] | None) == "number above 0 or none"
+    assert describe_type(Annotated[float, Ge(0), Lt(1)]) == "number from 0 to below 1"
+    assert convert(BOUNDED, "64,1,64") == (1, 64)
+
+
+def test_every_number_that_a_part_takes_has_bounds(registry: Registry) -> None:
+    unbounded = {
+        f"{kind}.{option.name}"
+        for kind in KINDS
+        for registration in registry.of_kind(kind)
+        for option in options_of(registration.resolve()).values()
+        if re.search(r"\b(int|number)\b(?!,| (from|above))", option.type_name)
+    }
+    assert not unbounded
+
+
 def test_every_option_of_every_part_is_documented_and_typed(registry: Registry) -> None:
     for kind in KINDS:
         for registration in registry.of_kind(kind):
@@ -177,8 +215,7 @@ def test_numbers_without_an_order_are_one_setting_however_they_are_written(
     again = [*numbers, numbers[0]]
     seed.shuffle(again)
     written = [",".join(map(str, some)) for some in (numbers, again)]
-    one, other = (convert(InOrder | None, text) for text in written)
+    one, other = (convert(Annotated[tuple[int, ...], in_order] | None, text) for text in written)
     assert one == other == in_order(numbers)
     assert sorted(one) == list(one)
     assert convert(tuple[int, ...], written[0]) == tuple(numbers)
-    assert describe_type(InOrder) == "int,int,…"

@@ -1,14 +1,17 @@
 """The options of a part: the keyword arguments of its factory, read from its signature.
 
 Allowed types are bool, int, float, str, Path, Literal, tuple[X, ...] of these, and X | None.
-``Annotated[X, function]`` brings values that mean the same to one form (`InOrder`), so that they
-are known for the same setting wherever options are compared.
+``Annotated[X, Ge(1), Le(24)]`` bounds a number, ``Annotated[tuple[X, ...], Len(1, 32)]`` how many
+there are (see `annotated_types`); what lies outside is refused before anything is read.
+``Annotated[X, function]`` brings values that mean the same to one form (`in_order`), so that
+they are known for the same setting wherever options are compared.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+import operator
 import re
 import types
 from contextlib import suppress
@@ -19,17 +22,18 @@ from typing import (
     Annotated,
     Any,
     Literal,
-    TypeAlias,
     Union,
     get_args,
     get_origin,
     get_type_hints,
 )
 
+from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt, MaxLen, MinLen
+
 from vlmad.errors import OptionError, PluginError, blaming, did_you_mean, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 REQUIRED = inspect.Parameter.empty
 MOST_DOCS = 100_000
@@ -47,8 +51,15 @@ def in_order(numbers: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(set(numbers)))
 
 
-InOrder: TypeAlias = Annotated[tuple[int, ...], in_order]
-"""The type of an option whose numbers have no order and count once, such as window sizes."""
+BOUNDS: dict[type, tuple[str, Callable[[Any, Any], bool], str]] = {
+    Gt: ("gt", operator.gt, "above {}"),
+    Ge: ("ge", operator.ge, "from {}"),
+    Lt: ("lt", operator.lt, "to below {}"),
+    Le: ("le", operator.le, "to {}"),
+    MinLen: ("min_length", lambda items, least: len(items) >= least, ""),
+    MaxLen: ("max_length", lambda items, most: len(items) <= most, "({} at most)"),
+}
+"""Of each kind of bound: its attribute, what holds within it, and how a person says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +144,8 @@ def convert(kind: Any, value: Any) -> Any:
     origin, within = get_origin(kind), get_args(kind)
     if origin is Annotated:
         value = convert(within[0], value)
+        if not all(holds(value, limit) for holds, limit, _ in _bounds(within[1:])):
+            raise ValueError(value)
         for form in filter(callable, within[1:]):
             value = form(value)
         return value
@@ -174,46 +187,38 @@ def _convert_plain(kind: Any, value: Any) -> Any:
     return converted
 
 
+def _bounds(metadata: Iterable[Any]) -> Iterator[tuple[Callable[[Any, Any], bool], Any, str]]:
+    """Yield what must hold of a value, beside which limit, and how a person says it."""
+    for each in metadata:
+        if isinstance(each, GroupedMetadata):
+            yield from _bounds(each)
+        elif type(each) in BOUNDS:
+            attribute, holds, words = BOUNDS[type(each)]
+            limit = getattr(each, attribute)
+            yield holds, limit, words.format(limit)
+
+
 def describe_type(kind: Any) -> str:
-    """Return a type as a person writes it.
+    """Return a type, and its bounds, as a person writes it.
 
     >>> describe_type(tuple[int, ...])
     'int,int,…'
+    >>> describe_type(Annotated[int, Ge(1), Le(24)])
+    'int from 1 to 24'
     """
     origin = get_origin(kind)
     if origin is Annotated:
-        return describe_type(get_args(kind)[0])
+        inner, *metadata = get_args(kind)
+        return " ".join([describe_type(inner), *filter(None, (w for *_, w in _bounds(metadata)))])
     if origin in (Union, types.UnionType):
         return " or ".join(describe_type(k) for k in get_args(kind))
     if origin is Literal:
         return "|".join(map(str, get_args(kind)))
     if origin is tuple:
-        item = describe_type(get_args(kind)[0])
-        return f"{item},{item},…"
+        item, _, bounds = describe_type(get_args(kind)[0]).partition(" ")
+        return f"{item},{item},… {bounds}".rstrip()
     names = {str: "text", Path: "file", bool: "true|false", float: "number", type(None): "none"}
     return names.get(kind) or getattr(kind, "__name__", None) or one_line(str(kind))
-
-
-def check_counts(option: str, numbers: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the distinct numbers of an option that takes counts or sizes, in order.
-
-    Raises:
-        OptionError: there are none, or one is below 1.
-    """
-    if not numbers or min(numbers) < 1:
-        raise OptionError(f"option '{option}' takes whole numbers from 1, not {numbers}")
-    return in_order(numbers)
-
-
-def check_positive(option: str, number: float) -> float:
-    """Return the number of an option that must be above 0.
-
-    Raises:
-        OptionError: it is not.
-    """
-    if number <= 0:
-        raise OptionError(f"option '{option}' takes numbers above 0, not {number}")
-    return number
 
 
 def _argument_docs(docstring: str) -> dict[str, str]:

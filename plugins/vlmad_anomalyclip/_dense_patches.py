@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from annotated_types import Ge, Len
 
 from vlmad import ClassToken, Extractor, Features, Patches, Regions
-from vlmad.options import InOrder, in_order
+from vlmad.options import in_order
 from vlmad.parts import CLASS_TOKEN, PATCH_TOKENS, PATCHES, REGIONS
 from vlmad.regions import patch_cells
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmad import Attention, BackboneSpec, Request, VisualFeatures
+
+
+Layers: TypeAlias = Annotated[tuple[Annotated[int, Ge(0)], ...], Len(1, 64), in_order]
 
 
 class DensePatches(Extractor):
@@ -25,8 +30,8 @@ class DensePatches(Extractor):
     needs = frozenset({PATCH_TOKENS})
     gives = frozenset({CLASS_TOKEN, REGIONS, PATCHES})
 
-    def __init__(self, layers: InOrder | None = None) -> None:
-        self.layers = in_order(layers) if layers else (None,)
+    def __init__(self, layers: Layers | None = None) -> None:
+        self.layers = layers or (None,)
 
     def requests(
         self, spec: BackboneSpec, attention: Attention, class_token: Literal["normed", "raw"]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import torch
+from annotated_types import Gt, Interval
 from scipy.ndimage import gaussian_filter
 
 from vlmad import Prediction, Scorer
 from vlmad.attribution import Attribution, pooled_attribution
-from vlmad.errors import OptionError
-from vlmad.options import check_positive
 from vlmad.parts import CLASS_TOKEN, PATCHES, TEXT
 from vlmad.regions import mean_map, upsample
 from vlmad.text import anomaly_probability, pool_sides
@@ -38,14 +37,11 @@ class DenseScorer(Scorer):
 
     def __init__(
         self,
-        temperature: float = 0.07,
-        sigma: float = 4.0,
+        temperature: Annotated[float, Gt(0)] = 0.07,
+        sigma: Annotated[float, Interval(ge=0, le=1000)] = 4.0,
         pooling: Literal["mean", "unit-mean"] = "unit-mean",
     ) -> None:
-        if sigma < 0:
-            raise OptionError(f"option 'sigma' takes 0 or more, not {sigma}")
-        self.temperature = check_positive("temperature", temperature)
-        self.sigma, self.pooling = sigma, pooling
+        self.temperature, self.sigma, self.pooling = temperature, sigma, pooling
 
     def __call__(
         self,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 import torch.nn.functional as F
+from annotated_types import Ge, Interval
 
 from vlmad import Attention
-from vlmad.errors import OptionError
 from vlmad.parts import ATTENTION, PATCHES
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ PUBLISHED_BLOCKS, PUBLISHED_DEPTH = 19, 24
 """AnomalyCLIP modifies the last 19 of ViT-L's 24 blocks."""
 
 
+Count: TypeAlias = Annotated[int, Ge(1)]
+
+
 class Beside(Attention):
     """The second path of AnomalyCLIP (section 3.3): only patch features read it."""
 
@@ -26,8 +29,8 @@ class Beside(Attention):
     attending: ClassVar[Literal["q", "k", "v"]]
     """Which of queries, keys and values attend to themselves."""
 
-    def __init__(self, blocks: int | None = None) -> None:
-        self.count = _check_blocks(blocks)
+    def __init__(self, blocks: Count | None = None) -> None:
+        self.count = blocks
 
     def blocks(self, depth: int) -> range:
         """Return the last blocks."""
@@ -84,10 +87,13 @@ class Diagonal(Attention):
     needs = frozenset({ATTENTION})
 
     def __init__(
-        self, gamma: float = 1.0, blocks: int | None = None, renormalise: bool = False
+        self,
+        gamma: Annotated[float, Interval(ge=-1000, le=1000)] = 1.0,
+        blocks: Count | None = None,
+        renormalise: bool = False,
     ) -> None:
         self.gamma, self.renormalise = gamma, renormalise
-        self.count = _check_blocks(blocks)
+        self.count = blocks
 
     def blocks(self, depth: int) -> range:
         """Return the last blocks; none if gamma is 0, so that not a bit can differ."""
@@ -107,12 +113,6 @@ class Diagonal(Attention):
         extra = self.gamma * weight.exp()[..., None]
         mixed: Tensor = usual + extra * v
         return mixed / (1 + extra) if self.renormalise else mixed
-
-
-def _check_blocks(count: int | None) -> int | None:
-    if count is not None and count < 1:
-        raise OptionError(f"option 'blocks' takes whole numbers from 1, not {count}")
-    return count
 
 
 def _last(depth: int, count: int) -> range:

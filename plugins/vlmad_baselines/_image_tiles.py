@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from annotated_types import Interval, Len
 
 from vlmad import ClassToken, Extractor, Features, Regions, Tiles
-from vlmad.errors import OptionError
-from vlmad.options import InOrder, check_counts
+from vlmad.options import in_order
 from vlmad.parts import IMAGE_TILES
 from vlmad.regions import box_cells, tile_boxes
 
@@ -16,20 +17,34 @@ if TYPE_CHECKING:
     from vlmad import Attention, BackboneSpec, Request, VisualFeatures
 
 
+Counts: TypeAlias = Annotated[
+    tuple[Annotated[int, Interval(ge=1, le=16)], ...], Len(1, 16), in_order
+]
+MANY = 200
+"""Crops of one image that are worth a note."""
+
+
 class ImageTiles(Extractor):
     """Overlapping crops of the image, each through the whole encoder.
 
     Args:
         counts: tiles side by side, several at once; each count cuts the image anew.
-        overlap: the share of a tile that its neighbour covers too, 0 to below 1.
+        overlap: the share of a tile that its neighbour covers too.
     """
 
     needs = frozenset({IMAGE_TILES})
 
-    def __init__(self, counts: InOrder = (2, 3), overlap: float = 0.5) -> None:
-        if not 0 <= overlap < 1:
-            raise OptionError(f"option 'overlap' takes 0 to below 1, not {overlap}")
-        self.counts, self.overlap = check_counts("counts", counts), overlap
+    def __init__(
+        self,
+        counts: Counts = (2, 3),
+        overlap: Annotated[float, Interval(ge=0, le=0.75)] = 0.5,
+    ) -> None:
+        self.counts, self.overlap = counts, overlap
+
+    def notes_on(self, spec: BackboneSpec) -> Sequence[str]:
+        """Say how many crops of each image are encoded, where they are many."""
+        crops = sum(len(tile_boxes(count, self.overlap)) for count in self.counts)
+        return (f"{crops} crops of each image are encoded",) if crops > MANY else ()
 
     def requests(
         self, spec: BackboneSpec, attention: Attention, class_token: Literal["normed", "raw"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
+from annotated_types import Interval
 
 from vlmad import BackboneSpec, ContextPrompts, Preprocessing
 from vlmad.errors import OptionError, WeightsError
@@ -68,7 +69,7 @@ class OpenClip:
         self,
         model: str = "ViT-B-16-plus-240/laion400m_e31",
         weights: str | None = None,
-        image_size: int | None = None,
+        image_size: Annotated[int, Interval(ge=16, le=2048)] | None = None,
         positions: Literal["bilinear", "bicubic"] = "bilinear",
         device: str = "auto",
         precision: Precision = "auto",

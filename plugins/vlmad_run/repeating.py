@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 ELSEWHERE = ("//", "\\\\")
 """How names of files on other machines, and on Windows of devices, begin."""
 
-TOLERANCE = 1e-5
-"""How far two scores may be apart and still agree: what batches and processors change."""
-
+TOLERANCES = {"float32": 1e-5, "bfloat16": 2.0**-8}
+"""How far two scores may be apart and still agree, by precision: what batches and processors
+change."""
 
 
 def repeat(
@@ -82,10 +82,12 @@ def compare(run: StoredRun, other: StoredRun) -> tuple[bool, str]:
     if not (apart or changed):
         return False, "nothing to compare: the runs scored no image in common"
     largest = max(apart, default=0.0)
-    agree = bool(apart) and largest <= TOLERANCE and not (changed or missing)
+    precisions = {each.manifest.identity.precision for each in (run, other)}
+    precision = "bfloat16" if "bfloat16" in precisions else "float32"
+    agree = bool(apart) and largest <= TOLERANCES[precision] and not (changed or missing)
     return agree, (
         f"scores {'agree' if agree else 'DIFFER'}: {len(apart)} compared, "
-        f"largest difference {largest:.2g}"
+        f"largest difference {largest:.2g} ({precision}: up to {TOLERANCES[precision]:.2g})"
         + (f", {changed} are of files that have changed" if changed else "")
         + (f", {missing} are in one run only" if missing else "")
     )

@@ -71,11 +71,12 @@ class Tiny:
 
     Args:
         device: auto, cpu, cuda or mps.
-        precision: of the vision blocks: float32, bfloat16, or auto, which takes bfloat16 where
-            processor or GPU compute it natively. Texts are always encoded in float32.
+        precision: of the vision blocks: float32, so that a score is the same whatever the
+            batch and the machine; bfloat16; or auto, which takes bfloat16 where processor or
+            GPU compute it natively. Texts are always encoded in float32.
     """
 
-    def __init__(self, device: str = "auto", precision: Precision = "auto") -> None:
+    def __init__(self, device: str = "auto", precision: Precision = "float32") -> None:
         self.spec = SPEC
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 
 from vlmad import Prediction, Scorer
 from vlmad.attribution import Addend, Attribution, Judged, pooled_attribution
-from vlmad.options import check_positive
 from vlmad.regions import harmonic_map, harmonic_mean, upsample
 from vlmad.text import anomaly_probability, pool_sides
 
@@ -42,11 +42,11 @@ class Harmonic(Scorer):
 
     def __init__(
         self,
-        temperature: float = 0.07,
+        temperature: Annotated[float, Gt(0)] = 0.07,
         pooling: Literal["mean", "unit-mean"] = "mean",
         full_image: bool = True,
     ) -> None:
-        self.temperature = check_positive("temperature", temperature)
+        self.temperature = temperature
         self.pooling, self.full_image = pooling, full_image
 
     def fit(self, references: Features) -> Mapping[str, Tensor]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from annotated_types import Ge, Interval, Len
 
 from vlmad import ClassToken, Extractor, Features, Patches, Regions, Windows
-from vlmad.options import InOrder, check_counts
+from vlmad.options import in_order
 from vlmad.parts import PATCH_TOKENS, SHARED_WINDOWS, TOKEN_WINDOWS
 from vlmad.regions import patch_cells, window_cells
 
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmad import Attention, BackboneSpec, Request, VisualFeatures
+
+
+Scales: TypeAlias = Annotated[
+    tuple[Annotated[int, Interval(ge=1, le=64)], ...], Len(1, 32), in_order
+]
+"""Sizes that count once, in order."""
 
 
 class Window(Extractor):
@@ -34,12 +42,12 @@ class Window(Extractor):
 
     def __init__(
         self,
-        scales: InOrder = (2, 3),
-        patch_layer: int | None = None,
+        scales: Scales = (2, 3),
+        patch_layer: Annotated[int, Ge(0)] | None = None,
         patch_stage: Literal["normed", "raw"] = "normed",
         encoding: Literal["exact", "shared"] = "exact",
     ) -> None:
-        self.scales = check_counts("scales", scales)
+        self.scales = scales
         self.patch_layer, self.patch_stage = patch_layer, patch_stage
         self.encoding: Literal["exact", "shared"] = encoding
         if encoding == "shared":

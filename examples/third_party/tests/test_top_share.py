@@ -4,6 +4,7 @@ import pytest
 import torch
 from vlmad_top_share.scorer import TopShare
 
+from vlmad import load_detector
 from vlmad.errors import OptionError
 from vlmad.testing import check_part, example_features, example_text
 
@@ -25,5 +26,5 @@ def test_a_share_of_nearly_nothing_is_the_highest_pixel() -> None:
 
 @pytest.mark.parametrize("share", [0, -1, 1.5])
 def test_shares_outside_their_range_are_refused(share: float) -> None:
-    with pytest.raises(OptionError, match="takes numbers above 0 to 1"):
-        TopShare(share)
+    with pytest.raises(OptionError, match="takes number above 0 to 1"):
+        load_detector(scorer="top-share", options={"scorer": {"share": share}})

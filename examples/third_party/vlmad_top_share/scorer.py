@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
+from annotated_types import Gt, Le
 
 from vlmad import Prediction, Scorer
-from vlmad.errors import OptionError
 from vlmad.regions import mean_map, upsample
 from vlmad.text import anomaly_probability, pool_sides
 
@@ -23,12 +23,10 @@ class TopShare(Scorer):
     """The mean of the highest pixels, so that neither one pixel nor the whole image decides.
 
     Args:
-        share: how many of the pixels count, above 0 to 1.
+        share: how many of the pixels count.
     """
 
-    def __init__(self, share: float = 0.02) -> None:
-        if not 0 < share <= 1:
-            raise OptionError(f"option 'share' takes numbers above 0 to 1, not {share}")
+    def __init__(self, share: Annotated[float, Gt(0), Le(1)] = 0.02) -> None:
         self.share = share
 
     def __call__(
