@@ -8,20 +8,22 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 
-from vlmad.errors import InputError, OutputError
+from vlmad.errors import InputError, OutputError, VlmadError, first_line, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 PARTLY = ".partly-"
 """How the names of files begin that are being written; one that stays was left by a crash."""
 MOST_TEXT = 64 << 20
 """Bytes of a recipe, list, table or manifest; what is larger is none."""
+MOST_DEPTH, MOST_NUMBER = 64, 2**63
+"""Of lists and tables in each other, and of whole numbers, in such a file."""
 
 
 def read_bounded(path: Path, most: int = MOST_TEXT) -> bytes:
@@ -52,7 +54,10 @@ def digest(path: Path) -> str:
 
 def _check_regular(path: Path) -> None:
     """Refuse devices and pipes, which might not end; folders are refused when they are read."""
-    mode = path.stat().st_mode
+    try:
+        mode = path.stat().st_mode
+    except ValueError:  # a NUL, or what no bytes stand for
+        raise OSError(errno.EINVAL, "is no name that a file can have", str(path)) from None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, "is no regular file", str(path))
 
@@ -60,6 +65,52 @@ def _check_regular(path: Path) -> None:
 def read_text(path: Path) -> str:
     """Return the text (UTF-8) of a file that `read_bounded` takes."""
     return read_bounded(path).decode("utf-8")
+
+
+def read_toml(path: Path, what: str, error: type[VlmadError] = InputError) -> dict[str, Any]:
+    """Return the table of a TOML file, as `parse` does; `what` names it in messages.
+
+    Raises:
+        VlmadError: `error`: it cannot be read, or is no such TOML.
+    """
+    import tomllib  # here, because every start of the command line imports this module
+
+    try:
+        table: dict[str, Any] = parse(tomllib.loads, read_text(path))
+    except OSError as fault:
+        raise error(f"{what} {path}: {fault.strerror or fault}") from fault
+    except ValueError as fault:
+        raise error(f"{what} {path} is not TOML that can be read: {first_line(fault)}") from fault
+    return table
+
+
+def parse(read: Callable[[Any], Any], content: str | bytes) -> Any:
+    """Return what a reader of JSON or TOML makes of a text, if whoever uses it can be at ease.
+
+    Raises:
+        ValueError: it is of another form, is nested deeper than `MOST_DEPTH`, or holds a whole
+            number of more than 64 bits or a text that no file can be named by.
+    """
+    try:
+        value = read(content)
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {MOST_DEPTH}") from None
+    _check_value(value, MOST_DEPTH)
+    return value
+
+
+def _check_value(value: Any, depth: int) -> None:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise ValueError(f"a text in it holds a NUL: {one_line(value, 60)}")
+        value.encode("utf-8", "surrogateescape")
+    elif isinstance(value, dict | list):
+        if depth == 0:
+            raise ValueError(f"it is nested deeper than {MOST_DEPTH}")
+        for each in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check_value(each, depth - 1)
+    elif isinstance(value, int) and abs(value) > MOST_NUMBER:
+        raise ValueError("a whole number in it has more than 64 bits")
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

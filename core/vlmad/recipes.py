@@ -19,13 +19,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import RecipeError, blaming, did_you_mean
-from vlmad.files import read_text
+from vlmad.errors import RecipeError, blaming, did_you_mean, one_line
+from vlmad.files import read_toml
 from vlmad.hookspecs import KINDS
 
 if TYPE_CHECKING:
     from vlmad.registry import Registry
 
+WORDS = ("summary", "paper")
+"""What a recipe says of itself, be it nothing."""
 DEFAULT = "winclip"
 """The recipe that parts come from where none is named."""
 
@@ -98,14 +100,7 @@ def read_recipe(registry: Registry, path: Path) -> Recipe:
     Raises:
         RecipeError: the file is missing, is no TOML, or holds an unknown key.
     """
-    import tomllib  # here, because every start of the command line imports this module
-
-    try:
-        table = tomllib.loads(read_text(Path(path)))
-    except OSError as error:
-        raise RecipeError(f"recipe {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {path} is not TOML: {error}") from error
+    table = read_toml(Path(path), "recipe", RecipeError)
     recipe = parse_recipe(table, str(path))
     return recipe.over(find_recipe(registry, table.get("base")))
 
@@ -125,13 +120,14 @@ def parse_recipe(table: Mapping[str, Any], source: str) -> Recipe:
     Raises:
         RecipeError: an unknown key, or a value of the wrong kind.
     """
-    texts = ("base", "name", "summary", "paper", *KINDS)
+    texts = ("base", "name", *WORDS, *KINDS)
     for key, value in table.items():
         if key not in (*texts, "options"):
             hint = did_you_mean(key, [*texts, "options"])
             raise RecipeError(f"recipe {source}: unknown key '{key}'; {hint}")
-        if key in texts and not isinstance(value, str):
-            raise RecipeError(f"recipe {source}: '{key}' must be a text, not {value!r}")
+        if key in texts and not (isinstance(value, str) and (value or key in WORDS)):
+            shown = one_line(repr(value))
+            raise RecipeError(f"recipe {source}: '{key}' must be a text, not {shown}")
     options = table.get("options", {})
     if not isinstance(options, Mapping):
         raise RecipeError(f"recipe {source}: 'options' must be a table")

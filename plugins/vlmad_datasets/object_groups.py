@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import Field
 
-from vlmad.errors import InputError, first_line
-from vlmad.files import read_text
+from vlmad.errors import InputError
+from vlmad.files import read_toml
 from vlmad_run.documents import Document
 
 if TYPE_CHECKING:
@@ -49,11 +47,7 @@ def read_groups(path: Path = MVTEC_AD) -> Groups:
     Raises:
         InputError: it cannot be read, has another form, or puts something in two places.
     """
-    try:
-        table = tomllib.loads(read_text(path))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {first_line(error)}") from error
-    file = GroupsFile.parse(json.dumps(table, default=str), path)
+    file = GroupsFile.of(read_toml(path, "groups"), path)
     objects = [(name, group) for group, names in file.groups.items() for name in names]
     defects = [
         ((category, name), kind)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vlmad.datasets import Problem
 from vlmad.errors import InputError, first_line
+from vlmad.files import parse
 from vlmad.images import read_file
 
 if TYPE_CHECKING:
@@ -121,8 +122,8 @@ def _json_rows(path: Path, text: str) -> TableRows:
         if not line.strip():
             continue
         try:
-            rows.append(TableRow(number, _fields(json.loads(line))))
-        except (ValueError, RecursionError) as error:
+            rows.append(TableRow(number, _fields(parse(json.loads, line))))
+        except ValueError as error:
             problems.append(Problem(path, f"line {number}: {first_line(error)}", "fatal"))
     empty = dict.fromkeys((name for row in rows for name in row.fields), "")
     filled = tuple(TableRow(row.line, {**empty, **row.fields}) for row in rows)

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from vlmad import Sample
-from vlmad.errors import InputError, OutputError
+from vlmad.errors import InputError
 from vlmad.files import write_atomically
 from vlmad_datasets.masks import mask_of
 from vlmad_evaluation.bootstrap import Replicates
@@ -32,7 +31,7 @@ from vlmad_evaluation.result_documents import (
     SamplesDocument,
     read_document,
 )
-from vlmad_run.pictures import Range, from_16_bits
+from vlmad_run.pictures import Range, read_map
 from vlmad_run.stored_run import read_run
 
 if TYPE_CHECKING:
@@ -76,13 +75,7 @@ class Scored:
 
     def heat(self) -> Float[np.ndarray, "H W"]:
         """Return the stored map, whatever is known of the image; raises as `map` does."""
-        path = self.run / self.row.map
-        try:
-            with Image.open(io.BytesIO(path.read_bytes())) as stored:
-                levels = np.asarray(stored).astype(np.uint16)
-        except (OSError, ValueError, SyntaxError) as error:
-            raise OutputError(f"{path} is damaged; delete {self.run} and go on") from error
-        return from_16_bits(levels, self.scale)
+        return read_map(self.run / self.row.map, self.scale)
 
     @property
     def scale(self) -> Range:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import WeightsError, did_you_mean
-from vlmad.files import read_text
+from vlmad.files import parse, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,7 @@ def find_model(name: str) -> ModelSource:
 
 def _from_file(path: Path, folder: Path | None) -> ModelSource:
     try:
-        table = json.loads(read_text(path))
+        table = parse(json.loads, read_text(path))
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -12,7 +12,7 @@ from vlmad.errors import InputError
 from vlmad.files import write_atomically
 from vlmad.images import decode
 from vlmad.loading import ahead
-from vlmad_run.pictures import Range, draw_overlay, from_16_bits, jpeg
+from vlmad_run.pictures import Range, draw_overlay, jpeg, read_map
 from vlmad_run.rows import OVERLAYS
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ def overlay(row: ScoreRow, folder: RunFolder, scale: Range) -> Image.Image:
     """Draw the overlay of one image from its stored map."""
     assert row.map_low is not None
     assert row.map_high is not None
-    with Image.open(folder.path / row.map) as stored:
-        heat = from_16_bits(np.asarray(stored), Range(row.map_low, row.map_high))
+    heat = read_map(folder.path / row.map, Range(row.map_low, row.map_high))
     try:
         image = decode(folder.file_of(row))
         if image.size != heat.shape[::-1]:

@@ -14,13 +14,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError, WithJsonSchema
 
-from vlmad.errors import InputError, first_line, printable
-from vlmad.files import read_text, write_atomically
+from vlmad.errors import InputError, first_line, one_line
+from vlmad.files import parse, read_text, write_atomically
 
 
 def _check_name(value: Any) -> str:
     if not isinstance(value, str) or "\0" in value:
-        raise ValueError("a name of a file is a text")
+        raise ValueError("a name of a file is a text without NUL")
     return value
 
 
@@ -44,19 +44,31 @@ class Document(BaseModel):
             name: what messages call it.
 
         Raises:
-            InputError: it is no JSON, or not this document; the place of the fault is named.
+            InputError: it is no JSON, or not this document (see `of`).
         """
         try:
-            table = json.loads(content)
-            cls._check_format(table, name)
+            table = parse(json.loads, content)
+        except ValueError as error:
+            raise InputError(f"{name} is no JSON that can be read: {first_line(error)}") from error
+        return cls.of(table, name)
+
+    @classmethod
+    def of(cls, table: object, name: str | Path) -> Self:
+        """Make a document of what `vlmad.files.parse` gave.
+
+        Raises:
+            InputError: it is not this document; the place of the fault is named.
+        """
+        cls._check_format(table, name)
+        try:
             return cls.model_validate(table)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "the whole"
-            reason = printable(f"{place}: {first['msg']}")
+            reason = one_line(f"{place}: {first['msg']}")
             raise InputError(f"{name} is no {cls.__name__.lower()}: {reason}") from error
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{name} is no JSON: {first_line(error)}") from error
+        except UnicodeEncodeError as error:  # pydantic cannot say it
+            raise InputError(f"{name} is no {cls.__name__.lower()}: {error.reason}") from error
 
     @classmethod
     def _check_format(cls, table: object, name: str | Path) -> None:

@@ -39,8 +39,8 @@ in force stand in the identity themselves."""
 class PartIdentity(Document):
     """A part, where it is from, and its options; for files their hashes stand."""
 
-    name: str
-    distribution: str
+    name: str = Field(min_length=1)
+    distribution: str = Field(min_length=1)
     version: str
     options: dict[str, JsonValue]
 

@@ -10,7 +10,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from scipy.ndimage import binary_dilation as dilate
 
+from vlmad.errors import OutputError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jaxtyping import Float, UInt8, UInt16
 
 LONGEST_SIDE, ENLARGED = 640, 256
@@ -176,6 +180,23 @@ def to_16_bits(heat: Float[np.ndarray, "H W"]) -> tuple[UInt16[np.ndarray, "H W"
     """Return a map as 16-bit numbers and the values that 0 and 65535 stand for."""
     scale = Range(float(heat.min()), float(heat.max()))
     return np.rint(scale.share(heat) * 65535).astype(np.uint16), scale
+
+
+def read_map(path: Path, scale: Range) -> Float[np.ndarray, "H W"]:
+    """Return the map that `to_16_bits` made and a run stored in a file.
+
+    Raises:
+        OutputError: the file is not there, damaged, or of something else.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as stored:
+            if not stored.mode.startswith("I"):
+                raise ValueError("it has no 16 bits")
+            levels = np.asarray(stored).astype(np.uint16)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        run = path.parent.parent
+        raise OutputError(f"{path} is damaged, or no map; delete {run} and go on") from error
+    return from_16_bits(levels, scale)
 
 
 def from_16_bits(stored: UInt16[np.ndarray, "H W"], scale: Range) -> Float[np.ndarray, "H W"]:

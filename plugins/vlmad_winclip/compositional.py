@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from vlmad import Prompts
 from vlmad.errors import InputError
-from vlmad.files import read_text
+from vlmad.files import read_toml
 from vlmad.text import check_place, embed_sides
 
 if TYPE_CHECKING:
@@ -129,12 +128,7 @@ def read_prompt_list(path: Path) -> PromptList:
     Raises:
         InputError: the file is missing, is no TOML, or a list is missing or malformed.
     """
-    try:
-        table: dict[str, Any] = tomllib.loads(read_text(path))
-    except OSError as error:
-        raise InputError(f"prompt list {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"prompt list {path} is not TOML: {error}") from error
+    table = read_toml(path, "prompt list")
     names = ("normal_states", "anomalous_states", "templates")
     unknown = sorted(table.keys() - set(names))
     if unknown:

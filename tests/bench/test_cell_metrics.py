@@ -101,7 +101,7 @@ def test_the_resolution_is_that_of_the_evaluation(tmp_path: Path) -> None:
 def test_a_damaged_map_is_an_error_that_names_what_to_delete(tmp_path: Path) -> None:
     scored, _ = stored(tmp_path)
     (tmp_path / "maps/0.png").write_bytes(b"cut off")
-    with pytest.raises(OutputError, match=r"0\.png is damaged; delete"):
+    with pytest.raises(OutputError, match=r"0\.png is damaged, or no map; delete"):
         measure(scored, SETTINGS)
 
 

@@ -34,7 +34,7 @@ def test_ones_own_groups_take_their_place(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"[groups", "Expected"),
-        (b"\xff", "groups.toml: 'utf-8' codec"),
+        (b"\xff", "groups.toml is not TOML .*'utf-8' codec"),
         (b"[group]", "group: Extra inputs are not permitted"),
         (b"groups = 1", "groups: Input should be a valid dictionary"),
         (b"[defects.leak]\na = [1]", "defects.leak.a.0: Input should be a valid string"),
@@ -46,5 +46,5 @@ def test_files_of_another_form_are_refused(tmp_path: Path, content: bytes, messa
     (tmp_path / "groups.toml").write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_groups(tmp_path / "groups.toml")
-    with pytest.raises(InputError, match=r"none.toml: .* No such file"):
+    with pytest.raises(InputError, match=r"none.toml: No such file"):
         read_groups(tmp_path / "none.toml")
