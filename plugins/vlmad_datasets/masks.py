@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from vlmad.errors import InputError, first_line
+from vlmad_datasets._annotations import LABEL_SUFFIXES, label_mask
 from vlmad_datasets.headers import ORIENTATION, SWAPPING, opened, read_header
 from vlmad_run.finding import SUFFIXES
 
@@ -42,7 +43,23 @@ def mask_of(sample: Sample) -> Bool[np.ndarray, "H W"] | None:
     header = read_header(sample.image)
     if sample.mask is None:
         return np.zeros(header.size[::-1], bool)
-    return fit_mask(read_mask(sample.mask), header, sample.mask)
+    return fitted_mask(sample.mask, sample.image, header)
+
+
+def fitted_mask(path: Path, image: Path, header: Header) -> Bool[np.ndarray, "H W"]:
+    """Read the mask of an image, at the size of the upright image.
+
+    Args:
+        path: a mask file, a folder of such, or the label file of an annotation tool.
+        image: the image, of which a label file may speak among others.
+        header: the image's.
+
+    Raises:
+        InputError: the mask cannot be read, or has another size than the image.
+    """
+    if path.suffix.lower() in LABEL_SUFFIXES:
+        return fit_mask(label_mask(path, image, header.size), header, path)
+    return fit_mask(read_mask(path), header, path)
 
 
 def read_mask(path: Path) -> Bool[np.ndarray, "H W"]:

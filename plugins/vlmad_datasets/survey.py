@@ -10,7 +10,7 @@ from vlmad.datasets import Problem, Severity
 from vlmad.errors import InputError, first_line
 from vlmad.files import digest
 from vlmad_datasets.headers import read_header
-from vlmad_datasets.masks import fit_mask, read_mask
+from vlmad_datasets.masks import fitted_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -101,7 +101,7 @@ def _measure(sample: Sample, problems: list[Problem]) -> SurveyedSample | None:
     if sample.mask is None:
         return SurveyedSample(sample, header.size)
     try:
-        marked = int(fit_mask(read_mask(sample.mask), header, sample.mask).sum())
+        marked = int(fitted_mask(sample.mask, sample.image, header).sum())
     except InputError as error:
         problems.append(_fatal(sample.mask, error))
         return SurveyedSample(sample, header.size)

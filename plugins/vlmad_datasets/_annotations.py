@@ -1,0 +1,87 @@
+"""Label files of annotation tools: which tool's a file is, and what it says of an image."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from vlmad.errors import InputError
+from vlmad_datasets._coco import CocoFile
+from vlmad_datasets._cvat import CvatFile
+from vlmad_datasets._foreign import json_table, label_text, reading
+from vlmad_datasets._labelme import labelme_drawing
+from vlmad_datasets._shapes import Drawing
+from vlmad_datasets._yolo import yolo_drawing
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy as np
+    from jaxtyping import Bool
+
+    LabelFile: TypeAlias = Drawing | CocoFile | CvatFile
+
+LABEL_SUFFIXES = frozenset({".json", ".xml", ".txt"})
+"""The endings of label files."""
+
+
+def drawing_of(path: Path, image: Path) -> Drawing:
+    """Return what a label file says of an image.
+
+    Args:
+        path: the label file, for this image (LabelMe, YOLO) or for many (COCO, CVAT).
+        image: the image, which a file for many must list under its name.
+
+    Raises:
+        InputError: it cannot be read, is of no known tool, or does not list the image.
+    """
+    with reading(path):
+        found = _parsed(path, _Stamp.of(path))
+        return found if isinstance(found, Drawing) else found.drawing(image)
+
+
+def label_mask(path: Path, image: Path, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """Return the pixels that a label file marks, of the size that it states or the image has.
+
+    Args:
+        path: the label file.
+        image: the image.
+        size: its width and height, upright; a file may state them on their side.
+
+    Raises:
+        InputError: as of `drawing_of`, or the file is for another size, or a shape makes no sense.
+    """
+    drawing = drawing_of(path, image)
+    with reading(path):
+        return drawing.mask(size)
+
+
+class _Stamp(NamedTuple):
+    """What tells whether a file is still the one that was read."""
+
+    modified: int = 0
+    length: int = 0
+
+    @classmethod
+    def of(cls, path: Path) -> _Stamp:
+        try:
+            status = path.stat()
+        except (OSError, ValueError):  # reading it says what is wrong
+            return cls()
+        return cls(status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=2)  # a file for many images is asked once for each
+def _parsed(path: Path, stamp: _Stamp) -> LabelFile:
+    text = label_text(path)
+    if path.suffix.lower() == ".xml":
+        return CvatFile(text)
+    if path.suffix.lower() == ".txt":
+        return yolo_drawing(text)
+    table = json_table(text)
+    if "shapes" in table:
+        return labelme_drawing(table)
+    if "images" in table and "annotations" in table:
+        return CocoFile.of(table)
+    raise InputError("a JSON neither of LabelMe nor of COCO; export one of these, or masks as PNG")
