@@ -12,12 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vlmad.errors import InputError
-from vlmad_review._verdicts import UNDECIDED, WORDS, read_verdicts, write_blank
+from vlmad_datasets.sides import ANOMALOUS_WORDS, NORMAL_WORDS, side_of
+from vlmad_review._verdicts import UNDECIDED, read_verdicts, write_blank
 from vlmad_run.manifest import Identity, Manifest
 from vlmad_run.rows import ScoreRow, to_line
 from vlmad_run.stored_run import StoredRun
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+WORDS = dict.fromkeys(NORMAL_WORDS, "normal") | dict.fromkeys(ANOMALOUS_WORDS, "anomalous")
 IMAGES = ("line 1/000.png", "line 2/000.png", "line 2/001.png", "lone.png")
 
 
@@ -90,9 +92,8 @@ def test_every_word_of_either_side_is_understood_however_it_is_written(
 @given(st.text(st.characters(blacklist_categories=["Cs", "Cc"]), min_size=1, max_size=12))
 def test_any_text_is_a_verdict_or_is_refused_with_its_line(run: StoredRun, word: str) -> None:
     path = table(run, ("image", "verdict"), ("lone.png", "?"), (IMAGES[0], word))
-    plain = " ".join(word.casefold().replace("_", " ").replace("-", " ").split())
-    if plain in WORDS:
-        assert judged(path, run) == {IMAGES[0]: WORDS[plain]}
+    if side_of(word):
+        assert judged(path, run) == {IMAGES[0]: side_of(word)}
     else:
         assert refusal(path, run).startswith((f"{path} line 3: ", f"{path} holds no verdict yet"))
 

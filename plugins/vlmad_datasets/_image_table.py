@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from vlmad.datasets import GOOD, Contents, Dataset, Problem, Sample, Split
 from vlmad.errors import InputError, did_you_mean
+from vlmad_datasets.sides import ANOMALOUS_WORDS, NORMAL_WORDS, side_of
 from vlmad_datasets.tabular import TABLE_SUFFIXES, read_rows
 
 if TYPE_CHECKING:
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 
 COLUMNS = ("image", "label", "mask", "category", "defect", "split")
 NEEDED = ("image", "label")
-NORMAL_WORDS = ("normal", "good", "ok", "0", "false")
-ANOMALOUS_WORDS = ("anomalous", "anomaly", "abnormal", "bad", "defective", "ko", "1", "true")
-LABEL_WORDS: dict[str, Label] = {
-    **dict.fromkeys(NORMAL_WORDS, "normal"),
-    **dict.fromkeys(ANOMALOUS_WORDS, "anomalous"),
+NUMBERS: dict[str, Label] = {
+    **dict.fromkeys(("0", "false"), "normal"),
+    **dict.fromkeys(("1", "true"), "anomalous"),
 }
+"""What labels are besides the words of `vlmad_datasets.sides`, as other tools write them."""
+KNOWN_LABELS = (*NORMAL_WORDS, *ANOMALOUS_WORDS, *NUMBERS)
 SPLIT_WORDS: dict[str, Split] = {
     **{split: split for split in get_args(Split)},
     "": "test",
@@ -35,8 +36,8 @@ ANY_DEFECT = "anomalous"
 class ImageTable(Dataset):
     """A CSV file or JSON lines: image, label, and if known mask, category, defect, split.
 
-    Paths are relative to the table. Labels are normal, good, ok or 0, and anomalous, anomaly,
-    abnormal, bad, defective, ko or 1. Rows without a split are under test.
+    Paths are relative to the table. Labels are the usual words (good, ok, pass … or bad, ng,
+    fail, defect …), or 0 and 1. Rows without a split are under test.
 
     Args:
         category: of rows that name none; the file's name by default.
@@ -81,13 +82,13 @@ def sample_of(
     label, split = fields["label"], fields.get("split", "")
     if not fields["image"]:
         raise InputError("no image")
-    if label.casefold() not in LABEL_WORDS:
-        hint = did_you_mean(label, LABEL_WORDS)
+    side = side_of(label) or NUMBERS.get(label.casefold())
+    if side is None:
+        hint = did_you_mean(label, KNOWN_LABELS)
         raise InputError(f"label '{label}' is neither side; {hint}")
     if split.casefold() not in SPLIT_WORDS:
         hint = did_you_mean(split, filter(None, SPLIT_WORDS))
         raise InputError(f"no split is called '{split}'; {hint}")
-    side = LABEL_WORDS[label.casefold()]
     return Sample(
         image=folder / fields["image"],
         label=side,

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import os
-import unicodedata
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from vlmad.datasets import GOOD, Problem, Sample
-from vlmad_run.finding import SUFFIXES
+from vlmad_datasets.sides import key_of
+from vlmad_run.walking import look_into, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from vlmad.datasets import Label, Split
+    from vlmad_run.walking import Place
 
 
 def images_in(folder: Path) -> list[Path]:
     """Return the image files right in a folder, sorted; none if there is no such folder."""
-    return [e for e in _entries(folder) if e.suffix.lower() in SUFFIXES and not e.is_dir()]
+    return look_into(folder).named("image")
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return the image files in a folder, then those in its own; folders of masks are left out."""
+    return [file for place in _walk(folder) for file in place.named("image")]
 
 
 def folders_in(folder: Path) -> list[Path]:
-    """Return the folders right in a folder, sorted; links to folders count."""
-    return [entry for entry in _entries(folder) if entry.is_dir()]
+    """Return the folders right in a folder, sorted; links to folders count, hidden ones do not."""
+    found = look_into(folder).folders
+    return [folder / name for name, _ in found if not name.startswith(".")]
+
+
+def folders_named(folder: Path, *names: str) -> list[Path]:
+    """Return the folders right in a folder that have one of these names, in any spelling."""
+    keys = set(map(key_of, names))
+    return [each for each in folders_in(folder) if key_of(each.name) in keys]
 
 
 def name_of(folder: Path) -> str:
@@ -31,38 +45,86 @@ def name_of(folder: Path) -> str:
     return os.path.basename(os.path.abspath(folder))
 
 
-def _entries(folder: Path) -> list[Path]:
-    # a leading dot marks what systems leave behind, such as "._000.png" beside "000.png"
-    if not folder.is_dir():
-        return []
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+def _walk(folder: Path) -> Iterator[Place]:
+    for place in walk(folder):
+        place.folders = [each for each in place.folders if each[1] == "image"]
+        yield place
 
 
 class Masks:
-    """The masks of a folder, found by the names of images: NAME_mask.*, NAME.* or NAME/."""
+    """The masks below some folders, found by the names of images: NAME_mask.*, NAME.* or NAME/.
 
-    def __init__(self, folder: Path) -> None:
-        entries = (*folders_in(folder), *images_in(folder))
-        self._found = {_key(e.name if e.is_dir() else e.stem): e for e in reversed(entries)}
-        self._used: set[Path] = set()
+    A mask lies in folders that are named like the image's own, or in one above.
+    """
 
-    def of(self, image: Path) -> Path | None:
-        """Return the mask of an image, or None."""
-        stem = _key(image.stem)
-        mask = self._found.get(f"{stem}_mask") or self._found.get(stem)
-        if mask is not None:
-            self._used.add(mask)
-        return mask
+    def __init__(self, *folders: Path) -> None:
+        self._found: dict[tuple[str, ...], list[Path]] = defaultdict(list)
+        self._claims: dict[Path, list[Path]] = defaultdict(list)
+        self._unclear: dict[Path, list[Path]] = {}
+        self._files: list[Path] = []
+        for folder in folders:
+            for place in walk(folder):
+                place.folders = [each for each in place.folders if each[1] != "hidden"]
+                self._add(place, _keys(place.path.relative_to(folder).parts))
+
+    def _add(self, place: Place, where: tuple[str, ...]) -> None:
+        files = place.named("image")
+        if files and where:
+            self._found[where].append(place.path)
+        for file in files:
+            self._found[*where, key_of(file.stem)].append(file)
+        self._files += files
+
+    def of(self, image: Path, place: Sequence[str] = ()) -> Path | None:
+        """Return the mask of an image, or None: there is none, or it cannot be told which.
+
+        Args:
+            image: its file.
+            place: the folders that it lies in; those of masks have the same names, perhaps
+                without the first.
+        """
+        where, stem = _keys(place), key_of(image.stem)
+        for depth in range(len(where), -1, -1):
+            for name in (f"{stem}_mask", stem):
+                for start in (0, 1):
+                    found = self._found.get((*where[start:depth], name))
+                    if found:
+                        return self._claim(image, found)
+        return None
+
+    def _claim(self, image: Path, found: list[Path]) -> Path | None:
+        for mask in found:
+            self._claims[mask].append(image)
+        if len(found) == 1:
+            return found[0]
+        self._unclear[image] = found
+        return None
 
     def unused(self) -> list[Problem]:
-        """Return a problem for each mask that was never found by an image."""
-        masks = sorted(set(self._found.values()) - self._used)
-        return [Problem(mask, "a mask that belongs to no image") for mask in masks]
+        """Return a problem for each mask that no image has, and for each that several may have."""
+        used = self._claims
+        problems = [
+            Problem(mask, "a mask that belongs to no image")
+            for mask in sorted(self._files)
+            if mask not in used and mask.parent not in used
+        ]
+        for image, found in self._unclear.items():
+            what = f"its mask may be {_either(found)}; keep one of them"
+            problems.append(Problem(image, what, "fatal"))
+        for mask, images in used.items():
+            if len(images) > 1:
+                what = f"it may be the mask of {_either(images)}; put each in a folder of its own"
+                problems.append(Problem(mask, what, "fatal"))
+        return problems
 
 
-def _key(name: str) -> str:
-    """Return a name such that the spellings that file systems make of it are equal."""
-    return unicodedata.normalize("NFC", name).casefold()
+def _keys(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(map(key_of, names))
+
+
+def _either(paths: Sequence[Path]) -> str:
+    together = len({path.parent for path in paths}) == 1
+    return " or ".join(path.name if together else str(path) for path in sorted(paths))
 
 
 def samples_in(
@@ -77,7 +139,23 @@ def samples_in(
         split: what they are for.
         masks: where theirs are looked for, in turn.
     """
-    label: Label = "normal" if defect is None else "anomalous"
     for image in images_in(folder):
         mask = next(filter(None, (each.of(image) for each in masks)), None)
-        yield Sample(image, label, category, split, defect or GOOD, mask)
+        yield _sample(image, category, defect, split, mask)
+
+
+def samples_below(
+    folder: Path, category: str, defect: str | None, split: Split, masks: Masks | None = None
+) -> Iterator[Sample]:
+    """Yield a sample for each image in a folder and in its own, as `samples_in` does."""
+    for image in images_below(folder):
+        place = image.relative_to(folder).parts[:-1]
+        mask = masks.of(image, place) if masks else None
+        yield _sample(image, category, defect, split, mask)
+
+
+def _sample(
+    image: Path, category: str, defect: str | None, split: Split, mask: Path | None
+) -> Sample:
+    label: Label = "normal" if defect is None else "anomalous"
+    return Sample(image, label, category, split, defect or GOOD, mask)

@@ -6,14 +6,25 @@ arXiv 2503.21622 (AD 2); Jezek et al., ICUMT 2021 (MPDD); Mishra et al., ISIE 20
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from vlmad.datasets import Contents, Dataset, Problem, Sample
+from vlmad.datasets import GOOD, Contents, Dataset, Problem, Sample
 from vlmad.errors import InputError
-from vlmad_datasets._layout import Masks, folders_in, images_in, name_of, samples_in
+from vlmad_datasets._layout import (
+    Masks,
+    folders_in,
+    folders_named,
+    images_below,
+    name_of,
+    samples_below,
+)
+from vlmad_datasets.sides import key_of, side_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vlmad.datasets import Split
 
 MPDD_CATEGORIES = frozenset(
@@ -22,7 +33,7 @@ MPDD_CATEGORIES = frozenset(
 TEST_FOLDERS = ("test", "test_public")
 UNLABELLED = ("test_private", "test_private_mixed")
 """Folders of AD 2 whose labels are not published."""
-GROUND_TRUTH = "ground_truth"
+GROUND_TRUTH, OK = "ground_truth", "ok"
 
 
 class Mvtec(Dataset):
@@ -30,19 +41,19 @@ class Mvtec(Dataset):
 
     The root may also be a single category. Masks are NAME_mask.png, NAME.png, or, as in LOCO,
     a folder NAME of several, which are merged. AD 2's test_public, with its ground_truth
-    inside, takes the place of test; its unlabelled test folders are left out.
+    inside, takes the place of test; its unlabelled test folders are left out. Names count in
+    any spelling, and good by any usual name; images lie at any depth.
     """
-
-    good: ClassVar[str] = "good"
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Return whether there is a category, and the categories are not those of MPDD."""
-        names = {name_of(folder) for folder in cls._categories(root)}
-        return bool(names) and not names <= MPDD_CATEGORIES
+        """Return whether there is a category, and the categories are not those of others."""
+        categories = cls._recognised(root)
+        names = {name_of(folder) for folder in categories}
+        return bool(names) and not (names <= MPDD_CATEGORIES or all(map(_says_ok, categories)))
 
     def read(self) -> Contents:
         """Return the samples of all categories, by name."""
@@ -50,11 +61,11 @@ class Mvtec(Dataset):
         problems: list[Problem] = []
         categories = self._categories(self.root)
         if not categories:
-            places = f"train/{self.good} or test/{self.good}"
+            places = f"train/{GOOD} or test/{GOOD}"
             raise InputError(f"{self.root} has no {places}, nor have its folders")
         for folder in categories:
-            self._read_split(folder / "train", "train", samples)
-            self._read_split(folder / "validation", "validation", samples)
+            self._read_split(folder, "train", samples)
+            self._read_split(folder, "validation", samples)
             self._read_test(folder, samples, problems)
         if categories != [self.root]:
             for folder in sorted(set(folders_in(self.root)) - set(categories)):
@@ -63,41 +74,64 @@ class Mvtec(Dataset):
         return Contents(tuple(samples), tuple(problems))
 
     @classmethod
-    def _categories(cls, root: Path) -> list[Path]:
-        if cls._is_category(root):
-            return [root]
-        return [folder for folder in folders_in(root) if cls._is_category(folder)]
+    def _recognised(cls, root: Path) -> list[Path]:
+        """Return the categories, none where good and bad lie side by side: that is no split."""
+        sides = {side_of(folder.name) for folder in folders_in(root)}
+        return [] if sides >= {"normal", "anomalous"} else cls._categories(root)
 
     @classmethod
-    def _is_category(cls, folder: Path) -> bool:
-        return any((folder / split / cls.good).is_dir() for split in ("train", *TEST_FOLDERS))
+    def _categories(cls, root: Path) -> list[Path]:
+        if _normal_folders(root):
+            return [root]
+        return [folder for folder in folders_in(root) if _normal_folders(folder)]
 
     def _read_split(self, folder: Path, split: Split, samples: list[Sample]) -> None:
-        for kind in folders_in(folder):
-            samples += samples_in(kind, name_of(folder.parent), self._defect(kind), split)
+        for place in folders_named(folder, split):
+            for kind in folders_in(place):
+                samples += samples_below(kind, name_of(folder), _defect(kind), split)
 
     def _read_test(self, folder: Path, samples: list[Sample], problems: list[Problem]) -> None:
-        places = [folder / name for name in TEST_FOLDERS]
-        test = next(filter(Path.is_dir, places), places[0])
-        inside = test / GROUND_TRUTH
-        truth = inside if inside.is_dir() else folder / GROUND_TRUTH
-        for kind in folders_in(test):
-            if kind == inside:
-                continue
-            masks = Masks(truth / kind.name)
-            samples += samples_in(kind, name_of(folder), self._defect(kind), "test", masks)
+        tests = next(filter(None, (folders_named(folder, name) for name in TEST_FOLDERS)), [])
+        inside = [each for test in tests for each in folders_named(test, GROUND_TRUTH)]
+        truths = [kind for truth in inside or folders_named(folder, GROUND_TRUTH)
+                  for kind in folders_in(truth)]  # fmt: skip
+        tested = [kind for test in tests for kind in folders_in(test) if kind not in inside]
+        for kinds in _by_name(tested):
+            masks = Masks(*(each for each in truths if key_of(each.name) == key_of(kinds[0].name)))
+            for kind in kinds:
+                samples += samples_below(kind, name_of(folder), _defect(kinds[0]), "test", masks)
+                if not images_below(kind):
+                    problems.append(Problem(kind, "a folder without images"))
             problems += masks.unused()
-            if not images_in(kind):
-                problems.append(Problem(kind, "a folder without images"))
-        for kind in folders_in(truth):
-            if not (test / kind.name).is_dir():
-                problems.append(Problem(kind, f"masks, but there is no {test.name}/{kind.name}"))
-        for place in (folder / name for name in UNLABELLED):
-            if place.is_dir():
-                problems.append(Problem(place, "no labels are known, left out", "note"))
+        keys = {key_of(kind.name) for kind in tested}
+        name = tests[0].name if tests else TEST_FOLDERS[0]
+        for kind in truths:
+            if key_of(kind.name) not in keys:
+                problems.append(Problem(kind, f"masks, but there is no {name}/{kind.name}"))
+        for place in folders_named(folder, *UNLABELLED):
+            problems.append(Problem(place, "no labels are known, left out", "note"))
 
-    def _defect(self, kind: Path) -> str | None:
-        return None if kind.name == self.good else kind.name
+
+def _normal_folders(category: Path) -> list[Path]:
+    """Return the folders of good images of a category; none if it is no category."""
+    splits = folders_named(category, "train", *TEST_FOLDERS)
+    return [each for split in splits for each in folders_in(split) if _defect(each) is None]
+
+
+def _says_ok(category: Path) -> bool:
+    return {key_of(folder.name) for folder in _normal_folders(category)} == {OK}
+
+
+def _defect(kind: Path) -> str | None:
+    return None if side_of(kind.name) == "normal" else kind.name
+
+
+def _by_name(folders: Iterable[Path]) -> Iterable[list[Path]]:
+    """Return folders together whose names differ in their spelling only."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for folder in folders:
+        found[key_of(folder.name)].append(folder)
+    return found.values()
 
 
 class Mpdd(Mvtec):
@@ -106,7 +140,7 @@ class Mpdd(Mvtec):
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Return whether all categories are those of MPDD."""
-        names = {name_of(folder) for folder in cls._categories(root)}
+        names = {name_of(folder) for folder in cls._recognised(root)}
         return bool(names) and names <= MPDD_CATEGORIES
 
 
@@ -116,12 +150,11 @@ class Btad(Mvtec):
     The categories have only numbers, so prompts speak of an object.
     """
 
-    good: ClassVar[str] = "ok"
-
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Return whether there is a product with a folder `ok`."""
-        return bool(cls._categories(root))
+        """Return whether there are products, and all have a folder `ok` for good images."""
+        categories = cls._recognised(root)
+        return bool(categories) and all(map(_says_ok, categories))
 
     def class_name(self, category: str) -> str:
         """Return what prompts call the object of a category."""

@@ -3,63 +3,102 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vlmad.datasets import GOOD, Contents, Dataset, Problem
+from vlmad.datasets import GOOD, Contents, Dataset, Sample
 from vlmad.errors import InputError
-from vlmad_datasets._layout import Masks, folders_in, name_of, samples_in
+from vlmad_datasets._layout import (
+    Masks,
+    folders_in,
+    folders_named,
+    images_below,
+    name_of,
+    samples_below,
+)
+from vlmad_datasets.sides import side_of
+from vlmad_run.walking import is_mask_folder
 
-BAD, TRAIN, MASKS = "bad", "train", "masks"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vlmad.datasets import Label, Split
+
+BAD, TRAIN = "bad", ("train", "training")
+REMEDY = "name it with --set dataset.good or .bad"
 
 
 class TwoFolders(Dataset):
-    """A folder of good and one of bad images; folders inside of bad are named for defects.
+    """A folder of good and one of bad images, by their usual names: good, ok … and bad, ng ….
 
-    Masks are found by name: NAME_mask.*, NAME.* or a folder NAME, in masks/ or masks/DEFECT.
+    Images lie at any depth; the first folder inside of bad names the defect. Masks are found by
+    name: NAME_mask.*, NAME.* or a folder NAME, in masks/ or its folders of the same names.
 
     Args:
-        good: the folder of good images under test, from the root.
-        bad: the folder of bad images, from the root.
+        good: the folder of good images under test, from the root; any of a usual name by default.
+        bad: the folder of bad images, from the root; likewise.
         train: a folder of good images to take references from; train if there is one.
-        masks: the folder of masks; masks if there is one.
+        masks: the folder of masks; masks or ground_truth if there is one.
         category: what the images show; the root's name by default.
     """
 
     def __init__(
         self,
         root: Path,
-        good: str = GOOD,
-        bad: str = BAD,
+        good: str | None = None,
+        bad: str | None = None,
         train: str | None = None,
         masks: str | None = None,
         category: str | None = None,
     ) -> None:
-        self.good, self.bad = root / good, root / bad
-        self.train, self.masks = root / (train or TRAIN), root / (masks or MASKS)
-        self.category = category or name_of(root)
         for name in filter(None, (good, bad, train, masks)):
             if not (root / name).is_dir():
-                remedy = "name it with --set dataset.good or .bad"
-                raise InputError(f"{root / name}: no such folder; {remedy}")
+                raise InputError(f"{root / name}: no such folder; {REMEDY}")
+        self.good = [root / good] if good else _of_side(root, "normal")
+        self.bad = [root / bad] if bad else _of_side(root, "anomalous")
+        self.train = [root / train] if train else folders_named(root, *TRAIN)
+        self.masks = [root / masks] if masks else _of_masks(root, *self.bad)
+        self.category = category or name_of(root)
+        for name, found in ((GOOD, self.good), (BAD, self.bad)):
+            if not found:
+                raise InputError(f"{root / name}: no such folder; {REMEDY}")
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Return whether there are folders good and bad."""
-        return (root / GOOD).is_dir() and (root / BAD).is_dir()
+        """Return whether there are folders of good and of bad images."""
+        sides = {side_of(folder.name) for folder in folders_in(root)}
+        return sides >= {"normal", "anomalous"}
 
     def read(self) -> Contents:
         """Return train, good and bad images, in this order."""
-        samples = [
-            *samples_in(self.train, self.category, None, "train"),
-            *samples_in(self.train / GOOD, self.category, None, "train"),
-            *samples_in(self.good, self.category, None, "test"),
-        ]
-        problems: list[Problem] = []
-        shared, kinds = Masks(self.masks), folders_in(self.bad)
-        for folder in (self.bad, *kinds):
-            own = Masks(self.masks / folder.name)
-            samples += samples_in(folder, self.category, folder.name, "test", own, shared)
-            problems += own.unused()
-        # folders of masks for one defect were looked into by themselves
-        names = {folder.name for folder in kinds}
-        problems += (problem for problem in shared.unused() if problem.path.name not in names)
-        return Contents(tuple(samples), tuple(problems))
+        masks = Masks(*self.masks)
+        samples = [sample for folder in self.train for sample in self._trained(folder)]
+        for folder in self.good:
+            samples += samples_below(folder, self.category, None, "test")
+        for folder in self.bad:
+            samples += self._defects(folder, "test", masks)
+        return Contents(tuple(samples), tuple(masks.unused()))
+
+    def _trained(self, folder: Path) -> Iterator[Sample]:
+        """Yield what is for training: a folder of bad images in it is one of bad images."""
+        bad = _of_side(folder, "anomalous")
+        inside = {image for each in bad for image in images_below(each)}
+        for sample in samples_below(folder, self.category, None, "train"):
+            if sample.image not in inside:
+                yield sample
+        for each in bad:
+            yield from self._defects(each, "train", Masks())
+
+    def _defects(self, folder: Path, split: Split, masks: Masks) -> Iterator[Sample]:
+        for image in images_below(folder):
+            inner = image.relative_to(folder).parts[:-1]
+            defect = inner[0] if inner else folder.name
+            mask = masks.of(image, (folder.name, *inner))
+            yield Sample(image, "anomalous", self.category, split, defect, mask)
+
+
+def _of_side(root: Path, side: Label) -> list[Path]:
+    return [folder for folder in folders_in(root) if side_of(folder.name) == side]
+
+
+def _of_masks(*roots: Path) -> list[Path]:
+    return [each for root in roots for each in folders_in(root) if is_mask_folder(each.name)]

@@ -6,10 +6,11 @@ import csv
 import io
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError, one_line
 from vlmad.files import write_atomically
+from vlmad_datasets.sides import side_of
 from vlmad_datasets.tabular import read_rows
 from vlmad_review._run_images import RunImages
 
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from vlmad.datasets import Label
     from vlmad_run.rows import ScoreRow
     from vlmad_run.stored_run import StoredRun
-
-Verdict: TypeAlias = Literal["normal", "anomalous"]
 
 NAMES = {
     "image": ("image", "file", "filename", "file name", "path", "photo"),
@@ -28,16 +28,6 @@ NAMES = {
     "sha256": ("sha256", "sha 256"),
 }
 """What the columns may be called."""
-NORMAL = "normal, ok, okay, good, pass, passed, fine, no defect, false alarm"
-ANOMALOUS = (
-    "anomalous, anomaly, abnormal, defect, defective, bad, fail, failed, ng, nok, ko, not ok, "
-    "faulty, damaged, reject, rejected, miss, missed"
-)
-WORDS: dict[str, Verdict] = {
-    **dict.fromkeys(NORMAL.split(", "), "normal"),
-    **dict.fromkeys(ANOMALOUS.split(", "), "anomalous"),
-}
-"""Words for the two sides; numbers and yes or no are none: who writes 1 may mean either."""
 UNDECIDED = frozenset({"", "?", "-", "unsure", "unclear", "unknown", "skip"})
 COLUMNS = ("image", "verdict", "score", "verdict of the run", "picture", "sha256")
 """Of the table that is written: only `verdict` is empty."""
@@ -49,7 +39,7 @@ class PersonalVerdict:
 
     row: ScoreRow
     path: Path
-    verdict: Verdict
+    verdict: Label
     line: int
     """Where the table has it."""
 
@@ -148,14 +138,14 @@ def _plain(text: str) -> str:
     return " ".join(re.sub(r"[_-]+", " ", text.casefold()).split()) or text.strip()
 
 
-def _verdict(text: str) -> Verdict | None:
-    word = _plain(text)
-    if word in UNDECIDED:
+def _verdict(text: str) -> Label | None:
+    if _plain(text) in UNDECIDED:
         return None
-    if word not in WORDS:
+    side = side_of(text)  # numbers and yes or no are none: who writes 1 may mean either
+    if side is None:
         shown = one_line(text, 80)
         raise InputError(f"'{shown}' is no verdict: write normal or anomalous, or leave it empty")
-    return WORDS[word]
+    return side
 
 
 def _add(found: dict[str, PersonalVerdict], new: PersonalVerdict) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
 from vlmad_run.kinds import finder_for
+from vlmad_run.walking import READ
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+SUFFIXES = READ
 MASK_FOLDER = "ground_truth"
 """Folders of this name hold masks in the MVTec AD layout and are not searched for images."""
 WRITTEN = frozenset({"maps", "overlays"})

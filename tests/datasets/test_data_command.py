@@ -73,7 +73,7 @@ def test_warnings_end_with_exit_status_1_and_fatal_problems_with_2_and_one_line(
         (["set", "--dataset", "vista"], "no dataset is called 'vista'; did you mean 'visa'?"),
         (["set", "--set", "scorer.x=1"], "no kind 'scorer'; known: dataset"),
         (["set", "--set", "dataset.x=1"], "dataset 'mvtec' has no option 'x'"),
-        (["set", "--dataset", "btad"], "set has no train/ok or test/ok, nor have its folders"),
+        (["set/metal_nut/train", "--dataset", "btad"], "has no train/good or test/good, nor have"),
         (["set", "--dataset", "table"], "vlmad: set: is a folder"),
         (["set", "--sheet", "set/metal_nut"], "cannot write set/metal_nut: Is a directory"),
     ],

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from vlmad import Sample
 from vlmad.errors import InputError, VlmadError
 from vlmad_datasets import OpenDataset, open_dataset
-from vlmad_datasets._image_table import ANOMALOUS_WORDS, NORMAL_WORDS, ImageTable
+from vlmad_datasets._image_table import ImageTable
+from vlmad_datasets.sides import ANOMALOUS_WORDS, NORMAL_WORDS
 from vlmad_datasets.survey import survey
 from vlmad_datasets.tabular import read_rows
 

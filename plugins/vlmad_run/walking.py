@@ -1,0 +1,123 @@
+"""What lies in folders: each file once, and what kind of thing its name makes of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Kind: TypeAlias = Literal["image", "mask", "hidden", "written", "format", "ending"]
+"""`format` is a photograph in a format that is not read, `ending` any other file."""
+
+READABLE = ".png .apng .jpg .jpeg .jpe .jfif .gif .bmp .dib .tif .tiff .webp .pgm .ppm .pbm .pnm"
+UNREADABLE = (
+    ".heic .heif .avif .jxl .jp2 .j2k .jpf .jpx .psd .exr .hdr .svg .dcm .tga .ico .pcx .pfm "
+    ".raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .pef .srw .mp4 .mov .avi .mkv"
+)
+READ = frozenset(READABLE.split())
+"""Endings of images that can be decoded."""
+NOT_READ = frozenset(UNREADABLE.split())
+"""Endings by which photographs or films are known that cannot."""
+MASK_FOLDERS = frozenset({"groundtruth", "masks", "mask"})
+"""Names of folders that hold no photographs; neither case nor marks between letters count."""
+WRITTEN = frozenset({"maps", "overlays"})
+"""Folders of pictures in that of a run."""
+RUN_FILES = frozenset({"maps", "manifest.json"})
+"""By these it is known."""
+RUNS = "vlmad-runs"
+"""Where commands write if they are not told."""
+
+
+@dataclass(slots=True)
+class Place:
+    """A folder with what is right in it, by name: files with what they are, and folders.
+
+    Who walks may take folders out, to pass them over.
+    """
+
+    path: Path
+    files: list[tuple[str, Kind]] = field(default_factory=list)
+    folders: list[tuple[str, Kind]] = field(default_factory=list)
+    closed: bool = False
+    """It cannot be listed."""
+
+    def named(self, kind: Kind) -> list[Path]:
+        """Return the files of a kind."""
+        return [self.path / name for name, what in self.files if what == kind]
+
+
+def is_readable(name: str) -> bool:
+    """Return whether an image of this name is found: by its ending."""
+    return os.path.splitext(name)[1].lower() in READ
+
+
+def is_mask_folder(name: str) -> bool:
+    """Return whether a folder of this name holds masks.
+
+    >>> is_mask_folder("Ground_Truth"), is_mask_folder("masked parts")
+    (True, False)
+    """
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", name).casefold()) in MASK_FOLDERS
+
+
+def walk(folder: Path) -> Iterator[Place]:
+    """Yield a folder and all below it, each once however many links lead to it, at any depth."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        place = look_into(waiting.pop())
+        if not place.closed:
+            status = os.stat(place.path)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+        yield place
+        waiting += [place.path / name for name, _ in reversed(place.folders)]
+
+
+def look_into(folder: Path) -> Place:
+    """List what is right in a folder, sorted by name."""
+    place = Place(folder)
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((entry.name, _is_folder(entry)) for entry in entries)
+    except OSError:
+        place.closed = True
+        return place
+    of_run = {name for name, _ in found} >= RUN_FILES
+    for name, is_folder in found:
+        if is_folder:
+            place.folders.append((name, _kind_of_folder(name, of_run)))
+        else:
+            place.files.append((name, _kind_of_file(name)))
+    return place
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, or to a closed place
+        return False
+
+
+def _kind_of_folder(name: str, of_run: bool) -> Kind:
+    """Return what is in a folder of this name: `image` if that is to be seen."""
+    if name.startswith("."):
+        return "hidden"
+    if name == RUNS or (of_run and name in WRITTEN):
+        return "written"
+    return "mask" if is_mask_folder(name) else "image"
+
+
+def _kind_of_file(name: str) -> Kind:
+    if name.startswith("."):  # what systems leave behind, such as "._000.png" beside "000.png"
+        return "hidden"
+    if is_readable(name):
+        return "image"
+    return "format" if os.path.splitext(name)[1].lower() in NOT_READ else "ending"
