@@ -76,7 +76,7 @@ class Dataset(Protocol):
         return False
 
     def read(self) -> Contents:
-        """Return all samples in a stable order; images and masks stay closed.
+        """Return all samples in a stable order; images stay closed, masks too if labels allow.
 
         Raises:
             InputError: there is nothing to read, or it cannot be understood at all.

@@ -31,11 +31,18 @@ def __getattr__(name: str) -> Any:
 
 @hookimpl
 def register_datasets(register: Register) -> None:
-    """Register `mvtec`, `mpdd`, `btad`, `visa`, `folder` and `table`."""
+    """Register the readers, by data set or layout."""
     register("mvtec", "vlmad_datasets._mvtec:Mvtec", "the layout of MVTec AD, LOCO and AD 2")
     register("mpdd", "vlmad_datasets._mvtec:Mpdd", "painted metal parts, MVTec AD's layout")
     register("btad", "vlmad_datasets._mvtec:Btad", "beanTech's products, ok and ko")
+    register("dtd", "vlmad_datasets._mvtec:DtdSynthetic", "DTD-Synthetic, textures")
     register("visa", "vlmad_datasets._visa:Visa", "VisA, by its split file")
+    register("real_iad", "vlmad_datasets._real_iad:RealIad", "Real-IAD, by its JSON files")
+    register("ksdd", "vlmad_datasets._kolektor:KolektorSdd", "KolektorSDD's commutators")
+    register("ksdd2", "vlmad_datasets._kolektor:KolektorSdd2", "KolektorSDD2's surfaces")
+    register("dagm", "vlmad_datasets._dagm:Dagm", "DAGM 2007's textures")
+    register("mtd", "vlmad_datasets._magnetic_tile:MagneticTile", "magnetic tiles")
+    register("meta", "vlmad_datasets._meta_json:MetaJson", "a meta.json as of AnomalyCLIP")
     register("folder", "vlmad_datasets._two_folders:TwoFolders", "a good and a bad folder")
     register("table", "vlmad_datasets._image_table:ImageTable", "CSV or JSON lines of images")
 

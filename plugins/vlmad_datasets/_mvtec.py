@@ -1,11 +1,13 @@
 """MVTec AD's layout, and those that differ from it in a word.
 
 Bergmann et al., CVPR 2019 (AD); Bergmann et al., IJCV 2022 (LOCO); Heckler-Kram et al., 2025,
-arXiv 2503.21622 (AD 2); Jezek et al., ICUMT 2021 (MPDD); Mishra et al., ISIE 2021 (BTAD).
+arXiv 2503.21622 (AD 2); Jezek et al., ICUMT 2021 (MPDD); Mishra et al., ISIE 2021 (BTAD); Aota
+et al., WACV 2023 (DTD-Synthetic).
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 MPDD_CATEGORIES = frozenset(
     {"bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes"}
 )
+DTD_CATEGORY = re.compile(
+    r"(woven|stratified|blotchy|marbled|perforated|mesh|fibrous|matted)_\d{3}", re.IGNORECASE
+)
 TEST_FOLDERS = ("test", "test_public")
 UNLABELLED = ("test_private", "test_private_mixed")
 """Folders of AD 2 whose labels are not published."""
@@ -53,7 +58,8 @@ class Mvtec(Dataset):
         """Return whether there is a category, and the categories are not those of others."""
         categories = cls._recognised(root)
         names = {name_of(folder) for folder in categories}
-        return bool(names) and not (names <= MPDD_CATEGORIES or all(map(_says_ok, categories)))
+        others = names <= MPDD_CATEGORIES or _are_textures(names) or all(map(_says_ok, categories))
+        return bool(names) and not others
 
     def read(self) -> Contents:
         """Return the samples of all categories, by name."""
@@ -144,6 +150,20 @@ class Mpdd(Mvtec):
         return bool(names) and names <= MPDD_CATEGORIES
 
 
+class DtdSynthetic(Mvtec):
+    """Textures of DTD with drawn defects in MVTec AD's layout; recognised by names as Woven_001."""
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Return whether all categories are called as those of DTD-Synthetic are."""
+        return _are_textures({name_of(folder) for folder in cls._recognised(root)})
+
+    def class_name(self, category: str) -> str:
+        """Return what prompts call the object of a category."""
+        kind, _, number = category.rpartition("_")
+        return f"{kind.casefold()} texture" if kind and number.isdigit() else category
+
+
 class Btad(Mvtec):
     """A folder for each product: train/ok, test/ok, test/ko, ground_truth/ko.
 
@@ -159,3 +179,7 @@ class Btad(Mvtec):
     def class_name(self, category: str) -> str:
         """Return what prompts call the object of a category."""
         return "object" if category.isdigit() else super().class_name(category)
+
+
+def _are_textures(names: set[str]) -> bool:
+    return bool(names) and all(map(DTD_CATEGORY.fullmatch, names))
