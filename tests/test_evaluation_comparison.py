@@ -81,7 +81,7 @@ def test_comparisons_that_cannot_be_made_say_why() -> None:
     assert str(opposite).endswith("the images of a class all rank alike (DeLong)")
     single = bootstrap_images([True, False, False], [1, 0, 2], replicates=5)["image_ap"]
     assert compare_replicates(single, single) == Comparison(
-        0, None, None, None, "paired bootstrap", "no interval from a single anomalous image"
+        difference=0.0, reason="no interval from a single anomalous image"
     )
 
 

@@ -161,7 +161,7 @@ def test_the_200_threshold_variant_is_that_of_its_definition(
     metric = pixel_metrics(maps, masks).metrics["pixel_aupro_200_thresholds"]
     low, high = min(a.min() for a in maps), max(a.max() for a in maps)
     if low == high:
-        assert metric == Metric(None, "all scores are equal")
+        assert metric == Metric(value=None, reason="all scores are equal")
         return
     thresholds = np.arange(low, high, (high - low) / 200).tolist()
     rates, overlaps = operating_points(maps, masks, thresholds, inclusive=False)
@@ -199,14 +199,13 @@ def test_scores_at_the_ends_of_single_precision_are_scores_too(largest: float) -
 
 
 def test_one_class_alone_leaves_metrics_undefined_with_a_reason() -> None:
-    assert image_metrics([False, False], [0.1, 0.2])["image_auroc"] == Metric(
-        None, "no anomalous image"
-    )
-    assert image_metrics([True], [0.1])["image_ap"] == Metric(None, "no normal image")
+    normal, anomalous = image_metrics([False, False], [0.1, 0.2]), image_metrics([True], [0.1])
+    assert normal["image_auroc"] == Metric(value=None, reason="no anomalous image")
+    assert anomalous["image_ap"] == Metric(value=None, reason="no normal image")
     scores = [np.ones((2, 2))]
     for mask, reason in ((False, "no anomalous pixel"), (True, "no normal pixel")):
         found = pixel_metrics(scores, [np.full((2, 2), mask)])
-        assert set(found.metrics.values()) == {Metric(None, reason)}
+        assert {(each.value, each.reason) for each in found.metrics.values()} == {(None, reason)}
 
 
 def test_without_masks_pixel_metrics_are_undefined() -> None:

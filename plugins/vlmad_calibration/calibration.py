@@ -135,9 +135,7 @@ def _measure(
     )
 
 
-def _promise(
-    images: int, rate: float, measured: ErrorRates
-) -> tuple[list[ErrorRates], list[str]]:
+def _promise(images: int, rate: float, measured: ErrorRates) -> tuple[list[ErrorRates], list[str]]:
     """Return the rate of false alarms to expect beside the measured one of misses.
 
     The threshold was chosen from good images alone, so that the bad ones give an honest rate.
@@ -179,9 +177,7 @@ def _leave_out(
     return _measure(source, called, labels)
 
 
-def _auroc(
-    scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]
-) -> float | None:
+def _auroc(scores: Float[np.ndarray, " n"], labels: Bool[np.ndarray, " n"]) -> float | None:
     """Return how often a bad image scores above a good one, ties counting half."""
     if not labels.any():
         return None

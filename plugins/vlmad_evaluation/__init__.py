@@ -32,9 +32,5 @@ if TYPE_CHECKING:
 @hookimpl
 def register_commands(register: Register) -> None:
     """Register `vlmad bench` and `vlmad grid`."""
-    register(
-        "bench", "vlmad_evaluation.cli:bench", "Measure detectors on a data set."
-    )
-    register(
-        "grid", "vlmad_evaluation.cli:grid", "Measure every combination of parts."
-    )
+    register("bench", "vlmad_evaluation.cli:bench", "Measure detectors on a data set.")
+    register("grid", "vlmad_evaluation.cli:grid", "Measure every combination of parts.")

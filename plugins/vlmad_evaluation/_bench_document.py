@@ -6,17 +6,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
-from vlmad_evaluation._bench_folder import cell_place
 from vlmad_evaluation._detector_pairs import compare_pairs
 from vlmad_evaluation._published_figures import published_beside
-from vlmad_evaluation.averaging import (
-    average_entries,
-    category_entries,
-    over_categories,
-    over_seeds,
-)
+from vlmad_evaluation.averaging import metric_entries, over_categories, over_seeds
 from vlmad_evaluation.result_documents import (
-    BenchCell,
     BenchDocument,
     CategoryFacts,
     DatasetFacts,
@@ -65,11 +58,10 @@ def make_document(
 ) -> BenchDocument:
     """Put together what `bench.json` holds, from what came of the cells that are done."""
     done = [(cell, came[cell]) for cell in plan.cells if cell in came]
-    measured = [(cell, result) for cell, result in done if isinstance(result, CellResult)]
+    results = [result for _, result in done if isinstance(result, CellResult)]
     failures = [result for _, result in done if isinstance(result, SkippedEntry)]
-    confidence, results = bench.settings.confidence, [result for _, result in measured]
-    by_key = over_seeds(results, confidence)
-    averages = over_categories(by_key, confidence)
+    confidence, categories = bench.settings.confidence, bench.categories
+    by_place = over_seeds(results, confidence)
     dataset = _dataset(bench)
     document = BenchDocument(
         vlmad=version("vlmad"),
@@ -78,12 +70,12 @@ def make_document(
         dataset=dataset,
         settings=bench.settings,
         detectors={name: _detector(each) for name, each in bench.detectors.items()},
-        averages=average_entries(averages),
-        categories=category_entries(by_key),
-        comparisons=compare_pairs(results, by_key, averages, confidence),
+        averages=metric_entries(over_categories(by_place, categories, confidence)),
+        categories=metric_entries(by_place),
+        comparisons=compare_pairs(results, by_place, categories, confidence),
         published=_published(bench, dataset.categories),
         skipped=[*plan.skipped, *failures],
-        cells=[_cell(cell, result) for cell, result in measured],
+        cells=[result.cell for result in results],
     )
     if bench.axes is None:
         return document
@@ -137,14 +129,3 @@ def _published(bench: Bench, facts: Mapping[str, CategoryFacts]) -> list[Publish
         for shots in bench.settings.shots
         for entry in published_beside(name, detector.assembly, bench.dataset.name, counts, shots)
     ]
-
-
-def _cell(cell: Cell, result: CellResult) -> BenchCell:
-    place = cell_place(cell)
-    has_threshold = result.metrics["image_f1_max"].threshold is not None
-    return BenchCell(
-        **result.facts.plain(),
-        run=f"cells/{place}",
-        threshold=f"thresholds/{place}.json" if has_threshold else None,
-        metrics=result.documents(),
-    )

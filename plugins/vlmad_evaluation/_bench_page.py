@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmad_evaluation._detector_pairs import COMPARED
-from vlmad_evaluation._result_tables import SIGNIFICANT, all_rows, count, explained, grouped
+from vlmad_evaluation._result_tables import (
+    SIGNIFICANT,
+    Footnotes,
+    all_rows,
+    count,
+    explained,
+    grouped,
+)
 from vlmad_evaluation.notation import (
     TITLES,
     UNDEFINED,
@@ -67,7 +74,7 @@ def _tables(document: BenchDocument) -> Iterator[str]:
 
 def _table(document: BenchDocument, rows: Iterable[FigureRow], names: Sequence[str]) -> str:
     axes = document.axes if isinstance(document, GridDocument) else []
-    lines = []
+    lines, notes = [], Footnotes()
     for row in rows:
         words = [escaped(row.category), shots_name(row.shots), escaped(row.label)]
         if row.published:
@@ -76,14 +83,15 @@ def _table(document: BenchDocument, rows: Iterable[FigureRow], names: Sequence[s
             varied = document.grid.combinations[row.label]
             words[2:] = [escaped(varied.get(axis, "")) for axis in axes]
         words += [""] * (2 + max(1, len(axes)) - len(words))
-        lines.append([*words, *map(_figure, row.figures)])
+        lines.append([*words, *(_figure(figure, notes) for figure in row.figures)])
     header = ["category", "references", *(axes or ["detector"]), *(TITLES[name] for name in names)]
-    return markdown_table(header, lines)
+    below = "  \n".join(map(escaped, notes.lines()))
+    return f"{markdown_table(header, lines)}\n\n{below}".rstrip()
 
 
-def _figure(figure: MarkedFigure) -> str:
+def _figure(figure: MarkedFigure, notes: Footnotes) -> str:
     number = f"**{figure.number}**" if figure.best else figure.number
-    return f"{number}{figure.mark} {figure.rest}".rstrip()
+    return f"{number}{figure.mark} {figure.rest}".rstrip() + notes.number(figure.remark)
 
 
 def _detectors(document: BenchDocument) -> Iterator[str]:
@@ -111,11 +119,11 @@ def _data_set(document: BenchDocument) -> Iterator[str]:
 
 
 def _comparisons(document: BenchDocument) -> Iterator[str]:
+    whole = len(document.dataset.categories)
     rows = [
-        _comparison(entry)
+        _comparison(entry, whole)
         for entry in document.comparisons
-        if entry.difference is not None
-        and (entry.category is None or (entry.p_value_max_t or 1) < SIGNIFICANT)
+        if entry.category is None or (entry.p_value_max_t or 1) < SIGNIFICANT
     ]
     if not rows:
         return
@@ -125,22 +133,25 @@ def _comparisons(document: BenchDocument) -> Iterator[str]:
         rows,
     )
     yield (
-        "Differences are those detectors' minus the first's. p is corrected by max-T over all "
+        "Differences are those detectors' minus the first's, on average over the categories "
+        "where both are defined. p is corrected by max-T over all "
         "pairs of one metric, categories and averages apart. DeLong's test needs ten images of "
         "each class; elsewhere the paired bootstrap is used. Single categories are listed where "
         f"the corrected p is below {SIGNIFICANT}; the JSON file has all."
     )
 
 
-def _comparison(entry: PairEntry) -> list[str]:
-    difference = f"{entry.difference:+.3f}"
+def _comparison(entry: PairEntry, whole: int) -> list[str]:
+    difference, over = f"{UNDEFINED}, {entry.reason}", len(entry.categories)
+    if entry.difference is not None:
+        difference = f"{entry.difference:+.3f}"
     if entry.low is not None:
         difference += f" [{entry.low:+.3f}, {entry.high:+.3f}]"
     p_values = (entry.p_value, entry.p_value_max_t)
     return [
         TITLES[entry.metric],
         shots_name(entry.shots),
-        "**average**" if entry.category is None else escaped(entry.category),
+        f"**average** of {over} of {whole}" if entry.category is None else escaped(entry.category),
         escaped(entry.detector),
         difference,
         *(UNDEFINED if p_value is None else f"{p_value:.2g}" for p_value in p_values),

@@ -12,12 +12,13 @@ that and has no bound.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vlmad_datasets.headers import read_header
+from vlmad_evaluation._bench_folder import cell_place
 from vlmad_evaluation.bootstrap import (
     BINS,
     Replicates,
@@ -29,9 +30,9 @@ from vlmad_evaluation.curves import metrics_of
 from vlmad_evaluation.image_curves import ImageCurveCollector, curves_of_maps
 from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_evaluation.labelled_maps import LabelledMap, at_resolution
-from vlmad_evaluation.metric import PIXEL_METRICS, Metric, undefined
+from vlmad_evaluation.metric import PIXEL_METRICS, Metric, Reason, undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, SortedPixels, metrics_of_pixels
-from vlmad_evaluation.result_documents import CellFacts, PixelFacts
+from vlmad_evaluation.result_documents import BenchCell, PixelFacts
 from vlmad_evaluation.result_folders import CellResult
 from vlmad_evaluation.streaming import PixelStream
 from vlmad_run.thresholds import Threshold
@@ -67,7 +68,8 @@ def measure_cell(
     labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
     scores = np.array([each.row.score for each in scored], dtype=np.float64)
     done = {each.sample for each in scored}
-    facts = CellFacts(
+    threshold = measured.metrics["image_f1_max"].threshold
+    found = BenchCell(
         detector=cell.detector,
         category=cell.category,
         class_name=cell.class_name,
@@ -79,8 +81,11 @@ def measure_cell(
         failed=len(cell.samples) - len(scored),
         left_out=[os.path.abspath(s.image) for s in cell.samples if s not in done],
         pixels=measured.pixels,
+        run=f"cells/{cell_place(cell)}",
+        threshold=None if threshold is None else f"thresholds/{cell_place(cell)}.json",
+        metrics=measured.metrics,
     )
-    return CellResult(facts, measured.metrics, measured.replicates, labels, scores)
+    return CellResult(found, measured.replicates, labels, scores)
 
 
 def best_threshold(result: CellResult, identity: Identity) -> Threshold | None:
@@ -99,7 +104,7 @@ def best_threshold(result: CellResult, identity: Identity) -> Threshold | None:
         identity=identity,
         evidence={
             "warning": "chosen on the test images: expect more errors on others",
-            "category": result.facts.category,
+            "category": result.cell.category,
             "normal": int((~result.labels).sum()),
             "anomalous": int(result.labels.sum()),
             "f1": best.value,
@@ -129,7 +134,7 @@ def _measure_pixels(
 ) -> MeasuredCell:
     if not any(each.sample.anomalous and each.sample.mask for each in scored):
         anomalous = any(each.sample.anomalous for each in scored)
-        reason = "no mask" if anomalous else "no anomalous image"
+        reason: Reason = "no mask" if anomalous else "no anomalous image"
         return MeasuredCell(undefined(PIXEL_METRICS, reason), {})
     maps = StoredMaps(scored, settings.size)
     return _streamed(maps, settings) if maps.pixels() > at_once else _exact(maps, settings)
@@ -216,12 +221,11 @@ def _bounded(
     metrics: dict[str, Metric], up: dict[str, Metric], down: dict[str, Metric]
 ) -> dict[str, Metric]:
     """Return metrics with the error that their bounds leave."""
-    found = dict(metrics)
+    found = {name: each.model_copy(update={"error": None}) for name, each in metrics.items()}
     for name in EXACT_METRICS:
-        value, highest, lowest = (each[name].value for each in (metrics, up, down))
-        assert value is not None
-        assert highest is not None
-        assert lowest is not None
-        error = max(highest + up[name].error - value, value - lowest + down[name].error)
-        found[name] = replace(metrics[name], error=max(error, metrics[name].error))
+        value = metrics[name].value or 0.0
+        above, below = ((each[name].value or 0.0, each[name].error or 0.0) for each in (up, down))
+        errors = above[0] + above[1] - value, value - below[0] + below[1]
+        error = max(*errors, metrics[name].error or 0.0)
+        found[name] = metrics[name].model_copy(update={"error": error})
     return found

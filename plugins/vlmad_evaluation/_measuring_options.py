@@ -36,9 +36,7 @@ class Measuring:
     dataset: Annotated[
         str | None, _option(help="The reader; by default the one that recognises DATA.")
     ] = None
-    category: Annotated[
-        list[str] | None, _option(help="Only this category; repeatable.")
-    ] = None
+    category: Annotated[list[str] | None, _option(help="Only this category; repeatable.")] = None
     shots: Annotated[str, _option(help="Numbers of references, such as 0,1,4.")] = "0"
     seeds: Annotated[int, _option(min=1, help="Draws of references for each number.")] = 5
     resolution: Annotated[

@@ -50,15 +50,18 @@ class PublishedMethod(Document):
     categories: dict[str, dict[str, float]] = Field(default_factory=dict)
     note: str = ""
 
-    def both_averages(self) -> dict[str, PublishedAverage]:
-        """Return the stated averages beside those that follow from the source's own rows."""
+    def both_averages(self, categories: int) -> dict[str, PublishedAverage]:
+        """Return the stated averages beside those that follow from the source's own rows.
+
+        The latter only where a row of each of the set's categories has a figure.
+        """
         rows = self.categories.values()
         names = dict.fromkeys([*self.averages, *(name for row in rows for name in row)])
         in_rows = {name: [row[name] for row in rows if name in row] for name in names}
         return {
             name: PublishedAverage(
                 stated=self.averages.get(name),
-                recomputed=math.fsum(figures) / len(figures) if figures else None,
+                recomputed=math.fsum(figures) / categories if len(figures) == categories else None,
             )
             for name, figures in in_rows.items()
         }
@@ -148,5 +151,5 @@ def _beside(
         source=method.source,
         notes=notes,
         categories={c: method.categories[c] for c in categories if c in method.categories},
-        averages=method.both_averages() if whole else {},
+        averages=method.both_averages(len(categories)) if whole else {},
     )

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmad_evaluation._detector_pairs import COMPARED
-from vlmad_evaluation.metric import METRICS
-from vlmad_evaluation.notation import UNDEFINED, metric_text, shots_name
+from vlmad_evaluation.metric import best_value
+from vlmad_evaluation.notation import UNDEFINED, metric_text, remark_on, shots_name
 from vlmad_evaluation.result_documents import GridDocument, PublishedAverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from vlmad_evaluation.result_documents import (
-        AverageEntry,
         BenchDocument,
-        CategoryEntry,
         PairEntry,
         PublishedEntry,
         SkippedEntry,
@@ -41,6 +39,20 @@ class MarkedFigure:
     best: bool = False
     mark: str = ""
     """An arrow if it differs significantly from the first detector's."""
+    remark: str = ""
+    """Why it, or its interval, is missing, and what it leaves out."""
+
+
+class Footnotes(dict[str, int]):
+    """The remarks below a table, each with its number."""
+
+    def number(self, remark: str) -> str:
+        """Return what stands beside a figure."""
+        return f" ({self.setdefault(remark, len(self) + 1)})" if remark else ""
+
+    def lines(self) -> Iterator[str]:
+        """Yield what stands below the table."""
+        return (f"({number}) {remark}" for remark, number in self.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +70,18 @@ def figure_rows(
     document: BenchDocument, shots: int, names: Sequence[str], category: str | None = None
 ) -> Iterator[FigureRow]:
     """Yield own figures on a category, or on average, and published ones below them."""
-    entries = document.entries(shots, category)
-    best, where = _best(entries), category or AVERAGE
+    entries, where = document.entries(shots, category), category or AVERAGE
+    best = {name: best_value(entry.metrics[name] for entry in entries) for name in names}
     pairs = {(p.metric, p.shots, p.category, p.detector): p for p in document.comparisons}
+    draws = document.settings.seeds if shots else 1
     for entry in entries:
         figures = []
         for name in names:
-            number, _, rest = metric_text(entry.metrics[name]).partition(" ")
-            leads = len(entries) > 1 and entry.metrics[name].value == best[name]
+            metric = entry.metrics[name]
+            number, _, rest = metric_text(metric).partition(" ")
+            leads = len(entries) > 1 and metric.value is not None and metric.value == best[name]
             mark = _mark(pairs.get((name, shots, category, entry.detector)))
-            figures.append(MarkedFigure(number, rest, leads and number != UNDEFINED, mark))
+            figures.append(MarkedFigure(number, rest, leads, mark, remark_on(metric, draws)))
         yield FigureRow(where, shots, entry.detector, figures)
     for each in document.published:
         if each.shots == shots:
@@ -89,14 +103,6 @@ def all_rows(
         for category in categories
         for row in figure_rows(document, number, names, category)
     ]
-
-
-def _best(entries: Iterable[CategoryEntry | AverageEntry]) -> dict[str, float | None]:
-    values = {name: [entry.metrics[name].value for entry in entries] for name in METRICS}
-    return {
-        name: max((value for value in each if value is not None), default=None)
-        for name, each in values.items()
-    }
 
 
 def _mark(pair: PairEntry | None) -> str:
@@ -135,7 +141,7 @@ def _published_rows(
 def explained(document: BenchDocument, shown: Callable[[str], str]) -> Iterator[str]:
     """Yield what the figures of a table are, and what their marks mean."""
     settings, categories = document.settings, len(document.dataset.categories)
-    average = f"Averages are macro averages over {categories} categories. "
+    average = f"Averages are macro averages over {categories} categories, or as a footnote says. "
     words = (average if categories > 1 else "") + (
         f"In brackets the {settings.confidence:.0%} interval over images (BCa, "
         f"{settings.replicates:,} resampled sets)"
@@ -157,29 +163,34 @@ def explained(document: BenchDocument, shown: Callable[[str], str]) -> Iterator[
 
 
 def bench_csv(document: BenchDocument) -> str:
-    """Return a row for each cell; undefined values are empty."""
+    """Return a row for each cell; undefined values are empty, and have a reason."""
     facts = ("detector", "category", "shots", "seed", "normal", "anomalous", "failed")
-    figures = ("value", "low", "high", "error")
-    columns = [f"{name}_{figure}".removesuffix("_value") for name in METRICS for figure in figures]
+    figures = ("value", "low", "high", "error", "reason")
+    names = list(dict.fromkeys(name for cell in document.cells for name in cell.metrics))
+    columns = [f"{name}_{figure}".removesuffix("_value") for name in names for figure in figures]
     rows: list[list[object]] = [[*facts, "resolution", "threshold", *columns]]
     for cell in document.cells:
         threshold = cell.metrics["image_f1_max"].threshold
         own = [getattr(cell, fact) for fact in facts]
-        values = [getattr(cell.metrics[name], figure) for name in METRICS for figure in figures]
+        values = [getattr(cell.metrics.get(name), f, None) for name in names for f in figures]
         rows.append([*own, document.settings.resolution, threshold, *values])
     return _csv(rows)
 
 
 def grid_csv(document: GridDocument) -> str:
     """Return a row for each combination, number of references and category or average."""
-    ends = ("", "_low", "_high", "_difference", "_p_value_max_t", "_best")
+    of_it, beside = (
+        ("", "_low", "_high", "_reason", "_categories"),
+        ("_difference", "_p_value_max_t"),
+    )
+    ends = (*of_it, *beside, "_best")
     columns = [f"{name}{end}" for name in COMPARED for end in ends]
     rows: list[list[object]] = [["category", "shots", "combination", *document.axes, *columns]]
     pairs = {(p.metric, p.shots, p.category, p.detector): p for p in document.comparisons}
     places = [(s, c) for s in document.settings.shots for c in (None, *document.dataset.categories)]
     for shots, category in places:
         entries = document.entries(shots, category)
-        best = _best(entries)
+        best = {name: best_value(entry.metrics[name] for entry in entries) for name in COMPARED}
         for entry in entries:
             varied = document.grid.combinations[entry.detector]
             axes = (varied.get(axis, "") for axis in document.axes)
@@ -189,7 +200,9 @@ def grid_csv(document: GridDocument) -> str:
                 pair = pairs.get((name, shots, category, entry.detector))
                 compared = (pair.difference, pair.p_value_max_t) if pair else (None, None)
                 leads = metric.value is not None and metric.value == best[name]
-                row += [metric.value, metric.low, metric.high, *compared, int(leads)]
+                over = len(metric.categories) or None
+                row += [metric.value, metric.low, metric.high, metric.reason, over]
+                row += [*compared, int(leads)]
             rows.append(row)
     return _csv(rows)
 

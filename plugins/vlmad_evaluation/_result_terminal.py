@@ -9,6 +9,7 @@ from rich.text import Text
 
 from vlmad.errors import printable
 from vlmad_evaluation._result_tables import (
+    Footnotes,
     all_rows,
     count,
     explained,
@@ -73,15 +74,16 @@ def print_results(console: Console, document: BenchDocument, folder: Path) -> No
     """Print one table, what its figures are, and where the rest is."""
     kind = "grid" if isinstance(document, GridDocument) else "bench"
     rows = all_rows(document, document.settings.shots, LEAD)
-    console.print(_table(rows, console.width))
+    notes = Footnotes()
+    console.print(_table(rows, console.width, notes))
     console.print()
     files = (f"{folder}/{kind}.{ending}" for ending in ("md", "csv", "json"))
     skipped = not_measured(document.skipped)
-    for line in (*explained(document, printable), *skipped, *files):
+    for line in (*notes.lines(), *explained(document, printable), *skipped, *files):
         console.print(printable(line), markup=False, soft_wrap=True)
 
 
-def _table(rows: list[FigureRow], width: int) -> Table:
+def _table(rows: list[FigureRow], width: int, notes: Footnotes) -> Table:
     table = Table(box=None, header_style="bold")
     table.add_column("category", overflow="fold")
     table.add_column("shots", justify="right")
@@ -92,11 +94,12 @@ def _table(rows: list[FigureRow], width: int) -> Table:
     for row in rows:
         style = "italic" if row.published else None
         words = Text(printable(row.category)), str(row.shots), Text(printable(row.label))
-        table.add_row(*words, *(_figure(figure, gap) for figure in row.figures), style=style)
+        figures = (_figure(figure, gap, notes.number(figure.remark)) for figure in row.figures)
+        table.add_row(*words, *figures, style=style)
     return table
 
 
-def _figure(figure: MarkedFigure, gap: str) -> Text:
+def _figure(figure: MarkedFigure, gap: str, footnote: str) -> Text:
     """Return value, mark and deviation, then the interval, after a space or on the next line."""
-    rest = f" {figure.rest}".rstrip().replace(" [", f"{gap}[")
+    rest = f" {figure.rest}".rstrip().replace(" [", f"{gap}[") + footnote
     return Text.assemble((figure.number, "bold" if figure.best else ""), figure.mark + rest)

@@ -8,7 +8,7 @@ narrow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -24,7 +24,7 @@ from vlmad_evaluation.labelled_maps import (
     labelled_maps,
     labelled_scores,
 )
-from vlmad_evaluation.metric import IMAGE_METRICS, Metric
+from vlmad_evaluation.metric import IMAGE_METRICS, Metric, Reason
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Replicates:
     strata: Int[np.ndarray, " n"]
     error: float
     """A proven bound on how far any of these values is from the exact one (from binning)."""
-    reason: str = ""
+    reason: Reason = ""
     """Why there is no interval."""
 
 
@@ -118,11 +118,11 @@ def _blocks(total: int, size: int) -> Iterator[slice]:
         yield slice(start, start + max(1, size))
 
 
-def _too_few(strata: Int[np.ndarray, " n"]) -> str:
-    for stratum, word in enumerate(("normal", "anomalous")):
-        if np.count_nonzero(strata == stratum) == 1:
-            return f"no interval from a single {word} image"
-    return ""
+def _too_few(strata: Int[np.ndarray, " n"]) -> Reason:
+    if np.count_nonzero(strata == 0) == 1:
+        return "no interval from a single normal image"
+    single = np.count_nonzero(strata == 1) == 1
+    return "no interval from a single anomalous image" if single else ""
 
 
 def interval(
@@ -171,10 +171,10 @@ def with_interval(
     if metric.value is None:
         return metric
     if found.reason:
-        return replace(metric, reason=found.reason)
+        return metric.model_copy(update={"reason": found.reason})
     low, high = interval(found, confidence, method)
     reason = "" if low < high else "every resampled set gives the same value"
-    return replace(metric, low=low, high=high, reason=reason)
+    return metric.model_copy(update={"low": low, "high": high, "reason": reason})
 
 
 def bootstrap_images(
@@ -239,5 +239,18 @@ def average_replicates(by_category: Mapping[str, Replicates], seed: int = 0) -> 
     strata = [part.strata + 2 * number for number, part in enumerate(parts)]
     joined = np.concatenate(moved), np.concatenate(strata)
     error = float(np.mean([part.error for part in parts]))
-    reason = next((f"{name}: {p.reason}" for name, p in by_category.items() if p.reason), "")
+    lacking = any(part.reason for part in parts)
+    reason: Reason = "no interval: a category has none" if lacking else ""
     return Replicates(estimate, values, *joined, error, reason)
+
+
+def mean_replicates(parts: Sequence[Replicates]) -> Replicates:
+    """Return the replicates of a mean over runs: draw i is of the same images in all of them."""
+    return Replicates(
+        float(np.mean([part.estimate for part in parts])),
+        np.mean([part.values for part in parts], axis=0),
+        np.mean([part.without for part in parts], axis=0),
+        parts[0].strata,
+        float(np.mean([part.error for part in parts])),
+        next((part.reason for part in parts if part.reason), ""),
+    )

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from pydantic import Field
 from scipy.special import ndtr, ndtri
 
 from vlmad.errors import InputError
 from vlmad_evaluation.bootstrap import Replicates, interval
 from vlmad_evaluation.labelled_maps import labelled_scores
+from vlmad_evaluation.metric import Reason, Share
+from vlmad_run.documents import Document, FileName
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from numpy.typing import ArrayLike
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Document):
     """The difference of a metric between two detectors, first minus second."""
 
-    difference: float | None
-    low: float | None
-    high: float | None
-    p_value: float | None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p_value: Share | None = None
     """Two-sided, of no difference; before any correction."""
-    method: str
-    reason: str = ""
+    method: Literal["DeLong", "paired bootstrap"] = "paired bootstrap"
+    reason: Reason = ""
     """Why something is missing."""
+    categories: list[FileName] = Field(default_factory=list)
+    """Those that a difference of averages is over: the ones that both have."""
 
     def __str__(self) -> str:
         if self.difference is None:
@@ -58,18 +61,25 @@ def compare_auroc(
     _, other = labelled_scores(labels, second)
     fewest = min(np.count_nonzero(truth), np.count_nonzero(~truth))
     if fewest < 2:
-        return Comparison(None, None, None, None, "DeLong", "fewer than two images of a class")
+        return Comparison(method="DeLong", reason="fewer than two images of a class")
     areas, covariance = delong_covariance(truth, np.stack([one, other]))
     difference = float(areas[0] - areas[1])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     if variance <= 1e-15:  # equal rankings, up to rounding; or two that are both perfect
         same = abs(difference) < 1e-12
-        p_value, reason = (1.0, "") if same else (None, "the images of a class all rank alike")
-        return Comparison(difference, difference, difference, p_value, "DeLong", reason)
-    deviation = variance**0.5
-    reach = float(ndtri((1 + confidence) / 2)) * deviation
-    tails = float(2 * ndtr(-abs(difference) / deviation))
-    return Comparison(difference, difference - reach, difference + reach, tails, "DeLong")
+        reason: Reason = "" if same else "the images of a class all rank alike"
+        p_value, reach = (1.0 if same else None), 0.0
+    else:
+        reason, reach = "", float(ndtri((1 + confidence) / 2)) * variance**0.5
+        p_value = float(2 * ndtr(-abs(difference) / variance**0.5))
+    return Comparison(
+        difference=difference,
+        low=difference - reach,
+        high=difference + reach,
+        p_value=p_value,
+        method="DeLong",
+        reason=reason,
+    )
 
 
 def delong_covariance(
@@ -108,10 +118,10 @@ def compare_replicates(
     alike = len(first.values) == len(second.values)
     if not alike or not np.array_equal(first.strata, second.strata):
         raise InputError("two detectors are compared on the same images, with the same replicates")
-    method, difference = "paired bootstrap", first.estimate - second.estimate
+    difference = first.estimate - second.estimate
     reason = first.reason or second.reason
     if reason:
-        return Comparison(difference, None, None, None, method, reason)
+        return Comparison(difference=difference, reason=reason)
     joint = Replicates(
         difference,
         first.values - second.values,
@@ -122,7 +132,7 @@ def compare_replicates(
     low, high = interval(joint, confidence, "percentile")
     sides = (np.sum(joint.values <= 0), np.sum(joint.values >= 0))
     p_value = min(1.0, 2 * (min(sides) + 1) / (len(joint.values) + 1))
-    return Comparison(difference, low, high, float(p_value), method)
+    return Comparison(difference=difference, low=low, high=high, p_value=float(p_value))
 
 
 def max_t(

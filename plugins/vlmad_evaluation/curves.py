@@ -175,4 +175,4 @@ def _metric(curve: Curve, name: str) -> Metric:
     value, low, high = CURVE_METRICS[name](curve)
     error = float(max(high - value, value - low))
     threshold = float(f1_threshold(curve)) if name == "f1_max" else None
-    return Metric(float(value), error=error, threshold=threshold)
+    return Metric(value=float(value), error=error, threshold=threshold)

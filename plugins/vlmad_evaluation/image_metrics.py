@@ -36,8 +36,7 @@ def image_metrics(labels: ArrayLike, scores: ArrayLike) -> dict[str, Metric]:
     """
     truth, values = labelled_scores(labels, scores)
     if truth.all() or not truth.any():
-        missing = "normal" if truth.all() else "anomalous"
-        return undefined(IMAGE_METRICS, f"no {missing} image")
+        return undefined(IMAGE_METRICS, "no normal image" if truth.all() else "no anomalous image")
     return metrics_of(image_curve(truth, values), IMAGE_METRICS)
 
 

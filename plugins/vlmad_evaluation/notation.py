@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmad.errors import printable
-from vlmad_evaluation.result_documents import SeedMetric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from vlmad.datasets import Problem
     from vlmad_evaluation.metric import Metric
-    from vlmad_evaluation.result_documents import BenchDocument, DatasetFault, MeasuredMetric
+    from vlmad_evaluation.result_documents import BenchDocument, DatasetFault
 
 UNDEFINED = "\N{EN DASH}"
 TITLES = {
@@ -28,17 +27,44 @@ TITLES = {
 }
 
 
-def metric_text(metric: MeasuredMetric | Metric, interval: bool = True) -> str:
+def metric_text(metric: Metric, interval: bool = True) -> str:
     """Return a metric for a table: value, deviation over seeds, interval over images."""
     if metric.value is None:
         return UNDEFINED
     text = f"{metric.value:.3f}"
-    if isinstance(metric, SeedMetric) and metric.deviation_over_seeds is not None:
+    if metric.deviation_over_seeds is not None:
         text += f" ± {metric.deviation_over_seeds:.3f}"
     low, high = metric.low, metric.high
     if interval and low is not None and high is not None and low < high:
         text += f" [{low:.3f}, {high:.3f}]"
     return text
+
+
+def remark_on(metric: Metric, draws: int = 1) -> str:
+    """Return why a figure, or its interval, is missing, and what it leaves out of an average.
+
+    Args:
+        metric: of a category, or an average.
+        draws: of references, over which it should be a mean.
+
+    >>> from vlmad_evaluation.metric import Metric
+    >>> average = Metric(value=0.5, categories=["tile"], left_out={"wood": "no mask"})
+    >>> remark_on(average), remark_on(Metric(value=0.5, seeds=2), 5)
+    ('over 1 of 2 categories, no mask: wood', 'over 2 of 5 draws')
+    """
+    words: list[str] = []
+    if metric.left_out and metric.value is not None:
+        whole = len(metric.categories) + len(metric.left_out)
+        words.append(f"over {len(metric.categories)} of {whole} categories")
+    if metric.value is not None and metric.seeds < draws:
+        few = "not every category has all draws"
+        words.append(few if metric.categories else f"over {metric.seeds} of {draws} draws")
+    words += [metric.reason] if metric.reason else []
+    by_reason: dict[str, list[str]] = {}
+    for category, reason in metric.left_out.items():
+        by_reason.setdefault(reason, []).append(category)
+    words += [f"{reason}: {' and '.join(names)}" for reason, names in by_reason.items()]
+    return ", ".join(words)
 
 
 def shots_name(shots: int) -> str:
@@ -58,11 +84,10 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def what_is_missing(document: BenchDocument) -> Iterator[str]:
-    """Yield, in plain words, what was not measured or is undefined, and what may mislead."""
+    """Yield, in plain words, what was not measured, and what may mislead."""
     for skipped in document.skipped:
         who = skipped.detector or skipped.category
         yield f"{who}, {shots_name(skipped.shots)}: not measured, {skipped.reason}"
-    yield from dict.fromkeys(_undefined(document))
     yield from problem_lines(document.dataset.problems)
     for cell in document.cells:
         if cell.failed:
@@ -75,16 +100,6 @@ def what_is_missing(document: BenchDocument) -> Iterator[str]:
                 f"{cell.category}: {cell.pixels.without_mask} anomalous images without "
                 "a mask are not in the pixel metrics"
             )
-
-
-def _undefined(document: BenchDocument) -> Iterator[str]:
-    for entry in document.averages:
-        for name, metric in entry.metrics.items():
-            for category, reason in metric.left_out.items():
-                what = name
-                if name.startswith("image") or "no" in reason:
-                    what = f"{name.partition('_')[0]} metrics"
-                yield f"{category}: {what} are undefined and not averaged, {reason}"
 
 
 def problem_lines(problems: Sequence[DatasetFault | Problem], most: int = 20) -> Iterator[str]:

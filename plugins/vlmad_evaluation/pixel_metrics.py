@@ -24,14 +24,14 @@ from vlmad_evaluation.labelled_maps import (
     labelled_maps,
     region_weights,
 )
-from vlmad_evaluation.metric import PIXEL_METRICS, Metric, undefined
+from vlmad_evaluation.metric import AUPRO_200, PIXEL_METRICS, Metric, Reason, undefined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from jaxtyping import Float
 
-EXACT_METRICS = tuple(name for name in PIXEL_METRICS if name != "pixel_aupro_200_thresholds")
+EXACT_METRICS = tuple(name for name in PIXEL_METRICS if name != AUPRO_200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class SortedPixels:
         return cls(ranked, scores[order], np.concatenate(weights)[order], regions)
 
     @property
-    def missing(self) -> str:
+    def missing(self) -> Reason:
         """The class that no pixel belongs to, as a reason for undefined metrics; or nothing."""
         if not len(self.anomalous):
             return "no anomalous pixel"
@@ -157,7 +157,7 @@ def metrics_of_pixels(pixels: SortedPixels) -> dict[str, Metric]:
     if pixels.missing:
         return undefined(PIXEL_METRICS, pixels.missing)
     metrics = metrics_of(pixels.curve(), EXACT_METRICS)
-    return metrics | {"pixel_aupro_200_thresholds": aupro_200_thresholds(pixels)}
+    return metrics | {AUPRO_200: aupro_200_thresholds(pixels)}
 
 
 def aupro_200_thresholds(pixels: SortedPixels, limit: float = 0.3) -> Metric:
@@ -176,8 +176,9 @@ def aupro_200_thresholds(pixels: SortedPixels, limit: float = 0.3) -> Metric:
     with np.errstate(over="ignore"):
         step = (highest - lowest) / 200
     if not 0 < step < np.inf:
-        reason = "all scores are equal" if lowest == highest else "no 200 steps fit into the range"
-        return Metric(None, reason)
+        equal = lowest == highest
+        reason: Reason = "all scores are equal" if equal else "no 200 steps fit into the range"
+        return Metric(value=None, reason=reason)
     thresholds = np.arange(lowest, highest, step)
     passed = _more_than(pixels.normal, thresholds)
     rates = passed / len(pixels.normal)
@@ -185,10 +186,10 @@ def aupro_200_thresholds(pixels: SortedPixels, limit: float = 0.3) -> Metric:
     overlap = weights[_more_than(pixels.anomalous, thresholds)]
     kept = rates < limit
     if not kept.any() or np.ptp(rates[kept]) == 0:
-        return Metric(None, f"fewer than two of 200 thresholds below a rate of {limit}")
+        return Metric(value=None, reason="fewer than two of 200 thresholds below the limit")
     stretched = (rates[kept] - rates[kept].min()) / np.ptp(rates[kept])
     heights, widths = overlap[kept], np.diff(stretched)
-    return Metric(float(-np.sum(widths * (heights[1:] + heights[:-1]) / 2)))
+    return Metric(value=float(-np.sum(widths * (heights[1:] + heights[:-1]) / 2)), error=0.0)
 
 
 def _more_than(

@@ -5,9 +5,7 @@
       BenchSettings       what was measured how
       DetectorFacts       each detector, by name: its parts, options, weights
       BenchCell           a detector on a category with some references: one run folder
-        CellMetric          each metric of it, by the names in `vlmad_evaluation.metric.METRICS`
-      CategoryEntry       metrics of a detector on a category over seeds (SeedMetric)
-      AverageEntry        metrics of a detector over categories (AverageMetric)
+      MetricEntry         a detector on a category over seeds, or on average over categories
       PairEntry           a detector against the first, on the same images
       PublishedEntry      what is published of a detector on these images
       SkippedEntry        what was not measured, and why
@@ -15,30 +13,26 @@
     CellDocument        `metrics.json` in a cell's run folder: with it the cell is finished
     SamplesDocument     `samples.json`: the test images with what is true of them (SampleEntry)
 
-Metrics have no value, never 0, where they are undefined. Text that may hold the name of a file or
-of a folder is `FileName`.
+Each metric is a `vlmad_evaluation.metric.Metric`, by its name; it has no value, never 0, where it
+is undefined. Text that may hold the name of a file or of a folder is `FileName`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path, PureWindowsPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from vlmad.datasets import Label, Severity
 from vlmad.errors import InputError
-from vlmad_evaluation.metric import METRICS
+from vlmad_evaluation.comparison import Comparison
+from vlmad_evaluation.metric import METRICS, Count, Metric, Share
 from vlmad_run.documents import Document, FileName
 from vlmad_run.manifest import Reference
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 BENCH_FILE, GRID_FILE = "bench.json", "grid.json"
 METRICS_FILE, SAMPLES_FILE = "metrics.json", "samples.json"
-
-M = TypeVar("M")
 
 
 def _check_inside(name: str) -> str:
@@ -48,7 +42,7 @@ def _check_inside(name: str) -> str:
     return name
 
 
-def _check_all_there(metrics: dict[str, M]) -> dict[str, M]:
+def _check_all_there(metrics: dict[str, Metric]) -> dict[str, Metric]:
     if set(metrics) != set(METRICS):
         raise ValueError(f"holds other metrics than {', '.join(METRICS)}")
     return metrics
@@ -56,44 +50,7 @@ def _check_all_there(metrics: dict[str, M]) -> dict[str, M]:
 
 InnerName = Annotated[FileName, AfterValidator(_check_inside)]
 """The name of a file or folder inside the folder that the document is in."""
-Share = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6)]
-"""From 0 to 1, up to rounding."""
-Count = Annotated[int, Field(ge=0, lt=10**9)]
-ByMetric = Annotated[dict[str, M], AfterValidator(_check_all_there)]
-
-
-class MeasuredMetric(Document):
-    """One measured value with its interval over images."""
-
-    value: Share | None
-    reason: FileName
-    """Why there is no value; or, beside a value, why there is no interval."""
-    low: Share | None
-    high: Share | None
-    error: float | None
-    """A proven bound on how far the value is from the exact one; None if there is none."""
-
-
-class CellMetric(MeasuredMetric):
-    """A metric of a cell."""
-
-    threshold: float | None
-    """Where F1 is largest."""
-
-
-class SeedMetric(MeasuredMetric):
-    """The mean over draws of references."""
-
-    deviation_over_seeds: float | None
-    seeds: Count
-
-
-class AverageMetric(SeedMetric):
-    """The macro average over categories."""
-
-    categories: list[FileName]
-    left_out: dict[FileName, FileName]
-    """Categories where the metric is undefined, each with its reason."""
+ByMetric = Annotated[dict[str, Metric], AfterValidator(_check_all_there)]
 
 
 class PixelFacts(Document):
@@ -107,8 +64,8 @@ class PixelFacts(Document):
     how: Literal["exact", "streamed"]
 
 
-class CellFacts(Document):
-    """Which cell it is, and what it was measured on."""
+class BenchCell(Document):
+    """One detector on one category with the references of one seed: what came of it."""
 
     detector: FileName
     category: FileName
@@ -124,47 +81,31 @@ class CellFacts(Document):
     """The images that could not be scored."""
     pixels: PixelFacts | None
     """None where pixel metrics are undefined for want of masks."""
-
-    def plain(self) -> dict[str, Any]:
-        """Return these facts, and nothing that a model adds to them, for another model."""
-        return self.model_dump(include=set(CellFacts.model_fields))
-
-
-class CellDocument(CellFacts):
-    """`metrics.json`, in the run folder of a finished cell."""
-
-    format: Literal["vlmad cell 2"] = "vlmad cell 2"
-    metrics: ByMetric[CellMetric]
-
-
-class BenchCell(CellFacts):
-    """A cell in the document of a bench."""
-
     run: InnerName
     """Its run folder."""
     threshold: InnerName | None
     """The file of the threshold at which F1 is largest on the test images."""
-    metrics: ByMetric[CellMetric]
+    metrics: ByMetric
 
 
-class CategoryEntry(Document):
-    """A detector on a category, over seeds."""
+class CellDocument(Document):
+    """`metrics.json`, in the run folder of a finished cell."""
 
-    detector: FileName
-    category: FileName
-    shots: Count
-    metrics: ByMetric[SeedMetric]
+    format: Literal["vlmad cell 3"] = "vlmad cell 3"
+    cell: BenchCell
 
 
-class AverageEntry(Document):
-    """A detector, over categories."""
+class MetricEntry(Document):
+    """A detector on a category, over seeds, or on average over categories."""
 
     detector: FileName
+    category: FileName | None
+    """None for averages."""
     shots: Count
-    metrics: ByMetric[AverageMetric]
+    metrics: ByMetric
 
 
-class PairEntry(Document):
+class PairEntry(Comparison):
     """The difference of a detector to the first, on the same images."""
 
     metric: str
@@ -173,14 +114,7 @@ class PairEntry(Document):
     """None for the averages."""
     detector: FileName
     against: FileName
-    difference: float | None
-    low: float | None
-    high: float | None
-    p_value: Share | None
     p_value_max_t: Share | None
-    method: Literal["DeLong", "paired bootstrap"]
-    reason: str
-    """Why something is missing."""
 
 
 class PublishedAverage(Document):
@@ -279,34 +213,31 @@ class DetectorFacts(Document):
 class BenchDocument(Document):
     """`bench.json`: all that came of a bench."""
 
-    format: Literal["vlmad bench 3"] = "vlmad bench 3"
+    format: Literal["vlmad bench 4"] = "vlmad bench 4"
     vlmad: str
     libraries: dict[str, str]
     finished: bool
     dataset: DatasetFacts
     settings: BenchSettings
     detectors: Annotated[dict[FileName, DetectorFacts], Field(min_length=1)]
-    averages: list[AverageEntry]
-    categories: list[CategoryEntry]
+    averages: list[MetricEntry]
+    categories: list[MetricEntry]
     comparisons: list[PairEntry]
     published: list[PublishedEntry]
     skipped: list[SkippedEntry]
     cells: list[BenchCell]
 
-    def entries(
-        self, shots: int, category: str | None = None
-    ) -> Sequence[CategoryEntry | AverageEntry]:
+    def entries(self, shots: int, category: str | None = None) -> list[MetricEntry]:
         """Return the metrics of each detector on a category, or on average."""
-        if category is None:
-            return [each for each in self.averages if each.shots == shots]
-        place = category, shots
-        return [each for each in self.categories if (each.category, each.shots) == place]
+        found = self.averages if category is None else self.categories
+        return [each for each in found if (each.category, each.shots) == (category, shots)]
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         entries = self.averages, self.categories, self.cells, self.published
         detectors = {entry.detector for each in entries for entry in each}
-        categories = {e.category for each in (self.categories, self.cells) for e in each}
+        places = self.categories, self.cells
+        categories = {str(entry.category) for each in places for entry in each}
         for name in sorted(detectors - set(self.detectors)):
             raise ValueError(f"{name} is none of the detectors")
         for name in sorted(categories - set(self.dataset.categories)):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -20,13 +20,12 @@ from vlmad.files import write_atomically
 from vlmad_datasets.masks import mask_of
 from vlmad_evaluation.bootstrap import Replicates
 from vlmad_evaluation.labelled_maps import LabelledMap
-from vlmad_evaluation.metric import METRICS, Metric
+from vlmad_evaluation.metric import Metric, Reason
 from vlmad_evaluation.result_documents import (
     METRICS_FILE,
     SAMPLES_FILE,
+    BenchCell,
     CellDocument,
-    CellFacts,
-    CellMetric,
     SampleEntry,
     SamplesDocument,
     read_document,
@@ -39,11 +38,10 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool, Float
 
-    from vlmad_evaluation.result_documents import BenchCell, BenchDocument
+    from vlmad_evaluation.result_documents import BenchDocument
     from vlmad_run.rows import ScoreRow
 
 REPLICATES_FILE = "replicates.npz"
-WITHOUT_BOUND = "pixel_aupro_200_thresholds"
 LEVELS = 65535
 HALF = 0.51
 """Of a level; arithmetic in float32 can push a score a hundredth of a level further."""
@@ -93,34 +91,16 @@ class Scored:
 class CellResult:
     """What came of a cell."""
 
-    facts: CellFacts
-    metrics: Mapping[str, Metric]
+    cell: BenchCell
     replicates: Mapping[str, Replicates]
     labels: Bool[np.ndarray, " n"]
     scores: Float[np.ndarray, " n"]
     """Of the images that could be scored, in the order of the data set."""
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        """Detector, category and shots: what cells of other seeds share."""
-        return self.facts.detector, self.facts.category, self.facts.shots
-
-    def documents(self) -> dict[str, CellMetric]:
-        """Return the metrics as documents have them; an unknown error is None, never 0."""
-        return {
-            name: CellMetric(**{**asdict(metric), "error": error_of(metric, name)})
-            for name, metric in self.metrics.items()
-        }
-
-
-def error_of(metric: Metric, name: str) -> float | None:
-    """Return the bound on a metric's error, or None if there is none."""
-    return None if metric.value is None or name == WITHOUT_BOUND else metric.error
-
-
-def metric_of(document: CellMetric) -> Metric:
-    """Return the metric of a document."""
-    return Metric(**{**document.model_dump(), "error": document.error or 0.0})
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics of the cell, by name."""
+        return self.cell.metrics
 
 
 def write_result(folder: Path, result: CellResult) -> None:
@@ -135,24 +115,25 @@ def write_result(folder: Path, result: CellResult) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_atomically(folder / REPLICATES_FILE, buffer.getvalue())
-    document = CellDocument(**result.facts.plain(), metrics=result.documents())
-    document.write(folder / METRICS_FILE)
+    CellDocument(cell=result.cell).write(folder / METRICS_FILE)
 
 
 def read_result(folder: Path) -> CellResult | None:
     """Return what came of a cell, or None if it is not finished or its files are damaged."""
     try:
-        document = CellDocument.read(folder / METRICS_FILE)
+        cell = CellDocument.read(folder / METRICS_FILE).cell
         stored = io.BytesIO((folder / REPLICATES_FILE).read_bytes())
         with np.load(stored, allow_pickle=False) as arrays:
-            replicates = {n: _replicates(arrays, n) for n in METRICS if f"{n}.values" in arrays}
+            replicates = {
+                name: _replicates(arrays, name)
+                for name in cell.metrics
+                if f"{name}.values" in arrays
+            }
             labels, scores = _plain(arrays["labels"], "b"), _plain(arrays["scores"], "f")
-        metrics = {name: metric_of(document.metrics[name]) for name in METRICS}
     except Exception:  # whatever a damaged archive makes numpy and zipfile raise
         return None
     whole = len(labels) == len(scores) and len({len(r.values) for r in replicates.values()}) < 2
-    facts = CellFacts(**document.plain())
-    return CellResult(facts, metrics, replicates, labels, scores) if whole else None
+    return CellResult(cell, replicates, labels, scores) if whole else None
 
 
 def _replicates(arrays: Mapping[str, np.ndarray], name: str) -> Replicates:
@@ -161,7 +142,8 @@ def _replicates(arrays: Mapping[str, np.ndarray], name: str) -> Replicates:
     if len(without) != len(strata):
         raise ValueError("lists of different length")
     estimate, error = float(found["estimate"]), float(found["error"])
-    return Replicates(estimate, values, without, strata, error, str(found["reason"]))
+    reason: Reason = next(each for each in get_args(Reason) if each == str(found["reason"]))
+    return Replicates(estimate, values, without, strata, error, reason)
 
 
 def _plain(array: np.ndarray, kinds: str) -> np.ndarray:

@@ -21,7 +21,7 @@ from vlmad.errors import InputError
 from vlmad_evaluation.curves import Curve, metrics_of
 from vlmad_evaluation.image_curves import ranks
 from vlmad_evaluation.labelled_maps import at_resolution, region_weights
-from vlmad_evaluation.metric import PIXEL_METRICS, Metric, undefined
+from vlmad_evaluation.metric import PIXEL_METRICS, Metric, Reason, undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class PixelStream:
         """
         if self._missing:
             return undefined(PIXEL_METRICS, self._missing)
-        needs_all = undefined(PIXEL_METRICS[-1:], "its thresholds need all maps at once")
+        needs_all = undefined(PIXEL_METRICS[-1:], "its thresholds need a second pass")
         return metrics_of(self.curve(), EXACT_METRICS) | needs_all
 
     def thresholds(self, bins: int = 4096) -> Float[np.ndarray, " k"]:
@@ -157,7 +157,7 @@ class PixelStream:
         return chosen
 
     @property
-    def _missing(self) -> str:
+    def _missing(self) -> Reason:
         if not self._anomalous.any():
             return "no anomalous pixel"
         return "" if self._normal.any() else "no normal pixel"

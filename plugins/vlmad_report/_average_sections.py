@@ -6,6 +6,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from vlmad_evaluation.averaging import over_categories, over_seeds
+from vlmad_evaluation.metric import best_value
 from vlmad_evaluation.notation import TITLES, UNDEFINED, shots_name, what_is_missing
 from vlmad_evaluation.result_documents import GridDocument
 from vlmad_report._report_blocks import ReportSection, ReportTable, TableEntry
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from vlmad_datasets.object_groups import Groups
     from vlmad_evaluation.averaging import Averaged
-    from vlmad_evaluation.result_documents import BenchDocument, PairEntry, SeedMetric
+    from vlmad_evaluation.metric import Metric
+    from vlmad_evaluation.result_documents import BenchDocument, PairEntry
     from vlmad_report._report_blocks import Block
     from vlmad_report._result_source import ResultSource
 
@@ -112,21 +114,29 @@ def _metric_tables(source: ResultSource, categories: Sequence[str | None]) -> li
 def _metric_table(
     source: ResultSource,
     task: str,
-    rows: Mapping[tuple[str | None, str, int], Mapping[str, SeedMetric]],
+    rows: Mapping[tuple[str | None, str, int], Mapping[str, Metric]],
 ) -> ReportTable:
     """Return a table whose rows are a category, a detector and references, the best marked."""
     names = TASKS[task]
     pairs = {(p.category, p.detector, p.shots, p.metric): p for p in _pairs(source)}
-    values: dict[tuple[str | None, str], list[float | None]] = {}
+    places: dict[tuple[str | None, str], list[Metric]] = {}
     for (category, _, _), metrics in rows.items():
         for name in names:
-            values.setdefault((category, name), []).append(metrics[name].value)
-    best = {place: best_of(each) for place, each in values.items()}
+            places.setdefault((category, name), []).append(metrics[name])
+    best = {
+        place: None if best_value(each) is None else best_of(metric.value for metric in each)
+        for place, each in places.items()
+    }
     found = []
     for key, metrics in rows.items():
         category, detector, shots = key
         figures = [
-            metric_entry(metrics[name], best[category, name], mark_of(pairs.get((*key, name))))
+            metric_entry(
+                metrics[name],
+                best[category, name],
+                mark_of(pairs.get((*key, name))),
+                draws=source.draws(shots),
+            )
             for name in names
         ]
         words = [detector, shots_name(shots)]
@@ -154,11 +164,15 @@ def _differences(source: ResultSource) -> Iterator[ReportTable]:
             found.setdefault((pair.detector, pair.shots), {})[pair.metric] = pair
     metrics = list(dict.fromkeys(metric for pairs in found.values() for metric in pairs))
     rows = [
-        [*entries(name, shots_name(shots)), *(difference_entry(pairs.get(m)) for m in metrics)]
+        [
+            *entries(name, shots_name(shots)),
+            *(difference_entry(pairs.get(metric), len(source.categories)) for metric in metrics),
+        ]
         for (name, shots), pairs in found.items()
     ]
     caption = (
-        f"Differences to {source.baseline} on the same images, of macro averages. p is corrected "
+        f"Differences to {source.baseline} on the same images, of macro averages over those "
+        "categories where both are defined. p is corrected "
         "by the max-T method over all detectors and numbers of references. "
         f"{BETTER} and {WORSE} mark p < {SIGNIFICANT}."
     )
@@ -209,14 +223,11 @@ def object_groups(source: ResultSource, groups: Groups) -> ReportSection:
         paragraphs.append(f"In no group, and not shown here: {', '.join(others)}; {MAPPING}.")
     confidence = source.document.settings.confidence
     cells = over_seeds(source.stored(), confidence)
-    averages = {
-        group: over_categories({k: v for k, v in cells.items() if k[1] in each}, confidence)
-        for group, each in members.items()
-    }
+    averages = {group: over_categories(cells, each, confidence) for group, each in members.items()}
     rows = [
         [*entries(group, name, shots_name(shots)), *_group_figures(source, name, shots, own)]
         for group, each in averages.items()
-        for (name, shots), own in each.items()
+        for (name, _, shots), own in each.items()
     ]
     columns = ["group", "detector", "references", *(TITLES[metric] for metric in GROUPED)]
     blocks: list[Block] = [ReportTable("Averages over groups.", columns, rows, words=3)]
@@ -224,7 +235,7 @@ def object_groups(source: ResultSource, groups: Groups) -> ReportSection:
         bars = {
             group: {
                 name: {metric: own[metric].metric for metric in own}
-                for (name, of), own in each.items()
+                for (name, _, of), own in each.items()
                 if of == shots
             }
             for group, each in averages.items()
@@ -257,11 +268,9 @@ def _group_figures(
     source: ResultSource, detector: str, shots: int, averages: Mapping[str, Averaged]
 ) -> Iterator[TableEntry]:
     for metric in GROUPED:
-        average = averages[metric]
-        entry = metric_entry(average.metric)
-        found = [source.metric(metric, detector, shots, each) for each in average.counted]
+        average = averages[metric].metric
+        found = [source.metric(metric, detector, shots, each) for each in average.categories]
         values = [each.value for each in found if each and each.value is not None]
-        deviation = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-        undefined = f", {len(average.left_out)} undefined" if average.left_out else ""
-        counted = f"{deviation} ({len(values)}){undefined}" if values else ""
-        yield TableEntry(entry.text, f"{entry.note}{counted}".strip())
+        deviation = f"± {statistics.stdev(values):.3f} " if len(values) > 1 else ""
+        counted = f"{deviation}({len(values)})" if values else ""
+        yield metric_entry(average, draws=source.draws(shots), note=counted)

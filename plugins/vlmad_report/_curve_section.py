@@ -16,7 +16,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from vlmad_evaluation.notation import TITLES
+from vlmad_evaluation.notation import TITLES, remark_on
 from vlmad_report._image_study import PRO_LIMIT
 from vlmad_report._report_blocks import PanelFigure, ReportSection, SvgPanel
 from vlmad_report._report_text import left_out, number, some_of
@@ -114,7 +114,8 @@ def _curve_figure(study: ImageStudy, metric: str) -> Iterator[PanelFigure]:
             svg = panel_svg(f"{metric}-{index}", draw)
             panels.append(SvgPanel(category, svg, f"{title}: {category}."))
     found = [(d.name, study.source.metric(metric, d.name, d.shots, None)) for d in detectors]
-    areas = ", ".join(f"{name} {number(each.value if each else None)}" for name, each in found)
+    known = [(name, number(each.value), remark_on(each)) for name, each in found if each]
+    areas = ", ".join(f"{name} {value}{why and f' ({why})'}" for name, value, why in known)
     caption = f"{title}. {TITLES[metric]}, the area below, averaged: {areas}."
     legend = [(f"line s{place} d{place}", each.name) for place, each in enumerate(detectors)]
     if panels:

@@ -123,9 +123,20 @@ def _blocks(study: ImageStudy, kind: str, found: FiguresOf) -> list[Block]:
             detector: {metric: _mean(each, metric, weighted) for metric in DRAWN}
             for detector, each in by_detector.items()
         }
-        best = {metric: best_of(each[metric].value for each in means.values()) for metric in DRAWN}
+        amounts = {
+            detector: {metric: _amount(each, metric, weighted) for metric in DRAWN}
+            for detector, each in by_detector.items()
+        }
+        best = {
+            metric: best_of(each[metric].value for each in means.values())
+            for metric in DRAWN
+            if len({each[metric] for each in amounts.values()}) == 1
+        }
         for detector, each in means.items():
-            figures = (metric_entry(each[metric], best[metric]) for metric in DRAWN)
+            figures = (
+                metric_entry(each[metric], best.get(metric), note=amounts[detector][metric])
+                for metric in DRAWN
+            )
             rows.append([*entries(name, detector), *figures])
         bars[name] = means
     columns = [kind, "detector", *(TITLES[metric] for metric in DRAWN)]
@@ -133,18 +144,30 @@ def _blocks(study: ImageStudy, kind: str, found: FiguresOf) -> list[Block]:
     return [ReportTable(f"Metrics by {kind}.", columns, rows, words=2), *charts] if charts else []
 
 
+def _counted(units: Sequence[ClassFigures], metric: str, weighted: bool) -> list[tuple[float, int]]:
+    found = [unit[metric] for unit in units if metric in unit]
+    return [(value, amount if weighted else 1) for value, amount in found]
+
+
 def _mean(units: Sequence[ClassFigures], metric: str, weighted: bool) -> Metric:
-    """Return a mean in which each image counts the same, or each unit; its reason is its n.
+    """Return a mean in which each image counts the same, or each unit.
 
     Scores of different categories need not be on one scale, so images are compared with the
     normal ones of their own category alone.
     """
-    found = [unit[metric] for unit in units if metric in unit]
-    counted = [(value, amount if weighted else 1) for value, amount in found]
+    counted = _counted(units, metric, weighted)
     if not counted:
-        return Metric(None, "undefined everywhere")
+        return Metric(value=None, reason="undefined everywhere")
     total = sum(weight for _, weight in counted)
-    spread = f"n = {total}"
+    return Metric(value=math.fsum(value * weight for value, weight in counted) / total)
+
+
+def _amount(units: Sequence[ClassFigures], metric: str, weighted: bool) -> str:
+    """Return how many images or units a mean is over, and the spread over units."""
+    counted = _counted(units, metric, weighted)
+    if not counted:
+        return ""
+    spread = f"n = {sum(weight for _, weight in counted)}"
     if len(counted) > 1 and not weighted:
         spread = f"± {statistics.stdev(value for value, _ in counted):.3f}, {spread}"
-    return Metric(math.fsum(value * weight for value, weight in counted) / total, spread)
+    return spread

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmad_evaluation.notation import TITLES, UNDEFINED, metric_text
+from vlmad_evaluation.metric import are_comparable
+from vlmad_evaluation.notation import TITLES, UNDEFINED, metric_text, remark_on
 from vlmad_evaluation.result_documents import PairEntry
 from vlmad_report._report_blocks import BarChart, BarPlot, ChartValue, TableEntry
 
@@ -13,10 +14,7 @@ if TYPE_CHECKING:
 
     from vlmad_evaluation.comparison import Comparison
     from vlmad_evaluation.metric import Metric
-    from vlmad_evaluation.result_documents import MeasuredMetric
     from vlmad_report._result_source import ResultSource
-
-    Metrics = Mapping[str, MeasuredMetric] | Mapping[str, Metric]
 
 DRAWN = ("image_auroc", "pixel_auroc", "pixel_aupro_30")
 AVERAGE = "average"
@@ -61,22 +59,26 @@ def best_of(values: Iterable[float | None]) -> str | None:
 
 
 def metric_entry(
-    metric: MeasuredMetric | Metric | None,
+    metric: Metric | None,
     best: str | None = None,
     mark: str = "",
     interval: bool = True,
+    draws: int = 1,
+    note: str = "",
 ) -> TableEntry:
-    """Return a metric as an entry; deviation over seeds and interval are its note."""
+    """Return a metric as an entry; what else is known of it, or is missing, is its note."""
     if metric is None:
         return TableEntry(UNDEFINED, "not measured")
-    text, _, note = metric_text(metric, interval).partition(" ")
-    if metric.value is None or (interval and metric.low is None):
-        note = note or metric.reason
-    return TableEntry(text, note, text == best, mark)
+    text, _, rest = metric_text(metric, interval).partition(" ")
+    notes = filter(None, (rest, remark_on(metric, draws), note))
+    return TableEntry(text, ", ".join(notes), text == best, mark)
 
 
-def difference_entry(found: PairEntry | Comparison | None) -> TableEntry:
-    """Return a difference with its interval, and its corrected p-value if there is one."""
+def difference_entry(found: Comparison | None, whole: int = 1) -> TableEntry:
+    """Return a difference with its interval, and its corrected p-value if there is one.
+
+    `whole` is over how many categories it should be.
+    """
     if found is None or found.difference is None:
         return TableEntry(UNDEFINED, "not compared" if found is None else found.reason)
     notes = []
@@ -84,8 +86,11 @@ def difference_entry(found: PairEntry | Comparison | None) -> TableEntry:
         notes.append(f"[{found.low:+z.3f}, {found.high:+z.3f}]")
     if isinstance(found, PairEntry) and found.p_value_max_t is not None:
         notes.append(f"p = {found.p_value_max_t:.2g}")
+    if len(found.categories) < whole:
+        notes.append(f"over {len(found.categories)} of {whole} categories")
+    notes += [found.reason] if found.reason else []
     mark = mark_of(found) if isinstance(found, PairEntry) else ""
-    return TableEntry(f"{found.difference:+z.3f}", ", ".join(notes) or found.reason, mark=mark)
+    return TableEntry(f"{found.difference:+z.3f}", ", ".join(notes), mark=mark)
 
 
 def mark_of(pair: PairEntry | None) -> str:
@@ -96,16 +101,20 @@ def mark_of(pair: PairEntry | None) -> str:
 
 
 def metric_charts(
-    source: ResultSource, caption: str, rows: Mapping[str, Mapping[str, Metrics]]
+    source: ResultSource, caption: str, rows: Mapping[str, Mapping[str, Mapping[str, Metric]]]
 ) -> list[BarChart]:
-    """Return bars of the first and the best detectors, in named rows; nothing if undefined."""
+    """Return bars of the first and the best detectors, in named rows; nothing if undefined.
+
+    Averages over different categories are not drawn beside each other.
+    """
     measured = {name for found in rows.values() for name in found}
     names = [name for name in source.document.detectors if name in measured]
     chosen = source.best(names, len(rows))
 
-    def bars(found: Mapping[str, Metrics], metric: str) -> list[ChartValue]:
+    def bars(found: Mapping[str, Mapping[str, Metric]], metric: str) -> list[ChartValue]:
         own = [(i, found[name][metric]) for i, name in enumerate(chosen) if name in found]
-        return [ChartValue(i, each.value, each.low, each.high) for i, each in own]
+        drawn = own if are_comparable(each for _, each in own) else []
+        return [ChartValue(i, each.value, each.low, each.high) for i, each in drawn]
 
     plots = [
         BarPlot(TITLES[metric], [(row, bars(found, metric)) for row, found in rows.items()])

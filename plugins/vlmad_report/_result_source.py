@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from vlmad.datasets import Sample
     from vlmad_evaluation.labelled_maps import Resolution
-    from vlmad_evaluation.result_documents import BenchCell, BenchDocument, SeedMetric
+    from vlmad_evaluation.metric import Metric
+    from vlmad_evaluation.result_documents import BenchCell, BenchDocument
     from vlmad_evaluation.result_folders import CellResult, Scored
 
 MOST_DRAWN, MOST_BARS = 6, 120
@@ -75,25 +76,19 @@ class ResultSource:
         """The size at which maps and masks were compared."""
         return self.document.settings.size
 
-    def metrics(
-        self, shots: int, category: str | None = None
-    ) -> dict[str, Mapping[str, SeedMetric]]:
+    def draws(self, shots: int) -> int:
+        """Return how many draws of references there should be."""
+        return self.document.settings.seeds if shots else 1
+
+    def metrics(self, shots: int, category: str | None = None) -> dict[str, Mapping[str, Metric]]:
         """Return the metrics of each detector that was measured on a category, or on average."""
-        found: dict[str, Mapping[str, SeedMetric]] = {}
-        if category is None:
-            averages = self.document.averages
-            found = {each.detector: each.metrics for each in averages if each.shots == shots}
-        for entry in self.document.categories:
-            if (entry.category, entry.shots) == (category, shots):
-                found[entry.detector] = entry.metrics
+        found = {each.detector: each.metrics for each in self.document.entries(shots, category)}
         return {name: found[name] for name in self.document.detectors if name in found}
 
-    def metric(
-        self, name: str, detector: str, shots: int, category: str | None
-    ) -> SeedMetric | None:
+    def metric(self, name: str, detector: str, shots: int, category: str | None) -> Metric | None:
         """Return a metric of a detector on a category, or on average, if it was measured."""
         found = self.metrics(shots, category).get(detector)
-        return None if found is None else found[name]
+        return None if found is None else found.get(name)
 
     def best(self, names: Sequence[str], groups: int = 1) -> list[str]:
         """Return the detectors to draw in so many groups: the first and the best ones."""

@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from vlmad.errors import InputError
-from vlmad_evaluation.averaging import over_categories, over_seeds
-from vlmad_evaluation.comparison import compare_replicates
-from vlmad_evaluation.notation import TITLES, UNDEFINED, shots_name
-from vlmad_report._report_blocks import ReportSection, ReportTable, TableEntry
+from vlmad_evaluation.averaging import compare_averages, of_categories, over_seeds
+from vlmad_evaluation.notation import TITLES, shots_name
+from vlmad_report._report_blocks import ReportSection, ReportTable
 from vlmad_report._report_text import AVERAGE, DRAWN, difference_entry, entries, metric_entry
 from vlmad_run.manifest import NOT_SUBSTANCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vlmad_evaluation.averaging import Averaged
+    from vlmad_evaluation.averaging import ByPlace
     from vlmad_evaluation.result_documents import DetectorFacts
+    from vlmad_report._report_blocks import TableEntry
     from vlmad_report._result_source import ResultSource
-
-    Averages = dict[tuple[str, str | None, int], Mapping[str, Averaged]]
-    """By detector, category (None for all) and references."""
 
 NO_REFERENCES = (
     "No detector was measured with references and without. One that makes use of references is, "
@@ -51,43 +47,43 @@ def few_shot(source: ResultSource) -> ReportSection:
     paragraph = (
         "After ± is the standard deviation over seeds. Beside a difference to zero-shot stands "
         f"its {confidence:.0%} interval over images (paired bootstrap, "
-        "percentiles), not corrected for the number of differences."
+        "percentiles), not corrected for the number of differences. On average it is over the "
+        "categories that have both."
     )
-    cells = over_seeds(source.stored(), confidence)
-    found: Averages = dict(cells.items())
-    for (name, shots), each in over_categories(cells, confidence).items():
-        found[name, None, shots] = each
+    found = over_seeds(source.stored(), confidence)
     tables = [_gain_table(source, able, few, found, metric) for metric in DRAWN]
     return ReportSection("Zero-shot and few-shot", [paragraph], tables)
 
 
 def _gain_table(
-    source: ResultSource, able: Sequence[str], few: Sequence[int], found: Averages, metric: str
+    source: ResultSource, able: Sequence[str], few: Sequence[int], found: ByPlace, metric: str
 ) -> ReportTable:
     rows = []
-    confidence = source.document.settings.confidence
     for name in able:
         for category in (*source.categories, None):
-            own = [source.metric(metric, name, shots, category) for shots in (0, *few)]
-            values = [metric_entry(each, interval=False) for each in own]  # others have those
-            none, *some = [found.get((name, category, n), {}).get(metric) for n in (0, *few)]
-            gains = [_gain(each, none, confidence) for each in some]
+            values = [
+                metric_entry(
+                    source.metric(metric, name, shots, category),
+                    interval=False,  # others have those
+                    draws=source.draws(shots),
+                )
+                for shots in (0, *few)
+            ]
+            gains = [_gain(source, found, name, category, shots, metric) for shots in few]
             rows.append([*entries(category or AVERAGE, name), *values, *gains])
     columns = ["category", "detector", shots_name(0), *map(shots_name, few)]
     columns += [f"{shots_name(shots)}, difference" for shots in few]
     return ReportTable(f"{TITLES[metric]} with and without references.", columns, rows, words=2)
 
 
-def _gain(few: Averaged | None, none: Averaged | None, confidence: float) -> TableEntry:
+def _gain(
+    source: ResultSource, found: ByPlace, name: str, category: str | None, shots: int, metric: str
+) -> TableEntry:
     """Return a difference by the paired bootstrap: draw i takes the same images in both."""
-    if few is None or none is None or few.replicates is None or none.replicates is None:
-        return TableEntry(UNDEFINED, "the metric is undefined")
-    if few.counted != none.counted:
-        return TableEntry(UNDEFINED, "not the same categories could be measured")
-    try:
-        return difference_entry(compare_replicates(few.replicates, none.replicates, confidence))
-    except InputError:
-        return TableEntry(UNDEFINED, "not the same images could be scored")
+    categories = source.categories if category is None else [category]
+    few, none = (of_categories(found, name, each, categories, metric) for each in (shots, 0))
+    gain, _ = compare_averages(few, none, source.document.settings.confidence)
+    return difference_entry(gain, len(categories))
 
 
 def windows(source: ResultSource) -> ReportSection:

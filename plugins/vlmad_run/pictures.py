@@ -80,9 +80,7 @@ def _fit(image: Image.Image) -> Image.Image:
     return small
 
 
-def paint(
-    image: Image.Image, heat: Float[np.ndarray, "H W"], scale: Range
-) -> Image.Image:
+def paint(image: Image.Image, heat: Float[np.ndarray, "H W"], scale: Range) -> Image.Image:
     """Return an image in grey under its heat map, which is brought to the image's size."""
     return _blend(image, _shrink(heat, image.size, scale))
 

@@ -65,9 +65,7 @@ class RunFolder:
             written.
     """
 
-    def __init__(
-        self, path: Path, manifest: Manifest, threshold: Threshold | None = None
-    ) -> None:
+    def __init__(self, path: Path, manifest: Manifest, threshold: Threshold | None = None) -> None:
         self.path, self.manifest, self.threshold = path, manifest, threshold
         self._rows: dict[str, ScoreRow] = {}
         self._images: list[Path] = []

@@ -118,8 +118,10 @@ def test_without_masks_pixel_metrics_are_undefined_never_zero(document, results,
     assert found.value == bolt.metrics["pixel_auroc"].value
     assert (found.categories, found.left_out) == (["bolt"], {"nut": "no mask"})
     markdown = (done / "bench.md").read_text()
-    assert "| nut | zero-shot | clip |" + " \N{EN DASH} |" * 5 in markdown
-    assert "nut: pixel metrics are undefined and not averaged, no mask" in markdown
+    assert "| nut | zero-shot | clip |" + " \N{EN DASH} (2) |" * 5 in markdown
+    assert "\n(2) no mask" in markdown
+    assert "over 1 of 2 categories, no mask: nut" in markdown
+    assert "over 1 of 2 categories, no mask: nut" in (done.parent / "stdout").read_text()
 
 
 def test_the_spread_over_seeds_stays_apart_from_the_interval(document, results) -> None:

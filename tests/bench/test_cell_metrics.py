@@ -21,9 +21,10 @@ from vlmad_evaluation.averaging import over_categories, over_seeds
 from vlmad_evaluation.bootstrap import bootstrap_images
 from vlmad_evaluation.comparison import compare_auroc
 from vlmad_evaluation.image_metrics import image_metrics
-from vlmad_evaluation.metric import METRICS, undefined
+from vlmad_evaluation.metric import METRICS, best_value, undefined
+from vlmad_evaluation.notation import remark_on
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
-from vlmad_evaluation.result_documents import BenchSettings, CellFacts, PairEntry
+from vlmad_evaluation.result_documents import BenchCell, BenchSettings, PairEntry
 from vlmad_evaluation.result_folders import CellResult, Scored, read_result, write_result
 from vlmad_run.pictures import png, to_16_bits
 from vlmad_run.rows import ScoreRow
@@ -110,7 +111,7 @@ def test_a_result_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
     write_result(tmp_path / "cell", result)
     back = read_result(tmp_path / "cell")
     assert back is not None
-    assert (back.facts, back.metrics) == (result.facts, result.metrics)
+    assert back.cell == result.cell
     for name, found in result.replicates.items():
         assert np.array_equal(back.replicates[name].values, found.values)
         assert back.replicates[name].reason == found.reason
@@ -128,12 +129,14 @@ def test_a_damaged_result_is_taken_for_unfinished(tmp_path: Path, name: str) -> 
 def test_averages_are_those_of_the_seeds_and_categories(tmp_path: Path) -> None:
     results = [result_of(tmp_path, name, seed) for name in ("a", "b") for seed in (1, 2, 3)]
     by_key = over_seeds(results, 0.95)
-    averages = over_categories(by_key, 0.95)
+    averages = over_categories(by_key, ["a", "b"], 0.95)
     for name in METRICS:
         values = [result.metrics[name].value for result in results]
-        found = averages["clip", 1][name]
+        found = averages["clip", None, 1][name]
         assert found.metric.value == pytest.approx(np.mean(values))
-        assert found.spread.deviation == pytest.approx(np.std(values[:3], ddof=1), abs=1e-12)
+        assert found.metric.deviation_over_seeds == pytest.approx(
+            np.std(values[:3], ddof=1), abs=1e-12
+        )
     assert by_key["clip", "a", 1]["pixel_auroc"].replicates is not None
 
 
@@ -155,7 +158,8 @@ def with_scores(
     rng = np.random.default_rng(seed)
     labels = np.arange(normal + 12) >= normal
     scores = rng.normal(size=len(labels)) + labels
-    facts = CellFacts(
+    metrics = {**undefined(METRICS, "no mask"), **image_metrics(labels, scores)}
+    cell = BenchCell(
         detector=detector,
         category=category,
         class_name=category,
@@ -167,17 +171,19 @@ def with_scores(
         failed=len(left_out),
         left_out=list(left_out),
         pixels=None,
+        run="cells",
+        threshold=None,
+        metrics=metrics,
     )
-    metrics = {**undefined(METRICS, "no mask"), **image_metrics(labels, scores)}
     replicates = bootstrap_images(labels, scores, replicates=60)
-    return CellResult(facts, metrics, replicates, labels, scores)
+    return CellResult(cell, replicates, labels, scores)
 
 
-def compare(*results: CellResult) -> list[PairEntry]:
-    """Compare detectors on categories, without the averages."""
-    by_key = over_seeds(results, 0.95)
-    entries = compare_pairs(results, by_key, over_categories(by_key, 0.95), 0.95)
-    return [entry for entry in entries if entry.category is not None]
+def compare(*results: CellResult, averages: bool = False) -> list[PairEntry]:
+    """Compare detectors on categories, or on average."""
+    categories = list(dict.fromkeys(result.cell.category for result in results))
+    entries = compare_pairs(results, over_seeds(results, 0.95), categories, 0.95)
+    return [entry for entry in entries if (entry.category is None) == averages]
 
 
 @pytest.mark.parametrize(("normal", "method"), [(12, "DeLong"), (9, "paired bootstrap")])
@@ -202,8 +208,33 @@ def test_detectors_that_failed_on_different_images_are_not_compared() -> None:
         with_scores("a", 12, 0, left_out=("/x/1.png",)),
         with_scores("b", 12, 1, left_out=("/x/2.png",)),
     )
-    assert {entry.reason for entry in entries} == {"not the same images could be scored"}
+    of_images = {entry.reason for entry in entries if entry.metric.startswith("image")}
+    assert of_images == {"not the same images could be scored"}
     assert {entry.p_value_max_t for entry in entries} == {None}
+
+
+def test_averages_over_different_categories_are_compared_over_those_that_both_have() -> None:
+    both = [with_scores("a", 12, seed, category) for seed, category in enumerate(("one", "two"))]
+    failed = with_scores("b", 12, 3, "two", left_out=("/x/1.png",))  # no such image of a's failed
+    results = [*both, with_scores("b", 12, 2, "one"), failed]
+    entries = {e.metric: e for e in compare(*results, averages=True)}
+    values = [result.metrics["image_auroc"].value for result in (results[2], results[0])]
+    assert entries["image_auroc"].difference == pytest.approx(values[0] - values[1])
+    assert entries["image_auroc"].categories == ["one"]
+    assert entries["pixel_auroc"].reason == "no category that both have"
+
+
+def test_an_average_names_what_was_not_measured_and_is_held_against_none_of_other_categories() -> (
+    None
+):
+    results = [with_scores("a", 12, 0, "one"), with_scores("a", 12, 1, "two")]
+    results.append(with_scores("b", 12, 2, "one"))
+    averages = over_categories(over_seeds(results, 0.95), ["one", "two"], 0.95)
+    whole, part = (averages[name, None, 0]["image_auroc"].metric for name in "ab")
+    assert (part.categories, part.left_out) == (["one"], {"two": "not measured"})
+    assert remark_on(part) == "over 1 of 2 categories, not measured: two"
+    assert best_value([whole, part]) is None
+    assert best_value([part, part]) == part.value
 
 
 def test_equal_numbers_of_images_do_not_make_categories_vary_together() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmad.errors import printable
+from vlmad_evaluation.metric import Metric
 from vlmad_evaluation.notation import escaped, metric_text
-from vlmad_evaluation.result_documents import SeedMetric
 
 
 @pytest.mark.parametrize(
@@ -27,15 +27,7 @@ from vlmad_evaluation.result_documents import SeedMetric
 def test_a_metric_is_shown_with_what_is_known_of_it(
     value: float | None, low: float | None, high: float | None, deviation: float | None, shown: str
 ) -> None:
-    metric = SeedMetric(
-        value=value,
-        reason="",
-        low=low,
-        high=high,
-        error=0.0,
-        deviation_over_seeds=deviation,
-        seeds=1,
-    )
+    metric = Metric(value=value, low=low, high=high, deviation_over_seeds=deviation)
     assert metric_text(metric) == shown
 
 

@@ -16,8 +16,7 @@ from PIL import Image
 from vlmad.datasets import GOOD, Sample
 from vlmad.files import digest
 from vlmad_evaluation.averaging import (
-    average_entries,
-    category_entries,
+    metric_entries,
     over_categories,
     over_seeds,
 )
@@ -29,7 +28,6 @@ from vlmad_evaluation.result_documents import (
     BenchDocument,
     BenchSettings,
     CategoryFacts,
-    CellFacts,
     DatasetFacts,
     DetectorFacts,
     GridAxes,
@@ -141,7 +139,7 @@ class BenchMaker:
         _manifest(key[1]).write(self.folder / run / "manifest.json")
         labels = np.array([sample.anomalous for sample in samples])
         scores = np.array([row.score for row in rows])
-        result = _measured(key, labels, scores, maps, masks)
+        result = _measured(key, labels, scores, maps, masks, run)
         write_result(self.folder / run, result)
         return result
 
@@ -168,15 +166,12 @@ class BenchMaker:
                 batch_size=1,
             ),
             "detectors": {name: self._detector(name) for name in self.detectors},
-            "averages": average_entries(over_categories(cells, 0.95)),
-            "categories": category_entries(cells),
+            "averages": metric_entries(over_categories(cells, list(self.categories), 0.95)),
+            "categories": metric_entries(cells),
             "comparisons": [_pair(name, first) for name in self.detectors if name != first],
             "published": self.published,
             "skipped": [],
-            "cells": [
-                BenchCell(**r.facts.plain(), run=run, threshold=None, metrics=r.documents())
-                for run, r in results.items()
-            ],
+            "cells": [result.cell for result in results.values()],
         }
         if self.axes is None:
             return BenchDocument(**facts)
@@ -203,6 +198,7 @@ def _measured(
     scores: np.ndarray,
     maps: list[np.ndarray],
     masks: list[np.ndarray | None],
+    run: str,
 ) -> CellResult:
     pixels = pixel_metrics(maps, masks, labels=labels.tolist()).metrics
     metrics = {**image_metrics(labels, scores), **pixels}
@@ -211,7 +207,7 @@ def _measured(
     for name, found in replicates.items():
         metrics[name] = with_interval(metrics[name], found)
     detector, category, shots = key
-    facts = CellFacts(
+    cell = BenchCell(
         detector=detector,
         category=category,
         class_name=category,
@@ -223,8 +219,11 @@ def _measured(
         failed=0,
         left_out=[],
         pixels=None,
+        run=run,
+        threshold=None,
+        metrics=metrics,
     )
-    return CellResult(facts, metrics, replicates, labels, scores)
+    return CellResult(cell, replicates, labels, scores)
 
 
 def _category(kinds: dict[str, int]) -> CategoryFacts:
@@ -246,8 +245,7 @@ def _pair(name: str, against: str) -> PairEntry:
         high=-0.05,
         p_value=0.01,
         p_value_max_t=0.02,
-        method="paired bootstrap",
-        reason="",
+        categories=["metal nut", "bolt"],
     )
 
 

@@ -154,7 +154,7 @@ def test_a_photograph_that_has_changed_is_not_shown(own: BenchMaker, command: Co
 @pytest.mark.parametrize(
     ("what", "instead", "message"),
     [
-        ("vlmad bench 3", "vlmad bench 1", "make it anew if an earlier one wrote it"),
+        ("vlmad bench 4", "vlmad bench 1", "make it anew if an earlier one wrote it"),
         ('"run": "cells/', '"run": "../cells/', "not inside its folder"),
     ],
 )
