@@ -13,6 +13,7 @@ FOLDER = Path(__file__).parent / "schemas"
 DOCUMENTS = {
     "row": "vlmad_run.rows:ScoreRow",
     "manifest": "vlmad_run.manifest:Manifest",
+    "fitted": "vlmad_run.fitted:FittedDetector",
     "threshold": "vlmad_run.thresholds:Threshold",
     "threshold-evidence": "vlmad_calibration.calibration:Evidence",
     "bench": "vlmad_evaluation.result_documents:BenchDocument",

@@ -130,7 +130,7 @@ def test_files_that_are_no_stored_detectors_are_refused(
     (tmp_path / "pickle.safetensors").write_bytes(b"\x80\x04N.")
     save_file({"a": zeros(1)}, tmp_path / "foreign.safetensors")
     for metadata in ("1", '{"format": "vlmad run 2", "identity": 1}'):
-        table = {"format": "vlmad fitted 2", "manifest": metadata}
+        table = {"vlmad": metadata}
         save_file({"a": zeros(1)}, tmp_path / f"odd{len(metadata)}.safetensors", table)
     names = [p.name for p in tmp_path.glob("*.safetensors") if p.name != "nut.safetensors"]
     assert len(names) == 6

@@ -206,6 +206,17 @@ class HasStates(Protocol):
 
 
 @runtime_checkable
+class JudgesMemory(Protocol):
+    """A scorer that can tell a memory of its own from another, such as that of a damaged file."""
+
+    def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
+        """Return what no `fit` on features of that backbone gives: of names, types, shapes, values.
+
+        None if it could be one.
+        """
+
+
+@runtime_checkable
 class HasAttribution(Protocol):
     """A scorer that can say what its scores are made of."""
 

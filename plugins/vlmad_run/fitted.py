@@ -2,8 +2,9 @@
 
 The file is safetensors: the tensors of the memory under ``memory/``, the content of files that
 are options (a prompt list, learned prompts) under ``file/``, so that it works on another
-machine, and the manifest as JSON in the metadata. The backbone's weights are not in it; their
-hash is, and is checked.
+machine, and a document in the metadata: the manifest, and a digest of every tensor. The
+backbone's weights are not in it; their hash is, and is checked. Nothing in the file is believed
+or written anywhere before all of it was judged.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import hashlib
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from vlmad.errors import InputError, WeightsError, first_line
+from vlmad.errors import InputError, WeightsError, first_line, one_line
 from vlmad.files import write_atomically
 from vlmad.hookspecs import KINDS
+from vlmad.parts import JudgesMemory
+from vlmad_openclip.store import tensor_digest
+from vlmad_run.documents import Document
 from vlmad_run.manifest import Manifest, file_digest, identity
 from vlmad_run.references import Assembled
 from vlmad_run.repeating import rebuild
@@ -29,10 +33,22 @@ if TYPE_CHECKING:
     from vlmad.detector import Detector
     from vlmad_run.manifest import Reference
 
-FORMAT = "vlmad fitted 2"
+DOCUMENT = "vlmad"
+"""Under which the metadata have the document."""
 MEMORY, FILE = "memory/", "file/"
+BYTES = "torch.uint8"
+"""The type of tensors that are files."""
 MOST_BYTES = 64 << 20
 """Of a file that is an option and goes along."""
+
+
+class FittedDetector(Document):
+    """What a file of a fitted detector says of itself."""
+
+    format: Literal["vlmad fitted 3"] = "vlmad fitted 3"
+    manifest: Manifest
+    tensors: dict[str, str]
+    """The SHA-256 of each tensor's type, shape and values."""
 
 
 def save_fitted(detector: Detector, manifest: Manifest, path: Path) -> None:
@@ -52,8 +68,10 @@ def save_fitted(detector: Detector, manifest: Manifest, path: Path) -> None:
             if isinstance(value, Path) and (kind, option) != ("backbone", "weights"):
                 tensors[f"{FILE}{kind}.{option}"] = _bytes_of(value)
     tensors = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
-    text = manifest.to_json(indent=None).decode().encode("ascii", "backslashreplace").decode()
-    write_atomically(path, save(tensors, {"format": FORMAT, "manifest": text}))
+    digests = {name: tensor_digest(tensor) for name, tensor in tensors.items()}
+    document = FittedDetector(manifest=manifest, tensors=digests).to_json(indent=None)
+    text = document.decode().encode("ascii", "backslashreplace").decode()
+    write_atomically(path, save(tensors, {DOCUMENT: text}))
 
 
 def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembled:
@@ -69,14 +87,14 @@ def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembl
     if set(options) - {"backbone"}:
         raise InputError(f"of {path} only options of the backbone can be set")
     manifest, tensors = _read(path)
-    files = _unpack(tensors)
-    detector = rebuild(manifest, {**files, **options})
+    detector = rebuild(manifest, {**_unpack(manifest, tensors, path), **options})
     device = getattr(detector.backbone, "device", "cpu")
     detector.memory = {
         name.removeprefix(MEMORY): tensor.to(device)
         for name, tensor in tensors.items()
         if name.startswith(MEMORY)
     }
+    _check_memory(detector, path)
     class_name = manifest.identity.class_name
     other = manifest.identity.differences(identity(detector, class_name, manifest.references))
     if other:
@@ -88,16 +106,34 @@ def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembl
 def _read(path: Path) -> tuple[Manifest, dict[str, Tensor]]:
     from safetensors import SafetensorError, safe_open
 
+    none = f"{path} is no fitted detector"
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
-    except (OSError, ValueError, SafetensorError) as error:
-        raise WeightsError(f"{path} is no fitted detector: {first_line(error)}") from error
-    if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path} is no fitted detector of this vlmad; make it with vlmad fit")
-    manifest = Manifest.parse(metadata.get("manifest", ""), f"{path} is no fitted detector: it")
-    return manifest, tensors
+            if DOCUMENT not in metadata:
+                raise WeightsError(f"{none} of this vlmad; make it with vlmad fit")
+            document = FittedDetector.parse(metadata[DOCUMENT], f"{none}: it")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        raise WeightsError(f"{none}: {first_line(error)}") from error
+    stated = document.tensors
+    for name in sorted(stated.keys() | tensors.keys()):
+        if name not in tensors or tensor_digest(tensors[name]) != stated.get(name):
+            shown = one_line(name)
+            raise WeightsError(f"{path} is damaged: its tensor '{shown}' is not the one it was")
+    return document.manifest, tensors
+
+
+def _check_memory(detector: Detector, path: Path) -> None:
+    """Refuse a memory that is not one of the detector's own scorer."""
+    scorer, memory = detector.scorer, detector.memory
+    if scorer.references == "none" or not memory:
+        raise WeightsError(f"{path} holds no memory for {detector.assembly.parts['scorer']}")
+    refused = isinstance(scorer, JudgesMemory) and scorer.refuses_memory(
+        memory, detector.backbone.spec
+    )
+    if refused:
+        raise WeightsError(f"{path} cannot be used: {one_line(refused)}")
 
 
 @cache
@@ -106,18 +142,22 @@ def _unpacked() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="vlmad-")
 
 
-def _unpack(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Path]]:
-    """Return the files that came along, by kind and option."""
-    files: dict[str, dict[str, Path]] = {}
-    for name, tensor in tensors.items():
-        if not name.startswith(FILE):
-            continue
+def _unpack(
+    manifest: Manifest, tensors: Mapping[str, Tensor], path: Path
+) -> dict[str, dict[str, Path]]:
+    """Return the files that came along, by kind and option, if each is one that was recorded."""
+    contents = {}
+    for name in [name for name in tensors if not name.startswith(MEMORY)]:
         kind, _, option = name.removeprefix(FILE).partition(".")
-        if kind not in KINDS or not option.isidentifier():
-            raise WeightsError(f"a fitted detector cannot hold a file for '{kind}.{option}'")
-        content = tensor.numpy().tobytes()
-        own = hashlib.sha256(content).hexdigest()[:16]
-        file = files.setdefault(kind, {})[option] = Path(_unpacked().name, f"{option}-{own}")
+        content = tensors[name].numpy().tobytes() if str(tensors[name].dtype) == BYTES else b""
+        own = hashlib.sha256(content).hexdigest()
+        known = kind in KINDS and option.isidentifier() and name.startswith(FILE)
+        if not known or manifest.files.get(f"{kind}.{option}") != own:
+            raise WeightsError(f"{path} holds '{one_line(name)}', of which nothing is recorded")
+        contents[kind, option, own] = content
+    files: dict[str, dict[str, Path]] = {}
+    for (kind, option, own), content in contents.items():
+        file = files.setdefault(kind, {})[option] = Path(_unpacked().name, f"{option}-{own[:16]}")
         file.write_bytes(content)
     return files
 

@@ -11,6 +11,7 @@ from annotated_types import Gt
 
 from vlmad import Prediction, Scorer
 from vlmad.attribution import Addend, Attribution, Judged, pooled_attribution
+from vlmad.errors import WeightsError
 from vlmad.regions import harmonic_map, harmonic_mean, upsample
 from vlmad.text import anomaly_probability, pool_sides
 
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
-    from vlmad import Features, Regions, TextEmbeddings
+    from vlmad import BackboneSpec, Features, Regions, TextEmbeddings
+
+
+FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+NEARLY = 0.02
+"""How far the length of a unit embedding is from 1 at most, in the coarsest of these."""
 
 
 class Harmonic(Scorer):
@@ -55,6 +61,19 @@ class Harmonic(Scorer):
             regions.name: F.normalize(regions.embeddings.flatten(0, 1), dim=-1)
             for regions in references.regions
         }
+
+    def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
+        """Return which tensor is no list of unit embeddings of the backbone's."""
+        widths = {spec.embedding_dim, spec.vision_width}
+        for name, kept in memory.items():
+            if kept.dtype not in FLOATING or kept.ndim != 2 or kept.shape[1] not in widths:
+                kind = str(kept.dtype).removeprefix("torch.")
+                shapes = " or ".join(f"(regions, {width})" for width in sorted(widths))
+                return f"'{name}' is {kind} {tuple(kept.shape)}, not floating-point {shapes}"
+            lengths = kept.float().norm(dim=-1)
+            if not len(kept) or not bool(((lengths - 1).abs() < NEARLY).all()):
+                return f"'{name}' holds what are no unit embeddings"
+        return None
 
     def __call__(
         self,
@@ -111,7 +130,10 @@ def reference_distances(
     regions: Regions, memory: Mapping[str, Tensor]
 ) -> tuple[Float[Tensor, "b r"], Int[Tensor, "b r"]]:
     """Return half the cosine distance of each region to the nearest in memory, and which it is."""
-    nearest = (F.normalize(regions.embeddings, dim=-1) @ memory[regions.name].T).max(-1)
+    kept = memory.get(regions.name)
+    if kept is None or kept.shape[-1] != regions.embeddings.shape[-1]:
+        raise WeightsError(f"the references' memory is not of '{regions.name}'; fit it anew")
+    nearest = (F.normalize(regions.embeddings, dim=-1) @ kept.T).max(-1)
     return (1 - nearest.values) / 2, nearest.indices
 
 

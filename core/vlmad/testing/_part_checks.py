@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vlmad.attribution import Attribution
-from vlmad.parts import CLASS_TOKEN, PATCHES, REGIONS, TEXT, HasAttribution
+from vlmad.parts import CLASS_TOKEN, PATCHES, REGIONS, TEXT, HasAttribution, JudgesMemory
 from vlmad.regions import coverage
 from vlmad.testing._examples import (
     UsualAttention,
@@ -171,6 +171,15 @@ def _check_fit(scorer: Scorer, features: Features) -> Mapping[str, Tensor]:
         memory: Mapping[str, Tensor] = require_repeatable(lambda: scorer.fit(references), "fit")
     for name, tensor in memory.items():
         require(isinstance(tensor, torch.Tensor), f"fit: '{name}' in memory is no tensor")
+    if isinstance(scorer, JudgesMemory):
+        width = features.image.shape[-1]
+        spec = replace(two_layer_backbone().spec, embedding_dim=width, vision_width=width)
+        refused = scorer.refuses_memory(memory, spec)
+        require(refused is None, f"refuses_memory: it refuses what fit gave: {refused}")
+        for name in [name for name, kept in memory.items() if kept.is_floating_point()]:
+            broken = {**memory, name: torch.full_like(memory[name], torch.nan)}
+            accepts = scorer.refuses_memory(broken, spec) is None
+            require(not accepts, f"refuses_memory: it takes a '{name}' that is not finite")
     return memory
 
 
