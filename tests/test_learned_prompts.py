@@ -42,6 +42,35 @@ def test_the_official_checkpoint_becomes_small_and_keeps_what_acts() -> None:
     assert torch.equal(tensors["deep.1"], official["compound_prompts_text.0"].float())
 
 
+def test_imported_prompts_of_which_a_bit_was_changed_are_refused(tmp_path: Path) -> None:
+    tensors, metadata = convert_checkpoint(GOLDEN / "epoch_15.pth")
+    path = tmp_path / "imported.safetensors"
+    save_file(tensors, path, metadata)
+    assert read_learned_prompts(path).width == 64
+    whole = bytearray(path.read_bytes())
+    whole[-7] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(WeightsError, match=r"imported\.safetensors is damaged"):
+        read_learned_prompts(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"compound_prompts_text.0": "text"}, "'compound_prompts_text.0' is missing"),
+        ({"tokenized_prompts_pos": torch.zeros(0)}, "does not give its token ids"),
+        ({"tokenized_prompts_pos": torch.full((1, 77), 10**6)}, "does not give its token ids"),
+    ],
+)
+def test_a_checkpoint_with_odd_values_is_refused(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    official = torch.load(GOLDEN / "epoch_15.pth", weights_only=True)["prompt_learner"]
+    torch.save({"prompt_learner": {**official, **change}}, tmp_path / "odd.pth")
+    with pytest.raises(WeightsError, match=message):
+        convert_checkpoint(tmp_path / "odd.pth")
+
+
 def test_checkpoints_that_are_none_are_refused(tmp_path: Path) -> None:
     witness = tmp_path / "ran"
     torch.save({"prompt_learner": Boom(witness)}, tmp_path / "evil.pth")

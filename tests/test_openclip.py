@@ -84,9 +84,40 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path
     torch.save({"state_dict": Boom(witness)}, tmp_path / "evil.pt")
     (tmp_path / "bare.pt").write_bytes(pickle.dumps(Boom(witness)))
     for name in ("evil.pt", "bare.pt"):
-        with pytest.raises(WeightsError, match="cannot be read as tensors only"):
+        with pytest.raises(WeightsError, match="cannot be read as tensors only") as refused:
             load(tmp_path / name)
+        assert len(str(refused.value)) < len(str(tmp_path)) + 120
+        assert str(refused.value).isprintable()
     assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "called"),
+    [
+        (b"cos\nsystem\n(S'x'\ntR.", "os.system"),
+        (b"\x80\x02cbuiltins\neval\n(tR.", "builtins.eval|eval"),
+        (b"\x80\x02cfunctools\npartial\n(tR.", "functools.partial"),
+        (b"\x80\x02cev\x1b[31mil\nx\n(tR.", r"ev\\x1b\[31mil\.x"),
+    ],
+    ids=["system", "eval", "partial", "escape codes"],
+)
+def test_what_a_pickle_wants_to_call_is_named_in_one_sentence(
+    content: bytes, called: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "evil.pt"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"evil\.pt .*: it wants to call ({called})$"):
+        load(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.float8_e4m3fn, torch.bool, torch.uint8])
+def test_weights_of_a_type_that_is_no_weights_are_refused(
+    dtype: torch.dtype, tensors: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    name = "visual.proj"
+    save_file({**tensors, name: tensors[name].to(dtype)}, tmp_path / "odd.safetensors")
+    with pytest.raises(WeightsError, match=r"'visual\.proj' is of type"):
+        load(tmp_path / "odd.safetensors")
 
 
 def test_a_torchscript_archive_is_refused_with_the_remedy(tmp_path: Path) -> None:

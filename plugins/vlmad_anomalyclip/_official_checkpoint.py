@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vlmad.errors import WeightsError, first_line
+from vlmad.errors import WeightsError, one_line
+from vlmad.files import read_checkpoint
+from vlmad_anomalyclip.learned_prompts import DIGEST, tensors_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,26 +34,19 @@ def convert_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if context.ndim != 3 or context.shape[0] != 1:
             raise WeightsError(f"{path}: ctx_{key} must hold one context of vectors")
         tensors[f"context.{side}"] = context[0].float().contiguous()
-        ids = _tensor(path, learner, f"tokenized_prompts_{key}").flatten().tolist()
+        ids = _tensor(path, learner, f"tokenized_prompts_{key}").flatten().int().tolist()
         metadata[f"template.{side}"] = _template(path, ids, context.shape[1])
-    for name, tensor in learner.items():
-        if name.startswith(DEEP):
+    for name in learner:
+        number = str(name).removeprefix(DEEP)
+        if number != name and number.isdecimal():
             # entry n of the official list enters before block n + 1: block 0 gets none
-            block = int(name.removeprefix(DEEP)) + 1
-            tensors[f"deep.{block}"] = tensor.float().contiguous()
-    return tensors, metadata
+            deep = _tensor(path, learner, name)
+            tensors[f"deep.{int(number) + 1}"] = deep.float().contiguous()
+    return tensors, {**metadata, DIGEST: tensors_digest(tensors)}
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
-    import torch
-
-    try:
-        table: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise WeightsError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # torch raises several types for damaged or unsafe files
-        reason = first_line(error)
-        raise WeightsError(f"{path} cannot be read as tensors only: {reason}") from error
+    table = read_checkpoint(path)
     learner = table.get("prompt_learner") if isinstance(table, dict) else None
     if not isinstance(learner, dict):
         raise WeightsError(f"{path} is no AnomalyCLIP checkpoint: it has no 'prompt_learner'")
@@ -71,9 +66,15 @@ def _template(path: Path, ids: list[int], length: int) -> str:
     """Return the sentence of token ids, checked to give the same ids again."""
     import open_clip
 
-    tokenizer = open_clip.SimpleTokenizer(context_length=len(ids))
-    words = ids[1 + length : ids.index(max(ids))]
-    template = " ".join(["X"] * length) + f" {tokenizer.decode(words).strip()}"
-    if tokenizer([template])[0].tolist() != ids:
-        raise WeightsError(f"{path}: its sentence {template!r} does not give its token ids")
+    template = " ".join(["X"] * length)
+    try:
+        tokenizer = open_clip.SimpleTokenizer(context_length=len(ids))
+        words = tokenizer.decode(ids[1 + length : ids.index(max(ids))])
+        template += f" {words.strip()}"
+        same = tokenizer([template])[0].tolist() == ids
+    except (IndexError, KeyError, ValueError):  # no ids, or such as no word has
+        same = False
+    if not same:
+        shown = one_line(template)
+        raise WeightsError(f"{path}: its sentence '{shown}' does not give its token ids")
     return template

@@ -3,11 +3,13 @@
 The file holds `context.normal` and `context.anomalous` (c, w) and `deep.N` (t, w), the tokens
 that overwrite positions 1 to t before text block N. Its metadata hold `template.normal` and
 `template.anomalous` (the sentences, an X for each learned vector), `class_token` (the one they
-were learned with, normed or raw) and `backbone`.
+were learned with, normed or raw) and `backbone`; `sha256` is of the tensors (`tensors_digest`),
+which are checked where it is there.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from vlmad import Backbone, BackboneSpec, Features
 
 SIDES = ("normal", "anomalous")
+DIGEST = "sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ def read_learned_prompts(path: Path) -> LearnedPrompts:
             hint = f"; convert it first: vlmad prompts import {path}"
         raise WeightsError(f"learned prompts {path} cannot be read: {error}{hint}") from error
     _check_tensors(path, tensors)
+    if metadata.get(DIGEST, own := tensors_digest(tensors)) != own:
+        raise WeightsError(f"{path} is damaged: its tensors are not those that were learned")
     templates = tuple(metadata.get(f"template.{side}", "") for side in SIDES)
     length = tensors["context.normal"].shape[0]
     if any(template.split().count("X") != length for template in templates):
@@ -85,6 +90,15 @@ def read_learned_prompts(path: Path) -> LearnedPrompts:
         "raw" if raw else "normed",
         metadata.get("backbone", "unknown"),
     )
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return a SHA-256 over names, shapes and float32 values."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
+    return total.hexdigest()
 
 
 def _check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -99,7 +113,7 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     shapes = {tuple(context.shape) for context in contexts if context is not None}
     width = next(iter(shapes))[1]
     for name, tensor in tensors.items():
-        deep = name.startswith("deep.") and name[5:].isdigit()
+        deep = name.startswith("deep.") and name[5:].isdecimal()
         if not deep and name not in ("context.normal", "context.anomalous"):
             raise WeightsError(f"{path}: unknown tensor '{name}'")
         if tensor.ndim != 2 or tensor.shape[1] != width or not torch.isfinite(tensor).all():

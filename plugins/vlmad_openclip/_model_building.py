@@ -72,6 +72,14 @@ def check_architecture(
         if tensor.shape != state[name].shape and not scale:
             found, right = tuple(tensor.shape), tuple(state[name].shape)
             raise WeightsError(f"{wrong}: size mismatch, '{name}' is {found} and not {right}")
+        if tensor.is_floating_point() != state[name].is_floating_point() or _is_packed(tensor):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise WeightsError(f"{wrong}: '{name}' is of type {kind}, which is no weight's")
+
+
+def _is_packed(tensor: Tensor) -> bool:
+    """Return whether numbers are of 8 bits or fewer, which mean nothing without their scales."""
+    return tensor.is_floating_point() and tensor.itemsize < 2
 
 
 def random_weights(state: Mapping[str, Tensor], seed: str) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import WeightsError, first_line
+from vlmad.files import read_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,15 +80,12 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         raise WeightsError(f"weights {path}: no such file")
     if _is_torchscript(path):
         raise WeightsError(f"{path} is a TorchScript archive, which can run code; {CONVERT}")
-    try:
-        if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors":
+        try:
             return load_file(path)
-        table = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"weights {path}: {error}") from error
-    except Exception as error:  # torch raises several types for damaged or unsafe pickles
-        reason = first_line(error)
-        raise WeightsError(f"weights {path} cannot be read as tensors only: {reason}") from error
+        except (SafetensorError, OSError, TypeError, ValueError) as error:
+            raise WeightsError(f"weights {path}: {first_line(error)}") from error
+    table = read_checkpoint(path)
     if isinstance(table, dict) and isinstance(table.get("state_dict"), dict):
         table = table["state_dict"]  # of a training checkpoint
     if not isinstance(table, dict) or not all(isinstance(v, torch.Tensor) for v in table.values()):
@@ -97,10 +95,11 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 
 def _is_torchscript(path: Path) -> bool:
     """Return whether a file is a TorchScript archive, from its table of contents."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return False  # whatever else it is, reading it will tell
     return any(name.split("/")[-1] == "constants.pkl" or "/code/" in name for name in names)
 
 
