@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from vlmad.console import keep_output, leave_output, output
+from vlmad.console import keep_output, leave_output, output, page, say, say_traceback
 from vlmad.errors import (
     UnknownPartError,
     VlmadError,
@@ -29,9 +29,19 @@ if TYPE_CHECKING:
 
 COMPLETION = "_VLMAD_COMPLETE"
 """Set by shells that ask for completions."""
+CLOSED_PIPE = 141
+"""The exit status of a program that SIGPIPE ended, as shells give it."""
 
 
-class PlainCommand(TyperCommand):
+class Paged:
+    """A command whose help page goes to any stream."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the page."""
+        return page(super().get_help(ctx))  # type: ignore[misc]
+
+
+class PlainCommand(Paged, TyperCommand):
     """A command whose help page cuts no name and lists its options in their groups."""
 
     is_own = False
@@ -57,7 +67,7 @@ class PlainCommand(TyperCommand):
                 formatter.write_dl(rows)
 
 
-class CommandsOfPlugins(TyperGroup):
+class CommandsOfPlugins(Paged, TyperGroup):
     """The commands of vlmad and of plugins.
 
     A command is imported when it is run; for help pages its summary is enough.
@@ -157,15 +167,20 @@ def main() -> None:
         os.environ[LIMIT_VARIABLE] = ""
     with keep_output(), _interruptible():
         try:
-            sys.exit(_run())
+            status = _run()
+            output().flush()  # what cannot be written is an error, not a loss at the end
+            sys.exit(status)
         except (KeyboardInterrupt, typer.Abort) as error:
-            print(": ".join(["vlmad: interrupted", *map(str, error.args)]), file=sys.stderr)
+            say(": ".join(["interrupted", *map(str, error.args)]))
             sys.exit(130)
+        except BrokenPipeError:  # whoever read the results has enough, as in `| head`
+            sys.exit(CLOSED_PIPE)
         except Exception as error:
             message = _message_of(error)
             if debug or message is None:
-                raise
-            print(f"vlmad: {' '.join(message.split())}", file=sys.stderr)
+                say_traceback()
+                sys.exit(1)
+            say(message)
             sys.exit(2)
 
 

@@ -1,5 +1,8 @@
 """Where a command prints: results on standard output, everything else on standard error.
 
+All that people read goes through `console`, `messages` or `say`, which show what would deceive
+or obey (see `vlmad.errors.shown`); what the encoding of a stream lacks is written in ASCII.
+
 The command line keeps standard output for itself when it starts (`keep_output`) and leaves
 standard error to everything else when it runs a command of its own (`leave_output`), so that
 whatever a part or a library prints never lands among the results.
@@ -7,10 +10,16 @@ whatever a part or a library prints never lands among the results.
 
 from __future__ import annotations
 
+import codecs
+import json
 import os
+import re
 import sys
+import traceback
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
+
+from vlmad.errors import printable, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +27,22 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _kept: TextIO | None = None
+DEGRADED = "vlmad.degraded"
+"""The error handler of streams; like ``backslashreplace``, but dashes remain dashes."""
+PLAIN = {"\u2013": "-", "\u2014": "-", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
+PLAIN |= {"\u2026": "...", "\u2192": "->", "\u00b7": ",", "\u00d7": "x", "\u00b1": "+-"}
+PLAIN |= {"\u2264": "<=", "\u2265": ">=", "\u2022": "*", "\u25b2": "^", "\u25bc": "v"}
+
+
+def _degrade(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    said = (PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking)
+    return "".join(said), error.end
+
+
+codecs.register_error(DEGRADED, _degrade)
 
 
 @contextmanager
@@ -27,8 +52,11 @@ def keep_output() -> Iterator[None]:
     Descriptor 1 leads to standard error meanwhile, for libraries that write to it themselves.
     """
     global _kept
+    sys.stdout, sys.stderr = _never_failing(sys.stdout), _never_failing(sys.stderr)
     usual, duplicate = sys.stdout, _free_descriptor(sys.stdout)
-    kept = usual if duplicate is None else os.fdopen(duplicate, "w", encoding=usual.encoding)
+    kept = usual
+    if duplicate is not None:
+        kept = os.fdopen(duplicate, "w", encoding=usual.encoding, errors=DEGRADED)
     _kept = sys.stdout = kept
     try:
         yield
@@ -40,6 +68,15 @@ def keep_output() -> Iterator[None]:
             else:
                 os.dup2(duplicate, 1)
                 kept.close()
+
+
+def _never_failing(stream: TextIO | None) -> TextIO:
+    """Return a stream that says in ASCII what its encoding lacks; one that was closed takes all."""
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")
+    with suppress(AttributeError, OSError, ValueError):  # it is no file, as in a notebook
+        stream.reconfigure(errors=DEGRADED)  # type: ignore[attr-defined]
+    return stream
 
 
 def _free_descriptor(stream: TextIO) -> int | None:
@@ -66,15 +103,50 @@ def output() -> TextIO:
     return _kept or sys.stdout
 
 
+def page(text: str) -> str:
+    """Return a text of several lines as standard output can say it."""
+    encoding = _encoding(output())
+    safe = "\n".join(map(printable, text.split("\n")))
+    return safe.encode(encoding, DEGRADED).decode(encoding)
+
+
+def _encoding(stream: TextIO) -> str:
+    return stream.encoding or "utf-8"
+
+
+def write_json(document: bytes) -> None:
+    """Write JSON to standard output: exactly, what cannot be said or seen by JSON's own escapes."""
+    stream = output()
+
+    def escaped(found: re.Match[str]) -> str:
+        said = found[0].encode(_encoding(stream), "ignore")
+        return found[0] if said and found[0].isprintable() else json.dumps(found[0])[1:-1]
+
+    stream.write(re.sub(r"[^\x00-\x7e]", escaped, document.decode("utf-8")))
+    stream.flush()
+
+
+def say(text: object) -> None:
+    """Print a line in the program's name on standard error."""
+    with suppress(OSError):  # nobody reads it any more
+        print(f"vlmad: {shown(text)}", file=sys.stderr)
+
+
+def say_traceback() -> None:
+    """Print where the error that is being handled came from."""
+    with suppress(OSError):
+        print("\n".join(map(shown, traceback.format_exc().splitlines())), file=sys.stderr)
+
+
 def console() -> Console:
     """Return a console on standard output, for results that people read."""
-    from rich.console import Console
+    from vlmad._screen import Screen
 
-    return Console(file=output(), highlight=False)
+    return Screen(output())
 
 
 def messages(quiet: bool = False) -> Console:
     """Return a console on standard error, for all that is not the result."""
-    from rich.console import Console
+    from vlmad._screen import Screen
 
-    return Console(stderr=True, quiet=quiet, highlight=False)
+    return Screen(sys.stderr, quiet)

@@ -149,6 +149,26 @@ def one_line(text: str, most: int = MOST_WORDS) -> str:
     return safe if len(safe) <= most else f"{safe[: most - 1]}…"
 
 
+MOST_SHOWN = 600
+"""Characters of a line that people read."""
+
+
+def shown(text: object) -> str:
+    r"""Return any text as a line that a person can be shown: all of it shows, a line or two long.
+
+    The middle of what is longer is left out: messages end with the remedy.
+
+    >>> print(shown("a\x1b[31m\nb"), len(shown("x" * 100_000)))
+    a\x1b[31m b 600
+    """
+    return _without_middle(printable(_without_middle(str(text))))
+
+
+def _without_middle(text: str) -> str:
+    left = 2 * MOST_SHOWN // 3
+    return text if len(text) <= MOST_SHOWN else f"{text[:left]}…{text[left + 1 - MOST_SHOWN :]}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a clause that names what `word` may have meant, or all that is known.
 
@@ -177,7 +197,7 @@ def printable(text: object) -> str:
     words = str(text)
     if words.isprintable():
         return words
-    return "".join(_shown(c) for c in re.sub(r"[\t\n\r\v\f]+", " ", words))
+    return "".join(_shown(c) for c in re.sub(r"[\t\n\r\v\f]\s*", " ", words))
 
 
 def _shown(character: str) -> str:

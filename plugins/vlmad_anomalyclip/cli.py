@@ -38,8 +38,7 @@ def import_(
         raise OutputError(f"{target} exists; choose another --out or add --force")
     tensors, metadata = convert_checkpoint(checkpoint)
     write_atomically(target, save(tensors, metadata))
-    words = f"wrote {target}; use it with: --prompt learned:{target}"
-    console().print(words, markup=False, highlight=False, soft_wrap=True)
+    console().print(f"wrote {target}; use it with: --prompt learned:{target}")
 
 
 @app.command()

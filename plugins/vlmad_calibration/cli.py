@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from vlmad.choosing import Choice, choosing
-from vlmad.console import console, messages, output
+from vlmad.console import console, messages, write_json
 from vlmad.errors import InputError, OutputError, printable
 from vlmad_calibration import calibration
 from vlmad_calibration._labelled_images import (
@@ -106,7 +106,7 @@ def calibrate(
     )
     threshold.write(out)
     if as_json:
-        output().write(threshold.to_json().decode())
+        write_json(threshold.to_json())
     else:
         _print(threshold, evidence, out)
     if scored.failures:
@@ -135,7 +135,7 @@ def _warn(scored: ScoredImages) -> None:
     lines = [f"warning: left out: {n} that {WHY[why]}" for why, n in scored.left_out.items()]
     lines += [f"vlmad: not scored: {reason}" for reason in scored.failures]
     for line in lines:
-        messages().print(line, markup=False, soft_wrap=True)
+        messages().print(line)
 
 
 def _print(threshold: Threshold, evidence: Evidence, out: Path) -> None:
@@ -145,9 +145,9 @@ def _print(threshold: Threshold, evidence: Evidence, out: Path) -> None:
     for errors in evidence.errors:
         table.add_row(errors.source, str(errors.false_alarms), str(errors.misses or "unknown"))
     screen = console()
-    screen.print(f"anomalous from {threshold.value!r} on: {threshold.rule}", soft_wrap=True)
-    screen.print(f"scored: {evidence.good} good{bad}\n", soft_wrap=True)
+    screen.print(f"anomalous from {threshold.value!r} on: {threshold.rule}")
+    screen.print(f"scored: {evidence.good} good{bad}", "", sep="\n")
     screen.print(table)
     lines = ["", *(f"note: {remark}" for remark in evidence.remarks)]
-    lines.append(f"use it with: vlmad run … --threshold {printable(out)}")
-    screen.print("\n".join(lines), markup=False, soft_wrap=True)
+    lines.append(f"use it with: vlmad run … --threshold {out}")
+    screen.print(*lines, sep="\n")

@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
-
-from vlmad.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     )
 
 PROBLEMS_SHOWN = 40
-MARKS = {"fatal": "[bold red]fatal[/]", "warning": "[yellow]warning[/]", "note": "[dim]note[/]"}
+STYLES = {"fatal": "bold red", "warning": "yellow", "note": "dim"}
 
 
 def print_description(console: Console, found: DatasetDescription, images: int) -> None:
@@ -33,15 +30,15 @@ def print_description(console: Console, found: DatasetDescription, images: int) 
         found: the data set's description.
         images: how many of its images could be read.
     """
-    root = printable(found.root)
-    console.print(f"{root}: {found.dataset}, {images} images\n", markup=False)
+    console.print(f"{found.root}: {found.dataset}, {images} images", "", sep="\n")
     if found.categories:
         console.print(_counts(found.categories))
     console.print()
     if not found.problems:
         console.print("no problems")
     for problem in found.problems[:PROBLEMS_SHOWN]:
-        console.print(_line(problem, Path(found.root)), soft_wrap=True)
+        console.print(problem.severity, style=STYLES[problem.severity], end=" ")
+        console.print(_line(problem, Path(found.root)))
     if len(found.problems) > PROBLEMS_SHOWN:
         console.print(f"… and {len(found.problems) - PROBLEMS_SHOWN} more; --json lists all")
 
@@ -58,10 +55,10 @@ def _counts(categories: Mapping[str, CategoryDescription]) -> Table:
         (width, height), *others = category.image_sizes
         sizes = f"{width} x {height}" + (f" +{len(others)} more" if others else "")
         share = "-" if category.defective_pixels is None else percent(category.defective_pixels)
-        table.add_row(escape(printable(name)), *map(str, counts), sizes, share)
+        table.add_row(name, *map(str, counts), sizes, share)
     sums = [sum(column) for column in zip(*rows, strict=True)]
     if len(categories) > 1:
-        table.add_row("[bold]all[/]", *map(str, sums))
+        table.add_row("all", *map(str, sums), style="bold")
     if not sums[1]:
         del table.columns[2]
     return table
@@ -70,8 +67,7 @@ def _counts(categories: Mapping[str, CategoryDescription]) -> Table:
 def _line(problem: ProblemDescription, root: Path) -> str:
     path = Path(problem.path)
     place = path.relative_to(root) if path != root and path.is_relative_to(root) else path
-    line = f"{printable(place)}: {printable(problem.what)}"
-    return f"{MARKS[problem.severity]} {escape(line)}"
+    return f"{place}: {problem.what}"
 
 
 def percent(share: float) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.progress import Progress
 
 from vlmad.assembly import parse_settings
-from vlmad.console import console, messages, output
+from vlmad.console import console, messages, write_json
 from vlmad.files import write_atomically
 from vlmad_datasets._data_tables import print_description
 from vlmad_datasets.description import describe_dataset
@@ -58,7 +58,7 @@ def data(
     found = _survey(opened, category)
     description = describe_dataset(opened, found)
     if as_json:
-        output().write(description.to_json().decode())
+        write_json(description.to_json())
     else:
         print_description(console(), description, len(found.measured))
     if sheet is not None and found.measured:
@@ -82,4 +82,4 @@ def _write_sheet(path: Path, found: Survey) -> None:
     from vlmad_datasets._contact_sheet import contact_sheet
 
     write_atomically(path, contact_sheet([measured.sample for measured in found.measured]))
-    messages().print(f"contact sheet: {path}", markup=False, soft_wrap=True)
+    messages().print(f"contact sheet: {path}")

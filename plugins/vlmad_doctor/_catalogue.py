@@ -60,13 +60,13 @@ def list_plugins(out: Console, registry: Registry) -> None:
         registrations = registry.of_kind(kind)
         if registrations:
             width = max(len(r.name) for r in registrations)
-            out.print(Text(kind, style="bold"))
+            out.print(kind, style="bold")
             for each in registrations:
                 origin = "" if each.distribution == "vlmad" else f" ({each.origin})"
                 _entry(out, each.name, width, f"{each.summary}{origin}")
             out.print()
     for note in _notes(registry):
-        out.print(note, markup=False)
+        out.print(note)
 
 
 def catalogue(registry: Registry) -> dict[str, Any]:
@@ -133,18 +133,18 @@ def describe_registration(registry: Registry, registration: Registration) -> Des
 def print_description(out: Console, registry: Registry, registration: Registration) -> None:
     """Print what `describe_registration` returns."""
     found = describe_registration(registry, registration)
-    out.print(Text(f"{registration.kind} {registration.name}", style="bold"), end="")
-    out.print(Text(f" ({registration.origin})"))
+    out.print(f"{registration.kind} {registration.name}", style="bold", end="")
+    out.print(f" ({registration.origin})")
     if found["recipe"]:
-        out.print(f"{found['text']}\n{found['recipe']['paper']}".rstrip(), markup=False)
-        out.print("\nAs a recipe file, to change and give to --detector:\n")
+        out.print(Text(f"{found['text']}\n{found['recipe']['paper']}".rstrip()))
+        out.print("", "As a recipe file, to change and give to --detector:", "", sep="\n")
         recipe = find_recipe(registry, registration.full_name)
-        out.print(recipe.to_toml(), markup=False, soft_wrap=True)
+        out.print(Text(recipe.to_toml()), soft_wrap=True)
         return
-    out.print(f"{found['text']}\n", markup=False)
+    out.print(Text(f"{found['text']}\n"))
     for word, values in (("needs", found["needs"]), ("gives", found["gives"])):
         if values is not None:
-            out.print(f"{word}: {', '.join(values)}", markup=False)
+            out.print(f"{word}: {', '.join(values)}")
     if found["options"] is not None:
         _print_options(out, registration.kind, found["options"])
 
@@ -155,10 +155,10 @@ def _print_options(out: Console, kind: str, options: list[DescribedOption]) -> N
     for each in options:
         default = "required" if each["required"] else f"default {_as_typed(each['default'])}"
         place = f"{kind}.{each['name']}"
-        out.print(Text(f"\n  {place}  {each['takes']}, {default}"), soft_wrap=True)
+        out.print("", f"  {place}  {each['takes']}, {default}", sep="\n")
         _entry(out, "", 2, each["meaning"])
     if options:
-        out.print(f"\nSet with --set {kind}.{options[0]['name']}=…", markup=False)
+        out.print("", f"Set with --set {kind}.{options[0]['name']}=…", sep="\n")
 
 
 def find_named(registry: Registry, text: str) -> list[Registration]:

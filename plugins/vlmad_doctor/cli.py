@@ -8,12 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from vlmad.choosing import completing
-from vlmad.console import console, output
-from vlmad.errors import printable
+from vlmad.console import console, write_json
 from vlmad.hookspecs import HOOKS
 from vlmad.registry import Registry
 
-MARKS = {"ok": "[green]ok[/]   ", "note": "[yellow]note[/] ", "wrong": "[red]wrong[/]"}
+COLOURS = {"ok": "green", "note": "yellow", "wrong": "red"}
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
@@ -57,7 +56,7 @@ def describe(
 
 def _write_json(document: Any) -> None:
     text = json.dumps(document, indent=2, ensure_ascii=False, default=str)
-    output().write(f"{text}\n")
+    write_json(f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -65,21 +64,19 @@ def doctor(as_json: AsJson = False) -> None:
 
     Exit status: 0 it can work, 1 something essential is wrong.
     """
-    from rich.markup import escape
-
     from vlmad_doctor.health import Health, check_health
 
     out, checks = console(), []
     for check in check_health():
         checks.append(check)
         remedy = f"; {check.remedy}" if check.remedy else ""
-        line = escape(printable(f"{check.name}: {check.found}{remedy}"))
         if not as_json:
-            out.print(f"{MARKS[check.status]} {line}", soft_wrap=True)
+            out.print(check.status.ljust(6), style=COLOURS[check.status], end="")
+            out.print(f"{check.name}: {check.found}{remedy}")
     wrong = [check.name for check in checks if check.status == "wrong"]
     if as_json:
-        output().write(Health(works=not wrong, checks=checks).to_json().decode())
+        write_json(Health(works=not wrong, checks=checks).to_json())
     else:
-        out.print(f"\nwrong: {', '.join(wrong)}" if wrong else "\nvlmad can work here")
+        out.print("", f"wrong: {', '.join(wrong)}" if wrong else "vlmad can work here", sep="\n")
     if wrong:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vlmad.console import console, messages, output
+from vlmad.console import console, say, write_json
 from vlmad_evaluation._bench_folder import open_bench
 from vlmad_evaluation._bench_running import describe, run_bench
 from vlmad_evaluation._result_terminal import print_results
@@ -28,13 +28,12 @@ def run_and_print(ready: Bench, measuring: Measuring) -> None:
         with open_bench(measuring.out, manifest, ready.kind) as folder, interruptible(folder.path):
             document = run_bench(ready, plan, folder, progress, notes)
     if measuring.as_json:
-        output().write(document.to_json().decode("utf-8"))
+        write_json(document.to_json())
     elif not measuring.quiet:
         print_results(console(), document, folder.path)
     failed = sum(cell.failed for cell in document.cells)
     if failed:
         images, page = "image" if failed == 1 else "images", folder.path / f"{ready.kind}.md"
-        what = f"vlmad: {failed} {images} could not be scored, see {page}"
-        messages().print(what, markup=False, soft_wrap=True)
+        say(f"{failed} {images} could not be scored, see {page}")
     if failed or any(entry.fault for entry in document.skipped):
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ import itertools
 import sys
 from typing import TYPE_CHECKING
 
-from vlmad.errors import InputError, printable
+from vlmad.errors import InputError
 from vlmad.files import write_atomically
 from vlmad.loading import chunks
 from vlmad_evaluation._bench_document import make_document
@@ -70,7 +70,7 @@ def run_bench(
             came[cell] = result
             if isinstance(result, SkippedEntry):
                 for line in not_measured([result]):
-                    console.print(printable(line), markup=False, soft_wrap=True)
+                    console.print(line)
     finally:
         if came:
             document = make_document(bench, plan, came)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlmad.console import messages
-from vlmad.errors import InputError, printable
+from vlmad.console import messages, say
+from vlmad.errors import InputError
 from vlmad_run.progress import bars
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ def open_checked(
             categories,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    for problems, where in ((found.of("fatal"), messages()), (found.of("warning"), console)):
+    for problems in (found.of("fatal"), () if console.quiet else found.of("warning")):
         for line in problem_lines(problems):
-            where.print(printable(f"vlmad: {line}"), markup=False, soft_wrap=True)
+            say(line)
     found.refuse()
     return opened, categories, found.problems

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from vlmad.errors import printable
 from vlmad_evaluation._result_tables import (
     Footnotes,
     all_rows,
@@ -37,7 +36,7 @@ ONE_LINE = 120
 def print_plan(console: Console, plan: GridPlan) -> None:
     """Print what will be done, and what cannot be done."""
     for line in _plan_lines(plan):
-        console.print(printable(line), markup=False, soft_wrap=True)
+        console.print(line)
 
 
 def _plan_lines(plan: GridPlan) -> Iterator[str]:
@@ -79,8 +78,8 @@ def print_results(console: Console, document: BenchDocument, folder: Path) -> No
     console.print()
     files = (f"{folder}/{kind}.{ending}" for ending in ("md", "csv", "json"))
     skipped = not_measured(document.skipped)
-    for line in (*notes.lines(), *explained(document, printable), *skipped, *files):
-        console.print(printable(line), markup=False, soft_wrap=True)
+    for line in (*notes.lines(), *explained(document, str), *skipped, *files):
+        console.print(line)
 
 
 def _table(rows: list[FigureRow], width: int, notes: Footnotes) -> Table:
@@ -93,7 +92,7 @@ def _table(rows: list[FigureRow], width: int, notes: Footnotes) -> Table:
     gap = " " if width >= ONE_LINE else "\n"
     for row in rows:
         style = "italic" if row.published else None
-        words = Text(printable(row.category)), str(row.shots), Text(printable(row.label))
+        words = row.category, str(row.shots), row.label
         figures = (_figure(figure, gap, notes.number(figure.remark)) for figure in row.figures)
         table.add_row(*words, *figures, style=style)
     return table

@@ -91,7 +91,7 @@ def grid(
     choice, options = split_settings(choice)
     opened, categories, problems = open_checked(data, measuring, options, messages)
     # here, because a data set that cannot be used needs no torch to be refused
-    from vlmad.console import console, output
+    from vlmad.console import console, write_json
     from vlmad.registry import Registry
     from vlmad_evaluation._bench_command import run_and_print
     from vlmad_evaluation._bench_document import Bench
@@ -106,7 +106,7 @@ def grid(
     cells = make_plan(opened, categories, detectors, settings)
     planned = plan_grid(cells, detectors, axes, timed=plan)
     if plan and measuring.as_json:
-        output().write(planned.to_json().decode("utf-8"))
+        write_json(planned.to_json())
         return
     print_plan(console() if plan else messages, planned)
     if plan:

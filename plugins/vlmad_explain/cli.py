@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 
 from vlmad.choosing import Choice, choosing
-from vlmad.console import console, messages, output
-from vlmad.errors import InputError, OutputError, printable
+from vlmad.console import console, messages, say, write_json
+from vlmad.errors import InputError, OutputError
 from vlmad.files import write_atomically
 from vlmad_explain import words
 from vlmad_run.references import References
@@ -74,10 +74,9 @@ def explain(
             if not as_json:
                 _print(explanation, written)
     if as_json:
-        output().write(_file(detector, done).to_json().decode())
+        write_json(_file(detector, done).to_json())
     for error in unreadable:
-        line = f"vlmad: not explained: {printable(error)}"
-        messages().print(line, markup=False, soft_wrap=True)
+        say(f"not explained: {error}")
     if unreadable:
         raise typer.Exit(1)
 
@@ -141,14 +140,14 @@ def _write(
 def _print(explanation: Explanation, written: Iterable[Path]) -> None:
     """Print one explanation for a person."""
     screen = console()
-    lines = [f"{explanation.score:.3f}  {printable(explanation.image)}"]
+    lines = [f"{explanation.score:.3f}  {explanation.image}"]
     lines += [f"  {line}" for line in words.equation(explanation)]
-    screen.print("\n".join(lines), markup=False, soft_wrap=True)
+    screen.print(*lines, sep="\n")
     table = Table("", "region", "pixels", "values", "nearest reference", box=None)
     for finding in explanation.findings:
         mark = f"{finding.number} decided" if finding.decided else f"{finding.number}"
         place, values = str(finding.place), words.values(finding)
-        table.add_row(mark, finding.level, place, values, printable(words.nearest(finding)))
+        table.add_row(mark, finding.level, place, values, words.nearest(finding))
     screen.print(table)
     lines = [words.totals(explanation)] if explanation.sentences else []
     sides = words.strongest_sentences(words.by_state(explanation.sentences), SENTENCES)
@@ -156,4 +155,4 @@ def _print(explanation: Explanation, written: Iterable[Path]) -> None:
         lines += [f"  {title:8}{words.measure(each):>6}  {each.text}" for each in side]
     lines += [f"not known: {explanation.gap}"] if explanation.gap else []
     lines += map(str, written)
-    screen.print("\n".join([*map(printable, lines), ""]), markup=False, soft_wrap=True)
+    screen.print(*lines, "", sep="\n")

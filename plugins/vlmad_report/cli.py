@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vlmad.console import console, messages
-from vlmad.errors import printable
+from vlmad.console import console, say
 from vlmad_datasets.object_groups import MVTEC_AD, read_groups
 
 
@@ -54,8 +53,8 @@ def report(
     path = out or folder / "report.html"
     found = read_groups(groups or MVTEC_AD)
     faults = write_report(folder, path, data, found, title, failures)
-    console().print(printable(path), soft_wrap=True, markup=False)
+    console().print(str(path))
     for fault in faults:
-        messages().print(f"vlmad: not in the report: {printable(fault)}", markup=False)
+        say(f"not in the report: {fault}")
     if faults:
         raise typer.Exit(1)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmad.assembly import parse_settings
-from vlmad.console import console, messages, output
-from vlmad.errors import InputError, OutputError, printable
+from vlmad.console import console, messages, write_json
+from vlmad.errors import InputError, OutputError
 from vlmad_calibration.rules import Rule  # noqa: TC001 (typer reads the signature)
 from vlmad_review._keeping import check_folder, keep, page
 from vlmad_review._material import gather
@@ -102,24 +102,20 @@ def _init(run: Path, file: Path, verdicts: Path | None, force: bool) -> None:
     stored = read_run(run)
     count = write_blank(stored, file)
     order = "those nearest to the threshold" if stored.threshold else "the highest scores"
-    _print_line(f"{file}: {count} images, {order} first; write normal or anomalous")
-    _print_line(f"then: vlmad review {run} {file}")
+    console().print(f"{file}: {count} images, {order} first; write normal or anomalous")
+    console().print(f"then: vlmad review {run} {file}")
 
 
 def _print(found: ReviewDocument, as_json: bool) -> None:
     from rich.markdown import Markdown
 
     for reason in [*found.missing_or_changed, *found.left_out]:
-        messages().print(printable(f"left out: {reason}"), markup=False, soft_wrap=True)
+        messages().print(f"left out: {reason}")
     if as_json:
-        output().write(found.to_json().decode("utf-8"))
+        write_json(found.to_json())
         return
     console().print(Markdown(page(found)))
     if found.use:
-        _print_line(f"use it with: {found.use}")
+        console().print(f"use it with: {found.use}")
     elif not found.files and (found.references.adopted or found.threshold.adopted):
-        _print_line("nothing is written; --out FOLDER keeps what is adopted")
-
-
-def _print_line(text: str) -> None:
-    console().print(printable(text), markup=False, soft_wrap=True)
+        console().print("nothing is written; --out FOLDER keeps what is adopted")

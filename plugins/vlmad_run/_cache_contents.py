@@ -24,7 +24,7 @@ def print_caches(console: Console) -> None:
     """Print the place of the caches, and of each kind the entries, sizes and limit."""
     place = find_place()
     if place.folder is None:
-        console.print(f"nothing is kept: {place.reason}", markup=False)
+        console.print(f"nothing is kept: {place.reason}")
         return
     table = Table("kind", "what it is", box=None, header_style="bold")
     for title in ("entries", "size", "limit"):
@@ -35,8 +35,9 @@ def print_caches(console: Console) -> None:
             entries, limit = store.entries(), decimal(store.limit)
             size = decimal(sum(entry.size for entry in entries))
             table.add_row(kind, MEANING[kind], str(len(entries)), size, limit)
-    console.print(f"kept in {place.folder}", markup=False, soft_wrap=True)
+    console.print(f"kept in {place.folder}")
     console.print(table)
+    console.print()
     console.print(
-        f"\n{PLACE_VARIABLE} sets the folder (off for none), {LIMIT_VARIABLE} the limit of visual"
+        f"{PLACE_VARIABLE} sets the folder (off for none), {LIMIT_VARIABLE} the limit of visual"
     )

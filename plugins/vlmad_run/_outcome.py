@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
 
-from vlmad.errors import printable
+from vlmad.console import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +27,7 @@ def print_table(folder: RunFolder, images: Sequence[Path], console: Console) -> 
     """Print the table, the most anomalous first, and where the rest is."""
     done = (row for row in folder.rows(images) if row.score is not None)
     rows = sorted(done, key=lambda row: row.score or 0.0, reverse=True)[:ROWS_SHOWN]
-    manifest, result, place = folder.manifest, folder.result, printable(folder.path)
+    manifest, result, place = folder.manifest, folder.result, folder.path
     drawn = any((folder.path / row.overlay).is_file() for row in rows)
     if rows:
         console.print(_table(rows, folder.path, drawn))
@@ -36,18 +35,18 @@ def print_table(folder: RunFolder, images: Sequence[Path], console: Console) -> 
         console.print(f"… and {result.done - len(rows)} more with lower scores")
     how = f"{manifest.backbone} on {manifest.device} in {manifest.identity.precision}"
     scored = f"{result.done} {'image' if result.done == 1 else 'images'} scored by {how}"
-    console.print(f"\n{scored}; higher is more anomalous", soft_wrap=True)
+    console.print("", f"{scored}; higher is more anomalous", sep="\n")
     if folder.threshold is not None:
         console.print(
             f"{result.anomalous} anomalous, {result.done - result.anomalous} ok; "
             f"anomalous from {folder.threshold.value:.6g} on ({folder.threshold.rule})"
         )
-    console.print(f"all scores: {place}/scores.csv", soft_wrap=True, markup=False)
+    console.print(f"all scores: {place}/scores.csv")
     if drawn:
-        console.print(f"heat maps: {place}/overlays/", soft_wrap=True, markup=False)
+        console.print(f"heat maps: {place}/overlays/")
 
 
-def print_warnings(folder: RunFolder, images: Sequence[Path], console: Console) -> None:
+def print_warnings(folder: RunFolder, images: Sequence[Path]) -> None:
     """Name the images that could not be scored, and those that are references too."""
     known = {each.sha256: each.path for each in folder.manifest.references}
     failed, tested = [], []
@@ -62,13 +61,13 @@ def print_warnings(folder: RunFolder, images: Sequence[Path], console: Console) 
         if len(texts) > WARNINGS:
             texts[WARNINGS:] = [f"and {len(texts) - WARNINGS} more, see {folder.path}/scores.csv"]
         for text in texts:
-            console.print(f"vlmad: {text}", markup=False, soft_wrap=True)
+            say(text)
 
 
 def _table(rows: Sequence[ScoreRow], folder: Path, drawn: bool) -> Table:
     """Return scores beside images, named from the folder that they share."""
     shared = _shared_folder([row.image for row in rows])
-    title = escape(f"image in {printable(shared)}" if shared else "image")
+    title = f"image in {shared}" if shared else "image"
     verdicts = ["verdict"] if any(row.verdict for row in rows) else []
     table = Table(box=None, header_style="bold")
     for name in ["score", *verdicts, title, *(["heat map in overlays/"] if drawn else [])]:
@@ -77,7 +76,7 @@ def _table(rows: Sequence[ScoreRow], folder: Path, drawn: bool) -> Table:
         name = os.path.relpath(row.image, shared) if shared else row.image
         picture = Path(row.overlay).name if (folder / row.overlay).is_file() else ""
         cells = [f"{row.score:.3f}", *[row.verdict for _ in verdicts]]
-        table.add_row(*cells, escape(printable(name)), *([escape(picture)] if drawn else []))
+        table.add_row(*cells, name, *([picture] if drawn else []))
     return table
 
 

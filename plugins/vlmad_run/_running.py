@@ -13,9 +13,8 @@ from vlmad_run.rows import to_line
 from vlmad_run.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
-    from typing import TextIO
 
     from rich.console import Console
 
@@ -33,7 +32,7 @@ def score_images(
     resume: bool = True,
     overlays: str = "all",
     batch_size: int = 8,
-    lines: TextIO | None = None,
+    write_line: Callable[[bytes], None] | None = None,
 ) -> RunFolder:
     """Score images into a run folder, and return the folder, closed.
 
@@ -46,7 +45,7 @@ def score_images(
         resume: see `out`.
         overlays: which pictures to draw: all, anomalous or none.
         batch_size: images that are encoded together.
-        lines: gets the row of each image as soon as it is written, those done before first.
+        write_line: gets the row of each image as soon as it is written, those done before first.
 
     Raises:
         OutputError: the folder cannot be written; what is done stays done.
@@ -65,15 +64,14 @@ def score_images(
         folder = stack.enter_context(RunFolder(path, manifest, threshold))
         stack.enter_context(interruptible(path))
         if len(folder):
-            console.print(f"going on with {path}", markup=False, soft_wrap=True)
+            console.print(f"going on with {path}")
         done = () if detector.together else list(filter(None, map(folder.row, images)))
         missing = folder.missing(images, detector.together)
         progress.remove_task(loading)
         scored = folder.write_all(detector.stream(missing, batch_size))
         tracked = progress.track(scored, len(missing), description="scoring")
         for row in itertools.chain(done, tracked):
-            if lines is not None:
-                lines.write(to_line(row).decode())
-                lines.flush()
+            if write_line is not None:
+                write_line(to_line(row))
         draw_overlays(folder, images, overlays, progress)
     return folder

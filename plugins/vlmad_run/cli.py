@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmad.choosing import Choice, choosing
-from vlmad.console import console, messages, output
+from vlmad.console import console, messages, say, write_json
 from vlmad.errors import InputError, OutputError
 from vlmad_run.references import References, assemble, assemble_runnable, check_unused
 
@@ -122,11 +122,11 @@ def run(
         resume=stored is None,
         overlays=outputs.overlays,
         batch_size=outputs.batch_size,
-        lines=output() if outputs.as_json else None,
+        write_line=write_json if outputs.as_json else None,
     )
     if not (outputs.as_json or outputs.quiet):
         print_table(folder, images, console())
-    print_warnings(folder, images, messages())
+    print_warnings(folder, images)
     agrees = stored is None or _agrees(stored, folder.path)
     if judging.fail_on is not None and folder.result.anomalous:
         raise typer.Exit(ANOMALOUS)
@@ -169,7 +169,7 @@ def _repeated(
     detector = repeat(stored, choice.options())
     was = stored.manifest.identity
     for difference in was.differences(detector.describe().identity, threshold=False):
-        messages().print(f"vlmad: differs from the manifest: {difference}", markup=False)
+        say(f"differs from the manifest: {difference}")
     return detector
 
 
@@ -178,7 +178,7 @@ def _agrees(stored: StoredRun, folder: Path) -> bool:
     from vlmad_run.stored_run import read_run
 
     agree, line = compare(stored, read_run(folder))
-    messages().print(f"vlmad: {line}", soft_wrap=True)
+    say(line)
     return agree
 
 
@@ -215,11 +215,8 @@ def fit(
         assembled = assemble(choice, replace(references, references=paths, shots=shots))
     print_notes(assembled.notes, errors)
     save_fitted(assembled.detector, assembled.describe(), out)
-    errors.print(
-        f"fitted on {len(assembled.references)} images; use it with: vlmad run … --model {out}",
-        markup=False,
-        soft_wrap=True,
-    )
+    count = len(assembled.references)
+    errors.print(f"fitted on {count} images; use it with: vlmad run … --model {out}")
 
 
 cache = typer.Typer(help="Show what is kept on disk between runs, or clear it.")

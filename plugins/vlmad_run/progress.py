@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vlmad.console import messages
+from vlmad.console import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def print_notes(notes: Iterable[str], console: Console) -> None:
     """Print what was chosen for the user."""
     for note in notes:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
+        console.print(f"note: {note}")
 
 
 def bars(console: Console) -> Progress:
@@ -44,6 +44,5 @@ def interruptible(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        text = f"interrupted; what is done is in {folder}, the same command goes on from there"
-        messages().print(f"vlmad: {text}", markup=False, soft_wrap=True)
+        say(f"interrupted; what is done is in {folder}, the same command goes on from there")
         raise typer.Exit(130) from None

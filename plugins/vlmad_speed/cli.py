@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from vlmad.console import console, output
+from vlmad.console import console, write_json
 from vlmad_speed.encoding_ways import measure_speed
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def bench_speed(
     """
     report = measure_speed(backbone, batch, rounds)
     if as_json:
-        output().write(report.to_json().decode())
+        write_json(report.to_json())
     else:
         _print(report)
 
@@ -44,7 +43,7 @@ def _print(report: SpeedReport) -> None:
     out, limits = console(), report.limits
     half = f"{limits.bfloat16_gflops:.0f}" if limits.bfloat16_gflops else "none native"
     where = f"{report.device} with {report.threads} threads"
-    out.print(f"{escape(report.backbone)}, {where}, {report.batch} images at once")
+    out.print(f"{report.backbone}, {where}, {report.batch} images at once")
     out.print(f"limit: {limits.float32_gflops:.0f} GFLOP/s in float32, {half} in bfloat16")
     titles = ("way", "precision", "images/s", "time", "of the limit")
     table = Table(*titles, box=None, header_style="bold")
