@@ -30,8 +30,13 @@ from vlmad_evaluation.curves import metrics_of
 from vlmad_evaluation.image_curves import ImageCurveCollector, curves_of_maps
 from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_evaluation.labelled_maps import LabelledMap, at_resolution
-from vlmad_evaluation.metric import PIXEL_METRICS, Metric, Reason, undefined
-from vlmad_evaluation.pixel_metrics import EXACT_METRICS, SortedPixels, metrics_of_pixels
+from vlmad_evaluation.metric import AUPRO_200, PIXEL_METRICS, Metric, Reason, undefined
+from vlmad_evaluation.pixel_metrics import (
+    EXACT_METRICS,
+    EqualSteps,
+    SortedPixels,
+    metrics_of_pixels,
+)
 from vlmad_evaluation.result_documents import BenchCell, PixelFacts
 from vlmad_evaluation.result_folders import CellResult
 from vlmad_evaluation.streaming import PixelStream
@@ -202,9 +207,11 @@ def _streamed(maps: StoredMaps, settings: BenchSettings) -> MeasuredCell:
     facts, metrics = maps.facts("streamed", plain.regions), plain.metrics()
     if metrics["pixel_auroc"].value is None:
         return MeasuredCell(metrics, {}, facts)
-    collector = ImageCurveCollector(plain.thresholds(BINS))
+    collector, steps = ImageCurveCollector(plain.thresholds(BINS)), EqualSteps(*plain.range)
     for image, _ in maps:
         collector.add(image)
+        steps.add(SortedPixels.of([image]))
+    metrics[AUPRO_200] = steps.metric()
     replicates = resample(collector.curves(), EXACT_METRICS, settings.replicates)
     return MeasuredCell(_bounded(metrics, up.metrics(), down.metrics()), replicates, facts)
 

@@ -29,7 +29,7 @@ from vlmad_evaluation.metric import AUPRO_200, PIXEL_METRICS, Metric, Reason, un
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 EXACT_METRICS = tuple(name for name in PIXEL_METRICS if name != AUPRO_200)
 
@@ -127,7 +127,7 @@ def pixel_metrics(
 
     `pixel_aupro_30` and `pixel_aupro_05` are MVTec's definition with limits 0.30 and 0.05, equal
     scores taken together; `pixel_aupro_200_thresholds` is what many papers call AUPRO instead
-    (see `aupro_200_thresholds`). Metrics are undefined where there is no mask, no anomalous or no
+    (see `EqualSteps`). Metrics are undefined where there is no mask, no anomalous or no
     normal pixel.
 
     Args:
@@ -156,12 +156,15 @@ def metrics_of_pixels(pixels: SortedPixels) -> dict[str, Metric]:
     """Return all pixel metrics, undefined if a class has no pixel."""
     if pixels.missing:
         return undefined(PIXEL_METRICS, pixels.missing)
-    metrics = metrics_of(pixels.curve(), EXACT_METRICS)
-    return metrics | {AUPRO_200: aupro_200_thresholds(pixels)}
+    steps = EqualSteps(
+        min(pixels.normal[0], pixels.anomalous[0]), max(pixels.normal[-1], pixels.anomalous[-1])
+    )
+    steps.add(pixels)
+    return metrics_of(pixels.curve(), EXACT_METRICS) | {AUPRO_200: steps.metric()}
 
 
-def aupro_200_thresholds(pixels: SortedPixels, limit: float = 0.3) -> Metric:
-    """Return the AUPRO that AnomalyCLIP and many papers report; it is not MVTec's.
+class EqualSteps:
+    """The AUPRO that AnomalyCLIP and many papers report; it is not MVTec's.
 
     200 thresholds in equal steps from the smallest to the largest score; a pixel is found where
     it scores more than the threshold. Of the points with a false positive rate below `limit`, the
@@ -170,35 +173,53 @@ def aupro_200_thresholds(pixels: SortedPixels, limit: float = 0.3) -> Metric:
     a monotone change of the scores changes it, and the curve left of the first and right of the
     last point is lost (Zhou et al., ICLR 2024; the evaluation code goes back to CFLOW-AD,
     Gudovskiy et al., WACV 2022).
+
+    With the range of all scores the thresholds are known, and images can be added one by one.
+
+    Args:
+        lowest: score of all images.
+        highest: score of all images.
     """
-    lowest = min(pixels.normal[0], pixels.anomalous[0])
-    highest = max(pixels.normal[-1], pixels.anomalous[-1])
-    with np.errstate(over="ignore"):
-        step = (highest - lowest) / 200
-    if not 0 < step < np.inf:
-        equal = lowest == highest
-        reason: Reason = "all scores are equal" if equal else "no 200 steps fit into the range"
-        return Metric(value=None, reason=reason)
-    thresholds = np.arange(lowest, highest, step)
-    passed = _more_than(pixels.normal, thresholds)
-    rates = passed / len(pixels.normal)
-    weights = np.append(0, pixels.weights[::-1].cumsum()) / pixels.regions
-    overlap = weights[_more_than(pixels.anomalous, thresholds)]
-    kept = rates < limit
-    if not kept.any() or np.ptp(rates[kept]) == 0:
-        return Metric(value=None, reason="fewer than two of 200 thresholds below the limit")
-    stretched = (rates[kept] - rates[kept].min()) / np.ptp(rates[kept])
-    heights, widths = overlap[kept], np.diff(stretched)
-    return Metric(value=float(-np.sum(widths * (heights[1:] + heights[:-1]) / 2)), error=0.0)
+
+    def __init__(self, lowest: float, highest: float) -> None:
+        with np.errstate(over="ignore"):
+            step = (highest - lowest) / 200
+        possible, equal = 0 < step < np.inf, lowest == highest
+        self._thresholds = np.arange(lowest, highest, step) if possible else np.empty(0)
+        self._reason: Reason = "no 200 steps fit into the range"
+        self._reason = "" if possible else "all scores are equal" if equal else self._reason
+        self._passed = np.zeros(len(self._thresholds))
+        self._overlap = np.zeros(len(self._thresholds))
+        self._normal = self._regions = 0
+
+    def add(self, pixels: SortedPixels) -> None:
+        """Count the pixels above each threshold."""
+        found = np.append(0, pixels.weights[::-1].cumsum())
+        self._passed += _more_than(pixels.normal, self._thresholds)
+        self._overlap += found[_more_than(pixels.anomalous, self._thresholds)]
+        self._normal += len(pixels.normal)
+        self._regions += pixels.regions
+
+    def metric(self, limit: float = 0.3) -> Metric:
+        """Return the metric of the pixels that were added, which must have both classes."""
+        if self._reason:
+            return Metric(value=None, reason=self._reason)
+        rates, overlap = self._passed / self._normal, self._overlap / self._regions
+        kept = rates < limit
+        if not kept.any() or np.ptp(rates[kept]) == 0:
+            return Metric(value=None, reason="fewer than two of 200 thresholds below the limit")
+        falling = (rates[kept].max() - rates[kept]) / np.ptp(rates[kept])
+        return Metric(value=float(np.trapezoid(overlap[kept], falling)), error=0.0)
 
 
 def _more_than(
     rising: Float[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"]
-) -> Float[np.ndarray, " t"]:
+) -> Int[np.ndarray, " t"]:
     """Count the scores above float64 thresholds without widening them."""
     with np.errstate(over="ignore"):
         near = thresholds.astype(rising.dtype)
         before = np.nextafter(near, -np.inf, dtype=near.dtype)
     # the largest number of the scores' own precision that is not above the threshold
     floor = np.where(near > thresholds, before, near)
-    return len(rising) - np.searchsorted(rising, floor, "right")
+    found: np.ndarray = len(rising) - np.searchsorted(rising, floor, "right")
+    return found

@@ -65,6 +65,8 @@ class PixelStream:
         if bins < 2:
             raise InputError(f"{bins} bins cannot tell scores apart; give at least 2")
         self.regions = self.images = 0
+        self.range = np.inf, -np.inf
+        """The lowest and the highest score so far."""
         self._rounded = False
         self._normal, self._anomalous = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
         self._overlap = np.zeros(bins)
@@ -84,6 +86,7 @@ class PixelStream:
             raise InputError(f"map of {where} goes beyond float32; divide all scores by a constant")
         if image.scores.dtype != np.float32:
             self._rounded |= bool((image.scores.astype(np.float32) != image.scores).any())
+        self.range = min(self.range[0], image.scores.min()), max(self.range[1], image.scores.max())
         ordered = ordered_bits(image.scores)
         self._make_room(int(ordered.min()), int(ordered.max()))
         bins = (ordered >> np.uint32(self._shift)).astype(np.int64) - self._first
@@ -130,7 +133,7 @@ class PixelStream:
         """Return the pixel metrics of what was added so far, each with a bound on its error.
 
         The 200-threshold variant of AUPRO is undefined here: its thresholds are known only when
-        the last image has been seen.
+        the last image has been seen. `EqualSteps(*stream.range)` computes it in a second pass.
         """
         if self._missing:
             return undefined(PIXEL_METRICS, self._missing)

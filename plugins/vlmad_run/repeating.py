@@ -36,6 +36,7 @@ TOLERANCES = {"float32": 1e-5, "bfloat16": 2.0**-8}
 """How far two scores may be apart and still agree, by precision: what batches and processors
 change."""
 
+
 def repeat(run: StoredRun, options: Mapping[str, Mapping[str, Any]], fit: bool = True) -> Runnable:
     """Build the detector of a run, fitted on the same references.
 

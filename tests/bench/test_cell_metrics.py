@@ -21,7 +21,7 @@ from vlmad_evaluation.averaging import over_categories, over_seeds
 from vlmad_evaluation.bootstrap import bootstrap_images
 from vlmad_evaluation.comparison import compare_auroc
 from vlmad_evaluation.image_metrics import image_metrics
-from vlmad_evaluation.metric import METRICS, best_value, undefined
+from vlmad_evaluation.metric import AUPRO_200, METRICS, best_value, undefined
 from vlmad_evaluation.notation import remark_on
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
 from vlmad_evaluation.result_documents import BenchCell, BenchSettings, PairEntry
@@ -87,6 +87,9 @@ def test_metrics_of_stored_maps_are_within_their_bound_of_those_of_the_maps(
             assert abs(metric.value - truth[name].value) <= metric.error + 1e-12
             assert metric.error < loosest
             assert metric.low <= metric.high
+        steps = [measure(scored, SETTINGS, each).metrics[AUPRO_200].value for each in (1, 1 << 26)]
+        assert steps[0] == pytest.approx(steps[1], abs=1e-12)
+        assert steps[0] is not None
         assert found.pixels.how == how
 
 
