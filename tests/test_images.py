@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlmad.errors import InputError
-from vlmad.images import Source, decode, restore_whole
+from vlmad.images import Source, decode, read_image, restore_whole
 from vlmad.resizing import view
 from vlmad.types import ImageBatch, Preprocessing
 from vlmad_run.finding import find_images
@@ -65,12 +65,26 @@ def test_sixteen_bits_are_scaled_by_their_full_range(tmp_path: Path) -> None:
 
 
 def test_what_is_transparent_is_white(tmp_path: Path) -> None:
-    Image.new("RGBA", (2, 2), (0, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert np.asarray(decode(tmp_path / "clear.png")).min() == 255
-    palette = Image.new("P", (2, 2), 0)
-    palette.putpalette([0, 0, 0] * 256)
+    half = Image.new("RGBA", (2, 1), (0, 0, 0, 0))
+    half.putpixel((1, 0), (9, 9, 9, 255))
+    half.save(tmp_path / "clear.png")
+    assert np.asarray(decode(tmp_path / "clear.png"))[0, :, 0].tolist() == [255, 9]
+    palette = Image.new("P", (2, 1), 0)
+    palette.putpixel((1, 0), 1)
+    palette.putpalette([0, 0, 0, 9, 9, 9])
     palette.save(tmp_path / "palette.png", transparency=0)
-    assert np.asarray(decode(tmp_path / "palette.png")).min() == 255
+    assert np.asarray(decode(tmp_path / "palette.png"))[0, :, 0].tolist() == [255, 9]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_where_all_is_transparent_the_colours_count_and_that_is_said(
+    mode: str, tmp_path: Path
+) -> None:
+    image = Image.new("RGBA", (3, 2), (70, 70, 70, 0)).convert(mode)
+    image.save(tmp_path / "clear.png", **({"transparency": 0} if mode == "P" else {}))
+    seen, facts = read_image(tmp_path / "clear.png")
+    assert np.asarray(seen).min() == np.asarray(seen).max() == 70
+    assert facts.notes == ("transparent throughout: its colours count",)
 
 
 def bomb(path: Path) -> None:

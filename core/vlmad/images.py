@@ -8,30 +8,32 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import stat
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from vlmad.errors import InputError
+from vlmad.formats import ImageFacts, Raster, Reading, formats
+from vlmad.rendering import raster_of, to_rgb
 from vlmad.resizing import join_maps, part_of, resample, restore_map, view
 from vlmad.types import FileStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jaxtyping import Float, UInt8
     from torch import Tensor
 
+    from vlmad.formats import Format
     from vlmad.resizing import Box
     from vlmad.types import Preprocessing, Resize
 
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
+Read = TypeVar("Read")
 MOST_BYTES = 1 << 30
 """A larger file is refused before it is read."""
 
@@ -43,6 +45,7 @@ class Source:
         name: what messages and results call it.
         content: a file, an image, or normalised pixels (3, h, w).
         whole: the image that this one is a part of, and the part's place in its pixels.
+        reading: what the user decided of how files are read, by default nothing.
     """
 
     def __init__(
@@ -50,8 +53,12 @@ class Source:
         name: str,
         content: Path | Image.Image | Tensor,
         whole: tuple[Source, Box] | None = None,
+        reading: Reading | None = None,
     ) -> None:
         self.name, self.content, self.whole = name, content, whole
+        self.reading = reading or Reading()
+        self.notes: tuple[str, ...] = ()
+        """What a user should know of how it was read, known once it was opened."""
         self.sha256: str | None = None
         """Of the file's bytes, known once it was opened."""
         self.status: FileStatus | None = None
@@ -101,9 +108,11 @@ class Source:
                 self.status = FileStatus(status.st_size, status.st_mtime_ns)
             content = read_file(self.content)
             self.sha256 = hashlib.sha256(content).hexdigest()
-            image = decode(self.content, content)
+            image, facts = read_image(self.content, content, self.reading)
+            self.notes = facts.notes
         elif isinstance(self.content, Image.Image):
-            image = to_rgb(self.content)
+            image, facts = to_rgb(raster_of(self.content), self.reading)
+            self.notes = facts.notes
         else:
             raise InputError(f"{self.name}: prepared pixels have no image to open or crop")
         self._size = image.size
@@ -113,7 +122,7 @@ class Source:
         self, image: Image.Image, box: Box, preprocessing: Preprocessing, resize: Resize
     ) -> Source:
         """Return a part of this image, of which `image` is the decoded whole, with its pixels."""
-        part = Source(self.name, self.content, (self, box))
+        part = Source(self.name, self.content, (self, box), self.reading)
         part.sha256 = self.sha256
         part._render(image.crop(box), preprocessing, resize)
         return part
@@ -217,8 +226,8 @@ def read_file(path: Path) -> bytes:
         if status.st_size > MOST_BYTES:
             raise InputError(f"{path}: refused, the file is larger than {MOST_BYTES >> 20} MiB")
         return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # also for names that no file can have
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def has_vanished(path: Path) -> bool:
@@ -233,54 +242,60 @@ def has_vanished(path: Path) -> bool:
         return error.errno in (*gone, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENXIO)
 
 
-def decode(path: Path, content: bytes | None = None) -> Image.Image:
+def decode(path: Path, content: bytes | None = None, reading: Reading | None = None) -> Image.Image:
     """Read a file as an upright RGB image.
 
     Args:
         path: the file.
         content: its bytes, if they are at hand.
+        reading: what the user decided, by default nothing.
 
     Raises:
         InputError: the file cannot be read or is no usable image.
     """
+    return read_image(path, content, reading)[0]
+
+
+def read_image(
+    path: Path, content: bytes | None = None, reading: Reading | None = None
+) -> tuple[Image.Image, ImageFacts]:
+    """Read a file as `decode` does, and say what it states of itself."""
+    reading = reading or Reading()
+    return _read(path, content, lambda f, data: to_rgb(f.raster(data, reading), reading))
+
+
+def read_facts(
+    path: Path, content: bytes | None = None, reading: Reading | None = None
+) -> ImageFacts:
+    """Return what a file states, most of the time without decoding it; see `decode`."""
+    return _read(path, content, lambda f, data: f.facts(data, reading or Reading()))
+
+
+def read_raster(path: Path, content: bytes | None = None, reading: Reading | None = None) -> Raster:
+    """Read a file's values as they are stored, upright; see `decode`."""
+    return _read(path, content, lambda f, data: f.raster(data, reading or Reading()))
+
+
+def endings() -> frozenset[str]:
+    """Return the endings of all files that can be read: in lower case, with the dot."""
+    return frozenset(ending for each in formats() for ending in each.endings)
+
+
+def _read(path: Path, content: bytes | None, read: Callable[[Format, bytes], Read]) -> Read:
     content = read_file(path) if content is None else content
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                image.load()
-                return to_rgb(ImageOps.exif_transpose(image))
+            return read(_format_of(content), content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except Exception as error:  # decoders raise whatever a damaged file makes them raise
-        raise InputError(f"{path}: {why_unreadable(error, content)}") from error
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: damaged image: {why}") from error
 
 
-def why_unreadable(error: Exception, content: bytes) -> str:
-    """Return why a decoder could not make an image of a file's bytes."""
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return "refused: so many pixels in so small a file may be a decompression bomb"
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known format" if content else "the file is empty"
-    return f"damaged image: {' '.join(str(error).split()) or type(error).__name__}"
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return an 8-bit RGB image of any mode; what is transparent becomes white."""
-    if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_to_8_bits(np.asarray(image)))
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
-
-
-def _to_8_bits(values: np.ndarray[Any, Any]) -> UInt8[np.ndarray, "h w"]:
-    """Scale 16-bit integers by their full range, and floats of 0 to 1 likewise."""
-    if values.dtype.kind == "f":
-        scaled = np.nan_to_num(values.astype(np.float64))
-        scaled = scaled * 255 if scaled.max(initial=0) <= 1 else scaled
-    else:
-        scaled = values.astype(np.float64) / 257
-    rounded: UInt8[np.ndarray, "h w"] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-    return rounded
+def _format_of(content: bytes) -> Format:
+    found = next((each for each in formats() if each.recognises(content)), None)
+    if found is None:
+        raise InputError("not an image of a known format" if content else "the file is empty")
+    return found

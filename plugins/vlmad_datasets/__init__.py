@@ -2,7 +2,7 @@
 
 - `vlmad_datasets.opening`: a folder finds its reader
 - `vlmad_datasets.survey`: what is wrong with its files, before anything runs on them
-- `vlmad_datasets.masks`, `.headers`: what the files hold
+- `vlmad_datasets.masks`: which pixels are defective
 - `vlmad_datasets.tabular`, `.object_groups`: tables, and groups of objects, read from files
 """
 

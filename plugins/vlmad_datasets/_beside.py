@@ -78,7 +78,7 @@ def sample_by_mask(
         problems.append(Problem(image, what))
         return
     try:
-        marked = read_mask(mask).any()
+        marked = read_mask(mask).marked.any()
     except InputError as error:
         problems.append(Problem(mask, first_line(error).removeprefix(f"{mask}: "), "fatal"))
         return

@@ -1,32 +1,51 @@
 """Reading masks: which pixels of an image are defective, never anything in between.
 
-A pixel is defective where any colour is above 0 (MVTec AD writes 255, VisA small numbers) and
-it is not transparent; in formats that lose precision (JPEG) it must be above half. Masks lie
-over the upright image. One that only fits the stored pixels of a photograph taken on its side
-was drawn over those, and is turned with the photograph.
+What a viewer shows counts: the colours of a palette, what is not transparent, white where a file
+says that 0 is white. A pixel is defective where any colour is above 0 (MVTec AD writes 255, VisA
+small numbers). Where the grey levels are those of a photograph (a format that loses precision, or
+a file that once was in one), it must be above half of the mask's own range. Masks lie over the
+upright image. One that only fits the stored pixels of a photograph taken on its side was drawn
+over those, and is turned with the photograph.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from vlmad.errors import InputError, first_line
+from vlmad.images import endings, read_facts, read_raster
 from vlmad_datasets._annotations import LABEL_SUFFIXES, label_mask
-from vlmad_datasets.headers import ORIENTATION, SWAPPING, opened, read_header
-from vlmad_run.finding import SUFFIXES
+from vlmad_formats.orientation import SIDEWAYS, upright
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jaxtyping import Bool, UInt8
+    from jaxtyping import Bool, Shaped
 
     from vlmad.datasets import Sample
-    from vlmad_datasets.headers import Header
+    from vlmad.formats import ImageFacts, Raster
 
+MANY_LEVELS = 16
+"""More of them are no labels, unless they count up from 0 as those of many instances do."""
+MOST_LABELS = 128
+LITTLE_CONTRAST = 32
+"""A lossy mask whose levels lie as near together is all marked or not at all."""
 HALF = 127
+MOST_COUNTED = 1 << 20
+MOST = 0.5
+"""The share of an image that a defect rarely exceeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """The defective pixels of an image, and what is odd about the file that says so."""
+
+    marked: Bool[np.ndarray, "H W"]
+    notes: tuple[str, ...] = ()
 
 
 def mask_of(sample: Sample) -> Bool[np.ndarray, "H W"] | None:
@@ -40,57 +59,60 @@ def mask_of(sample: Sample) -> Bool[np.ndarray, "H W"] | None:
     """
     if sample.mask is None and sample.anomalous:
         return None
-    header = read_header(sample.image)
+    facts = read_facts(sample.image)
     if sample.mask is None:
-        return np.zeros(header.size[::-1], bool)
-    return fitted_mask(sample.mask, sample.image, header)
+        return np.zeros(facts.size[::-1], bool)
+    return fitted_mask(sample.mask, sample.image, facts).marked
 
 
-def fitted_mask(path: Path, image: Path, header: Header) -> Bool[np.ndarray, "H W"]:
+def fitted_mask(path: Path, image: Path, facts: ImageFacts) -> Mask:
     """Read the mask of an image, at the size of the upright image.
 
     Args:
         path: a mask file, a folder of such, or the label file of an annotation tool.
         image: the image, of which a label file may speak among others.
-        header: the image's.
+        facts: the image's.
 
     Raises:
         InputError: the mask cannot be read, or has another size than the image.
     """
     if path.suffix.lower() in LABEL_SUFFIXES:
-        return fit_mask(label_mask(path, image, header.size), header, path)
-    return fit_mask(read_mask(path), header, path)
+        return Mask(_fit(label_mask(path, image, facts.size), facts, path))
+    mask = read_mask(path)
+    return Mask(_fit(mask.marked, facts, path), mask.notes)
 
 
-def read_mask(path: Path) -> Bool[np.ndarray, "H W"]:
+def read_mask(path: Path) -> Mask:
     """Read a mask file, or merge all mask files of a folder.
 
     Raises:
         InputError: one cannot be read, the folder holds none, or their sizes differ.
     """
     files = _files(path)
-    merged = _read(files[0])
-    for file in files[1:]:
-        mask = _read(file)
-        if mask.shape != merged.shape:
-            raise InputError(f"{file}: {_size(mask)} pixels, but {_size(merged)} in {files[0]}")
-        merged |= mask
-    return merged
+    masks = [_read(file) for file in files]
+    first = masks[0].marked
+    for file, mask in zip(files, masks, strict=True):
+        if mask.marked.shape != first.shape:
+            sizes = f"{_size(mask.marked)} pixels, but {_size(first)} in {files[0]}"
+            raise InputError(f"{file}: {sizes}")
+    marked = np.logical_or.reduce([mask.marked for mask in masks])
+    notes = [note for mask in masks for note in mask.notes]
+    if marked.mean() > MOST:
+        notes.append(f"it marks {marked.mean():.0%} of the image; is it inverted?")
+    return Mask(marked, tuple(dict.fromkeys(notes)))
 
 
-def fit_mask(mask: Bool[np.ndarray, "h w"], header: Header, path: Path) -> Bool[np.ndarray, "H W"]:
+def _fit(mask: Bool[np.ndarray, "h w"], facts: ImageFacts, path: Path) -> Bool[np.ndarray, "H W"]:
     """Bring a mask to the upright image by turning it, never by scaling.
 
     Raises:
         InputError: the mask has another size than the image.
     """
-    if mask.shape == header.size[::-1]:
+    if mask.shape == facts.size[::-1]:
         return mask
-    if header.orientation in SWAPPING and mask.shape == header.size:
-        stored = Image.fromarray(mask)
-        stored.getexif()[ORIENTATION] = header.orientation
-        return np.asarray(ImageOps.exif_transpose(stored))
-    width, height = header.size
+    if facts.orientation in SIDEWAYS and mask.shape == facts.size:
+        return upright(mask, facts.orientation)
+    width, height = facts.size
     raise InputError(f"{path}: the mask has {_size(mask)} pixels, its image {width} x {height}")
 
 
@@ -98,7 +120,7 @@ def _files(path: Path) -> list[Path]:
     try:
         if not path.is_dir():
             return [path]
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in endings())
     except (OSError, ValueError) as error:  # names that no file can have, closed folders
         raise InputError(f"{path}: {first_line(error)}") from error
     if not files:
@@ -106,23 +128,53 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read(path: Path) -> Bool[np.ndarray, "h w"]:
-    with opened(path) as image:
-        image.load()
-        lossy = image.format in ("JPEG", "WEBP")
-        return _marked(ImageOps.exif_transpose(image), HALF if lossy else 0)
+def _read(path: Path) -> Mask:
+    raster = read_raster(path)
+    levels, seen = _levels(raster)
+    known = np.unique(levels[seen]) if levels.dtype.kind == "f" else _counted(levels[seen])
+    above, note = _limit(known, raster.facts.lossy)
+    return Mask((levels > above) & seen, (*raster.facts.notes, *([note] if note else [])))
 
 
-def _marked(image: Image.Image, above: int) -> Bool[np.ndarray, "h w"]:
-    if image.mode == "P" or "transparency" in image.info:
-        image = image.convert("RGBA")  # a palette's numbers mean nothing without its colours
-    values: UInt8[np.ndarray, "h w *c"] = np.asarray(image)
-    marked: Bool[np.ndarray, "h w *c"] = values > above
-    if marked.ndim == 2:
-        return marked
-    if image.getbands()[-1] in ("A", "a"):
-        return np.asarray(marked[..., :-1].any(axis=-1) & (values[..., -1] > 0))
-    return np.asarray(marked.any(axis=-1))
+def _levels(raster: Raster) -> tuple[Shaped[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
+    """Return the brightest colour of each pixel as a viewer shows it, and which are not clear."""
+    image = raster.pixels
+    if isinstance(image, Image.Image):
+        if image.mode in ("P", "PA", "La", "RGBa") or "transparency" in image.info:
+            image = image.convert("RGBA")  # a palette's numbers mean nothing without its colours
+        elif image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+            image = image.convert("RGB")
+        image = np.atleast_3d(np.asarray(image))
+    has_alpha = image.shape[-1] in (2, 4)
+    levels = image[..., :-1].max(axis=-1) if has_alpha else image.max(axis=-1)
+    levels = np.nan_to_num(levels) if levels.dtype.kind == "f" else levels.astype(np.int64)
+    if raster.facts.white_is_zero:
+        levels = levels.max() - levels
+    seen = image[..., -1] > 0 if has_alpha else np.ones(levels.shape, bool)
+    return levels, seen if seen.any() else ~seen
+
+
+def _counted(levels: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " k"]:
+    """Return the values that occur, faster than by sorting."""
+    low, high = levels.min(initial=0), levels.max(initial=0)
+    few = high - low < MOST_COUNTED
+    known = np.flatnonzero(np.bincount(levels - low)) + low if few else np.unique(levels)
+    return np.asarray(known)
+
+
+def _limit(known: Shaped[np.ndarray, " k"], lossy: bool) -> tuple[float, str]:
+    """Return above which level a pixel is defective, and what is odd about that."""
+    low, high = (float(known[0]), float(known[-1])) if len(known) else (0.0, 0.0)
+    labels = low >= 0 and len(known) == high - low + 1 and len(known) < MOST_LABELS
+    if lossy and high - low < LITTLE_CONTRAST:
+        return HALF, ""
+    if lossy or (len(known) > MANY_LEVELS and not labels):
+        middle = (low + high) / 2
+        how = "is stored with loss" if lossy else f"has {len(known)} grey levels"
+        return middle, f"it {how}; above {middle:g}, half of its range, counts as defective"
+    if low > 0 and len(known) > 1:
+        return low, f"no pixel is 0; {low:g}, its lowest value, counts as background"
+    return 0, ""
 
 
 def _size(mask: Bool[np.ndarray, "h w"]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vlmad.datasets import Problem, Severity
 from vlmad.errors import InputError, first_line
 from vlmad.files import digest
-from vlmad_datasets.headers import read_header
+from vlmad.images import read_facts
 from vlmad_datasets.masks import fitted_mask
 
 if TYPE_CHECKING:
@@ -92,28 +92,31 @@ def survey(
 
 def _measure(sample: Sample, problems: list[Problem]) -> SurveyedSample | None:
     try:
-        header = read_header(sample.image)
+        facts = read_facts(sample.image)
     except InputError as error:
         problems.append(_fatal(sample.image, error))
         return None
+    problems += [Problem(sample.image, note) for note in facts.notes]
     if sample.anomalous and sample.split == "train":
         problems.append(Problem(sample.image, "an anomalous image in the train split"))
     if sample.mask is None:
-        return SurveyedSample(sample, header.size)
+        return SurveyedSample(sample, facts.size)
     try:
-        marked = int(fitted_mask(sample.mask, sample.image, header).sum())
+        mask = fitted_mask(sample.mask, sample.image, facts)
     except InputError as error:
         problems.append(_fatal(sample.mask, error))
-        return SurveyedSample(sample, header.size)
+        return SurveyedSample(sample, facts.size)
+    marked = int(mask.marked.sum())
+    problems += [Problem(sample.mask, note) for note in mask.notes]
     if sample.anomalous and not marked:
         problems.append(Problem(sample.mask, "the mask of an anomalous image marks nothing"))
     if not sample.anomalous and marked:
         what = f"the mask of a normal image marks {marked} pixels"
         problems.append(Problem(sample.mask, what))
-    if header.orientation != 1 and marked:
+    if facts.orientation != 1 and marked:
         what = "the photograph is stored turned; see that its mask fits"
         problems.append(Problem(sample.image, what, "note"))
-    return SurveyedSample(sample, header.size, marked)
+    return SurveyedSample(sample, facts.size, marked)
 
 
 def _fatal(path: Path, error: InputError) -> Problem:

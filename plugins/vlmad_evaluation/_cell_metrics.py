@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmad_datasets.headers import read_header
+from vlmad.images import read_facts
 from vlmad_evaluation._bench_folder import cell_place
 from vlmad_evaluation.bootstrap import (
     BINS,
@@ -157,7 +157,7 @@ class StoredMaps:
         """Return how many there are at the evaluation resolution."""
         if self.resolution is not None:
             return len(self.known) * self.resolution[0] * self.resolution[1]
-        sizes = (read_header(each.sample.image).size for each in self.known)
+        sizes = (read_facts(each.sample.image).size for each in self.known)
         return sum(width * height for width, height in sizes)
 
     def __iter__(self) -> Iterator[tuple[LabelledMap, float]]:

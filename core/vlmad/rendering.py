@@ -1,0 +1,140 @@
+"""From the values that a file holds to the 8-bit RGB that a model sees."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from vlmad.formats import ImageFacts, Raster, Reading
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped, UInt8
+
+WHITE = {"unsigned": (255, 1023, 4095, 16383, 65535), "float": (1, 255, 1023, 4095, 16383, 65535)}
+"""What may be white where a file states nothing."""
+OUTLIERS = 0.001
+"""The share of pixels that may lie beyond it: hot pixels, reflections."""
+ALIKE = 2
+"""Levels by which the conversion of a profile may change a colour that is sRGB all the same."""
+
+
+def raster_of(image: Image.Image) -> Raster:
+    """Return an image in memory as what a file of it would hold."""
+    deep = image.mode.startswith("I") or image.mode == "F"
+    if not deep:
+        return Raster(image, ImageFacts(image.size))
+    values = np.asarray(image)[..., None]
+    if image.mode == "F":
+        return Raster(values, ImageFacts(image.size, bits=32, sample="float"))
+    # Pillow keeps 16 bits of any file in 32
+    return Raster(values.astype(np.uint16), ImageFacts(image.size, bits=16))
+
+
+def to_rgb(raster: Raster, reading: Reading) -> tuple[Image.Image, ImageFacts]:
+    """Return an image in sRGB of 8 bits, and its facts with what there is to say of it.
+
+    What is partly transparent is laid on white; where all is transparent, the colours count.
+
+    Raises:
+        InputError: no range of values fits them.
+    """
+    notes = list(raster.facts.notes)
+    image = raster.pixels
+    if not isinstance(image, Image.Image):
+        image = _to_8_bits(image, raster.facts, reading, notes)
+    if raster.profile is not None:
+        image = _to_srgb(image, raster.profile, notes)
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema() == (0, 0):
+            notes.append("transparent throughout: its colours count")
+        else:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB"), replace(raster.facts, notes=tuple(notes))
+
+
+def white_of(values: Shaped[np.ndarray, "h w c"]) -> float:
+    """Return the smallest usual white that hardly any value exceeds."""
+    known = values[np.isfinite(values)]
+    usual = WHITE["float" if values.dtype.kind == "f" else "unsigned"]
+    beyond = (np.count_nonzero(known > white) for white in usual)
+    fits = (white for white, n in zip(usual, beyond, strict=True) if n <= OUTLIERS * known.size)
+    return next(fits, float(known.max(initial=usual[-1])))
+
+
+def range_of(facts: ImageFacts, reading: Reading) -> tuple[float, float]:
+    """Return which values of a deep file are black and white."""
+    given, _, found = reading.range.partition(":")
+    if given == "auto" and facts.range is not None:
+        return facts.range
+    if given == "auto" and found and facts.sample != "signed":
+        whites = [float(word) for word in found.split("/")]
+        if facts.sample == "unsigned" or len(whites) > 1:
+            return 0, whites[facts.sample == "float"]
+    if given not in ("auto", "full"):
+        return (float(given), float(found)) if found else (0, 2.0 ** int(given) - 1)
+    if facts.sample == "float":
+        return 0, 1
+    if facts.sample == "signed":
+        return -(2.0 ** (facts.bits - 1)), 2.0 ** (facts.bits - 1) - 1
+    return 0, 2.0**facts.bits - 1
+
+
+def _to_8_bits(
+    values: Shaped[np.ndarray, "h w c"], facts: ImageFacts, reading: Reading, notes: list[str]
+) -> Image.Image:
+    """Scale values so that black becomes 0 and white 255; what is beyond them is clipped."""
+    if facts.bits > 8 or facts.sample != "unsigned":
+        low, high = range_of(facts, reading)
+        known = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
+        values = np.clip(np.rint((known - low) * (255 / (high - low))), 0, 255)
+    levels: UInt8[np.ndarray, "h w c"] = values.astype(np.uint8)
+    if facts.white_is_zero:
+        levels[..., : 1 if levels.shape[-1] < 3 else 3] ^= 255
+    return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
+
+
+def _to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:
+    """Convert colours by their profile, unless it says what sRGB says."""
+    try:
+        source, transform = _transform(profile)
+        if transform is None:
+            return image
+        if (source == "CMYK") != (image.mode == "CMYK"):
+            raise ValueError("it is one of other colours")
+    except (ImageCms.PyCMSError, OSError, KeyError, ValueError) as error:
+        notes.append(f"its colour profile is ignored: {error}")
+        return image
+    clear = "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La")
+    alpha = image.convert("RGBA").getchannel("A") if clear else None
+    converted = transform.apply(image.convert("RGB").convert(source) if source != "CMYK" else image)
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
+
+
+@lru_cache(16)
+def _transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
+    """Return what converts a profile's colours to sRGB, and their mode; None if nothing has to."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}[source.profile.xcolor_space.strip()]
+    transform = ImageCms.buildTransform(
+        source,
+        ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.NOCACHE,  # for several threads
+    )
+    if mode == "CMYK":
+        return mode, transform
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 1, 3)
+    colours = Image.fromarray(grid if mode == "RGB" else levels[None]).convert("RGB")
+    changed = np.asarray(transform.apply(colours.convert(mode))).astype(int) - np.asarray(colours)
+    return mode, transform if np.abs(changed).max() > ALIKE else None

@@ -1,0 +1,20 @@
+"""Reading image files: what Pillow does right, and by tifffile and imagecodecs what it does not.
+
+- `vlmad_formats.orientation`: how stored pixels are turned
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmad import hookimpl
+
+if TYPE_CHECKING:
+    from vlmad.hookspecs import Register
+
+
+@hookimpl
+def register_formats(register: Register) -> None:
+    """Register what reads image files."""
+    summary = "PNG, JPEG, BMP, GIF, WebP, PNM, and TIFF of 8 bits"
+    register("pillow", "vlmad_formats._pillow_format:PillowFormat", summary)

@@ -1,0 +1,132 @@
+"""Files that Pillow reads right."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from vlmad.errors import InputError
+from vlmad.formats import ImageFacts, Raster
+from vlmad.rendering import raster_of
+from vlmad_formats._png_chunks import PngChunks
+from vlmad_formats.orientation import SIDEWAYS, orientation_of, upright
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+    from vlmad.formats import Reading
+
+OPENERS: dict[bytes, Any] = {
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+    b"\xff\xd8\xff": JpegImageFile,
+    b"BM": BmpImageFile,
+    b"GIF87a": GifImageFile,
+    b"GIF89a": GifImageFile,
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImageFile),
+    **dict.fromkeys((b"P%d" % kind for kind in range(1, 7)), PpmImageFile),
+    **dict.fromkeys((b"Pf", b"PF"), PpmImageFile),
+    b"RIFF": WebPImageFile,
+}
+"""By the first bytes of a file; not `Image.open`, whose limit is one of the whole process."""
+ENDINGS = (
+    ".png .apng .jpg .jpeg .jpe .jfif .bmp .dib .tif .tiff .webp .gif .pbm .pgm .ppm .pnm .pfm"
+)
+LOSSY = ("JPEG", "WEBP")
+TIFF_WIDTH, TIFF_HEIGHT, TIFF_COMPRESSION = 256, 257, 259
+
+
+class PillowFormat:
+    """PNG, JPEG, BMP, GIF, WebP, PNM, and TIFF of 8 bits."""
+
+    endings = frozenset(ENDINGS.split())
+
+    def recognises(self, content: bytes) -> bool:
+        """Tell by its first bytes whether a file is one of these."""
+        return _opener(content) is not None
+
+    def facts(self, content: bytes, reading: Reading) -> ImageFacts:
+        """Return what the header states, if the file ends as its format demands."""
+        image, facts, _ = _open(content, reading)
+        whole = image.format == "PNG" or (image.format == "JPEG" and content.endswith(b"\xff\xd9"))
+        return facts if whole else self.raster(content, reading).facts
+
+    def raster(self, content: bytes, reading: Reading) -> Raster:
+        """Return the pixels of one page."""
+        image, facts, chunks = _open(content, reading)
+        image.seek(reading.page - 1) if facts.pages > 1 else None
+        image.load()
+        profile = image.info.get("icc_profile")
+        if chunks is not None:
+            chunks.check_rows(image)
+            profile = chunks.info.get("icc_profile")
+        # Pillow turns a TIFF when it decodes it
+        turned = image if image.format == "TIFF" else upright(image, facts.orientation)
+        return Raster(raster_of(turned).pixels, facts, profile)
+
+
+def _opener(content: bytes) -> Any:
+    if content.startswith(b"RIFF") and content[8:12] != b"WEBP":
+        return None
+    return next((OPENERS[start] for start in OPENERS if content.startswith(start)), None)
+
+
+def _open(content: bytes, reading: Reading) -> tuple[ImageFile, ImageFacts, PngChunks | None]:
+    """Open a file, not decoded yet, of a size that is allowed."""
+    opener, chunks = _opener(content), None
+    if opener is PngImageFile:
+        chunks = PngChunks.of(content)
+        content = chunks.pixels
+    image = opener(io.BytesIO(content), "")
+    stored = image.size
+    if image.format == "TIFF":
+        stored = image.tag_v2[TIFF_WIDTH], image.tag_v2[TIFF_HEIGHT]
+    refuse_large(stored, reading)
+    return image, _facts(image, stored, chunks, reading), chunks
+
+
+def refuse_large(size: tuple[int, int], reading: Reading) -> None:
+    """Do nothing if an image may be decoded.
+
+    Raises:
+        InputError: it has too many pixels.
+    """
+    pixels = size[0] * size[1]
+    if pixels > reading.most_pixels:
+        raise InputError(
+            f"refused, {size[0]} x {size[1]} pixels are more than {reading.most_pixels} and may "
+            "be a decompression bomb; the option most-pixels allows more"
+        )
+
+
+def _facts(
+    image: ImageFile, stored: tuple[int, int], chunks: PngChunks | None, reading: Reading
+) -> ImageFacts:
+    orientation = orientation_of(image, chunks.info if chunks else image.info)
+    pages = getattr(image, "n_frames", 1)
+    if reading.page > pages:
+        raise InputError(f"there is no page {reading.page}, only {pages}")
+    notes = list(chunks.notes) if chunks else []
+    notes += [f"page {reading.page} of {pages}"] if pages > 1 else []
+    bits, stated = {"1": 1, "F": 32}.get(image.mode, 16 if image.mode[0] == "I" else 8), None
+    if image.mode == "I":  # Pillow brings what a PGM states to 16 bits
+        stated = (0.0, 65535.0)
+    elif image.mode.startswith("I;16") and chunks is not None:
+        stated = chunks.stated
+    return ImageFacts(
+        stored[::-1] if orientation in SIDEWAYS else stored,
+        orientation,
+        bits,
+        "float" if image.mode == "F" else "unsigned",
+        stated,
+        pages=pages,
+        lossy=image.format in LOSSY,
+        notes=tuple(notes),
+    )
