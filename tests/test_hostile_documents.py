@@ -21,8 +21,10 @@ from vlmad.errors import InputError, OutputError, RecipeError, VlmadError
 from vlmad.files import digest
 from vlmad.recipes import read_recipe
 from vlmad.registry import Registry
+from vlmad.testing import TWO_LAYERS
 from vlmad_datasets.object_groups import read_groups
 from vlmad_datasets.tabular import read_rows
+from vlmad_openclip.openclip import OpenClip
 from vlmad_review._verdicts import read_verdicts
 from vlmad_run.manifest import MANIFEST, Identity, Manifest, Reference, describe_run
 from vlmad_run.pictures import Range, read_map
@@ -133,11 +135,18 @@ def review(path: Path) -> None:
     read_verdicts(path, read_run(path.parent))
 
 
+def build(path: Path) -> None:
+    backbone = OpenClip(str(path), weights="random:0", precision="float32")
+    backbone.visual  # noqa: B018
+    backbone.model  # noqa: B018
+
+
 DOCUMENTS: dict[str, tuple[str, Callable[[], Any], Callable[[Path], object]]] = {
     "threshold": ("threshold.json", lambda: threshold().model_dump(), judge),
     "manifest": (MANIFEST, lambda: manifest().model_dump(), repeat_run),
     "row": (LINES, lambda: row().model_dump(), read_scores),
     "verdict": ("v.jsonl", lambda: {"image": "a.png", "verdict": "ok", "sha256": None}, review),
+    "model": ("m.json", lambda: json.loads(TWO_LAYERS.read_text()), build),
     "table": ("t.jsonl", lambda: {"image": "a.png", "label": "good"}, read_rows),
 }
 

@@ -189,13 +189,14 @@ def test_weights_of_another_architecture_are_refused(
         ("[]", "is no open_clip configuration"),
         ('{"embed_dim": 3}', "it lacks"),
         (
-            '{"embed_dim": 8, "vision_cfg": {"timm_model_name": "x"}, "text_cfg": {}}',
+            '{"embed_dim": 8, "vision_cfg": {"timm_model_name": "x"}, '
+            '"text_cfg": {"layers": 2, "width": 8, "heads": 2}}',
             "no open_clip",
         ),
         (
             '{"embed_dim": 8, "text_cfg": {}, "vision_cfg": {"layers": 2, "width": 64, '
             '"patch_size": [8, 4], "image_size": 64}}',
-            "no square patches",
+            r"'patch_size' is \[8, 4\], not a whole number from 1",
         ),
     ],
 )
@@ -205,6 +206,42 @@ def test_configurations_that_cannot_be_used_are_refused(
     path = tmp_path / "model.json"
     path.write_text(config)
     with pytest.raises(WeightsError, match=message):
+        OpenClip(str(path))
+
+
+@pytest.mark.parametrize("value", [0, -1, 10**9, 1.5, True, None, "16", [16], "missing"])
+@pytest.mark.parametrize(
+    "field",
+    ["embed_dim", "vision_cfg.width", "vision_cfg.layers", "vision_cfg.patch_size",
+     "vision_cfg.image_size", "text_cfg.width", "text_cfg.layers", "text_cfg.heads"],
+)  # fmt: skip
+def test_a_number_that_no_model_has_is_refused_with_its_file_and_field(
+    field: str, value: Any, tmp_path: Path
+) -> None:
+    table = json.loads(TWO_LAYERS.read_text())
+    place, _, name = field.rpartition(".")
+    within = table[place] if place else table
+    within[name] = value
+    if value == "missing":
+        del within[name]
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(table))
+    with pytest.raises(WeightsError, match=rf"model\.json.*'{name}'"):
+        OpenClip(str(path))
+
+
+@pytest.mark.parametrize("name", ["mean", "std"])
+@pytest.mark.parametrize("value", [0.5, [], [1, 1], [1, 1, "a"], [1, 1, float("nan")], "a"])
+def test_colours_that_are_no_three_numbers_are_refused(
+    name: str, value: Any, tmp_path: Path
+) -> None:
+    model = json.loads(TWO_LAYERS.read_text())
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({"model_cfg": model, "preprocess_cfg": {name: value}}))
+    with pytest.raises(WeightsError, match=rf"model\.json: preprocess_cfg: '{name}' is"):
+        OpenClip(str(path))
+    path.write_text(json.dumps({"model_cfg": model, "preprocess_cfg": {"std": [1, 0, 1]}}))
+    with pytest.raises(WeightsError, match=r"'std' is \[1, 0, 1\], not 3 numbers above 0"):
         OpenClip(str(path))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmad.errors import OptionError, WeightsError
+from vlmad.errors import OptionError, WeightsError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +38,8 @@ def build_model(source: ModelSource, device: str = "meta") -> Any:
     try:
         with torch.device(device):
             return (CustomTextCLIP if custom else CLIP)(**config)
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-        raise WeightsError(f"open_clip cannot build {source.name}: {error}") from error
+    except Exception as error:  # whatever its classes make of an odd configuration
+        raise WeightsError(f"open_clip cannot build {source.name}: {reason_of(error)}") from error
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:

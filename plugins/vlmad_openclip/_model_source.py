@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import WeightsError, did_you_mean
 from vlmad.files import parse, read_text
+from vlmad_openclip._model_config import check_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,11 +71,8 @@ def _from_file(path: Path, folder: Path | None) -> ModelSource:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
         raise WeightsError(f"{path} is not JSON: {error}") from error
-    config = table.get("model_cfg", table) if isinstance(table, dict) else {}
-    missing = {"embed_dim", "vision_cfg", "text_cfg"} - set(config)
-    if missing:
-        raise WeightsError(f"{path} is no open_clip configuration: it lacks {sorted(missing)}")
-    return ModelSource(str(folder or path), config, None, folder, table.get("preprocess_cfg", {}))
+    config, preprocessing = check_config(table, str(path))
+    return ModelSource(str(folder or path), config, None, folder, preprocessing)
 
 
 def _from_hub(name: str) -> ModelSource:
@@ -87,7 +85,8 @@ def _from_hub(name: str) -> ModelSource:
             f"cannot read the configuration of {name} ({type(error).__name__}); without network, "
             "download the repository elsewhere and name its folder: openclip:FOLDER"
         ) from error
-    return ModelSource(name, table["model_cfg"], None, None, table.get("preprocess_cfg", {}))
+    config, preprocessing = check_config(table, name)
+    return ModelSource(name, config, None, None, preprocessing)
 
 
 def _refuse_wrong_activation(
