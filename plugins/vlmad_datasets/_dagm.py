@@ -46,6 +46,13 @@ class Dagm(Dataset):
         """Return whether there is a class with Train/Label or Test/Label."""
         return any(True for _ in cls._textures(root))
 
+    @classmethod
+    def lacks(cls, root: Path) -> str | None:
+        """Return that there are classes, but no folders of masks."""
+        classes = [folder for folder in folders_in(root) if TEXTURE.fullmatch(folder.name)]
+        found = any(folders_named(folder, *SPLITS) for folder in classes)
+        return "there are no masks in folders Train/Label and Test/Label" if found else None
+
     def read(self) -> Contents:
         """Return the images of all classes, those of Train before those of Test."""
         problems: list[Problem] = []

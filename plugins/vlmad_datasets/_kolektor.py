@@ -44,6 +44,12 @@ class KolektorSdd(Dataset):
         """Return whether there are folders kos01, kos02 …, the first with masks."""
         return any(map(OWNER, images_in(next(_items(root), root / "kos01"))))
 
+    @classmethod
+    def lacks(cls, root: Path) -> str | None:
+        """Return that there are items, but no masks."""
+        items = any(map(images_in, _items(root)))
+        return "there are no masks such as kos01/Part0_label.bmp" if items else None
+
     def read(self) -> Contents:
         """Return the images, item by item."""
         problems: list[Problem] = []

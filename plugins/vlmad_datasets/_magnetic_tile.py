@@ -30,6 +30,12 @@ class MagneticTile(Dataset):
         """Return whether there are folders MT_… with a folder Imgs."""
         return any(True for _ in _kinds(root))
 
+    @classmethod
+    def lacks(cls, root: Path) -> str | None:
+        """Return that there are folders of defects, but none of images in them."""
+        found = any(folder.name.casefold().startswith(PREFIX) for folder in folders_in(root))
+        return "its folders MT_… hold no folder Imgs" if found else None
+
     def read(self) -> Contents:
         """Return the images, defect by defect."""
         samples: list[Sample] = []

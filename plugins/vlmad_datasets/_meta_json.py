@@ -66,6 +66,12 @@ class MetaJson(Dataset):
         others = (reader.recognises(root) for reader in FOLDERS)
         return (root / FILE).is_file() and _lists_images(root / FILE) and not any(others)
 
+    @classmethod
+    def lacks(cls, root: Path) -> str | None:
+        """Return that there is such a file, but of another form."""
+        what = f"{FILE} does not list images with img_path and cls_name"
+        return what if (root / FILE).is_file() else None
+
     def read(self) -> Contents:
         """Return the samples in the order of the file, train before test."""
         with reading(self.file):

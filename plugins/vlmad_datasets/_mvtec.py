@@ -19,6 +19,7 @@ from vlmad_datasets._layout import (
     folders_in,
     folders_named,
     images_below,
+    images_in,
     name_of,
     samples_below,
 )
@@ -60,6 +61,15 @@ class Mvtec(Dataset):
         names = {name_of(folder) for folder in categories}
         others = names <= MPDD_CATEGORIES or _are_textures(names) or all(map(_says_ok, categories))
         return bool(names) and not others
+
+    @classmethod
+    def lacks(cls, root: Path) -> str | None:
+        """Return that there are images for training, but none in a folder good."""
+        if cls is not Mvtec:  # nothing tells yet which of the data sets in this layout it is
+            return None
+        splits = (each for f in (root, *folders_in(root)) for each in folders_named(f, "train"))
+        found = next(filter(images_in, splits), None)
+        return f"the images in {found} are not in a folder good" if found else None
 
     def read(self) -> Contents:
         """Return the samples of all categories, by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from vlmad.datasets import Contents, Dataset, Problem, Sample
 from vlmad.errors import InputError
 from vlmad_datasets._beside import inside, labelled
 from vlmad_datasets._foreign import ForeignTable, json_table, label_text, reading
-from vlmad_datasets._layout import folders_in
+from vlmad_datasets._layout import folders_in, folders_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from vlmad.datasets import Split
 
 LISTS = "realiad_jsons"
+PART = re.compile(r"S\d{3,}", re.IGNORECASE)
 DEFECTS = {
     "AK": "pit",
     "BX": "deformation",
@@ -68,6 +70,12 @@ class RealIad(Dataset):
     def recognises(cls, root: Path) -> bool:
         """Return whether there is a folder realiad_jsons…."""
         return any(_holds_lists(folder) for folder in folders_in(root))
+
+    @classmethod
+    def lacks(cls, root: Path) -> str | None:
+        """Return that there are parts, in the folder or its own, but no lists of them."""
+        parts = any(map(holds_parts, (root, *folders_in(root))))
+        return f"there is no folder {LISTS}; name the folder that holds it" if parts else None
 
     def read(self) -> Contents:
         """Return the samples of each category, as its file lists them."""
@@ -130,6 +138,12 @@ class RealIad(Dataset):
         names = " or ".join(folder.name for folder in found)
         several = f"images in {names}" if names else f"no folder holds {categories[0]} …"
         raise InputError(f"{self.root}: {several}; choose with --set dataset.images=FOLDER")
+
+
+def holds_parts(category: Path) -> bool:
+    """Return whether a folder has good parts in folders OK/S0001, as Real-IAD's categories do."""
+    good = folders_named(category, "ok")
+    return any(PART.fullmatch(part.name) for each in good for part in folders_in(each))
 
 
 def _holds_lists(folder: Path) -> bool:

@@ -15,7 +15,8 @@ from vlmad_datasets._layout import (
     name_of,
     samples_below,
 )
-from vlmad_datasets.sides import side_of
+from vlmad_datasets._real_iad import holds_parts
+from vlmad_datasets.sides import key_of, side_of
 from vlmad_run.walking import is_mask_folder
 
 if TYPE_CHECKING:
@@ -66,7 +67,17 @@ class TwoFolders(Dataset):
     def recognises(cls, root: Path) -> bool:
         """Return whether there are folders of good and of bad images."""
         sides = {side_of(folder.name) for folder in folders_in(root)}
-        return sides >= {"normal", "anomalous"}
+        return sides >= {"normal", "anomalous"} and not holds_parts(root)
+
+    @classmethod
+    def lacks(cls, root: Path) -> str | None:
+        """Return that there is a folder of good images, but none of bad ones."""
+        if not _of_side(root, "normal") or _of_side(root, "anomalous"):
+            return None
+        others = [f.name for f in folders_in(root) if not (side_of(f.name) or _is_known(f.name))]
+        move = "put those of defects into one folder bad"
+        name = f"name it with --dataset folder --set 'dataset.bad={others[0]}'" if others else ""
+        return f"there is no folder of bad images; {name if len(others) == 1 else move}"
 
     def read(self) -> Contents:
         """Return train, good and bad images, in this order."""
@@ -94,6 +105,10 @@ class TwoFolders(Dataset):
             defect = inner[0] if inner else folder.name
             mask = masks.of(image, (folder.name, *inner))
             yield Sample(image, "anomalous", self.category, split, defect, mask)
+
+
+def _is_known(name: str) -> bool:
+    return is_mask_folder(name) or key_of(name) in TRAIN
 
 
 def _of_side(root: Path, side: Label) -> list[Path]:

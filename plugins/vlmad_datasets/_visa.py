@@ -7,10 +7,12 @@ from pathlib import Path, PurePosixPath
 from vlmad.datasets import Contents, Dataset, Problem, Sample
 from vlmad.errors import InputError
 from vlmad_datasets._image_table import sample_of
+from vlmad_datasets._layout import folders_in
 from vlmad_datasets.tabular import read_rows
 
 SPLIT_FILE = "split_csv/1cls.csv"
 COLUMNS = ("object", "split", "label", "image", "mask")
+IMAGES = "Data/Images"
 ANNOTATIONS = "image_anno.csv"
 ANY_DEFECT = "anomaly"
 
@@ -33,6 +35,12 @@ class Visa(Dataset):
     def recognises(cls, root: Path) -> bool:
         """Return whether there is the split file."""
         return (root / SPLIT_FILE).is_file()
+
+    @classmethod
+    def lacks(cls, root: Path) -> str | None:
+        """Return that there are objects of VisA, but no file that splits them."""
+        objects = any((folder / IMAGES).is_dir() for folder in folders_in(root))
+        return f"there is no {SPLIT_FILE}" if objects else None
 
     def read(self) -> Contents:
         """Return the samples in the order of the split file."""

@@ -11,6 +11,7 @@ from vlmad.datasets import LABELS, SPLITS, Contents, Dataset, Problem, Sample, S
 from vlmad.errors import InputError, OptionError, PluginError, VlmadError, blaming, did_you_mean
 from vlmad.options import REQUIRED, check_options, options_of
 from vlmad.registry import Registry
+from vlmad_run.unrecognised import why_unrecognised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -100,16 +101,22 @@ def _check_root(root: Path) -> None:
         raise InputError(f"{root}: {error.strerror or error}") from error
 
 
-def _recognise(root: Path, registry: Registry) -> Registration:
+def recognising(root: Path, registry: Registry) -> list[Registration]:
+    """Return the readers that recognise a folder or file."""
     candidates = []
     for found in registry.of_kind("dataset"):
         with suppress(VlmadError):  # a broken reader must not stop the ones that work
             reader = found.resolve()
             with blaming(f"{found} failed"):
                 candidates += [found] if reader.recognises(root) else []
+    return candidates
+
+
+def _recognise(root: Path, registry: Registry) -> Registration:
+    candidates = recognising(root, registry)
     if not candidates:
-        known = ", ".join(registry.names("dataset")) or "none"
-        raise InputError(f"no reader recognises {root}; name one with --dataset: {known}")
+        readers = registry.of_kind("dataset")
+        raise InputError(why_unrecognised(root, readers, lambda at: recognising(at, registry)))
     if len(candidates) > 1:
         names = " or ".join(f"{r.distribution}:{r.name}" for r in candidates)
         raise InputError(f"{root} could be read by several; choose with --dataset: {names}")

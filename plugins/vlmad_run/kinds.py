@@ -7,7 +7,7 @@ source the scheme of its arguments, as in ``s3`` for ``s3://bucket/photos``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vlmad.errors import InputError
 
@@ -63,6 +63,14 @@ class ImageFinder(Protocol):
         Raises:
             InputError: the argument names nothing.
         """
+
+
+@runtime_checkable
+class Resembling(Protocol):
+    """What a reader of data sets may also tell, of a folder that none recognises."""
+
+    def lacks(self, root: Path) -> str | None:
+        """Return in words what a folder lacks that resembles its layout; None if it does not."""
 
 
 def engine_for(path: Path) -> Engine:

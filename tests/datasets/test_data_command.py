@@ -67,7 +67,7 @@ def test_warnings_end_with_exit_status_1_and_fatal_problems_with_2_and_one_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["."], "no reader recognises .; name one with --dataset: mvtec, "),
+        (["."], "no reader recognises .: it holds 5 images in 1 folder (set); set in it can"),
         (["none"], "none: no such file or folder"),
         (["set", "--category", "metal_nuts"], "no category 'metal_nuts'; did you mean 'metal_nut'"),
         (["set", "--dataset", "vista"], "no dataset is called 'vista'; did you mean 'visa'?"),

@@ -137,11 +137,7 @@ def test_a_folder_that_may_not_be_listed_is_an_error_with_its_name(
         open_dataset(deck, options={"needed": 1})
 
 
-def test_what_nobody_recognises_is_refused_with_the_readers_names(
-    tmp_path: Path, registry: Registry
-) -> None:
-    with pytest.raises(InputError, match=r"no reader recognises .*--dataset: mvtec, mpdd, btad"):
-        open_dataset(tmp_path, registry=registry)
+def test_what_is_not_there_or_has_no_reader_is_refused(tmp_path: Path, registry: Registry) -> None:
     for name, reason in (("none", "no such file or folder"), ("x" * 5000, "File name too long")):
         with pytest.raises(InputError, match=reason):
             open_dataset(tmp_path / name, registry=registry)
