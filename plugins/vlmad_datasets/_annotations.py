@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +16,7 @@ from vlmad_datasets._shapes import Drawing
 from vlmad_datasets._yolo import yolo_drawing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeAlias
 
     import numpy as np
@@ -24,6 +26,52 @@ if TYPE_CHECKING:
 
 LABEL_SUFFIXES = frozenset({".json", ".xml", ".txt"})
 """The endings of label files."""
+
+
+MANY = re.compile(r"_?annotations?(\.coco)?|instances.*|coco|result", re.IGNORECASE)
+"""Names, without ending, of files for many images, as tools export them."""
+NO_LABELS = frozenset({"classes.txt", "labelmap.txt", "labels.txt", "notes.json", "readme.txt"})
+"""What lies among label files and is none."""
+
+
+def is_label_file(path: Path) -> bool:
+    """Tell by its name whether a file may be one of labels."""
+    return path.suffix.lower() in LABEL_SUFFIXES and path.name.lower() not in NO_LABELS
+
+
+def is_for_many(path: Path) -> bool:
+    """Tell by its name whether a label file is one for many images."""
+    return is_label_file(path) and MANY.fullmatch(path.stem) is not None
+
+
+def spoken_of(path: Path, images: Sequence[Path]) -> list[list[Path]]:
+    """Return, for each entry of a label file for many, the images that it may be of.
+
+    A file that cannot be read speaks of all of them, so that it is refused with the first.
+    """
+    try:
+        found = _parsed(path, _Stamp.of(path))
+    except InputError:
+        return [[image] for image in images]
+    return [] if isinstance(found, Drawing) else found.listed.among(images)
+
+
+def is_shared(path: Path) -> bool:
+    """Tell whether a label file is for many images.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return not isinstance(_parsed(path, _Stamp.of(path)), Drawing)
+
+
+def beside(image: Path) -> Path | None:
+    """Return the file that LabelMe wrote beside an image, if there is one."""
+    path = image.with_suffix(".json")
+    try:
+        return path if path.is_file() and '"shapes"' in label_text(path) else None
+    except InputError:
+        return None
 
 
 def drawing_of(path: Path, image: Path) -> Drawing:

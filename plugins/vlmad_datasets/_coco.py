@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from vlmad.errors import InputError
-from vlmad_datasets._foreign import ForeignTable, index_of
+from vlmad_datasets._foreign import ForeignTable, ListedImages
 from vlmad_datasets._shapes import Canvas, Drawing, Shape
 
 if TYPE_CHECKING:
@@ -70,13 +70,18 @@ class CocoFile(ForeignTable):
             found[each.image_id].append(index)
         return found
 
+    @cached_property
+    def listed(self) -> ListedImages:
+        """The names of the images."""
+        return ListedImages(each.file_name for each in self.images)
+
     def drawing(self, image: Path) -> Drawing:
         """Return what the file says of an image.
 
         Raises:
             InputError: it does not say anything of it, or nothing that makes sense.
         """
-        entry = self.images[index_of(image, (each.file_name for each in self.images))]
+        entry = self.images[self.listed.entry(image)]
         labels = {each.id: each.name for each in self.categories}
         shapes = []
         for index in self._by_image.get(entry.id, []):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from vlmad.errors import InputError, first_line
-from vlmad_datasets._foreign import index_of
+from vlmad_datasets._foreign import ListedImages
 from vlmad_datasets._shapes import Canvas, Drawing, Shape
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class CvatFile:
         except (ElementTree.ParseError, ValueError) as error:
             raise InputError(f"no XML: {first_line(error)}") from error
         self.images = root.findall("image")
+        self.listed = ListedImages(each.get("name", "") for each in self.images)
+        """The names of the images."""
         if root.tag != "annotations" or not self.images:
             form = "export the task as 'CVAT for images'"
             raise InputError(f"an XML of <{root.tag}> without images of CVAT; {form}")
@@ -52,7 +54,7 @@ class CvatFile:
         Raises:
             InputError: it does not say anything of it, or nothing that makes sense.
         """
-        entry = self.images[index_of(image, (each.get("name", "") for each in self.images))]
+        entry = self.images[self.listed.entry(image)]
         width, height = _numbers(entry, "width", "height")
         found = [each for each in entry if each.tag not in PASSED_OVER]
         shapes = (_shape(f"{each.tag} {i}", each) for i, each in enumerate(found, start=1))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vlmad.errors import InputError, first_line, one_line
 from vlmad.files import MOST_TEXT, read_bounded
+from vlmad_datasets.sides import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,23 +80,52 @@ def json_table(text: str) -> dict[str, Any]:
     return table
 
 
-def index_of(image: Path, names: Iterable[str]) -> int:
-    """Return which of a file's entries is that of an image, by its name and its folders'.
+class ListedImages:
+    """The images that a file speaks of, by their names.
 
-    Raises:
-        InputError: none is, or several are.
+    Args:
+        names: as they stand in the file, with or without folders.
     """
-    listed = [PurePosixPath(name.replace("\\", "/")) for name in names]
-    alike = [i for i, name in enumerate(listed) if _same(name.parts[-1:], image.parts[-1:])]
-    if len(alike) > 1:  # of equal names, the one whose folders are the image's
-        parts = image.absolute().parts
-        alike = [i for i in alike if _same(listed[i].parts, parts[-len(listed[i].parts) :])]
-    if len(alike) != 1:
-        several = " or ".join(f"'{listed[i]}'" for i in alike[:2])
-        which = f"two of the images listed: {several}" if alike else "none of the images listed"
-        raise InputError(f"'{image.name}' is {which}")
-    return alike[0]
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._parts = [_parts(PurePosixPath(name.replace("\\", "/"))) for name in names]
+        self._by_name: dict[str, list[int]] = defaultdict(list)
+        for index, parts in enumerate(self._parts):
+            self._by_name[parts[-1] if parts else ""].append(index)
+
+    def alike(self, image: Path) -> list[int]:
+        """Return which entries are of an image; of equal names, those whose folders are its."""
+        found = self._by_name.get(key_of(image.name), [])
+        if len(found) > 1:
+            own = _parts(image.absolute())
+            found = [i for i in found if own[-len(self._parts[i]) :] == self._parts[i]]
+        return found
+
+    def among(self, images: Iterable[Path]) -> list[list[Path]]:
+        """Return, for each entry, the images that it may be of; none for one of no image."""
+        named: dict[str, list[Path]] = defaultdict(list)
+        for image in images:
+            named[key_of(image.name)].append(image)
+        return [self._of_entry(parts, named[parts[-1]]) for parts in self._parts if parts]
+
+    @staticmethod
+    def _of_entry(parts: tuple[str, ...], images: list[Path]) -> list[Path]:
+        in_folders = [i for i in images if _parts(i.absolute())[-len(parts) :] == parts]
+        return images if len(images) < 2 or not in_folders else in_folders
+
+    def entry(self, image: Path) -> int:
+        """Return which entry is of an image.
+
+        Raises:
+            InputError: none is, or several are.
+        """
+        found = self.alike(image)
+        if len(found) != 1:
+            several = " or ".join(f"'{'/'.join(self._parts[i])}'" for i in found[:2])
+            which = f"two of the images listed: {several}" if found else "none of the images listed"
+            raise InputError(f"'{image.name}' is {which}")
+        return found[0]
 
 
-def _same(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    return [part.casefold() for part in one] == [part.casefold() for part in other]
+def _parts(path: PurePath) -> tuple[str, ...]:
+    return tuple(map(key_of, path.parts))

@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from vlmad.datasets import GOOD, Problem, Sample
+from vlmad_datasets._annotations import beside, is_for_many, is_label_file, spoken_of
 from vlmad_datasets.sides import key_of
 from vlmad_run.walking import look_into, walk
 
@@ -54,7 +55,9 @@ def _walk(folder: Path) -> Iterator[Place]:
 class Masks:
     """The masks below some folders, found by the names of images: NAME_mask.*, NAME.* or NAME/.
 
-    A mask lies in folders that are named like the image's own, or in one above.
+    A mask lies in folders that are named like the image's own, or in one above. Label files are
+    masks, too; so are one that LabelMe wrote beside the image, and those for many images, which
+    may also be given in place of a folder.
     """
 
     def __init__(self, *folders: Path) -> None:
@@ -62,8 +65,11 @@ class Masks:
         self._claims: dict[Path, list[Path]] = defaultdict(list)
         self._unclear: dict[Path, list[Path]] = {}
         self._files: list[Path] = []
+        self._many: dict[Path, bool] = {folder: False for folder in folders if folder.is_file()}
+        """Label files for many images, and whether they speak of one that was asked for."""
+        self._problems: list[Problem] = []
         for folder in folders:
-            for place in walk(folder):
+            for place in walk(folder) if folder not in self._many else ():
                 place.folders = [each for each in place.folders if each[1] != "hidden"]
                 self._add(place, _keys(place.path.relative_to(folder).parts))
 
@@ -71,6 +77,9 @@ class Masks:
         files = place.named("image")
         if files and where:
             self._found[where].append(place.path)
+        labels = [file for file in place.named("ending") if is_label_file(file)]
+        self._many |= {file: False for file in labels if is_for_many(file)}
+        files += [file for file in labels if file not in self._many]
         for file in files:
             self._found[*where, key_of(file.stem)].append(file)
         self._files += files
@@ -85,12 +94,26 @@ class Masks:
         """
         where, stem = _keys(place), key_of(image.stem)
         for depth in range(len(where), -1, -1):
-            for name in (f"{stem}_mask", stem):
+            for name in (f"{stem}_mask", stem, f"{stem}_json"):  # the last as LabelMe exports
                 for start in (0, 1):
                     found = self._found.get((*where[start:depth], name))
                     if found:
                         return self._claim(image, found)
-        return None
+        return beside(image)
+
+    def of_many(self, images: Sequence[Path]) -> dict[Path, Path]:
+        """Return the label file for many that speaks of each image; not of all of them, mostly."""
+        found: dict[Path, list[Path]] = defaultdict(list)
+        for file in self._many:
+            for alike in filter(None, spoken_of(file, images)):
+                self._many[file] = True
+                for image in alike:
+                    found[image].append(file)
+                if len(alike) > 1:
+                    what = f"'{alike[0].name}' may be {_either(alike)}; give each a name of its own"
+                    self._problems.append(Problem(file, what, "fatal"))
+        self._unclear |= {image: files for image, files in found.items() if len(files) > 1}
+        return {image: files[0] for image, files in found.items() if len(files) == 1}
 
     def _claim(self, image: Path, found: list[Path]) -> Path | None:
         for mask in found:
@@ -103,11 +126,13 @@ class Masks:
     def unused(self) -> list[Problem]:
         """Return a problem for each mask that no image has, and for each that several may have."""
         used = self._claims
-        problems = [
+        problems = self._problems + [
             Problem(mask, "a mask that belongs to no image")
             for mask in sorted(self._files)
             if mask not in used and mask.parent not in used
         ]
+        what = "a label file that speaks of no image here"
+        problems += (Problem(file, what) for file, used in self._many.items() if not used)
         for image, found in self._unclear.items():
             what = f"its mask may be {_either(found)}; keep one of them"
             problems.append(Problem(image, what, "fatal"))

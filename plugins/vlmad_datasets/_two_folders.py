@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.datasets import GOOD, Contents, Dataset, Sample
 from vlmad.errors import InputError
+from vlmad_datasets._annotations import is_for_many, is_label_file
 from vlmad_datasets._layout import (
     Masks,
     folders_in,
@@ -17,7 +19,7 @@ from vlmad_datasets._layout import (
 )
 from vlmad_datasets._real_iad import holds_parts
 from vlmad_datasets.sides import key_of, side_of
-from vlmad_run.walking import is_mask_folder
+from vlmad_run.walking import is_mask_folder, look_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from vlmad.datasets import Label, Split
 
 BAD, TRAIN = "bad", ("train", "training")
+LABELS = ("annotations", "labels", "SegmentationClass")
+"""Folders of label files, and of masks as CVAT exports them."""
 REMEDY = "name it with --set dataset.good or .bad"
 
 
@@ -32,13 +36,15 @@ class TwoFolders(Dataset):
     """A folder of good and one of bad images, by their usual names: good, ok … and bad, ng ….
 
     Images lie at any depth; the first folder inside of bad names the defect. Masks are found by
-    name: NAME_mask.*, NAME.* or a folder NAME, in masks/ or its folders of the same names.
+    name: NAME_mask.*, NAME.* or a folder NAME, in masks/ or its folders of the same names. Label
+    files of annotation tools are masks, in masks/, beside their images or for all of them.
 
     Args:
         good: the folder of good images under test, from the root; any of a usual name by default.
         bad: the folder of bad images, from the root; likewise.
         train: a folder of good images to take references from; train if there is one.
-        masks: the folder of masks; masks or ground_truth if there is one.
+        masks: the folder of masks, or the label file of all images; by default those of usual
+            names: masks, ground_truth, annotations, labels, annotations.json ….
         category: what the images show; the root's name by default.
     """
 
@@ -52,7 +58,8 @@ class TwoFolders(Dataset):
         category: str | None = None,
     ) -> None:
         for name in filter(None, (good, bad, train, masks)):
-            if not (root / name).is_dir():
+            is_labels = name == masks and is_label_file(root / name)
+            if not ((root / name).is_dir() or (is_labels and (root / name).is_file())):
                 raise InputError(f"{root / name}: no such folder; {REMEDY}")
         self.good = [root / good] if good else _of_side(root, "normal")
         self.bad = [root / bad] if bad else _of_side(root, "anomalous")
@@ -87,7 +94,9 @@ class TwoFolders(Dataset):
             samples += samples_below(folder, self.category, None, "test")
         for folder in self.bad:
             samples += self._defects(folder, "test", masks)
-        return Contents(tuple(samples), tuple(masks.unused()))
+        shared = masks.of_many([sample.image for sample in samples])
+        found = (replace(each, mask=each.mask or shared.get(each.image)) for each in samples)
+        return Contents(tuple(found), tuple(masks.unused()))
 
     def _trained(self, folder: Path) -> Iterator[Sample]:
         """Yield what is for training: a folder of bad images in it is one of bad images."""
@@ -115,5 +124,8 @@ def _of_side(root: Path, side: Label) -> list[Path]:
     return [folder for folder in folders_in(root) if side_of(folder.name) == side]
 
 
-def _of_masks(*roots: Path) -> list[Path]:
-    return [each for root in roots for each in folders_in(root) if is_mask_folder(each.name)]
+def _of_masks(root: Path, *others: Path) -> list[Path]:
+    folders = [each for place in (root, *others) for each in folders_in(place)]
+    masks = [each for each in folders if is_mask_folder(each.name)]
+    labels = [each for each in folders_named(root, *LABELS) if each not in masks]
+    return [*masks, *labels, *filter(is_for_many, look_into(root).named("ending"))]

@@ -19,6 +19,7 @@ from PIL import Image
 from vlmad.errors import InputError, first_line
 from vlmad.images import endings, read_facts, read_raster
 from vlmad_datasets._annotations import LABEL_SUFFIXES, label_mask
+from vlmad_datasets._labelmap import coloured_mask, labelmap_of
 from vlmad_formats.orientation import SIDEWAYS, upright
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ MOST_LABELS = 128
 LITTLE_CONTRAST = 32
 """A lossy mask whose levels lie as near together is all marked or not at all."""
 HALF = 127
+LABEL, EXPORTED = "label.png", {"img.png", "label.png"}
+"""What LabelMe makes of a label file: the photograph, and its mask beside others."""
 MOST_COUNTED = 1 << 20
 MOST = 0.5
 """The share of an image that a defect rarely exceeds."""
@@ -121,6 +124,8 @@ def _files(path: Path) -> list[Path]:
         if not path.is_dir():
             return [path]
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in endings())
+        if {file.name for file in files} >= EXPORTED:
+            return [path / LABEL]
     except (OSError, ValueError) as error:  # names that no file can have, closed folders
         raise InputError(f"{path}: {first_line(error)}") from error
     if not files:
@@ -129,6 +134,9 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Mask:
+    labelmap = labelmap_of(path)
+    if labelmap is not None:
+        return Mask(coloured_mask(path, labelmap))
     raster = read_raster(path)
     levels, seen = _levels(raster)
     known = np.unique(levels[seen]) if levels.dtype.kind == "f" else _counted(levels[seen])
