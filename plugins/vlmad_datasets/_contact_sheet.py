@@ -1,4 +1,4 @@
-"""A contact sheet: a few good and defective images of each category, masks outlined."""
+"""A contact sheet: good and defective images of each category, masks outlined."""
 
 from __future__ import annotations
 
@@ -6,112 +6,173 @@ import io
 from collections import defaultdict
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from vlmad.errors import InputError, printable
 from vlmad.images import decode
-from vlmad_datasets.masks import mask_of
+from vlmad_datasets.masks import mask_of, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jaxtyping import Bool
 
-    from vlmad.datasets import Sample
+    from vlmad_datasets.survey import SurveyedSample
 
-GOOD_SHOWN, DEFECTIVE_SHOWN = 2, 5
-CATEGORIES_SHOWN = 60
-TILE, GAP, MARGIN = 176, 10, 20
-TITLE_HEIGHT, CAPTION_HEIGHT = 34, 32
-PAPER, INK, PALE, FRAME = "#ffffff", "#1d2329", "#6b747d", "#eef0f2"
+GOOD_SHOWN, DEFECTIVE_SHOWN, KINDS_SHOWN = 2, 5, 12
+CATEGORIES_SHOWN, COLUMNS = 60, 9
+TILE, GAP, MARGIN = 200, 12, 24
+TITLE_HEIGHT, CAPTION_HEIGHT = 36, 60
+LEAST_CLOSE_UP = 48
+"""Pixels of an image that a close-up shows at least, across and down."""
+PAPER, INK, PALE, FRAME = "#ffffff", "#1d2329", "#5c6670", "#eef0f2"
+LEGEND, LEGEND_HEIGHT = "red lines run around what the masks mark as defective", 28
 OUTLINE, GOOD_BAR = "#ff2d55", "#2a9d6f"
 
 
-def contact_sheet(samples: Sequence[Sample]) -> bytes:
-    """Return a PNG with a row for each of the first `CATEGORIES_SHOWN` categories.
+class SheetTile(NamedTuple):
+    """What one tile shows: an image, or what is around its mask."""
 
-    Test images come first; of the defective ones each defect is shown before any is repeated.
-    Images that cannot be read are left out.
+    measured: SurveyedSample
+    close_up: str = ""
+    """Of which mask; empty for the whole image."""
+
+
+def contact_sheet(measured: Sequence[SurveyedSample]) -> bytes:
+    """Return a PNG with the first `CATEGORIES_SHOWN` categories, each below its name.
+
+    Test images come first: good ones, among them those whose masks mark something, then each
+    defect before any is repeated, and last what is around the smallest and the largest mask.
     """
-    rows = {name: _tiles(chosen) for name, chosen in _choose(samples).items()}
-    columns = max(2, *map(len, rows.values()))
-    row_height = TITLE_HEIGHT + TILE + CAPTION_HEIGHT
-    size = (2 * MARGIN + columns * (TILE + GAP) - GAP, 2 * MARGIN + row_height * len(rows))
-    sheet = Image.new("RGB", size, PAPER)
-    for index, (name, tiles) in enumerate(rows.items()):
-        top = MARGIN + index * row_height
-        title = printable(name)[:200]
-        ImageDraw.Draw(sheet).text((MARGIN, top), title, INK, _font(18))
-        for column, tile in enumerate(tiles):
-            sheet.paste(tile, (MARGIN + column * (TILE + GAP), top + TITLE_HEIGHT))
+    parts = [_category(name, tiles) for name, tiles in _choose(measured).items()]
+    width = max(part.width for part in parts)
+    top = MARGIN + LEGEND_HEIGHT
+    sheet = Image.new("RGB", (width, top + sum(part.height for part in parts) + MARGIN), PAPER)
+    _write(sheet, (MARGIN, MARGIN), LEGEND, PALE, 12, width - 2 * MARGIN)
+    for part in parts:
+        sheet.paste(part, (0, top))
+        top += part.height
     content = io.BytesIO()
     sheet.save(content, "PNG")
     return content.getvalue()
 
 
-def _choose(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    names = list(dict.fromkeys(sample.category for sample in samples))[:CATEGORIES_SHOWN]
-    by_category: dict[str, list[Sample]] = {name: [] for name in names}
-    for sample in sorted(samples, key=lambda sample: sample.split != "test"):
-        by_category.get(sample.category, []).append(sample)
+def _choose(measured: Sequence[SurveyedSample]) -> dict[str, list[SheetTile]]:
+    names = list(dict.fromkeys(each.sample.category for each in measured))[:CATEGORIES_SHOWN]
+    by_category: dict[str, list[SurveyedSample]] = {name: [] for name in names}
+    for each in sorted(measured, key=lambda each: each.sample.split != "test"):
+        by_category.get(each.sample.category, []).append(each)
     return {name: _choose_of_category(found) for name, found in by_category.items()}
 
 
-def _choose_of_category(samples: Sequence[Sample]) -> list[Sample]:
-    """Return some good samples, and some anomalous ones, one of each defect in turn."""
-    good = [sample for sample in samples if not sample.anomalous]
-    by_defect: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        if sample.anomalous:
-            by_defect[sample.defect].append(sample)
+def _choose_of_category(measured: Sequence[SurveyedSample]) -> list[SheetTile]:
+    good = [each for each in measured if not each.sample.anomalous]
+    good.sort(key=lambda each: not each.defective)
+    by_defect: dict[str, list[SurveyedSample]] = defaultdict(list)
+    for each in measured:
+        if each.sample.anomalous:
+            by_defect[each.sample.defect].append(each)
     turns = zip_longest(*by_defect.values())
-    anomalous = [sample for turn in turns for sample in turn if sample is not None]
-    return good[:GOOD_SHOWN] + anomalous[:DEFECTIVE_SHOWN]
+    anomalous = [each for turn in turns for each in turn if each is not None]
+    count = min(KINDS_SHOWN, max(DEFECTIVE_SHOWN, len(by_defect)))
+    whole = [SheetTile(each) for each in good[:GOOD_SHOWN] + anomalous[:count]]
+    sized = sorted((e for e in anomalous if e.defective), key=lambda e: e.defective or 0)
+    near = [SheetTile(sized[0], "smallest"), SheetTile(sized[-1], "largest")] if sized[1:] else []
+    return whole + near
 
 
-def _tiles(samples: Sequence[Sample]) -> list[Image.Image]:
-    tiles = []
-    for sample in samples:
-        try:
-            tiles.append(_tile(sample))
-        except InputError:
-            continue  # listed among the problems
-    return tiles
+def _category(name: str, tiles: Sequence[SheetTile]) -> Image.Image:
+    columns, lines = min(COLUMNS, max(2, len(tiles))), -(-len(tiles) // COLUMNS)
+    width = 2 * MARGIN + columns * (TILE + GAP) - GAP
+    part = Image.new("RGB", (width, TITLE_HEIGHT + lines * (TILE + CAPTION_HEIGHT)), PAPER)
+    _write(part, (MARGIN, 0), name, INK, 19, width - 2 * MARGIN)
+    for index, tile in enumerate(tiles):
+        line, column = divmod(index, COLUMNS)
+        place = MARGIN + column * (TILE + GAP), TITLE_HEIGHT + line * (TILE + CAPTION_HEIGHT)
+        part.paste(_draw(tile), place)
+    return part
 
 
-def _tile(sample: Sample) -> Image.Image:
+def _draw(shown: SheetTile) -> Image.Image:
     """Return the image, small and uncut, its mask outlined, above what it is called."""
-    image = ImageOps.contain(decode(sample.image), (TILE, TILE), Image.Resampling.LANCZOS)
+    sample, tile = shown.measured.sample, Image.new("RGB", (TILE, TILE + CAPTION_HEIGHT), PAPER)
+    ImageDraw.Draw(tile).rectangle((0, 0, TILE, TILE - 1), FRAME)
     try:
-        mask = mask_of(sample)
-    except InputError:
-        mask = None
-    if mask is not None:
-        _outline(image, mask)
-    tile = Image.new("RGB", (TILE, TILE + CAPTION_HEIGHT), PAPER)
-    draw = ImageDraw.Draw(tile)
-    draw.rectangle((0, 0, TILE, TILE - 1), FRAME)
-    tile.paste(image, ((TILE - image.width) // 2, (TILE - image.height) // 2))
-    draw.rectangle((0, TILE, TILE, TILE + 2), OUTLINE if sample.anomalous else GOOD_BAR)
-    bare = " (no mask)" if sample.anomalous and sample.mask is None else ""
-    caption = printable(sample.defect)[:200] + bare
-    draw.text((0, TILE + 6), caption, PALE, _font(12))  # the tile's edge cuts what is too long
+        image = _picture(shown)
+        tile.paste(image, ((TILE - image.width) // 2, (TILE - image.height) // 2))
+    except InputError:  # listed among the problems
+        pass
+    bar = OUTLINE if sample.anomalous else GOOD_BAR
+    ImageDraw.Draw(tile).rectangle((0, TILE, TILE, TILE + 2), bar)
+    defect = f"{shown.close_up} mask: {sample.defect}" if shown.close_up else sample.defect
+    _write(tile, (0, TILE + 7), defect, INK, 13, TILE)
+    _write(tile, (0, TILE + 24), sample.image.name, PALE, 11, TILE)
+    _write(tile, (0, TILE + 39), _about_mask(shown.measured), PALE, 11, TILE)
     return tile
 
 
+def _about_mask(measured: SurveyedSample) -> str:
+    if measured.defective is not None:
+        return f"{percent(measured.defective / measured.pixels)} marked"
+    if measured.sample.mask is not None:
+        return "its mask cannot be used"
+    return "no mask" if measured.sample.anomalous else ""
+
+
+def _picture(shown: SheetTile) -> Image.Image:
+    image = decode(shown.measured.sample.image)
+    try:
+        mask = mask_of(shown.measured.sample)
+    except InputError:  # listed among the problems
+        mask = None
+    if shown.close_up and mask is not None:
+        left, top, right, bottom = _around(mask)
+        image, mask = image.crop((left, top, right, bottom)), mask[top:bottom, left:right]
+    grown = Image.Resampling.NEAREST if max(image.size) < TILE else Image.Resampling.LANCZOS
+    image = ImageOps.contain(image, (TILE, TILE), grown)
+    if mask is not None:
+        _outline(image, mask)
+    return image
+
+
+def _around(mask: Bool[np.ndarray, "H W"]) -> tuple[int, int, int, int]:
+    """Return what a close-up shows: a square around what is marked, within the image."""
+    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
+    height, width = mask.shape
+    side = max(LEAST_CLOSE_UP, 3 * max(np.ptp(rows) + 1, np.ptp(columns) + 1) // 2)
+    left = max(0, min((columns[0] + columns[-1] - side) // 2, width - side))
+    top = max(0, min((rows[0] + rows[-1] - side) // 2, height - side))
+    return int(left), int(top), int(min(width, left + side)), int(min(height, top + side))
+
+
 def _outline(image: Image.Image, mask: Bool[np.ndarray, "H W"]) -> None:
-    """Draw a line around what a mask marks.
+    """Draw a line around what a mask marks, closed where that reaches the edge of the image.
 
     A pixel of the small mask is set where any of the pixels that it stands for is, so that
     hairline scratches do not vanish.
     """
     shares = Image.fromarray(mask.astype(np.float32)).resize(image.size, Image.Resampling.BOX)
-    small = Image.fromarray(np.asarray(shares) > 0).convert("L")
-    line = np.asarray(small.filter(ImageFilter.MaxFilter(5))) > np.asarray(small)
+    marked = np.asarray(shares) > 0
+    grown = Image.fromarray(marked).convert("L").filter(ImageFilter.MaxFilter(5))
+    line = (np.asarray(grown) > 0) & ~marked
+    line[:2], line[-2:] = line[:2] | marked[:2], line[-2:] | marked[-2:]
+    line[:, :2], line[:, -2:] = line[:, :2] | marked[:, :2], line[:, -2:] | marked[:, -2:]
     image.paste(OUTLINE, mask=Image.fromarray(line))
+
+
+def _write(
+    image: Image.Image, place: tuple[int, int], text: str, colour: str, size: int, width: int
+) -> None:
+    """Write a text, shortened in its middle if it is too wide."""
+    font, whole = _font(size), printable(text)[:300]
+    shown, kept = whole, len(whole)
+    while font.getlength(shown) > width and kept > 1:
+        kept -= 1
+        shown = f"{whole[: kept // 2]}…{whole[len(whole) - (kept + 1) // 2 :]}"
+    ImageDraw.Draw(image).text(place, shown, colour, font)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

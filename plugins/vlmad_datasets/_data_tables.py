@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from vlmad_datasets.masks import percent
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rich.console import Console
 
@@ -18,8 +22,8 @@ if TYPE_CHECKING:
         ProblemDescription,
     )
 
-PROBLEMS_SHOWN = 40
-STYLES = {"fatal": "bold red", "warning": "yellow", "note": "dim"}
+LINES_SHOWN, ALIKE_SHOWN = 40, 3
+STYLES: dict[str, str] = {"fatal": "bold red", "warning": "yellow", "note": "dim"}
 
 
 def print_description(console: Console, found: DatasetDescription, images: int) -> None:
@@ -36,11 +40,26 @@ def print_description(console: Console, found: DatasetDescription, images: int) 
     console.print()
     if not found.problems:
         console.print("no problems")
-    for problem in found.problems[:PROBLEMS_SHOWN]:
-        console.print(problem.severity, style=STYLES[problem.severity], end=" ")
-        console.print(_line(problem, Path(found.root)))
-    if len(found.problems) > PROBLEMS_SHOWN:
-        console.print(f"… and {len(found.problems) - PROBLEMS_SHOWN} more; --json lists all")
+    lines = list(_lines(found.problems, Path(found.root)))
+    for severity, line in lines[:LINES_SHOWN]:
+        console.print(severity, style=STYLES[severity], end=" ")
+        console.print(line)
+    if len(lines) > LINES_SHOWN or len(lines) < len(found.problems):
+        console.print(f"{len(found.problems)} problems in all; --json lists them")
+
+
+def _lines(problems: Iterable[ProblemDescription], root: Path) -> Iterator[tuple[str, str]]:
+    """Yield severity and text of each problem, but of those alike only the first few.
+
+    Alike are those that differ in numbers.
+    """
+    alike: dict[tuple[str, str], list[ProblemDescription]] = defaultdict(list)
+    for problem in problems:
+        alike[problem.severity, re.sub(r"\d+", "0", problem.what)].append(problem)
+    for (severity, _), found in alike.items():
+        yield from ((severity, _line(problem, root)) for problem in found[:ALIKE_SHOWN])
+        if len(found) > ALIKE_SHOWN:
+            yield severity, f"… and {len(found) - ALIKE_SHOWN} more like this"
 
 
 def _counts(categories: Mapping[str, CategoryDescription]) -> Table:
@@ -67,13 +86,4 @@ def _counts(categories: Mapping[str, CategoryDescription]) -> Table:
 def _line(problem: ProblemDescription, root: Path) -> str:
     path = Path(problem.path)
     place = path.relative_to(root) if path != root and path.is_relative_to(root) else path
-    return f"{place}: {problem.what}"
-
-
-def percent(share: float) -> str:
-    """Return a share in percent, with as many digits as small ones need.
-
-    >>> percent(0.0123), percent(0.00042)
-    ('1.2 %', '0.042 %')
-    """
-    return f"{100 * share:.2g} %"
+    return f"{place}: {problem.what.replace(f'{root}/', '')}"

@@ -74,12 +74,15 @@ def _survey(opened: OpenDataset, categories: list[str] | None) -> Survey:
     with Progress(console=terminal, transient=True, disable=quiet) as bar:
         task = bar.add_task("reading", total=None)
         return survey(
-            opened, categories, lambda done, total: bar.update(task, completed=done, total=total)
+            opened,
+            categories,
+            lambda done, total: bar.update(task, completed=done, total=total),
+            decoding=True,
         )
 
 
 def _write_sheet(path: Path, found: Survey) -> None:
     from vlmad_datasets._contact_sheet import contact_sheet
 
-    write_atomically(path, contact_sheet([measured.sample for measured in found.measured]))
+    write_atomically(path, contact_sheet(found.measured))
     messages().print(f"contact sheet: {path}")

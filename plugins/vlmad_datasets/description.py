@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from vlmad.datasets import Severity
@@ -23,6 +24,14 @@ class TestedCounts(Document):
     masks: int
 
 
+class MaskShares(Document):
+    """Which shares of their images the masks mark that mark anything."""
+
+    smallest: float
+    median: float
+    largest: float
+
+
 class CategoryDescription(Document):
     """Counts, sizes and defective shares of the images of one category."""
 
@@ -36,6 +45,8 @@ class CategoryDescription(Document):
     """Different widths and heights, the most frequent first."""
     defective_pixels: float | None
     """The defective share of all test pixels whose truth is known; None if none has a mask."""
+    masks: MaskShares | None
+    """Of defective test images; None if no mask marks anything."""
 
 
 class ProblemDescription(Document):
@@ -49,7 +60,7 @@ class ProblemDescription(Document):
 class DatasetDescription(Document):
     """All that is known of a data set."""
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     dataset: str
     root: FileName
     usable: bool
@@ -94,6 +105,7 @@ def _describe_category(class_name: str, found: Sequence[SurveyedSample]) -> Cate
         defects=dict(sorted(defects.items())),
         image_sizes=[list(size) for size, _ in Counter(each.size for each in found).most_common()],
         defective_pixels=_defective_pixels(tested),
+        masks=_mask_shares(anomalous),
     )
 
 
@@ -103,3 +115,10 @@ def _defective_pixels(tested: Sequence[SurveyedSample]) -> float | None:
     if all(each.defective is None for each in known):
         return None
     return sum(each.defective or 0 for each in known) / sum(each.pixels for each in known)
+
+
+def _mask_shares(anomalous: Sequence[SurveyedSample]) -> MaskShares | None:
+    shares = sorted(each.defective / each.pixels for each in anomalous if each.defective)
+    if not shares:
+        return None
+    return MaskShares(smallest=shares[0], median=median(shares), largest=shares[-1])

@@ -80,8 +80,9 @@ def fitted_mask(path: Path, image: Path, facts: ImageFacts) -> Mask:
         InputError: the mask cannot be read, or has another size than the image.
     """
     if path.suffix.lower() in LABEL_SUFFIXES:
-        return Mask(_fit(label_mask(path, image, facts.size), facts, path))
-    mask = read_mask(path)
+        mask = _questioned(label_mask(path, image, facts.size))
+    else:
+        mask = read_mask(path)
     return Mask(_fit(mask.marked, facts, path), mask.notes)
 
 
@@ -99,10 +100,15 @@ def read_mask(path: Path) -> Mask:
             sizes = f"{_size(mask.marked)} pixels, but {_size(first)} in {files[0]}"
             raise InputError(f"{file}: {sizes}")
     marked = np.logical_or.reduce([mask.marked for mask in masks])
-    notes = [note for mask in masks for note in mask.notes]
+    return _questioned(marked, *dict.fromkeys(note for mask in masks for note in mask.notes))
+
+
+def _questioned(marked: Bool[np.ndarray, "h w"], *notes: str) -> Mask:
+    """Return a mask with what is odd about how much it marks."""
     if marked.mean() > MOST:
-        notes.append(f"it marks {marked.mean():.0%} of the image; is it inverted?")
-    return Mask(marked, tuple(dict.fromkeys(notes)))
+        share = f"marks {percent(float(marked.mean()))} of its image"
+        notes = (*notes, f"{share}; see on the contact sheet whether it is inverted")
+    return Mask(marked, notes)
 
 
 def _fit(mask: Bool[np.ndarray, "h w"], facts: ImageFacts, path: Path) -> Bool[np.ndarray, "H W"]:
@@ -178,12 +184,25 @@ def _limit(known: Shaped[np.ndarray, " k"], lossy: bool) -> tuple[float, str]:
         return HALF, ""
     if lossy or (len(known) > MANY_LEVELS and not labels):
         middle = (low + high) / 2
-        how = "is stored with loss" if lossy else f"has {len(known)} grey levels"
-        return middle, f"it {how}; above {middle:g}, half of its range, counts as defective"
+        how = "is stored with losses" if lossy else f"has {len(known)} grey levels"
+        cut = f"what is above {middle:g}, half of its range, is taken as defective"
+        return middle, f"{how}, so {cut}; export it in black and white, as PNG"
     if low > 0 and len(known) > 1:
-        return low, f"no pixel is 0; {low:g}, its lowest value, counts as background"
+        return low, f"no value is 0, so {low:g}, its lowest, is taken as background; export it anew"
     return 0, ""
 
 
 def _size(mask: Bool[np.ndarray, "h w"]) -> str:
     return f"{mask.shape[1]} x {mask.shape[0]}"
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, with two digits, or as many as there are before the point.
+
+    >>> percent(0.0123), percent(0.00042), percent(0.996), percent(1), percent(0)
+    ('1.2 %', '0.042 %', '99.6 %', '100 %', '0 %')
+    """
+    if 0.99 <= share < 1:  # all but a few
+        return f"{min(100 * share, 99.9):.1f} %"
+    value = float(f"{100 * share:.2g}")
+    return f"{value:.10f}".rstrip("0").rstrip(".") + " %"

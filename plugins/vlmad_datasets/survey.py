@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 from vlmad.datasets import Problem, Severity
 from vlmad.errors import InputError, first_line
 from vlmad.files import digest
-from vlmad.images import read_facts
+from vlmad.images import decode, read_facts
+from vlmad_datasets._plausibility import doubts
 from vlmad_datasets.masks import fitted_mask
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmad.datasets import Sample
+    from vlmad.formats import ImageFacts
     from vlmad_datasets.opening import OpenDataset
 
 RANKS: dict[Severity, int] = {"fatal": 0, "warning": 1, "note": 2}
@@ -31,6 +34,8 @@ class SurveyedSample:
     """Width and height of the upright image."""
     defective: int | None = None
     """How many pixels the mask marks; None without a mask."""
+    content: str | None = None
+    """A hash of the decoded pixels, where these were looked at."""
 
     @property
     def pixels(self) -> int:
@@ -65,12 +70,15 @@ def survey(
     dataset: OpenDataset,
     categories: Iterable[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    decoding: bool = False,
 ) -> Survey:
     """Read the header of every image and every mask, and list what is wrong, by file.
 
     Args:
         dataset: an opened data set.
         categories: the ones to look at, by default all.
+        decoding: whether all images are decoded, too, which finds damage in their middle, and
+            the same pixels in different files.
         progress: called with how many samples of how many are done.
 
     Raises:
@@ -80,43 +88,50 @@ def survey(
     problems = list(dataset.problems)
     measured = []
     for index, sample in enumerate(samples, start=1):
-        found = _measure(sample, problems)
+        found = _measure(sample, problems, decoding)
         measured += [found] if found else []
         if progress is not None:
             progress(index, len(samples))
     problems += _categories(dataset.root, samples)
-    problems += _duplicates([each.sample for each in measured])
+    problems += _empty_masks(dataset.root, measured)
+    problems += _duplicates(measured)
     problems.sort(key=lambda problem: RANKS[problem.severity])
     return Survey(tuple(measured), tuple(dict.fromkeys(problems)))
 
 
-def _measure(sample: Sample, problems: list[Problem]) -> SurveyedSample | None:
+def _measure(sample: Sample, problems: list[Problem], decoding: bool) -> SurveyedSample | None:
     try:
         facts = read_facts(sample.image)
+        content = _digest_of_pixels(sample.image) if decoding else None
     except InputError as error:
         problems.append(_fatal(sample.image, error))
         return None
     problems += [Problem(sample.image, note) for note in facts.notes]
     if sample.anomalous and sample.split == "train":
         problems.append(Problem(sample.image, "an anomalous image in the train split"))
-    if sample.mask is None:
-        return SurveyedSample(sample, facts.size)
+    marked = None if sample.mask is None else _measure_mask(sample, sample.mask, facts, problems)
+    return SurveyedSample(sample, facts.size, marked, content)
+
+
+def _measure_mask(
+    sample: Sample, mask: Path, facts: ImageFacts, problems: list[Problem]
+) -> int | None:
     try:
-        mask = fitted_mask(sample.mask, sample.image, facts)
+        found = fitted_mask(mask, sample.image, facts)
+        problems += doubts(sample, mask, found)
     except InputError as error:
-        problems.append(_fatal(sample.mask, error))
-        return SurveyedSample(sample, facts.size)
-    marked = int(mask.marked.sum())
-    problems += [Problem(sample.mask, note) for note in mask.notes]
-    if sample.anomalous and not marked:
-        problems.append(Problem(sample.mask, "the mask of an anomalous image marks nothing"))
-    if not sample.anomalous and marked:
-        what = f"the mask of a normal image marks {marked} pixels"
-        problems.append(Problem(sample.mask, what))
+        problems.append(_fatal(mask, error))
+        return None
+    marked = int(found.marked.sum())
     if facts.orientation != 1 and marked:
         what = "the photograph is stored turned; see that its mask fits"
         problems.append(Problem(sample.image, what, "note"))
-    return SurveyedSample(sample, facts.size, marked)
+    return marked
+
+
+def _digest_of_pixels(path: Path) -> str:
+    image = decode(path)
+    return hashlib.sha256(b"%d %d " % image.size + image.tobytes()).hexdigest()
 
 
 def _fatal(path: Path, error: InputError) -> Problem:
@@ -153,17 +168,30 @@ def _lacking(
         yield "no masks: image figures only", "note"
 
 
-def _duplicates(samples: Iterable[Sample]) -> Iterator[Problem]:
-    """Yield images that are the same file, or have the same bytes, as an earlier one."""
-    by_length: dict[int, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        by_length[sample.image.stat().st_size].append(sample)
-    for alike in by_length.values():
+def _empty_masks(root: Path, measured: Iterable[SurveyedSample]) -> Iterator[Problem]:
+    """Yield the categories in which no mask of an anomalous image marks anything."""
+    marked: dict[str, list[int]] = defaultdict(list)
+    for each in measured:
+        if each.sample.anomalous and each.defective is not None:
+            marked[each.sample.category].append(each.defective)
+    for category, counts in marked.items():
+        if not any(counts):
+            what = f"none of its {len(counts)} masks marks a pixel: no pixel figures"
+            yield Problem(root, f"category {category}: {what}")
+
+
+def _duplicates(measured: Iterable[SurveyedSample]) -> Iterator[Problem]:
+    """Yield images that show the same pixels, or have the same bytes, as an earlier one."""
+    alike: dict[str | int, list[SurveyedSample]] = defaultdict(list)
+    for each in measured:
+        alike[each.content or each.sample.image.stat().st_size].append(each)
+    for candidates in alike.values():
         first: dict[str, Sample] = {}
-        for sample in alike if len(alike) > 1 else ():  # only files of one length can be equal
-            original = first.setdefault(digest(sample.image), sample)
-            if original is not sample:
-                yield _duplicate(sample, original)
+        for each in candidates if len(candidates) > 1 else ():  # only these can be equal
+            same = each.content or digest(each.sample.image)
+            original = first.setdefault(same, each.sample)
+            if original is not each.sample:
+                yield _duplicate(each.sample, original)
 
 
 def _duplicate(sample: Sample, original: Sample) -> Problem:

@@ -45,6 +45,7 @@ def test_json_is_one_document_with_all_of_it(nuts: Path) -> None:
         "defects": {"bent": 1, "scratch": 1},
         "image_sizes": [[12, 8]],
         "defective_pixels": 12 / 288,
+        "masks": {"smallest": 6 / 96, "median": 6 / 96, "largest": 6 / 96},
     }
 
 
