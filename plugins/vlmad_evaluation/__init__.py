@@ -11,6 +11,8 @@ What others may import (all else is private and on its way to names with an unde
     image_curves.py      counts of every image over shared thresholds, so that images are weighted
     bootstrap.py         intervals by resampling images
     comparison.py        two detectors on the same images: DeLong, paired bootstrap, max-T
+    conditions.py        what is done to images and masks under a condition
+    condition_results.py how detectors hold under conditions, read from a document
     result_documents.py  what bench and grid write: the models, `read_document`
     result_folders.py    a bench's folder, read: its document, samples, cells and their scores
     averaging.py         over seeds, then over categories

@@ -9,8 +9,10 @@ import typer
 from vlmad.console import console, say, write_json
 from vlmad_evaluation._bench_folder import open_bench
 from vlmad_evaluation._bench_running import describe, run_bench
+from vlmad_evaluation._cell_scoring import passes_of
+from vlmad_evaluation._condition_tables import cost
 from vlmad_evaluation._result_terminal import print_results
-from vlmad_run.progress import bars, interruptible
+from vlmad_run.progress import bars, interruptible, print_notes
 
 if TYPE_CHECKING:
     from vlmad_evaluation._bench_document import Bench
@@ -25,6 +27,8 @@ def run_and_print(ready: Bench, measuring: Measuring) -> None:
     notes = measuring.messages()
     with bars(notes) as progress:
         plan, manifest = describe(ready, progress)
+        if ready.settings.conditions:
+            print_notes([cost(plan, ready.settings, passes_of(ready.detectors))], notes)
         with open_bench(measuring.out, manifest, ready.kind) as folder, interruptible(folder.path):
             document = run_bench(ready, plan, folder, progress, notes)
     if measuring.as_json:

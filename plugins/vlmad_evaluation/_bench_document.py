@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
+from vlmad_evaluation._condition_entries import condition_entries
 from vlmad_evaluation._detector_pairs import compare_pairs
 from vlmad_evaluation._published_figures import published_beside
 from vlmad_evaluation.averaging import metric_entries, over_categories, over_seeds
@@ -58,7 +59,9 @@ def make_document(
 ) -> BenchDocument:
     """Put together what `bench.json` holds, from what came of the cells that are done."""
     done = [(cell, came[cell]) for cell in plan.cells if cell in came]
-    results = [result for _, result in done if isinstance(result, CellResult)]
+    scored = [result for _, result in done if isinstance(result, CellResult)]
+    results = [result for result in scored if result.cell.change is None]
+    changed = [result for result in scored if result.cell.change is not None]
     failures = [result for _, result in done if isinstance(result, SkippedEntry)]
     confidence, categories = bench.settings.confidence, bench.categories
     by_place = over_seeds(results, confidence)
@@ -76,6 +79,8 @@ def make_document(
         published=_published(bench, dataset.categories),
         skipped=[*plan.skipped, *failures],
         cells=[result.cell for result in results],
+        conditions=condition_entries(results, changed, categories, bench.settings),
+        changed_cells=[result.cell for result in changed],
     )
     if bench.axes is None:
         return document

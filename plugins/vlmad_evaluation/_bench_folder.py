@@ -1,7 +1,8 @@
 """The folder of a bench: one process writes to it, and it stays a bench of the same things.
 
 - ``bench.json``, ``bench.csv``, ``bench.md``: what came of it
-- ``cells/DETECTOR/CATEGORY/SHOTS-SEED/``: run folders, each with its ``metrics.json``
+- ``cells/DETECTOR/CATEGORY/SHOTS-SEED/``: run folders, each with its ``metrics.json``; with
+  ``-CONDITION-SEVERITY`` those of changed images
 - ``thresholds/DETECTOR/CATEGORY/SHOTS-SEED.json``: for ``vlmad run --threshold``
 - ``samples.json``: the test images with their labels, defects and masks, for the cells' scores
 - ``bench-manifest.json``: what is measured
@@ -48,11 +49,14 @@ class BenchIdentity(Document):
     def differences(self, now: BenchIdentity) -> list[str]:
         """Return where another one differs otherwise than by having more.
 
-        Cells stand on their own: more detectors, shots or seeds leave those that are there alone.
+        Cells stand on their own: more detectors, shots, seeds or conditions leave those that are
+        there alone.
         """
         own, other = self.settings, now.settings
         shots = [number for number in other.shots if number in own.shots]
-        more = {"shots": shots, "seeds": min(own.seeds, other.seeds)}
+        conditions = {n: each for n, each in other.conditions.items() if n in own.conditions}
+        seeds = min(own.seeds, other.seeds)
+        more = {"shots": shots, "seeds": seeds, "conditions": conditions}
         detectors = {n: now.detectors[n] for n in self.detectors if n in now.detectors}
         settings = other.model_copy(update=more)
         same = now.model_copy(update={"detectors": detectors, "settings": settings})
@@ -129,6 +133,8 @@ def _check_identity(path: Path, manifest: BenchManifest) -> None:
 def cell_place(cell: Cell) -> str:
     """Return where in a bench's folders a cell lies."""
     last = "zero-shot" if cell.seed is None else f"{cell.shots}-shot-seed-{cell.seed}"
+    if cell.change is not None:
+        last += f"-{cell.change.condition}-{cell.change.severity}"
     return f"{folder_name(cell.detector)}/{folder_name(cell.category)}/{last}"
 
 

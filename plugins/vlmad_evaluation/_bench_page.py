@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vlmad_evaluation._condition_tables import conditions_markdown
 from vlmad_evaluation._detector_pairs import COMPARED
 from vlmad_evaluation._result_tables import (
     SIGNIFICANT,
@@ -54,7 +55,8 @@ def to_markdown(document: BenchDocument) -> str:
     sections = [f"# {escaped(f'{names} on {categories}')}"]
     if not document.finished:
         sections.append("**Unfinished**: the same command goes on.")
-    sections += [*explained(document, escaped), *_tables(document), *_detectors(document)]
+    sections += [*explained(document, escaped), *_tables(document)]
+    sections += [*conditions_markdown(document), *_detectors(document)]
     sections += [*_data_set(document), *_comparisons(document), *_lists(document)]
     return "\n\n".join(sections) + "\n"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
 from vlmad.files import digest
+from vlmad_evaluation.conditions import changes_of
 from vlmad_evaluation.result_documents import SkippedEntry
 from vlmad_run.references import draw_references
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from vlmad import Sample
     from vlmad.detector import Detector
     from vlmad_datasets.opening import OpenDataset
+    from vlmad_evaluation.conditions import Change
     from vlmad_evaluation.result_documents import BenchSettings
 
 
@@ -35,9 +37,13 @@ class Cell:
     """None without references: there is nothing to draw."""
     samples: tuple[Sample, ...]
     references: tuple[Path, ...] = ()
+    change: Change | None = None
+    """What is done to the images before they are scored."""
 
     def skip(self, reason: str) -> SkippedEntry:
         """Say that a part failed, so that there is no result."""
+        if self.change is not None:
+            reason = f"under {self.change.condition} {self.change.severity}: {reason}"
         return SkippedEntry(
             detector=self.detector,
             category=self.category,
@@ -79,12 +85,14 @@ def make_plan(
         drawn = _draws(dataset, category, settings, skipped)
         samples = dataset.select([category], "test")
         class_name = dataset.class_name(category)
-        cells += [
+        own = [
             Cell(name, category, class_name, shots, seed, samples, references)
             for name in detectors
             for shots, seed, references in drawn
             if (name, shots) not in not_able
         ]
+        changes = changes_of(settings.conditions)
+        cells += own + [replace(cell, change=change) for change in changes for cell in own]
     if not cells:
         raise InputError(f"nothing to measure: {skipped[0].reason}")
     return Plan(tuple(cells), tuple(skipped))

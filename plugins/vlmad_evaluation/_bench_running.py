@@ -15,7 +15,9 @@ from vlmad_evaluation._bench_page import to_markdown
 from vlmad_evaluation._bench_plan import content_digests, make_plan
 from vlmad_evaluation._cell_metrics import best_threshold, measure_cell
 from vlmad_evaluation._cell_scoring import score_cells, side_by_side
+from vlmad_evaluation._condition_tables import conditions_csv
 from vlmad_evaluation._result_tables import bench_csv, grid_csv, not_measured
+from vlmad_evaluation.conditions import changes_of
 from vlmad_evaluation.result_documents import GridDocument, SkippedEntry, write_document
 from vlmad_evaluation.result_folders import CellResult, read_result, write_result, write_samples
 from vlmad_evaluation.sharing import share
@@ -91,8 +93,10 @@ def _results(
     def advance(count: int) -> None:
         progress.advance(task, count)
 
-    for category, group in itertools.product(bench.categories, groups):
-        own = (c for c in plan.cells if c.category == category and c.detector in group.detectors)
+    changes = (None, *changes_of(settings.conditions))
+    for category, group, change in itertools.product(bench.categories, groups, changes):
+        of_category = (c for c in plan.cells if (c.category, c.change) == (category, change))
+        own = (cell for cell in of_category if cell.detector in group.detectors)
         for cells in chunks(own, AT_ONCE):
             finished = {cell: read_result(folder.cell(cell)) for cell in cells}
             advance(sum(len(cell.samples) for cell in cells if finished[cell] is not None))
@@ -113,7 +117,7 @@ def _measure(
         return cell.skip(f"no image could be scored, see {folder.cell(cell)}/scores.csv")
     result = measure_cell(cell, scored, own.manifest.references, settings)
     threshold = best_threshold(result, own.manifest.identity)
-    if threshold is not None:
+    if threshold is not None and cell.change is None:
         threshold.write(folder.threshold(cell))
     write_result(folder.cell(cell), result)
     return result
@@ -124,7 +128,9 @@ def _write(folder: BenchFolder, document: BenchDocument) -> None:
         kind, table = "grid", grid_csv(document)
     else:
         kind, table = "bench", bench_csv(document)
-    for ending, text in (("csv", table), ("md", to_markdown(document))):
-        content = text.encode("utf-8", "backslashreplace")
-        write_atomically(folder.path / f"{kind}.{ending}", content)
+    texts = {f"{kind}.csv": table, f"{kind}.md": to_markdown(document)}
+    if document.conditions:
+        texts["conditions.csv"] = conditions_csv(document)
+    for name, text in texts.items():
+        write_atomically(folder.path / name, text.encode("utf-8", "backslashreplace"))
     write_document(document, folder.path)

@@ -12,7 +12,7 @@ that and has no bound.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +29,7 @@ from vlmad_evaluation.bootstrap import (
 from vlmad_evaluation.curves import metrics_of
 from vlmad_evaluation.image_curves import ImageCurveCollector, curves_of_maps
 from vlmad_evaluation.image_metrics import image_metrics
-from vlmad_evaluation.labelled_maps import LabelledMap, at_resolution
+from vlmad_evaluation.labelled_maps import at_resolution, resize_mask
 from vlmad_evaluation.metric import AUPRO_200, PIXEL_METRICS, Metric, Reason, undefined
 from vlmad_evaluation.pixel_metrics import (
     EXACT_METRICS,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from vlmad_evaluation._bench_plan import Cell
+    from vlmad_evaluation.labelled_maps import LabelledMap
     from vlmad_evaluation.result_documents import BenchSettings
     from vlmad_evaluation.result_folders import Scored
     from vlmad_run.manifest import Identity, Reference
@@ -73,13 +74,14 @@ def measure_cell(
     labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
     scores = np.array([each.row.score for each in scored], dtype=np.float64)
     done = {each.sample for each in scored}
-    threshold = measured.metrics["image_f1_max"].threshold
+    threshold = None if cell.change else measured.metrics["image_f1_max"].threshold
     found = BenchCell(
         detector=cell.detector,
         category=cell.category,
         class_name=cell.class_name,
         shots=cell.shots,
         seed=cell.seed,
+        change=cell.change,
         references=list(references),
         normal=int((~labels).sum()),
         anomalous=int(labels.sum()),
@@ -167,7 +169,11 @@ class StoredMaps:
             whole = each.map()
             assert whole is not None
             image = at_resolution(whole.scores, whole.mask, self.resolution, str(each.sample.image))
-            self.vanished += bool(whole.mask.any()) and not image.mask.any()
+            if whole.outside is not None:
+                outside = resize_mask(whole.outside, image.mask.shape)
+                image = replace(image, outside=outside)
+            marked = each.sample.anomalous if each.change is not None else whole.mask.any()
+            self.vanished += bool(marked) and not image.mask.any()
             yield image, each.half_level
 
     def facts(self, how: Literal["exact", "streamed"], regions: int) -> PixelFacts:
@@ -203,7 +209,7 @@ def _streamed(maps: StoredMaps, settings: BenchSettings) -> MeasuredCell:
     for image, reach in maps:
         for way, stream in ((0, plain), (1, up), (-1, down)):
             moved = _moved(image, reach, way)
-            stream.add(moved.scores, moved.mask)
+            stream.add(moved.scores, moved.mask, moved.outside)
     facts, metrics = maps.facts("streamed", plain.regions), plain.metrics()
     if metrics["pixel_auroc"].value is None:
         return MeasuredCell(metrics, {}, facts)
@@ -221,7 +227,7 @@ def _moved(image: LabelledMap, reach: float, way: int) -> LabelledMap:
     if not way:
         return image
     change = np.where(image.mask, np.float32(way * reach), np.float32(-way * reach))
-    return LabelledMap(image.scores + change, image.mask)
+    return replace(image, scores=image.scores + change)
 
 
 def _bounded(

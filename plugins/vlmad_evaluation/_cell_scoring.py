@@ -13,6 +13,7 @@ from vlmad.files import digest
 from vlmad.images import Source
 from vlmad.loading import batches, load
 from vlmad.types import ImageBatch
+from vlmad_evaluation.conditions import ChangedSource
 from vlmad_evaluation.result_folders import Scored
 from vlmad_evaluation.sharing import share
 from vlmad_run.manifest import Reference, describe_run
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from vlmad.types import Features
     from vlmad_evaluation._bench_folder import BenchFolder
     from vlmad_evaluation._bench_plan import Cell
+    from vlmad_evaluation.conditions import Change
     from vlmad_evaluation.result_documents import SkippedEntry
+    from vlmad_run.manifest import Manifest
 
     Encoded = dict[tuple[str, Path], Features]
 
@@ -37,10 +40,12 @@ class SideBySide:
 
     detectors: Mapping[str, Detector]
 
-    def load(self, images: Iterable[Path], batch_size: int) -> Iterator[Pieces]:
-        """Decode images in the background, under their whole names."""
+    def load(
+        self, images: Iterable[Path], batch_size: int, change: Change | None = None
+    ) -> Iterator[Pieces]:
+        """Decode images in the background, under their whole names, and change them."""
         first = next(iter(self.detectors.values()))
-        sources = (Source(os.path.abspath(image), image) for image in images)
+        sources = (_source(image, change) for image in images)
         return load(sources, first.resizing, first.backbone.spec.preprocessing, batch_size)
 
     def forget(self, images: Iterable[Pieces]) -> None:
@@ -61,6 +66,13 @@ def side_by_side(detectors: Mapping[str, Detector], keep: bool = True) -> list[S
     return [SideBySide(group) for group in alike.values()]
 
 
+def passes_of(detectors: Mapping[str, Detector]) -> int:
+    """Return how many passes all detectors together need over each image."""
+    groups = side_by_side(detectors, keep=False)
+    backbones = {each.backbone for group in groups for each in group.detectors.values()}
+    return sum(len(backbone.passes) for backbone in backbones)
+
+
 def score_cells(
     cells: Sequence[Cell],
     group: SideBySide,
@@ -68,7 +80,10 @@ def score_cells(
     batch_size: int,
     advance: Callable[[int], None],
 ) -> dict[Cell, OpenCell | SkippedEntry]:
-    """Score the images of cells as `vlmad run` does, without pictures, each image once for all."""
+    """Score the images of cells as `vlmad run` does, without pictures, each image once for all.
+
+    All cells are of one change, or of none.
+    """
     failed: dict[Cell, SkippedEntry] = {}
     encoded = _encode_references(cells, group, batch_size, failed)
     opened: dict[Cell, OpenCell] = {}
@@ -98,6 +113,8 @@ class OpenCell:
         self.manifest = describe_run(
             detector, cell.class_name, references, images=self.images, seed=cell.seed or 0
         )
+        if cell.change is not None:
+            self.manifest = _under(self.manifest, cell.change)
 
     def open(self, path: Path, stack: ExitStack) -> None:
         """Take the folder, until `stack` is left; then it is complete."""
@@ -124,7 +141,8 @@ class OpenCell:
     def scored(self) -> list[Scored]:
         """Return the images that could be scored, in the order of the data set."""
         rows = ((sample, self.run.row(sample.image)) for sample in self.cell.samples)
-        return [Scored(sample, row, self.run.path) for sample, row in rows if row is not None]
+        folder, change = self.run.path, self.cell.change
+        return [Scored(sample, row, folder, change) for sample, row in rows if row is not None]
 
 
 def _score(
@@ -147,7 +165,8 @@ def _score(
     advance(sum(len(own.images) - len(own.missing) for own in opened))
     of_sets = [own for own in opened if own.of_set]
     held: list[Pieces] = []
-    for images in batches(group.load(_missing(opened), batch_size), batch_size):
+    change = opened[0].cell.change if opened else None
+    for images in batches(group.load(_missing(opened), batch_size, change), batch_size):
         for own in opened:
             if not own.of_set:
                 take(own, images)
@@ -158,6 +177,19 @@ def _score(
     for own in of_sets:
         take(own, held)
     group.forget(held)
+
+
+def _source(image: Path, change: Change | None) -> Source:
+    name = os.path.abspath(image)
+    return Source(name, image) if change is None else ChangedSource(name, image, change)
+
+
+def _under(manifest: Manifest, change: Change) -> Manifest:
+    """Say that images are changed before all else: nothing unchanged may go on in the folder."""
+    own = manifest.identity
+    preprocessing = {**own.preprocessing, "change": change.model_dump()}
+    changed = own.model_copy(update={"preprocessing": preprocessing})
+    return manifest.model_copy(update={"identity": changed})
 
 
 def _missing(opened: Iterable[OpenCell]) -> list[Path]:

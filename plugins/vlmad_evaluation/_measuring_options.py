@@ -58,8 +58,9 @@ class Measuring:
         """Return where notes and progress are printed."""
         return messages(self.quiet or self.as_json)
 
-    def settings(self) -> BenchSettings:
-        """Return what is measured how."""
+    def settings(self, conditions: str | None = None) -> BenchSettings:
+        """Return what is measured how, and under which conditions."""
+        from vlmad_evaluation.conditions import parse_conditions
         from vlmad_evaluation.result_documents import BenchSettings
 
         return BenchSettings(
@@ -68,6 +69,7 @@ class Measuring:
             resolution=parse_resolution(self.resolution),
             replicates=self.replicates,
             batch_size=self.batch_size,
+            conditions=parse_conditions(conditions or ""),
         )
 
 

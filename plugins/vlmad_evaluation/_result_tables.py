@@ -174,7 +174,7 @@ def bench_csv(document: BenchDocument) -> str:
         own = [getattr(cell, fact) for fact in facts]
         values = [getattr(cell.metrics.get(name), f, None) for name in names for f in figures]
         rows.append([*own, document.settings.resolution, threshold, *values])
-    return _csv(rows)
+    return csv_text(rows)
 
 
 def grid_csv(document: GridDocument) -> str:
@@ -204,10 +204,11 @@ def grid_csv(document: GridDocument) -> str:
                 row += [metric.value, metric.low, metric.high, metric.reason, over]
                 row += [*compared, int(leads)]
             rows.append(row)
-    return _csv(rows)
+    return csv_text(rows)
 
 
-def _csv(rows: Iterable[Sequence[object]]) -> str:
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()

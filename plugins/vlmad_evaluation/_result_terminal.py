@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from vlmad_evaluation._condition_tables import print_conditions
 from vlmad_evaluation._result_tables import (
     Footnotes,
     all_rows,
@@ -78,7 +79,10 @@ def print_results(console: Console, document: BenchDocument, folder: Path) -> No
     console.print()
     files = (f"{folder}/{kind}.{ending}" for ending in ("md", "csv", "json"))
     skipped = not_measured(document.skipped)
-    for line in (*notes.lines(), *explained(document, str), *skipped, *files):
+    for line in (*notes.lines(), *explained(document, str), *skipped):
+        console.print(line)
+    print_conditions(console, document)
+    for line in files:
         console.print(line)
 
 

@@ -66,6 +66,14 @@ def stratified_weights(
     return weights
 
 
+def image_weights(
+    strata: Int[np.ndarray, " n"], replicates: int, seed: int = 0
+) -> Float[np.ndarray, "k n"]:
+    """Return how often each image counts: as it is, in each replicate, and with each left out."""
+    drawn, count = stratified_weights(strata, replicates, seed), len(strata)
+    return np.concatenate([np.ones((1, count)), drawn, 1 - np.eye(count)])
+
+
 def resample(
     curves: ImageCurves, names: Sequence[str], replicates: int = 1000, seed: int = 0
 ) -> dict[str, Replicates]:
@@ -82,13 +90,12 @@ def resample(
     """
     if replicates < 2:
         raise InputError(f"{replicates} replicates make no interval; ask for some hundreds")
-    strata, count = curves.strata, len(curves.strata)
-    drawn = stratified_weights(strata, replicates, seed)
-    weights = np.concatenate([np.ones((1, count)), drawn, 1 - np.eye(count)])
+    strata = curves.strata
+    weights = image_weights(strata, replicates, seed)
     resampled = {}
     for name, found in _in_blocks(curves, names, weights).items():
         error = float(np.nanmax(np.maximum(found.high - found.value, found.value - found.low)))
-        reason = _too_few(strata)
+        reason = too_few(strata)
         if not reason and not np.isfinite(found.value).all():
             reason = "no interval: some resampled sets lack normal pixels"
         estimate, values, without = np.split(found.value, [1, replicates + 1])
@@ -118,7 +125,8 @@ def _blocks(total: int, size: int) -> Iterator[slice]:
         yield slice(start, start + max(1, size))
 
 
-def _too_few(strata: Int[np.ndarray, " n"]) -> Reason:
+def too_few(strata: Int[np.ndarray, " n"]) -> Reason:
+    """Return why strata are too small for an interval, or nothing."""
     if np.count_nonzero(strata == 0) == 1:
         return "no interval from a single normal image"
     single = np.count_nonzero(strata == 1) == 1

@@ -27,6 +27,14 @@ def bench(
             rich_help_panel="Which detector",
         ),
     ] = None,
+    conditions: Annotated[
+        str | None,
+        typer.Option(
+            help="Score changed test images too: of light, blur, noise, jpeg, turn, shift, scale "
+            "those named, or all.",
+            rich_help_panel="What is measured",
+        ),
+    ] = None,
 ) -> None:
     """Measure detectors on a data set: metrics with intervals, per category and on average.
 
@@ -40,8 +48,10 @@ def bench(
     vlmad bench mvtec/ --detector winclip --shots 0,1,4 --seeds 5
 
     vlmad bench parts/ --category valve --detector my-recipe.toml
+
+    vlmad bench parts/ --detector winclip,clip --conditions light,blur,turn
     """
-    settings, console = measuring.settings(), measuring.messages()
+    settings, console = measuring.settings(conditions), measuring.messages()
     choice, options = split_settings(choice)
     opened, categories, problems = open_checked(data, measuring, options, console)
     # here, because a data set that cannot be used needs no torch to be refused

@@ -16,6 +16,7 @@ import PIL
 
 from vlmad.registry import distribution_digest
 from vlmad.types import Patches
+from vlmad_evaluation.conditions import ChangedSource
 from vlmad_openclip.store import backbone_facts, key_of, pack, tensor_digest, unpack
 
 if TYPE_CHECKING:
@@ -131,7 +132,10 @@ def image_digest(source: Source) -> str:
     if file.sha256 is None:
         file.open()
     box = None if source.whole is None else source.whole[1]
-    return key_of({"content": file.sha256, "box": box})
+    facts: dict[str, Any] = {"content": file.sha256, "box": box}
+    if isinstance(file, ChangedSource):
+        facts["change"] = file.change.model_dump()
+    return key_of(facts)
 
 
 def _facts_of(chosen: Chosen) -> dict[str, Any]:

@@ -85,11 +85,11 @@ class ImageCurveCollector:
         Raises:
             InputError: a score lies below the last threshold.
         """
-        if image.scores.min() < self.thresholds[-1]:
+        normal, anomalous = image.normal, image.scores[image.mask]
+        if np.concatenate([normal, anomalous]).min(initial=np.inf) < self.thresholds[-1]:
             raise InputError("a map has a lower score than the first pass found; start again")
-        anomalous = image.scores[image.mask]
         weights, regions = region_weights(image.mask)
-        false = _at_least(image.scores[~image.mask], self.thresholds)
+        false = _at_least(normal, self.thresholds)
         true = _at_least(anomalous, self.thresholds)
         falling = np.append(0, weights[anomalous.argsort()[::-1]].cumsum())
         self._rows.append(np.stack([false, true, falling[true]]))

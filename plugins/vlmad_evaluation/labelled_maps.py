@@ -35,6 +35,15 @@ class LabelledMap:
 
     scores: Float[np.ndarray, "h w"]
     mask: Bool[np.ndarray, "h w"]
+    outside: Bool[np.ndarray, "h w"] | None = None
+    """Pixels that count in no metric: what they show was not there when the mask was made."""
+
+    @property
+    def normal(self) -> Float[np.ndarray, " n"]:
+        """The scores of normal pixels."""
+        left_out = self.mask if self.outside is None else self.mask | self.outside
+        normal: np.ndarray = self.scores[~left_out]
+        return normal
 
 
 @dataclass(frozen=True, slots=True)

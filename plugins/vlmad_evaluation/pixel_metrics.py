@@ -65,7 +65,7 @@ class SortedPixels:
         normal, anomalous, weights = [], [], [np.empty(0)]
         regions = 0
         for image in images:
-            normal.append(image.scores[~image.mask])
+            normal.append(image.normal)
             anomalous.append(image.scores[image.mask])
             weight, count = region_weights(image.mask)
             weights.append(weight)

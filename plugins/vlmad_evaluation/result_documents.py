@@ -7,6 +7,7 @@
       BenchCell           a detector on a category with some references: one run folder
       MetricEntry         a detector on a category over seeds, or on average over categories
       PairEntry           a detector against the first, on the same images
+      ConditionEntry      a detector under a condition, against the images as they are
       PublishedEntry      what is published of a detector on these images
       SkippedEntry        what was not measured, and why
     GridDocument        the same of a grid, with its baseline and its combinations (GridAxes)
@@ -27,6 +28,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 from vlmad.datasets import Label, Severity
 from vlmad.errors import InputError
 from vlmad_evaluation.comparison import Comparison
+from vlmad_evaluation.conditions import CLEAN, Change, ConditionSettings
 from vlmad_evaluation.metric import METRICS, Count, Metric, Share
 from vlmad_run.documents import Document, FileName
 from vlmad_run.manifest import Reference
@@ -59,7 +61,7 @@ class PixelFacts(Document):
     images: Count
     without_mask: Count
     vanished_masks: Count
-    """Masks whose defects fell between the pixels of the resolution."""
+    """Masks whose defects fell between the pixels of the resolution, or left the frame."""
     regions: Count
     how: Literal["exact", "streamed"]
 
@@ -73,6 +75,8 @@ class BenchCell(Document):
     shots: Count
     seed: Count | None
     """None without references."""
+    change: Change | None = None
+    """What was done to the images before they were scored."""
     references: list[Reference]
     normal: Count
     anomalous: Count
@@ -115,6 +119,30 @@ class PairEntry(Comparison):
     detector: FileName
     against: FileName
     p_value_max_t: Share | None
+
+
+class ConditionEntry(Document):
+    """A detector under a condition: on a category over seeds, or on average over categories."""
+
+    detector: FileName
+    category: FileName | None
+    """None for averages."""
+    shots: Count
+    change: Change | None
+    """None for the images as they are."""
+    thresholds: list[float]
+    """Of each seed, fixed on the images as they are; none for averages."""
+    metrics: dict[str, Metric]
+    """`HELD` of `vlmad_evaluation.conditions`."""
+    changes: dict[str, Comparison]
+    """How far they are above those of the images as they are."""
+    rank: Count | None
+    """Among the detectors, by image AUROC; 1 is the best."""
+
+    @property
+    def name(self) -> str:
+        """The condition, or `clean`."""
+        return CLEAN if self.change is None else self.change.condition
 
 
 class PublishedAverage(Document):
@@ -186,6 +214,8 @@ class BenchSettings(Document):
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     interval: str = "BCa, images drawn with replacement, normal and anomalous ones apart"
     batch_size: Count = 1
+    conditions: dict[str, ConditionSettings] = Field(default_factory=dict)
+    """Under which the test images were scored again, by name."""
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -226,6 +256,9 @@ class BenchDocument(Document):
     published: list[PublishedEntry]
     skipped: list[SkippedEntry]
     cells: list[BenchCell]
+    conditions: list[ConditionEntry] = Field(default_factory=list)
+    changed_cells: list[BenchCell] = Field(default_factory=list)
+    """The cells under conditions; all else but `conditions` is of the images as they are."""
 
     def entries(self, shots: int, category: str | None = None) -> list[MetricEntry]:
         """Return the metrics of each detector on a category, or on average."""

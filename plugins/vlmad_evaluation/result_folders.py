@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool, Float
 
+    from vlmad_evaluation.conditions import Change
     from vlmad_evaluation.result_documents import BenchDocument
     from vlmad_run.rows import ScoreRow
 
@@ -55,6 +56,8 @@ class Scored:
     row: ScoreRow
     run: Path
     """The run folder that the map is in."""
+    change: Change | None = None
+    """The condition under which it was scored."""
 
     def map(self) -> LabelledMap | None:
         """Return the stored map with its mask, or None if nobody knows where the defect is.
@@ -69,7 +72,9 @@ class Scored:
         heat = self.heat()
         if heat.shape != mask.shape:
             raise InputError(f"{self.sample.image} has changed since it was scored; start anew")
-        return LabelledMap(heat, mask)
+        if self.change is None:
+            return LabelledMap(heat, mask)
+        return LabelledMap(heat, *self.change.of_mask(mask, self.row.sha256 or ""))
 
     def heat(self) -> Float[np.ndarray, "H W"]:
         """Return the stored map, whatever is known of the image; raises as `map` does."""
@@ -223,7 +228,7 @@ class Results:
         for sample in self.samples:
             row = rows.get(sample.image)
             if sample.category == cell.category and row is not None and row.status == "done":
-                yield Scored(sample, row, run.folder)
+                yield Scored(sample, row, run.folder, cell.change)
 
 
 def read_results(folder: Path) -> Results:

@@ -13,6 +13,7 @@ with the number of bins, and with shift 0 it is zero.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,7 @@ from vlmad_evaluation.metric import PIXEL_METRICS, Metric, Reason, undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int64, Shaped, UInt32
+    from jaxtyping import Bool, Float, Int64, Shaped, UInt32
     from numpy.typing import ArrayLike
 
 SIGN = np.uint32(1 << 31)
@@ -73,8 +74,13 @@ class PixelStream:
         self._range: tuple[int, int] | None = None
         self._shift = 0
 
-    def add(self, scores: ArrayLike, mask: ArrayLike) -> None:
-        """Count the pixels of one image.
+    def add(
+        self,
+        scores: ArrayLike,
+        mask: ArrayLike,
+        outside: Bool[np.ndarray, "h w"] | None = None,
+    ) -> None:
+        """Count the pixels of one image; those that are `outside` are left out.
 
         Raises:
             InputError: shapes differ, the mask is not of booleans, scores are not finite or too
@@ -82,6 +88,9 @@ class PixelStream:
         """
         where = f"image {self.images}"
         image = at_resolution(scores, mask, None, where)
+        if outside is not None:  # what is not counted must not widen the range either
+            inside = image.scores[~outside].min()
+            image = replace(image, scores=np.where(outside, inside, image.scores))
         if np.abs(image.scores).max() > np.finfo(np.float32).max:
             raise InputError(f"map of {where} goes beyond float32; divide all scores by a constant")
         if image.scores.dtype != np.float32:
@@ -91,7 +100,8 @@ class PixelStream:
         self._make_room(int(ordered.min()), int(ordered.max()))
         bins = (ordered >> np.uint32(self._shift)).astype(np.int64) - self._first
         weights, count = region_weights(image.mask)
-        _count(self._normal, bins[~image.mask])
+        left_out = image.mask if outside is None else image.mask | outside
+        _count(self._normal, bins[~left_out])
         _count(self._anomalous, bins[image.mask])
         _count(self._overlap, bins[image.mask], weights)
         self.regions += count
