@@ -35,7 +35,7 @@ CLIP = ("--detector", "clip", "--class-name", "circuit")
 
 
 def kept_and_others(named: Path, label: Any) -> tuple[set[str], set[str]]:
-    found = find_labelled([str(named)], label)
+    found, _ = find_labelled([str(named)], label)
     return tuple(  # type: ignore[return-value]
         {each.path.parent.name for each in found if (each.left_out == "others") is other}
         for other in (False, True)

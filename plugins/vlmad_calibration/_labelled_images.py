@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vlmad.console import messages
-from vlmad.errors import InputError, VlmadError, printable
+from vlmad.datasets import LABELS
+from vlmad.errors import InputError, printable
 from vlmad.files import digest
-from vlmad_datasets import open_dataset
-from vlmad_run.finding import find_images
+from vlmad_run.finding import find
 from vlmad_run.manifest import identity
 from vlmad_run.progress import bars
 from vlmad_run.stored_run import read_run
@@ -20,8 +20,9 @@ from vlmad_run.stored_run import read_run
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from vlmad.datasets import Label, Sample
+    from vlmad.datasets import Label
     from vlmad_run.manifest import Identity
+    from vlmad_run.passed_over import PassedOver
     from vlmad_run.references import Assembled
 
     Reason = Literal["references", "repeated", "others"]
@@ -51,37 +52,30 @@ class LabelledImage:
     """Why it could not be scored, with its name."""
 
 
-def find_labelled(named: Sequence[str], label: Label) -> list[LabelledImage]:
+def find_labelled(
+    named: Sequence[str], label: Label
+) -> tuple[list[LabelledImage], list[PassedOver]]:
     """Find images of a label; those that a data set calls otherwise are left out.
 
     Args:
-        named: folders, files and patterns. Of folders that are a data set, or lie directly in
-            one, its labels count.
+        named: folders, files and patterns. Of folders that are a data set, or lie in one, its
+            labels count.
         label: what the images are said to be.
 
+    Returns:
+        The images, and what was passed over that is no image of a label.
+
     Raises:
-        InputError: there are none.
+        InputError: there are none, or a data set cannot be read.
     """
-    samples = [sample for name in named for sample in _samples_around(Path(name))]
-    others = {os.path.abspath(each.image) for each in samples if each.label != label}
-    return [
-        LabelledImage(
-            path,
-            bad=label == "anomalous",
-            left_out="others" if os.path.abspath(path) in others else None,
-        )
-        for path in (find_images(named) if named else ())
+    if not named:
+        return [], []
+    found, bad = find(named, label), label == "anomalous"
+    images = [LabelledImage(path, bad) for path in found.images]
+    images += [
+        LabelledImage(path, bad, None, "others") for path, why in found.left if why in LABELS
     ]
-
-
-def _samples_around(folder: Path) -> Sequence[Sample]:
-    """Return the samples of the data set that a folder is, or lies directly in, if any."""
-    for place in (folder, Path(os.path.abspath(folder)).parent) if folder.is_dir() else ():
-        try:
-            return open_dataset(place).samples
-        except VlmadError:
-            continue  # a folder of images is none, and need not be
-    return ()
+    return images, [each for each in found.passed_over if each.reason not in LABELS]
 
 
 def leave_out(
@@ -119,6 +113,8 @@ class ScoredImages:
     """Of the detector."""
     remarks: tuple[str, ...] = ()
     """What limits what can be learned of them."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """What else was found where they were looked for."""
 
     @property
     def failures(self) -> list[str]:

@@ -19,6 +19,7 @@ from vlmad_calibration.rates import (
 )
 from vlmad_calibration.rules import Rule, settle
 from vlmad_run.documents import Document
+from vlmad_run.passed_over import PassedOver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,8 @@ class Evidence(Document):
     """How many images do not count, by reason."""
     failures: list[str] = Field(default_factory=list)
     """Why images could not be scored, each with its name."""
+    passed_over: list[PassedOver] = Field(default_factory=list)
+    """What else was found where they were looked for."""
     command: list[str] = Field(default_factory=list)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from vlmad_calibration._labelled_images import (
     score_images,
 )
 from vlmad_calibration.rules import Rule, settle
+from vlmad_run.passed_over import in_words
 from vlmad_run.progress import print_notes
 from vlmad_run.references import References, assemble, check_unused
 from vlmad_run.thresholds import Threshold
@@ -95,6 +97,7 @@ def calibrate(
             "remarks": [*found.evidence.remarks, *scored.remarks],
             "left_out": scored.left_out,
             "failures": scored.failures,
+            "passed_over": list(scored.passed_over),
             "command": [printable(word) for word in sys.argv[1:]],
         }
     )
@@ -122,17 +125,20 @@ def _score(
         check_unused("--scores", references, "seed")
     if not good and (run or not (references.references or references.model)):
         raise InputError("no good images: name them with --good DIR, or --references DIR")
-    images = [*find_labelled(good, "normal"), *find_labelled(bad, "anomalous")]
+    normal, passed_over = find_labelled(good, "normal")
+    anomalous, also = find_labelled(bad, "anomalous")
+    images, passed_over = [*normal, *anomalous], [*passed_over, *also]
     if run is not None:
-        return look_up_scores(run, images)
+        return replace(look_up_scores(run, images), passed_over=tuple(passed_over))
     assembled = assemble(choice, references)
     print_notes(assembled.notes, messages())
-    return score_images(assembled, images)
+    return replace(score_images(assembled, images), passed_over=tuple(passed_over))
 
 
 def _warn(scored: ScoredImages) -> None:
     """Print which images do not count."""
     lines = [f"warning: left out: {n} that {WHY[why]}" for why, n in scored.left_out.items()]
+    lines += filter(None, [in_words(scored.passed_over)])
     lines += [f"vlmad: not scored: {reason}" for reason in scored.failures]
     for line in lines:
         messages().print(line)

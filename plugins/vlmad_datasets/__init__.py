@@ -1,6 +1,6 @@
 """Readers of the field's data sets and of one's own, and the command `vlmad data`.
 
-- `vlmad_datasets.opening`: a folder finds its reader
+- `vlmad_run.opening`, which `open_dataset` is of: a folder finds its reader
 - `vlmad_datasets.survey`: what is wrong with its files, before anything runs on them
 - `vlmad_datasets.masks`: which pixels are defective
 - `vlmad_datasets.tabular`, `.object_groups`: tables, and groups of objects, read from files
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vlmad.hookspecs import Register
-    from vlmad_datasets.opening import OpenDataset, open_dataset
+    from vlmad_run.opening import OpenDataset, open_dataset
 
 __all__ = ["OpenDataset", "open_dataset"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:  # imported at its first use: every command imports this package
-        from vlmad_datasets import opening
+        from vlmad_run import opening
 
         return getattr(opening, name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vlmad.datasets import GOOD, Problem, Sample
 from vlmad_datasets._annotations import beside, is_for_many, is_label_file, spoken_of
 from vlmad_datasets.sides import key_of
-from vlmad_run.walking import look_into, walk
+from vlmad_run.walking import look_into, names_of_folders, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,8 +31,7 @@ def images_below(folder: Path) -> list[Path]:
 
 def folders_in(folder: Path) -> list[Path]:
     """Return the folders right in a folder, sorted; links to folders count, hidden ones do not."""
-    found = look_into(folder).folders
-    return [folder / name for name, _ in found if not name.startswith(".")]
+    return [folder / name for name in names_of_folders(folder) if not name.startswith(".")]
 
 
 def folders_named(folder: Path, *names: str) -> list[Path]:

@@ -13,12 +13,12 @@ from vlmad.console import console, messages, write_json
 from vlmad.files import write_atomically
 from vlmad_datasets._data_tables import print_description
 from vlmad_datasets.description import describe_dataset
-from vlmad_datasets.opening import open_dataset
 from vlmad_datasets.survey import survey
+from vlmad_run.opening import open_dataset
 
 if TYPE_CHECKING:
-    from vlmad_datasets.opening import OpenDataset
     from vlmad_datasets.survey import Survey
+    from vlmad_run.opening import OpenDataset
 
 
 def data(

@@ -12,8 +12,8 @@ from vlmad_run.documents import Document, FileName
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmad_datasets.opening import OpenDataset
     from vlmad_datasets.survey import Survey, SurveyedSample
+    from vlmad_run.opening import OpenDataset
 
 
 class TestedCounts(Document):

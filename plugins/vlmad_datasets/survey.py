@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from vlmad.datasets import Sample
     from vlmad.formats import ImageFacts
-    from vlmad_datasets.opening import OpenDataset
+    from vlmad_run.opening import OpenDataset
 
 RANKS: dict[Severity, int] = {"fatal": 0, "warning": 1, "note": 2}
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from vlmad import Problem
     from vlmad.detector import Detector
-    from vlmad_datasets.opening import OpenDataset
     from vlmad_evaluation._bench_plan import Cell, Plan
     from vlmad_evaluation.result_documents import BenchSettings, PublishedEntry
+    from vlmad_run.opening import OpenDataset
 
 
 @dataclass(frozen=True, slots=True)

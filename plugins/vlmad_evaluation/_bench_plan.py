@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from vlmad import Sample
     from vlmad.detector import Detector
-    from vlmad_datasets.opening import OpenDataset
     from vlmad_evaluation.conditions import Change
     from vlmad_evaluation.result_documents import BenchSettings
+    from vlmad_run.opening import OpenDataset
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from vlmad.choosing import Choice
     from vlmad.datasets import Problem
-    from vlmad_datasets.opening import OpenDataset
     from vlmad_evaluation.result_documents import BenchSettings
+    from vlmad_run.opening import OpenDataset
 
 Data = Annotated[Path, typer.Argument(help="The folder of a data set, or a table.")]
 
@@ -109,9 +109,9 @@ def open_checked(
     Returns:
         The data set, the categories, and the problems that do not keep it from being measured.
     """
-    from vlmad_datasets.opening import open_dataset
     from vlmad_datasets.survey import survey
     from vlmad_evaluation.notation import problem_lines
+    from vlmad_run.opening import open_dataset
 
     opened = open_dataset(path, measuring.dataset, options)
     wanted = opened.select(measuring.category)

@@ -56,16 +56,16 @@ def explain(
     vlmad explain photos/cut.png --references good/ --shots 4 --top 5
     """
     from vlmad_explain import explain_with_maps
-    from vlmad_run.finding import find_images
+    from vlmad_run.finding import find
     from vlmad_run.progress import print_notes
     from vlmad_run.references import assemble
 
-    images = find_images(paths)
+    found = find(paths)
     assembled = assemble(choice, references)
-    print_notes(assembled.notes, messages())
+    print_notes([*assembled.notes, *found.said()], messages())
     detector, class_name = assembled.detector, assembled.class_name
     detector.check_ready(class_name)
-    readable, unreadable = _readable(images)
+    readable, unreadable = _readable(found.images)
     done = []
     with _folder(out, as_json) as folder:
         for explanation, heat in explain_with_maps(detector, readable, class_name, top):

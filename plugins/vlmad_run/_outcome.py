@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from vlmad.console import say
+from vlmad_run.passed_over import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,8 @@ def print_table(folder: RunFolder, images: Sequence[Path], console: Console) -> 
             f"{result.anomalous} anomalous, {result.done - result.anomalous} ok; "
             f"anomalous from {folder.threshold.value:.6g} on ({folder.threshold.rule})"
         )
+    if manifest.passed_over:
+        console.print(in_words(manifest.passed_over))
     console.print(f"all scores: {place}/scores.csv")
     if drawn:
         console.print(f"heat maps: {place}/overlays/")
@@ -62,6 +65,14 @@ def print_warnings(folder: RunFolder, images: Sequence[Path]) -> None:
             texts[WARNINGS:] = [f"and {len(texts) - WARNINGS} more, see {folder.path}/scores.csv"]
         for text in texts:
             say(text)
+
+
+def print_not_judged(folder: RunFolder) -> bool:
+    """Name what may be photographs but is not read; return whether there is any."""
+    unread = [each for each in folder.manifest.passed_over if each.reason == "format"]
+    if unread:
+        say(f"not judged: {in_words(unread).removeprefix('passed over: ')}")
+    return bool(unread)
 
 
 def _table(rows: Sequence[ScoreRow], folder: Path, drawn: bool) -> Table:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from vlmad_run._run_pictures import draw_overlays
+from vlmad_run.passed_over import PassedOverFiles
 from vlmad_run.places import RUNS, new_folder, stopped_run
 from vlmad_run.progress import bars, interruptible, print_notes
 from vlmad_run.rows import to_line
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vlmad_run.kinds import Runnable
+    from vlmad_run.passed_over import PassedOver
     from vlmad_run.thresholds import Threshold
 
 
@@ -33,6 +35,7 @@ def score_images(
     overlays: str = "all",
     batch_size: int = 8,
     write_line: Callable[[bytes], None] | None = None,
+    passed_over: Sequence[PassedOver] = (),
 ) -> RunFolder:
     """Score images into a run folder, and return the folder, closed.
 
@@ -45,7 +48,9 @@ def score_images(
         resume: see `out`.
         overlays: which pictures to draw: all, anomalous or none.
         batch_size: images that are encoded together.
-        write_line: gets the row of each image as soon as it is written, those done before first.
+        write_line: gets the row of each image as soon as it is written, those done before first;
+            then what was passed over, if anything was.
+        passed_over: where images were looked for, for the manifest.
 
     Raises:
         OutputError: the folder cannot be written; what is done stays done.
@@ -56,6 +61,7 @@ def score_images(
         progress = stack.enter_context(bars(console))
         loading = progress.add_task("loading", total=None)
         manifest = detector.describe(images, threshold.value if threshold else None)
+        manifest = manifest.model_copy(update={"passed_over": list(passed_over)})
         if threshold is not None:
             threshold.check(manifest.identity)
         print_notes(detector.notes, console)
@@ -73,5 +79,7 @@ def score_images(
         for row in itertools.chain(done, tracked):
             if write_line is not None:
                 write_line(to_line(row))
+        if write_line is not None and passed_over:
+            write_line(PassedOverFiles(passed_over=list(passed_over)).to_json(indent=None))
         draw_overlays(folder, images, overlays, progress)
     return folder

@@ -18,6 +18,7 @@ from vlmad_run.references import References, assemble, assemble_runnable, check_
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vlmad_run.finding import FoundImages
     from vlmad_run.kinds import Runnable
     from vlmad_run.stored_run import StoredRun
     from vlmad_run.thresholds import Threshold
@@ -88,6 +89,8 @@ def run(
 
     A run that was stopped goes on where it was when the same command is given again.
 
+    Of a data set all photographs are scored, and no masks.
+
     Exit status: 0 all done, 1 some images could not be read (or scores differ from those of
     the manifest), 2 nothing could be done, 3 anomalous images were found and --fail-on asks.
 
@@ -102,27 +105,31 @@ def run(
 
     vlmad run photos/ --backbone openclip:ViT-B-16-plus-240/laion400m_e31
     """
-    from vlmad_run._outcome import print_table, print_warnings
+    from vlmad_run._outcome import print_not_judged, print_table, print_warnings
     from vlmad_run._running import score_images
+    from vlmad_run.progress import print_notes
     from vlmad_run.stored_run import read_run
 
     stored = None if manifest is None else read_run(manifest)
-    images = _images(paths, stored)
+    found, quiet = _images(paths, stored), messages(outputs.quiet or outputs.as_json)
+    images = found.images
     threshold = _threshold(judging, stored)
     if stored is None:
         detector = assemble_runnable(choice, references)
     else:
         detector = _repeated(stored, choice, references, outputs.out)
+    print_notes(found.notes, quiet)
     folder = score_images(
         detector,
         images,
         threshold,
-        messages(outputs.quiet or outputs.as_json),
+        quiet,
         out=outputs.out,
         resume=stored is None,
         overlays=outputs.overlays,
         batch_size=outputs.batch_size,
         write_line=write_json if outputs.as_json else None,
+        passed_over=found.passed_over,
     )
     if not (outputs.as_json or outputs.quiet):
         print_table(folder, images, console())
@@ -130,17 +137,18 @@ def run(
     agrees = stored is None or _agrees(stored, folder.path)
     if judging.fail_on is not None and folder.result.anomalous:
         raise typer.Exit(ANOMALOUS)
-    if folder.result.failed or not agrees:
+    unread = judging.fail_on is not None and print_not_judged(folder)
+    if folder.result.failed or not agrees or unread:
         raise typer.Exit(FAILED)
 
 
-def _images(paths: Sequence[str] | None, stored: StoredRun | None) -> list[Path]:
-    from vlmad_run.finding import find_images
+def _images(paths: Sequence[str] | None, stored: StoredRun | None) -> FoundImages:
+    from vlmad_run.finding import FoundImages, find
 
     if paths:
-        return find_images(paths)
+        return find(paths)
     if stored is not None:
-        return stored.images
+        return FoundImages(stored.images)
     raise InputError("no images: name files or folders, or - for a list on standard input")
 
 
@@ -195,7 +203,8 @@ def fit(
 ) -> None:
     """Store a detector with what it remembers of normal images, for `vlmad run --model`.
 
-    Without --shots all images are taken. The file holds the hash of the backbone's weights only.
+    Without --shots all images are taken; of a data set the good ones, of its train split if it
+    has one. The file holds the hash of the backbone's weights only.
 
     Examples:
     vlmad fit good/ --class-name "metal nut" --out nut.safetensors
@@ -208,13 +217,14 @@ def fit(
 
     if out.exists() and not force:
         raise OutputError(f"{out} exists; choose another --out or add --force")
-    shots = references.shots or len(find_images(paths))
+    shots = references.shots or len(find_images(paths, "references"))
     errors = messages(quiet)
     with bars(errors) as progress:
         progress.add_task("fitting", total=None)
         assembled = assemble(choice, replace(references, references=paths, shots=shots))
     print_notes(assembled.notes, errors)
-    save_fitted(assembled.detector, assembled.describe(), out)
+    found = {"passed_over": assembled.found.passed_over if assembled.found else []}
+    save_fitted(assembled.detector, assembled.describe().model_copy(update=found), out)
     count = len(assembled.references)
     errors.print(f"fitted on {count} images; use it with: vlmad run … --model {out}")
 

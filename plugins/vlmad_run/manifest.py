@@ -24,6 +24,7 @@ from vlmad.errors import InputError
 from vlmad.files import digest
 from vlmad_openclip.store import remembered_digest, stamp
 from vlmad_run.documents import Document, FileName
+from vlmad_run.passed_over import PassedOver
 
 if TYPE_CHECKING:
     from vlmad.assembly import Chosen
@@ -113,6 +114,8 @@ class Manifest(Document):
     model_sha256: str | None = None
     seed: int = 0
     """By which the references were drawn."""
+    passed_over: list[PassedOver] = Field(default_factory=list)
+    """What was passed over where its images, or those of a fitted detector, were looked for."""
     result: RunResult | None = None
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vlmad.choosing import Choice
     from vlmad.detector import Detector
     from vlmad.types import Result
+    from vlmad_run.finding import FoundImages
     from vlmad_run.kinds import Runnable
     from vlmad_run.manifest import Manifest, Reference
 
@@ -49,11 +50,13 @@ class Assembled:
     model: Path | None = None
     """The file that it was read from."""
     seed: int = 0
+    found: FoundImages | None = None
+    """Among which the references were drawn."""
 
     @property
     def notes(self) -> Sequence[str]:
         """What was chosen for the user."""
-        return self.detector.assembly.notes
+        return [*self.detector.assembly.notes, *(self.found.said() if self.found else ())]
 
     @property
     def together(self) -> bool:
@@ -98,14 +101,17 @@ def assemble_runnable(choice: Choice, references: References) -> Runnable:
         return _open_model(references.model, choice, references)
     from vlmad_run.manifest import Reference, file_digest
 
-    detector, chosen = choice.load(), list[Path]()
+    detector, chosen, found = choice.load(), list[Path](), None
     if references.references:
-        chosen = choose_references(references.references, references.shots, references.seed)
+        from vlmad_run.finding import find
+
+        found = find(references.references, "references")
+        chosen = _draw(found, references.references, references.shots, references.seed)
         detector.fit(chosen)
     elif references.shots is not None:
         raise InputError("--shots needs --references DIR to draw from")
     noted = [Reference(path=str(path), sha256=file_digest(path)) for path in chosen]
-    return Assembled(detector, choice.name() or "object", noted, seed=references.seed)
+    return Assembled(detector, choice.name() or "object", noted, None, references.seed, found)
 
 
 def _open_model(path: Path, choice: Choice, references: References) -> Runnable:
@@ -135,17 +141,25 @@ def choose_references(paths: Sequence[str | Path], shots: int | None, seed: int)
     """Draw `shots` different images of those that are named, the same ones for the same seed.
 
     Without `shots` all are taken where each is named itself, `DEFAULT_SHOTS` where a folder or
-    a pattern stands for them.
+    a pattern stands for them. Of a data set only good ones count, of its train split if it has
+    one.
 
     Raises:
         InputError: there are fewer images than shots, or none.
     """
-    from vlmad_run.finding import find_images
+    from vlmad_run.finding import find
 
-    images = find_images(paths)
+    return _draw(find(paths, "references"), paths, shots, seed)
+
+
+def _draw(
+    found: FoundImages, paths: Sequence[str | Path], shots: int | None, seed: int
+) -> list[Path]:
     if shots is None:
-        shots = len(images) if all(Path(path).is_file() for path in paths) else DEFAULT_SHOTS
-    return draw_references(images, shots, seed, " and ".join(map(str, paths)))
+        named = all(Path(path).is_file() for path in paths)
+        shots = len(found.images) if named else DEFAULT_SHOTS
+    where = " and ".join(map(str, paths))
+    return draw_references(found.images, shots, seed, where + found.without())
 
 
 def draw_references(images: Sequence[Path], shots: int, seed: int, where: str) -> list[Path]:

@@ -6,6 +6,7 @@ import os
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -15,15 +16,12 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["image", "mask", "hidden", "written", "format", "ending"]
 """`format` is a photograph in a format that is not read, `ending` any other file."""
 
-READABLE = ".png .apng .jpg .jpeg .jpe .jfif .gif .bmp .dib .tif .tiff .webp .pgm .ppm .pbm .pnm"
 UNREADABLE = (
     ".heic .heif .avif .jxl .jp2 .j2k .jpf .jpx .psd .exr .hdr .svg .dcm .tga .ico .pcx .pfm "
     ".raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .pef .srw .mp4 .mov .avi .mkv"
 )
-READ = frozenset(READABLE.split())
-"""Endings of images that can be decoded."""
 NOT_READ = frozenset(UNREADABLE.split())
-"""Endings by which photographs or films are known that cannot."""
+"""Endings by which photographs or films are known that no format here reads."""
 MASK_FOLDERS = frozenset({"groundtruth", "masks", "mask"})
 """Names of folders that hold no photographs; neither case nor marks between letters count."""
 WRITTEN = frozenset({"maps", "overlays"})
@@ -53,8 +51,15 @@ class Place:
 
 
 def is_readable(name: str) -> bool:
-    """Return whether an image of this name is found: by its ending."""
-    return os.path.splitext(name)[1].lower() in READ
+    """Return whether an image of this name can be read, by its ending."""
+    return os.path.splitext(name)[1].lower() in _endings()
+
+
+@cache
+def _endings() -> frozenset[str]:
+    from vlmad.images import endings
+
+    return endings()
 
 
 def is_mask_folder(name: str) -> bool:
@@ -97,6 +102,15 @@ def look_into(folder: Path) -> Place:
         else:
             place.files.append((name, _kind_of_file(name)))
     return place
+
+
+def names_of_folders(folder: Path) -> list[str]:
+    """List the folders right in a folder, sorted by name: quick where there are many files."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in entries if _is_folder(entry))
+    except OSError:
+        return []
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from vlmad.errors import InputError
-from vlmad_datasets.opening import open_dataset
 from vlmad_evaluation.result_documents import BenchDocument
 from vlmad_evaluation.result_folders import Results, read_results, read_samples
+from vlmad_run.opening import open_dataset
 from vlmad_run.thresholds import read_threshold
 
 pytestmark = pytest.mark.xdist_group("bench")  # one worker makes the bench

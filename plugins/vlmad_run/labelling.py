@@ -1,0 +1,114 @@
+"""The data sets in and around the folders that are searched, and what they say of a file."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vlmad.errors import InputError, VlmadError, first_line
+from vlmad.registry import Registry
+from vlmad_run.opening import open_dataset, recognising
+
+if TYPE_CHECKING:
+    from vlmad.datasets import Sample
+    from vlmad_run.opening import OpenDataset
+
+LEVELS = 3
+"""As many folders around the one that is named are asked whether they are its data set."""
+
+
+class Labelling:
+    """Opens data sets, each once, and knows their samples and masks by their files.
+
+    Args:
+        needed: whether labels are; if not, what cannot be read is no data set but has a note.
+    """
+
+    def __init__(self, needed: bool) -> None:
+        self.needed = needed
+        self.notes: list[str] = []
+        self._asked: dict[Path, OpenDataset | None] = {}
+        self._samples: dict[str, Sample] = {}
+        self._masks: set[str] = set()
+        self._beside: set[str] = set()
+        self._trained: set[Path] = set()
+        self._real: dict[str, str] = {}
+
+    @cached_property
+    def _registry(self) -> Registry:
+        return Registry.discover()
+
+    def at(self, path: Path) -> OpenDataset | None:
+        """Return the data set that a folder or table is, if any.
+
+        Raises:
+            InputError: it looks like one, its labels are needed, and it cannot be read.
+        """
+        if path not in self._asked:
+            self._asked[path] = None
+            if recognising(path, self._registry):
+                self._asked[path] = self._open(path)
+        return self._asked[path]
+
+    def _open(self, path: Path) -> OpenDataset | None:
+        try:
+            opened = open_dataset(path, registry=self._registry)
+        except VlmadError as error:
+            reason = first_line(error).partition("; choose with --dataset")[0]
+            what = f"{path} looks like a data set, but cannot be read as one: {reason}"
+            if self.needed:
+                raise InputError(f"{what}; name the folders of images in it") from error
+            self.notes.append(what)
+            return None
+        self.add(opened)
+        return opened
+
+    def around(self, folder: Path) -> OpenDataset | None:
+        """Return the data set that a folder lies in, if any that can be read."""
+        for place in [*Path(os.path.abspath(folder)).parents][:LEVELS]:
+            try:
+                opened = self.at(place)
+            except InputError:  # who names a folder in it may well know what it holds
+                continue
+            if opened is not None:
+                return opened
+        return None
+
+    def add(self, dataset: OpenDataset) -> None:
+        """Know a data set that is open."""
+        self._asked[dataset.root] = dataset
+        photographs = {self.key(sample.image): sample for sample in dataset.samples}
+        masks = {self.key(sample.mask) for sample in dataset.samples if sample.mask}
+        folders = {os.path.dirname(image) for image in photographs}
+        if any(s.split == "train" and not s.anomalous for s in dataset.samples):
+            self._trained.add(dataset.root)
+        self._samples |= photographs
+        self._masks |= masks
+        self._beside |= {os.path.dirname(mask) for mask in masks} - folders
+
+    def has_train(self, dataset: OpenDataset) -> bool:
+        """Return whether a data set has normal images for training."""
+        return dataset.root in self._trained
+
+    def sample(self, file: Path) -> Sample | None:
+        """Return what a file is a sample of, if it is one."""
+        return self._samples.get(self.key(file)) if self._samples else None
+
+    def mask_or_beside(self, file: Path) -> Literal["mask", "preview"] | None:
+        """Return whether a file that is no sample is a mask, or lies in a folder of masks."""
+        if not self._masks:
+            return None
+        key = self.key(file)
+        above = [key, *map(str, Path(key).parents)]
+        if self._masks.intersection(above):
+            return "mask"
+        return "preview" if self._beside.intersection(above) else None
+
+    def key(self, file: Path) -> str:
+        """Return what a file is known by: its name in its folder, whatever links lead there."""
+        folder, name = os.path.split(file)
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        return os.path.join(self._real[folder], name)
