@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from vlmad import hookspecs
 from vlmad.errors import OutputError
-from vlmad.files import cache_folder, read_bounded, write_atomically
+from vlmad.files import cache_folder, read_bounded, refuse_links, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,6 +58,7 @@ def read_entry(path: Path) -> list[Words] | None:
 def write_entry(path: Path, rows: Iterable[Words]) -> None:
     """Keep what a plugin registers in place of what it did."""
     with suppress(OSError, OutputError):
+        refuse_links([path.parent])
         for earlier in path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.json"):
             earlier.unlink(missing_ok=True)
         write_atomically(path, json.dumps(list(rows)))

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 
-from vlmad.errors import InputError, OutputError, VlmadError, WeightsError, first_line, one_line
+from vlmad.errors import (
+    InputError,
+    OutputError,
+    VlmadError,
+    WeightsError,
+    first_line,
+    one_line,
+    printable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -159,6 +167,18 @@ def replace_atomically(path: Path, pieces: Iterable[bytes]) -> None:
     finally:
         if part is not None:
             Path(part).unlink(missing_ok=True)
+
+
+def refuse_links(paths: Iterable[Path]) -> None:
+    """Refuse links where a command replaces or deletes what lies in a folder of its own.
+
+    Raises:
+        OutputError: one of the paths is a link, which may lead to what is someone's own.
+    """
+    for path in paths:
+        if path.is_symlink():
+            shown = printable(path)
+            raise OutputError(f"{shown} is a link, and nothing is written through it; remove it")
 
 
 _UMASK = os.umask(0)

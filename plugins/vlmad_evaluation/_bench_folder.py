@@ -10,18 +10,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vlmad.errors import InputError, OutputError
+from vlmad.files import refuse_links
 from vlmad_evaluation.result_documents import BenchSettings
 from vlmad_run.documents import Document, FileName
 from vlmad_run.manifest import Identity, differences
-from vlmad_run.places import RUNS, locked, new_folder
+from vlmad_run.places import RUNS, folder_name, locked, new_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,11 +87,16 @@ class BenchFolder:
 
     def cell(self, cell: Cell) -> Path:
         """Return a cell's run folder."""
-        return self.path / "cells" / cell_place(cell)
+        return self._place("cells", cell_place(cell))
 
     def threshold(self, cell: Cell) -> Path:
         """Return a cell's threshold file."""
-        return self.path / "thresholds" / f"{cell_place(cell)}.json"
+        return self._place("thresholds", f"{cell_place(cell)}.json")
+
+    def _place(self, *names: str) -> Path:
+        place = self.path.joinpath(*names)
+        refuse_links(step for step in (place, *place.parents) if self.path in step.parents)
+        return place
 
 
 @contextmanager
@@ -136,18 +140,3 @@ def cell_place(cell: Cell) -> str:
     if cell.change is not None:
         last += f"-{cell.change.condition}-{cell.change.severity}"
     return f"{folder_name(cell.detector)}/{folder_name(cell.category)}/{last}"
-
-
-def folder_name(name: str) -> str:
-    """Return a name as one that every file system takes, and that no other name becomes.
-
-    >>> folder_name("metal_nut"), folder_name("../nut")
-    ('metal_nut', 'nut-7ebddd75')
-    """
-    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:60]
-    own_ending = re.search(r"-[0-9a-f]{8}$", safe)  # as this function makes them
-    reserved = re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", safe)
-    if safe == name.lower() and not (own_ending or reserved):
-        return name
-    own = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{safe}-{own}" if safe else own

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from vlmad.errors import OptionError, OutputError
-from vlmad.files import CACHE_VARIABLE, cache_folder, read_bounded, write_atomically
+from vlmad.files import CACHE_VARIABLE, cache_folder, read_bounded, refuse_links, write_atomically
 from vlmad.parts import HasDevice, HasIdentity
 from vlmad.registry import distribution_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -135,7 +135,7 @@ def open_store(kind: Kind) -> Store | None:
 
 
 class Store:
-    """A folder of entries; no method raises where the disk is the trouble.
+    """A folder of entries; no method but `clear` raises where the disk is the trouble.
 
     A file is its content and a SHA-256 over key and content, so that one that was cut off,
     changed or moved is never taken for what it is not.
@@ -171,6 +171,7 @@ class Store:
         try:
             self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.folder.mkdir(mode=0o700, exist_ok=True)
+            refuse_links([self.folder, self.path(key).parent])
             write_atomically(self.path(key), content + _checksum(key, content))
         except (OSError, OutputError):
             return False
@@ -181,17 +182,27 @@ class Store:
     def entries(self) -> list[StoreEntry]:
         """Return all entries, the least recently used first."""
         found = []
-        for path in self.folder.glob(f"??/*{SUFFIX}"):
+        for path in self._files(f"*{SUFFIX}"):
             with suppress(OSError):  # another process may have deleted it
                 state = path.stat()
                 found.append(StoreEntry(path, state.st_size, state.st_mtime))
         return sorted(found, key=lambda entry: entry.used)
 
     def clear(self) -> int:
-        """Delete all entries and return how many there were."""
+        """Delete all entries and return how many there were.
+
+        Raises:
+            OutputError: a folder in it is a link, which may lead to what is no entry.
+        """
+        refuse_links([self.folder, *self.folder.glob("??")])
         deleted = [_delete(entry.path) for entry in self.entries()]
         self._sweep(age=0.0)
         return sum(deleted)
+
+    def _files(self, pattern: str) -> Iterator[Path]:
+        """Yield files of such names in its own folders, not in those that a link leads to."""
+        own = [] if self.folder.is_symlink() else self.folder.glob("??")
+        return (path for each in own if not each.is_symlink() for path in each.glob(pattern))
 
     def _make_room(self) -> None:
         entries = self.entries()
@@ -205,7 +216,7 @@ class Store:
 
     def _sweep(self, age: float) -> None:
         """Delete what interrupted writers left behind."""
-        for path in self.folder.glob("??/.*"):
+        for path in self._files(".*"):
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime >= age:
                     path.unlink()

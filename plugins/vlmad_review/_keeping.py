@@ -16,7 +16,7 @@ import tomli_w
 from markupsafe import Markup
 
 from vlmad.errors import OutputError, first_line, printable
-from vlmad.files import PARTLY, write_atomically
+from vlmad.files import PARTLY, refuse_links, write_atomically
 from vlmad_review._proposals import kept_threshold
 from vlmad_run.fitted import save_fitted
 from vlmad_run.manifest import describe_run, options_in_full
@@ -45,6 +45,7 @@ def check_folder(folder: Path, force: bool) -> None:
     Raises:
         OutputError: so it is.
     """
+    refuse_links([folder, *(folder.iterdir() if folder.is_dir() else ())])
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; choose another --out")
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import re
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from vlmad.errors import InputError, OutputError
-from vlmad.files import PARTLY
+from vlmad.files import PARTLY, refuse_links
 from vlmad_run.manifest import MANIFEST, Manifest
 
 if TYPE_CHECKING:
@@ -41,13 +43,28 @@ def new_folder(parent: Path, name: str) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be made.
     """
-    folder = _make_folder(parent, f"{time.strftime('%Y-%m-%d-%H%M%S')}-{name}")
+    folder = _make_folder(parent, f"{time.strftime('%Y-%m-%d-%H%M%S')}-{folder_name(name)}")
     try:
         yield folder
     finally:
         with suppress(OSError):  # it is not empty
             folder.rmdir()
             parent.rmdir()
+
+
+def folder_name(name: str) -> str:
+    """Return a name as one that every file system takes, and that no other name becomes.
+
+    >>> folder_name("metal_nut"), folder_name("../nut")
+    ('metal_nut', 'nut-7ebddd75')
+    """
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:60]
+    own_ending = re.search(r"-[0-9a-f]{8}$", safe)  # as this function makes them
+    reserved = re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", safe)
+    if name and safe == name.lower() and not (own_ending or reserved):
+        return name
+    own = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{safe}-{own}" if safe else own
 
 
 def _make_folder(parent: Path, name: str) -> Path:
@@ -74,6 +91,7 @@ def locked(path: Path, manifest: str) -> Iterator[None]:
     lock = FileLock(path / LOCK, timeout=0)
     try:
         path.mkdir(parents=True, exist_ok=True)
+        refuse_links(path.iterdir())
         inside = {each.name for each in path.iterdir() if not each.name.startswith(PARTLY)}
         if inside - {LOCK} and manifest not in inside:
             raise OutputError(f"{path} exists and holds something else; choose another --out")

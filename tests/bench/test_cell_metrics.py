@@ -13,7 +13,6 @@ from PIL import Image
 
 from vlmad import Sample
 from vlmad.errors import OutputError
-from vlmad_evaluation._bench_folder import folder_name
 from vlmad_evaluation._bench_plan import Cell
 from vlmad_evaluation._cell_metrics import measure, measure_cell
 from vlmad_evaluation._detector_pairs import compare_pairs
@@ -27,6 +26,7 @@ from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
 from vlmad_evaluation.result_documents import BenchCell, BenchSettings, PairEntry
 from vlmad_evaluation.result_folders import CellResult, Scored, read_result, write_result
 from vlmad_run.pictures import png, to_16_bits
+from vlmad_run.places import folder_name
 from vlmad_run.rows import ScoreRow
 
 SETTINGS = BenchSettings(replicates=40)
