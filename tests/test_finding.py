@@ -111,6 +111,21 @@ def test_masks_by_any_name_are_known_by_the_data_set_they_belong_to(tmp_path: Pa
     assert counts(found) == {"mask": 2}
 
 
+def test_masks_among_photographs_are_none_even_of_images_that_are_left_out(tmp_path: Path) -> None:
+    folder = draw(tmp_path / "sdd2", "train/10", "train/11", "test/20", "test/21")
+    for name, value in (("train/10", 0), ("train/11", 255), ("test/20", 0), ("test/21", 255)):
+        Image.new("L", (24, 24), value).save(folder / f"{name}_GT.png")
+    assert names(find([folder]), folder) == [
+        "test/20.png",
+        "test/21.png",
+        "train/10.png",
+        "train/11.png",
+    ]
+    found = find([folder], "references")
+    assert names(found, folder) == ["train/10.png"]
+    assert counts(found) == {"mask": 4, "anomalous": 1, "split": 1, "unlabelled": 1}
+
+
 THIRD_PARTY = '''
 from pathlib import Path
 from vlmad import Contents, Dataset, Sample, hookimpl
@@ -165,6 +180,23 @@ def test_what_looks_like_a_data_set_but_is_none_is_said_or_refused(tmp_path: Pat
     assert "looks like a data set, but cannot be read as one: " in found.notes[0]
     with pytest.raises(InputError, match=r"cannot be read as one: .*; name the folders of ima"):
         find([folder], "references")
+
+
+def test_vlmad_data_names_what_is_no_part_of_a_data_set(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    draw(tmp_path / "parts", *PARTS[:5], "new/7")
+    (tmp_path / "parts/bad/2.heic").touch()
+    ended = command("data", "parts", "--json")
+    found = json.loads(ended.out)
+    assert [each["what"] for each in found["problems"] if "no part" in each["what"]] == [
+        "no part of the data set: 1 without a label (parts/new/7.png)",
+        "no part of the data set: 1 in formats that are not read (parts/bad/2.heic)",
+    ]
+    assert found["passed_over"] == [
+        {"reason": "unlabelled", "count": 1, "first": "parts/new/7.png"},
+        {"reason": "format", "count": 1, "first": "parts/bad/2.heic"},
+    ]
 
 
 # plain folders

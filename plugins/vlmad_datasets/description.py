@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vlmad.datasets import Severity
 from vlmad_run.documents import Document, FileName
+from vlmad_run.passed_over import PassedOver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,8 @@ class DatasetDescription(Document):
     usable: bool
     categories: dict[FileName, CategoryDescription]
     problems: list[ProblemDescription]
+    passed_over: list[PassedOver]
+    """What lies in its folder and is neither photograph nor mask of it."""
 
 
 def describe_dataset(dataset: OpenDataset, survey: Survey) -> DatasetDescription:
@@ -85,6 +88,7 @@ def describe_dataset(dataset: OpenDataset, survey: Survey) -> DatasetDescription
             ProblemDescription(path=str(p.path), what=p.what, severity=p.severity)
             for p in survey.problems
         ],
+        passed_over=list(survey.passed_over),
     )
 
 

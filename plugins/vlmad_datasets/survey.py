@@ -13,6 +13,8 @@ from vlmad.files import digest
 from vlmad.images import decode, read_facts
 from vlmad_datasets._plausibility import doubts
 from vlmad_datasets.masks import fitted_mask
+from vlmad_run.finding import left_out_of
+from vlmad_run.passed_over import WORDS, count_by_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
     from vlmad.datasets import Sample
     from vlmad.formats import ImageFacts
+    from vlmad_run.finding import FoundImages
     from vlmad_run.opening import OpenDataset
+    from vlmad_run.passed_over import PassedOver
 
 RANKS: dict[Severity, int] = {"fatal": 0, "warning": 1, "note": 2}
 
@@ -49,6 +53,8 @@ class Survey:
 
     measured: tuple[SurveyedSample, ...]
     problems: tuple[Problem, ...]
+    passed_over: tuple[PassedOver, ...] = ()
+    """What lies in its folder and is neither photograph nor mask of it."""
 
     def of(self, severity: Severity) -> tuple[Problem, ...]:
         """Return the problems of one severity."""
@@ -95,8 +101,23 @@ def survey(
     problems += _categories(dataset.root, samples)
     problems += _empty_masks(dataset.root, measured)
     problems += _duplicates(measured)
+    left = left_out_of(dataset)
+    problems += _strange(dataset, left)
     problems.sort(key=lambda problem: RANKS[problem.severity])
-    return Survey(tuple(measured), tuple(dict.fromkeys(problems)))
+    return Survey(tuple(measured), tuple(dict.fromkeys(problems)), tuple(left.passed_over))
+
+
+def _strange(dataset: OpenDataset, found: FoundImages) -> Iterator[Problem]:
+    """Yield notes of images that are no part of a data set, which its reader does not speak of."""
+    spoken_of = {problem.path for problem in dataset.problems} - {dataset.root}
+    left = [
+        (path, reason)
+        for path, reason in found.left
+        if reason in ("unlabelled", "format") and not spoken_of.intersection([path, *path.parents])
+    ]
+    for each in count_by_reason(left):
+        what = f"no part of the data set: {each.count} {WORDS[each.reason]} ({each.first})"
+        yield Problem(dataset.root, what, "note")
 
 
 def _measure(sample: Sample, problems: list[Problem], decoding: bool) -> SurveyedSample | None:

@@ -92,9 +92,14 @@ def find(paths: Collection[str | Path], wanted: Wanted = "all") -> FoundImages:
 
 
 def left_out_of(dataset: OpenDataset) -> FoundImages:
-    """Return the images of a data set that was opened, and what is passed over in its folder."""
+    """Return the images of a data set that was opened, and what is passed over in its folder.
+
+    A table has none.
+    """
     search = _Search("labelled")
     search.labels.add(dataset)
+    if not dataset.root.is_dir():
+        return FoundImages()
     return FoundImages(sorted(search.folder(dataset.root)), search.left)
 
 

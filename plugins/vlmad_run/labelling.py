@@ -33,6 +33,9 @@ class Labelling:
         self._samples: dict[str, Sample] = {}
         self._masks: set[str] = set()
         self._beside: set[str] = set()
+        self._folders: set[str] = set()
+        self._endings: set[str] = set()
+        """What the names of masks that lie among photographs add to these."""
         self._trained: set[Path] = set()
         self._real: dict[str, str] = {}
 
@@ -82,6 +85,10 @@ class Labelling:
         photographs = {self.key(sample.image): sample for sample in dataset.samples}
         masks = {self.key(sample.mask) for sample in dataset.samples if sample.mask}
         folders = {os.path.dirname(image) for image in photographs}
+        for sample in dataset.samples:
+            if sample.mask and sample.mask.parent == sample.image.parent:
+                self._endings.add(sample.mask.name.removeprefix(sample.image.stem))
+        self._folders |= folders
         if any(s.split == "train" and not s.anomalous for s in dataset.samples):
             self._trained.add(dataset.root)
         self._samples |= photographs
@@ -103,6 +110,9 @@ class Labelling:
         key = self.key(file)
         above = [key, *map(str, Path(key).parents)]
         if self._masks.intersection(above):
+            return "mask"
+        among = above[1] in self._folders and file.name.endswith(tuple(self._endings))
+        if among:  # of an image that its data set leaves out
             return "mask"
         return "preview" if self._beside.intersection(above) else None
 
