@@ -44,6 +44,7 @@ def register_datasets(register: Register) -> None:
     register("mtd", "vlmad_datasets._magnetic_tile:MagneticTile", "magnetic tiles")
     register("meta", "vlmad_datasets._meta_json:MetaJson", "a meta.json as of AnomalyCLIP")
     register("folder", "vlmad_datasets._two_folders:TwoFolders", "a good and a bad folder")
+    register("annotated", "vlmad_datasets._annotated:Annotated", "images told by label files")
     register("table", "vlmad_datasets._image_table:ImageTable", "CSV or JSON lines of images")
 
 

@@ -107,19 +107,20 @@ def _draw(shown: SheetTile) -> Image.Image:
         pass
     bar = OUTLINE if sample.anomalous else GOOD_BAR
     ImageDraw.Draw(tile).rectangle((0, TILE, TILE, TILE + 2), bar)
-    defect = f"{shown.close_up} mask: {sample.defect}" if shown.close_up else sample.defect
-    _write(tile, (0, TILE + 7), defect, INK, 13, TILE)
+    _write(tile, (0, TILE + 7), sample.defect, INK, 13, TILE)
     _write(tile, (0, TILE + 24), sample.image.name, PALE, 11, TILE)
-    _write(tile, (0, TILE + 39), _about_mask(shown.measured), PALE, 11, TILE)
+    _write(tile, (0, TILE + 39), _about_mask(shown), PALE, 11, TILE)
     return tile
 
 
-def _about_mask(measured: SurveyedSample) -> str:
-    if measured.defective is not None:
-        return f"{percent(measured.defective / measured.pixels)} marked"
-    if measured.sample.mask is not None:
+def _about_mask(shown: SheetTile) -> str:
+    sample, marked = shown.measured.sample, shown.measured.defective
+    if marked is not None:
+        share = f"{percent(marked / shown.measured.pixels)} marked"
+        return f"{share}: {shown.close_up} mask, from near" if shown.close_up else share
+    if sample.mask is not None:
         return "its mask cannot be used"
-    return "no mask" if measured.sample.anomalous else ""
+    return "no mask" if sample.anomalous else ""
 
 
 def _picture(shown: SheetTile) -> Image.Image:

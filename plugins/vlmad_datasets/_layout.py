@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vlmad.datasets import GOOD, Problem, Sample
 from vlmad_datasets._annotations import beside, is_for_many, is_label_file, spoken_of
 from vlmad_datasets.sides import key_of
-from vlmad_run.walking import look_into, names_of_folders, walk
+from vlmad_run.walking import is_mask_folder, look_into, names_of_folders, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from vlmad.datasets import Label, Split
     from vlmad_run.walking import Place
+
+LABELS = ("annotations", "labels", "segmentationclass")
+"""Folders of label files, and of masks as CVAT exports them."""
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -140,6 +143,19 @@ class Masks:
                 what = f"it may be the mask of {_either(images)}; put each in a folder of its own"
                 problems.append(Problem(mask, what, "fatal"))
         return problems
+
+
+def label_places(root: Path, *others: Path) -> list[Path]:
+    """Return the folders of masks and label files of usual names, and files for many images.
+
+    Args:
+        root: where all of these may be.
+        others: where there may be folders of masks.
+    """
+    folders = [each for place in (root, *others) for each in folders_in(place)]
+    masks = [each for each in folders if is_mask_folder(each.name)]
+    labels = [each for each in folders_named(root, *LABELS) if each not in masks]
+    return [*masks, *labels, *filter(is_for_many, look_into(root).named("ending"))]
 
 
 def _keys(names: Iterable[str]) -> tuple[str, ...]:

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 from vlmad.datasets import GOOD, Contents, Dataset, Sample
 from vlmad.errors import InputError
-from vlmad_datasets._annotations import is_for_many, is_label_file
+from vlmad_datasets._annotations import is_label_file
 from vlmad_datasets._layout import (
+    LABELS,
     Masks,
     folders_in,
     folders_named,
     images_below,
+    label_places,
     name_of,
     samples_below,
 )
 from vlmad_datasets._real_iad import holds_parts
 from vlmad_datasets.sides import key_of, side_of
-from vlmad_run.walking import is_mask_folder, look_into
+from vlmad_run.walking import is_mask_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from vlmad.datasets import Label, Split
 
 BAD, TRAIN = "bad", ("train", "training")
-LABELS = ("annotations", "labels", "SegmentationClass")
-"""Folders of label files, and of masks as CVAT exports them."""
 REMEDY = "name it with --set dataset.good or .bad"
 
 
@@ -64,7 +64,7 @@ class TwoFolders(Dataset):
         self.good = [root / good] if good else _of_side(root, "normal")
         self.bad = [root / bad] if bad else _of_side(root, "anomalous")
         self.train = [root / train] if train else folders_named(root, *TRAIN)
-        self.masks = [root / masks] if masks else _of_masks(root, *self.bad)
+        self.masks = [root / masks] if masks else label_places(root, *self.bad)
         self.category = category or name_of(root)
         for name, found in ((GOOD, self.good), (BAD, self.bad)):
             if not found:
@@ -117,15 +117,8 @@ class TwoFolders(Dataset):
 
 
 def _is_known(name: str) -> bool:
-    return is_mask_folder(name) or key_of(name) in TRAIN
+    return is_mask_folder(name) or key_of(name) in (*TRAIN, *LABELS)
 
 
 def _of_side(root: Path, side: Label) -> list[Path]:
     return [folder for folder in folders_in(root) if side_of(folder.name) == side]
-
-
-def _of_masks(root: Path, *others: Path) -> list[Path]:
-    folders = [each for place in (root, *others) for each in folders_in(place)]
-    masks = [each for each in folders if is_mask_folder(each.name)]
-    labels = [each for each in folders_named(root, *LABELS) if each not in masks]
-    return [*masks, *labels, *filter(is_for_many, look_into(root).named("ending"))]
