@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from vlmad_openclip._model_config import check_config
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HUB = "hf-hub:"
+HUB, SITE = "hf-hub:", "huggingface.co"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +31,30 @@ class ModelSource:
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
 
 
-def find_model(name: str) -> ModelSource:
+def find_model(name: str, fetch: bool = True) -> ModelSource:
     """Read what ``model`` names.
 
     Args:
         name: ``ARCHITECTURE``, ``ARCHITECTURE/TAG``, ``hf-hub:OWNER/NAME``, the path of a
             model configuration (``.json``), or a folder with ``open_clip_config.json``.
+        fetch: whether the network may be asked.
 
     Raises:
         WeightsError: nothing is known by that name, or a configuration cannot be read.
     """
+    source = _find(name, fetch)
+    text = source.config["text_cfg"]
+    elsewhere = text.get("hf_model_name") or text.get("hf_tokenizer_name")
+    if elsewhere and not fetch:  # its library asks the hub even for what is here
+        raise WeightsError(not_fetched(f"the text tower of {name}", f"{SITE}/{elsewhere}"))
+    return source
+
+
+def _find(name: str, fetch: bool) -> ModelSource:
     import open_clip
 
     if name.startswith(HUB):
-        return _from_hub(name)
+        return _from_hub(name, fetch)
     path = Path(name)
     if path.suffix == ".json":
         return _from_file(path, None)
@@ -75,9 +86,35 @@ def _from_file(path: Path, folder: Path | None) -> ModelSource:
     return ModelSource(str(folder or path), config, None, folder, preprocessing)
 
 
-def _from_hub(name: str) -> ModelSource:
+def not_fetched(what: str, where: str) -> str:
+    """Return why something is not fetched, and what fetches it."""
+    return (
+        f"{what} is not on this machine, and the file that names it has no say in what is "
+        f"fetched; if you trust {where}, add --set backbone.fetch=true"
+    )
+
+
+def cached(repository: str, *names: str) -> Path | None:
+    """Return the first of a repository's files that the hub's client has on this machine."""
+    from huggingface_hub import try_to_load_from_cache
+
+    with suppress(ValueError):  # no name that a repository could have
+        for name in names:
+            found = try_to_load_from_cache(repository, name)
+            if isinstance(found, str):
+                return Path(found)
+    return None
+
+
+def _from_hub(name: str, fetch: bool) -> ModelSource:
     from open_clip.factory import _get_hf_config
 
+    if not fetch:
+        repository = name.removeprefix(HUB)
+        file = cached(repository, "open_clip_config.json")
+        if file is None:
+            raise WeightsError(not_fetched(name, f"{SITE}/{repository}"))
+        return replace(_from_file(file, None), name=name)
     try:
         table = _get_hf_config(name.removeprefix(HUB))
     except Exception as error:  # the hub's client raises errors of several libraries

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import WeightsError, first_line
 from vlmad.files import read_checkpoint
+from vlmad_openclip._model_source import HUB, SITE, cached, not_fetched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,8 +27,8 @@ CONVERT = (
 )
 
 
-def find_weights(source: ModelSource) -> Path:
-    """Return the checkpoint of a model, downloading it if it is not in the cache.
+def find_weights(source: ModelSource, fetch: bool = True) -> Path:
+    """Return the checkpoint of a model, with `fetch` downloading it if it is not in the cache.
 
     Raises:
         WeightsError: the model names no weights, or they cannot be had; the message says
@@ -40,8 +41,10 @@ def find_weights(source: ModelSource) -> Path:
         if found is None:
             raise WeightsError(f"no weights (.safetensors, .bin, .pth) in {source.folder}")
         return Path(found)
-    if source.name.startswith("hf-hub:"):
-        where = source.name.removeprefix("hf-hub:")
+    if source.name.startswith(HUB):
+        where = source.name.removeprefix(HUB)
+        if not fetch:
+            return _on_this_machine(source, f"{where}/")
         return _download(lambda: factory.download_pretrained_from_hf(where), source, where)
     if source.tag is None:
         raise WeightsError(
@@ -50,7 +53,25 @@ def find_weights(source: ModelSource) -> Path:
         )
     settings = dict(source.preprocessing)
     where = str(settings.get("hf_hub") or settings.get("url") or source.tag)
+    if not fetch:
+        return _on_this_machine(source, where)
     return _download(lambda: factory.download_pretrained(settings), source, where)
+
+
+def _on_this_machine(source: ModelSource, where: str) -> Path:
+    """Return weights that were downloaded before: of a repository, its file, or an address."""
+    from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+
+    if "://" in where:
+        file: Path | None = Path("~/.cache/clip", where.rpartition("/")[2]).expanduser()
+    else:
+        repository, _, name = where.rpartition("/")
+        safe = f"{Path(name).stem}.safetensors" if name else HF_SAFE_WEIGHTS_NAME
+        file = cached(repository, safe, name or HF_WEIGHTS_NAME)
+    if file is None or not file.is_file():
+        site = where if "://" in where else f"{SITE}/{where}"
+        raise WeightsError(not_fetched(f"openclip:{source.name}", site))
+    return file
 
 
 def _download(fetch: Callable[[], Any], source: ModelSource, where: str) -> Path:

@@ -63,6 +63,8 @@ class OpenClip:
         device: auto, cpu, cuda or mps.
         precision: of the vision blocks: float32, bfloat16, or auto, which takes bfloat16 where
             processor or GPU compute it natively. Texts are always encoded in float32.
+        fetch: whether what is not on this machine may be fetched from the network; for a model
+            that a manifest or a fitted detector names, only if this is set.
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class OpenClip:
         positions: Literal["bilinear", "bicubic"] = "bilinear",
         device: str = "auto",
         precision: Precision = "auto",
+        fetch: bool = True,
     ) -> None:
-        self.source = find_model(model)
+        self.source, self.fetch = find_model(model, fetch), fetch
         self.weights, self.positions = weights, positions
         start, _, seed = (weights or "").partition(":")
         self._seed = seed if start == RANDOM else None
@@ -136,7 +139,7 @@ class OpenClip:
     @cached_property
     def _file(self) -> tuple[Path, FileStamp | None]:
         """The checkpoint, and what it looked like before anything was read from it."""
-        path = Path(self.weights) if self.weights else find_weights(self.source)
+        path = Path(self.weights) if self.weights else find_weights(self.source, self.fetch)
         return path, stamp(path)
 
     @cached_property

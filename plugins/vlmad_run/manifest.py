@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
-NOT_SUBSTANCE = {"backbone": ("device", "weights", "precision")}
+NOT_SUBSTANCE = {"backbone": ("device", "weights", "precision", "fetch")}
 """Options that change where and how, not what is computed; the weights' hash and the precision
 in force stand in the identity themselves."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vlmad.errors import InputError, one_line
 from vlmad.files import digest
 from vlmad.hookspecs import KINDS
+from vlmad.options import options_of
 from vlmad_run.kinds import engine_for
 from vlmad_run.manifest import Reference, file_digest
 from vlmad_run.references import Assembled
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from vlmad_run.manifest import Manifest
     from vlmad_run.stored_run import StoredRun
 
+FETCH = "fetch"
+"""The option of a backbone without which nothing that a manifest names is fetched."""
 ELSEWHERE = ("//", "\\\\")
 """How names of files on other machines, and on Windows of devices, begin."""
 
@@ -99,6 +102,7 @@ def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Det
         VlmadError: a part is not installed here, or takes other options.
     """
     from vlmad import Recipe, load_detector
+    from vlmad.registry import Registry
 
     parts = manifest.identity.parts
     if set(parts) != set(KINDS) or set(manifest.options) != set(KINDS):
@@ -106,6 +110,9 @@ def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Det
     given = {kind: {**manifest.options[kind], **options.get(kind, {})} for kind in KINDS}
     _check_files(manifest, options)
     names = {kind: f"{parts[kind].distribution}:{parts[kind].name}" for kind in KINDS}
+    backbone = Registry.discover().get("backbone", names["backbone"]).resolve()
+    if FETCH in options_of(backbone):
+        given["backbone"][FETCH] = options.get("backbone", {}).get(FETCH, False)
     return load_detector(
         Recipe(names, name=manifest.recipe),
         options=given,
