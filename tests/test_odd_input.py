@@ -20,11 +20,14 @@ from PIL import Image, ImageDraw
 from vlmad.errors import InputError
 from vlmad.images import decode
 from vlmad.testing import TWO_LAYERS
+from vlmad_run.csv_cells import as_meant
 from vlmad_run.finding import find_images
 from vlmad_run.rows import ScoreRow, read_row, to_csv, to_line
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-NAMES = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=20)
+NAMES = st.text(
+    st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20
+)
 ROWS = st.builds(
     ScoreRow,
     image=NAMES | st.binary(min_size=1).map(os.fsdecode).filter(lambda n: "\0" not in n),
@@ -52,7 +55,7 @@ def test_a_table_gives_back_its_rows(rows: list[ScoreRow]) -> None:
     text = b"".join(to_csv(rows)).decode("utf-8")
     read = list(csv.DictReader(io.StringIO(text, newline="")))
     shown = [row.image.encode("utf-8", "backslashreplace").decode() for row in rows]
-    assert [each["image"] for each in read] == shown
+    assert [as_meant(each["image"]) for each in read] == shown
     assert [float(each["score"]) for each in read] == [row.score for row in rows]
 
 

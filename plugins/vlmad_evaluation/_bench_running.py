@@ -128,9 +128,10 @@ def _write(folder: BenchFolder, document: BenchDocument) -> None:
         kind, table = "grid", grid_csv(document)
     else:
         kind, table = "bench", bench_csv(document)
-    texts = {f"{kind}.csv": table, f"{kind}.md": to_markdown(document)}
+    page = to_markdown(document).encode("utf-8", "backslashreplace")
+    contents = {f"{kind}.csv": table, f"{kind}.md": page}
     if document.conditions:
-        texts["conditions.csv"] = conditions_csv(document)
-    for name, text in texts.items():
-        write_atomically(folder.path / name, text.encode("utf-8", "backslashreplace"))
+        contents["conditions.csv"] = conditions_csv(document)
+    for name, content in contents.items():
+        write_atomically(folder.path / name, content)
     write_document(document, folder.path)

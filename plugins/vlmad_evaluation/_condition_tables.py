@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from vlmad_evaluation._result_tables import AVERAGE, count, csv_text
+from vlmad_evaluation._result_tables import AVERAGE, count
 from vlmad_evaluation.comparison import Comparison
 from vlmad_evaluation.condition_results import (
     HELD_TITLES,
@@ -22,6 +22,7 @@ from vlmad_evaluation.condition_results import (
 )
 from vlmad_evaluation.conditions import CLEAN, HELD
 from vlmad_evaluation.notation import escaped, markdown_table, shots_name
+from vlmad_run.csv_cells import csv_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,7 +105,7 @@ def _row(document: BenchDocument, entry: ConditionEntry) -> list[str]:
     return [*map(escaped, words), *figures, "" if entry.rank is None else str(entry.rank)]
 
 
-def conditions_csv(document: BenchDocument) -> str:
+def conditions_csv(document: BenchDocument) -> bytes:
     """Return a row for each detector, category or average, references, condition and severity."""
     ends = ("", "_low", "_high", "_change", "_change_low", "_change_high")
     columns = [f"{name}{end}" for name in HELD for end in ends]
@@ -119,4 +120,4 @@ def conditions_csv(document: BenchDocument) -> str:
             row += [metric.value, metric.low, metric.high]
             row += [change.difference, change.low, change.high]
         rows.append(row)
-    return csv_text(rows)
+    return csv_table(rows)

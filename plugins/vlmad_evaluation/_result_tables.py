@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +9,7 @@ from vlmad_evaluation._detector_pairs import COMPARED
 from vlmad_evaluation.metric import best_value
 from vlmad_evaluation.notation import UNDEFINED, metric_text, remark_on, shots_name
 from vlmad_evaluation.result_documents import GridDocument, PublishedAverage
+from vlmad_run.csv_cells import csv_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -162,7 +161,7 @@ def explained(document: BenchDocument, shown: Callable[[str], str]) -> Iterator[
         )
 
 
-def bench_csv(document: BenchDocument) -> str:
+def bench_csv(document: BenchDocument) -> bytes:
     """Return a row for each cell; undefined values are empty, and have a reason."""
     facts = ("detector", "category", "shots", "seed", "normal", "anomalous", "failed")
     figures = ("value", "low", "high", "error", "reason")
@@ -174,10 +173,10 @@ def bench_csv(document: BenchDocument) -> str:
         own = [getattr(cell, fact) for fact in facts]
         values = [getattr(cell.metrics.get(name), f, None) for name in names for f in figures]
         rows.append([*own, document.settings.resolution, threshold, *values])
-    return csv_text(rows)
+    return csv_table(rows)
 
 
-def grid_csv(document: GridDocument) -> str:
+def grid_csv(document: GridDocument) -> bytes:
     """Return a row for each combination, number of references and category or average."""
     of_it, beside = (
         ("", "_low", "_high", "_reason", "_categories"),
@@ -204,14 +203,7 @@ def grid_csv(document: GridDocument) -> str:
                 row += [metric.value, metric.low, metric.high, metric.reason, over]
                 row += [*compared, int(leads)]
             rows.append(row)
-    return csv_text(rows)
-
-
-def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as CSV."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
+    return csv_table(rows)
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ from vlmad.files import write_atomically
 from vlmad_datasets.sides import side_of
 from vlmad_datasets.tabular import read_rows
 from vlmad_review._run_images import RunImages
+from vlmad_run.csv_cells import csv_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,24 +63,13 @@ def write_blank(run: StoredRun, path: Path) -> int:
         raise InputError(f"{run.folder} has scored no image: there is nothing to review")
     limit = run.threshold
     rows.sort(key=lambda each: abs(each[0] - limit.value) if limit else -each[0])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    lines = [csv_line(COLUMNS)]
     for score, row in rows:
         picture = run.folder / row.overlay
-        shown = _no_formula(str(picture)) if row.overlay and picture.is_file() else ""
-        writer.writerow([_no_formula(row.image), "", score, row.verdict, shown, row.sha256])
-    write_atomically(path, text.getvalue().encode("utf-8", "backslashreplace"))
+        shown = picture if row.overlay and picture.is_file() else ""
+        lines.append(csv_line([row.image, "", score, row.verdict, str(shown), row.sha256]))
+    write_atomically(path, b"".join(lines))
     return len(rows)
-
-
-def _no_formula(path: str) -> str:
-    """Return another name of the same file where a spreadsheet would take this for a formula.
-
-    >>> _no_formula("=1+2.png"), _no_formula("line 1/000.png")
-    ('./=1+2.png', 'line 1/000.png')
-    """
-    return f"./{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
 
 
 def read_verdicts(path: Path, run: StoredRun) -> list[PersonalVerdict]:

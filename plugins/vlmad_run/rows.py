@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import model_validator
 
 from vlmad.errors import InputError
+from vlmad_run.csv_cells import csv_line
 from vlmad_run.documents import Document, FileName
 
 if TYPE_CHECKING:
@@ -90,17 +89,9 @@ COLUMNS = tuple(n for n in ScoreRow.model_fields if n not in ("bytes", "modified
 
 def to_csv(rows: Iterable[ScoreRow]) -> Iterator[bytes]:
     """Yield a table of rows, line by line."""
-    yield _csv_line(COLUMNS)
+    yield csv_line(COLUMNS)
     for row in rows:
-        yield _csv_line(getattr(row, name) for name in COLUMNS)
-
-
-def _csv_line(values: Iterable[object]) -> bytes:
-    r"""Return a line of CSV; it ends in \r\n at first, else csv would leave \r unquoted."""
-    buffer = io.StringIO()
-    csv.writer(buffer).writerow(values)
-    text = buffer.getvalue().removesuffix("\r\n") + "\n"
-    return text.encode("utf-8", "backslashreplace")
+        yield csv_line(getattr(row, name) for name in COLUMNS)
 
 
 def file_stem(image: str) -> str:
