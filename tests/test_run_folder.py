@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -195,18 +194,18 @@ def test_lines_for_machines_come_as_soon_as_their_rows_are_written(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector, images = Assembled(load_detector("clip"), "object", []), sorted(photos.iterdir())
-    results, printed, counts = Detector.results, io.StringIO(), list[int]()
+    results, printed, counts = Detector.results, list[bytes](), list[int]()
 
     def count(*given: Any, **named: Any) -> list[Result]:
-        counts.append(printed.getvalue().count("\n"))
+        counts.append(len(printed))
         return results(*given, **named)
 
     monkeypatch.setattr(Detector, "results", count)
     for some in (images[:5], images):
         score_images(detector, some, None, messages(quiet=True), out=tmp_path / "out",
-            overlays="none", batch_size=2, lines=printed)  # fmt: skip
+            overlays="none", batch_size=2, write_line=printed.append)  # fmt: skip
     assert counts == [0, 0, 2, 5 + 5]
-    named = [json.loads(line)["image"] for line in printed.getvalue().splitlines()]
+    named = [json.loads(line)["image"] for line in printed]
     assert named == list(map(str, [*images[:5], *images]))
 
 

@@ -10,6 +10,7 @@ from vlmad.datasets import GOOD, Contents, Dataset, Problem, Sample, Split
 from vlmad.errors import InputError, did_you_mean
 from vlmad_datasets.sides import ANOMALOUS_WORDS, NORMAL_WORDS, side_of
 from vlmad_datasets.tabular import TABLE_SUFFIXES, read_rows
+from vlmad_run.texts import named_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,12 +91,12 @@ def sample_of(
         hint = did_you_mean(split, filter(None, SPLIT_WORDS))
         raise InputError(f"no split is called '{split}'; {hint}")
     return Sample(
-        image=folder / fields["image"],
+        image=named_path(fields["image"], folder),
         label=side,
         category=fields.get("category") or category,
         split=SPLIT_WORDS[split.casefold()],
         defect=GOOD if side == "normal" else fields.get("defect") or any_defect,
-        mask=folder / fields["mask"] if fields.get("mask") else None,
+        mask=named_path(fields["mask"], folder) if fields.get("mask") else None,
     )
 
 

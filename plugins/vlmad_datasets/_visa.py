@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 
 from vlmad.datasets import Contents, Dataset, Problem, Sample
 from vlmad.errors import InputError
@@ -63,8 +63,8 @@ class Visa(Dataset):
 
 
 def _check_inside(column: str, path: str) -> None:
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or (column == "object" and not path):
+    pure = PureWindowsPath(path)  # which takes both kinds of slashes
+    if pure.anchor or ".." in pure.parts or (column == "object" and not path):
         raise InputError(f"{column} '{path}' is no path inside of the data set")
 
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vlmad.datasets import Problem
 from vlmad.errors import InputError, first_line
 from vlmad.files import parse
-from vlmad.images import read_file
+from vlmad_run.csv_cells import as_meant
+from vlmad_run.texts import lines_of, read_people_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sized
     from pathlib import Path
 
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"}) | JSON_SUFFIXES
 DELIMITERS = ",;\t"
+MOST_COLUMNS = 1000
 
 
 class TableRow(NamedTuple):
@@ -54,10 +56,10 @@ def read_rows(path: Path, needed: Iterable[str] = ()) -> TableRows:
         needed: columns that must be there.
 
     Raises:
-        InputError: it cannot be read, is neither UTF-8 nor UTF-16, or has no usable header.
+        InputError: it cannot be read, is no table, or has no usable header.
     """
     read = _json_rows if path.suffix.lower() in JSON_SUFFIXES else _csv_rows
-    table = read(path, _text(path))
+    table = read(path, read_people_text(path))
     lacking = " or ".join(repr(name) for name in needed if name not in table.columns)
     if lacking:
         raise InputError(f"{path} has no column {lacking}")
@@ -67,14 +69,20 @@ def read_rows(path: Path, needed: Iterable[str] = ()) -> TableRows:
 def _csv_rows(path: Path, text: str) -> TableRows:
     records = _csv_records(path, text)
     line, header = next(records, (1, []))
+    if isinstance(header, csv.Error):
+        raise InputError(f"{path} line {line}: {header}")
     columns = tuple(name.casefold() for name in _trimmed(header, 0))
     if not columns:
         raise InputError(f"{path}: the table is empty; its first line names the columns")
-    twice = sorted({name for name in columns if columns.count(name) > 1})
+    _check_number(path, columns)
+    twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
-        raise InputError(f"{path} line {line}: column '{twice[0]}' stands there more than once")
+        raise InputError(f"{path} line {line}: column '{min(twice)}' stands there more than once")
     rows, problems = [], []
     for line, record in records:
+        if isinstance(record, csv.Error):
+            problems.append(Problem(path, f"line {line}: {record}", "fatal"))
+            continue
         fields = _trimmed(record, len(columns))
         if len(fields) == len(columns):
             rows.append(TableRow(line, dict(zip(columns, fields, strict=True))))
@@ -84,41 +92,39 @@ def _csv_rows(path: Path, text: str) -> TableRows:
     return TableRows(path, columns, tuple(rows), tuple(problems))
 
 
-def _text(path: Path) -> str:
-    data = read_file(path)
-    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as in Excel's "Unicode text"
-    try:
-        return data.decode("utf-16" if data.startswith(marks) else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        remedy = "save the table as UTF-8 (in Excel: CSV UTF-8)"
-        raise InputError(f"{path} line {line}: not UTF-8; {remedy}") from None
+def _check_number(path: Path, columns: Sized) -> None:
+    if len(columns) > MOST_COLUMNS:
+        raise InputError(f"{path}: {len(columns)} columns; at most {MOST_COLUMNS} are read")
 
 
-def _csv_records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the records that are not blank, with the line where each begins."""
-    sign = max(DELIMITERS, key=text.partition("\n")[0].count)
+def _csv_records(path: Path, text: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
+    """Yield the records that are not blank, or what is wrong, with the line where each begins."""
+    header = next(filter(str.strip, lines_of(text, path)), "")
+    sign = max(DELIMITERS, key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
     line = 1
-    try:
-        for record in reader:
+    while True:
+        try:
+            record = next(reader)
             if any(field.strip() for field in record):
-                yield line, [field.strip() for field in record]
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise InputError(f"{path} line {line}: {first_line(error)}") from error
+                yield line, [as_meant(field.strip()) for field in record]
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield line, error
+        line = reader.line_num + 1
 
 
 def _trimmed(record: list[str], least: int) -> list[str]:
     """Return a record without the empty fields that a spreadsheet adds at the end of a line."""
     while len(record) > least and not record[-1]:
-        record = record[:-1]
+        record.pop()
     return record
 
 
 def _json_rows(path: Path, text: str) -> TableRows:
     rows, problems = [], []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(lines_of(text, path), start=1):
         if not line.strip():
             continue
         try:
@@ -126,6 +132,7 @@ def _json_rows(path: Path, text: str) -> TableRows:
         except ValueError as error:
             problems.append(Problem(path, f"line {number}: {first_line(error)}", "fatal"))
     empty = dict.fromkeys((name for row in rows for name in row.fields), "")
+    _check_number(path, empty)
     filled = tuple(TableRow(row.line, {**empty, **row.fields}) for row in rows)
     return TableRows(path, tuple(empty), filled, tuple(problems))
 

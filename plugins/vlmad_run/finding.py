@@ -6,20 +6,20 @@ recognises is one, so that its masks are no photographs and its labels are known
 
 from __future__ import annotations
 
-import codecs
 import glob
 import os
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
+from vlmad.console import say
 from vlmad.datasets import LABELS, Label
 from vlmad.errors import InputError
 from vlmad_run.kinds import finder_for
 from vlmad_run.labelling import Labelling
 from vlmad_run.passed_over import PassedOver, count_by_reason, in_words
+from vlmad_run.texts import entries, is_list, spellings
 from vlmad_run.walking import is_mask_folder, is_readable, walk
 
 if TYPE_CHECKING:
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from vlmad_run.passed_over import Reason
     from vlmad_run.walking import Kind, Place
 
-STANDARD_INPUT = "-"
 Wanted: TypeAlias = Literal["all", "labelled", "normal", "anomalous", "references"]
 """Of a data set: every photograph, those with a label, one label, or what is for training."""
 DEEPEST = 3
 """As many folders below the one that is named are asked whether they are data sets."""
+LINES_NAMED = 20
+"""Of a list, that are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ def find(paths: Collection[str | Path], wanted: Wanted = "all") -> FoundImages:
 
     Args:
         paths: files, folders (searched to the bottom) and patterns, ``-`` for a list on standard
-            input, or what a plugin finds images for (see `vlmad_run.kinds.ImageFinder`).
+            input, ``@FILE`` for one in a file, or what a plugin finds images for (see
+            `vlmad_run.kinds.ImageFinder`). Lines of a list that name nothing are printed.
         wanted: what to take of a data set. Files that are named themselves are always taken.
 
     Raises:
@@ -82,7 +84,7 @@ def find(paths: Collection[str | Path], wanted: Wanted = "all") -> FoundImages:
     search = _Search(wanted)
     for path in map(str, paths):
         find_them = finder_for(path) or search.named
-        for file in search.listed() if path == STANDARD_INPUT else find_them(path):
+        for file in search.listed(path) if is_list(path) else find_them(path):
             found.setdefault(os.path.abspath(file), file)
     result = FoundImages(list(found.values()), search.left, search.notes)
     if not found:
@@ -134,12 +136,29 @@ class _Search:
             notes.append(f"{root} is a data set ({dataset.name}): {words} images{split} are taken")
         return notes
 
-    def listed(self) -> Iterator[Path]:
-        """Yield the files of a list, one a line, or separated by NULs as by ``find -print0``."""
-        content = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8)
-        for line in content.split(b"\0") if b"\0" in content else content.splitlines():
-            if line.strip():
-                yield from self.named(os.fsdecode(line))
+    def listed(self, name: str) -> Iterator[Path]:
+        """Yield the files of a list; what is wrong is named by its line, and fails when read."""
+        wrong = 0
+        for place, text in entries(name):
+            try:
+                yield from self._spelt(text)
+            except InputError as error:
+                wrong += 1
+                if wrong <= LINES_NAMED:
+                    say(f"{place}: {error}")
+                yield Path(text)
+        if wrong > LINES_NAMED:
+            say(f"and {wrong - LINES_NAMED} more lines that name nothing")
+
+    def _spelt(self, text: str) -> list[Path]:
+        """Find what an entry of a list names, in the first spelling that names anything."""
+        first: InputError | None = None
+        for spelling in spellings(text):
+            try:
+                return self.named(spelling)
+            except InputError as error:
+                first = first or error
+        raise first or InputError("an empty name names no images")
 
     def named(self, argument: str) -> list[Path]:
         """Return the image files that a file, a folder or a pattern names.

@@ -69,6 +69,8 @@ class RunFolder:
         self.path, self.manifest, self.threshold = path, manifest, threshold
         self._rows: dict[str, ScoreRow] = {}
         self._images: list[Path] = []
+        self._astray: set[Path] = set()
+        """Places of images that never were there, as a list may name them."""
         self._batch: list[Future[ScoreRow]] = []
         self._complete: list[Future[ScoreRow]] = []
         """The batch before, whose maps may still be on their way to the disk."""
@@ -115,6 +117,9 @@ class RunFolder:
         self._images = list(images)
         if self.manifest.folder != os.getcwd():  # names that mean the same to this folder
             self._images = [Path(os.path.abspath(image)) for image in self._images]
+        places = {image.parent: image for image in self._images}
+        gone = {place for place, image in places.items() if has_vanished(image)}
+        self._astray = gone if gone != places.keys() else set()
         if together:
             return self._images
         lacking = [image for image in self._images if self.row(image) is None]
@@ -152,9 +157,10 @@ class RunFolder:
             InputError: not the image but the folder that it was in has gone away.
             OutputError: the folder cannot be written; what is done stays done.
         """
-        if result.error is not None and has_vanished(Path(result.name)):
+        image = Path(result.name)
+        if result.error is not None and image.parent not in self._astray and has_vanished(image):
             raise InputError(
-                f"{Path(result.name).parent} is no longer there; "
+                f"{image.parent} is no longer there; "
                 "run the same command again when it is, to go on"
             )
         self._batch.append(self._pool.submit(self._store, result))
