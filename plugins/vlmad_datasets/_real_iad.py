@@ -87,8 +87,9 @@ class RealIad(Dataset):
         for path in lists:
             with reading(path):
                 category = CategoryList.of(json_table(label_text(path)))
-            if inside(images, category.meta.prefix).is_dir():
-                samples += self._samples(category, images, path, problems)
+                folder = inside(images, category.meta.prefix or ".")
+            if folder.is_dir():
+                samples += self._samples(category, folder, path, problems)
             else:
                 absent.append(path.stem)
         if absent:
@@ -97,10 +98,9 @@ class RealIad(Dataset):
         return Contents(tuple(samples), tuple(problems))
 
     def _samples(
-        self, category: CategoryList, images: Path, path: Path, problems: list[Problem]
+        self, category: CategoryList, folder: Path, path: Path, problems: list[Problem]
     ) -> Iterator[Sample]:
         splits: dict[Split, list[ListedView]] = {"train": category.train, "test": category.test}
-        folder = inside(images, category.meta.prefix)
         for split, views in splits.items():
             for number, view in enumerate(views):
                 good = view.anomaly_class == category.meta.normal_class

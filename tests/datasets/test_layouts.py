@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,10 @@ from PIL import Image
 from vlmad.errors import InputError
 from vlmad.registry import Registry
 from vlmad_datasets import OpenDataset, open_dataset
+from vlmad_datasets.description import DatasetDescription
 from vlmad_datasets.survey import survey
+
+from ..conftest import vlmad  # noqa: TID252 (tests are no package)
 
 MARKED = 6
 """How many pixels a drawn mask marks, if it marks any."""
@@ -278,6 +282,69 @@ def test_a_list_may_not_lead_out_of_its_folder(path: str, lay_out: Draw) -> None
     [problem] = opened.problems
     assert problem.what == f"test.nut.1: '{path}' is no path inside of the data set"
     assert (problem.severity, len(opened.samples)) == ("fatal", 1)
+
+
+NESTED = "[" * 500 + "]" * 500
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "text"),
+    [
+        ("real_iad", "realiad_jsons/realiad_jsons/usb_adaptor.json", text)
+        for text in ("", "{", NESTED, '{"meta": ' + NESTED + "}", '{"meta": {"prefix": "../"}}')
+    ]
+    + [
+        ("meta", "meta.json", '"img_path" "cls_name"' + text)
+        for text in ("", NESTED, "\ud800", ': {"test": 3}')
+    ]
+    + [("meta", "meta.json", '{"img_path": 0, "cls_name": 0, "test": ' + NESTED + "}")],
+)
+def test_a_list_that_makes_no_sense_is_refused_by_its_name(
+    name: str, file: str, text: str, lay_out: Draw
+) -> None:
+    root = lay_out(name)
+    (root / file).write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(InputError, match=file):
+        open_dataset(root)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_whatever_lies_among_the_files_is_no_obstacle(
+    name: str, lay_out: Draw, registry: Registry
+) -> None:
+    root = lay_out(name)
+    for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
+        (folder / os.fsdecode(b"\xff\xfe")).mkdir()
+        (folder / "gone.png").symlink_to("nowhere")
+        (folder / "around").symlink_to(".")
+        os.mkfifo(folder / "pipe.png")
+    opened = open_dataset(root, name, registry=registry)
+    assert expected(LAYOUTS[name]) <= facts(opened)
+    survey(opened)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_layout_is_described_by_the_command(name: str, lay_out: Draw) -> None:
+    root = lay_out(name)
+    done = vlmad("data", root, "--json", cwd=root)
+    assert done.returncode in (0, 1), done.stderr  # warnings: so few images lack a side
+    found = DatasetDescription.parse(done.stdout, "output")
+    assert (found.dataset, found.usable) == (name, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["real_iad", "ksdd", "ksdd2", "dagm", "mtd", "meta"])
+def test_a_bench_measures_a_layout(
+    name: str, lay_out: Draw, two_layer_file: Path, cache: Path, tmp_path: Path
+) -> None:
+    from vlmad.testing import TWO_LAYERS  # imports torch, which the others do without
+
+    root = lay_out(name)
+    weights = f"backbone.weights={two_layer_file}"
+    words = ["--detector", "clip", "--backbone", f"openclip:{TWO_LAYERS}", "--set", weights]
+    done = vlmad("bench", root, *words, "--replicates", "100", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert open_dataset(root).categories[0] in done.stdout
 
 
 def test_two_masks_of_one_image_are_a_problem_with_both_names(lay_out: Draw) -> None:
