@@ -46,6 +46,8 @@ class ChartValue:
     value: float | None
     low: float | None = None
     high: float | None = None
+    trail: Sequence[float | None] = ()
+    """What the value was before it became this, and this; drawn as dots in place of a bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,12 @@ class BarChart:
     caption: str
     series: Sequence[str]
     plots: Sequence[BarPlot]
+
+    @property
+    def sample(self) -> str:
+        """The class of the style sheet for a sample: bars have hatches, dots have none."""
+        values = (each for plot in self.plots for _, row in plot.rows for each in row)
+        return "filled" if any(each.trail for each in values) else "bar"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from vlmad.console import messages
 from vlmad.errors import InputError, OutputError, VlmadError, first_line, reason_of
 from vlmad.files import write_atomically
 from vlmad_report._average_sections import categories, object_groups, summary
+from vlmad_report._condition_section import TITLE, other_conditions
 from vlmad_report._curve_section import curves
 from vlmad_report._defect_sections import contrasts, sizes, types
 from vlmad_report._failure_section import failures
@@ -79,6 +80,7 @@ def section_makers(source: ResultSource, groups: Groups, most_failures: int) -> 
         "Types of defects": lambda: types(study, groups),
         "Zero-shot and few-shot": lambda: few_shot(source),
         "Window sizes": lambda: windows(source),
+        TITLE: lambda: other_conditions(source),
         "Published figures": lambda: published(source),
         "Curves and scores": lambda: curves(study),
         "Failures": lambda: failures(study, most_failures),
