@@ -91,8 +91,9 @@ def run(
 
     Of a data set all photographs are scored, and no masks.
 
-    Exit status: 0 all done, 1 some images could not be read (or scores differ from those of
-    the manifest), 2 nothing could be done, 3 anomalous images were found and --fail-on asks.
+    Exit status: 0 all done, 1 some images could not be read (with --fail-on also those in
+    formats that are not read; or scores differ from those of the manifest), 2 nothing could be
+    done, 3 anomalous images were found and --fail-on asks.
 
     Examples:
     vlmad run photos/
