@@ -215,15 +215,16 @@ def test_all_that_can_be_read_is_found(tmp_path: Path, name: str) -> None:
 
 def test_what_is_passed_over_is_counted_by_reason_with_a_name(tmp_path: Path) -> None:
     folder = draw(tmp_path / "photos", "a", "Masks/a", ".b.png", "vlmad-runs/night/maps/c")
-    for name in ("IMG_1.HEIC", "IMG_2.heic", "notes.txt", ".DS_Store"):
+    draw(folder, "good_a-b076d85d")  # as vlmad explain does
+    for name in ("IMG_1.HEIC", "IMG_2.heic", "good_a-b076d85d.json", ".DS_Store"):
         (folder / name).touch()
     found = find([folder])
     assert names(found, folder) == ["a.png"]
     assert {each.reason: (each.count, each.first) for each in found.passed_over} == {
         "mask": (1, str(folder / "Masks/a.png")),
-        "written": (1, str(folder / "vlmad-runs/night/maps/c.png")),
+        "written": (2, str(folder / "good_a-b076d85d.png")),
         "format": (2, str(folder / "IMG_1.HEIC")),
-        "ending": (1, str(folder / "notes.txt")),
+        "ending": (1, str(folder / "good_a-b076d85d.json")),
         "hidden": (2, str(folder / ".DS_Store")),
     }
     assert {each.reason for each in found.passed_over} <= WORDS.keys()

@@ -15,11 +15,12 @@ from filelock import FileLock, Timeout
 from vlmad.errors import InputError, OutputError
 from vlmad.files import PARTLY, refuse_links
 from vlmad_run.manifest import MANIFEST, Manifest
+from vlmad_run.walking import RUNS_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RUNS = Path("vlmad-runs")
+RUNS = Path(RUNS_FOLDER)
 """Where they are if their folder was not named, from the working directory."""
 LOCK = ".lock"
 

@@ -28,7 +28,9 @@ WRITTEN = frozenset({"maps", "overlays"})
 """Folders of pictures in that of a run."""
 RUN_FILES = frozenset({"maps", "manifest.json"})
 """By these it is known."""
-RUNS = "vlmad-runs"
+EXPLANATION = re.compile(r"(.*-)?[0-9a-f]{8}\.png", re.DOTALL)
+"""How `vlmad explain` names its pictures, each beside a JSON file."""
+RUNS_FOLDER = "vlmad-runs"
 """Where commands write if they are not told."""
 
 
@@ -95,12 +97,14 @@ def look_into(folder: Path) -> Place:
     except OSError:
         place.closed = True
         return place
-    of_run = {name for name, _ in found} >= RUN_FILES
+    names = {name for name, _ in found}
+    of_run = names >= RUN_FILES
     for name, is_folder in found:
         if is_folder:
             place.folders.append((name, _kind_of_folder(name, of_run)))
         else:
-            place.files.append((name, _kind_of_file(name)))
+            explains = EXPLANATION.fullmatch(name) and f"{name[:-4]}.json" in names
+            place.files.append((name, "written" if explains else _kind_of_file(name)))
     return place
 
 
@@ -124,7 +128,7 @@ def _kind_of_folder(name: str, of_run: bool) -> Kind:
     """Return what is in a folder of this name: `image` if that is to be seen."""
     if name.startswith("."):
         return "hidden"
-    if name == RUNS or (of_run and name in WRITTEN):
+    if name == RUNS_FOLDER or (of_run and name in WRITTEN):
         return "written"
     return "mask" if is_mask_folder(name) else "image"
 
