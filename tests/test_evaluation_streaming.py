@@ -13,7 +13,7 @@ from vlmad_evaluation.bootstrap import bootstrap_pixels, resample
 from vlmad_evaluation.curves import CURVE_METRICS
 from vlmad_evaluation.image_curves import ImageCurveCollector
 from vlmad_evaluation.labelled_maps import LabelledMap
-from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
+from vlmad_evaluation.pixel_metrics import EXACT_METRICS, SortedPixels, pixel_metrics
 from vlmad_evaluation.streaming import PixelStream, ordered_bits, score_of_bits
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -109,9 +109,9 @@ def test_a_second_pass_gives_intervals_of_what_does_not_fit_into_memory() -> Non
     masks = np.zeros((12, 30, 30), dtype=bool)
     masks[5:, 5:12, 8:20] = True
     maps = rng.normal(size=masks.shape) + rng.normal(size=(12, 1, 1)) + masks  # double precision
-    collector = ImageCurveCollector(streamed(maps, masks, 1 << 16).thresholds())
+    collector = ImageCurveCollector(*streamed(maps, masks, 1 << 16).thresholds())
     for scores, mask in zip(maps, masks, strict=True):
-        collector.add(LabelledMap(scores, mask))
+        collector.add(SortedPixels.of([LabelledMap(scores, mask)]))
     found = resample(collector.curves(), EXACT_METRICS, replicates=100)
     for name, expected in bootstrap_pixels(maps, masks, replicates=100).items():
         assert found[name].error < 0.01
@@ -123,8 +123,10 @@ def test_the_thresholds_of_a_second_pass_lie_below_scores_that_were_rounded_up()
     lowest = 1.0 - 2e-8  # float32 has nothing between 1 - 6e-8 and 1
     pixels = PixelStream()
     pixels.add([[lowest, 2.0]], [[False, True]])
-    collector = ImageCurveCollector(pixels.thresholds())
-    collector.add(LabelledMap(np.array([[lowest, 2.0]]), np.array([[False, True]])))
+    collector = ImageCurveCollector(*pixels.thresholds())
+    collector.add(
+        SortedPixels.of([LabelledMap(np.array([[lowest, 2.0]]), np.array([[False, True]]))])
+    )
     assert collector.curves().false_positives[0, -1] == 1
 
 
@@ -138,8 +140,8 @@ def test_a_second_pass_over_other_maps_is_noticed() -> None:
     with pytest.raises(InputError, match="no anomalous pixel: intervals need both classes"):
         pixels.thresholds()
     pixels.add([[0.25, 0.5]], [[False, True]])
-    collector = ImageCurveCollector(pixels.thresholds())
+    collector = ImageCurveCollector(*pixels.thresholds())
     with pytest.raises(InputError, match="no images to resample"):
         collector.curves()
     with pytest.raises(InputError, match="lower score than the first pass found"):
-        collector.add(LabelledMap(np.array([[0.1]]), np.array([[True]])))
+        collector.add(SortedPixels.of([LabelledMap(np.array([[0.1]]), np.array([[True]]))]))

@@ -39,6 +39,11 @@ TASKS = {
         "pixel_ap",
         "pixel_f1_max",
     ),
+    "saturated overlap": (
+        "pixel_au_spro_05",
+        "pixel_au_spro_05_logical",
+        "pixel_au_spro_05_structural",
+    ),
 }
 CHANCE = (
     "The more combinations are tried, the more the best of them owes to chance: confirm it on "
@@ -64,12 +69,14 @@ def to_markdown(document: BenchDocument) -> str:
 def _tables(document: BenchDocument) -> Iterator[str]:
     if isinstance(document, GridDocument):
         yield CHANCE
-        yield _table(document, all_rows(document, document.settings.shots, COMPARED), COMPARED)
+        names = document.measured(COMPARED)
+        yield _table(document, all_rows(document, document.settings.shots, names), names)
         return
     for shots in document.settings.shots:
-        for task, names in TASKS.items():
+        for task, wanted in TASKS.items():
+            names = document.measured(wanted)
             rows = all_rows(document, [shots], names)
-            if rows:
+            if rows and names:
                 yield f"## {task.capitalize()}, {shots_name(shots)}"
                 yield _table(document, rows, names)
 

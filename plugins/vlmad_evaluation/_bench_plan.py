@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
 from vlmad.files import digest
+from vlmad_evaluation._defects_config import find_config
 from vlmad_evaluation.conditions import changes_of
 from vlmad_evaluation.result_documents import SkippedEntry
 from vlmad_run.references import draw_references
@@ -136,6 +137,9 @@ def content_digests(
     for sample in progress.track(samples, description="hashing"):
         line = "\t".join((sample.split, sample.label, sample.defect, *_contents(sample)))
         hashes[sample.category].update(line.encode("utf-8", "surrogatepass") + b"\n")
+    configs = {sample.category: path for sample in samples if (path := find_config(sample))}
+    for category, path in configs.items():
+        hashes[category].update(digest(path).encode())
     return {category: total.hexdigest() for category, total in hashes.items()}
 
 

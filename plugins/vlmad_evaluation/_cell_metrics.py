@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlmad.errors import InputError
 from vlmad.images import read_facts
 from vlmad_evaluation._bench_folder import cell_place
+from vlmad_evaluation._defects_config import find_config, kind_of, regions_of
+from vlmad_evaluation._saturated_overlap import mean_of_kinds, replicates_of_kinds
 from vlmad_evaluation.bootstrap import (
     BINS,
     Replicates,
@@ -27,15 +30,21 @@ from vlmad_evaluation.bootstrap import (
     with_interval,
 )
 from vlmad_evaluation.curves import metrics_of
-from vlmad_evaluation.image_curves import ImageCurveCollector, curves_of_maps
+from vlmad_evaluation.image_curves import ImageCurveCollector
 from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_evaluation.labelled_maps import at_resolution, resize_mask
-from vlmad_evaluation.metric import AUPRO_200, PIXEL_METRICS, Metric, Reason, undefined
+from vlmad_evaluation.metric import (
+    ANOMALIES,
+    AU_SPRO_LIMITS,
+    AUPRO_200,
+    PIXEL_METRICS,
+    Metric,
+    Reason,
+    undefined,
+)
 from vlmad_evaluation.pixel_metrics import (
-    EXACT_METRICS,
     EqualSteps,
     SortedPixels,
-    metrics_of_pixels,
 )
 from vlmad_evaluation.result_documents import BenchCell, PixelFacts
 from vlmad_evaluation.result_folders import CellResult
@@ -54,6 +63,7 @@ if TYPE_CHECKING:
 
 PIXELS_AT_ONCE = 1 << 26
 """More are streamed; so many take about 1.5 GB."""
+MISSING: tuple[Reason, ...] = ("no logical anomaly", "no structural anomaly")
 RULE = "the largest F1 on the test images themselves"
 
 
@@ -128,9 +138,10 @@ def measure(
     labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
     scores = np.array([each.row.score for each in scored], dtype=np.float64)
     pixels = _measure_pixels(scored, settings, at_once)
-    metrics = {**image_metrics(labels, scores), **pixels.metrics}
+    saturated = _measure_saturated(scored, settings, at_once)
+    metrics = {**image_metrics(labels, scores), **pixels.metrics, **saturated.metrics}
     replicates = bootstrap_images(labels, scores, replicates=settings.replicates)
-    replicates |= pixels.replicates
+    replicates |= pixels.replicates | saturated.replicates
     for name, found in replicates.items():
         metrics[name] = with_interval(metrics[name], found, settings.confidence)
     return MeasuredCell(metrics, replicates, pixels.pixels)
@@ -143,17 +154,76 @@ def _measure_pixels(
         anomalous = any(each.sample.anomalous for each in scored)
         reason: Reason = "no mask" if anomalous else "no anomalous image"
         return MeasuredCell(undefined(PIXEL_METRICS, reason), {})
-    maps = StoredMaps(scored, settings.size)
-    return _streamed(maps, settings) if maps.pixels() > at_once else _exact(maps, settings)
+    return _of_maps(StoredMaps(scored, settings.size), PIXEL_METRICS, settings, at_once)
+
+
+def _measure_saturated(
+    scored: Sequence[Scored], settings: BenchSettings, at_once: int
+) -> MeasuredCell:
+    """Compute MVTec LOCO's measure where the data set brings what it needs."""
+    moved = any(each.change for each in scored)  # as the masks' files are not
+    if moved or not any(find_config(each.sample) for each in scored):
+        return MeasuredCell({}, {})
+    names = tuple(AU_SPRO_LIMITS)
+    found: dict[str, MeasuredCell] = {}
+    for kind, reason in zip(ANOMALIES, MISSING, strict=True):
+        own = [s for s in scored if not s.sample.anomalous or kind_of(s.sample) == kind]
+        try:
+            maps = StoredMaps(own, settings.size, saturated=True)
+            found[kind] = _of_maps(maps, names, settings, at_once)
+        except InputError:
+            misfit = undefined(names, "a mask does not fit defects_config.json")
+            found[kind] = MeasuredCell(misfit, {})
+        if not any(each.sample.anomalous for each in own):
+            found[kind] = MeasuredCell(undefined(names, reason), {})
+    return MeasuredCell(
+        mean_of_kinds({kind: each.metrics for kind, each in found.items()}),
+        replicates_of_kinds({kind: each.replicates for kind, each in found.items()}),
+    )
+
+
+def _of_maps(
+    maps: StoredMaps, names: Sequence[str], settings: BenchSettings, at_once: int
+) -> MeasuredCell:
+    """Compute metrics of maps in memory, or of one map after another where they are too many."""
+    streamed = maps.pixels() > at_once
+    images = maps if streamed else list(maps)
+    collect = PixelStream.of if streamed else SortedPixels.of
+    plain = collect(image for image, _ in images)
+    facts = maps.facts("streamed" if streamed else "exact", plain.regions)
+    if plain.missing:
+        return MeasuredCell(undefined(names, plain.missing), {}, facts)
+    exact = [name for name in names if name != AUPRO_200]
+    found = metrics_of(plain.curve(), exact)
+    bounds = [
+        metrics_of(collect(_moved(*each, way) for each in images).curve(), exact) for way in (1, -1)
+    ]
+    collector, steps = ImageCurveCollector(*plain.thresholds(BINS)), EqualSteps(*plain.range)
+    for image, _ in images:
+        own = SortedPixels.of([image])
+        collector.add(own)
+        steps.add(own)
+    last = {AUPRO_200: steps.metric().model_copy(update={"error": None})}
+    metrics = {
+        name: last[name] if name in last else _bounded(name, found, *bounds) for name in names
+    }
+    return MeasuredCell(metrics, resample(collector.curves(), exact, settings.replicates), facts)
 
 
 class StoredMaps:
     """The maps with masks of a cell at the evaluation resolution, read as they are needed."""
 
-    def __init__(self, scored: Sequence[Scored], resolution: tuple[int, int] | None) -> None:
+    def __init__(
+        self,
+        scored: Sequence[Scored],
+        resolution: tuple[int, int] | None,
+        saturated: bool = False,
+    ) -> None:
         self.known = [s for s in scored if s.sample.mask is not None or not s.sample.anomalous]
         self.left_out = len(scored) - len(self.known)
         self.resolution, self.vanished = resolution, 0
+        self.saturated = saturated
+        """Whether regions are those of the masks' files, with their saturation."""
 
     def pixels(self) -> int:
         """Return how many there are at the evaluation resolution."""
@@ -168,7 +238,9 @@ class StoredMaps:
         for each in self.known:
             whole = each.map()
             assert whole is not None
-            image = at_resolution(whole.scores, whole.mask, self.resolution, str(each.sample.image))
+            regions = regions_of(each.sample) if self.saturated else ()
+            where = str(each.sample.image)
+            image = at_resolution(whole.scores, whole.mask, self.resolution, where, regions)
             if whole.outside is not None:
                 outside = resize_mask(whole.outside, image.mask.shape)
                 image = replace(image, outside=outside)
@@ -187,58 +259,19 @@ class StoredMaps:
         )
 
 
-def _exact(maps: StoredMaps, settings: BenchSettings) -> MeasuredCell:
-    """Hold all maps of the cell in memory."""
-    read = list(maps)
-    images = [image for image, _ in read]
-    pixels = SortedPixels.of(images)
-    facts, metrics = maps.facts("exact", pixels.regions), metrics_of_pixels(pixels)
-    if pixels.missing:
-        return MeasuredCell(metrics, {}, facts)
-    up, down = (
-        metrics_of(SortedPixels.of(_moved(*each, way) for each in read).curve(), EXACT_METRICS)
-        for way in (1, -1)
-    )
-    replicates = resample(curves_of_maps(images, BINS), EXACT_METRICS, settings.replicates)
-    return MeasuredCell(_bounded(metrics, up, down), replicates, facts)
-
-
-def _streamed(maps: StoredMaps, settings: BenchSettings) -> MeasuredCell:
-    """Read the maps twice, one at a time."""
-    plain, up, down = (PixelStream() for _ in range(3))
-    for image, reach in maps:
-        for way, stream in ((0, plain), (1, up), (-1, down)):
-            moved = _moved(image, reach, way)
-            stream.add(moved.scores, moved.mask, moved.outside)
-    facts, metrics = maps.facts("streamed", plain.regions), plain.metrics()
-    if metrics["pixel_auroc"].value is None:
-        return MeasuredCell(metrics, {}, facts)
-    collector, steps = ImageCurveCollector(plain.thresholds(BINS)), EqualSteps(*plain.range)
-    for image, _ in maps:
-        collector.add(image)
-        steps.add(SortedPixels.of([image]))
-    metrics[AUPRO_200] = steps.metric()
-    replicates = resample(collector.curves(), EXACT_METRICS, settings.replicates)
-    return MeasuredCell(_bounded(metrics, up.metrics(), down.metrics()), replicates, facts)
-
-
 def _moved(image: LabelledMap, reach: float, way: int) -> LabelledMap:
     """Move anomalous pixels up and normal ones down by `reach` (way 1), or the reverse (-1)."""
-    if not way:
-        return image
     change = np.where(image.mask, np.float32(way * reach), np.float32(-way * reach))
     return replace(image, scores=image.scores + change)
 
 
 def _bounded(
-    metrics: dict[str, Metric], up: dict[str, Metric], down: dict[str, Metric]
-) -> dict[str, Metric]:
-    """Return metrics with the error that their bounds leave."""
-    found = {name: each.model_copy(update={"error": None}) for name, each in metrics.items()}
-    for name in EXACT_METRICS:
-        value = metrics[name].value or 0.0
-        above, below = ((each[name].value or 0.0, each[name].error or 0.0) for each in (up, down))
-        errors = above[0] + above[1] - value, value - below[0] + below[1]
-        error = max(*errors, metrics[name].error or 0.0)
-        found[name] = metrics[name].model_copy(update={"error": error})
-    return found
+    name: str, found: dict[str, Metric], up: dict[str, Metric], down: dict[str, Metric]
+) -> Metric:
+    """Return a metric with the error that its bounds leave."""
+    values, errors = (
+        [getattr(each[name], fact) or 0.0 for each in (found, up, down)]
+        for fact in ("value", "error")
+    )
+    above, below = values[1] + errors[1] - values[0], values[0] - values[2] + errors[2]
+    return found[name].model_copy(update={"error": max(errors[0], above, below)})

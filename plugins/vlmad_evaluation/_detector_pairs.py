@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Draws = Float[np.ndarray, " b"]
 
-COMPARED = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro_30")
+COMPARED = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro_30", "pixel_au_spro_05")
 FEWEST_FOR_DELONG = 10
 """Images of a class below which its test, which is asymptotic, is not relied on."""
 
@@ -46,6 +46,7 @@ def compare_pairs(
     return [
         entry
         for name in COMPARED
+        if any(name in metrics for metrics in by_place.values())
         for family in (by_place.keys(), averages.keys())
         for entry in _corrected(
             [

@@ -110,6 +110,7 @@ def open_checked(
         The data set, the categories, and the problems that do not keep it from being measured.
     """
     from vlmad_datasets.survey import survey
+    from vlmad_evaluation._defects_config import saturation_problems
     from vlmad_evaluation.notation import problem_lines
     from vlmad_run.opening import open_dataset
 
@@ -123,8 +124,10 @@ def open_checked(
             categories,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    for problems in (found.of("fatal"), () if console.quiet else found.of("warning")):
+    misfits = saturation_problems(each for each in wanted if each.split == "test")
+    warnings = () if console.quiet else (*found.of("warning"), *misfits)
+    for problems in (found.of("fatal"), warnings):
         for line in problem_lines(problems):
             say(line)
     found.refuse()
-    return opened, categories, found.problems
+    return opened, categories, (*found.problems, *misfits)

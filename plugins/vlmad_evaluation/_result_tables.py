@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmad_evaluation._detector_pairs import COMPARED
-from vlmad_evaluation.metric import best_value
+from vlmad_evaluation.metric import Metric, best_value
 from vlmad_evaluation.notation import UNDEFINED, metric_text, remark_on, shots_name
 from vlmad_evaluation.result_documents import GridDocument, PublishedAverage
 from vlmad_run.csv_cells import csv_table
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SIGNIFICANT = 0.05
 BETTER, WORSE = "\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}"
 AVERAGE = "average"
+ABSENT = Metric(value=None, reason="not measured")
 NAMED = 5
 """Combinations that are named for each remark; the document names all."""
 
@@ -70,13 +71,13 @@ def figure_rows(
 ) -> Iterator[FigureRow]:
     """Yield own figures on a category, or on average, and published ones below them."""
     entries, where = document.entries(shots, category), category or AVERAGE
-    best = {name: best_value(entry.metrics[name] for entry in entries) for name in names}
+    found = [{name: entry.metrics.get(name, ABSENT) for name in names} for entry in entries]
+    best = {name: best_value(metrics[name] for metrics in found) for name in names}
     pairs = {(p.metric, p.shots, p.category, p.detector): p for p in document.comparisons}
     draws = document.settings.seeds if shots else 1
-    for entry in entries:
+    for entry, metrics in zip(entries, found, strict=True):
         figures = []
-        for name in names:
-            metric = entry.metrics[name]
+        for name, metric in metrics.items():
             number, _, rest = metric_text(metric).partition(" ")
             leads = len(entries) > 1 and metric.value is not None and metric.value == best[name]
             mark = _mark(pairs.get((name, shots, category, entry.detector)))
@@ -183,25 +184,26 @@ def grid_csv(document: GridDocument) -> bytes:
         ("_difference", "_p_value_max_t"),
     )
     ends = (*of_it, *beside, "_best")
-    columns = [f"{name}{end}" for name in COMPARED for end in ends]
+    compared = document.measured(COMPARED)
+    columns = [f"{name}{end}" for name in compared for end in ends]
     rows: list[list[object]] = [["category", "shots", "combination", *document.axes, *columns]]
     pairs = {(p.metric, p.shots, p.category, p.detector): p for p in document.comparisons}
     places = [(s, c) for s in document.settings.shots for c in (None, *document.dataset.categories)]
     for shots, category in places:
         entries = document.entries(shots, category)
-        best = {name: best_value(entry.metrics[name] for entry in entries) for name in COMPARED}
-        for entry in entries:
+        found = [{name: entry.metrics.get(name, ABSENT) for name in compared} for entry in entries]
+        best = {name: best_value(metrics[name] for metrics in found) for name in compared}
+        for entry, metrics in zip(entries, found, strict=True):
             varied = document.grid.combinations[entry.detector]
             axes = (varied.get(axis, "") for axis in document.axes)
             row: list[object] = [category or AVERAGE, shots, entry.detector, *axes]
-            for name in COMPARED:
-                metric = entry.metrics[name]
+            for name, metric in metrics.items():
                 pair = pairs.get((name, shots, category, entry.detector))
-                compared = (pair.difference, pair.p_value_max_t) if pair else (None, None)
+                beside_first = (pair.difference, pair.p_value_max_t) if pair else (None, None)
                 leads = metric.value is not None and metric.value == best[name]
                 over = len(metric.categories) or None
                 row += [metric.value, metric.low, metric.high, metric.reason, over]
-                row += [*compared, int(leads)]
+                row += [*beside_first, int(leads)]
             rows.append(row)
     return csv_table(rows)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vlmad_evaluation._result_tables import FigureRow, MarkedFigure
     from vlmad_evaluation.result_documents import BenchDocument
 
-LEAD = ("image_auroc", "pixel_auroc", "pixel_aupro_30")
+LEAD = ("image_auroc", "pixel_auroc", "pixel_aupro_30", "pixel_au_spro_05")
 ONE_LINE = 120
 """Columns from which on an interval fits beside its value."""
 
@@ -73,9 +73,9 @@ def duration(seconds: float) -> str:
 def print_results(console: Console, document: BenchDocument, folder: Path) -> None:
     """Print one table, what its figures are, and where the rest is."""
     kind = "grid" if isinstance(document, GridDocument) else "bench"
-    rows = all_rows(document, document.settings.shots, LEAD)
-    notes = Footnotes()
-    console.print(_table(rows, console.width, notes))
+    notes, names = Footnotes(), document.measured(LEAD)
+    rows = all_rows(document, document.settings.shots, names)
+    console.print(_table(rows, names, console.width, notes))
     console.print()
     files = (f"{folder}/{kind}.{ending}" for ending in ("md", "csv", "json"))
     skipped = not_measured(document.skipped)
@@ -86,12 +86,12 @@ def print_results(console: Console, document: BenchDocument, folder: Path) -> No
         console.print(line)
 
 
-def _table(rows: list[FigureRow], width: int, notes: Footnotes) -> Table:
+def _table(rows: list[FigureRow], names: list[str], width: int, notes: Footnotes) -> Table:
     table = Table(box=None, header_style="bold")
     table.add_column("category", overflow="fold")
     table.add_column("shots", justify="right")
     table.add_column("detector", overflow="fold", min_width=12)
-    for name in LEAD:
+    for name in names:
         table.add_column(TITLES[name], no_wrap=True)
     gap = " " if width >= ONE_LINE else "\n"
     for row in rows:

@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri
 
 from vlmad.errors import InputError
 from vlmad_evaluation.curves import CURVE_METRICS, Bounded
-from vlmad_evaluation.image_curves import ImageCurves, curves_of_maps, curves_of_scores
+from vlmad_evaluation.image_curves import ImageCurveCollector, ImageCurves, curves_of_scores
 from vlmad_evaluation.labelled_maps import (
     Maps,
     Masks,
@@ -25,7 +25,7 @@ from vlmad_evaluation.labelled_maps import (
     labelled_scores,
 )
 from vlmad_evaluation.metric import IMAGE_METRICS, Metric, Reason
-from vlmad_evaluation.pixel_metrics import EXACT_METRICS
+from vlmad_evaluation.pixel_metrics import EXACT_METRICS, SortedPixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -222,10 +222,13 @@ def bootstrap_pixels(
     """
     if bins < 16:
         raise InputError(f"{bins} bins are too coarse for intervals; give at least 16")
-    images = labelled_maps(maps, masks, labels, resolution).images
+    images = labelled_maps(maps, masks, labels, resolution)[0]
     if not any(i.mask.any() for i in images) or all(i.mask.all() for i in images):
         return {}
-    return resample(curves_of_maps(images, bins), EXACT_METRICS, replicates, seed)
+    collector = ImageCurveCollector(*SortedPixels.of(images).thresholds(bins))
+    for image in images:
+        collector.add(SortedPixels.of([image]))
+    return resample(collector.curves(), EXACT_METRICS, replicates, seed)
 
 
 def average_replicates(by_category: Mapping[str, Replicates], seed: int = 0) -> Replicates:

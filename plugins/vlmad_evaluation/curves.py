@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vlmad_evaluation.metric import AUPRO_LIMITS, Metric
+from vlmad_evaluation.metric import AU_SPRO_LIMITS, AUPRO_LIMITS, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from jaxtyping import Bool, Float
 
@@ -161,12 +161,15 @@ CURVE_METRICS: dict[str, Callable[[Curve], Bounded]] = {
     "auroc": auroc,
     "ap": average_precision,
     "f1_max": f1_max,
-    **{n.removeprefix("pixel_"): partial(aupro, limit=x) for n, x in AUPRO_LIMITS.items()},
+    **{
+        name.removeprefix("pixel_"): partial(aupro, limit=limit)
+        for name, limit in (AUPRO_LIMITS | AU_SPRO_LIMITS).items()
+    },
 }
 """Every metric that a curve determines, by its name without `image_` or `pixel_`."""
 
 
-def metrics_of(curve: Curve, names: tuple[str, ...]) -> dict[str, Metric]:
+def metrics_of(curve: Curve, names: Sequence[str]) -> dict[str, Metric]:
     """Return the named metrics of a single curve, such as `pixel_auroc`, with their bounds."""
     return {name: _metric(curve, name.split("_", 1)[1]) for name in names}
 

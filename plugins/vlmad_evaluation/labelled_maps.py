@@ -30,6 +30,15 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True, slots=True)
+class SaturatedRegion:
+    """A defective region of which a part is enough."""
+
+    mask: Bool[np.ndarray, "h w"]
+    saturation: float
+    """So many of its pixels count as all of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledMap:
     """A map with where the image is really anomalous, at one size."""
 
@@ -37,6 +46,8 @@ class LabelledMap:
     mask: Bool[np.ndarray, "h w"]
     outside: Bool[np.ndarray, "h w"] | None = None
     """Pixels that count in no metric: what they show was not there when the mask was made."""
+    regions: tuple[SaturatedRegion, ...] = ()
+    """Which may overlap, the mask being all of them; by default what is connected in the mask."""
 
     @property
     def normal(self) -> Float[np.ndarray, " n"]:
@@ -45,16 +56,21 @@ class LabelledMap:
         normal: np.ndarray = self.scores[~left_out]
         return normal
 
+    def weights(self) -> tuple[Float[np.ndarray, " p"], int]:
+        """Return what each anomalous pixel, row by row, adds to the overlap, and the regions.
 
-@dataclass(frozen=True, slots=True)
-class LabelledMaps:
-    """The maps of a category whose masks are known, at the size of evaluation."""
-
-    images: list[LabelledMap]
-    left_out: int
-    """Images without a mask that are not known to be normal."""
-    vanished: int
-    """Masks whose defects fell between the pixels of the resolution; they count as normal."""
+        The weights of the pixels above a threshold sum to the sum of the regions' overlaps.
+        """
+        if not self.regions:
+            return region_weights(self.mask)
+        weights = np.zeros(self.mask.shape)
+        for region in self.regions:
+            falling = np.argsort(-self.scores[region.mask])
+            own = np.empty(len(falling))
+            left = region.saturation - np.arange(len(falling))  # when those above were found
+            own[falling] = np.clip(left, 0, 1) / region.saturation
+            weights[region.mask] += own
+        return weights[self.mask], len(self.regions)
 
 
 def as_scores(values: ArrayLike, what: str = "scores") -> Float[np.ndarray, "*shape"]:
@@ -111,10 +127,14 @@ def labelled_scores(
 
 def labelled_maps(
     maps: Maps, masks: Masks, labels: Sequence[bool] | None, resolution: Resolution
-) -> LabelledMaps:
+) -> tuple[list[LabelledMap], int]:
     """Check the maps and masks of a category and bring each pair to one size.
 
     An image that `labels` calls normal and that has no mask gets one that is False everywhere.
+
+    Returns:
+        The maps whose masks are known, and of how many masks the defects fell between the pixels
+        of the resolution; they count as normal.
 
     Raises:
         InputError: there are no images, not as many masks or labels as maps, labels that are
@@ -133,11 +153,15 @@ def labelled_maps(
         known = np.zeros(np.shape(scores), dtype=bool) if mask is None else mask
         images.append(at_resolution(scores, known, resolution, f"image {index}"))
         vanished += bool(np.any(known)) and not images[-1].mask.any()
-    return LabelledMaps(images, len(maps) - len(images), vanished)
+    return images, vanished
 
 
 def at_resolution(
-    scores: ArrayLike, mask: ArrayLike, resolution: Resolution, where: str = "the image"
+    scores: ArrayLike,
+    mask: ArrayLike,
+    resolution: Resolution,
+    where: str = "the image",
+    regions: Sequence[SaturatedRegion] = (),
 ) -> LabelledMap:
     """Bring a map and its mask to one size.
 
@@ -148,6 +172,7 @@ def at_resolution(
         mask: booleans.
         resolution: the size.
         where: names the image in errors.
+        regions: of the mask; the share of each that is enough stays the same.
 
     Raises:
         InputError: see `as_scores` and `as_bools`; or they are no images, or differ in shape.
@@ -159,12 +184,19 @@ def at_resolution(
         raise InputError(f"an evaluation resolution of {describe_resolution(resolution)}")
     if resolution is not None and truth.ndim == 2 and truth.size:
         values, truth = resize_map(values, resolution), resize_mask(truth, resolution)
+        regions = [small for each in regions if (small := _resized(each, resolution)) is not None]
     if values.shape != truth.shape:
         raise InputError(
             f"map {values.shape} and mask {truth.shape} of {where} differ in size; "
             "choose an evaluation resolution"
         )
-    return LabelledMap(values, truth)
+    return LabelledMap(values, truth, regions=tuple(regions))
+
+
+def _resized(region: SaturatedRegion, size: tuple[int, int]) -> SaturatedRegion | None:
+    mask = resize_mask(region.mask, size)
+    share = region.saturation / region.mask.sum()
+    return SaturatedRegion(mask, share * float(mask.sum())) if mask.any() else None
 
 
 def describe_resolution(resolution: Resolution) -> str:
@@ -205,8 +237,8 @@ def region_weights(mask: Bool[np.ndarray, "h w"]) -> tuple[Float[np.ndarray, " p
     """Return 1 / (area of its region) for every anomalous pixel, row by row, and the regions.
 
     Regions are connected through edges and corners (8-connected), as in MVTec's evaluation
-    (Bergmann et al., IJCV 2021, section 5.2). The weights of the pixels above a threshold sum to
-    the sum of the regions' overlaps, each the share of a region (0 to 1) that was found.
+    (Bergmann et al., IJCV 2021, section 5.2). A region's overlap is the share of it (0 to 1) that
+    was found.
     """
     labels, count = ndimage.label(mask, structure=EIGHT_NEIGHBOURS)
     of_pixel = labels[mask]

@@ -25,6 +25,19 @@ PIXEL_METRICS = (
 )
 METRICS = (*IMAGE_METRICS, *PIXEL_METRICS)
 AUPRO_LIMITS = {"pixel_aupro_30": 0.30, "pixel_aupro_05": 0.05}
+AU_SPRO_LIMITS = {
+    "pixel_au_spro_05": 0.05,
+    "pixel_au_spro_01": 0.01,
+    "pixel_au_spro_10": 0.1,
+    "pixel_au_spro_30": 0.3,
+    "pixel_au_spro_100": 1.0,
+}
+"""MVTec LOCO's measure: the mean over both kinds of its anomalies."""
+ANOMALIES = ("logical", "structural")
+SATURATED_METRICS = tuple(
+    name for own in AU_SPRO_LIMITS for name in (own, *(f"{own}_{kind}" for kind in ANOMALIES))
+)
+"""Measured only where a data set brings `defects_config.json`."""
 
 Share = Annotated[float, Field(ge=-1e-6, le=1 + 1e-6)]
 """From 0 to 1, up to rounding."""
@@ -36,6 +49,9 @@ Reason: TypeAlias = Literal[
     "no normal image",
     "no anomalous pixel",
     "no normal pixel",
+    "no logical anomaly",
+    "no structural anomaly",
+    "a mask does not fit defects_config.json",
     "all scores are equal",
     "no 200 steps fit into the range",
     "fewer than two of 200 thresholds below the limit",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmad.errors import printable
+from vlmad_evaluation.metric import ANOMALIES, AU_SPRO_LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,9 @@ TITLES = {
     "pixel_ap": "pixel AP",
     "pixel_f1_max": "pixel F1-max",
 }
+for _name, _limit in AU_SPRO_LIMITS.items():
+    TITLES[_name] = f"AU-sPRO {_limit:g}"
+    TITLES |= {f"{_name}_{kind}": f"AU-sPRO {_limit:g}, {kind}" for kind in ANOMALIES}
 
 
 def metric_text(metric: Metric, interval: bool = True) -> str:

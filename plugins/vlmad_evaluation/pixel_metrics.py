@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlmad_evaluation._shared_thresholds import shared_thresholds, single_valued
 from vlmad_evaluation.curves import Curve, metrics_of
 from vlmad_evaluation.labelled_maps import (
     LabelledMap,
@@ -22,14 +23,13 @@ from vlmad_evaluation.labelled_maps import (
     Resolution,
     describe_resolution,
     labelled_maps,
-    region_weights,
 )
 from vlmad_evaluation.metric import AUPRO_200, PIXEL_METRICS, Metric, Reason, undefined
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
 EXACT_METRICS = tuple(name for name in PIXEL_METRICS if name != AUPRO_200)
 
@@ -67,7 +67,7 @@ class SortedPixels:
         for image in images:
             normal.append(image.normal)
             anomalous.append(image.scores[image.mask])
-            weight, count = region_weights(image.mask)
+            weight, count = image.weights()
             weights.append(weight)
             regions += count
         nothing = np.empty(0, dtype=np.float32)
@@ -83,6 +83,18 @@ class SortedPixels:
         if not len(self.anomalous):
             return "no anomalous pixel"
         return "" if len(self.normal) else "no normal pixel"
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The lowest and the highest score."""
+        ends = [each[[0, -1]] for each in (self.normal, self.anomalous) if len(each)]
+        lowest = min((low for low, _ in ends), default=np.inf)
+        return lowest, max((high for _, high in ends), default=-np.inf)
+
+    def thresholds(self, bins: int) -> tuple[Float[np.ndarray, " k"], Bool[np.ndarray, " k"]]:
+        """Choose thresholds for an `ImageCurveCollector`, and tell which bins hold one score."""
+        chosen = shared_thresholds(self.normal, self.anomalous, bins)
+        return chosen, single_valued(self.normal, self.anomalous, chosen)
 
     def curve(self) -> Curve:
         """Return counts and overlap at all thresholds that matter.
@@ -140,15 +152,15 @@ def pixel_metrics(
         InputError: nothing to evaluate, lengths or shapes that differ, masks that are not
             booleans, scores that are not finite.
     """
-    known = labelled_maps(maps, masks, labels, resolution)
-    pixels = SortedPixels.of(known.images)
+    images, vanished = labelled_maps(maps, masks, labels, resolution)
+    pixels = SortedPixels.of(images)
     return PixelEvaluation(
-        metrics_of_pixels(pixels) if known.images else undefined(PIXEL_METRICS, "no mask"),
+        metrics_of_pixels(pixels) if images else undefined(PIXEL_METRICS, "no mask"),
         describe_resolution(resolution),
-        images=len(known.images),
+        images=len(images),
         regions=pixels.regions,
-        left_out=known.left_out,
-        vanished=known.vanished,
+        left_out=len(maps) - len(images),
+        vanished=vanished,
     )
 
 
@@ -156,9 +168,7 @@ def metrics_of_pixels(pixels: SortedPixels) -> dict[str, Metric]:
     """Return all pixel metrics, undefined if a class has no pixel."""
     if pixels.missing:
         return undefined(PIXEL_METRICS, pixels.missing)
-    steps = EqualSteps(
-        min(pixels.normal[0], pixels.anomalous[0]), max(pixels.normal[-1], pixels.anomalous[-1])
-    )
+    steps = EqualSteps(*pixels.range)
     steps.add(pixels)
     return metrics_of(pixels.curve(), EXACT_METRICS) | {AUPRO_200: steps.metric()}
 

@@ -1,27 +1,15 @@
 """What a bench and a grid write of what they measured: `bench.json`, `grid.json` and their parts.
 
-    BenchDocument       all that came of a bench; `read_document` reads it from a bench's folder
-      DatasetFacts        the data set: its categories (CategoryFacts) and its faults (DatasetFault)
-      BenchSettings       what was measured how
-      DetectorFacts       each detector, by name: its parts, options, weights
-      BenchCell           a detector on a category with some references: one run folder
-      MetricEntry         a detector on a category over seeds, or on average over categories
-      PairEntry           a detector against the first, on the same images
-      ConditionEntry      a detector under a condition, against the images as they are
-      PublishedEntry      what is published of a detector on these images
-      SkippedEntry        what was not measured, and why
-    GridDocument        the same of a grid, with its baseline and its combinations (GridAxes)
-    CellDocument        `metrics.json` in a cell's run folder: with it the cell is finished
-    SamplesDocument     `samples.json`: the test images with what is true of them (SampleEntry)
-
-Each metric is a `vlmad_evaluation.metric.Metric`, by its name; it has no value, never 0, where it
-is undefined. Text that may hold the name of a file or of a folder is `FileName`.
+`BenchDocument` and `GridDocument` hold all that came of one, with a `BenchCell` for each run
+folder; docs/bench.md lists the keys. Each metric is a `vlmad_evaluation.metric.Metric`, by its
+name; it has no value, never 0, where it is undefined. Text that may hold the name of a file or of
+a folder is `FileName`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path, PureWindowsPath
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
@@ -29,9 +17,12 @@ from vlmad.datasets import Label, Severity
 from vlmad.errors import InputError
 from vlmad_evaluation.comparison import Comparison
 from vlmad_evaluation.conditions import CLEAN, Change, ConditionSettings
-from vlmad_evaluation.metric import METRICS, Count, Metric, Share
+from vlmad_evaluation.metric import METRICS, SATURATED_METRICS, Count, Metric, Share
 from vlmad_run.documents import Document, FileName
 from vlmad_run.manifest import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 BENCH_FILE, GRID_FILE = "bench.json", "grid.json"
 METRICS_FILE, SAMPLES_FILE = "metrics.json", "samples.json"
@@ -45,7 +36,7 @@ def _check_inside(name: str) -> str:
 
 
 def _check_all_there(metrics: dict[str, Metric]) -> dict[str, Metric]:
-    if set(metrics) != set(METRICS):
+    if set(metrics) not in (set(METRICS), {*METRICS, *SATURATED_METRICS}):
         raise ValueError(f"holds other metrics than {', '.join(METRICS)}")
     return metrics
 
@@ -264,6 +255,11 @@ class BenchDocument(Document):
         """Return the metrics of each detector on a category, or on average."""
         found = self.averages if category is None else self.categories
         return [each for each in found if (each.category, each.shots) == (category, shots)]
+
+    def measured(self, names: Iterable[str]) -> list[str]:
+        """Return those of some metrics that any category has."""
+        known = {name for entry in self.categories for name in entry.metrics}
+        return [name for name in names if name in known]
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

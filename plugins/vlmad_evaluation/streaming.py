@@ -19,15 +19,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmad.errors import InputError
+from vlmad_evaluation._shared_thresholds import ranks
 from vlmad_evaluation.curves import Curve, metrics_of
-from vlmad_evaluation.image_curves import ranks
-from vlmad_evaluation.labelled_maps import at_resolution, region_weights
-from vlmad_evaluation.metric import PIXEL_METRICS, Metric, Reason, undefined
+from vlmad_evaluation.labelled_maps import at_resolution
+from vlmad_evaluation.metric import AUPRO_200, PIXEL_METRICS, Metric, Reason, undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from jaxtyping import Bool, Float, Int64, Shaped, UInt32
     from numpy.typing import ArrayLike
+
+    from vlmad_evaluation.labelled_maps import LabelledMap, SaturatedRegion
 
 SIGN = np.uint32(1 << 31)
 
@@ -74,11 +78,20 @@ class PixelStream:
         self._range: tuple[int, int] | None = None
         self._shift = 0
 
+    @classmethod
+    def of(cls, images: Iterable[LabelledMap]) -> PixelStream:
+        """Count the pixels of some images."""
+        pixels = cls()
+        for image in images:
+            pixels.add(image.scores, image.mask, image.outside, image.regions)
+        return pixels
+
     def add(
         self,
         scores: ArrayLike,
         mask: ArrayLike,
         outside: Bool[np.ndarray, "h w"] | None = None,
+        regions: Sequence[SaturatedRegion] = (),
     ) -> None:
         """Count the pixels of one image; those that are `outside` are left out.
 
@@ -87,7 +100,7 @@ class PixelStream:
                 large for float32.
         """
         where = f"image {self.images}"
-        image = at_resolution(scores, mask, None, where)
+        image = at_resolution(scores, mask, None, where, regions)
         if outside is not None:  # what is not counted must not widen the range either
             inside = image.scores[~outside].min()
             image = replace(image, scores=np.where(outside, inside, image.scores))
@@ -99,7 +112,7 @@ class PixelStream:
         ordered = ordered_bits(image.scores)
         self._make_room(int(ordered.min()), int(ordered.max()))
         bins = (ordered >> np.uint32(self._shift)).astype(np.int64) - self._first
-        weights, count = region_weights(image.mask)
+        weights, count = image.weights()
         left_out = image.mask if outside is None else image.mask | outside
         _count(self._normal, bins[~left_out])
         _count(self._anomalous, bins[image.mask])
@@ -145,19 +158,23 @@ class PixelStream:
         The 200-threshold variant of AUPRO is undefined here: its thresholds are known only when
         the last image has been seen. `EqualSteps(*stream.range)` computes it in a second pass.
         """
-        if self._missing:
-            return undefined(PIXEL_METRICS, self._missing)
-        needs_all = undefined(PIXEL_METRICS[-1:], "its thresholds need a second pass")
-        return metrics_of(self.curve(), EXACT_METRICS) | needs_all
+        if self.missing:
+            return undefined(PIXEL_METRICS, self.missing)
+        last = undefined([AUPRO_200], "its thresholds need a second pass")
+        return metrics_of(self.curve(), EXACT_METRICS) | last
 
-    def thresholds(self, bins: int = 4096) -> Float[np.ndarray, " k"]:
+    def thresholds(
+        self, bins: int = 4096
+    ) -> tuple[Float[np.ndarray, " k"], Bool[np.ndarray, " k"]]:
         """Choose thresholds for an `ImageCurveCollector` and a second pass over the same maps.
+
+        Which bins hold a single score is not known of any.
 
         Raises:
             InputError: a class has no pixels yet.
         """
-        if self._missing:
-            raise InputError(f"{self._missing}: intervals need both classes")
+        if self.missing:
+            raise InputError(f"{self.missing}: intervals need both classes")
         curve = self.curve()
         false, true = curve.false_positives, curve.true_positives
         of_normal, of_anomalous = ranks(int(false[-1]), int(true[-1]), bins)
@@ -167,10 +184,11 @@ class PixelStream:
         if self._rounded:  # the lowest score may have been rounded up
             with np.errstate(over="ignore"):
                 chosen[-1] = np.nextafter(chosen[-1], -np.inf, dtype=np.float32)
-        return chosen
+        return chosen, np.zeros(len(chosen), dtype=bool)
 
     @property
-    def _missing(self) -> Reason:
+    def missing(self) -> Reason:
+        """The class that no pixel belongs to, as a reason for undefined metrics; or nothing."""
         if not self._anomalous.any():
             return "no anomalous pixel"
         return "" if self._normal.any() else "no normal pixel"

@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from vlmad_evaluation.averaging import over_categories, over_seeds
-from vlmad_evaluation.metric import best_value
+from vlmad_evaluation.metric import Metric, best_value
 from vlmad_evaluation.notation import TITLES, UNDEFINED, shots_name, what_is_missing
 from vlmad_evaluation.result_documents import GridDocument
 from vlmad_report._report_blocks import ReportSection, ReportTable, TableEntry
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from vlmad_datasets.object_groups import Groups
     from vlmad_evaluation.averaging import Averaged
-    from vlmad_evaluation.metric import Metric
     from vlmad_evaluation.result_documents import BenchDocument, PairEntry
     from vlmad_report._report_blocks import Block
     from vlmad_report._result_source import ResultSource
@@ -35,7 +34,13 @@ if TYPE_CHECKING:
 TASKS = {
     "Image metrics": ("image_auroc", "image_ap", "image_f1_max"),
     "Pixel metrics": ("pixel_auroc", "pixel_aupro_30", "pixel_ap", "pixel_f1_max"),
+    "Saturated overlap": (
+        "pixel_au_spro_05",
+        "pixel_au_spro_05_logical",
+        "pixel_au_spro_05_structural",
+    ),
 }
+ABSENT = Metric(value=None, reason="not measured")
 KINDS = ("prompts", "extractor", "attention", "scorer")
 MOST_MISSING = 20
 GROUPED = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro_30")
@@ -108,7 +113,8 @@ def _metric_tables(source: ResultSource, categories: Sequence[str | None]) -> li
         for shots in source.shots
         for detector, metrics in source.metrics(shots, category).items()
     }
-    return [_metric_table(source, task, rows) for task in TASKS] if rows else []
+    shown = [task for task, names in TASKS.items() if source.document.measured(names)]
+    return [_metric_table(source, task, rows) for task in shown] if rows else []
 
 
 def _metric_table(
@@ -122,7 +128,7 @@ def _metric_table(
     places: dict[tuple[str | None, str], list[Metric]] = {}
     for (category, _, _), metrics in rows.items():
         for name in names:
-            places.setdefault((category, name), []).append(metrics[name])
+            places.setdefault((category, name), []).append(metrics.get(name, ABSENT))
     best = {
         place: None if best_value(each) is None else best_of(metric.value for metric in each)
         for place, each in places.items()
@@ -132,7 +138,7 @@ def _metric_table(
         category, detector, shots = key
         figures = [
             metric_entry(
-                metrics[name],
+                metrics.get(name, ABSENT),
                 best[category, name],
                 mark_of(pairs.get((*key, name))),
                 draws=source.draws(shots),

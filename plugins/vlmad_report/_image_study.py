@@ -15,6 +15,7 @@ from vlmad_evaluation.image_curves import ImageCurveCollector
 from vlmad_evaluation.image_metrics import image_curve, image_metrics
 from vlmad_evaluation.labelled_maps import at_resolution
 from vlmad_evaluation.notation import shots_name
+from vlmad_evaluation.pixel_metrics import SortedPixels
 from vlmad_evaluation.streaming import PixelStream
 from vlmad_report._defects import DefectFacts, defect_of
 from vlmad_report._report_text import some_of
@@ -261,10 +262,10 @@ class PixelCurves:
                 if image is not None:
                     stream.add(image.scores, image.mask)
                     self._rows.append(index)
-        collector = ImageCurveCollector(stream.thresholds(BINS))
+        collector = ImageCurveCollector(*stream.thresholds(BINS))
         for image in (_labelled(scored[index], resolution) for index in self._rows):
             if image is not None:
-                collector.add(image)
+                collector.add(SortedPixels.of([image]))
         self._curves = collector.curves()
 
     def mapped(self, indices: list[int]) -> int:
