@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from vlmad.errors import OptionError
+from vlmad.errors import InputError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,7 +40,9 @@ class Reading:
     """A larger image is refused before it is decoded."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(_RANGES, self.range):
+        fits = re.fullmatch(_RANGES, self.range)
+        low, _, high = self.range.partition(":")
+        if not fits or (low != "auto" and high and float(low) >= float(high)):
             raise OptionError(
                 f"range takes auto, full, a number of bits or LOW:HIGH, not '{self.range}'"
             )
@@ -52,6 +54,28 @@ class Reading:
         words += [f"page {self.page}"] if self.page > 1 else []
         words += [f"{self.most_pixels} pixels"] if self.most_pixels != MOST_PIXELS else []
         return ", ".join(words)
+
+    def refuse_large(self, size: tuple[int, int]) -> None:
+        """Do nothing if an image of this width and height may be decoded.
+
+        Raises:
+            InputError: it has too many pixels.
+        """
+        if size[0] * size[1] > self.most_pixels:
+            raise InputError(
+                f"refused, {size[0]} x {size[1]} pixels are more than {self.most_pixels} and may "
+                "be a decompression bomb; the option most-pixels allows more"
+            )
+
+    def choose_page(self, pages: int) -> tuple[str, ...]:
+        """Return what there is to say of a file with so many pages.
+
+        Raises:
+            InputError: it lacks the page.
+        """
+        if self.page > pages:
+            raise InputError(f"there is no page {self.page}, only {pages}")
+        return (f"page {self.page} of {pages}",) if pages > 1 else ()
 
     @classmethod
     def parse(cls, text: str) -> Reading:

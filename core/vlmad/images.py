@@ -111,7 +111,10 @@ class Source:
             image, facts = read_image(self.content, content, self.reading)
             self.notes = facts.notes
         elif isinstance(self.content, Image.Image):
-            image, facts = to_rgb(raster_of(self.content), self.reading)
+            try:
+                image, facts = to_rgb(raster_of(self.content), self.reading)
+            except InputError as error:
+                raise InputError(f"{self.name}: {error}") from error
             self.notes = facts.notes
         else:
             raise InputError(f"{self.name}: prepared pixels have no image to open or crop")

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageCms
 
-from vlmad.formats import ImageFacts, Raster, Reading
+from vlmad.errors import InputError
+from vlmad.formats import ImageFacts, Raster
 
 if TYPE_CHECKING:
     from jaxtyping import Shaped, UInt8
 
-WHITE = {"unsigned": (255, 1023, 4095, 16383, 65535), "float": (1, 255, 1023, 4095, 16383, 65535)}
+    from vlmad.formats import Reading
+
+WHITE = {"integer": (255, 1023, 4095, 16383, 65535), "float": (1, 255, 1023, 4095, 16383, 65535)}
 """What may be white where a file states nothing."""
 OUTLIERS = 0.001
 """The share of pixels that may lie beyond it: hot pixels, reflections."""
@@ -32,7 +35,7 @@ def raster_of(image: Image.Image) -> Raster:
     if image.mode == "F":
         return Raster(values, ImageFacts(image.size, bits=32, sample="float"))
     # Pillow keeps 16 bits of any file in 32
-    return Raster(values.astype(np.uint16), ImageFacts(image.size, bits=16))
+    return Raster(values.clip(0, 65535).astype(np.uint16), ImageFacts(image.size, bits=16))
 
 
 def to_rgb(raster: Raster, reading: Reading) -> tuple[Image.Image, ImageFacts]:
@@ -61,42 +64,73 @@ def to_rgb(raster: Raster, reading: Reading) -> tuple[Image.Image, ImageFacts]:
 def white_of(values: Shaped[np.ndarray, "h w c"]) -> float:
     """Return the smallest usual white that hardly any value exceeds."""
     known = values[np.isfinite(values)]
-    usual = WHITE["float" if values.dtype.kind == "f" else "unsigned"]
-    beyond = (np.count_nonzero(known > white) for white in usual)
-    fits = (white for white, n in zip(usual, beyond, strict=True) if n <= OUTLIERS * known.size)
-    return next(fits, float(known.max(initial=usual[-1])))
+    usual = WHITE["float" if values.dtype.kind == "f" else "integer"]
+    fits = (white for white in usual if np.count_nonzero(known > white) <= OUTLIERS * known.size)
+    return next(fits, float(known.max(initial=0)))
 
 
-def range_of(facts: ImageFacts, reading: Reading) -> tuple[float, float]:
-    """Return which values of a deep file are black and white."""
+def range_of(facts: ImageFacts, reading: Reading) -> tuple[float, float] | None:
+    """Return which values are black and white; None where neither file nor user says it."""
     given, _, found = reading.range.partition(":")
     if given == "auto" and facts.range is not None:
         return facts.range
-    if given == "auto" and found and facts.sample != "signed":
-        whites = [float(word) for word in found.split("/")]
-        if facts.sample == "unsigned" or len(whites) > 1:
-            return 0, whites[facts.sample == "float"]
-    if given not in ("auto", "full"):
-        return (float(given), float(found)) if found else (0, 2.0 ** int(given) - 1)
-    if facts.sample == "float":
-        return 0, 1
-    if facts.sample == "signed":
+    if given == "auto" and found:
+        integer, _, decimal = found.partition("/")
+        return 0, float(decimal or 1) if facts.sample == "float" else float(integer)
+    if given == "full" and facts.sample == "signed":
         return -(2.0 ** (facts.bits - 1)), 2.0 ** (facts.bits - 1) - 1
-    return 0, 2.0**facts.bits - 1
+    if given == "full":
+        return 0, 1 if facts.sample == "float" else 2.0**facts.bits - 1
+    if given != "auto":
+        return (float(given), float(found)) if found else (0, 2.0 ** int(given) - 1)
+    return None
 
 
 def _to_8_bits(
     values: Shaped[np.ndarray, "h w c"], facts: ImageFacts, reading: Reading, notes: list[str]
 ) -> Image.Image:
     """Scale values so that black becomes 0 and white 255; what is beyond them is clipped."""
-    if facts.bits > 8 or facts.sample != "unsigned":
-        low, high = range_of(facts, reading)
+    if facts.bits != 8 or facts.sample != "unsigned":
+        low, high = range_of(facts, reading) or _usual(values, facts)
+        if reading.range.startswith("auto:") and facts.range is None:
+            high = _of_another_depth(values, high, notes)
         known = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
         values = np.clip(np.rint((known - low) * (255 / (high - low))), 0, 255)
     levels: UInt8[np.ndarray, "h w c"] = values.astype(np.uint8)
     if facts.white_is_zero:
         levels[..., : 1 if levels.shape[-1] < 3 else 3] ^= 255
     return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
+
+
+def _usual(values: Shaped[np.ndarray, "h w c"], facts: ImageFacts) -> tuple[float, float]:
+    """Return black and white of numbers of which nothing is known: 16 bits, or floats of 0 to 1.
+
+    Raises:
+        InputError: they cannot be that.
+    """
+    white = 1.0
+    if facts.sample != "float":
+        white = 2.0 ** min(facts.bits - (facts.sample == "signed"), 16) - 1
+    beyond = (np.isfinite(values) & ((values < 0) | (values > white))).mean()
+    if beyond > OUTLIERS:
+        raise InputError(
+            f"values from {values.min():g} to {values.max():g}, and nothing says which of them "
+            "are black and white; give the option range, such as 0:4095"
+        )
+    return 0, white
+
+
+def _of_another_depth(values: Shaped[np.ndarray, "h w c"], high: float, notes: list[str]) -> float:
+    """Return the white of a file in a run whose white was found; a doubt is said."""
+    own = white_of(values)
+    if (values < 0).mean() > OUTLIERS:
+        notes.append("has negative values, which are taken for black")
+    if own * 255 <= high:  # all of it would be black
+        notes.append(f"its values end at {own:g} and those of the others at {high:g}: taken apart")
+        return own
+    if own * 16 <= high + 1 or own > high:
+        notes.append(f"its values end at {own:g}, white is {high:g}: is it of another depth?")
+    return high
 
 
 def _to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import platform
 import re
@@ -27,6 +27,8 @@ OLDEST_PYTHON = (3, 11)
 LITTLE_ROOM = 500_000_000
 """Bytes on the disk that a run writes to, below which it is worth a note."""
 NAME = re.compile(r"[\w.-]+")
+FORMATS = ("tifffile", "imagecodecs")
+"""What the extra `formats` brings."""
 REINSTALL = "install vlmad anew: pip install --force-reinstall vlmad"
 
 
@@ -49,7 +51,7 @@ class Health(Document):
 
 def check_health() -> Iterator[HealthCheck]:
     """Yield a check after the other, the quick ones first; none of them raises."""
-    for check in (_python, _libraries, _plugins, _folders, _torch, _detection):
+    for check in (_python, _libraries, _formats, _plugins, _folders, _torch, _detection):
         try:
             yield from check()
         except Exception as error:  # whatever a damaged installation raises
@@ -93,6 +95,16 @@ def _libraries() -> Iterator[HealthCheck]:
         yield _wrong("libraries", found, f"pip install {' '.join(missing)}")
     else:
         yield _ok("libraries", found)
+
+
+def _formats() -> Iterator[HealthCheck]:
+    """Look for what reads images of more than 8 bits."""
+    lost = [name for name in FORMATS if importlib.util.find_spec(name) is None]
+    if lost:
+        found = f"{' and '.join(lost)} missing: no TIFF or PNG of more than 8 bits in colour"
+        yield _note("formats", found, 'if you have such images: pip install "vlmad[formats]"')
+    else:
+        yield _ok("formats", ", ".join(f"{name} {version(name)}" for name in FORMATS))
 
 
 def _plugins() -> Iterator[HealthCheck]:

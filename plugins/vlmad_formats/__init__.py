@@ -16,5 +16,7 @@ if TYPE_CHECKING:
 @hookimpl
 def register_formats(register: Register) -> None:
     """Register what reads image files."""
+    summary = "TIFF and PNG of more than 8 bits, floats, planes; needs vlmad[formats]"
+    register("wide", "vlmad_formats._wide_format:WideFormat", summary)
     summary = "PNG, JPEG, BMP, GIF, WebP, PNM, and TIFF of 8 bits"
     register("pillow", "vlmad_formats._pillow_format:PillowFormat", summary)

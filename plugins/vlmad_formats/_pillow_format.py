@@ -13,9 +13,9 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from vlmad.errors import InputError
 from vlmad.formats import ImageFacts, Raster
 from vlmad.rendering import raster_of
+from vlmad_formats._jpeg_segments import load_whole
 from vlmad_formats._png_chunks import PngChunks
 from vlmad_formats.orientation import SIDEWAYS, orientation_of, upright
 
@@ -62,6 +62,8 @@ class PillowFormat:
         """Return the pixels of one page."""
         image, facts, chunks = _open(content, reading)
         image.seek(reading.page - 1) if facts.pages > 1 else None
+        if isinstance(image, JpegImageFile):
+            load_whole(image, content)
         image.load()
         profile = image.info.get("icc_profile")
         if chunks is not None:
@@ -88,33 +90,17 @@ def _open(content: bytes, reading: Reading) -> tuple[ImageFile, ImageFacts, PngC
     stored = image.size
     if image.format == "TIFF":
         stored = image.tag_v2[TIFF_WIDTH], image.tag_v2[TIFF_HEIGHT]
-    refuse_large(stored, reading)
+    reading.refuse_large(stored)
     return image, _facts(image, stored, chunks, reading), chunks
-
-
-def refuse_large(size: tuple[int, int], reading: Reading) -> None:
-    """Do nothing if an image may be decoded.
-
-    Raises:
-        InputError: it has too many pixels.
-    """
-    pixels = size[0] * size[1]
-    if pixels > reading.most_pixels:
-        raise InputError(
-            f"refused, {size[0]} x {size[1]} pixels are more than {reading.most_pixels} and may "
-            "be a decompression bomb; the option most-pixels allows more"
-        )
 
 
 def _facts(
     image: ImageFile, stored: tuple[int, int], chunks: PngChunks | None, reading: Reading
 ) -> ImageFacts:
-    orientation = orientation_of(image, chunks.info if chunks else image.info)
+    info = chunks.info if chunks else image.info
+    orientation = orientation_of(info, getattr(image, "tag_v2", None))
     pages = getattr(image, "n_frames", 1)
-    if reading.page > pages:
-        raise InputError(f"there is no page {reading.page}, only {pages}")
-    notes = list(chunks.notes) if chunks else []
-    notes += [f"page {reading.page} of {pages}"] if pages > 1 else []
+    notes = [*(chunks.notes if chunks else ()), *reading.choose_page(pages)]
     bits, stated = {"1": 1, "F": 32}.get(image.mode, 16 if image.mode[0] == "I" else 8), None
     if image.mode == "I":  # Pillow brings what a PGM states to 16 bits
         stated = (0.0, 65535.0)

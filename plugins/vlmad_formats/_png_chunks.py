@@ -63,13 +63,19 @@ class PngChunks:
                 stated = (0.0, 65535.0)  # fewer bits are stored scaled up, by the standard
         return cls(b"".join(kept), info, stated, tuple(notes))
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as they are stored."""
+        width, height = struct.unpack(">II", self.pixels[16:24])
+        return width, height
+
     def check_rows(self, image: Image.Image) -> None:
         """Do nothing if a decoded file held all rows.
 
         Raises:
             InputError: it ended before them; what it did not hold Pillow leaves black.
         """
-        width, height = struct.unpack(">II", self.pixels[16:24])
+        width, height = self.size
         bits, colour, interlaced = self.pixels[24], self.pixels[25], self.pixels[28]
         last = image.crop((0, height - 1, width, height))
         if not interlaced and any(last.tobytes()):

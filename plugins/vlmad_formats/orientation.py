@@ -31,14 +31,13 @@ PROFILES = ("Raw profile type exif", "Raw profile type APP1")
 XMP = re.compile(r"""tiff:Orientation\s*(?:=\s*["']|>\s*)([1-8])\b""")
 
 
-def orientation_of(image: Image.Image, info: Mapping[Any, Any]) -> int:
+def orientation_of(info: Mapping[Any, Any], tags: Mapping[int, Any] | None = None) -> int:
     """Return the orientation by EXIF's numbers: the first that is stated; 1 if none can be read.
 
     Args:
-        image: an opened file.
-        info: its metadata as Pillow has them.
+        info: the metadata of a file, as Pillow has them.
+        tags: those of a TIFF.
     """
-    tags = getattr(image, "tag_v2", None)
     if tags is not None and tags.get(ORIENTATION) in UPRIGHT:
         return int(tags[ORIENTATION])
     for stated in _exifs(info):
