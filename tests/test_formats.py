@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import sys
 import zlib
@@ -461,3 +462,26 @@ def test_a_mask_that_marks_most_of_an_image_is_said_to(tmp_path: Path) -> None:
     Image.fromarray((GREY < 240).astype(np.uint8) * 255).save(tmp_path / "mask.png")
     [note] = read_mask(tmp_path / "mask.png").notes
     assert "inverted" in note
+
+
+# what a run says
+
+
+def test_a_run_tells_what_was_special_about_a_file_and_names_a_damaged_one(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    clear = scene().convert("RGBA")
+    clear.putalpha(0)
+    clear.save(tmp_path / "clear.png")
+    scene().save(tmp_path / "plain.png")
+    textured().save(tmp_path / "whole.jpg")
+    whole = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "lost.jpg").write_bytes(whole[:2000] + whole[3000:])
+    names = ("clear.png", "plain.png", "whole.jpg", "lost.jpg")
+    ended = command("run", *names, "--detector", "clip", "--out", "out")
+    assert ended.status == 1
+    assert "note: clear.png: transparent throughout: its colours count" in ended.error
+    assert "not scored: lost.jpg: damaged image: compressed data are" in ended.error
+    rows = [json.loads(line) for line in (tmp_path / "out/scores.jsonl").read_text().splitlines()]
+    assert rows[0]["notes"] == ["transparent throughout: its colours count"]
+    assert rows[0]["score"] == pytest.approx(rows[1]["score"], abs=1e-6)

@@ -283,9 +283,8 @@ class Detector:
                     failure = f"{file.name}: its score or map is not a finite number"
             start += count
             took = seconds * count
-            yield Result(
-                file.name, score, heat, failure, took, file.sha256, file.status, ends
-            )
+            known = (took, file.sha256, file.status, ends, file.notes)
+            yield Result(file.name, score, heat, failure, *known)
 
     @contextmanager
     def _blaming(self, kind: str) -> Iterator[None]:

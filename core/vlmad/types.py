@@ -306,3 +306,5 @@ class Result:
     """Of the file before it was read, if it was one."""
     ends_batch: bool = True
     """Whether it is the last of those that were scored together."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how its file was read."""

@@ -25,15 +25,19 @@ if TYPE_CHECKING:
 FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 HUFFMAN = (0, 1, 2)
 """Frames whose data a decoder takes in pieces; those of arithmetic coding it wants at once."""
+PROGRESSIVE = 2
 SCAN, END = 0xDA, 0xD9
 RESTARTS = range(0xD0, 0xD8)
 MARKER = re.compile(rb"\xff[\x01-\xfe]")
 REGISTER = 8
 """Bytes that a decoder takes ahead."""
-PADDING = b"\xff\0"
-"""Ones: no code, so that they never complete a picture that is not complete."""
+TABLES = 0xC4
+ZEROS, MIXED, ONES = b"\0", b"U", b"\xff\0"
+"""Bytes of padding: the one to take is no code that ends a block, so that it completes none."""
 LEFT_OVER = 5
 """Bytes too many at the end of a segment that are let pass: cameras write some."""
+ZRL = 0xF0
+"""The code of 16 zeros; others of size 0 end a block."""
 MOST_LOOKS = 4
 """Times that a decoder that seems to be done early is tried with another one on padding."""
 
@@ -92,10 +96,30 @@ def _compressed(content: bytes) -> Iterator[tuple[int, int]]:
         yield start, len(content)
 
 
+def _padding(content: bytes) -> bytes:
+    """Return padding that completes no block by the tables of codes in a file."""
+    worst = ZEROS
+    for marker, place in _markers(content):
+        if marker == SCAN:
+            break
+        if marker != TABLES:
+            continue
+        length = int.from_bytes(content[place + 2 : place + 4], "big")
+        at, stop = place + 4, place + 2 + length
+        while at + 17 < stop:
+            counts = content[at + 1 : at + 17]
+            shortest, ends = counts[0] == 0, content[at + 17] & 15 == 0
+            if content[at] >> 4 and ends and content[at + 17] != ZRL:
+                worst = MIXED if shortest and worst != ONES else ONES
+            at += 17 + sum(counts)
+    return worst
+
+
 class _Watched:
     """A decoder of Pillow, and what it has not taken yet."""
 
-    def __init__(self, image: JpegImageFile) -> None:
+    def __init__(self, image: JpegImageFile, padding: bytes) -> None:
+        self.padding = padding
         (name, extents, _, arguments) = image.tile[0]
         self.decoder = Image._getdecoder(image.mode, name, arguments, image.decoderconfig)
         image.load_prepare()
@@ -117,7 +141,7 @@ class _Watched:
 
     def skips(self) -> bool:
         """Tell whether it looks for the next marker rather than for codes."""
-        return all(self.feed(PADDING) for _ in range(3))
+        return all(self.feed(self.padding) for _ in range(3))
 
 
 def load_whole(image: JpegImageFile, content: bytes) -> None:
@@ -130,18 +154,20 @@ def load_whole(image: JpegImageFile, content: bytes) -> None:
     if frame is None or frame.kind not in HUFFMAN or len(image.tile) != 1:
         image.load()
         return
-    watched, given, looks = _Watched(image), 0, MOST_LOOKS
+    padding = ONES if frame.kind == PROGRESSIVE else _padding(content)
+    given, looks = 0, MOST_LOOKS
+    watched = _Watched(image, padding)
     for start, stop in _compressed(content):
         rest = max(start, stop - LEFT_OVER)
         watched.feed(content[given:rest])
         idle = [watched.feed(content[at : at + 1]) for at in range(rest, stop)]
         if len(idle) == LEFT_OVER and all(idle) and looks:
             looks -= 1
-            again = _Watched(type(image)(io.BytesIO(content)))
+            again = _Watched(type(image)(io.BytesIO(content)), padding)
             again.feed(content[:rest])
             if watched.done or again.skips():
                 raise InputError("damaged image: compressed data are left over")
-        watched.feed(PADDING * REGISTER)
+        watched.feed(padding * REGISTER)
         if not watched.skips():
             raise InputError("damaged image: compressed data are missing")
         given = stop

@@ -50,9 +50,9 @@ def print_table(folder: RunFolder, images: Sequence[Path], console: Console) -> 
 
 
 def print_warnings(folder: RunFolder, images: Sequence[Path]) -> None:
-    """Name the images that could not be scored, and those that are references too."""
+    """Name images that could not be scored, are references too, or were read in a special way."""
     known = {each.sha256: each.path for each in folder.manifest.references}
-    failed, tested = [], []
+    failed, tested, noted = [], [], []
     for row in folder.rows(images):
         if row.score is None:
             failed.append(f"not scored: {row.reason}")
@@ -60,9 +60,10 @@ def print_warnings(folder: RunFolder, images: Sequence[Path]) -> None:
             name = known[row.sha256]
             same = "" if name == row.image else f", as {row.image}"
             tested.append(f"warning: reference {name} is also under test{same}")
-    for texts in (failed, tested):
+        noted += [f"note: {row.image}: {note}" for note in row.notes]
+    for texts in (failed, tested, noted):
         if len(texts) > WARNINGS:
-            texts[WARNINGS:] = [f"and {len(texts) - WARNINGS} more, see {folder.path}/scores.csv"]
+            texts[WARNINGS:] = [f"and {len(texts) - WARNINGS} more, see {folder.path}/scores.jsonl"]
         for text in texts:
             say(text)
 

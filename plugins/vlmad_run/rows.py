@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from vlmad.errors import InputError
 from vlmad_run.csv_cells import csv_line
@@ -37,6 +37,8 @@ class ScoreRow(Document):
     map_low: float | None = None
     map_high: float | None = None
     overlay: FileName = ""
+    notes: list[str] = Field(default_factory=list)
+    """What a user should know of how its file was read."""
     milliseconds: float | None = None
     """Its share of the model's time for its batch."""
     sha256: str | None = None
@@ -84,7 +86,7 @@ def read_rows(folder: Path) -> list[ScoreRow]:
     return list({row.image: row for row in rows}.values())
 
 
-COLUMNS = tuple(n for n in ScoreRow.model_fields if n not in ("bytes", "modified"))
+COLUMNS = tuple(n for n in ScoreRow.model_fields if n not in ("notes", "bytes", "modified"))
 
 
 def to_csv(rows: Iterable[ScoreRow]) -> Iterator[bytes]:

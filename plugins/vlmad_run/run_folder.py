@@ -210,6 +210,7 @@ class RunFolder:
         stem = file_stem(result.name)
         write_atomically(self.path / MAPS / f"{stem}.png", png(Image.fromarray(stored)))
         return ScoreRow(
+            notes=list(result.notes),
             image=result.name,
             score=score,
             verdict=self.threshold.verdict(score) if self.threshold else "",
