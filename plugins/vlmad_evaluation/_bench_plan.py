@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
@@ -14,7 +15,7 @@ from vlmad_evaluation.result_documents import SkippedEntry
 from vlmad_run.references import draw_references
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rich.progress import Progress
@@ -134,8 +135,9 @@ def content_digests(
     """Return for each category a SHA-256 over images, masks, labels and splits."""
     samples = dataset.select(categories)
     hashes = {category: hashlib.sha256() for category in categories}
+    once = cache(digest)  # one label file may be the mask of many images
     for sample in progress.track(samples, description="hashing"):
-        line = "\t".join((sample.split, sample.label, sample.defect, *_contents(sample)))
+        line = "\t".join((sample.split, sample.label, sample.defect, *_contents(sample, once)))
         hashes[sample.category].update(line.encode("utf-8", "surrogatepass") + b"\n")
     configs = {sample.category: path for sample in samples if (path := find_config(sample))}
     for category, path in configs.items():
@@ -143,7 +145,7 @@ def content_digests(
     return {category: total.hexdigest() for category, total in hashes.items()}
 
 
-def _contents(sample: Sample) -> Iterator[str]:
+def _contents(sample: Sample, digest: Callable[[Path], str]) -> Iterator[str]:
     yield digest(sample.image)
     if sample.mask is None:
         yield "no mask"
