@@ -122,7 +122,9 @@ def _fit(mask: Bool[np.ndarray, "h w"], facts: ImageFacts, path: Path) -> Bool[n
     if facts.orientation in SIDEWAYS and mask.shape == facts.size:
         return upright(mask, facts.orientation)
     width, height = facts.size
-    raise InputError(f"{path}: the mask has {_size(mask)} pixels, its image {width} x {height}")
+    remedy = "turn it" if mask.shape == facts.size else "export it at the size of its image"
+    sizes = f"{_size(mask)} pixels, its image {width} x {height}"
+    raise InputError(f"{path}: the mask has {sizes}; {remedy}")
 
 
 def _files(path: Path) -> list[Path]:

@@ -66,7 +66,15 @@ def dangling(nuts: Path) -> None:
         ),
         (
             lambda n: Image.new("L", (10, 8), 255).save(n / MASK),
-            ("fatal", MASK, "the mask has 10 x 8 pixels, its image 12 x 8"),
+            (
+                "fatal",
+                MASK,
+                "the mask has 10 x 8 pixels, its image 12 x 8; export it at the size of its image",
+            ),
+        ),
+        (
+            lambda n: Image.new("L", (8, 12), 255).save(n / MASK),
+            ("fatal", MASK, "the mask has 8 x 12 pixels, its image 12 x 8; turn it"),
         ),
         (
             lambda n: Image.new("L", (12, 8)).save(n / MASK),
