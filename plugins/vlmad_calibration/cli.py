@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from rich.table import Table
 from vlmad.choosing import Choice, choosing
 from vlmad.console import console, messages, write_json
 from vlmad.errors import InputError, OutputError, printable
+from vlmad.files import read_bounded
 from vlmad_calibration import calibration
 from vlmad_calibration._labelled_images import (
     ScoredImages,
@@ -83,8 +85,8 @@ def calibrate(
 
     vlmad calibrate --scores vlmad-runs/night --good line/good/ --bad line/rejected/
     """
-    if out.exists():
-        raise OutputError(f"{out} exists; delete it or choose another --out")
+    command = [printable(word) for word in sys.argv[1:]]
+    _check_repeated(out, command)
     settle(rule, rate, bool(bad))
     scored = _score(choice, references, good or [], bad or [], scores)
     _warn(scored)
@@ -98,7 +100,7 @@ def calibrate(
             "left_out": scored.left_out,
             "failures": scored.failures,
             "passed_over": list(scored.passed_over),
-            "command": [printable(word) for word in sys.argv[1:]],
+            "command": command,
         }
     )
     threshold = Threshold(
@@ -107,13 +109,34 @@ def calibrate(
         evidence=evidence.model_dump(),
         identity=scored.identity,
     )
-    threshold.write(out)
-    if as_json:
-        write_json(threshold.to_json())
-    else:
-        _print(threshold, evidence, out)
+    _keep(threshold, out)
+    try:
+        if as_json:
+            write_json(threshold.to_json())
+        else:
+            _print(threshold, evidence, out)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{out} is written, but standard output is not: {reason}") from error
     if scored.failures:
         raise typer.Exit(FAILED)
+
+
+def _check_repeated(out: Path, command: list[str]) -> None:
+    """Refuse a file that is there already, unless this command made it, which then may again."""
+    if out.exists():
+        with suppress(InputError):
+            if Threshold.read(out).evidence.get("command") == command:
+                return
+        raise OutputError(f"{out} exists; delete it or choose another --out")
+
+
+def _keep(threshold: Threshold, out: Path) -> None:
+    """Write a threshold, or find the very same one in its place."""
+    if not out.exists():
+        threshold.write(out)
+    elif read_bounded(out) != threshold.to_json():
+        raise OutputError(f"{out} exists and is another; delete it or choose another --out")
 
 
 def _score(

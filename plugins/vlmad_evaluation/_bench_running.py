@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from vlmad.errors import InputError
+from vlmad.errors import InputError, PluginError
 from vlmad.files import write_atomically
 from vlmad.loading import chunks
 from vlmad_evaluation._bench_document import make_document
@@ -42,6 +43,9 @@ AT_ONCE = 64
 def describe(bench: Bench, progress: Progress) -> tuple[Plan, BenchManifest]:
     """Return the cells and the manifest of the bench."""
     dataset = bench.dataset
+    for detector in bench.detectors.values():
+        with suppress(PluginError):  # its cells say so
+            detector.requests()
     plan = make_plan(dataset, bench.categories, bench.detectors, bench.settings)
     contents = content_digests(dataset, bench.categories, progress)
     what = BenchIdentity(

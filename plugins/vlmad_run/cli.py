@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
@@ -213,10 +214,11 @@ def fit(
     vlmad run photos/ --model nut.safetensors
     """
     from vlmad_run.finding import find_images
-    from vlmad_run.fitted import save_fitted
+    from vlmad_run.fitted import is_stored, made_by, save_fitted
     from vlmad_run.progress import bars, print_notes
 
-    if out.exists() and not force:
+    stands = out.exists() and not force
+    if stands and not made_by(sys.argv[1:], out):
         raise OutputError(f"{out} exists; choose another --out or add --force")
     shots = references.shots or len(find_images(paths, "references"))
     errors = messages(quiet)
@@ -225,7 +227,11 @@ def fit(
         assembled = assemble(choice, replace(references, references=paths, shots=shots))
     print_notes(assembled.notes, errors)
     found = {"passed_over": assembled.found.passed_over if assembled.found else []}
-    save_fitted(assembled.detector, assembled.describe().model_copy(update=found), out)
+    manifest = assembled.describe().model_copy(update=found)
+    if not stands:
+        save_fitted(assembled.detector, manifest, out)
+    elif not is_stored(assembled.detector, manifest, out):
+        raise OutputError(f"{out} exists and is another; choose another --out or add --force")
     count = len(assembled.references)
     errors.print(f"fitted on {count} images; use it with: vlmad run … --model {out}")
 

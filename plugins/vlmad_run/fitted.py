@@ -10,6 +10,7 @@ or written anywhere before all of it was judged.
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -60,6 +61,29 @@ def save_fitted(detector: Detector, manifest: Manifest, path: Path) -> None:
     """
     from safetensors.torch import save
 
+    tensors = _tensors(detector)
+    document = FittedDetector(manifest=manifest, tensors=_digests(tensors)).to_json(indent=None)
+    text = document.decode().encode("ascii", "backslashreplace").decode()
+    write_atomically(path, save(tensors, {DOCUMENT: text}))
+
+
+def made_by(command: Sequence[str], path: Path) -> bool:
+    """Return whether a file is a fitted detector that the same command made from here before."""
+    try:
+        manifest, _ = _read(path)
+    except WeightsError:
+        return False
+    return manifest.command == list(command) and manifest.folder == os.getcwd()
+
+
+def is_stored(detector: Detector, manifest: Manifest, path: Path) -> bool:
+    """Return whether a file holds this very detector, tensor for tensor."""
+    before, tensors = _read(path)
+    same = before.identity == manifest.identity
+    return same and _digests(tensors) == _digests(_tensors(detector))
+
+
+def _tensors(detector: Detector) -> dict[str, Tensor]:
     if detector.memory is None:
         raise InputError("the detector is not fitted: there is nothing to store")
     tensors = {MEMORY + name: tensor.cpu() for name, tensor in detector.memory.items()}
@@ -67,11 +91,11 @@ def save_fitted(detector: Detector, manifest: Manifest, path: Path) -> None:
         for option, value in chosen.options.items():
             if isinstance(value, Path) and (kind, option) != ("backbone", "weights"):
                 tensors[f"{FILE}{kind}.{option}"] = _bytes_of(value)
-    tensors = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
-    digests = {name: tensor_digest(tensor) for name, tensor in tensors.items()}
-    document = FittedDetector(manifest=manifest, tensors=digests).to_json(indent=None)
-    text = document.decode().encode("ascii", "backslashreplace").decode()
-    write_atomically(path, save(tensors, {DOCUMENT: text}))
+    return {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
+
+
+def _digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    return {name: tensor_digest(tensor) for name, tensor in tensors.items()}
 
 
 def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembled:

@@ -66,9 +66,11 @@ class Assembled:
     def describe(
         self, images: Iterable[Path] | None = None, threshold: float | None = None
     ) -> Manifest:
-        """Describe it (loads the weights)."""
+        """Describe it (loads the weights); refuse what would keep every image from a score."""
         from vlmad_run.manifest import describe_run
 
+        self.detector.requests()
+        self.detector.check_ready(self.class_name)
         return describe_run(
             self.detector, self.class_name, self.references, threshold,
             images=images, model=self.model, seed=self.seed,
