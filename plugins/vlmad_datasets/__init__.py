@@ -32,7 +32,8 @@ def __getattr__(name: str) -> Any:
 @hookimpl
 def register_datasets(register: Register) -> None:
     """Register the readers, by data set or layout."""
-    register("mvtec", "vlmad_datasets._mvtec:Mvtec", "the layout of MVTec AD, LOCO and AD 2")
+    register("mvtec", "vlmad_datasets._mvtec:Mvtec", "the layout of MVTec AD and LOCO")
+    register("ad2", "vlmad_datasets._mvtec:MvtecAd2", "MVTec AD 2, in one lighting or all")
     register("mpdd", "vlmad_datasets._mvtec:Mpdd", "painted metal parts, MVTec AD's layout")
     register("btad", "vlmad_datasets._mvtec:Btad", "beanTech's products, ok and ko")
     register("dtd", "vlmad_datasets._mvtec:DtdSynthetic", "DTD-Synthetic, textures")

@@ -14,7 +14,7 @@ from vlmad_datasets._dagm import Dagm
 from vlmad_datasets._foreign import ForeignTable, json_table, label_text, reading
 from vlmad_datasets._kolektor import KolektorSdd, KolektorSdd2
 from vlmad_datasets._magnetic_tile import MagneticTile
-from vlmad_datasets._mvtec import Btad, Mvtec
+from vlmad_datasets._mvtec import Btad, DtdSynthetic, Mpdd, Mvtec, MvtecAd2
 from vlmad_datasets._real_iad import RealIad
 from vlmad_datasets._two_folders import TwoFolders
 from vlmad_datasets._visa import Visa
@@ -29,7 +29,10 @@ SUFFIX = ".json"
 KEYS = (b'"img_path"', b'"cls_name"')
 HEAD = 65536
 """In so many bytes at the beginning of the file its first image is listed."""
-FOLDERS = (Mvtec, Btad, Visa, TwoFolders, RealIad, KolektorSdd, KolektorSdd2, Dagm, MagneticTile)
+IN_MVTECS = (Mvtec, MvtecAd2, Mpdd, DtdSynthetic, Btad)
+FOLDERS = (
+    *IN_MVTECS, Visa, TwoFolders, RealIad, KolektorSdd, KolektorSdd2, Dagm, MagneticTile,
+)  # fmt: skip
 """Layouts that need no such file; the training scripts leave one beside them."""
 
 

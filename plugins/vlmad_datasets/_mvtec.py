@@ -36,7 +36,8 @@ MPDD_CATEGORIES = frozenset(
 DTD_CATEGORY = re.compile(
     r"(woven|stratified|blotchy|marbled|perforated|mesh|fibrous|matted)_\d{3}", re.IGNORECASE
 )
-TEST_FOLDERS = ("test", "test_public")
+PUBLIC = "test_public"
+TEST_FOLDERS = ("test", PUBLIC)
 UNLABELLED = ("test_private", "test_private_mixed")
 """Folders of AD 2 whose labels are not published."""
 GROUND_TRUTH, OK = "ground_truth", "ok"
@@ -59,8 +60,10 @@ class Mvtec(Dataset):
         """Return whether there is a category, and the categories are not those of others."""
         categories = cls._recognised(root)
         names = {name_of(folder) for folder in categories}
-        others = names <= MPDD_CATEGORIES or _are_textures(names) or all(map(_says_ok, categories))
-        return bool(names) and not others
+        others = names <= MPDD_CATEGORIES or _are_textures(names)
+        return bool(names) and not (
+            others or all(map(_says_ok, categories)) or all(map(_is_public, categories))
+        )
 
     @classmethod
     def lacks(cls, root: Path) -> str | None:
@@ -138,6 +141,10 @@ def _says_ok(category: Path) -> bool:
     return {key_of(folder.name) for folder in _normal_folders(category)} == {OK}
 
 
+def _is_public(category: Path) -> bool:
+    return bool(folders_named(category, PUBLIC))
+
+
 def _defect(kind: Path) -> str | None:
     return None if side_of(kind.name) == "normal" else kind.name
 
@@ -148,6 +155,39 @@ def _by_name(folders: Iterable[Path]) -> Iterable[list[Path]]:
     for folder in folders:
         found[key_of(folder.name)].append(folder)
     return found.values()
+
+
+class MvtecAd2(Mvtec):
+    """MVTec AD 2: the public test images and their masks in test_public, in several lightings.
+
+    Args:
+        lighting: only images under test whose names end so: regular, overexposed, underexposed,
+            shift_1 …; all by default.
+    """
+
+    def __init__(self, root: Path, lighting: str | None = None) -> None:
+        super().__init__(root)
+        self.lighting = lighting
+
+    @classmethod
+    def recognises(cls, root: Path) -> bool:
+        """Return whether all categories have a folder test_public."""
+        categories = cls._recognised(root)
+        return bool(categories) and all(map(_is_public, categories))
+
+    def read(self) -> Contents:
+        """Return the samples of all categories, by name."""
+        contents = super().read()
+        if self.lighting is None:
+            return contents
+        tested = [each for each in contents.samples if each.split == "test"]
+        ending = f"_{key_of(self.lighting)}"
+        kept = [each for each in tested if key_of(each.image.stem).endswith(ending)]
+        if not kept:
+            known = ", ".join(sorted({each.image.stem.partition("_")[2] for each in tested}))
+            raise InputError(f"no test image has the lighting '{self.lighting}'; known: {known}")
+        others = (each for each in contents.samples if each.split != "test")
+        return Contents((*others, *kept), contents.problems)
 
 
 class Mpdd(Mvtec):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,6 +76,18 @@ LAYOUTS = {
         """metal_nut/train/good/0.png train good
         metal_nut/test/bent/1.png test bent metal_nut/ground_truth/bent/1_mask.png""",
         class_name="metal nut",
+    ),
+    "ad2": Drawn(
+        "can/train/good/0_regular.png can/validation/good/1_regular.png can/test_private/0.png"
+        " can/test_public/good/2_regular.png can/test_public/bad/3_shift_1.png"
+        " can/test_public/ground_truth/bad/3_shift_1_mask.png*",
+        """can/train/good/0_regular.png train good
+        can/validation/good/1_regular.png validation good
+        can/test_public/good/2_regular.png test good
+        can/test_public/bad/3_shift_1.png test bad \
+        can/test_public/ground_truth/bad/3_shift_1_mask.png""",
+        class_name="can",
+        notes=1,
     ),
     "mpdd": Drawn(
         "tubes/train/good/0.png tubes/test/bad/1.png tubes/ground_truth/bad/1_mask.png*",
@@ -271,6 +284,23 @@ def test_folders_that_follow_a_layout_need_no_meta_file(lay_out: Draw) -> None:
     root = lay_out("mvtec")
     (root / "meta.json").write_text(json.dumps(META))
     assert open_dataset(root).name == "mvtec"
+
+
+def test_ad_2_can_be_tested_in_one_lighting(lay_out: Draw) -> None:
+    root = lay_out("ad2")
+    shifted = open_dataset(root, options={"lighting": "Shift_1"})
+    assert [sample.defect for sample in shifted.select(split="test")] == ["bad"]
+    assert len(shifted.samples) == 3
+    with pytest.raises(InputError, match=r"lighting 'dark'; known: regular, shift_1$"):
+        open_dataset(root, options={"lighting": "dark"})
+
+
+def test_a_meta_file_beside_any_layout_changes_nothing(lay_out: Draw, registry: Registry) -> None:
+    for name in ("ad2", "mpdd", "dtd"):
+        root = lay_out(name)
+        (root / "meta.json").write_text(json.dumps(META))
+        assert open_dataset(root, registry=registry).name == name
+        shutil.rmtree(root)
 
 
 @pytest.mark.parametrize("path", ["../out.png", "/etc/out.png", "nut/../../out.png", ""])

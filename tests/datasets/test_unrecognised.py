@@ -12,7 +12,7 @@ from vlmad.errors import InputError
 from vlmad.registry import Registry
 from vlmad_datasets import open_dataset
 
-NAMES = "name a reader with --dataset: mvtec, mpdd, btad, "
+NAMES = "name a reader with --dataset: mvtec, ad2, mpdd, "
 TWO = "--dataset folder --set dataset.good=FOLDER --set dataset.bad=FOLDER"
 
 
