@@ -130,8 +130,8 @@ class Format(Protocol):
     endings: Collection[str]
     """Of its files, in lower case, with the dot."""
 
-    def recognises(self, content: bytes) -> bool:
-        """Tell by its first bytes whether a file is one of these."""
+    def recognises(self, content: bytes | Image.Image) -> bool:
+        """Tell by its first bytes whether a file is one of these; an image in memory is none."""
 
     def facts(self, content: bytes, reading: Reading) -> ImageFacts:
         """Return what a file states, without decoding its pixels if that is safe.
@@ -142,6 +142,13 @@ class Format(Protocol):
 
     def raster(self, content: bytes, reading: Reading) -> Raster:
         """Return the values of a file, and what `facts` returns.
+
+        Raises:
+            InputError: it is refused.
+        """
+
+    def image(self, content: bytes, reading: Reading) -> tuple[Image.Image, ImageFacts]:
+        """Return a photograph in sRGB of 8 bits, as `vlmad_formats.rendering.Rendered` does.
 
         Raises:
             InputError: it is refused.

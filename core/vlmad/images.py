@@ -12,14 +12,13 @@ import stat
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from vlmad.errors import InputError
 from vlmad.formats import ImageFacts, Raster, Reading, formats
-from vlmad.rendering import raster_of, to_rgb
 from vlmad.resizing import join_maps, part_of, resample, restore_map, view
 from vlmad.types import FileStatus
 
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from vlmad.types import Preprocessing, Resize
 
 Read = TypeVar("Read")
+Content: TypeAlias = "bytes | Image.Image"
+"""Of a file, or an image in memory, which the format `memory` takes for one."""
 MOST_BYTES = 1 << 30
 """A larger file is refused before it is read."""
 
@@ -111,10 +112,7 @@ class Source:
             image, facts = read_image(self.content, content, self.reading)
             self.notes = facts.notes
         elif isinstance(self.content, Image.Image):
-            try:
-                image, facts = to_rgb(raster_of(self.content), self.reading)
-            except InputError as error:
-                raise InputError(f"{self.name}: {error}") from error
+            image, facts = read_image(Path(self.name), self.content, self.reading)
             self.notes = facts.notes
         else:
             raise InputError(f"{self.name}: prepared pixels have no image to open or crop")
@@ -260,11 +258,10 @@ def decode(path: Path, content: bytes | None = None, reading: Reading | None = N
 
 
 def read_image(
-    path: Path, content: bytes | None = None, reading: Reading | None = None
+    path: Path, content: Content | None = None, reading: Reading | None = None
 ) -> tuple[Image.Image, ImageFacts]:
-    """Read a file as `decode` does, and say what it states of itself."""
-    reading = reading or Reading()
-    return _read(path, content, lambda f, data: to_rgb(f.raster(data, reading), reading))
+    """Read a file as `decode` does, or an image in memory, and say what it states of itself."""
+    return _read(path, content, lambda f, data: f.image(data, reading or Reading()))
 
 
 def read_facts(
@@ -284,7 +281,7 @@ def endings() -> frozenset[str]:
     return frozenset(ending for each in formats() for ending in each.endings)
 
 
-def _read(path: Path, content: bytes | None, read: Callable[[Format, bytes], Read]) -> Read:
+def _read(path: Path, content: Content | None, read: Callable[[Format, Any], Read]) -> Read:
     content = read_file(path) if content is None else content
     try:
         with warnings.catch_warnings():
@@ -297,7 +294,7 @@ def _read(path: Path, content: bytes | None, read: Callable[[Format, bytes], Rea
         raise InputError(f"{path}: damaged image: {why}") from error
 
 
-def _format_of(content: bytes) -> Format:
+def _format_of(content: Content) -> Format:
     found = next((each for each in formats() if each.recognises(content)), None)
     if found is None:
         raise InputError("not an image of a known format" if content else "the file is empty")

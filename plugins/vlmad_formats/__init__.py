@@ -1,6 +1,8 @@
 """Reading image files: what Pillow does right, and by tifffile and imagecodecs what it does not.
 
 - `vlmad_formats.orientation`: how stored pixels are turned
+- `vlmad_formats.rendering`: from values to RGB; `Rendered`, for formats of others
+- `vlmad_formats.ranges`: which values are white, decided once for a run
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 @hookimpl
 def register_formats(register: Register) -> None:
     """Register what reads image files."""
+    register("memory", "vlmad_formats.rendering:Memory", "images of Pillow, which are no files")
     summary = "TIFF and PNG of more than 8 bits, floats, planes; needs vlmad[formats]"
     register("wide", "vlmad_formats._wide_format:WideFormat", summary)
     summary = "PNG, JPEG, BMP, GIF, WebP, PNM, and TIFF of 8 bits"

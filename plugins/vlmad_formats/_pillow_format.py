@@ -14,10 +14,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from vlmad.formats import ImageFacts, Raster
-from vlmad.rendering import raster_of
 from vlmad_formats._jpeg_segments import load_whole
 from vlmad_formats._png_chunks import PngChunks
 from vlmad_formats.orientation import SIDEWAYS, orientation_of, upright
+from vlmad_formats.rendering import Rendered, raster_of
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -43,7 +43,7 @@ LOSSY = ("JPEG", "WEBP")
 TIFF_WIDTH, TIFF_HEIGHT, TIFF_COMPRESSION = 256, 257, 259
 
 
-class PillowFormat:
+class PillowFormat(Rendered):
     """PNG, JPEG, BMP, GIF, WebP, PNM, and TIFF of 8 bits."""
 
     endings = frozenset(ENDINGS.split())

@@ -12,6 +12,7 @@ from vlmad_formats._png_chunks import START as PNG
 from vlmad_formats._png_chunks import PngChunks
 from vlmad_formats._tiff_pages import PROFILE, TIFF, is_ordinary, page_facts, page_values
 from vlmad_formats.orientation import SIDEWAYS, orientation_of, upright
+from vlmad_formats.rendering import Rendered
 
 if TYPE_CHECKING:
     from vlmad.formats import Reading
@@ -21,7 +22,7 @@ PILLOWS = (0, 3)
 """Grey, and a palette: the colours of a PNG of which Pillow loses no bits."""
 
 
-class WideFormat:
+class WideFormat(Rendered):
     """TIFF of more than 8 bits, floats, planes; PNG in colour of 16 bits; JPEG of 12 bits."""
 
     endings = frozenset({".tif", ".tiff", ".btf", ".png", ".jpg", ".jpeg"})

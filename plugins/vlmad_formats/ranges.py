@@ -10,7 +10,7 @@ import numpy as np
 
 from vlmad.errors import InputError
 from vlmad.images import read_raster
-from vlmad.rendering import white_of
+from vlmad_formats.rendering import white_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,11 +1,11 @@
-"""From the values that a file holds to the 8-bit RGB that a model sees."""
+"""From the values that a file holds to the 8-bit RGB that a model sees; see `Rendered`."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -24,6 +24,36 @@ OUTLIERS = 0.001
 """The share of pixels that may lie beyond it: hot pixels, reflections."""
 ALIKE = 2
 """Levels by which the conversion of a profile may change a colour that is sRGB all the same."""
+
+
+class Rendered:
+    """What makes a format of something that gives rasters; to be derived from."""
+
+    def raster(self, content: Any, reading: Reading) -> Raster:
+        """Return the values of a file; see `vlmad.formats.Format`."""
+        raise NotImplementedError
+
+    def image(self, content: Any, reading: Reading) -> tuple[Image.Image, ImageFacts]:
+        """Return a photograph in sRGB of 8 bits, and its facts."""
+        return to_rgb(self.raster(content, reading), reading)
+
+
+class Memory(Rendered):
+    """Pillow's images, as what a file of them would hold."""
+
+    endings = frozenset[str]()
+
+    def recognises(self, content: Any) -> bool:
+        """Tell whether it is an image and no file."""
+        return isinstance(content, Image.Image)
+
+    def facts(self, content: Image.Image, reading: Reading) -> ImageFacts:
+        """Return what is known of an image."""
+        return raster_of(content).facts
+
+    def raster(self, content: Image.Image, reading: Reading) -> Raster:
+        """Return its values."""
+        return raster_of(content)
 
 
 def raster_of(image: Image.Image) -> Raster:
