@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vlmad import load_detector
 from vlmad.errors import InputError
 from vlmad.images import Source
+from vlmad.registry import Registry
 from vlmad_evaluation.bootstrap import stratified_weights
 from vlmad_evaluation.condition_results import glance
 from vlmad_evaluation.conditions import (
@@ -35,6 +37,7 @@ from .conftest import draw_category
 
 pytestmark = pytest.mark.xdist_group("conditions")  # one worker makes the bench
 SIDE = 40
+ODD_PARTS = (Path(__file__).parents[1] / "plugins" / "odd_parts.py").read_text()
 NEUTRAL = {"light": 0.0, "blur": 0.0, "noise": 0.0, "turn": 0.0, "shift": 0.0, "scale": 1.0}
 FILES = [f"{number:02x}" * 32 for number in range(8)]
 """The hashes of some files, by which changes are drawn."""
@@ -324,3 +327,22 @@ def test_a_run_of_unchanged_images_does_not_go_on_among_changed_ones(
 
 def test_settings_of_an_earlier_bench_are_read_as_without_conditions() -> None:
     assert BenchSettings.model_validate({"shots": [0]}).conditions == {}
+
+
+def test_a_scorer_of_sets_sees_the_images_of_one_change_together(
+    install, parts: Path, small: list[str], two_layer_file: Path, run_bench, tmp_path: Path
+) -> None:
+    site, recipe = install("odd-parts", ODD_PARTS), tmp_path / "odd.toml"
+    recipe.write_text('base = "winclip"\nscorer = "mutual"\n')
+    words = [parts, "--detector", recipe, *small, "--replicates", "20", "--conditions", "blur"]
+    ran = run_bench(*words, "--out", "out", cwd=tmp_path, PYTHONPATH=str(site))
+    assert ran.returncode == 0, ran.stderr
+    found = read_results(tmp_path / "out")
+    hardest = found.document.changed_cells[-1]
+    scored = list(found.scored(hardest))
+    sources = [ChangedSource("", each.sample.image, hardest.change) for each in scored]
+    options = {"backbone": {"weights": two_layer_file}}
+    registry = Registry.discover()
+    detector = load_detector(recipe, backbone=small[1], options=options, registry=registry)
+    alone = [result.score for result in detector.stream(sources, "bolt", 1)]
+    assert [each.row.score for each in scored] == pytest.approx(alone, rel=1e-5)
