@@ -122,6 +122,6 @@ def _leaders(found: Iterable[ByCondition], shots: int) -> Iterator[str]:
     for what, names in leading.items():
         if names != first:
             others.setdefault(" and ".join(names), []).append(what)
-    words = [f"under {', '.join(what)} {names}" for names, what in others.items()]
+    words = [f"{names} under {', '.join(what)}" for names, what in others.items()]
     best = [" and ".join(first), *(words or ["under every condition as well"])]
     yield f"Best image AUROC on clean images, {shots_name(shots)}: {'; '.join(best)}."

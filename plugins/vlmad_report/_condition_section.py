@@ -99,8 +99,8 @@ def _strongest(source: ResultSource, shots: int, metric: str) -> ReportTable:
             figures = (_figure(entry, metric) for entry in own)
             rows.append([*entries(category or AVERAGE, detector), *figures])
     caption = (
-        f"{HELD_TITLES[metric].capitalize()} at the strongest severity, {shots_name(shots)}, with "
-        "the change against clean images and its interval."
+        f"At the strongest severity, {shots_name(shots)}: {HELD_TITLES[metric]}, with the change "
+        "against clean images and its interval."
     )
     return ReportTable(caption, ["category", "detector", *names], rows, words=2)
 

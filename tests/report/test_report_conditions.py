@@ -58,7 +58,7 @@ def table_of(section: ReportSection, beginning: str) -> list[dict[str, tuple[str
 
 
 def test_false_alarms_are_counted_at_the_threshold_of_clean_images(section: ReportSection) -> None:
-    rows = table_of(section, "False alarms at the strongest")
+    rows = table_of(section, "At the strongest severity, zero-shot: false alarms")
     found = {
         (r["category"][0], r["detector"][0]): (r["clean"], r["light"], r["noise"]) for r in rows
     }
@@ -75,7 +75,7 @@ def test_a_sentence_says_what_hurts_most_and_who_leads(section: ReportSection) -
     )
     assert sharp.endswith("false alarms rise most under light (1 stops), from 0% to 100%.")
     assert blunt == "blunt, zero-shot: nothing hurts."
-    assert best.endswith("zero-shot: sharp; under light 1, light 2, light 3 blunt.")
+    assert best.endswith("zero-shot: sharp; blunt under light 1, light 2, light 3.")
     assert "at most 5% of the clean normal test images" in rule
 
 
