@@ -61,10 +61,12 @@ def change_text(entry: ConditionEntry, name: str) -> str:
     if found is None or found.difference is None:
         return ""
     pattern, times = ("{:+z.0f}", 100) if name in RATES else ("{:+z.3f}", 1)
-    if found.low is None or found.high is None:
-        return pattern.format(times * found.difference)
-    figures = (found.difference, found.low, found.high)
-    return "{} [{}, {}]".format(*(pattern.format(times * figure) for figure in figures))
+    text = pattern.format(times * found.difference)
+    if found.low is not None and found.high is not None:
+        low, high = (pattern.format(times * end) for end in (found.low, found.high))
+        text += f" [{low}, {high}]"
+    few, whole = len(found.categories), len(entry.metrics[name].categories)
+    return text if few >= whole else f"{text} over {few} of {whole} categories"
 
 
 def is_worse(entry: ConditionEntry, name: str) -> bool:

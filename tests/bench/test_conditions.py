@@ -16,7 +16,8 @@ from vlmad.errors import InputError
 from vlmad.images import Source
 from vlmad.registry import Registry
 from vlmad_evaluation.bootstrap import stratified_weights
-from vlmad_evaluation.condition_results import glance
+from vlmad_evaluation.comparison import Comparison
+from vlmad_evaluation.condition_results import change_text, glance
 from vlmad_evaluation.conditions import (
     ALLOWED,
     CONDITIONS,
@@ -28,8 +29,9 @@ from vlmad_evaluation.conditions import (
 )
 from vlmad_evaluation.feature_cache import image_digest
 from vlmad_evaluation.labelled_maps import LabelledMap
+from vlmad_evaluation.metric import Metric
 from vlmad_evaluation.pixel_metrics import SortedPixels, pixel_metrics
-from vlmad_evaluation.result_documents import BenchSettings
+from vlmad_evaluation.result_documents import BenchSettings, ConditionEntry
 from vlmad_evaluation.result_folders import Results, read_results
 from vlmad_evaluation.streaming import PixelStream
 
@@ -156,6 +158,26 @@ def test_pixels_from_outside_count_in_no_metric() -> None:
     truth = pixel_metrics([heat[:, :8]], [mask[:, :8]]).metrics["pixel_auroc"].value
     assert stream.metrics()["pixel_auroc"].value == truth
     assert len(SortedPixels.of([LabelledMap(heat, mask, outside)]).normal) == 9 * 8 - 9
+
+
+def test_a_change_over_fewer_categories_than_its_average_says_so() -> None:
+    both = Metric(value=0.5, categories=["bolt", "nut"])
+    one = Comparison(difference=-0.25, low=-0.5, high=0.0, categories=["bolt"])
+    entry = ConditionEntry(
+        detector="clip",
+        category=None,
+        shots=0,
+        change=change("shift", 10.0),
+        thresholds=[],
+        metrics={"pixel_auroc": both, "misses": both},
+        changes={
+            "pixel_auroc": one,
+            "misses": one.model_copy(update=both.model_dump(include={"categories"})),
+        },
+        rank=None,
+    )
+    assert change_text(entry, "pixel_auroc") == "-0.250 [-0.500, +0.000] over 1 of 2 categories"
+    assert change_text(entry, "misses") == "-25 [-50, +0]"
 
 
 # the bench
