@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
+import os
 import re
 import time
 from contextlib import contextmanager, suppress
@@ -18,11 +20,12 @@ from vlmad_run.manifest import MANIFEST, Manifest
 from vlmad_run.walking import RUNS_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 RUNS = Path(RUNS_FOLDER)
 """Where they are if their folder was not named, from the working directory."""
 LOCK = ".lock"
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 def stopped_run(manifest: Manifest) -> Path | None:
@@ -81,6 +84,16 @@ def _make_folder(parent: Path, name: str) -> Path:
     return folder
 
 
+def _take_back(made: Iterable[Path]) -> None:
+    """Delete the lock and the empty folders that were made for it."""
+    with suppress(OSError):
+        for each in made:
+            if each.name == LOCK:
+                each.unlink(missing_ok=True)
+            elif each.exists():
+                each.rmdir()
+
+
 @contextmanager
 def locked(path: Path, manifest: str) -> Iterator[None]:
     """Make a folder, or take one that holds such a manifest; others cannot write to it meanwhile.
@@ -90,6 +103,7 @@ def locked(path: Path, manifest: str) -> Iterator[None]:
             written.
     """
     lock = FileLock(path / LOCK, timeout=0)
+    made = [each for each in (path / LOCK, path, *path.parents) if not os.path.lexists(each)]
     try:
         path.mkdir(parents=True, exist_ok=True)
         refuse_links(path.iterdir())
@@ -100,8 +114,12 @@ def locked(path: Path, manifest: str) -> Iterator[None]:
     except Timeout:
         busy = f"another run is writing to {path}; wait for it or choose another --out"
         raise OutputError(busy) from None
-    except (OSError, NotImplementedError) as error:  # the latter: no locks on this file system
+    except (OSError, NotImplementedError) as error:
+        _take_back(made)
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, NotImplementedError) or error.errno in NO_LOCKS:
+            what = f"{path} is where nothing can be locked ({reason}), as on some network shares"
+            raise OutputError(f"{what}; choose an --out on a disk of this machine") from error
         raise OutputError(f"cannot write {path}: {reason}") from error
     try:
         yield
