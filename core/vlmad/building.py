@@ -13,6 +13,8 @@ from vlmad.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vlmad.formats import Reading
+
 
 def load_detector(
     detector: str | Path | Recipe | None = None,
@@ -24,6 +26,7 @@ def load_detector(
     scorer: str | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     resize: str = "squash",
+    reading: Reading | None = None,
     registry: Registry | None = None,
 ) -> Detector:
     """Assemble a detector from a recipe and the parts that are to differ from it.
@@ -39,6 +42,7 @@ def load_detector(
         options: options by kind, such as ``{"scorer": {"temperature": 0.01}}``.
         resize: `squash` images to the model's square, `pad` them to keep their format, or
             `tiles:N` to cut them into overlapping squares, N along the shorter side.
+        reading: how files of more than 8 bits, or of several pages, are read.
         registry: which plugins to use; all installed ones by default.
 
     Raises:
@@ -53,4 +57,4 @@ def load_detector(
         recipe = find_recipe(registry, None if detector is None else str(detector))
     named = {"backbone": backbone, "prompts": prompts, "extractor": extractor}
     named |= {"attention": attention, "scorer": scorer}
-    return Detector(assemble(registry, recipe, named, options or {}), resize)
+    return Detector(assemble(registry, recipe, named, options or {}), resize, reading)

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from vlmad.detector import Detector
+    from vlmad.formats import Reading
 
 Completions = list[tuple[str, str]]
+IMAGE = "image"
+"""What takes options in `--set` beside the kinds of parts: how images are read."""
 
 
 def completing(*kinds: str) -> Callable[[str], Completions]:
@@ -78,6 +81,14 @@ class Choice:
         option(metavar="HOW", help="squash to the model's square (default), pad, or tiles:N."),
     ] = None
 
+    range: Annotated[
+        str | None,
+        option(
+            metavar="HOW",
+            help="Black and white of more than 8 bits: auto (default), full, 12 (bits), LOW:HIGH.",
+        ),
+    ] = None
+
     def load(self) -> Detector:
         """Assemble the detector, without references; see `vlmad.load_detector`."""
         from vlmad.building import load_detector
@@ -91,6 +102,7 @@ class Choice:
             scorer=self.scorer,
             options=self.options(),
             resize=self.resize or "squash",
+            reading=self.reading(),
         )
 
     def name(self) -> str | None:
@@ -110,9 +122,26 @@ class Choice:
 
     def options(self) -> dict[str, dict[str, str]]:
         """Return the options of parts by kind; see `vlmad.assembly.parse_settings`."""
-        from vlmad.assembly import parse_settings
+        return {kind: options for kind, options in self._settings().items() if kind != IMAGE}
 
-        return parse_settings(self.settings or [])
+    def reading(self) -> Reading:
+        """Return how files are read, from ``--range`` and ``--set image.OPTION=VALUE``.
+
+        Raises:
+            OptionError: an option is unknown or takes something else.
+        """
+        from vlmad.formats import Reading
+        from vlmad.options import check_options, options_of
+
+        given = self._settings().get(IMAGE, {})
+        given |= {} if self.range is None else {"range": self.range}
+        return Reading(**check_options("reading images", options_of(Reading), given))
+
+    def _settings(self) -> dict[str, dict[str, str]]:
+        from vlmad.assembly import parse_settings
+        from vlmad.hookspecs import KINDS
+
+        return parse_settings(self.settings or [], (*KINDS, IMAGE))
 
 
 def choosing(command: Callable[..., None], without: Collection[str] = ()) -> Callable[..., None]:

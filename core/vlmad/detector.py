@@ -25,6 +25,7 @@ from vlmad._checks import (
     check_text,
 )
 from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError, reason_of
+from vlmad.formats import Reading
 from vlmad.images import Source, as_source, restore_whole
 from vlmad.loading import batches, load
 from vlmad.resizing import parse_resizing
@@ -46,10 +47,14 @@ class Detector:
         assembly: the parts, from `vlmad.assembly.assemble`.
         resize: how images become the model's square: `squash`, `pad`, or `tiles:N` for squares
             cut from the image, N along its shorter side.
+        reading: how files are read, where they leave it open.
     """
 
-    def __init__(self, assembly: Assembly, resize: str = "squash") -> None:
+    def __init__(
+        self, assembly: Assembly, resize: str = "squash", reading: Reading | None = None
+    ) -> None:
         self.assembly, self.resizing = assembly, parse_resizing(resize)
+        self.reading = reading or Reading()
         parts = {kind: chosen.part for kind, chosen in assembly.parts.items()}
         self.backbone, self.prompts = parts["backbone"], parts["prompts"]
         self.extractor, self.attention = parts["extractor"], parts["attention"]
@@ -136,7 +141,7 @@ class Detector:
         Raises:
             InputError: an item is no image at all; unreadable files become results.
         """
-        return list(self.stream(as_sources(images), class_name, batch_size))
+        return list(self.stream(as_sources(images, self.reading), class_name, batch_size))
 
     def stream(
         self, images: Iterable[Any], class_name: str = "object", batch_size: int = BATCH_SIZE
@@ -149,7 +154,7 @@ class Detector:
             InputError: references are needed and were not given.
         """
         self.check_ready(class_name)
-        sources = (as_source(image, index) for index, image in enumerate(images))
+        sources = (as_source(image, i, self.reading) for i, image in enumerate(images))
         size = None if self.scorer.scope == "set" else batch_size
         preprocessing = self.backbone.spec.preprocessing
         for batch in batches(load(sources, self.resizing, preprocessing, batch_size), size):
@@ -190,7 +195,7 @@ class Detector:
             references: images as `predict` takes them; see `encode_references`.
             batch_size: pieces of an image that are encoded together.
         """
-        sources = as_sources(references)
+        sources = as_sources(references, self.reading)
         self.memory = self.memory_of(self.encode_references(sources, batch_size))
         self.references = tuple(sources)
         return self
@@ -209,7 +214,8 @@ class Detector:
             )
         encoded = []
         preprocessing = self.backbone.spec.preprocessing
-        for pieces in load(as_sources(references), self.resizing, preprocessing, batch_size):
+        sources = as_sources(references, self.reading)
+        for pieces in load(sources, self.resizing, preprocessing, batch_size):
             if pieces[0].failure:
                 raise InputError(pieces[0].failure)
             encoded.append(self.features(self._batch([pieces]), batch_size))
@@ -306,7 +312,7 @@ class Detector:
         return next((owners[name] for name in reversed(packages) if name in owners), called)
 
 
-def as_sources(images: Any) -> list[Source]:
+def as_sources(images: Any, reading: Reading | None = None) -> list[Source]:
     """Return an image, or each of several, as a source.
 
     Raises:
@@ -316,4 +322,4 @@ def as_sources(images: Any) -> list[Source]:
     is_array = hasattr(images, "ndim") and images.ndim == 3 and images.shape[-1] in (3, 4)
     if single or is_array or hasattr(images, "getbands"):
         images = [images]
-    return [as_source(image, index) for index, image in enumerate(images)]
+    return [as_source(image, index, reading) for index, image in enumerate(images)]

@@ -178,8 +178,13 @@ def restore_whole(
     return join_maps(pieces[0].original.size, places, restored)
 
 
-def as_source(item: Any, index: int = 0) -> Source:
+def as_source(item: Any, index: int = 0, reading: Reading | None = None) -> Source:
     """Wrap a path, PIL image, uint8 array or prepared pixel tensor.
+
+    Args:
+        item: one of these, or a source, which stays as it is.
+        index: its place among others, by which messages know what has no name.
+        reading: what the user decided of how files are read.
 
     Raises:
         InputError: it is none of these.
@@ -187,10 +192,10 @@ def as_source(item: Any, index: int = 0) -> Source:
     if isinstance(item, Source):
         return item
     if isinstance(item, str | Path):
-        return Source(str(item), Path(item))
+        return Source(str(item), Path(item), reading=reading)
     name = f"image {index}"
     if isinstance(item, Image.Image):
-        return Source(getattr(item, "filename", "") or name, item)
+        return Source(getattr(item, "filename", "") or name, item, reading=reading)
     if isinstance(item, np.ndarray):
         return Source(name, _from_array(item, name))
     if type(item).__module__.split(".")[0] == "torch" and getattr(item, "ndim", 0) == 3:
