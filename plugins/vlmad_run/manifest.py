@@ -54,6 +54,8 @@ class Identity(Document):
     precision: str
     preprocessing: dict[str, JsonValue]
     resize: str
+    reading: str = "auto"
+    """How files are read that leave it open (`vlmad.formats.Reading`)."""
     class_name: str
     sentences_sha256: str | None
     """Of the sentences in use; None where images change them or there are none."""
@@ -148,6 +150,8 @@ def identity(
         precision=getattr(backbone, "precision", "float32"),
         preprocessing=to_jsonable_python(backbone.spec.preprocessing),
         resize=str(detector.resizing),
+        reading=str(detector.reading),
+        reading=str(detector.reading),
         class_name=class_name.replace("_", " "),  # as prompts read it
         sentences_sha256=_sentences_digest(detector, class_name),
         references_sha256=[reference.sha256 for reference in references],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError, one_line
 from vlmad.files import digest
+from vlmad.formats import Reading
 from vlmad.hookspecs import KINDS
 from vlmad.options import options_of
 from vlmad_run.kinds import engine_for
@@ -117,6 +118,7 @@ def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Det
         Recipe(names, name=manifest.recipe),
         options=given,
         resize=manifest.identity.resize,
+        reading=Reading.parse(manifest.identity.reading),
         backbone=names["backbone"],
         prompts=names["prompts"],
         extractor=names["extractor"],
