@@ -212,18 +212,24 @@ class Detector:
                 f"{self.assembly.parts['scorer']} makes no use of references; "
                 "choose a scorer that does, such as 'harmonic'"
             )
-        encoded = []
-        preprocessing = self.backbone.spec.preprocessing
-        sources = as_sources(references, self.reading)
-        for pieces in load(sources, self.resizing, preprocessing, batch_size):
-            if pieces[0].failure:
-                raise InputError(pieces[0].failure)
-            encoded.append(self.features(self._batch([pieces]), batch_size))
-            for piece in pieces:
-                piece.release()
+        encoded = list(self.encode(references, batch_size))
         if not encoded:
             raise InputError("no references were given")
         return encoded
+
+    def encode(self, images: Any, batch_size: int = BATCH_SIZE) -> Iterator[Features]:
+        """Yield the features of each image, all pieces of it, by itself.
+
+        Raises:
+            InputError: one cannot be read.
+        """
+        sources, preprocessing = as_sources(images, self.reading), self.backbone.spec.preprocessing
+        for pieces in load(sources, self.resizing, preprocessing, batch_size):
+            if pieces[0].failure:
+                raise InputError(pieces[0].failure)
+            yield self.features(self._batch([pieces]), batch_size)
+            for piece in pieces:
+                piece.release()
 
     @torch.inference_mode()
     def memory_of(self, references: Sequence[Features]) -> Mapping[str, Tensor]:

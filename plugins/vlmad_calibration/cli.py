@@ -153,7 +153,7 @@ def _score(
     images, passed_over = [*normal, *anomalous], [*passed_over, *also]
     if run is not None:
         return replace(look_up_scores(run, images), passed_over=tuple(passed_over))
-    assembled = assemble(choice, references)
+    assembled = assemble(choice, references, [image.path for image in images])
     print_notes(assembled.notes, messages())
     return replace(score_images(assembled, images), passed_over=tuple(passed_over))
 

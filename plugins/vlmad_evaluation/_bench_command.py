@@ -13,6 +13,7 @@ from vlmad_evaluation._cell_scoring import passes_of
 from vlmad_evaluation._condition_tables import cost
 from vlmad_evaluation._result_terminal import print_results
 from vlmad_run.progress import bars, interruptible, print_notes
+from vlmad_run.references import settle_range
 
 if TYPE_CHECKING:
     from vlmad_evaluation._bench_document import Bench
@@ -25,6 +26,9 @@ def run_and_print(ready: Bench, measuring: Measuring) -> None:
     The exit status is 1 if something failed.
     """
     notes = measuring.messages()
+    samples = ready.dataset.select(ready.categories)
+    said = settle_range([each.image for each in samples], *ready.detectors.values())
+    print_notes(said, notes)
     with bars(notes) as progress:
         plan, manifest = describe(ready, progress)
         if ready.settings.conditions:

@@ -26,7 +26,7 @@ def load_detectors(choice: Choice, names: Sequence[str] | None) -> dict[str, Det
         if name in detectors:
             raise InputError(f"detector '{name}' is named twice")
         shared = share_backbone(detector.assembly, backbones)
-        detectors[name] = Detector(shared, str(detector.resizing))
+        detectors[name] = Detector(shared, str(detector.resizing), detector.reading)
     return detectors
 
 

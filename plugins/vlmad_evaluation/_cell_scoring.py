@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlmad.detector import as_sources
 from vlmad.errors import InputError, PluginError
 from vlmad.files import digest
 from vlmad.images import Source
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from vlmad.detector import Detector
+    from vlmad.formats import Reading
     from vlmad.loading import Pieces
     from vlmad.types import Features
     from vlmad_evaluation._bench_folder import BenchFolder
@@ -45,7 +47,7 @@ class SideBySide:
     ) -> Iterator[Pieces]:
         """Decode images in the background, under their whole names, and change them."""
         first = next(iter(self.detectors.values()))
-        sources = (_source(image, change) for image in images)
+        sources = (_source(image, change, first.reading) for image in images)
         return load(sources, first.resizing, first.backbone.spec.preprocessing, batch_size)
 
     def forget(self, images: Iterable[Pieces]) -> None:
@@ -61,7 +63,7 @@ def side_by_side(detectors: Mapping[str, Detector], keep: bool = True) -> list[S
     """Part detectors into as few groups as possible that can take the same loaded images."""
     alike: dict[Any, dict[str, Detector]] = {}
     for name, detector in share(detectors, keep).items():
-        key = detector.backbone.spec.preprocessing, str(detector.resizing)
+        key = detector.backbone.spec.preprocessing, str(detector.resizing), detector.reading
         alike.setdefault(key, {})[name] = detector
     return [SideBySide(group) for group in alike.values()]
 
@@ -179,9 +181,11 @@ def _score(
     group.forget(held)
 
 
-def _source(image: Path, change: Change | None) -> Source:
+def _source(image: Path, change: Change | None, reading: Reading) -> Source:
     name = os.path.abspath(image)
-    return Source(name, image) if change is None else ChangedSource(name, image, change)
+    if change is None:
+        return Source(name, image, reading=reading)
+    return ChangedSource(name, image, change, reading)
 
 
 def _under(manifest: Manifest, change: Change) -> Manifest:
@@ -232,5 +236,5 @@ def _fitted(cell: Cell, group: SideBySide, encoded: Encoded) -> Detector:
     own = detector.on(detector.backbone)
     if cell.references:
         own.memory = own.memory_of([encoded[cell.detector, path] for path in cell.references])
-        own.references = tuple(Source(str(path), path) for path in cell.references)
+        own.references = tuple(as_sources(list(cell.references), own.reading))
     return own

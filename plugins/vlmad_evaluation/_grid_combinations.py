@@ -29,6 +29,7 @@ from vlmad_evaluation.result_documents import GridAxes
 if TYPE_CHECKING:
     from vlmad.assembly import Chosen
     from vlmad.choosing import Choice
+    from vlmad.formats import Reading
     from vlmad.registry import Registry
 
 Space: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -72,7 +73,7 @@ def split(text: str, separator: str, what: str) -> tuple[str, ...]:
 
 
 def combine(
-    space: Space, registry: Registry, resize: str = "squash"
+    space: Space, registry: Registry, resize: str = "squash", reading: Reading | None = None
 ) -> tuple[dict[str, Detector], GridAxes]:
     """Assemble every combination; no weights are loaded."""
     detectors: dict[str, Detector] = {}
@@ -87,7 +88,7 @@ def combine(
         name = _name(varied) or recipe.name
         try:
             assembly = assemble(registry, recipe, combination, _settings(combination))
-            detector = Detector(share_backbone(assembly, backbones), resize)
+            detector = Detector(share_backbone(assembly, backbones), resize, reading)
             detector.requests()
         except (IncompatiblePartsError, OptionError, PluginError) as error:
             illegal[name] = str(error)

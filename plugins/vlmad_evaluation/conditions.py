@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool, Float, Shaped
 
+    from vlmad.formats import Reading
+
     Place: TypeAlias = tuple[Float[np.ndarray, "2 2"], Float[np.ndarray, " 2"]]
     """Matrix and offset that lead from row and column in the new frame to those in the old."""
 
@@ -104,8 +106,8 @@ class Change(Document):
 class ChangedSource(Source):
     """A file that is seen under a condition."""
 
-    def __init__(self, name: str, path: Path, change: Change) -> None:
-        super().__init__(name, path)
+    def __init__(self, name: str, path: Path, change: Change, reading: Reading) -> None:
+        super().__init__(name, path, reading=reading)
         self.change = change
 
     def open(self) -> Image.Image:

@@ -132,7 +132,7 @@ def image_digest(source: Source) -> str:
     if file.sha256 is None:
         file.open()
     box = None if source.whole is None else source.whole[1]
-    facts: dict[str, Any] = {"content": file.sha256, "box": box}
+    facts: dict[str, Any] = {"content": file.sha256, "box": box, "reading": str(file.reading)}
     if isinstance(file, ChangedSource):
         facts["change"] = file.change.model_dump()
     return key_of(facts)

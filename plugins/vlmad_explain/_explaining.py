@@ -78,7 +78,7 @@ def explain_with_maps(
     detector: Detector, images: Any, class_name: str = "object", top: int = TOP
 ) -> Iterator[tuple[Explanation, Float[np.ndarray, "H W"]]]:
     """Yield what `explain` does, each with the image's map at its original size."""
-    sources = as_sources(images)
+    sources = as_sources(images, detector.reading)
     references = ReferenceRegions(detector)
     together = detector.scorer.scope == "set" and sources
     for group in [sources] if together else [[source] for source in sources]:

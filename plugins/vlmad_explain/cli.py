@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from vlmad.detector import Detector
+    from vlmad.formats import Reading
     from vlmad_explain.explanations import Explanation, ExplanationFile
 
 SENTENCES = 3
@@ -61,11 +62,11 @@ def explain(
     from vlmad_run.references import assemble
 
     found = find(paths)
-    assembled = assemble(choice, references)
+    assembled = assemble(choice, references, found.images)
     print_notes([*assembled.notes, *found.said()], messages())
     detector, class_name = assembled.detector, assembled.class_name
     detector.check_ready(class_name)
-    readable, unreadable = _readable(found.images)
+    readable, unreadable = _readable(found.images, detector.reading)
     done = []
     with _folder(out, as_json) as folder:
         for explanation, heat in explain_with_maps(detector, readable, class_name, top):
@@ -81,14 +82,16 @@ def explain(
         raise typer.Exit(1)
 
 
-def _readable(images: Iterable[Path]) -> tuple[list[Path], list[InputError]]:
+def _readable(
+    images: Iterable[Path], reading: Reading
+) -> tuple[list[Path], list[InputError]]:
     """Return the images that can be read, and why the others cannot."""
     from vlmad.images import decode
 
     readable, errors = [], []
     for path in images:
         try:
-            decode(path)
+            decode(path, reading=reading)
             readable.append(path)
         except InputError as error:
             errors.append(error)
@@ -131,7 +134,7 @@ def _write(
     from vlmad_run.rows import file_stem
 
     paths = [folder / (file_stem(explanation.image) + suffix) for suffix in (".png", ".json")]
-    image = decode(Path(explanation.image))
+    image = decode(Path(explanation.image), reading=detector.reading)
     write_atomically(paths[0], draw(explanation, heat, image, detector.references))
     _file(detector, [explanation]).write(paths[1])
     return paths

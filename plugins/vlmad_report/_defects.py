@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, UInt8
 
     from vlmad.datasets import Sample
+    from vlmad.formats import Reading
 
 TO_XYZ = np.array(
     [
@@ -40,7 +41,7 @@ class DefectFacts:
     """Of the image's pixels, above 0 and up to 1."""
 
 
-def defect_of(sample: Sample) -> DefectFacts | str:
+def defect_of(sample: Sample, reading: Reading) -> DefectFacts | str:
     """Return the defect of an anomalous image, or why nothing can be known of it."""
     try:
         mask = mask_of(sample)
@@ -48,7 +49,7 @@ def defect_of(sample: Sample) -> DefectFacts | str:
             return "no mask"
         if not mask.any():
             return "an empty mask"
-        image = np.asarray(decode(sample.image))
+        image = np.asarray(decode(sample.image, reading=reading))
     except VlmadError as error:
         return str(error)
     if image.shape[:2] != mask.shape:

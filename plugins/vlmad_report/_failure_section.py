@@ -115,7 +115,7 @@ def _cases(cell: CellView) -> Iterator[FailureCase]:
         anomalous = each.sample.anomalous
         wrong = cell.threshold is not None and (score >= limit) != anomalous
         beyond = (limit - score) if anomalous else (score - limit)
-        yield FailureCase(cell, each, beyond / spread, wrong)
+        yield FailureCase(cell, each, beyond / spread, wrong, reading)
 
 
 def _gallery(caption: str, cards: Sequence[ImageCard]) -> CardGallery:
@@ -139,7 +139,7 @@ def _card(case: FailureCase) -> ImageCard:
     sentences = [case.verdict, *score_drivers(scored)]
     image, mask, heat = None, None, None
     try:
-        image = decode(sample.image)
+        image = decode(sample.image, reading=case.reading)
         mask = mask_of(sample)
         if not (scored.run / scored.row.map).is_file():
             raise InputError("its map is not on disk")

@@ -121,7 +121,8 @@ class ImageStudy:
     @cached_property
     def defects(self) -> dict[Sample, DefectFacts | str]:
         """Each anomalous image's defect, or why nothing is known."""
-        return {each: defect_of(each) for each in self.source.samples if each.anomalous}
+        reading = self.source.reading
+        return {s: defect_of(s, reading) for s in self.source.samples if s.anomalous}
 
     @cached_property
     def contrasts(self) -> ClassLimits | None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
+from vlmad.formats import Reading
 from vlmad_evaluation.result_documents import GridDocument
 from vlmad_evaluation.result_folders import Results, read_results
+from vlmad_run.manifest import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,6 +61,13 @@ class ResultSource:
     def samples(self) -> list[Sample]:
         """The test images, where they are now."""
         return list(map(self.now, self.results.samples))
+
+    @property
+    def reading(self) -> Reading:
+        """How the images were read."""
+        runs = (read_manifest(self.results.run(cell)) for cell in self.document.cells)
+        known = next(filter(None, runs), None)
+        return Reading() if known is None else Reading.parse(known.identity.reading)
 
     def now(self, sample: Sample) -> Sample:
         """Return a sample as it was recorded with the places where its files are now."""

@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from vlmad.console import messages
-from vlmad.detector import BATCH_SIZE
 from vlmad.errors import InputError, printable
 from vlmad.files import digest
-from vlmad.images import Source, decode
-from vlmad.loading import load
-from vlmad.types import ImageBatch
+from vlmad.images import decode
 from vlmad_run.manifest import identity
 from vlmad_run.references import Assembled
 from vlmad_run.repeating import repeat
@@ -200,16 +197,7 @@ def _why_no_references(assembled: Assembled) -> str:
 
 
 def _encode(assembled: Assembled, paths: Sequence[Path]) -> list[Features]:
-    detector, features = assembled.detector, []
-    resizing, preprocessing = detector.resizing, detector.backbone.spec.preprocessing
-    images = load((Source(str(path), path) for path in paths), resizing, preprocessing, BATCH_SIZE)
-    for pieces in tracked(images, "encoding", len(paths)):
-        if pieces[0].failure:
-            raise InputError(pieces[0].failure)
-        features.append(detector.features(ImageBatch(tuple(pieces), resizing.of_each), BATCH_SIZE))
-        for piece in pieces:
-            piece.release()
-    return features
+    return list(tracked(assembled.detector.encode(paths), "encoding", len(paths)))
 
 
 def tracked(items: Iterable[Each], what: str, total: int) -> Iterable[Each]:

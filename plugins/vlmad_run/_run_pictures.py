@@ -74,7 +74,7 @@ def overlay(row: ScoreRow, folder: RunFolder, scale: Range) -> Image.Image:
     assert row.map_high is not None
     heat = read_map(folder.path / row.map, Range(row.map_low, row.map_high))
     try:
-        image = decode(folder.file_of(row))
+        image = decode(folder.file_of(row), reading=folder.reading)
         if image.size != heat.shape[::-1]:
             raise InputError("the image has changed since it was scored")
     except InputError:

@@ -117,7 +117,7 @@ def run(
     images = found.images
     threshold = _threshold(judging, stored)
     if stored is None:
-        detector = assemble_runnable(choice, references)
+        detector = assemble_runnable(choice, references, images)
     else:
         detector = _repeated(stored, choice, references, outputs.out)
     print_notes(found.notes, quiet)

@@ -151,7 +151,6 @@ def identity(
         preprocessing=to_jsonable_python(backbone.spec.preprocessing),
         resize=str(detector.resizing),
         reading=str(detector.reading),
-        reading=str(detector.reading),
         class_name=class_name.replace("_", " "),  # as prompts read it
         sentences_sha256=_sentences_digest(detector, class_name),
         references_sha256=[reference.sha256 for reference in references],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,11 +52,14 @@ class Assembled:
     seed: int = 0
     found: FoundImages | None = None
     """Among which the references were drawn."""
+    range_notes: tuple[str, ...] = ()
+    """What was found to be white, where neither files nor user say it."""
 
     @property
     def notes(self) -> Sequence[str]:
         """What was chosen for the user."""
-        return [*self.detector.assembly.notes, *(self.found.said() if self.found else ())]
+        found = self.found.said() if self.found else ()
+        return [*self.detector.assembly.notes, *found, *self.range_notes]
 
     @property
     def together(self) -> bool:
@@ -78,29 +81,35 @@ class Assembled:
 
     def stream(self, images: Sequence[Path], batch_size: int) -> Iterator[Result]:
         """Return an iterator over the results of images."""
-        from vlmad.images import Source
-
-        sources = [Source(str(path), path) for path in images]
-        return self.detector.stream(sources, self.class_name, batch_size)
+        return self.detector.stream(images, self.class_name, batch_size)
 
 
-def assemble(choice: Choice, references: References) -> Assembled:
+def assemble(
+    choice: Choice, references: References, images: Sequence[Path] = ()
+) -> Assembled:
     """Assemble a detector, fitted if there are references.
+
+    Args:
+        choice: its parts.
+        references: what it is fitted on, or the file that holds it.
+        images: what will be scored: without references they say what is white.
 
     Raises:
         VlmadError: a name, option, recipe or combination that cannot be, references that cannot
             be used, or a model that is not made of parts.
     """
-    runnable = assemble_runnable(choice, references)
+    runnable = assemble_runnable(choice, references, images)
     if not isinstance(runnable, Assembled):
         raise InputError(f"{references.model} is not made of parts: it can only be run")
     return runnable
 
 
-def assemble_runnable(choice: Choice, references: References) -> Runnable:
+def assemble_runnable(
+    choice: Choice, references: References, images: Sequence[Path] = ()
+) -> Runnable:
     """Assemble what can be run, as `assemble`; a model file may hold something without parts."""
     if references.model is not None:
-        return _open_model(references.model, choice, references)
+        return _open_model(references.model, choice, references, images)
     from vlmad_run.manifest import Reference, file_digest
 
     detector, chosen, found = choice.load(), list[Path](), None
@@ -109,14 +118,32 @@ def assemble_runnable(choice: Choice, references: References) -> Runnable:
 
         found = find(references.references, "references")
         chosen = _draw(found, references.references, references.shots, references.seed)
-        detector.fit(chosen)
     elif references.shots is not None:
         raise InputError("--shots needs --references DIR to draw from")
+    range_notes = settle_range(chosen or images, detector)
+    if chosen:
+        detector.fit(chosen)
     noted = [Reference(path=str(path), sha256=file_digest(path)) for path in chosen]
-    return Assembled(detector, choice.name() or "object", noted, None, references.seed, found)
+    name = choice.name() or "object"
+    return Assembled(detector, name, noted, None, references.seed, found, range_notes)
 
 
-def _open_model(path: Path, choice: Choice, references: References) -> Runnable:
+def settle_range(images: Sequence[Path], *detectors: Detector) -> tuple[str, ...]:
+    """Decide once for a run what is white, where neither files nor user say it; tell about it."""
+    from vlmad_formats.ranges import find_range
+
+    reading = detectors[0].reading
+    if reading.range != "auto":
+        return ()
+    found, notes = find_range(images, reading)
+    for detector in detectors:
+        detector.reading = replace(reading, range=found)
+    return notes
+
+
+def _open_model(
+    path: Path, choice: Choice, references: References, images: Sequence[Path]
+) -> Runnable:
     from vlmad_run.kinds import engine_for
 
     check_unused("--model", choice, "settings", "class_name")
@@ -124,6 +151,8 @@ def _open_model(path: Path, choice: Choice, references: References) -> Runnable:
     found = engine_for(path)(path, choice.options())
     if choice.name() not in (None, found.class_name):
         raise InputError(f"{path} was fitted for '{found.class_name}': leave out --class-name")
+    if isinstance(found, Assembled):
+        return replace(found, range_notes=settle_range(images, found.detector))
     return found
 
 

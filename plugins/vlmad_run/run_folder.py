@@ -19,6 +19,7 @@ from PIL import Image
 
 from vlmad.errors import InputError, OutputError, printable
 from vlmad.files import PARTLY, digest, replace_atomically, write_atomically
+from vlmad.formats import Reading
 from vlmad.images import has_vanished
 from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
 from vlmad_run.pictures import png, to_16_bits
@@ -99,6 +100,11 @@ class RunFolder:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def reading(self) -> Reading:
+        """How the images were read."""
+        return Reading.parse(self.manifest.identity.reading)
 
     def file_of(self, row: ScoreRow) -> Path:
         """Return where the image of a row is."""
