@@ -18,6 +18,7 @@ from vlmad_explain import words
 from vlmad_report._report_blocks import CardGallery, ImageCard, ReportSection
 from vlmad_report._report_html import picture_of
 from vlmad_report._report_text import count
+from vlmad_run.manifest import reading_of
 from vlmad_run.pictures import LINE, Range, outline, paint
 from vlmad_run.references import Assembled
 from vlmad_run.repeating import repeat
@@ -115,7 +116,7 @@ def _cases(cell: CellView) -> Iterator[FailureCase]:
         anomalous = each.sample.anomalous
         wrong = cell.threshold is not None and (score >= limit) != anomalous
         beyond = (limit - score) if anomalous else (score - limit)
-        yield FailureCase(cell, each, beyond / spread, wrong, reading)
+        yield FailureCase(cell, each, beyond / spread, wrong)
 
 
 def _gallery(caption: str, cards: Sequence[ImageCard]) -> CardGallery:
@@ -139,7 +140,7 @@ def _card(case: FailureCase) -> ImageCard:
     sentences = [case.verdict, *score_drivers(scored)]
     image, mask, heat = None, None, None
     try:
-        image = decode(sample.image, reading=case.reading)
+        image = decode(sample.image, reading=reading_of(scored.run))
         mask = mask_of(sample)
         if not (scored.run / scored.row.map).is_file():
             raise InputError("its map is not on disk")

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
-from vlmad.formats import Reading
 from vlmad_evaluation.result_documents import GridDocument
 from vlmad_evaluation.result_folders import Results, read_results
-from vlmad_run.manifest import read_manifest
+from vlmad_run.manifest import reading_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vlmad.datasets import Sample
+    from vlmad.formats import Reading
     from vlmad_evaluation.labelled_maps import Resolution
     from vlmad_evaluation.metric import Metric
     from vlmad_evaluation.result_documents import BenchCell, BenchDocument
@@ -65,9 +65,7 @@ class ResultSource:
     @property
     def reading(self) -> Reading:
         """How the images were read."""
-        runs = (read_manifest(self.results.run(cell)) for cell in self.document.cells)
-        known = next(filter(None, runs), None)
-        return Reading() if known is None else Reading.parse(known.identity.reading)
+        return reading_of(self.results.run(self.document.cells[0]))
 
     def now(self, sample: Sample) -> Sample:
         """Return a sample as it was recorded with the places where its files are now."""

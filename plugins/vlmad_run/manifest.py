@@ -22,6 +22,7 @@ from pydantic_core import to_jsonable_python
 
 from vlmad.errors import InputError
 from vlmad.files import digest
+from vlmad.formats import Reading
 from vlmad_openclip.store import remembered_digest, stamp
 from vlmad_run.documents import Document, FileName
 from vlmad_run.passed_over import PassedOver
@@ -129,6 +130,16 @@ def read_manifest(folder: Path) -> Manifest | None:
     """
     path = folder / MANIFEST
     return Manifest.read(path) if path.exists() else None
+
+
+def reading_of(folder: Path) -> Reading:
+    """Return how the images of a run folder were read; by default where nothing says so.
+
+    Raises:
+        InputError: its manifest is damaged.
+    """
+    manifest = read_manifest(folder)
+    return Reading() if manifest is None else Reading.parse(manifest.identity.reading)
 
 
 def identity(
