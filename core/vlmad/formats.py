@@ -64,7 +64,7 @@ class Reading:
         if size[0] * size[1] > self.most_pixels:
             raise InputError(
                 f"refused, {size[0]} x {size[1]} pixels are more than {self.most_pixels} and may "
-                "be a decompression bomb; the option most-pixels allows more"
+                "be a decompression bomb; --set image.most_pixels=N allows more"
             )
 
     def choose_page(self, pages: int) -> tuple[str, ...]:
