@@ -5,7 +5,8 @@ says that 0 is white. A pixel is defective where any colour is above 0 (MVTec AD
 small numbers). Where the grey levels are those of a photograph (a format that loses precision, or
 a file that once was in one), it must be above half of the mask's own range. Masks lie over the
 upright image. One that only fits the stored pixels of a photograph taken on its side was drawn
-over those, and is turned with the photograph.
+over those, and is turned with the photograph; one that fits both ways lies where it stands out
+from what is around it, and says so.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from vlmad.errors import InputError, first_line
-from vlmad.images import endings, read_facts, read_raster
+from vlmad.images import decode, endings, read_facts, read_raster
 from vlmad_datasets._annotations import LABEL_SUFFIXES, label_mask
 from vlmad_datasets._labelmap import coloured_mask, labelmap_of
 from vlmad_formats.orientation import SIDEWAYS, upright
@@ -25,7 +27,7 @@ from vlmad_formats.orientation import SIDEWAYS, upright
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jaxtyping import Bool, Shaped
+    from jaxtyping import Bool, Float, Shaped
 
     from vlmad.datasets import Sample
     from vlmad.formats import ImageFacts, Raster
@@ -39,6 +41,10 @@ HALF = 127
 LABEL, EXPORTED = "label.png", {"img.png", "label.png"}
 """What LabelMe makes of a label file: the photograph, and its mask beside others."""
 MOST_COUNTED = 1 << 20
+AROUND = 4
+"""Pixels beside a mask that it is compared with."""
+CLEARLY = 2.0
+"""So many times must a turned mask stand out more than one that is not."""
 MOST = 0.5
 """The share of an image that a defect rarely exceeds."""
 
@@ -83,7 +89,25 @@ def fitted_mask(path: Path, image: Path, facts: ImageFacts) -> Mask:
         mask = _questioned(label_mask(path, image, facts.size))
     else:
         mask = read_mask(path)
-    return Mask(_fit(mask.marked, facts, path), mask.notes)
+    marked = _fit(mask.marked, facts, path)
+    stored = upright(marked, facts.orientation)
+    if facts.orientation == 1 or stored.shape != marked.shape or (stored == marked).all():
+        return Mask(marked, mask.notes)
+    grey = np.asarray(decode(image).convert("L"), np.float32)
+    here, there = _contrast(grey, marked), _contrast(grey, stored)
+    turned = there > CLEARLY * max(here, 1)
+    how = f"as drawn over its {'stored' if turned else 'upright'} pixels"
+    note = f"fits its turned photograph both ways and is taken {how}; see on the contact sheet"
+    return Mask(stored if turned else marked, (*mask.notes, note))
+
+
+def _contrast(grey: Float[np.ndarray, "H W"], marked: Bool[np.ndarray, "H W"]) -> float:
+    """Return how far what is marked is from what lies around it, in deviations of the latter."""
+    around = ndimage.binary_dilation(marked, iterations=AROUND) & ~marked
+    if not (marked.any() and around.any()):
+        return 0.0
+    apart = abs(float(grey[marked].mean() - grey[around].mean()))
+    return apart / (float(grey[around].std()) + 1)
 
 
 def read_mask(path: Path) -> Mask:

@@ -18,7 +18,7 @@ from PIL import Image
 from vlmad import Sample
 from vlmad.errors import InputError
 from vlmad.images import decode, read_facts
-from vlmad_datasets.masks import mask_of, read_mask
+from vlmad_datasets.masks import fitted_mask, mask_of, read_mask
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 MARKED = np.zeros((4, 5), bool)
@@ -119,6 +119,28 @@ def test_a_mask_that_only_fits_the_stored_pixels_is_turned_with_them(
     upright = np.asarray(decode(tmp_path / "photo.png"))[..., 0] > 0
     found = mask_of(Sample(tmp_path / "photo.png", "anomalous", "nut", mask=stored))
     assert np.array_equal(found, upright)
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4, 6, 8])
+@pytest.mark.parametrize("over", ["stored", "upright"])
+def test_a_mask_that_fits_both_ways_lies_where_it_stands_out_and_says_so(
+    tmp_path: Path, orientation: int, over: str
+) -> None:
+    photo = np.random.default_rng(1).normal(90, 6, (32, 32, 3)).clip(0, 255).astype(np.uint8)
+    photo[3:9, 18:24] = 250
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(photo).save(tmp_path / "photo.png", exif=exif)
+    seen = np.asarray(decode(tmp_path / "photo.png"))[..., 0] == 250
+    drawn = seen if over == "upright" else photo[..., 0] == 250
+    Image.fromarray(drawn.astype(np.uint8) * 255).save(tmp_path / "mask.png")
+    image = tmp_path / "photo.png"
+    found = fitted_mask(tmp_path / "mask.png", image, read_facts(image))
+    assert np.array_equal(found.marked, seen)
+    assert found.notes == (
+        f"fits its turned photograph both ways and is taken as drawn over its {over} pixels; "
+        "see on the contact sheet",
+    )
 
 
 def test_a_mask_of_another_size_is_refused_and_never_scaled(draw, draw_mask) -> None:

@@ -114,7 +114,7 @@ def test_the_same_image_in_two_splits_or_on_both_sides_is_found_by_its_content(n
     assert what.endswith("but labelled normal rather than anomalous")
 
 
-def test_an_anomalous_train_image_is_a_warning_and_a_turned_photograph_a_note(
+def test_an_anomalous_train_image_and_a_mask_that_fits_both_ways_are_warnings(
     nuts: Path, draw
 ) -> None:
     draw("set/metal_nut/train/bent/000.png")
@@ -124,7 +124,12 @@ def test_an_anomalous_train_image_is_a_warning_and_a_turned_photograph_a_note(
     train = "metal_nut/train/bent/000.png"
     assert found_in(nuts) == {
         ("warning", train, "an anomalous image in the train split"),
-        ("note", BENT, "the photograph is stored turned; see that its mask fits"),
+        (
+            "warning",
+            "metal_nut/ground_truth/bent/000_mask.png",
+            "fits its turned photograph both ways and is taken as drawn over its upright pixels; "
+            "see on the contact sheet",
+        ),
     }
 
 
