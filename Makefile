@@ -10,6 +10,9 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 PIP_INSTALL := $(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
+# tests start Python some hundred times: compiling everything each time would take most of it
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test browser quick samples clean
 
 demo: $(VENV)/installed

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,12 @@ import results  # noqa: E402
 import schemas  # noqa: E402
 from pointers import corrected, pages  # noqa: E402
 
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts[1:])
+    for top in ("core", "plugins")
+    for path in (ROOT / top).rglob("*.py")
+    if ">>>" in path.read_text(encoding="utf-8")
+)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -66,3 +74,14 @@ def test_the_schema_of_each_document_is_the_one_in_force(name: str) -> None:
     """Written by ``python docs/schemas.py``."""
     published = (schemas.FOLDER / f"{name}.json").read_text(encoding="utf-8")
     assert published == schemas.schema_of(schemas.DOCUMENTS[name])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n == "vlmad.__init__" else []) for n in MODULES],
+)
+def test_examples_in_docstrings_print_what_they_show(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert doctest.testmod(import_module(name.removesuffix(".__init__"))).failed == 0

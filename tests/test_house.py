@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -15,7 +16,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DESIGN = ROOT / "docs" / "design.md"
 FILES = sorted(path for top in ("core", "plugins") for path in (ROOT / top).rglob("*.py"))
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def module_of(path: Path) -> str:
@@ -26,10 +31,11 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in FILES}
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     """Return vlmad's modules that a file imports anywhere, type checking included."""
     found = set()
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -79,8 +85,8 @@ def test_no_two_modules_import_each_other() -> None:
 
 def test_one_name_is_one_class_and_one_module() -> None:
     classes, modules = defaultdict(list), defaultdict(list)
-    for path, tree in TREES.items():
-        for node in ast.walk(tree):
+    for path in FILES:
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef):
                 classes[node.name].append(module_of(path))
         if path.stem not in ("__init__", "__main__", "cli"):
