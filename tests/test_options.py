@@ -11,7 +11,6 @@ from annotated_types import Ge, Gt, Interval, Len, Lt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmad.assembly import parse_settings
 from vlmad.errors import OptionError, PluginError
 from vlmad.hookspecs import KINDS
 from vlmad.options import (
@@ -23,6 +22,7 @@ from vlmad.options import (
     options_of,
 )
 from vlmad.registry import Registry
+from vlmad_run.choosing import parse_settings
 
 
 class Part:

@@ -12,9 +12,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from vlmad.choosing import Choice
 from vlmad.errors import OptionError
 from vlmad.formats import Reading
+from vlmad_run.choosing import Choice
 from vlmad_run.manifest import read_manifest
 
 SAMPLES = Path(__file__).parents[1] / "examples" / "samples" / "cloth" / "test"

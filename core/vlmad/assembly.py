@@ -21,7 +21,6 @@ from vlmad.errors import (
     PluginError,
     VlmadError,
     blaming,
-    did_you_mean,
 )
 from vlmad.hookspecs import KINDS
 from vlmad.options import REQUIRED, check_options, options_of
@@ -29,7 +28,7 @@ from vlmad.parts import PROTOCOLS
 from vlmad.types import BackboneSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from vlmad.recipes import Recipe
     from vlmad.registry import Registration, Registry
@@ -237,31 +236,3 @@ def _notes_of(parts: Mapping[str, Chosen]) -> Iterator[str]:
         if isinstance(chosen.part, words.HasNotes):
             with blaming(f"{chosen.registration} failed"):
                 yield from [f"{chosen}: {note}" for note in chosen.part.notes_on(spec)]
-
-
-def parse_settings(
-    texts: Iterable[str], kinds: Iterable[str] = KINDS
-) -> dict[str, dict[str, str]]:
-    """Read ``KIND.OPTION=value`` settings as the command line takes them.
-
-    Args:
-        texts: the settings.
-        kinds: what a command takes options of.
-
-    Raises:
-        OptionError: one has another form or an unknown kind.
-
-    >>> parse_settings(["scorer.temperature=0.07"])
-    {'scorer': {'temperature': '0.07'}}
-    """
-    settings: dict[str, dict[str, str]] = {}
-    for text in texts:
-        place, equals, value = text.partition("=")
-        kind, dot, option = place.partition(".")
-        kind = "prompts" if kind == "prompt" else kind
-        if not (equals and dot and option):
-            raise OptionError(f"'{text}' is not of the form KIND.OPTION=value")
-        if kind not in kinds:
-            raise OptionError(f"'{text}': no kind '{kind}'; {did_you_mean(kind, kinds)}")
-        settings.setdefault(kind, {})[option] = value
-    return settings

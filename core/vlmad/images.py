@@ -6,7 +6,6 @@ RGB image or an `InputError` with the reason.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import stat
 import warnings
@@ -234,18 +233,6 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # also for names that no file can have
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-
-
-def has_vanished(path: Path) -> bool:
-    """Tell whether the place of a file is gone, as when a network share or disk goes away.
-
-    What stays of a disk that is unmounted is an empty folder.
-    """
-    try:
-        return next(path.absolute().parent.iterdir(), None) is None
-    except OSError as error:
-        gone = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EIO, errno.ENODEV)
-        return error.errno in (*gone, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENXIO)
 
 
 def decode(path: Path, content: bytes | None = None, reading: Reading | None = None) -> Image.Image:

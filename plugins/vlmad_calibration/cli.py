@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from vlmad.choosing import Choice, choosing
 from vlmad.console import console, messages, write_json
 from vlmad.errors import InputError, OutputError, printable
 from vlmad.files import read_bounded
@@ -23,6 +22,7 @@ from vlmad_calibration._labelled_images import (
     score_images,
 )
 from vlmad_calibration.rules import Rule, settle
+from vlmad_run.choosing import Choice, choosing
 from vlmad_run.passed_over import in_words
 from vlmad_run.progress import print_notes
 from vlmad_run.references import References, assemble, check_unused

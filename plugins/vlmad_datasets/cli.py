@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
-from vlmad.assembly import parse_settings
 from vlmad.console import console, messages, write_json
 from vlmad.files import write_atomically
 from vlmad_datasets._data_tables import print_description
 from vlmad_datasets.description import describe_dataset
 from vlmad_datasets.survey import survey
+from vlmad_run.choosing import parse_settings
 from vlmad_run.opening import open_dataset
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from vlmad.choosing import completing
 from vlmad.console import console, write_json
 from vlmad.hookspecs import HOOKS
 from vlmad.registry import Registry
+from vlmad_run.choosing import completing
 
 COLOURS = {"ok": "green", "note": "yellow", "wrong": "red"}
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]

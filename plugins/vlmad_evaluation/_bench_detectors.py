@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmad.assembly import Assembly, Chosen
-    from vlmad.choosing import Choice
+    from vlmad_run.choosing import Choice
 
 
 def load_detectors(choice: Choice, names: Sequence[str] | None) -> dict[str, Detector]:

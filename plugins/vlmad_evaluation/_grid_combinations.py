@@ -28,9 +28,9 @@ from vlmad_evaluation.result_documents import GridAxes
 
 if TYPE_CHECKING:
     from vlmad.assembly import Chosen
-    from vlmad.choosing import Choice
     from vlmad.formats import Reading
     from vlmad.registry import Registry
+    from vlmad_run.choosing import Choice
 
 Space: TypeAlias = Mapping[str, tuple[str, ...]]
 Combination: TypeAlias = Mapping[str, str]

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from vlmad.choosing import Choice
     from vlmad.datasets import Problem
     from vlmad_evaluation.result_documents import BenchSettings
+    from vlmad_run.choosing import Choice
     from vlmad_run.opening import OpenDataset
 
 Data = Annotated[Path, typer.Argument(help="The folder of a data set, or a table.")]
@@ -92,7 +92,7 @@ def parse_resolution(text: str) -> str:
 
 def split_settings(choice: Choice) -> tuple[Choice, dict[str, str]]:
     """Return the choice with the settings of parts, and those of the data set's reader."""
-    from vlmad.assembly import parse_settings
+    from vlmad_run.choosing import parse_settings
 
     words = choice.settings or []
     of_reader = [word for word in words if word.startswith("dataset.")]

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vlmad.choosing import Choice, choosing, completing
 from vlmad_evaluation._measuring_options import Data, Measuring, open_checked, split_settings
+from vlmad_run.choosing import Choice, choosing, completing
 
 
 @functools.partial(

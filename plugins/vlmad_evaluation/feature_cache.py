@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import PIL
 
-from vlmad.registry import distribution_digest
 from vlmad.types import Patches
 from vlmad_evaluation.conditions import ChangedSource
+from vlmad_openclip.code_digest import distribution_digest
 from vlmad_openclip.store import backbone_facts, key_of, pack, tensor_digest, unpack
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from vlmad.choosing import Choice, choosing
 from vlmad.console import console, messages, say, write_json
 from vlmad.errors import InputError, OutputError
 from vlmad.files import write_atomically
 from vlmad_explain import words
+from vlmad_run.choosing import Choice, choosing
 from vlmad_run.references import References
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from vlmad.errors import OptionError, OutputError
 from vlmad.files import CACHE_VARIABLE, cache_folder, read_bounded, refuse_links, write_atomically
 from vlmad.parts import HasDevice, HasIdentity
-from vlmad.registry import distribution_digest
+from vlmad_openclip.code_digest import distribution_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmad.assembly import parse_settings
 from vlmad.console import console, messages, write_json
 from vlmad.errors import InputError, OutputError
 from vlmad_calibration.rules import Rule  # noqa: TC001 (typer reads the signature)
@@ -16,6 +15,7 @@ from vlmad_review._material import gather
 from vlmad_review._proposals import Adoptable, propose, settle_rule
 from vlmad_review._trials import Trials
 from vlmad_review._verdicts import read_verdicts, write_blank
+from vlmad_run.choosing import parse_settings
 from vlmad_run.rows import TABLE
 from vlmad_run.stored_run import read_run
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vlmad.choosing import Choice, choosing
 from vlmad.console import console, messages, say, write_json
 from vlmad.errors import InputError, OutputError
+from vlmad_run.choosing import Choice, choosing
 from vlmad_run.references import References, assemble, assemble_runnable, check_unused
 
 if TYPE_CHECKING:

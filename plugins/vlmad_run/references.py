@@ -6,15 +6,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from vlmad.choosing import option
 from vlmad.errors import InputError
+from vlmad_run.choosing import option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from vlmad.choosing import Choice
     from vlmad.detector import Detector
     from vlmad.types import Result
+    from vlmad_run.choosing import Choice
     from vlmad_run.finding import FoundImages
     from vlmad_run.kinds import Runnable
     from vlmad_run.manifest import Manifest, Reference

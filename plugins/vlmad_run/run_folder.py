@@ -20,7 +20,6 @@ from PIL import Image
 from vlmad.errors import InputError, OutputError, printable
 from vlmad.files import PARTLY, digest, replace_atomically, write_atomically
 from vlmad.formats import Reading
-from vlmad.images import has_vanished
 from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
 from vlmad_run.pictures import png, to_16_bits
 from vlmad_run.places import locked
@@ -35,6 +34,7 @@ from vlmad_run.rows import (
     to_csv,
     to_line,
 )
+from vlmad_run.walking import has_vanished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import unicodedata
@@ -139,3 +140,15 @@ def _kind_of_file(name: str) -> Kind:
     if is_readable(name):
         return "image"
     return "format" if os.path.splitext(name)[1].lower() in NOT_READ else "ending"
+
+
+def has_vanished(path: Path) -> bool:
+    """Tell whether the place of a file is gone, as when a network share or disk goes away.
+
+    What stays of a disk that is unmounted is an empty folder.
+    """
+    try:
+        return next(path.absolute().parent.iterdir(), None) is None
+    except OSError as error:
+        gone = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EIO, errno.ENODEV)
+        return error.errno in (*gone, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENXIO)

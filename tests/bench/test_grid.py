@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from vlmad import Detector, load_detector
-from vlmad.choosing import Choice
 from vlmad.errors import InputError, OptionError, UnknownPartError
 from vlmad.registry import Registry
 from vlmad_evaluation._grid_combinations import combine, parse_space, with_baseline
 from vlmad_evaluation._grid_plan import GridPlan
 from vlmad_evaluation.result_documents import GridDocument
 from vlmad_evaluation.result_folders import Results, read_results
+from vlmad_run.choosing import Choice
 from vlmad_run.manifest import read_manifest
 from vlmad_run.run_folder import RunFolder
 

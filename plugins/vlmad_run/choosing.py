@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from vlmad.errors import InputError
+from vlmad.errors import InputError, OptionError, did_you_mean
+from vlmad.hookspecs import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from vlmad.detector import Detector
     from vlmad.formats import Reading
@@ -121,7 +122,7 @@ class Choice:
         return name
 
     def options(self) -> dict[str, dict[str, str]]:
-        """Return the options of parts by kind; see `vlmad.assembly.parse_settings`."""
+        """Return the options of parts by kind; see `parse_settings`."""
         return {kind: options for kind, options in self._settings().items() if kind != IMAGE}
 
     def reading(self) -> Reading:
@@ -138,10 +139,35 @@ class Choice:
         return Reading(**check_options("reading images", options_of(Reading), given))
 
     def _settings(self) -> dict[str, dict[str, str]]:
-        from vlmad.assembly import parse_settings
-        from vlmad.hookspecs import KINDS
-
         return parse_settings(self.settings or [], (*KINDS, IMAGE))
+
+
+def parse_settings(
+    texts: Iterable[str], kinds: Iterable[str] = KINDS
+) -> dict[str, dict[str, str]]:
+    """Read ``KIND.OPTION=value`` settings as the command line takes them.
+
+    Args:
+        texts: the settings.
+        kinds: what a command takes options of.
+
+    Raises:
+        OptionError: one has another form or an unknown kind.
+
+    >>> parse_settings(["scorer.temperature=0.07"])
+    {'scorer': {'temperature': '0.07'}}
+    """
+    settings: dict[str, dict[str, str]] = {}
+    for text in texts:
+        place, equals, value = text.partition("=")
+        kind, dot, option = place.partition(".")
+        kind = "prompts" if kind == "prompt" else kind
+        if not (equals and dot and option):
+            raise OptionError(f"'{text}' is not of the form KIND.OPTION=value")
+        if kind not in kinds:
+            raise OptionError(f"'{text}': no kind '{kind}'; {did_you_mean(kind, kinds)}")
+        settings.setdefault(kind, {})[option] = value
+    return settings
 
 
 def choosing(command: Callable[..., None], without: Collection[str] = ()) -> Callable[..., None]:
