@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 TABLE_SUFFIXES = frozenset({".csv", ".tsv"}) | JSON_SUFFIXES
 DELIMITERS = ",;\t"
+NAMED_DELIMITER = re.compile(r'("?)sep=([^"])\1[,;\s]*', re.I)
+"""A first line by which Excel is told how fields are separated."""
 MOST_COLUMNS = 1000
 
 
@@ -49,7 +52,8 @@ class TableRows:
 def read_rows(path: Path, needed: Iterable[str] = ()) -> TableRows:
     """Read a table; the ending of its name tells CSV from JSON lines.
 
-    Fields are separated by comma, semicolon or tab, whichever is most frequent in the header.
+    Fields are separated by what a first line such as ``sep=;`` names, else by comma, semicolon
+    or tab, whichever is most frequent in the header.
 
     Args:
         path: the file.
@@ -99,10 +103,13 @@ def _check_number(path: Path, columns: Sized) -> None:
 
 def _csv_records(path: Path, text: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """Yield the records that are not blank, or what is wrong, with the line where each begins."""
-    header = next(filter(str.strip, lines_of(text, path)), "")
-    sign = max(DELIMITERS, key=header.count)
+    lines = lines_of(text, path)
+    header, named = next(filter(str.strip, lines), ""), NAMED_DELIMITER.fullmatch(lines[0])
+    sign = named[2] if named else max(DELIMITERS, key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True)
-    line = 1
+    if named:
+        next(reader)
+    line = reader.line_num + 1
     while True:
         try:
             record = next(reader)

@@ -38,18 +38,30 @@ def read_people_text(path: Path) -> str:
 
 
 def decode_text(content: bytes) -> str:
-    """Return a text: UTF-16 by its mark, else UTF-8, and lines that are neither as cp1252.
+    """Return a text: UTF-16 by its mark or NULs, else UTF-8, and other lines as cp1252.
 
     Every byte is kept, so that `spellings` finds names that are no text.
     """
-    encoding = UTF_16.get(content[:2])
+    encoding = UTF_16.get(content[:2]) or _unmarked_utf_16(content)
     if encoding is not None:
-        return content[2:].decode(encoding, "replace")
+        return content.decode(encoding, "replace").removeprefix("\ufeff")
     content = content.removeprefix(codecs.BOM_UTF8)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         return "\n".join(map(_decode_line, content.split(b"\n")))
+
+
+def _unmarked_utf_16(content: bytes) -> str | None:
+    """Return which UTF-16 it is if most of every second byte is NUL and none of the others is.
+
+    Names that are separated by NULs are not: they would be of one or two letters.
+    """
+    halves = content[0::2], content[1::2]
+    for zeros, others, encoding in ((*halves, "utf-16-be"), (*halves[::-1], "utf-16-le")):
+        if zeros.count(0) > len(zeros) / 2 and others.count(0) == 0:
+            return encoding
+    return None
 
 
 def _decode_line(line: bytes) -> str:
