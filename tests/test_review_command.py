@@ -215,6 +215,22 @@ def test_images_that_are_gone_or_have_changed_are_named_and_left_out(
     assert len(review.missing_or_changed) == 2
 
 
+@pytest.mark.slow
+def test_wrong_lines_are_named_and_the_others_learned_from(
+    here: Path, command: Command, tmp_path: Path
+) -> None:
+    with (tmp_path / "verdicts.csv").open("a") as file:
+        file.write("none.png,ok\ngood0.png,hm\n,,,,\n")
+    ended = command("review", here / "judged", "verdicts.csv", "--json")
+    assert ended.status == 1, ended.error
+    review = ReviewDocument.parse(ended.out, "what was printed")
+    assert (review.normal, review.anomalous) == (NORMAL, ANOMALOUS)
+    first, second = review.wrong_lines
+    assert first.startswith("verdicts.csv line 18: none.png is not among the images of the run")
+    assert second.startswith("verdicts.csv line 19: 'hm' is no verdict")
+    assert [line for line in ended.error.splitlines() if first in line]
+
+
 def moved(runs: Path, folder: Path, **identity: Any) -> None:
     """Copy the run with a threshold and its images, and change its manifest."""
     for name in ("photos", "judged"):

@@ -58,7 +58,7 @@ def table(run: StoredRun, *rows: Sequence[str], delimiter: str = ",") -> Path:
 
 
 def judged(path: Path, run: StoredRun) -> dict[str, str]:
-    return {each.row.image: each.verdict for each in read_verdicts(path, run)}
+    return {each.row.image: each.verdict for each in read_verdicts(path, run)[0]}
 
 
 def refusal(path: Path, run: StoredRun) -> str:
@@ -101,9 +101,10 @@ def test_any_text_is_a_verdict_or_is_refused_with_its_line(run: StoredRun, word:
 @pytest.mark.parametrize("word", ["1", "0", "yes", "true", "maybe"])
 def test_words_that_may_mean_either_side_are_refused(run: StoredRun, word: str) -> None:
     path = table(run, ("image", "verdict"), ("lone.png", "ok"), ("lone.png", word))
-    assert refusal(path, run) == (
-        f"{path} line 3: '{word}' is no verdict: write normal or anomalous, or leave it empty"
-    )
+    why = f"{path} line 3: '{word}' is no verdict: write normal or anomalous, or leave it empty"
+    assert read_verdicts(path, run)[1] == [why]
+    path = table(run, ("image", "verdict"), ("lone.png", "?"), ("lone.png", word))
+    assert refusal(path, run) == why
 
 
 @pytest.mark.parametrize(
@@ -154,19 +155,28 @@ def test_a_file_that_is_here_is_no_image_of_the_run_by_the_end_of_its_path(
         (("lone.png", "=1+1\x1b[2J", ""), "'=1+1\\x1b[2J' is no verdict"),
     ],
 )
-def test_a_row_that_cannot_be_used_is_refused_with_its_line(
+def test_a_row_that_cannot_be_used_is_named_with_its_line_and_the_others_are_used(
     run: StoredRun, row: Sequence[str], reason: str
 ) -> None:
     path = table(run, ("image", "verdict", "sha256"), (IMAGES[2], "ok", ""), row)
-    assert refusal(path, run).startswith(f"{path} line 3: {reason}")
+    [judgement], [wrong] = read_verdicts(path, run)
+    assert (judgement.row.image, judgement.line) == (IMAGES[2], 2)
+    assert wrong.startswith(f"{path} line 3: {reason}")
 
 
-def test_all_bad_lines_are_named_and_contradictions_with_both_lines(run: StoredRun) -> None:
-    rows = (("lone.png", "ok"), ("lone.png", "defect"), ("x.png", "ok"), ("lone.png", "hm"))
+def test_a_table_that_contradicts_itself_is_refused_with_both_lines(run: StoredRun) -> None:
+    rows = (("lone.png", "ok"), ("lone.png", "defect"), ("x.png", "ok"), ("lone.png", "ng"))
     path = table(run, ("image", "verdict"), *rows)
     assert refusal(path, run) == (
         f"{path} line 3: lone.png is anomalous here and normal in line 2: keep one of the two "
-        "(and lines 4, 5)"
+        "(and lines 5)"
+    )
+
+
+def test_a_table_of_which_no_line_can_be_used_is_refused_with_all_of_them(run: StoredRun) -> None:
+    path = table(run, ("image", "verdict"), ("x.png", "ok"), ("lone.png", ""), ("lone.png", "hm"))
+    assert refusal(path, run) == (
+        f"{path} line 2: x.png is not among the images of the run: see its scores.csv (and lines 4)"
     )
 
 

@@ -26,6 +26,8 @@ MADE = {
     "linux": lambda text: text.encode(),
     "notepad": lambda text: codecs.BOM_UTF8 + text.replace("\n", "\r\n").encode(),
     "powershell": lambda text: ("\ufeff" + text.replace("\n", "\r\n")).encode("utf-16-le"),
+    "without-a-mark": lambda text: text.replace("\n", "\r\n").encode("utf-16-le"),
+    "big-endian-without-a-mark": lambda text: text.encode("utf-16-be"),
     "big-endian": lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
     "excel": lambda text: text.replace("\n", "\r\n").encode("cp1252"),
     "old-mac": lambda text: text.replace("\n", "\r").encode(),
@@ -82,6 +84,11 @@ def test_names_that_are_no_text_and_names_in_quotes_are_found(
     Path("tür.png").unlink()
     assert find_images(["@list"])[0] == Path(raw)
     assert named_path("t\\udcfcr.png", tmp_path) == tmp_path / raw  # as tables of ours have it
+
+
+def test_names_separated_by_nuls_are_no_utf_16() -> None:
+    assert decode_text(b"0.png\x001.png\x00") == "0.png\x001.png\x00"
+    assert decode_text(b"\x00" * 8) == "\x00" * 8
 
 
 def test_a_file_whose_name_begins_with_an_at_is_no_list(tmp_path: Path) -> None:
@@ -175,6 +182,25 @@ def test_tables_of_a_run_and_its_review_compute_nothing_and_come_back(
         [row] = csv.DictReader(Path(table).read_text(encoding="utf-8").splitlines())
         assert row["image"] == f"'{name}"
         assert read_rows(Path(table)).rows[0].fields["image"] == name
+
+
+def test_wrong_lines_of_a_table_are_named_and_the_others_scored(
+    command: Callable[..., Any], photos: Path
+) -> None:
+    rows = ["image,label", "photos/0000.png,ok", "photos/none.png,ok", "photos/0001.png,so-so"]
+    Path("parts.csv").write_text("\n".join([*rows, "photos/0002.png,ng"]), encoding="utf-8")
+    words = ("--detector", "clip", "--overlays", "none", "--out")
+    ended = command("run", "parts.csv", *words, "out")
+    assert ended.status == 1
+    assert "2 images scored" in ended.out
+    said = ended.error.splitlines()
+    assert "vlmad: parts.csv: line 3: photos/none.png: No such file or directory" in said
+    assert any(line.startswith("vlmad: parts.csv: line 4: label 'so-so' is") for line in said)
+    Path("parts.csv").write_text("\n".join([rows[0], *rows[2:]]), encoding="utf-8")
+    ended = command("run", "parts.csv", *words, "none")
+    assert ended.status == 2
+    assert "parts.csv: line 2: photos/none.png: No such file" in ended.error
+    assert not Path("none").exists()
 
 
 @given(st.binary(max_size=60))

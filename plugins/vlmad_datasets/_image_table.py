@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -38,7 +39,8 @@ class ImageTable(Dataset):
     """A CSV file or JSON lines: image, label, and if known mask, category, defect, split.
 
     Paths are relative to the table. Labels are the usual words (good, ok, pass … or bad, ng,
-    fail, defect …), or 0 and 1. Rows without a split are under test.
+    fail, defect …), or 0 and 1. Rows without a split are under test. Lines that make no sense, or
+    name files that are not there, are left out and named.
 
     Args:
         category: of rows that name none; the file's name by default.
@@ -56,14 +58,17 @@ class ImageTable(Dataset):
     def read(self) -> Contents:
         """Return the samples in the order of the rows; rows that make no sense are problems."""
         table = read_rows(self.root)
-        problems = [*table.problems, *_check_columns(self.root, table.columns)]
-        samples = []
+        notes = _check_columns(self.root, table.columns)
+        samples, wrong = [], list(table.problems)
         for row in table.rows:
             try:
-                samples.append(sample_of(row.fields, self.root.parent, self.category))
+                sample = sample_of(row.fields, self.root.parent, self.category)
+                _check_files(sample)
+                samples.append(sample)
             except InputError as error:
-                problems.append(table.problem(row, error))
-        return Contents(tuple(samples), tuple(problems))
+                wrong.append(table.problem(row, error))
+        left_out = (replace(each, severity="warning") for each in wrong)
+        return Contents(tuple(samples), (*left_out, *notes))
 
 
 def sample_of(
@@ -98,6 +103,15 @@ def sample_of(
         defect=GOOD if side == "normal" else fields.get("defect") or any_defect,
         mask=named_path(fields["mask"], folder) if fields.get("mask") else None,
     )
+
+
+def _check_files(sample: Sample) -> None:
+    """Refuse a sample whose files are not there; whether they can be read is asked later."""
+    for path in filter(None, (sample.image, sample.mask)):
+        try:
+            path.stat()
+        except (OSError, ValueError) as error:  # such as a NUL
+            raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> list[Problem]:

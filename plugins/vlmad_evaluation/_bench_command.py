@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def run_and_print(ready: Bench, measuring: Measuring) -> None:
     """Run into the named folder, the one where it was stopped, or a new one; print the result.
 
-    The exit status is 1 if something failed.
+    The exit status is 1 if something failed, or lines of the table are left out.
     """
     notes = measuring.messages()
     samples = ready.dataset.select(ready.categories)
@@ -43,5 +43,6 @@ def run_and_print(ready: Bench, measuring: Measuring) -> None:
     if failed:
         images, page = "image" if failed == 1 else "images", folder.path / f"{ready.kind}.md"
         say(f"{failed} {images} could not be scored, see {page}")
-    if failed or any(entry.fault for entry in document.skipped):
+    left_out = ready.dataset.wrong_lines
+    if failed or left_out or any(entry.fault for entry in document.skipped):
         raise typer.Exit(1)

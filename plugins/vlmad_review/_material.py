@@ -50,6 +50,8 @@ class ReviewMaterial:
     left_out: Sequence[str] = ()
     """Which are references already, or there twice."""
     notes: Sequence[str] = ()
+    wrong_lines: Sequence[str] = ()
+    """Of the table of verdicts, and why each could not be used."""
 
     @cached_property
     def anomalous(self) -> Bool[np.ndarray, " n"]:
@@ -89,6 +91,7 @@ def gather(
     run: StoredRun,
     verdicts: Sequence[PersonalVerdict],
     options: Mapping[str, Mapping[str, Any]],
+    wrong_lines: Sequence[str] = (),
 ) -> ReviewMaterial:
     """Build the run's detector and encode the reviewed images and its references.
 
@@ -96,6 +99,7 @@ def gather(
         run: the run.
         verdicts: on its images.
         options: of parts, where they differ from those of the run, such as where weights are.
+        wrong_lines: why further verdicts could not be used.
 
     Raises:
         InputError: the detector is not that of the run any more, no image is left, or the
@@ -121,7 +125,9 @@ def gather(
     own, remembered = features[: len(images)], features[len(images) :]
     if repeated.detector.memory is None and remembered:
         repeated.detector.memory = repeated.detector.memory_of(remembered)
-    return ReviewMaterial(run, repeated, images, own, remembered, no_references, *lists)
+    return ReviewMaterial(
+        run, repeated, images, own, remembered, no_references, *lists, wrong_lines=wrong_lines
+    )
 
 
 def _differences(run: StoredRun, repeated: Assembled) -> list[str]:

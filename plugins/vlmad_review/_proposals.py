@@ -100,6 +100,7 @@ def propose(trials: Trials, adopt: Adoptable | None) -> ReviewDocument:
         unreviewed=material.unreviewed,
         missing_or_changed=list(material.gone),
         left_out=list(material.left_out),
+        wrong_lines=list(material.wrong_lines),
         rule=trials.rule.in_words(trials.rate),
         not_measured=not_measured,
         folds=trials.count if held_out else 0,

@@ -72,19 +72,22 @@ def write_blank(run: StoredRun, path: Path) -> int:
     return len(rows)
 
 
-def read_verdicts(path: Path, run: StoredRun) -> list[PersonalVerdict]:
-    """Read a table of verdicts on the images of a run.
+def read_verdicts(path: Path, run: StoredRun) -> tuple[list[PersonalVerdict], list[str]]:
+    """Read a table of verdicts on the images of a run, and name the lines that cannot be used.
 
     Args:
         path: CSV (or JSON lines) with a column for the image and one for the verdict.
         run: the run.
 
+    Returns:
+        The verdicts, and why other lines are left out.
+
     Raises:
-        InputError: the table cannot be read or a row cannot be used: its line and the remedy.
+        InputError: the table cannot be read, contradicts itself, or no line can be used.
     """
     table, images = read_rows(path), RunImages(run, path.parent)
     columns = _columns(path, table.columns)
-    problems = [problem.what for problem in table.problems]
+    wrong, contradictions = [problem.what for problem in table.problems], list[str]()
     found: dict[str, PersonalVerdict] = {}
     for row in table.rows:
         cells = {name: row.fields[column] if column else "" for name, column in columns.items()}
@@ -92,13 +95,15 @@ def read_verdicts(path: Path, run: StoredRun) -> list[PersonalVerdict]:
             verdict = _verdict(cells["verdict"])
             if verdict is not None:
                 image = images.find(cells["image"], cells["sha256"])
-                _add(found, PersonalVerdict(image, run.file_of(image), verdict, row.line))
+                new = PersonalVerdict(image, run.file_of(image), verdict, row.line)
+                before = found.setdefault(image.image, new)
+                contradictions += _contradiction(before, new)
         except InputError as error:
-            problems.append(f"line {row.line}: {error}")
-    _refuse(path, problems)
+            wrong.append(f"line {row.line}: {error}")
+    _refuse(path, contradictions or ([] if found else wrong))
     if not found:
         raise InputError(f"{path} holds no verdict yet: write normal or anomalous beside images")
-    return list(found.values())
+    return list(found.values()), [f"{path} {each}" for each in wrong]
 
 
 def _columns(path: Path, columns: Sequence[str]) -> dict[str, str]:
@@ -136,13 +141,12 @@ def _verdict(text: str) -> Label | None:
     return side
 
 
-def _add(found: dict[str, PersonalVerdict], new: PersonalVerdict) -> None:
-    before = found.setdefault(new.row.image, new)
-    if before.verdict != new.verdict:
-        raise InputError(
-            f"{new.row.image} is {new.verdict} here and {before.verdict} in line {before.line}: "
-            "keep one of the two"
-        )
+def _contradiction(before: PersonalVerdict, new: PersonalVerdict) -> list[str]:
+    """Return that a line says something else of an image than one before, if it does."""
+    if before.verdict == new.verdict:
+        return []
+    two = f"{new.verdict} here and {before.verdict} in line {before.line}"
+    return [f"line {new.line}: {new.row.image} is {two}: keep one of the two"]
 
 
 def _refuse(path: Path, problems: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vlmad_review.review_document import ReviewDocument
 
 FAILED = 1
-"""The exit status where reviewed images are gone or have changed."""
+"""The exit status where lines are wrong, or reviewed images are gone or have changed."""
 
 
 def review(
@@ -61,7 +61,8 @@ def review(
     Shows by cross-validation what each would gain, with its interval. Nothing is written
     without --out; then it is what gains for certain, or what --adopt names.
 
-    Exit status: 0 all done, 1 reviewed images are gone or have changed, 2 nothing could be done.
+    Exit status: 0 all done, 1 lines are wrong, or reviewed images are gone or have changed,
+    2 nothing could be done.
 
     Examples:
     vlmad review vlmad-runs/night --init verdicts.csv
@@ -84,13 +85,14 @@ def review(
     stored = read_run(run)
     if verdicts.resolve() == (stored.folder / TABLE).resolve():
         raise InputError(f"{verdicts} holds the run's own verdicts: write yours with --init FILE")
-    material = gather(stored, read_verdicts(verdicts, stored), parse_settings(settings or []))
+    judged, wrong = read_verdicts(verdicts, stored)
+    material = gather(stored, judged, parse_settings(settings or []), wrong)
     trials = Trials(material, *settle_rule(material, rule, rate))
     found = propose(trials, adopt)
     if out is not None:
         found = keep(trials, found, out)
     _print(found, as_json)
-    if found.missing_or_changed:
+    if found.missing_or_changed or found.wrong_lines:
         raise typer.Exit(FAILED)
 
 
@@ -109,7 +111,7 @@ def _init(run: Path, file: Path, verdicts: Path | None, force: bool) -> None:
 def _print(found: ReviewDocument, as_json: bool) -> None:
     from rich.markdown import Markdown
 
-    for reason in [*found.missing_or_changed, *found.left_out]:
+    for reason in [*found.wrong_lines, *found.missing_or_changed, *found.left_out]:
         messages().print(f"left out: {reason}")
     if as_json:
         write_json(found.to_json())

@@ -68,6 +68,8 @@ class ReviewDocument(Document):
     """Images of the run without a verdict."""
     missing_or_changed: list[FileName]
     left_out: list[FileName]
+    wrong_lines: list[FileName] = Field(default_factory=list)
+    """Of the table of verdicts, and why each could not be used."""
     rule: str
     """How a threshold is chosen."""
     not_measured: str

@@ -92,9 +92,9 @@ def run(
 
     Of a data set all photographs are scored, and no masks.
 
-    Exit status: 0 all done, 1 some images could not be read (with --fail-on also those in
-    formats that are not read; or scores differ from those of the manifest), 2 nothing could be
-    done, 3 anomalous images were found and --fail-on asks.
+    Exit status: 0 all done, 1 some images or lines of a table could not be read (with --fail-on
+    also those in formats that are not read; or scores differ from those of the manifest),
+    2 nothing could be done, 3 anomalous images were found and --fail-on asks.
 
     Examples:
     vlmad run photos/
@@ -140,7 +140,7 @@ def run(
     if judging.fail_on is not None and folder.result.anomalous:
         raise typer.Exit(ANOMALOUS)
     unread = judging.fail_on is not None and print_not_judged(folder)
-    if folder.result.failed or not agrees or unread:
+    if folder.result.failed or not agrees or unread or found.wrong_lines:
         raise typer.Exit(FAILED)
 
 

@@ -35,7 +35,7 @@ Wanted: TypeAlias = Literal["all", "labelled", "normal", "anomalous", "reference
 DEEPEST = 3
 """As many folders below the one that is named are asked whether they are data sets."""
 LINES_NAMED = 20
-"""Of a list, that are wrong."""
+"""Of lists and tables, that are wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class FoundImages:
     left: list[tuple[Path, Reason]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What data sets there are, and what of them was taken."""
+    wrong_lines: int = 0
+    """Of lists and tables, that name nothing; what they are was said."""
 
     @property
     def passed_over(self) -> list[PassedOver]:
@@ -86,7 +88,8 @@ def find(paths: Collection[str | Path], wanted: Wanted = "all") -> FoundImages:
         find_them = finder_for(path) or search.named
         for file in search.listed(path) if is_list(path) else find_them(path):
             found.setdefault(os.path.abspath(file), file)
-    result = FoundImages(list(found.values()), search.left, search.notes)
+    search.say_how_many()
+    result = FoundImages(list(found.values()), search.left, search.notes, search.wrong_lines)
     if not found:
         where = ", ".join(map(str, paths)) or "nothing"
         raise InputError(f"no images in {where}{result.without()}")
@@ -121,6 +124,7 @@ class _Search:
         self.wanted = wanted
         self.labels = Labelling(needed=wanted != "all")
         self.left: list[tuple[Path, Reason]] = []
+        self.wrong_lines = 0
         self._opened: dict[Path, OpenDataset] = {}
         self._taken: Counter[tuple[Path, Label]] = Counter()
 
@@ -138,17 +142,22 @@ class _Search:
 
     def listed(self, name: str) -> Iterator[Path]:
         """Yield the files of a list; what is wrong is named by its line, and fails when read."""
-        wrong = 0
         for place, text in entries(name):
             try:
                 yield from self._spelt(text)
             except InputError as error:
-                wrong += 1
-                if wrong <= LINES_NAMED:
-                    say(f"{place}: {error}")
+                self._say_wrong(f"{place}: {error}")
                 yield Path(text)
-        if wrong > LINES_NAMED:
-            say(f"and {wrong - LINES_NAMED} more lines that name nothing")
+
+    def _say_wrong(self, line: object) -> None:
+        self.wrong_lines += 1
+        if self.wrong_lines <= LINES_NAMED:
+            say(line)
+
+    def say_how_many(self) -> None:
+        """Print how many wrong lines there are besides those that were printed."""
+        if self.wrong_lines > LINES_NAMED:
+            say(f"and {self.wrong_lines - LINES_NAMED} more lines that name nothing")
 
     def _spelt(self, text: str) -> list[Path]:
         """Find what an entry of a list names, in the first spelling that names anything."""
@@ -190,6 +199,8 @@ class _Search:
         if dataset is None:
             return [path]
         self._opened[path] = dataset
+        for problem in dataset.wrong_lines:
+            self._say_wrong(problem)
         return list(self._not_met(dataset, set()))
 
     def folder(self, folder: Path) -> Iterator[Path]:

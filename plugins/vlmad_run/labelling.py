@@ -61,6 +61,8 @@ class Labelling:
         except VlmadError as error:
             reason = first_line(error).partition("; choose with --dataset")[0]
             what = f"{path} looks like a data set, but cannot be read as one: {reason}"
+            if path.is_file():  # which is no image, whatever is wanted of it
+                raise InputError(what) from error
             if self.needed:
                 raise InputError(f"{what}; name the folders of images in it") from error
             self.notes.append(what)

@@ -34,6 +34,12 @@ class OpenDataset:
         """All categories, in the order of the samples."""
         return tuple(dict.fromkeys(sample.category for sample in self.samples))
 
+    @property
+    def wrong_lines(self) -> tuple[Problem, ...]:
+        """Lines of the table that it is which are left out; a folder has none."""
+        wrong = (p for p in self.problems if p.path == self.root and p.severity == "warning")
+        return tuple(wrong) if self.root.is_file() else ()
+
     def class_name(self, category: str) -> str:
         """Return what prompts call the object of a category."""
         return self.reader.class_name(category)

@@ -250,6 +250,26 @@ def test_a_data_set_with_a_fatal_problem_is_refused_and_the_file_is_named(
     assert not (tmp_path / "out").exists()
 
 
+def test_wrong_lines_of_a_table_are_named_and_the_others_measured(
+    two_categories: Path, small, run_bench, tmp_path: Path
+) -> None:
+    test = two_categories / "bolt" / "test"
+    rows = [f"{p},{p.parent.name}" for p in sorted(test.glob("*/*.png"))]
+    lines = ["image,label", *rows[:4], "none.png,good", *rows[4:], f"{test},so-so"]
+    table = "\n".join(lines).replace(",spot", ",bad")
+    (tmp_path / "parts.csv").write_text(table)
+    words = ["--detector", "clip", "--replicates", "2", *small, "--out", "out"]
+    ran = run_bench("parts.csv", *words, cwd=tmp_path)
+    assert ran.returncode == 1, ran.stderr
+    assert "parts.csv: line 6: none.png: No such file or directory" in ran.stderr
+    assert "parts.csv: line 11: label 'so-so' is neither side" in ran.stderr
+    [cell] = read_results(tmp_path / "out").document.cells
+    assert (cell.normal, cell.anomalous) == (4, 4)
+    (tmp_path / "parts.csv").write_text("image,label\nnone.png,good\n")
+    ran = run_bench("parts.csv", *words[:-1], "none", cwd=tmp_path)
+    assert (ran.returncode, (tmp_path / "none").exists()) == (2, False)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -18,7 +18,7 @@ from vlmad_datasets import OpenDataset, open_dataset
 from vlmad_datasets._image_table import ImageTable
 from vlmad_datasets.sides import ANOMALOUS_WORDS, NORMAL_WORDS
 from vlmad_datasets.survey import survey
-from vlmad_datasets.tabular import read_rows
+from vlmad_datasets.tabular import TableRows, read_rows
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 CELL = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=12).map(str.strip)
@@ -40,6 +40,8 @@ ROWS = st.lists(
 
 
 def opened(folder: Path, text: str, name: str = "parts.csv", **options: str) -> OpenDataset:
+    for image in ("a", "b", "c", "a.png", "b.png"):
+        (folder / image).touch()
     (folder / name).write_text(text, encoding="utf-8")
     return open_dataset(folder / name, options=options)
 
@@ -56,6 +58,11 @@ def expected(folder: Path, row: dict[str, str]) -> Sample:
     )
 
 
+def make_files(folder: Path, rows: list[dict[str, str]]) -> None:
+    for name in filter(None, (row[column] for row in rows for column in ("image", "mask"))):
+        (folder / name).touch()
+
+
 @REUSE
 @given(ROWS, st.sampled_from([",", ";", "\t"]), st.sampled_from(["\n", "\r\n"]))
 def test_whatever_a_csv_file_holds_is_read(
@@ -66,6 +73,7 @@ def test_whatever_a_csv_file_holds_is_read(
     writer.writeheader()
     writer.writerows(rows)
     (tmp_path / "parts.csv").write_bytes(text.getvalue().encode())
+    make_files(tmp_path, rows)
     contents = ImageTable(tmp_path / "parts.csv").read()
     assert contents.samples == tuple(expected(tmp_path, row) for row in rows)
     assert contents.problems == ()
@@ -76,6 +84,7 @@ def test_whatever_a_csv_file_holds_is_read(
 def test_json_lines_and_csv_hold_the_same(tmp_path: Path, rows: list[dict[str, str]]) -> None:
     lines = (json.dumps({k: v for k, v in row.items() if v}) for row in rows)
     (tmp_path / "parts.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    make_files(tmp_path, rows)
     contents = ImageTable(tmp_path / "parts.jsonl").read()
     assert contents.samples == tuple(expected(tmp_path, row) for row in rows)
 
@@ -142,16 +151,20 @@ def test_categories_and_defects_stay_as_written(tmp_path: Path) -> None:
         ("a.png,good,trian", "no split is called 'trian'; did you mean 'train'?"),
         ("a.png,good", "2 fields, but 3 columns"),
         ("a.png,good,test,more", "4 fields, but 3 columns"),
+        ("none.png,good,test", "{folder}/none.png: No such file or directory"),
+        ("a.png/b.png,good,test", "{folder}/a.png/b.png: Not a directory"),
+        ("x\0y.png,good,test", "{folder}/x\0y.png: embedded null byte"),
     ],
 )
-def test_rows_that_make_no_sense_are_fatal_problems_with_their_line(
+def test_rows_that_make_no_sense_are_problems_with_their_line_and_the_others_are_read(
     tmp_path: Path, row: str, what: str
 ) -> None:
     table = opened(tmp_path, f"image,label,split\nb.png,good,test\n{row}\n")
     [problem] = table.problems
     assert problem.path == tmp_path / "parts.csv"
-    assert problem.what.startswith(f"line 3: {what}")
-    assert problem.severity == "fatal"
+    assert problem.what.startswith(f"line 3: {what.format(folder=tmp_path)}")
+    assert problem.severity == "warning"
+    assert table.wrong_lines == (problem,)
     assert len(table.samples) == 1
 
 
@@ -165,12 +178,12 @@ def test_rows_that_make_no_sense_are_fatal_problems_with_their_line(
         ("[" * 100_000, ""),
     ],
 )
-def test_lines_that_are_no_samples_are_fatal_problems_with_their_line(
+def test_lines_that_are_no_samples_are_problems_with_their_line(
     tmp_path: Path, line: str, what: str
 ) -> None:
     good = '{"image": "b.png", "label": 0}'
     table = opened(tmp_path, f"{good}\n{line}\n", "parts.jsonl")
-    [problem] = table.problems
+    [problem] = table.wrong_lines
     assert problem.what.startswith(f"line 2: {what}")
     assert len(table.samples) == 1
 
@@ -201,13 +214,26 @@ def test_a_column_that_means_nothing_here_is_left_out_with_a_word(tmp_path: Path
     assert problem.severity == "note"
 
 
-def test_missing_files_and_rows_given_twice_are_problems(tmp_path: Path, draw) -> None:
-    image = draw("a.png")
-    table = opened(tmp_path, "image,label\na.png,good\na.png,bad\nnone.png,good\nx\0y.png,good\n")
-    whats = {str(p.path.name): p.what for p in survey(table).problems if p.severity != "note"}
-    assert whats == {
-        "none.png": "No such file or directory",
-        "x\0y.png": "embedded null byte",
-        "a.png": "listed more than once, but labelled anomalous rather than normal",
-    }
-    assert image.is_file()
+def test_rows_that_contradict_each_other_are_fatal_and_those_without_a_mask_left_out(
+    tmp_path: Path, draw
+) -> None:
+    draw("part.png")
+    rows = "part.png,good,\npart.png,bad,\npart.png,bad,none.png\n"
+    found = survey(opened(tmp_path, f"image,label,mask\n{rows}"))
+    [fatal] = found.of("fatal")
+    assert fatal.what == "listed more than once, but labelled anomalous rather than normal"
+    assert f"line 4: {tmp_path}/none.png: No such file" in str(found.of("warning")[0])
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;", "sep=;;;"])
+def test_a_first_line_of_excels_says_how_fields_are_separated(tmp_path: Path, first: str) -> None:
+    text = f"{first}\r\nimage;label;defect,operator,date\r\na.png;bad;x\r\n;;\r\n;\r\n"
+    table = read_rows_of(tmp_path, text)
+    assert table.columns == ("image", "label", "defect,operator,date")
+    assert [(row.line, row.fields["image"]) for row in table.rows] == [(3, "a.png")]
+    assert table.problems == ()
+
+
+def read_rows_of(folder: Path, text: str) -> TableRows:
+    (folder / "parts.csv").write_text(text, encoding="utf-8", newline="")
+    return read_rows(folder / "parts.csv")
