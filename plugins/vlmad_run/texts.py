@@ -33,6 +33,8 @@ def read_people_text(path: Path) -> str:
     """
     try:
         return decode_text(read_bounded(path))
+    except IsADirectoryError as error:
+        raise InputError(f"{path}: is a folder, not a list or table") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
 
