@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from vlmad.errors import InputError
 from vlmad_datasets.sides import ANOMALOUS_WORDS, NORMAL_WORDS, side_of
+from vlmad_datasets.tabular import read_rows
 from vlmad_review._verdicts import UNDECIDED, read_verdicts, write_blank
+from vlmad_run.csv_cells import csv_line
 from vlmad_run.manifest import Identity, Manifest
 from vlmad_run.rows import ScoreRow, to_line
 from vlmad_run.stored_run import StoredRun
@@ -226,3 +228,27 @@ def test_no_cell_of_the_table_to_fill_in_is_a_formula_and_it_is_read_back(tmp_pa
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
     blank.write_text(blank.read_text().replace(".png,,", ".png,ng,"))
     assert set(judged(blank, run)) == set(names)
+
+
+def test_any_name_that_a_file_can_have_is_written_and_read_back(tmp_path: Path) -> None:
+    names = (
+        *(" lead.png", "trail.png ", "A.png", "a.png", "a.png.", "two\nlines.png"),
+        *("\u00e9.png", "e\u0301.png", "c\rd.png", "a\\b.png", 'a,b;"c".png', "\u202egnp.png"),
+        *("t\udcfcr.png", "\u00fc" * 125, "\ty.png", "'=z.png", "$x.png", "~.png", "#1.png"),
+    )
+    run = stored(tmp_path / "run", *(scored(name, n) for n, name in enumerate(names)))
+    blank = tmp_path / "todo.csv"
+    write_blank(run, blank)
+    rows = read_rows(blank).rows
+    assert len(rows) == len(names)
+    with blank.open("wb") as file:
+        file.write(csv_line(["image", "verdict", "sha256"]))
+        for row in rows:
+            file.write(csv_line([row.fields["image"], "ok", row.fields["sha256"]]))
+    assert set(judged(blank, run)) == set(names)
+
+
+def test_a_name_that_is_no_text_is_found_as_the_table_of_the_run_has_it(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", scored("t\udcfcr.png", 0), scored("x/r\udcf6t.png", 1))
+    path = table(run, ("image", "verdict"), ("t\\udcfcr.png", "ok"), ("r\\udcf6t.png", "ng"))
+    assert set(judged(path, run)) == {"t\udcfcr.png", "x/r\udcf6t.png"}

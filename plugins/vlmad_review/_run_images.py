@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError, one_line
+from vlmad_run.texts import spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +50,12 @@ class RunImages:
         Raises:
             InputError: there is no such image, or more than one.
         """
-        name, sha256 = name.strip('"'), sha256.casefold()  # as Windows copies a path
+        sha256 = sha256.casefold()
         if not name and not sha256:
             raise InputError("it names no image: give its path as in scores.csv")
-        row = self._named(name) if name else self._by_digest.get(sha256)
+        row = self._named(name) if name else None
+        if row is None and sha256:  # a table keeps no spaces around a name
+            row = self._by_digest.get(sha256)
         if row is None:
             shown = one_line(name or sha256, 80)
             raise InputError(f"{shown} is not among the images of the run: see its scores.csv")
@@ -64,15 +67,16 @@ class RunImages:
 
     def _named(self, name: str) -> ScoreRow | None:
         """Return the row of a path, or of the end of one that only one image has."""
-        slashed = name.replace("\\", "/")
-        for path in (name, slashed):
+        for path in spellings(name):
             for whole in (path, os.path.abspath(path), os.path.abspath(self._beside / path)):
                 if whole in self._by_path:
                     return self._by_path[whole]
-        alike = self._by_ending.get(os.path.normpath(slashed), [])
+        endings = (self._by_ending.get(os.path.normpath(path), []) for path in spellings(name))
+        alike = next(filter(None, endings), [])
         if len(alike) > 1:
             either = f"{alike[0].image} or {alike[1].image}"
             raise InputError(f"{name} may be {either}: give its path as in scores.csv")
+        slashed = name.strip('"').replace("\\", "/")
         if not alike and WHOLE.match(slashed) and not os.path.lexists(slashed):
             # as another machine names it: what the run names must be the end of it
             alike = [self._by_path[e] for e in _endings(slashed) if e in self._by_path]
