@@ -16,6 +16,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from vlmad.formats import ImageFacts, Raster
 from vlmad_formats._jpeg_segments import load_whole
 from vlmad_formats._png_chunks import PngChunks
+from vlmad_formats._tiff_pages import KIND, check_strips, skip_previews
 from vlmad_formats.orientation import SIDEWAYS, orientation_of, upright
 from vlmad_formats.rendering import Rendered, raster_of
 
@@ -32,15 +33,15 @@ OPENERS: dict[bytes, Any] = {
     b"GIF89a": GifImageFile,
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImageFile),
     **dict.fromkeys((b"P%d" % kind for kind in range(1, 7)), PpmImageFile),
-    **dict.fromkeys((b"Pf", b"PF"), PpmImageFile),
+    b"Pf": PpmImageFile,
     b"RIFF": WebPImageFile,
 }
 """By the first bytes of a file; not `Image.open`, whose limit is one of the whole process."""
 ENDINGS = (
-    ".png .apng .jpg .jpeg .jpe .jfif .bmp .dib .tif .tiff .webp .gif .pbm .pgm .ppm .pnm .pfm"
+    ".png .apng .jpg .jpeg .jpe .jfif .mpo .bmp .dib .tif .tiff .webp .gif .pbm .pgm .ppm .pnm .pfm"
 )
 LOSSY = ("JPEG", "WEBP")
-TIFF_WIDTH, TIFF_HEIGHT, TIFF_COMPRESSION = 256, 257, 259
+TIFF_WIDTH, TIFF_HEIGHT = 256, 257
 
 
 class PillowFormat(Rendered):
@@ -61,9 +62,10 @@ class PillowFormat(Rendered):
     def raster(self, content: bytes, reading: Reading) -> Raster:
         """Return the pixels of one page."""
         image, facts, chunks = _open(content, reading)
-        image.seek(reading.page - 1) if facts.pages > 1 else None
         if isinstance(image, JpegImageFile):
             load_whole(image, content)
+        elif isinstance(image, TiffImageFile):
+            check_strips(image.tag_v2, content)
         image.load()
         profile = image.info.get("icc_profile")
         if chunks is not None:
@@ -87,20 +89,36 @@ def _open(content: bytes, reading: Reading) -> tuple[ImageFile, ImageFacts, PngC
         chunks = PngChunks.of(content)
         content = chunks.pixels
     image = opener(io.BytesIO(content), "")
+    reading.refuse_large(image.size)
+    pages = getattr(image, "n_frames", 1)
+    if image.format == "TIFF":
+        reading = skip_previews(reading, pages, lambda page: _kind_of(image, page))
+    notes = (*(chunks.notes if chunks else ()), *reading.choose_page(pages))
+    if pages > 1:
+        image.seek(reading.page - 1)
     stored = image.size
     if image.format == "TIFF":
         stored = image.tag_v2[TIFF_WIDTH], image.tag_v2[TIFF_HEIGHT]
     reading.refuse_large(stored)
-    return image, _facts(image, stored, chunks, reading), chunks
+    return image, _facts(image, stored, pages, chunks, notes), chunks
+
+
+def _kind_of(image: ImageFile, page: int) -> int:
+    if page or image.tell():
+        image.seek(page)
+    return int(image.tag_v2.get(KIND, 0))
 
 
 def _facts(
-    image: ImageFile, stored: tuple[int, int], chunks: PngChunks | None, reading: Reading
+    image: ImageFile,
+    stored: tuple[int, int],
+    pages: int,
+    chunks: PngChunks | None,
+    notes: tuple[str, ...],
 ) -> ImageFacts:
-    info = chunks.info if chunks else image.info
-    orientation = orientation_of(info, getattr(image, "tag_v2", None))
-    pages = getattr(image, "n_frames", 1)
-    notes = [*(chunks.notes if chunks else ()), *reading.choose_page(pages)]
+    orientation = orientation_of(
+        chunks.info if chunks else image.info, getattr(image, "tag_v2", None)
+    )
     bits, stated = {"1": 1, "F": 32}.get(image.mode, 16 if image.mode[0] == "I" else 8), None
     if image.mode == "I":  # Pillow brings what a PGM states to 16 bits
         stated = (0.0, 65535.0)
@@ -114,5 +132,5 @@ def _facts(
         stated,
         pages=pages,
         lossy=image.format in LOSSY,
-        notes=tuple(notes),
+        notes=notes,
     )

@@ -21,6 +21,8 @@ START = b"\x89PNG\r\n\x1a\n"
 OF_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 SAID = (b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 """What may say how the pixels are turned, or what their colours are."""
+SRGB, ALIKE = 0.45455, 0.05
+"""The gamma that stands for sRGB, and by which share another may differ."""
 PASSES = (
     *((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4)),
     *((2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1)),
@@ -49,7 +51,7 @@ class PngChunks:
         Raises:
             InputError: a checksum of what the pixels need is wrong, or the end is missing.
         """
-        kept, info, notes, stated = [START], dict[str, Any](), [], None
+        kept, info, notes, stated, gamma = [START], dict[str, Any](), list[str](), None, SRGB
         for kind, chunk, sound in _chunks(content):
             if kind in OF_PIXELS:
                 if not sound:
@@ -61,6 +63,12 @@ class PngChunks:
                 info |= _said(kept[1], chunk)
             elif kind == b"sBIT":
                 stated = (0.0, 65535.0)  # fewer bits are stored scaled up, by the standard
+            elif kind == b"acTL":
+                notes.append("an animation, of which one picture is read")
+            elif kind == b"gAMA":
+                gamma = int.from_bytes(chunk[8:12], "big") / 100_000
+        if abs(gamma / SRGB - 1) > ALIKE and "icc_profile" not in info:
+            notes.append(f"its gamma of {gamma:.3g} is not applied; give it a colour profile")
         return cls(b"".join(kept), info, stated, tuple(notes))
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import re
+import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +17,8 @@ from vlmad.formats import ImageFacts
 from vlmad_formats.orientation import SIDEWAYS, upright
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jaxtyping import Shaped
 
     from vlmad.formats import Reading
@@ -31,6 +35,15 @@ LOSSY = frozenset({6, 7, 33003, 33005, 33007, 34712, 34892, 50001, 50002})
 KINDS: dict[int, Literal["unsigned", "signed", "float"]] = {1: "unsigned", 2: "signed", 3: "float"}
 OLD_JPEG = 6
 PREMULTIPLIED, UNASSOCIATED = 1, 2
+BY_PILLOW = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34925, 50000})
+"""Compressions of which Pillow has the decoder."""
+DEFLATED = (8, 32946)
+PARTS = ((273, 279), (324, 325))
+"""Tags of where strips and tiles begin and how long they are."""
+KIND, REDUCED = 254, 1
+"""A tag of the kind of a page, and its bit for a smaller copy of another."""
+BIG_AND_REVERSED = b"MM\0+"
+"""The start of a kind of file that Pillow does not open."""
 CONTAINERS = (8, 16, 32, 64)
 """Bits that say nothing of how many are used."""
 SIGNIFICANT = re.compile(r'SignificantBits="(\d+)"')
@@ -39,26 +52,66 @@ SIGNIFICANT = re.compile(r'SignificantBits="(\d+)"')
 
 def is_ordinary(content: bytes) -> bool:
     """Tell whether the first page is one that Pillow reads right, or no page at all."""
+    if content.startswith(BIG_AND_REVERSED):
+        return False
     try:
         tags = ImageFileDirectory_v2(content[: 16 if b"+" in content[2:4] else 8])
         file = io.BytesIO(content)
         file.seek(tags.next)
         tags.load(file)
-        extra = len(_several(tags.get(EXTRA, ())))
-        return (
-            {*_several(tags.get(BITS, 1))} <= {1, 2, 4, 8}
-            and {*_several(tags.get(SAMPLE_FORMAT, 1))} == {1}
-            and (tags.get(PLANES, 1) == 1 or tags.get(SAMPLES, 1) == 1)
-            and tags.get(SAMPLES, 1) - extra == ORDINARY[tags.get(COLOURS, WHITE_IS_ZERO)]
-        )
+        while tags.get(KIND, 0) & REDUCED and tags.next > file.tell():
+            file.seek(tags.next)
+            tags.load(file)
+        return _is_ordinary(tags)
     except KeyError:
         return tags.get(COMPRESSION) == OLD_JPEG
     except Exception:  # Pillow says what is wrong
         return True
 
 
+def _is_ordinary(tags: ImageFileDirectory_v2) -> bool:
+    colours, extra = tags.get(COLOURS, WHITE_IS_ZERO), _several(tags.get(EXTRA, ()))
+    plain_alpha = colours == BLACK_IS_ZERO and extra == (UNASSOCIATED,)
+    return (
+        {*_several(tags.get(BITS, 1))} <= {1, 2, 4, 8}
+        and {*_several(tags.get(SAMPLE_FORMAT, 1))} == {1}
+        and (tags.get(PLANES, 1) == 1 or tags.get(SAMPLES, 1) == 1)
+        and tags.get(SAMPLES, 1) - len(extra) == ORDINARY[colours]
+        and (not extra or colours not in (WHITE_IS_ZERO, BLACK_IS_ZERO) or plain_alpha)
+        and tags.get(COMPRESSION, 1) in BY_PILLOW
+    )
+
+
 def _several(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
+
+
+def skip_previews(reading: Reading, pages: int, kind_of: Callable[[int], int]) -> Reading:
+    """Return a reading of the first page that is no smaller copy of another, unless it has a page.
+
+    Args:
+        reading: what the user decided.
+        pages: how many there are.
+        kind_of: returns the tag of a page's kind, of the first for 0.
+    """
+    if reading.page > 1:
+        return reading
+    whole = (page for page in range(pages) if not kind_of(page) & REDUCED)
+    return replace(reading, page=1 + next(whole, 0))
+
+
+def check_strips(tags: ImageFileDirectory_v2, content: bytes) -> None:
+    """Do nothing if the checksums of deflated parts of a page are right: Pillow never looks.
+
+    Raises:
+        zlib.error: one is not.
+    """
+    if tags.get(COMPRESSION) not in DEFLATED:
+        return
+    most = 8 * (tags[WIDTH] + 1024) * (tags[HEIGHT] + 1024)  # of any part, tiles with their margin
+    for starts, counts in PARTS:
+        for start, count in zip(tags.get(starts, ()), tags.get(counts, ()), strict=False):
+            zlib.decompressobj().decompress(content[start : start + count], most)
 
 
 def page_facts(page: Any, pages: int, reading: Reading) -> ImageFacts:

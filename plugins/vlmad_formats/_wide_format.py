@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError
@@ -10,7 +11,14 @@ from vlmad.formats import ImageFacts, Raster
 from vlmad_formats._jpeg_segments import frame_of
 from vlmad_formats._png_chunks import START as PNG
 from vlmad_formats._png_chunks import PngChunks
-from vlmad_formats._tiff_pages import PROFILE, TIFF, is_ordinary, page_facts, page_values
+from vlmad_formats._tiff_pages import (
+    PROFILE,
+    TIFF,
+    is_ordinary,
+    page_facts,
+    page_values,
+    skip_previews,
+)
 from vlmad_formats.orientation import SIDEWAYS, orientation_of, upright
 from vlmad_formats.rendering import Rendered
 
@@ -50,6 +58,7 @@ class WideFormat(Rendered):
             import tifffile  # noqa: F401
         except ImportError as error:
             raise InputError(REMEDY) from error
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # odd tags disturb nobody
         if content.startswith(TIFF):
             return _read_tiff(content, reading, decode)
         read = _read_png if content.startswith(PNG) else _read_jpeg
@@ -61,6 +70,7 @@ def _read_tiff(content: bytes, reading: Reading, decode: bool) -> Raster:
 
     with TiffFile(io.BytesIO(content)) as file:
         pages = len(file.pages)
+        reading = skip_previews(reading, pages, lambda at: int(file.pages[at].aspage().subfiletype))
         page = file.pages[min(reading.page, pages) - 1].aspage()
         facts = page_facts(page, pages, reading)
         values = page_values(page, facts) if decode else _nothing()

@@ -169,7 +169,7 @@ def _to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Imag
         source, transform = _transform(profile)
         if transform is None:
             return image
-        if (source == "CMYK") != (image.mode == "CMYK"):
+        if (source == "CMYK") != (image.mode == "CMYK") or (source == "L") > _is_grey(image):
             raise ValueError("it is one of other colours")
     except (ImageCms.PyCMSError, OSError, KeyError, ValueError) as error:
         notes.append(f"its colour profile is ignored: {error}")
@@ -180,6 +180,10 @@ def _to_srgb(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Imag
     if alpha is not None:
         converted.putalpha(alpha)
     return converted
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode in ("1", "L", "LA", "La")
 
 
 @lru_cache(16)

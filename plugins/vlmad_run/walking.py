@@ -18,7 +18,8 @@ Kind: TypeAlias = Literal["image", "mask", "hidden", "written", "format", "endin
 """`format` is a photograph in a format that is not read, `ending` any other file."""
 
 UNREADABLE = (
-    ".heic .heif .avif .jxl .jp2 .j2k .jpf .jpx .psd .exr .hdr .svg .dcm .tga .ico .pcx .pfm "
+    ".heic .heif .avif .jxl .jp2 .j2k .jpf .jpx .jls .psd .exr .hdr .svg .dcm .tga .ico .pcx "
+    ".pam .dds .qoi .fits "
     ".raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .pef .srw .mp4 .mov .avi .mkv"
 )
 NOT_READ = frozenset(UNREADABLE.split())
