@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ CMYK = Image.fromarray(RGB).convert("CMYK")
 DIMMED = np.rint(GREY * SHARE).astype(np.uint8)
 READ: dict[str, tuple[Callable[[], bytes], np.ndarray, int]] = {
     **{
-        f"{name}.tif": (lambda how=name: tiff(RGB, compression=how, photometric="rgb"), RGB, 1)
+        f"{name}.tif": (partial(tiff, RGB, compression=name, photometric="rgb"), RGB, 1)
         for name in ("jpegxl", "jpeg2000", "lerc", "png", "pixtiff", "packbits", "zstd", "lzma")
     },
     "big-endian-big.tif": (lambda: tiff(GREY, bigtiff=True, byteorder=">"), GREY, 0),
@@ -127,7 +128,7 @@ READ: dict[str, tuple[Callable[[], bytes], np.ndarray, int]] = {
     ),
     "runs.bmp": (bmp_of_runs, GREY, 0),
     **{
-        f"{kind}-{most}.pnm": (lambda kind=kind, most=most: pnm(kind, most), GREY, 1)
+        f"{kind}-{most}.pnm": (partial(pnm, kind, most), GREY, 1)
         for kind in (2, 5)
         for most in (255, 1023, 4095, 65535)
     },

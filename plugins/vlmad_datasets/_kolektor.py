@@ -16,7 +16,7 @@ from vlmad_datasets._beside import (
     sample_by_mask,
     without_defective_references,
 )
-from vlmad_datasets._layout import folders_in, folders_named, images_in
+from vlmad_datasets._layout import folders_in, folders_named, images_and_masks_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,12 +42,12 @@ class KolektorSdd(Dataset):
     @classmethod
     def recognises(cls, root: Path) -> bool:
         """Return whether there are folders kos01, kos02 …, the first with masks."""
-        return any(map(OWNER, images_in(next(_items(root), root / "kos01"))))
+        return any(map(OWNER, images_and_masks_in(next(_items(root), root / "kos01"))))
 
     @classmethod
     def lacks(cls, root: Path) -> str | None:
         """Return that there are items, but no masks."""
-        items = any(map(images_in, _items(root)))
+        items = any(map(images_and_masks_in, _items(root)))
         return "there are no masks such as kos01/Part0_label.bmp" if items else None
 
     def read(self) -> Contents:
@@ -56,7 +56,7 @@ class KolektorSdd(Dataset):
         samples = [
             sample
             for item in _items(self.root)
-            for image, mask in pairs(images_in(item), OWNER, problems)
+            for image, mask in pairs(images_and_masks_in(item), OWNER, problems)
             for sample in sample_by_mask(image, mask, COMMUTATOR, "test", problems)
         ]
         return Contents(tuple(samples), tuple(problems))
@@ -76,7 +76,7 @@ class KolektorSdd2(Dataset):
     def recognises(cls, root: Path) -> bool:
         """Return whether masks NAME_GT are right in train or test."""
         folders = folders_named(root, *SPLITS)
-        return any(OWNER_2(file) for folder in folders for file in images_in(folder))
+        return any(OWNER_2(file) for folder in folders for file in images_and_masks_in(folder))
 
     def read(self) -> Contents:
         """Return train and test images, in this order."""
@@ -88,7 +88,8 @@ class KolektorSdd2(Dataset):
 
     def _samples(self, problems: list[Problem]) -> Iterator[Sample]:
         for split in SPLITS:
-            files = [file for each in folders_named(self.root, split) for file in images_in(each)]
+            folders = folders_named(self.root, split)
+            files = [file for each in folders for file in images_and_masks_in(each)]
             for image, mask in pairs(files, OWNER_2, problems):
                 yield from sample_by_mask(image, mask, ITEMS, split, problems)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vlmad.datasets import GOOD, Problem, Sample
 from vlmad_datasets._annotations import beside, is_for_many, is_label_file, spoken_of
 from vlmad_datasets.sides import key_of
-from vlmad_run.walking import is_mask_folder, look_into, names_of_folders, walk
+from vlmad_run.walking import MASK_BESIDE, is_mask_folder, look_into, names_of_folders, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +25,15 @@ LABELS = ("annotations", "labels", "segmentationclass")
 def images_in(folder: Path) -> list[Path]:
     """Return the image files right in a folder, sorted; none if there is no such folder."""
     return look_into(folder).named("image")
+
+
+def images_and_masks_in(folder: Path) -> list[Path]:
+    """Return the image files right in a folder, and the masks beside them, sorted."""
+    return _images_and_masks(look_into(folder))
+
+
+def _images_and_masks(place: Place) -> list[Path]:
+    return sorted([*place.named("image"), *place.named("mask")])
 
 
 def images_below(folder: Path) -> list[Path]:
@@ -66,6 +75,7 @@ class Masks:
         self._found: dict[tuple[str, ...], list[Path]] = defaultdict(list)
         self._claims: dict[Path, list[Path]] = defaultdict(list)
         self._unclear: dict[Path, list[Path]] = {}
+        self._asides: dict[Path, list[Path]] = {}
         self._files: list[Path] = []
         self._many: dict[Path, bool] = {folder: False for folder in folders if folder.is_file()}
         """Label files for many images, and whether they speak of one that was asked for."""
@@ -76,7 +86,7 @@ class Masks:
                 self._add(place, _keys(place.path.relative_to(folder).parts))
 
     def _add(self, place: Place, where: tuple[str, ...]) -> None:
-        files = place.named("image")
+        files = _images_and_masks(place)
         if files and where:
             self._found[where].append(place.path)
         labels = [file for file in place.named("ending") if is_label_file(file)]
@@ -101,7 +111,15 @@ class Masks:
                     found = self._found.get((*where[start:depth], name))
                     if found:
                         return self._claim(image, found)
-        return beside(image)
+        return self._beside(image)
+
+    def _beside(self, image: Path) -> Path | None:
+        """Return a mask in the folder of its image, or what LabelMe wrote there."""
+        if image.parent not in self._asides:
+            self._asides[image.parent] = look_into(image.parent).named("mask")
+        stem = key_of(image.stem)
+        found = [mask for mask in self._asides[image.parent] if _owner(mask) == stem]
+        return self._claim(image, found) if found else beside(image)
 
     def of_many(self, images: Sequence[Path]) -> dict[Path, Path]:
         """Return the label file for many that speaks of each image; not of all of them, mostly."""
@@ -156,6 +174,11 @@ def label_places(root: Path, *others: Path) -> list[Path]:
     masks = [each for each in folders if is_mask_folder(each.name)]
     labels = [each for each in folders_named(root, *LABELS) if each not in masks]
     return [*masks, *labels, *filter(is_for_many, look_into(root).named("ending"))]
+
+
+def _owner(mask: Path) -> str | None:
+    found = MASK_BESIDE.fullmatch(mask.stem)
+    return key_of(found[1]) if found else None
 
 
 def _keys(names: Iterable[str]) -> tuple[str, ...]:

@@ -22,8 +22,10 @@ from vlmad_datasets._layout import (
     images_in,
     name_of,
     samples_below,
+    samples_in,
 )
 from vlmad_datasets.sides import key_of, side_of
+from vlmad_run.walking import is_mask_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +42,7 @@ PUBLIC = "test_public"
 TEST_FOLDERS = ("test", PUBLIC)
 UNLABELLED = ("test_private", "test_private_mixed")
 """Folders of AD 2 whose labels are not published."""
-GROUND_TRUTH, OK = "ground_truth", "ok"
+OK = "ok"
 
 
 class Mvtec(Dataset):
@@ -106,13 +108,14 @@ class Mvtec(Dataset):
 
     def _read_split(self, folder: Path, split: Split, samples: list[Sample]) -> None:
         for place in folders_named(folder, split):
+            samples += samples_in(place, name_of(folder), None, split)
             for kind in folders_in(place):
                 samples += samples_below(kind, name_of(folder), _defect(kind), split)
 
     def _read_test(self, folder: Path, samples: list[Sample], problems: list[Problem]) -> None:
         tests = next(filter(None, (folders_named(folder, name) for name in TEST_FOLDERS)), [])
-        inside = [each for test in tests for each in folders_named(test, GROUND_TRUTH)]
-        truths = [kind for truth in inside or folders_named(folder, GROUND_TRUTH)
+        inside = [each for test in tests for each in _mask_folders(test)]
+        truths = [kind for truth in inside or _mask_folders(folder)
                   for kind in folders_in(truth)]  # fmt: skip
         tested = [kind for test in tests for kind in folders_in(test) if kind not in inside]
         for kinds in _by_name(tested):
@@ -135,6 +138,10 @@ def _normal_folders(category: Path) -> list[Path]:
     """Return the folders of good images of a category; none if it is no category."""
     splits = folders_named(category, "train", *TEST_FOLDERS)
     return [each for split in splits for each in folders_in(split) if _defect(each) is None]
+
+
+def _mask_folders(folder: Path) -> list[Path]:
+    return [each for each in folders_in(folder) if is_mask_folder(each.name)]
 
 
 def _says_ok(category: Path) -> bool:

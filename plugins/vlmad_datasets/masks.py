@@ -40,6 +40,7 @@ LITTLE_CONTRAST = 32
 HALF = 127
 LABEL, EXPORTED = "label.png", {"img.png", "label.png"}
 """What LabelMe makes of a label file: the photograph, and its mask beside others."""
+ALL_BLACK = "is black, so what is not transparent is taken as defective"
 MOST_COUNTED = 1 << 20
 AROUND = 4
 """Pixels beside a mask that it is compared with."""
@@ -172,6 +173,8 @@ def _read(path: Path) -> Mask:
     raster = read_raster(path)
     levels, seen = _levels(raster)
     known = np.unique(levels[seen]) if levels.dtype.kind == "f" else _counted(levels[seen])
+    if not known.any() and not seen.all():
+        return Mask(seen, (*raster.facts.notes, ALL_BLACK))
     above, note = _limit(known, raster.facts.lossy)
     return Mask((levels > above) & seen, (*raster.facts.notes, *([note] if note else [])))
 
@@ -180,7 +183,9 @@ def _levels(raster: Raster) -> tuple[Shaped[np.ndarray, "h w"], Bool[np.ndarray,
     """Return the brightest colour of each pixel as a viewer shows it, and which are not clear."""
     image = raster.pixels
     if isinstance(image, Image.Image):
-        if image.mode in ("P", "PA", "La", "RGBa") or "transparency" in image.info:
+        if image.mode == "P" and not any(image.getpalette() or ()):
+            image = Image.fromarray(np.asarray(image))  # numbers without colours
+        elif image.mode in ("P", "PA", "La", "RGBa") or "transparency" in image.info:
             image = image.convert("RGBA")  # a palette's numbers mean nothing without its colours
         elif image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
             image = image.convert("RGB")

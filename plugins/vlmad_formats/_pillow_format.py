@@ -40,7 +40,7 @@ OPENERS: dict[bytes, Any] = {
 ENDINGS = (
     ".png .apng .jpg .jpeg .jpe .jfif .mpo .bmp .dib .tif .tiff .webp .gif .pbm .pgm .ppm .pnm .pfm"
 )
-LOSSY = ("JPEG", "WEBP")
+LOSSY, LOSSLESS_WEBP = ("JPEG", "WEBP"), b"VP8L"
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257
 
 
@@ -100,10 +100,11 @@ def _open(content: bytes, reading: Reading) -> tuple[ImageFile, ImageFacts, PngC
     if image.format == "TIFF":
         stored = image.tag_v2[TIFF_WIDTH], image.tag_v2[TIFF_HEIGHT]
     reading.refuse_large(stored)
-    return image, _facts(image, stored, pages, chunks, notes), chunks
+    lossy = image.format in LOSSY and LOSSLESS_WEBP not in content
+    return image, _facts(image, stored, pages, lossy, chunks, notes), chunks
 
 
-def _kind_of(image: ImageFile, page: int) -> int:
+def _kind_of(image: Any, page: int) -> int:
     if page or image.tell():
         image.seek(page)
     return int(image.tag_v2.get(KIND, 0))
@@ -113,6 +114,7 @@ def _facts(
     image: ImageFile,
     stored: tuple[int, int],
     pages: int,
+    lossy: bool,
     chunks: PngChunks | None,
     notes: tuple[str, ...],
 ) -> ImageFacts:
@@ -131,6 +133,6 @@ def _facts(
         "float" if image.mode == "F" else "unsigned",
         stated,
         pages=pages,
-        lossy=image.format in LOSSY,
+        lossy=lossy,
         notes=notes,
     )

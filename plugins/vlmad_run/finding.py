@@ -227,6 +227,8 @@ class _Search:
         dataset = self.labels.at(folder)
         if dataset is None and (self.wanted != "all" or is_mask_folder(folder.name)):
             self.labels.around(folder)
+            if self.wanted != "all":
+                self.labels.refuse_half(folder)
         return _Inside(dataset=dataset)
 
     def _inside(self, place: Place, inside: _Inside) -> _Inside:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from vlmad.errors import InputError, VlmadError, first_line
 from vlmad.registry import Registry
 from vlmad_run.opening import open_dataset, recognising
+from vlmad_run.unrecognised import resembling
+from vlmad_run.walking import look_into
 
 if TYPE_CHECKING:
     from vlmad.datasets import Sample
@@ -80,6 +82,20 @@ class Labelling:
             if opened is not None:
                 return opened
         return None
+
+    def refuse_half(self, folder: Path) -> None:
+        """Say that several folders without labels are taken, if no reader thinks of a data set.
+
+        Raises:
+            InputError: it looks like a data set of which something is missing.
+        """
+        folders = [name for name, kind in look_into(folder).folders if kind == "image"]
+        inside = os.path.join(self.key(folder), "")
+        if len(folders) < 2 or any(f"{known}/".startswith(inside) for known in self._folders):
+            return
+        for lacking in resembling(folder, self._registry.of_kind("dataset")):
+            raise InputError(f"{folder}: {lacking}, or name the folders of images in it")
+        self.notes.append(f"{folder} holds {len(folders)} folders of images, and all are taken")
 
     def add(self, dataset: OpenDataset) -> None:
         """Know a data set that is open."""

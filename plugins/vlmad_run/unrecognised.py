@@ -46,7 +46,7 @@ def why_unrecognised(root: Path, readers: Sequence[Registration], recognising: R
     hints = chain(
         _archives(place),
         _other_level(root, place, recognising),
-        _resembling(root, readers),
+        resembling(root, readers),
         _without_images(places),
         _folders_to_name(place, table),
         [table],
@@ -73,11 +73,21 @@ def _other_level(root: Path, place: Place, recognising: Recognising) -> Iterator
         one = "name it" if len(found) == 1 else "name one of them"
         yield f"{_some([each.name for each in found])} in it can be read ('{reader}'): {one}"
     for above in Path(os.path.abspath(root)).parents[:2]:
-        if len(look_into(above).folders) <= MOST_FOLDERS and recognising(above):
-            yield f"{above} above it can be read ('{recognising(above)[0].name}'): name that"
+        readers = recognising(above) if len(look_into(above).folders) <= MOST_FOLDERS else []
+        if readers and _is_part(root, above, readers[0]):
+            yield f"{above} above it can be read ('{readers[0].name}'): name that"
 
 
-def _resembling(root: Path, readers: Sequence[Registration]) -> Iterator[str]:
+def _is_part(root: Path, above: Path, found: Registration) -> bool:
+    """Return whether a data set above a folder has anything in it."""
+    here = Path(os.path.abspath(root))
+    with suppress(VlmadError), blaming(f"{found} failed"):
+        samples = found.resolve()(above).read().samples
+        return any(here in file.parents for s in samples for file in (s.image, s.mask or s.image))
+    return False
+
+
+def resembling(root: Path, readers: Sequence[Registration]) -> Iterator[str]:
     """Yield what readers that may tell say a folder lacks."""
     for found in reversed(readers):  # layouts of one data set before those of many
         words = _lacking(root, found)

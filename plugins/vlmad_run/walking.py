@@ -24,8 +24,15 @@ UNREADABLE = (
 )
 NOT_READ = frozenset(UNREADABLE.split())
 """Endings by which photographs or films are known that no format here reads."""
-MASK_FOLDERS = frozenset({"groundtruth", "masks", "mask"})
+MASK_FOLDERS = frozenset({"groundtruth", "groundtruths", "gt", "masks", "mask", "segmentation"})
 """Names of folders that hold no photographs; neither case nor marks between letters count."""
+MASK_BESIDE = re.compile(r"(.+)[_-](?:mask|gt|ground_?truth)", re.DOTALL | re.IGNORECASE)
+"""The name of a mask, without its ending, that lies beside the image of the first part's name."""
+KEPT_BY_SYSTEMS = frozenset(
+    {"@eadir", "#recycle", "@recycle", "$recycle.bin", "lost+found", "__macosx"}
+    | {"thumbs", "thumbnails"}
+)
+"""Folders of previews and of what was deleted, on shares and disks; case does not count."""
 WRITTEN = frozenset({"maps", "overlays"})
 """Folders of pictures in that of a run."""
 RUN_FILES = frozenset({"maps", "manifest.json"})
@@ -100,13 +107,17 @@ def look_into(folder: Path) -> Place:
         place.closed = True
         return place
     names = {name for name, _ in found}
+    stems = {os.path.splitext(name)[0] for name in names}
     of_run = names >= RUN_FILES
     for name, is_folder in found:
         if is_folder:
             place.folders.append((name, _kind_of_folder(name, of_run)))
         else:
             explains = EXPLANATION.fullmatch(name) and f"{name[:-4]}.json" in names
-            place.files.append((name, "written" if explains else _kind_of_file(name)))
+            kind = "written" if explains else _kind_of_file(name)
+            beside = MASK_BESIDE.fullmatch(os.path.splitext(name)[0])
+            is_mask = kind == "image" and beside and beside[1] in stems
+            place.files.append((name, "mask" if is_mask else kind))
     return place
 
 
@@ -128,7 +139,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _kind_of_folder(name: str, of_run: bool) -> Kind:
     """Return what is in a folder of this name: `image` if that is to be seen."""
-    if name.startswith("."):
+    if name.startswith(".") or name.casefold() in KEPT_BY_SYSTEMS:
         return "hidden"
     if name == RUNS_FOLDER or (of_run and name in WRITTEN):
         return "written"
