@@ -124,7 +124,7 @@ def _about_mask(shown: SheetTile) -> str:
 
 
 def _picture(shown: SheetTile) -> Image.Image:
-    image = decode(shown.measured.sample.image)
+    image = decode(shown.measured.sample.image, reading=shown.measured.reading)
     try:
         mask = mask_of(shown.measured.sample)
     except InputError:  # listed among the problems

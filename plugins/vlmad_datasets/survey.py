@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from vlmad.datasets import Problem, Severity
 from vlmad.errors import InputError, first_line
 from vlmad.files import digest
-from vlmad.images import decode, read_facts
+from vlmad.formats import Reading
+from vlmad.images import read_facts, read_image
 from vlmad_datasets._plausibility import doubts
 from vlmad_datasets.masks import fitted_mask
+from vlmad_formats.ranges import find_range
 from vlmad_run.finding import left_out_of
 from vlmad_run.passed_over import WORDS, count_by_reason
 
@@ -40,6 +42,8 @@ class SurveyedSample:
     """How many pixels the mask marks; None without a mask."""
     content: str | None = None
     """A hash of the decoded pixels, where these were looked at."""
+    reading: Reading | None = None
+    """How the image is read, as the others of its data set."""
 
     @property
     def pixels(self) -> int:
@@ -93,8 +97,13 @@ def survey(
     samples = dataset.select(categories)
     problems = list(dataset.problems)
     measured = []
+    reading = None
+    if decoding:
+        white, notes = find_range([sample.image for sample in samples])
+        reading = Reading(white)
+        problems += [Problem(dataset.root, note, "note") for note in notes]
     for index, sample in enumerate(samples, start=1):
-        found = _measure(sample, problems, decoding)
+        found = _measure(sample, problems, reading)
         measured += [found] if found else []
         if progress is not None:
             progress(index, len(samples))
@@ -120,10 +129,12 @@ def _strange(dataset: OpenDataset, found: FoundImages) -> Iterator[Problem]:
         yield Problem(dataset.root, what, "note")
 
 
-def _measure(sample: Sample, problems: list[Problem], decoding: bool) -> SurveyedSample | None:
+def _measure(
+    sample: Sample, problems: list[Problem], reading: Reading | None
+) -> SurveyedSample | None:
+    """Return what a sample's files state, and what its image holds if it is to be read."""
     try:
-        facts = read_facts(sample.image)
-        content = _digest_of_pixels(sample.image) if decoding else None
+        facts, content = _look_at(sample.image, reading)
     except InputError as error:
         problems.append(_fatal(sample.image, error))
         return None
@@ -131,7 +142,7 @@ def _measure(sample: Sample, problems: list[Problem], decoding: bool) -> Surveye
     if sample.anomalous and sample.split == "train":
         problems.append(Problem(sample.image, "an anomalous image in the train split"))
     marked = None if sample.mask is None else _measure_mask(sample, sample.mask, facts, problems)
-    return SurveyedSample(sample, facts.size, marked, content)
+    return SurveyedSample(sample, facts.size, marked, content, reading)
 
 
 def _measure_mask(
@@ -146,9 +157,12 @@ def _measure_mask(
     return int(found.marked.sum())
 
 
-def _digest_of_pixels(path: Path) -> str:
-    image = decode(path)
-    return hashlib.sha256(b"%d %d " % image.size + image.tobytes()).hexdigest()
+def _look_at(path: Path, reading: Reading | None) -> tuple[ImageFacts, str | None]:
+    """Return what a file states, and a hash of its pixels if they are to be read."""
+    if reading is None:
+        return read_facts(path), None
+    image, facts = read_image(path, reading=reading)
+    return facts, hashlib.sha256(b"%d %d " % image.size + image.tobytes()).hexdigest()
 
 
 def _fatal(path: Path, error: InputError) -> Problem:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
+    from vlmad.formats import Reading
     from vlmad.types import Features
     from vlmad_review._verdicts import PersonalVerdict
     from vlmad_run.manifest import Reference
@@ -114,7 +115,7 @@ def gather(
         )
     gone = {each.path: _why_gone(each.path, each.row.sha256) for each in verdicts}
     there = [each for each in verdicts if not gone[each.path]]
-    left_out = find_doubles(there, repeated.references)
+    left_out = find_doubles(there, repeated.references, repeated.detector.reading)
     images = [each for each in there if each.path not in left_out]
     lists = [*filter(None, gone.values())], [*left_out.values()], _differences(run, repeated)
     if not images:
@@ -147,7 +148,9 @@ def _differences(run: StoredRun, repeated: Assembled) -> list[str]:
 
 
 def find_doubles(
-    verdicts: Iterable[PersonalVerdict], references: Sequence[Reference]
+    verdicts: Iterable[PersonalVerdict],
+    references: Sequence[Reference],
+    reading: Reading | None = None,
 ) -> dict[Path, str]:
     """Return which images are references or there twice, and that in words.
 
@@ -158,10 +161,11 @@ def find_doubles(
     """
     files = [(Path(each.path), each.sha256) for each in references]
     fitted_on = {sha256 for _, sha256 in files}
-    fitted_on |= {_pixel_digest(path) for path, sha256 in files if not _why_gone(path, sha256)}
+    there = [path for path, sha256 in files if not _why_gone(path, sha256)]
+    fitted_on |= {_pixel_digest(path, reading) for path in there}
     doubles, firsts = dict[Path, str](), dict[str, "PersonalVerdict"]()
     for each in verdicts:
-        pixels = _pixel_digest(each.path)
+        pixels = _pixel_digest(each.path, reading)
         first = firsts.setdefault(pixels, each)
         if first.verdict != each.verdict:
             raise InputError(
@@ -175,8 +179,8 @@ def find_doubles(
     return doubles
 
 
-def _pixel_digest(path: Path) -> str:
-    image = decode(path)
+def _pixel_digest(path: Path, reading: Reading | None) -> str:
+    image = decode(path, reading=reading)
     return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from vlmad import Problem
 from vlmad.errors import InputError
 from vlmad_datasets import open_dataset
+from vlmad_datasets._contact_sheet import LEGEND_HEIGHT, MARGIN, TITLE_HEIGHT, contact_sheet
 from vlmad_datasets.survey import Survey, survey
 
 BENT, MASK = "metal_nut/test/bent/000.png", "metal_nut/ground_truth/bent/000_mask.png"
@@ -153,3 +157,26 @@ def test_only_the_chosen_categories_are_read_and_progress_is_reported(nuts: Path
     assert {measured.sample.category for measured in found.measured} == {"cap"}
     assert not found.of("fatal")
     assert steps == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_sheet_of_12_bits_in_16_is_not_black_and_floats_are_looked_at(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, most, kind in (("deep", 4095, np.uint16), ("floats", 255, np.float32)):
+        for part in ("good/0", "bad/1"):
+            path = tmp_path / name / f"{part}.tif"
+            path.parent.mkdir(parents=True)
+            tifffile.imwrite(path, (rng.random((40, 60)) * most).astype(kind))
+        found = survey(open_dataset(tmp_path / name), decoding=True)
+        assert not found.of("fatal")
+        assert f"0 is black, {most} white" in " ".join(map(str, found.of("note")))
+        sheet = Image.open(io.BytesIO(contact_sheet(found.measured))).convert("L")
+        tile = np.asarray(sheet)[MARGIN + LEGEND_HEIGHT + TITLE_HEIGHT :, MARGIN:][100, :100]
+        assert 90 < tile.mean() < 165
+
+
+def test_what_was_special_about_reading_an_image_is_said(tmp_path: Path) -> None:
+    for part in ("good/0.png", "bad/1.png"):
+        (tmp_path / part).parent.mkdir()
+        Image.new("RGBA", (20, 20), (9, 9, 9, 0)).save(tmp_path / part)
+    found = survey(open_dataset(tmp_path), decoding=True)
+    assert "transparent throughout" in " ".join(map(str, found.of("warning")))
