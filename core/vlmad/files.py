@@ -42,8 +42,7 @@ def read_bounded(path: Path, most: int = MOST_TEXT) -> bytes:
     Raises:
         OSError: it cannot be read, is a device or pipe, or is larger than `most` bytes.
     """
-    _check_regular(path)
-    if path.stat().st_size > most:
+    if _check_regular(path).st_size > most:
         raise OSError(errno.EFBIG, f"is larger than {most >> 20} MiB", str(path))
     return path.read_bytes()
 
@@ -62,14 +61,15 @@ def digest(path: Path) -> str:
         raise InputError(f"{path}: {error.strerror or error}") from error
 
 
-def _check_regular(path: Path) -> None:
+def _check_regular(path: Path) -> os.stat_result:
     """Refuse devices and pipes, which might not end; folders are refused when they are read."""
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
     except ValueError:  # a NUL, or what no bytes stand for
         raise OSError(errno.EINVAL, "is no name that a file can have", str(path)) from None
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return status
 
 
 def read_text(path: Path) -> str:
@@ -142,17 +142,14 @@ def read_checkpoint(path: Path) -> Any:
         raise WeightsError(f"{path} cannot be read as tensors only: {one_line(reason)}") from error
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file under another name and rename it, so that it is whole or absent.
+def write_atomically(path: Path, content: str | bytes | Iterable[bytes]) -> None:
+    """Write a file, perhaps piece by piece, under another name and rename it: whole or absent.
 
     Raises:
         OutputError: the folder cannot be written; nothing is left behind.
     """
-    replace_atomically(path, [content.encode("utf-8") if isinstance(content, str) else content])
-
-
-def replace_atomically(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file piece by piece, as `write_atomically` does."""
+    content = content.encode("utf-8") if isinstance(content, str) else content
+    pieces = [content] if isinstance(content, bytes) else content
     part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

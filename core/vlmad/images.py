@@ -7,7 +7,6 @@ RGB image or an `InputError` with the reason.
 from __future__ import annotations
 
 import hashlib
-import stat
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from vlmad.errors import InputError
+from vlmad.files import read_bounded
 from vlmad.formats import ImageFacts, Raster, Reading, formats
 from vlmad.resizing import join_maps, part_of, resample, restore_map, view
 from vlmad.types import FileStatus
@@ -222,17 +222,12 @@ def read_file(path: Path) -> bytes:
         InputError: it is missing, unreadable, a device or pipe, or too large.
     """
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
+        if path.is_dir():
             next(path.iterdir(), None)  # which may say why it cannot be read at all
             raise InputError(f"{path}: is a folder, not an image")
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{path}: is no regular file")
-        if status.st_size > MOST_BYTES:
-            raise InputError(f"{path}: refused, the file is larger than {MOST_BYTES >> 20} MiB")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:  # also for names that no file can have
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        return read_bounded(path, MOST_BYTES)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
 
 
 def decode(path: Path, content: bytes | None = None, reading: Reading | None = None) -> Image.Image:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from PIL import Image
 
 from vlmad.errors import InputError, OutputError, printable
-from vlmad.files import PARTLY, digest, replace_atomically, write_atomically
+from vlmad.files import PARTLY, digest, write_atomically
 from vlmad.formats import Reading
 from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
 from vlmad_run.pictures import png, to_16_bits
@@ -246,15 +246,15 @@ class RunFolder:
                 part.unlink(missing_ok=True)
         self._remember(read_rows(self.path))
         if self._rows:  # without what a crash left of the last line
-            replace_atomically(self.path / LINES, map(to_line, self.all_rows()))
+            write_atomically(self.path / LINES, map(to_line, self.all_rows()))
 
     def _finish(self, finished: bool) -> None:
         """Bring the rows into the order of the images, and write down what came of them."""
         self.flush()
         order = dict.fromkeys([*map(os.path.abspath, self._images), *self._rows])
         self._rows = {name: self._rows[name] for name in order if name in self._rows}
-        replace_atomically(self.path / LINES, map(to_line, self.all_rows()))
-        replace_atomically(self.path / TABLE, to_csv(self.all_rows()))
+        write_atomically(self.path / LINES, map(to_line, self.all_rows()))
+        write_atomically(self.path / TABLE, to_csv(self.all_rows()))
         rows, images = list(self.rows(self._images)), len(self._images)
         status = Counter(row.status for row in rows)
         self._note(
