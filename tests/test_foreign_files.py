@@ -16,8 +16,9 @@ import tifffile
 from PIL import Image
 
 from vlmad.errors import InputError
-from vlmad.formats import Reading
-from vlmad.images import decode, read_facts, read_image
+from vlmad.images import decode, read_image
+from vlmad_formats.reading import Reading
+from vlmad_formats.stored_values import read_facts
 
 WIDTH, HEIGHT = 61, 44
 RAMP = np.linspace(30, 210, WIDTH).astype(np.uint8)

@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw, PngImagePlugin
 
 from vlmad.errors import InputError, OptionError
-from vlmad.formats import Reading
-from vlmad.images import Source, decode, endings, read_facts, read_image, read_raster
+from vlmad.images import Source, decode, read_image
 from vlmad_datasets.masks import read_mask
 from vlmad_formats.orientation import UPRIGHT, upright
 from vlmad_formats.ranges import find_range
+from vlmad_formats.reading import Reading
+from vlmad_formats.stored_values import endings, read_facts, read_raster
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 SIZE = WIDTH, HEIGHT = 37, 26

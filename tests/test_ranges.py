@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from vlmad.errors import OptionError
-from vlmad.formats import Reading
+from vlmad_formats.reading import Reading
 from vlmad_run.choosing import Choice
 from vlmad_run.manifest import read_manifest
 

@@ -13,8 +13,6 @@ from vlmad.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vlmad.formats import Reading
-
 
 def load_detector(
     detector: str | Path | Recipe | None = None,
@@ -26,7 +24,7 @@ def load_detector(
     scorer: str | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     resize: str = "squash",
-    reading: Reading | None = None,
+    reading: Any = None,
     registry: Registry | None = None,
 ) -> Detector:
     """Assemble a detector from a recipe and the parts that are to differ from it.
@@ -42,7 +40,8 @@ def load_detector(
         options: options by kind, such as ``{"scorer": {"temperature": 0.01}}``.
         resize: `squash` images to the model's square, `pad` them to keep their format, or
             `tiles:N` to cut them into overlapping squares, N along the shorter side.
-        reading: how files of more than 8 bits, or of several pages, are read.
+        reading: how files of more than 8 bits, or of several pages, are read
+            (`vlmad_formats.reading.Reading`).
         registry: which plugins to use; all installed ones by default.
 
     Raises:

@@ -25,7 +25,6 @@ from vlmad._checks import (
     check_text,
 )
 from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError, reason_of
-from vlmad.formats import Reading
 from vlmad.images import Source, as_source, restore_whole
 from vlmad.loading import batches, load
 from vlmad.resizing import parse_resizing
@@ -47,14 +46,12 @@ class Detector:
         assembly: the parts, from `vlmad.assembly.assemble`.
         resize: how images become the model's square: `squash`, `pad`, or `tiles:N` for squares
             cut from the image, N along its shorter side.
-        reading: how files are read, where they leave it open.
+        reading: what formats are told of how to read a file, where it leaves that open.
     """
 
-    def __init__(
-        self, assembly: Assembly, resize: str = "squash", reading: Reading | None = None
-    ) -> None:
+    def __init__(self, assembly: Assembly, resize: str = "squash", reading: Any = None) -> None:
         self.assembly, self.resizing = assembly, parse_resizing(resize)
-        self.reading = reading or Reading()
+        self.reading = reading
         parts = {kind: chosen.part for kind, chosen in assembly.parts.items()}
         self.backbone, self.prompts = parts["backbone"], parts["prompts"]
         self.extractor, self.attention = parts["extractor"], parts["attention"]
@@ -318,7 +315,7 @@ class Detector:
         return next((owners[name] for name in reversed(packages) if name in owners), called)
 
 
-def as_sources(images: Any, reading: Reading | None = None) -> list[Source]:
+def as_sources(images: Any, reading: Any = None) -> list[Source]:
     """Return an image, or each of several, as a source.
 
     Raises:

@@ -60,11 +60,6 @@ def register_datasets(register: Register) -> None:
 
 
 @hookspec
-def register_formats(register: Register) -> None:
-    """Register what reads image files: factories of `vlmad.formats.Format`."""
-
-
-@hookspec
 def register_commands(register: Register) -> None:
     """Register subcommands of ``vlmad``: functions or Typer apps."""
 
@@ -77,7 +72,6 @@ HOOKS = {
     "scorer": "register_scorers",
     "detector": "register_detectors",
     "dataset": "register_datasets",
-    "format": "register_formats",
     "command": "register_commands",
 }
 """From the kind of a registration to the hook that collects it."""

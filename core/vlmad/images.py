@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import warnings
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from vlmad.errors import InputError
 from vlmad.files import read_bounded
-from vlmad.formats import ImageFacts, Raster, Reading, formats
 from vlmad.resizing import join_maps, part_of, resample, restore_map, view
 from vlmad.types import FileStatus
 
@@ -27,11 +27,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
     from torch import Tensor
 
-    from vlmad.formats import Format
     from vlmad.resizing import Box
     from vlmad.types import Preprocessing, Resize
 
-Read = TypeVar("Read")
 Content: TypeAlias = "bytes | Image.Image"
 """Of a file, or an image in memory, which the format `memory` takes for one."""
 MOST_BYTES = 1 << 30
@@ -45,7 +43,7 @@ class Source:
         name: what messages and results call it.
         content: a file, an image, or normalised pixels (3, h, w).
         whole: the image that this one is a part of, and the part's place in its pixels.
-        reading: what the user decided of how files are read, by default nothing.
+        reading: what formats are told of how to read a file; None leaves it to them.
     """
 
     def __init__(
@@ -53,10 +51,10 @@ class Source:
         name: str,
         content: Path | Image.Image | Tensor,
         whole: tuple[Source, Box] | None = None,
-        reading: Reading | None = None,
+        reading: Any = None,
     ) -> None:
         self.name, self.content, self.whole = name, content, whole
-        self.reading = reading or Reading()
+        self.reading = reading
         self.notes: tuple[str, ...] = ()
         """What a user should know of how it was read, known once it was opened."""
         self.sha256: str | None = None
@@ -177,13 +175,13 @@ def restore_whole(
     return join_maps(pieces[0].original.size, places, restored)
 
 
-def as_source(item: Any, index: int = 0, reading: Reading | None = None) -> Source:
+def as_source(item: Any, index: int = 0, reading: Any = None) -> Source:
     """Wrap a path, PIL image, uint8 array or prepared pixel tensor.
 
     Args:
         item: one of these, or a source, which stays as it is.
         index: its place among others, by which messages know what has no name.
-        reading: what the user decided of how files are read.
+        reading: what formats are told of how to read a file.
 
     Raises:
         InputError: it is none of these.
@@ -230,13 +228,13 @@ def read_file(path: Path) -> bytes:
         raise InputError(f"{path}: {error.strerror or error}") from error
 
 
-def decode(path: Path, content: bytes | None = None, reading: Reading | None = None) -> Image.Image:
+def decode(path: Path, content: bytes | None = None, reading: Any = None) -> Image.Image:
     """Read a file as an upright RGB image.
 
     Args:
         path: the file.
         content: its bytes, if they are at hand.
-        reading: what the user decided, by default nothing.
+        reading: what the format is told, by default nothing.
 
     Raises:
         InputError: the file cannot be read or is no usable image.
@@ -245,30 +243,15 @@ def decode(path: Path, content: bytes | None = None, reading: Reading | None = N
 
 
 def read_image(
-    path: Path, content: Content | None = None, reading: Reading | None = None
-) -> tuple[Image.Image, ImageFacts]:
-    """Read a file as `decode` does, or an image in memory, and say what it states of itself."""
-    return _read(path, content, lambda f, data: f.image(data, reading or Reading()))
+    path: Path, content: Content | None = None, reading: Any = None
+) -> tuple[Image.Image, Any]:
+    """Read a file as `decode` does, or an image in memory, and say what its format tells of it."""
+    image, told = read_by_format(path, content, lambda f, data: f.image(data, reading))
+    return image, told
 
 
-def read_facts(
-    path: Path, content: bytes | None = None, reading: Reading | None = None
-) -> ImageFacts:
-    """Return what a file states, most of the time without decoding it; see `decode`."""
-    return _read(path, content, lambda f, data: f.facts(data, reading or Reading()))
-
-
-def read_raster(path: Path, content: bytes | None = None, reading: Reading | None = None) -> Raster:
-    """Read a file's values as they are stored, upright; see `decode`."""
-    return _read(path, content, lambda f, data: f.raster(data, reading or Reading()))
-
-
-def endings() -> frozenset[str]:
-    """Return the endings of all files that can be read: in lower case, with the dot."""
-    return frozenset(ending for each in formats() for ending in each.endings)
-
-
-def _read(path: Path, content: Content | None, read: Callable[[Format, Any], Read]) -> Read:
+def read_by_format(path: Path, content: Content | None, read: Callable[[Any, Any], Any]) -> Any:
+    """Return what `read` makes of a file's format and content; see `decode`."""
     content = read_file(path) if content is None else content
     try:
         with warnings.catch_warnings():
@@ -281,7 +264,18 @@ def _read(path: Path, content: Content | None, read: Callable[[Format, Any], Rea
         raise InputError(f"{path}: damaged image: {why}") from error
 
 
-def _format_of(content: Content) -> Format:
+@cache
+def formats() -> tuple[Any, ...]:
+    """Return all formats, those that come with vlmad first.
+
+    They are a kind that a plugin brings; the first that recognises the bytes of a file reads it.
+    """
+    from vlmad.registry import Registry
+
+    return tuple(each.resolve()() for each in Registry.discover().of_kind("format"))
+
+
+def _format_of(content: Content) -> Any:
     found = next((each for each in formats() if each.recognises(content)), None)
     if found is None:
         raise InputError("not an image of a known format" if content else "the file is empty")

@@ -19,10 +19,11 @@ from PIL import Image
 from scipy import ndimage
 
 from vlmad.errors import InputError, first_line
-from vlmad.images import decode, endings, read_facts, read_raster
+from vlmad.images import decode
 from vlmad_datasets._annotations import LABEL_SUFFIXES, label_mask
 from vlmad_datasets._labelmap import coloured_mask, labelmap_of
 from vlmad_formats.orientation import SIDEWAYS, upright
+from vlmad_formats.stored_values import endings, read_facts, read_raster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Shaped
 
     from vlmad.datasets import Sample
-    from vlmad.formats import ImageFacts, Raster
+    from vlmad_formats.stored_values import ImageFacts, Raster
 
 MANY_LEVELS = 16
 """More of them are no labels, unless they count up from 0 as those of many instances do."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from vlmad.datasets import Problem, Severity
 from vlmad.errors import InputError, first_line
 from vlmad.files import digest
-from vlmad.formats import Reading
-from vlmad.images import read_facts, read_image
+from vlmad.images import read_image
 from vlmad_datasets._plausibility import doubts
 from vlmad_datasets.masks import fitted_mask
 from vlmad_formats.ranges import find_range
+from vlmad_formats.reading import Reading
+from vlmad_formats.stored_values import read_facts
 from vlmad_run.finding import left_out_of
 from vlmad_run.passed_over import WORDS, count_by_reason
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmad.datasets import Sample
-    from vlmad.formats import ImageFacts
+    from vlmad_formats.stored_values import ImageFacts
     from vlmad_run.finding import FoundImages
     from vlmad_run.opening import OpenDataset
     from vlmad_run.passed_over import PassedOver

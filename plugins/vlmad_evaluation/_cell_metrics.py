@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmad.errors import InputError
-from vlmad.images import read_facts
 from vlmad_evaluation._bench_folder import cell_place
 from vlmad_evaluation._defects_config import find_config, kind_of, regions_of
 from vlmad_evaluation._saturated_overlap import mean_of_kinds, replicates_of_kinds
@@ -49,6 +48,7 @@ from vlmad_evaluation.pixel_metrics import (
 from vlmad_evaluation.result_documents import BenchCell, PixelFacts
 from vlmad_evaluation.result_folders import CellResult
 from vlmad_evaluation.streaming import PixelStream
+from vlmad_formats.stored_values import read_facts
 from vlmad_run.thresholds import Threshold
 
 if TYPE_CHECKING:

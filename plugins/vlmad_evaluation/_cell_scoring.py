@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from vlmad.detector import Detector
-    from vlmad.formats import Reading
     from vlmad.loading import Pieces
     from vlmad.types import Features
     from vlmad_evaluation._bench_folder import BenchFolder
     from vlmad_evaluation._bench_plan import Cell
     from vlmad_evaluation.conditions import Change
     from vlmad_evaluation.result_documents import SkippedEntry
+    from vlmad_formats.reading import Reading
     from vlmad_run.manifest import Manifest
 
     Encoded = dict[tuple[str, Path], Features]

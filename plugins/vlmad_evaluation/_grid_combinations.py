@@ -28,8 +28,8 @@ from vlmad_evaluation.result_documents import GridAxes
 
 if TYPE_CHECKING:
     from vlmad.assembly import Chosen
-    from vlmad.formats import Reading
     from vlmad.registry import Registry
+    from vlmad_formats.reading import Reading
     from vlmad_run.choosing import Choice
 
 Space: TypeAlias = Mapping[str, tuple[str, ...]]

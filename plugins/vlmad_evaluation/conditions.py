@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool, Float, Shaped
 
-    from vlmad.formats import Reading
+    from vlmad_formats.reading import Reading
 
     Place: TypeAlias = tuple[Float[np.ndarray, "2 2"], Float[np.ndarray, " 2"]]
     """Matrix and offset that lead from row and column in the new frame to those in the old."""

@@ -16,6 +16,7 @@ import PIL
 
 from vlmad.types import Patches
 from vlmad_evaluation.conditions import ChangedSource
+from vlmad_formats.reading import Reading
 from vlmad_openclip.code_digest import distribution_digest
 from vlmad_openclip.store import backbone_facts, key_of, pack, tensor_digest, unpack
 
@@ -132,7 +133,8 @@ def image_digest(source: Source) -> str:
     if file.sha256 is None:
         file.open()
     box = None if source.whole is None else source.whole[1]
-    facts: dict[str, Any] = {"content": file.sha256, "box": box, "reading": str(file.reading)}
+    reading = str(file.reading or Reading())
+    facts: dict[str, Any] = {"content": file.sha256, "box": box, "reading": reading}
     if isinstance(file, ChangedSource):
         facts["change"] = file.change.model_dump()
     return key_of(facts)

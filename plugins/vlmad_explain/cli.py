@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from vlmad.detector import Detector
-    from vlmad.formats import Reading
     from vlmad_explain.explanations import Explanation, ExplanationFile
+    from vlmad_formats.reading import Reading
 
 SENTENCES = 3
 

@@ -1,5 +1,7 @@
 """Reading image files: what Pillow does right, and by tifffile and imagecodecs what it does not.
 
+- `vlmad_formats.reading`: what a user decides of how files are read
+- `vlmad_formats.stored_values`: what a file states and stores; the kind `format`
 - `vlmad_formats.orientation`: how stored pixels are turned
 - `vlmad_formats.rendering`: from values to RGB; `Rendered`, for formats of others
 - `vlmad_formats.ranges`: which values are white, decided once for a run

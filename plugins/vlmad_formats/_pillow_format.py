@@ -13,17 +13,17 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from vlmad.formats import ImageFacts, Raster
 from vlmad_formats._jpeg_segments import load_whole
 from vlmad_formats._png_chunks import PngChunks
 from vlmad_formats._tiff_pages import KIND, check_strips, skip_previews
 from vlmad_formats.orientation import SIDEWAYS, orientation_of, upright
 from vlmad_formats.rendering import Rendered, raster_of
+from vlmad_formats.stored_values import ImageFacts, Raster
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-    from vlmad.formats import Reading
+    from vlmad_formats.reading import Reading
 
 OPENERS: dict[bytes, Any] = {
     b"\x89PNG\r\n\x1a\n": PngImageFile,

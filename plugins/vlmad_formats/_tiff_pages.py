@@ -13,15 +13,15 @@ import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from vlmad.errors import InputError
-from vlmad.formats import ImageFacts
 from vlmad_formats.orientation import SIDEWAYS, upright
+from vlmad_formats.stored_values import ImageFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jaxtyping import Shaped
 
-    from vlmad.formats import Reading
+    from vlmad_formats.reading import Reading
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 WIDTH, HEIGHT, BITS, COMPRESSION, COLOURS, ORIENTATION = 256, 257, 258, 259, 262, 274

@@ -7,7 +7,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError
-from vlmad.formats import ImageFacts, Raster
 from vlmad_formats._jpeg_segments import frame_of
 from vlmad_formats._png_chunks import START as PNG
 from vlmad_formats._png_chunks import PngChunks
@@ -21,9 +20,10 @@ from vlmad_formats._tiff_pages import (
 )
 from vlmad_formats.orientation import SIDEWAYS, orientation_of, upright
 from vlmad_formats.rendering import Rendered
+from vlmad_formats.stored_values import ImageFacts, Raster
 
 if TYPE_CHECKING:
-    from vlmad.formats import Reading
+    from vlmad_formats.reading import Reading
 
 REMEDY = 'images of this kind need tifffile and imagecodecs: pip install "vlmad[formats]"'
 PILLOWS = (0, 3)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmad.errors import InputError
-from vlmad.images import read_raster
 from vlmad_formats.rendering import white_of
+from vlmad_formats.stored_values import read_raster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from vlmad.formats import ImageFacts, Reading
+    from vlmad_formats.reading import Reading
+    from vlmad_formats.stored_values import ImageFacts
 
 LOOKED_AT = 32
 """Files, spread over the run."""

@@ -11,12 +11,11 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from vlmad.errors import InputError
-from vlmad.formats import ImageFacts, Raster
+from vlmad_formats.reading import Reading
+from vlmad_formats.stored_values import ImageFacts, Raster
 
 if TYPE_CHECKING:
     from jaxtyping import Shaped, UInt8
-
-    from vlmad.formats import Reading
 
 WHITE = {"integer": (255, 1023, 4095, 16383, 65535), "float": (1, 255, 1023, 4095, 16383, 65535)}
 """What may be white where a file states nothing."""
@@ -30,11 +29,12 @@ class Rendered:
     """What makes a format of something that gives rasters; to be derived from."""
 
     def raster(self, content: Any, reading: Reading) -> Raster:
-        """Return the values of a file; see `vlmad.formats.Format`."""
+        """Return the values of a file; see `vlmad_formats.stored_values.Format`."""
         raise NotImplementedError
 
-    def image(self, content: Any, reading: Reading) -> tuple[Image.Image, ImageFacts]:
+    def image(self, content: Any, reading: Reading | None) -> tuple[Image.Image, ImageFacts]:
         """Return a photograph in sRGB of 8 bits, and its facts."""
+        reading = reading or Reading()
         return to_rgb(self.raster(content, reading), reading)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, UInt8
 
     from vlmad.datasets import Sample
-    from vlmad.formats import Reading
+    from vlmad_formats.reading import Reading
 
 TO_XYZ = np.array(
     [

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from vlmad.datasets import Sample
-    from vlmad.formats import Reading
     from vlmad_evaluation.labelled_maps import Resolution
     from vlmad_evaluation.metric import Metric
     from vlmad_evaluation.result_documents import BenchCell, BenchDocument
     from vlmad_evaluation.result_folders import CellResult, Scored
+    from vlmad_formats.reading import Reading
 
 MOST_DRAWN, MOST_BARS = 6, 120
 """Detectors in a chart, and bars of one metric; the tables have all."""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
-    from vlmad.formats import Reading
     from vlmad.types import Features
+    from vlmad_formats.reading import Reading
     from vlmad_review._verdicts import PersonalVerdict
     from vlmad_run.manifest import Reference
     from vlmad_run.stored_run import StoredRun

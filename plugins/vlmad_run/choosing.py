@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from vlmad.detector import Detector
-    from vlmad.formats import Reading
+    from vlmad_formats.reading import Reading
 
 Completions = list[tuple[str, str]]
 IMAGE = "image"
@@ -131,8 +131,8 @@ class Choice:
         Raises:
             OptionError: an option is unknown or takes something else.
         """
-        from vlmad.formats import Reading
         from vlmad.options import check_options, options_of
+        from vlmad_formats.reading import Reading
 
         given = self._settings().get(IMAGE, {})
         given |= {} if self.range is None else {"range": self.range}

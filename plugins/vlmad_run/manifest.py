@@ -22,7 +22,7 @@ from pydantic_core import to_jsonable_python
 
 from vlmad.errors import InputError
 from vlmad.files import digest
-from vlmad.formats import Reading
+from vlmad_formats.reading import Reading
 from vlmad_openclip.store import remembered_digest, stamp
 from vlmad_run.documents import Document, FileName
 from vlmad_run.passed_over import PassedOver
@@ -56,7 +56,7 @@ class Identity(Document):
     preprocessing: dict[str, JsonValue]
     resize: str
     reading: str = "auto"
-    """How files are read that leave it open (`vlmad.formats.Reading`)."""
+    """How files are read that leave it open (`vlmad_formats.reading.Reading`)."""
     class_name: str
     sentences_sha256: str | None
     """Of the sentences in use; None where images change them or there are none."""
@@ -161,7 +161,7 @@ def identity(
         precision=getattr(backbone, "precision", "float32"),
         preprocessing=to_jsonable_python(backbone.spec.preprocessing),
         resize=str(detector.resizing),
-        reading=str(detector.reading),
+        reading=str(detector.reading or Reading()),
         class_name=class_name.replace("_", " "),  # as prompts read it
         sentences_sha256=_sentences_digest(detector, class_name),
         references_sha256=[reference.sha256 for reference in references],

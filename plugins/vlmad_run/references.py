@@ -131,8 +131,9 @@ def assemble_runnable(
 def settle_range(images: Sequence[Path], *detectors: Detector) -> tuple[str, ...]:
     """Decide once for a run what is white, where neither files nor user say it; tell about it."""
     from vlmad_formats.ranges import find_range
+    from vlmad_formats.reading import Reading
 
-    reading = detectors[0].reading
+    reading = detectors[0].reading or Reading()
     if reading.range != "auto":
         return ()
     found, notes = find_range(images, reading)

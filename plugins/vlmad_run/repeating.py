@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError, one_line
 from vlmad.files import digest
-from vlmad.formats import Reading
 from vlmad.hookspecs import KINDS
 from vlmad.options import options_of
+from vlmad_formats.reading import Reading
 from vlmad_run.kinds import engine_for
 from vlmad_run.manifest import Reference, file_digest
 from vlmad_run.references import Assembled

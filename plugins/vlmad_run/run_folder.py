@@ -19,7 +19,7 @@ from PIL import Image
 
 from vlmad.errors import InputError, OutputError, printable
 from vlmad.files import PARTLY, digest, write_atomically
-from vlmad.formats import Reading
+from vlmad_formats.reading import Reading
 from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
 from vlmad_run.pictures import png, to_16_bits
 from vlmad_run.places import locked

@@ -68,7 +68,7 @@ def is_readable(name: str) -> bool:
 
 @cache
 def _endings() -> frozenset[str]:
-    from vlmad.images import endings
+    from vlmad_formats.stored_values import endings
 
     return endings()
 

@@ -17,8 +17,9 @@ from PIL import Image
 
 from vlmad import Sample
 from vlmad.errors import InputError
-from vlmad.images import decode, read_facts
+from vlmad.images import decode
 from vlmad_datasets.masks import fitted_mask, mask_of, read_mask
+from vlmad_formats.stored_values import read_facts
 
 REUSE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 MARKED = np.zeros((4, 5), bool)

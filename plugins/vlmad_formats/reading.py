@@ -1,24 +1,11 @@
-"""What a file says of its image, how a user wants it read, and who reads it.
-
-A format is a registered part (hook `register_formats`): the first whose `recognises` knows a file's
-bytes reads it. All say the same of a file's header, its values and its colours.
-"""
+"""What a user decides of how image files are read."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Literal, Protocol
 
 from vlmad.errors import InputError, OptionError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    import numpy as np
-    from jaxtyping import Shaped
-    from PIL import Image
 
 MOST_PIXELS = 89_478_485
 """What Pillow takes for the limit, too: 256 MiB of RGB."""
@@ -91,73 +78,3 @@ class Reading:
         if found is None:
             raise OptionError(f"'{text}' does not say how images are read")
         return cls(found[1], int(found[2] or 1), int(found[3] or MOST_PIXELS))
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """What a file states of its image."""
-
-    size: tuple[int, int]
-    """Width and height, upright."""
-    orientation: int = 1
-    """How the stored pixels are turned: 1 to 8, as EXIF numbers them; 1 is upright."""
-    bits: int = 8
-    """Of a stored value."""
-    sample: Literal["unsigned", "signed", "float"] = "unsigned"
-    range: tuple[float, float] | None = None
-    """The values that are black and white, where the file states them."""
-    white_is_zero: bool = False
-    pages: int = 1
-    lossy: bool = False
-    notes: tuple[str, ...] = ()
-    """What a user should know of how it was read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Raster:
-    """An image's values as they are stored, upright."""
-
-    pixels: Image.Image | Shaped[np.ndarray, "h w c"]
-    """A PIL image, or an array of 1 or 3 colours, or 2 or 4 with alpha."""
-    facts: ImageFacts
-    profile: bytes | None = None
-    """The ICC profile of its colours."""
-
-
-class Format(Protocol):
-    """Reads files of one family; whatever it raises means that the file is damaged."""
-
-    endings: Collection[str]
-    """Of its files, in lower case, with the dot."""
-
-    def recognises(self, content: bytes | Image.Image) -> bool:
-        """Tell by its first bytes whether a file is one of these; an image in memory is none."""
-
-    def facts(self, content: bytes, reading: Reading) -> ImageFacts:
-        """Return what a file states, without decoding its pixels if that is safe.
-
-        Raises:
-            InputError: it is refused.
-        """
-
-    def raster(self, content: bytes, reading: Reading) -> Raster:
-        """Return the values of a file, and what `facts` returns.
-
-        Raises:
-            InputError: it is refused.
-        """
-
-    def image(self, content: bytes, reading: Reading) -> tuple[Image.Image, ImageFacts]:
-        """Return a photograph in sRGB of 8 bits, as `vlmad_formats.rendering.Rendered` does.
-
-        Raises:
-            InputError: it is refused.
-        """
-
-
-@cache
-def formats() -> tuple[Format, ...]:
-    """Return all formats, those that come with vlmad first."""
-    from vlmad.registry import Registry
-
-    return tuple(each.resolve()() for each in Registry.discover().of_kind("format"))
