@@ -32,9 +32,7 @@ MOST_BYTES = 1 << 20
 def entry_of(package: str, facts: Iterable[str]) -> Path | None:
     """Return the file that tells what a plugin registers, or None where no index can be kept.
 
-    Args:
-        package: the plugin's top package.
-        facts: whatever else the entry depends on.
+    It depends on the files of the plugin's top package and on `facts`.
     """
     folder = cache_folder()
     if folder is None:

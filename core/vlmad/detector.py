@@ -166,12 +166,10 @@ class Detector:
         class_name: str = "object",
         batch_size: int | None = None,
     ) -> list[Result]:
-        """Score images together; one that cannot be read costs itself only.
+        """Score images together, each as its pieces (`vlmad.loading.load`).
 
-        Args:
-            images: each as its pieces, as `vlmad.loading.load` yields them.
-            class_name: what they show.
-            batch_size: pieces that are encoded together; all by default.
+        One that cannot be read costs itself only; `batch_size` pieces are encoded together, by
+        default all.
         """
         started = time.perf_counter()
         readable = [pieces for pieces in images if pieces[0].failure is None]
@@ -186,12 +184,7 @@ class Detector:
         return list(self._arrange(images, prediction, each))
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
-        """Remember normal images, for scorers that compare with them; returns itself.
-
-        Args:
-            references: images as `predict` takes them; see `encode_references`.
-            batch_size: pieces of an image that are encoded together.
-        """
+        """Remember normal images, as `predict` takes them (`encode_references`); return itself."""
         sources = as_sources(references, self.reading)
         self.memory = self.memory_of(self.encode_references(sources, batch_size))
         self.references = tuple(sources)

@@ -176,12 +176,9 @@ def restore_whole(
 
 
 def as_source(item: Any, index: int = 0, reading: Any = None) -> Source:
-    """Wrap a path, PIL image, uint8 array or prepared pixel tensor.
+    """Wrap a path, PIL image, uint8 array or prepared pixel tensor; a source stays as it is.
 
-    Args:
-        item: one of these, or a source, which stays as it is.
-        index: its place among others, by which messages know what has no name.
-        reading: what formats are told of how to read a file.
+    What has no name is known to messages by its `index`.
 
     Raises:
         InputError: it is none of these.
@@ -229,12 +226,7 @@ def read_file(path: Path) -> bytes:
 
 
 def decode(path: Path, content: bytes | None = None, reading: Any = None) -> Image.Image:
-    """Read a file as an upright RGB image.
-
-    Args:
-        path: the file.
-        content: its bytes, if they are at hand.
-        reading: what the format is told, by default nothing.
+    """Read a file, or its bytes if they are at hand, as an upright RGB image.
 
     Raises:
         InputError: the file cannot be read or is no usable image.

@@ -60,11 +60,7 @@ def ahead(
 ) -> Iterator[Made]:
     """Yield what `make` makes of each item, in order, made in other threads in advance.
 
-    Args:
-        items: what there is to do.
-        make: called in another thread.
-        ahead: items that are begun before they are asked for; it bounds the memory.
-        workers: threads.
+    So many items as `ahead` are begun before they are asked for: it bounds the memory.
     """
     waiting: deque[Future[Made]] = deque()
     with ThreadPoolExecutor(workers) as pool:

@@ -91,11 +91,7 @@ def find_recipe(registry: Registry, name: str | None = None) -> Recipe:
 
 
 def read_recipe(registry: Registry, path: Path) -> Recipe:
-    """Read a recipe file.
-
-    Args:
-        registry: where its base is looked up.
-        path: a TOML file.
+    """Read a recipe file, its base from the registry.
 
     Raises:
         RecipeError: the file is missing, is no TOML, or holds an unknown key.

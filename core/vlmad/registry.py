@@ -223,10 +223,7 @@ class Registry:
     def get(self, kind: str, name: str, prefer: str | None = None) -> Registration:
         """Find a registration by `name` or ``distribution:name``.
 
-        Args:
-            kind: a key of `kinds`.
-            name: as a user writes it.
-            prefer: the distribution that wins a clash of names (a recipe's own).
+        Of names that clash, that of the distribution `prefer` is meant (a recipe's own).
 
         Raises:
             UnknownPartError: nothing has that name; the nearest are named.

@@ -38,9 +38,7 @@ def pool_sides(
 ) -> Float[Tensor, "*b 2 d"]:
     """Return one embedding for the normal and one for the anomalous side, not normalised.
 
-    Args:
-        text: the sentences.
-        pooling: `mean` averages the raw embeddings, `unit-mean` those of unit length.
+    `mean` averages the raw embeddings, `unit-mean` those of unit length.
     """
     sentences = text.embeddings
     if pooling == "mean":
