@@ -102,7 +102,7 @@ def locked(path: Path, manifest: str) -> Iterator[None]:
         OutputError: it holds something else, another process writes to it, or it cannot be
             written.
     """
-    lock = FileLock(path / LOCK, timeout=0)
+    lock = FileLock(path / LOCK, timeout=0, fallback_to_soft=False)
     made = [each for each in (path / LOCK, path, *path.parents) if not os.path.lexists(each)]
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -114,10 +114,10 @@ def locked(path: Path, manifest: str) -> Iterator[None]:
     except Timeout:
         busy = f"another run is writing to {path}; wait for it or choose another --out"
         raise OutputError(busy) from None
-    except (OSError, NotImplementedError) as error:
+    except OSError as error:
         _take_back(made)
-        reason = getattr(error, "strerror", None) or error
-        if isinstance(error, NotImplementedError) or error.errno in NO_LOCKS:
+        reason = error.strerror or error
+        if error.errno in NO_LOCKS:
             what = f"{path} is where nothing can be locked ({reason}), as on some network shares"
             raise OutputError(f"{what}; choose an --out on a disk of this machine") from error
         raise OutputError(f"cannot write {path}: {reason}") from error
