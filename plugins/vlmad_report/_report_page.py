@@ -63,7 +63,7 @@ def _check_free(path: Path) -> None:
     try:
         taken = path.exists() and (path.is_dir() or MARK not in path.read_bytes()[:1000])
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {first_line(error)}") from error
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     if taken:
         raise OutputError(f"{path} is there and is no report; choose another --out")
 

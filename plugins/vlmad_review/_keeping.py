@@ -15,7 +15,7 @@ import jinja2
 import tomli_w
 from markupsafe import Markup
 
-from vlmad.errors import OutputError, first_line, printable
+from vlmad.errors import OutputError, printable
 from vlmad.files import PARTLY, refuse_links, write_atomically
 from vlmad_review._proposals import kept_threshold
 from vlmad_run.fitted import save_fitted
@@ -145,7 +145,7 @@ def replacing(folder: Path) -> Iterator[Path]:
                     os.rename(old, folder)
                 raise
     except OSError as error:
-        raise OutputError(f"cannot write {folder}: {first_line(error)}") from error
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 def page(review: ReviewDocument) -> str:
