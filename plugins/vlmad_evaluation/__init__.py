@@ -12,11 +12,12 @@ What others may import (all else is private and on its way to names with an unde
     bootstrap.py         intervals by resampling images
     comparison.py        two detectors on the same images: DeLong, paired bootstrap, max-T
     conditions.py        what is done to images and masks under a condition
-    condition_results.py how detectors hold under conditions, read from a document
+    result_tables.py     the tables of a bench or a grid
+    condition_tables.py  how detectors hold under conditions, as tables and in sentences
     result_documents.py  what bench and grid write: the models, `read_document`
     result_folders.py    a bench's folder, read: its document, samples, cells and their scores
     averaging.py         over seeds, then over categories
-    notation.py          how figures are written: `UNDEFINED`, `TITLES`, `escaped`, `shots_name`
+    notation.py          how figures are written: `UNDEFINED`, `TITLES`, `figure`, `escaped`
 
 Importing the package loads none of them.
 """

@@ -10,13 +10,14 @@ from vlmad.console import console, say, write_json
 from vlmad_evaluation._bench_folder import open_bench
 from vlmad_evaluation._bench_running import describe, run_bench
 from vlmad_evaluation._cell_scoring import passes_of
-from vlmad_evaluation._condition_tables import cost
 from vlmad_evaluation._result_terminal import print_results
+from vlmad_evaluation.notation import count
 from vlmad_run.progress import bars, interruptible, print_notes
 from vlmad_run.references import settle_range
 
 if TYPE_CHECKING:
     from vlmad_evaluation._bench_document import Bench
+    from vlmad_evaluation._bench_plan import Plan
     from vlmad_evaluation._measuring_options import Measuring
 
 
@@ -32,7 +33,7 @@ def run_and_print(ready: Bench, measuring: Measuring) -> None:
     with bars(notes) as progress:
         plan, manifest = describe(ready, progress)
         if ready.settings.conditions:
-            print_notes([cost(plan, ready.settings, passes_of(ready.detectors))], notes)
+            print_notes([_cost(plan, ready)], notes)
         with open_bench(measuring.out, manifest, ready.kind) as folder, interruptible(folder.path):
             document = run_bench(ready, plan, folder, progress, notes)
     if measuring.as_json:
@@ -41,8 +42,20 @@ def run_and_print(ready: Bench, measuring: Measuring) -> None:
         print_results(console(), document, folder.path)
     failed = sum(cell.failed for cell in document.cells)
     if failed:
-        images, page = "image" if failed == 1 else "images", folder.path / f"{ready.kind}.md"
-        say(f"{failed} {images} could not be scored, see {page}")
+        page = folder.path / f"{ready.kind}.md"
+        say(f"{count(failed, 'image')} could not be scored, see {page}")
     left_out = ready.dataset.wrong_lines
     if failed or left_out or any(entry.fault for entry in document.skipped):
         raise typer.Exit(1)
+
+
+def _cost(plan: Plan, bench: Bench) -> str:
+    """Say how much there is to do with all conditions."""
+    images = len({sample.image for cell in plan.cells for sample in cell.samples})
+    changes = sum(len(each.amounts) for each in bench.settings.conditions.values())
+    return (
+        f"{count(images, 'test image')} as they are and under {count(changes, 'change')}: "
+        f"{count(images * (1 + changes), 'image')} to encode in "
+        f"{count(passes_of(bench.detectors), 'pass', 'passes')} each, "
+        f"{count(plan.images, 'score')}"
+    )

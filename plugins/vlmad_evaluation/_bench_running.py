@@ -16,9 +16,9 @@ from vlmad_evaluation._bench_page import to_markdown
 from vlmad_evaluation._bench_plan import content_digests, make_plan
 from vlmad_evaluation._cell_metrics import best_threshold, measure_cell
 from vlmad_evaluation._cell_scoring import score_cells, side_by_side
-from vlmad_evaluation._condition_tables import conditions_csv
-from vlmad_evaluation._result_tables import bench_csv, grid_csv, not_measured
+from vlmad_evaluation._result_csv import bench_csv, conditions_csv, grid_csv
 from vlmad_evaluation.conditions import changes_of
+from vlmad_evaluation.notation import not_measured
 from vlmad_evaluation.result_documents import GridDocument, SkippedEntry, write_document
 from vlmad_evaluation.result_folders import CellResult, read_result, write_result, write_samples
 from vlmad_evaluation.sharing import share

@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from vlmad_evaluation._condition_tables import print_conditions
-from vlmad_evaluation._result_tables import (
-    Footnotes,
-    all_rows,
-    count,
-    explained,
-    grouped,
-    not_measured,
-)
-from vlmad_evaluation.notation import TITLES
+from vlmad_evaluation.condition_tables import glance, shots_of, strongest
+from vlmad_evaluation.notation import count, grouped, not_measured
 from vlmad_evaluation.result_documents import GridDocument
+from vlmad_evaluation.result_tables import Footnotes, explained, metric_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vlmad_evaluation._grid_plan import GridPlan
-    from vlmad_evaluation._result_tables import FigureRow, MarkedFigure
     from vlmad_evaluation.result_documents import BenchDocument
+    from vlmad_evaluation.result_tables import ResultTable, TableEntry
 
 LEAD = ("image_auroc", "pixel_auroc", "pixel_aupro_30", "pixel_au_spro_05")
 ONE_LINE = 120
@@ -73,36 +66,40 @@ def duration(seconds: float) -> str:
 def print_results(console: Console, document: BenchDocument, folder: Path) -> None:
     """Print one table, what its figures are, and where the rest is."""
     kind = "grid" if isinstance(document, GridDocument) else "bench"
-    notes, names = Footnotes(), document.measured(LEAD)
-    rows = all_rows(document, document.settings.shots, names)
-    console.print(_table(rows, names, console.width, notes))
+    names = document.measured(LEAD)
+    table = metric_table(document, names, document.settings.shots, document.places())
+    _print_table(console, table)
+    for line in (*explained(document), *not_measured(document.skipped)):
+        console.print(line)
+    for shots in shots_of(document):
+        console.print()
+        _print_table(console, strongest(document, shots), beside=False)
+        for line in glance(document, shots):
+            console.print(line)
+    for ending in ("md", "csv", "json"):
+        console.print(f"{folder}/{kind}.{ending}")
+
+
+def _print_table(console: Console, table: ResultTable, beside: bool = True) -> None:
+    """Print a table with its caption; with what stands `beside` figures, and footnotes."""
+    shown = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    for index, name in enumerate(table.columns):
+        if index < table.words:
+            shown.add_column(name, overflow="fold", min_width=12 if name == "detector" else None)
+        else:
+            shown.add_column(name, no_wrap=True)
+    notes, gap = Footnotes(), " " if console.width >= ONE_LINE else "\n"
+    for row in table.rows:
+        shown.add_row(*(_text(entry, gap if beside else "", notes) for entry in row))
+    console.print(shown)
     console.print()
-    files = (f"{folder}/{kind}.{ending}" for ending in ("md", "csv", "json"))
-    skipped = not_measured(document.skipped)
-    for line in (*notes.lines(), *explained(document, str), *skipped):
-        console.print(line)
-    print_conditions(console, document)
-    for line in files:
+    for line in filter(None, (*notes.lines(), table.caption)):
         console.print(line)
 
 
-def _table(rows: list[FigureRow], names: list[str], width: int, notes: Footnotes) -> Table:
-    table = Table(box=None, header_style="bold")
-    table.add_column("category", overflow="fold")
-    table.add_column("shots", justify="right")
-    table.add_column("detector", overflow="fold", min_width=12)
-    for name in names:
-        table.add_column(TITLES[name], no_wrap=True)
-    gap = " " if width >= ONE_LINE else "\n"
-    for row in rows:
-        style = "italic" if row.published else None
-        words = row.category, str(row.shots), row.label
-        figures = (_figure(figure, gap, notes.number(figure.remark)) for figure in row.figures)
-        table.add_row(*words, *figures, style=style)
-    return table
-
-
-def _figure(figure: MarkedFigure, gap: str, footnote: str) -> Text:
+def _text(entry: TableEntry, gap: str, notes: Footnotes) -> Text:
     """Return value, mark and deviation, then the interval, after a space or on the next line."""
-    rest = f" {figure.rest}".rstrip().replace(" [", f"{gap}[") + footnote
-    return Text.assemble((figure.number, "bold" if figure.best else ""), figure.mark + rest)
+    rest = f" {entry.note}".rstrip().replace(" [", f"{gap}[") + notes.number(entry.remark)
+    return Text.assemble(
+        (entry.text, "bold" if entry.best else ""), entry.mark, rest if gap else ""
+    )

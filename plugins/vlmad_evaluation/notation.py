@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from vlmad.datasets import Problem
     from vlmad_evaluation.metric import Metric
-    from vlmad_evaluation.result_documents import BenchDocument, DatasetFault
+    from vlmad_evaluation.result_documents import BenchDocument, DatasetFault, SkippedEntry
 
 UNDEFINED = "\N{EN DASH}"
 TITLES = {
@@ -31,11 +31,14 @@ for _name, _limit in AU_SPRO_LIMITS.items():
     TITLES |= {f"{_name}_{kind}": f"AU-sPRO {_limit:g}, {kind}" for kind in ANOMALIES}
 
 
+def figure(value: float | None) -> str:
+    """Return a value from 0 to 1 as all tables have it; a dash if it is undefined."""
+    return UNDEFINED if value is None else f"{value:.3f}"
+
+
 def metric_text(metric: Metric, interval: bool = True) -> str:
     """Return a metric for a table: value, deviation over seeds, interval over images."""
-    if metric.value is None:
-        return UNDEFINED
-    text = f"{metric.value:.3f}"
+    text = figure(metric.value)
     if metric.deviation_over_seeds is not None:
         text += f" ± {metric.deviation_over_seeds:.3f}"
     low, high = metric.low, metric.high
@@ -81,12 +84,6 @@ def escaped(text: object) -> str:
     return "".join(f"\\{c}" if c in "\\|`*_<>[]#" else c for c in printable(text))
 
 
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table of Markdown; the cells are Markdown already."""
-    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
 def what_is_missing(document: BenchDocument) -> Iterator[str]:
     """Yield, in plain words, what was not measured, and what may mislead."""
     for skipped in document.skipped:
@@ -113,3 +110,45 @@ def problem_lines(problems: Sequence[DatasetFault | Problem], most: int = 20) ->
         yield f"{problem.severity}: {problem.path}: {problem.what}"
     if len(doubtful) > most:
         yield f"and {len(doubtful) - most} more problems, see vlmad data"
+
+
+def not_measured(skipped: Iterable[SkippedEntry]) -> Iterator[str]:
+    """Yield what was or will not be measured, each reason once."""
+    pairs = (
+        (str(each.detector or each.category), f"{shots_name(each.shots)}: {each.reason}")
+        for each in skipped
+    )
+    for reason, names in grouped(pairs).items():
+        yield f"not measured, {names}, {reason}"
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun.
+
+    >>> count(1, "pass", "passes"), count(2400, "cell")
+    ('1 pass', '2,400 cells')
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def some_of(names: Iterable[str], most: int = 5, between: str = ", ") -> str:
+    """Return the first few of many names.
+
+    >>> some_of(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return between.join(names[:most]) + more
+
+
+def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return whom each remark is about, of many the first ones, from names and remarks.
+
+    >>> grouped([("a", "too large"), ("b", "too small"), ("c", "too large")])
+    {'too large': 'a; c', 'too small': 'b'}
+    """
+    found: dict[str, list[str]] = {}
+    for name, remark in pairs:
+        found.setdefault(remark, []).append(name)
+    return {remark: some_of(names, between="; ") for remark, names in found.items()}

@@ -256,6 +256,24 @@ class BenchDocument(Document):
         found = self.averages if category is None else self.categories
         return [each for each in found if (each.category, each.shots) == (category, shots)]
 
+    @property
+    def first(self) -> str:
+        """The detector that the others are compared with; of a grid its baseline."""
+        return next(iter(self.detectors))
+
+    def draws(self, shots: int) -> int:
+        """Return how many draws of references there should be."""
+        return self.settings.seeds if shots else 1
+
+    def pairs(self) -> dict[tuple[str, int, str | None, str], PairEntry]:
+        """Return the comparisons with the first by metric, shots, category and detector."""
+        found = (each for each in self.comparisons if each.against == self.first)
+        return {(p.metric, p.shots, p.category, p.detector): p for p in found}
+
+    def places(self) -> list[str | None]:
+        """Return what a table has rows for: the categories and, as None, the average."""
+        return [*self.dataset.categories, None]
+
     def measured(self, names: Iterable[str]) -> list[str]:
         """Return those of some metrics that any category has."""
         known = {name for entry in self.categories for name in entry.metrics}
@@ -296,6 +314,11 @@ class GridDocument(BenchDocument):
         """What tells combinations apart, such as `scorer` and ``extractor.scales``."""
         varied = (axis for values in self.grid.combinations.values() for axis in values)
         return list(dict.fromkeys(varied))
+
+    def places(self) -> list[str | None]:
+        """Return the average alone."""
+        several = len(self.dataset.categories) > 1
+        return [None] if several else [*self.dataset.categories]
 
     @model_validator(mode="after")
     def _check_baseline(self) -> Self:

@@ -5,7 +5,8 @@ _report_page.py      from a folder to a page: its sections and what stands at th
 _result_source.py    the folder of results
 *_section.py, *_sections.py    the sections
 _image_study.py      what images, masks and maps show, looked at once; with _defects.py
-_report_blocks.py    what a page consists of, and with _report_text.py how figures are written
+_report_blocks.py    what a page consists of, beside vlmad_evaluation's tables
+_metric_charts.py    bars of metrics
 _report_html.py      the page as HTML, by templates/
 """
 

@@ -16,10 +16,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from vlmad_evaluation.notation import TITLES, remark_on
+from vlmad_evaluation.notation import TITLES, figure, remark_on, some_of
 from vlmad_report._image_study import PRO_LIMIT
+from vlmad_report._metric_charts import left_out
 from vlmad_report._report_blocks import PanelFigure, ReportSection, SvgPanel
-from vlmad_report._report_text import left_out, number, some_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,7 +80,7 @@ OUTLINES = [("filled s0", "normal"), ("outline s1", "anomalous"), ("line dashed"
 def curves(study: ImageStudy) -> ReportSection:
     """Show ROC and PRO curves and histograms of scores."""
     shown = [each for each in study.detectors if each.scored]
-    figures = [figure for metric in CURVES for figure in _curve_figure(study, metric)]
+    figures = [each for metric in CURVES for each in _curve_figure(study, metric)]
     paragraphs = [study.which] if study.detectors else []
     if not figures:
         paragraphs.append(NOTHING)
@@ -114,7 +114,7 @@ def _curve_figure(study: ImageStudy, metric: str) -> Iterator[PanelFigure]:
             svg = panel_svg(f"{metric}-{index}", draw)
             panels.append(SvgPanel(category, svg, f"{title}: {category}."))
     found = [(d.name, study.source.metric(metric, d.name, d.shots, None)) for d in detectors]
-    known = [(name, number(each.value), remark_on(each)) for name, each in found if each]
+    known = [(name, figure(each.value), remark_on(each)) for name, each in found if each]
     areas = ", ".join(f"{name} {value}{why and f' ({why})'}" for name, value, why in known)
     caption = f"{title}. {TITLES[metric]}, the area below, averaged: {areas}."
     legend = [(f"line s{place} d{place}", each.name) for place, each in enumerate(detectors)]

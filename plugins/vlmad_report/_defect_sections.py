@@ -7,14 +7,15 @@ import statistics
 from typing import TYPE_CHECKING
 
 from vlmad_evaluation.metric import Metric
-from vlmad_evaluation.notation import TITLES
+from vlmad_evaluation.notation import TITLES, figure, some_of
+from vlmad_evaluation.result_tables import ResultTable, entries, metric_entry
 from vlmad_report._average_sections import plain
 from vlmad_report._image_study import CONTRAST, DEFECT, SIZE, SIZES
-from vlmad_report._report_blocks import ReportSection, ReportTable
-from vlmad_report._report_text import DRAWN, best_of, entries, metric_charts, metric_entry, some_of
+from vlmad_report._metric_charts import DRAWN, metric_charts
+from vlmad_report._report_blocks import ReportSection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vlmad_datasets.object_groups import Groups
     from vlmad_report._image_study import ClassFigures, ImageStudy
@@ -128,20 +129,30 @@ def _blocks(study: ImageStudy, kind: str, found: FiguresOf) -> list[Block]:
             for detector, each in by_detector.items()
         }
         best = {
-            metric: best_of(each[metric].value for each in means.values())
+            metric: _best_of(each[metric].value for each in means.values())
             for metric in DRAWN
             if len({each[metric] for each in amounts.values()}) == 1
         }
         for detector, each in means.items():
             figures = (
-                metric_entry(each[metric], best.get(metric), note=amounts[detector][metric])
+                metric_entry(
+                    each[metric],
+                    best=figure(each[metric].value) == best.get(metric),
+                    note=amounts[detector][metric],
+                )
                 for metric in DRAWN
             )
             rows.append([*entries(name, detector), *figures])
         bars[name] = means
     columns = [kind, "detector", *(TITLES[metric] for metric in DRAWN)]
     charts = metric_charts(study.source, f"By {kind}; 0.5 is chance for AUROC.", bars)
-    return [ReportTable(f"Metrics by {kind}.", columns, rows, words=2), *charts] if charts else []
+    return [ResultTable(f"Metrics by {kind}.", columns, rows, words=2), *charts] if charts else []
+
+
+def _best_of(values: Iterable[float | None]) -> str | None:
+    """Return the highest figure as it is shown, or None where all are shown as the same."""
+    shown = {"" if value is None else figure(abs(value)) for value in values}
+    return max(shown) if len(shown) > 1 else None
 
 
 def _counted(units: Sequence[ClassFigures], metric: str, weighted: bool) -> list[tuple[float, int]]:

@@ -14,10 +14,10 @@ from vlmad.errors import InputError, VlmadError, reason_of
 from vlmad.files import digest
 from vlmad.images import decode
 from vlmad_datasets.masks import mask_of
+from vlmad_evaluation.notation import count
 from vlmad_explain import words
 from vlmad_report._report_blocks import CardGallery, ImageCard, ReportSection
 from vlmad_report._report_html import picture_of
-from vlmad_report._report_text import count
 from vlmad_run.manifest import reading_of
 from vlmad_run.pictures import LINE, Range, outline, paint
 from vlmad_run.references import Assembled

@@ -14,11 +14,10 @@ from vlmad_evaluation.curves import Curve, metrics_of
 from vlmad_evaluation.image_curves import ImageCurveCollector
 from vlmad_evaluation.image_metrics import image_curve, image_metrics
 from vlmad_evaluation.labelled_maps import at_resolution
-from vlmad_evaluation.notation import shots_name
+from vlmad_evaluation.notation import shots_name, some_of
 from vlmad_evaluation.pixel_metrics import SortedPixels
 from vlmad_evaluation.streaming import PixelStream
 from vlmad_report._defects import DefectFacts, defect_of
-from vlmad_report._report_text import some_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

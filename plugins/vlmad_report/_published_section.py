@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmad_evaluation.metric import METRICS
-from vlmad_evaluation.notation import TITLES, shots_name
-from vlmad_report._report_blocks import ReportSection, ReportTable
-from vlmad_report._report_text import AVERAGE, entries, metric_entry, number
+from vlmad_evaluation.notation import shots_name
+from vlmad_evaluation.result_tables import metric_table, published_sources
+from vlmad_report._report_blocks import ReportSection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from vlmad_evaluation.result_documents import PublishedEntry
-    from vlmad_report._report_blocks import TableEntry
     from vlmad_report._result_source import ResultSource
 
 NOTHING = (
@@ -29,48 +25,14 @@ STATED = (
 
 
 def published(source: ResultSource) -> ReportSection:
-    """Show published figures beside measured ones; averages as stated and as recomputed."""
-    entries = source.document.published
-    sources = dict.fromkeys(
-        f"{each.label}, {shots_name(each.shots)}: {'; '.join([each.source, *each.notes])}."
-        for each in entries
-    )
-    paragraphs = [STATED, *sources] if entries else [NOTHING]
-    return ReportSection("Published figures", paragraphs, [_beside(source, e) for e in entries])
-
-
-def _beside(source: ResultSource, entry: PublishedEntry) -> ReportTable:
-    shown = {name for row in entry.categories.values() for name in row} | set(entry.averages)
-    names = [name for name in METRICS if name in shown]
-    rows = []
-    for category in source.categories:
-        if category in entry.categories:
-            rows.append(_row(category, "published", entry.categories[category], names))
-            rows += _measured(source, entry, names, category)
-    if entry.averages:
-        stated = {name: each.stated for name, each in entry.averages.items()}
-        recomputed = {name: each.recomputed for name, each in entry.averages.items()}
-        rows.append(_row(AVERAGE, "published, stated", stated, names))
-        again = _row(AVERAGE, "published, recomputed", recomputed, names)
-        rows += [again] if again[2:] != rows[-1][2:] else []
-        rows += _measured(source, entry, names, None)
-    who = f"{entry.label}, {shots_name(entry.shots)}"
-    columns = ["category", "figures", *(TITLES[name] for name in names)]
-    caption = f"{who}: published, and measured with {entry.detector}."
-    return ReportTable(caption, columns, rows, words=2)
-
-
-def _row(
-    category: str, what: str, figures: Mapping[str, float | None], names: Sequence[str]
-) -> list[TableEntry]:
-    found = (figures.get(name) for name in names)
-    return entries(category, what, *("" if each is None else number(each) for each in found))
-
-
-def _measured(
-    source: ResultSource, entry: PublishedEntry, names: Sequence[str], category: str | None
-) -> Iterator[list[TableEntry]]:
-    found = source.metrics(entry.shots, category).get(entry.detector)
-    if found is not None:
-        values = (metric_entry(found[name]) for name in names)
-        yield [*entries(category or AVERAGE, "measured"), *values]
+    """Show published figures below measured ones; averages as stated and as recomputed."""
+    document, tables = source.document, []
+    for shots in dict.fromkeys(each.shots for each in document.published):
+        own = [each for each in document.published if each.shots == shots]
+        known = {name for each in own for row in each.categories.values() for name in row}
+        known.update(name for each in own for name in each.averages)
+        names = [name for name in METRICS if name in known]
+        caption = f"Published and measured, {shots_name(shots)}."
+        tables.append(metric_table(document, names, [shots], document.places(), caption))
+    paragraphs = [STATED, *published_sources(document)] if tables else [NOTHING]
+    return ReportSection("Published figures", paragraphs, tables)

@@ -1,6 +1,6 @@
 """What a report consists of; the template renders it and knows nothing of anomaly detection.
 
-    ReportPage → ReportSection → ReportTable, BarChart, PanelFigure or CardGallery
+    ReportPage → ReportSection → ResultTable, BarChart, PanelFigure or CardGallery
 
 Texts are plain: the template escapes them and makes them printable. An `alternative` is what a
 picture shows, in words, for who cannot see it.
@@ -11,31 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+from vlmad_evaluation.result_tables import ResultTable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-@dataclass(frozen=True, slots=True)
-class TableEntry:
-    """What stands in one place of a table."""
-
-    text: str
-    note: str = ""
-    """Smaller, below the text: an interval, a deviation, a count."""
-    best: bool = False
-    mark: str = ""
-    """A sign that the table's caption explains."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReportTable:
-    """Rows under columns; the first `words` columns hold names, the others numbers."""
-
-    kind: ClassVar[str] = "table"
-    caption: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[TableEntry]]
-    words: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +109,7 @@ class CardGallery:
     """What else all cards would repeat."""
 
 
-Block: TypeAlias = ReportTable | BarChart | PanelFigure | CardGallery
+Block: TypeAlias = ResultTable | BarChart | PanelFigure | CardGallery
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ import jinja2
 from markupsafe import Markup
 
 from vlmad.errors import printable
+from vlmad_evaluation.notation import figure
 from vlmad_report._report_blocks import CardPicture
-from vlmad_report._report_text import number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,7 +44,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(markup=Markup, number=number, share=_share)  # of our own drawings
+    environment.globals.update(markup=Markup, number=figure, share=_share)  # of our own drawings
     return environment
 
 

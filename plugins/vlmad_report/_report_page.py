@@ -13,6 +13,7 @@ from rich.progress import track
 from vlmad.console import messages
 from vlmad.errors import InputError, OutputError, VlmadError, first_line, reason_of
 from vlmad.files import write_atomically
+from vlmad_evaluation.notation import count
 from vlmad_report._average_sections import categories, object_groups, summary
 from vlmad_report._condition_section import TITLE, other_conditions
 from vlmad_report._curve_section import curves
@@ -22,7 +23,6 @@ from vlmad_report._image_study import ImageStudy
 from vlmad_report._published_section import published
 from vlmad_report._report_blocks import ReportPage, ReportSection
 from vlmad_report._report_html import MARK, to_html
-from vlmad_report._report_text import count
 from vlmad_report._result_source import open_source
 from vlmad_report._setting_sections import few_shot, windows
 

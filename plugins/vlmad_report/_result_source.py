@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
-from vlmad_evaluation.result_documents import GridDocument
 from vlmad_evaluation.result_folders import Results, read_results
 from vlmad_run.manifest import reading_of
 
@@ -39,13 +38,6 @@ class ResultSource:
     def document(self) -> BenchDocument:
         """All that came of it."""
         return self.results.document
-
-    @property
-    def baseline(self) -> str:
-        """The detector that the others are compared with."""
-        if isinstance(self.document, GridDocument):
-            return self.document.baseline
-        return next(iter(self.document.detectors))
 
     @property
     def categories(self) -> list[str]:
@@ -83,10 +75,6 @@ class ResultSource:
         """The size at which maps and masks were compared."""
         return self.document.settings.size
 
-    def draws(self, shots: int) -> int:
-        """Return how many draws of references there should be."""
-        return self.document.settings.seeds if shots else 1
-
     def metrics(self, shots: int, category: str | None = None) -> dict[str, Mapping[str, Metric]]:
         """Return the metrics of each detector that was measured on a category, or on average."""
         found = {each.detector: each.metrics for each in self.document.entries(shots, category)}
@@ -104,7 +92,7 @@ class ResultSource:
             value = entry.metrics["image_auroc"].value or 0.0
             found[entry.detector] = max(value, found.get(entry.detector, 0.0))
         room = min(MOST_DRAWN, max(1, MOST_BARS // groups))
-        ranked = sorted(names, key=lambda n: (n != self.baseline, -found.get(n, 0.0)))
+        ranked = sorted(names, key=lambda n: (n != self.document.first, -found.get(n, 0.0)))
         return [name for name in names if name in ranked[:room]]
 
     def scored(self, cell: BenchCell) -> list[Scored]:

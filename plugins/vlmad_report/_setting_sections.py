@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 from vlmad_evaluation.averaging import compare_averages, of_categories, over_seeds
 from vlmad_evaluation.notation import TITLES, shots_name
-from vlmad_report._report_blocks import ReportSection, ReportTable
-from vlmad_report._report_text import AVERAGE, DRAWN, difference_entry, entries, metric_entry
+from vlmad_evaluation.result_tables import (
+    AVERAGE,
+    ResultTable,
+    difference_entry,
+    entries,
+    metric_entry,
+)
+from vlmad_report._metric_charts import DRAWN
+from vlmad_report._report_blocks import ReportSection
 from vlmad_run.manifest import NOT_SUBSTANCE
 
 if TYPE_CHECKING:
@@ -16,7 +23,7 @@ if TYPE_CHECKING:
 
     from vlmad_evaluation.averaging import ByPlace
     from vlmad_evaluation.result_documents import DetectorFacts
-    from vlmad_report._report_blocks import TableEntry
+    from vlmad_evaluation.result_tables import TableEntry
     from vlmad_report._result_source import ResultSource
 
 NO_REFERENCES = (
@@ -57,7 +64,7 @@ def few_shot(source: ResultSource) -> ReportSection:
 
 def _gain_table(
     source: ResultSource, able: Sequence[str], few: Sequence[int], found: ByPlace, metric: str
-) -> ReportTable:
+) -> ResultTable:
     rows = []
     for name in able:
         for category in (*source.categories, None):
@@ -65,7 +72,7 @@ def _gain_table(
                 metric_entry(
                     source.metric(metric, name, shots, category),
                     interval=False,  # others have those
-                    draws=source.draws(shots),
+                    draws=source.document.draws(shots),
                 )
                 for shots in (0, *few)
             ]
@@ -73,7 +80,7 @@ def _gain_table(
             rows.append([*entries(category or AVERAGE, name), *values, *gains])
     columns = ["category", "detector", shots_name(0), *map(shots_name, few)]
     columns += [f"{shots_name(shots)}, difference" for shots in few]
-    return ReportTable(f"{TITLES[metric]} with and without references.", columns, rows, words=2)
+    return ResultTable(f"{TITLES[metric]} with and without references.", columns, rows, words=2)
 
 
 def _gain(
@@ -104,13 +111,13 @@ def windows(source: ResultSource) -> ReportSection:
 
 def _size_table(
     source: ResultSource, metric: str, sizes: Mapping[int, str], shots: int, label: str
-) -> ReportTable:
+) -> ResultTable:
     rows = []
     for category in (*source.categories, None):
         found = (source.metric(metric, name, shots, category) for name in sizes.values())
         rows.append([*entries(category or AVERAGE), *map(metric_entry, found)])
     caption = f"{TITLES[metric]} by window size, {shots_name(shots)}{label}."
-    return ReportTable(caption, ["category", *(f"size {size}" for size in sizes)], rows)
+    return ResultTable(caption, ["category", *(f"size {size}" for size in sizes)], rows)
 
 
 def _families(source: ResultSource) -> list[tuple[str, dict[int, str]]]:

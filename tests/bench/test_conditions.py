@@ -17,7 +17,7 @@ from vlmad.images import Source
 from vlmad.registry import Registry
 from vlmad_evaluation.bootstrap import stratified_weights
 from vlmad_evaluation.comparison import Comparison
-from vlmad_evaluation.condition_results import change_text, glance
+from vlmad_evaluation.condition_tables import change_text, glance
 from vlmad_evaluation.conditions import (
     ALLOWED,
     CONDITIONS,

@@ -112,6 +112,6 @@ def test_a_bench_on_a_public_category_shows_what_is_published_of_it(
     again = run_bench(*words, "--replicates", "50", "--json", cwd=tmp_path)
     assert json.loads(again.stdout)["cells"] == document["cells"]
     markdown = (tmp_path / "out" / "bench.md").read_text()
-    row = "| toothbrush | zero-shot | *WinCLIP, re-implemented, published* | 0.567 |  |  |"
+    row = "| toothbrush | zero-shot | WinCLIP, re-implemented, published | 0.567 |  |  |"
     assert row in markdown
     assert "published with ViT-B-16-plus-240, measured here with" in markdown.replace("\\", "")

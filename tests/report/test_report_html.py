@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vlmad_evaluation.result_tables import ResultTable, TableEntry
 from vlmad_report._curve_section import draw_curves, line_style, panel_svg
 from vlmad_report._defects import contrast, lab, ring
 from vlmad_report._report_blocks import (
@@ -21,9 +22,7 @@ from vlmad_report._report_blocks import (
     PanelFigure,
     ReportPage,
     ReportSection,
-    ReportTable,
     SvgPanel,
-    TableEntry,
 )
 from vlmad_report._report_html import picture_of, to_html
 
@@ -49,9 +48,9 @@ def page_of(*names: str) -> ReportPage:
     bars = [ChartValue(0, 0.9, 0.8, 0.95), ChartValue(1, None)]
     svg = panel_svg("p", lambda axes: draw_curves(axes, [(line_style(0), EDGE)], ("x", "y"), 1))
     picture = picture_of(Image.new("RGB", (8, 8)), names[0], names[0])
-    rows = [[TableEntry(n, n, True, n), TableEntry("0.9", n)] for n in names]
+    rows = [[TableEntry(n, n, True, n, n), TableEntry("0.9", n)] for n in names]
     blocks = [
-        ReportTable(names[0], [names[0], "number"], rows),
+        ResultTable(names[0], [names[0], "number"], rows),
         BarChart(names[0], names, [BarPlot(n, [(n, bars)]) for n in names]),
         PanelFigure(names[0], [SvgPanel(names[0], svg, names[2])], [("line s0", n) for n in names]),
         CardGallery(names[0], [ImageCard(n, [picture], [n]) for n in names], names),

@@ -15,18 +15,14 @@ from vlmad_evaluation.comparison import compare_replicates
 from vlmad_evaluation.image_metrics import image_metrics
 from vlmad_evaluation.pixel_metrics import pixel_metrics
 from vlmad_evaluation.result_documents import GridAxes, PublishedAverage, PublishedEntry
+from vlmad_evaluation.result_tables import ResultTable
 from vlmad_report._average_sections import categories, object_groups, summary
 from vlmad_report._curve_section import curves
 from vlmad_report._defect_sections import contrasts, sizes, types
 from vlmad_report._failure_section import failures
 from vlmad_report._image_study import DEFECT, SIZES, ImageStudy
 from vlmad_report._published_section import published
-from vlmad_report._report_blocks import (
-    BarChart,
-    CardGallery,
-    ReportSection,
-    ReportTable,
-)
+from vlmad_report._report_blocks import BarChart, CardGallery, ReportSection
 from vlmad_report._result_source import ResultSource, open_source
 from vlmad_report._setting_sections import few_shot, windows
 
@@ -49,22 +45,22 @@ def blocks_of(section: ReportSection, kind: type[B]) -> Iterator[B]:
     return (block for block in section.blocks if isinstance(block, kind))
 
 
-def row_of(table: ReportTable, *words: str) -> dict[str, str]:
+def row_of(table: ResultTable, *words: str) -> dict[str, str]:
     """Return the texts of the row that begins with some words, by column."""
     [row] = [r for r in table.rows if tuple(e.text for e in r[: len(words)]) == words]
     return dict(zip(table.columns, (entry.text for entry in row), strict=True))
 
 
-def table_of(section: ReportSection, beginning: str) -> ReportTable:
-    [table] = [t for t in blocks_of(section, ReportTable) if t.caption.startswith(beginning)]
+def table_of(section: ReportSection, beginning: str) -> ResultTable:
+    [table] = [t for t in blocks_of(section, ResultTable) if t.caption.startswith(beginning)]
     return table
 
 
 def test_averages_are_those_of_the_bench_and_the_best_is_marked(source: ResultSource) -> None:
     table = table_of(summary(source), "Image metrics")
     measured = source.metrics(0)["sharp"]["image_auroc"].value
-    assert row_of(table, "sharp", "zero-shot")["image AUROC"] == f"{measured:.3f}"
-    best = {row[0].text: row[2].best for row in table.rows if row[1].text == "zero-shot"}
+    assert row_of(table, "average", "zero-shot", "sharp")["image AUROC"] == f"{measured:.3f}"
+    best = {row[2].text: row[3].best for row in table.rows if row[1].text == "zero-shot"}
     assert best == {"sharp": True, "blunt": False}
 
 
@@ -73,11 +69,11 @@ def test_a_significant_difference_to_the_first_has_an_arrow_that_is_explained(
 ) -> None:
     section = summary(source)
     table = table_of(section, "Image metrics")
-    [blunt] = [row for row in table.rows if (row[0].text, row[1].text) == ("blunt", "zero-shot")]
-    assert blunt[2].mark == "\N{DOWNWARDS ARROW}"
-    assert "differ significantly from sharp" in table.caption
-    entry = table_of(section, "Differences to sharp").rows[0][2]
-    assert (entry.text, entry.note) == ("-0.125", "[-0.200, -0.050], p = 0.02")
+    [blunt] = [row for row in table.rows if (row[2].text, row[1].text) == ("blunt", "zero-shot")]
+    assert blunt[3].mark == "\N{DOWNWARDS ARROW}"
+    assert any("worse than the baseline, sharp" in each for each in section.paragraphs)
+    entry, _, p_value = table_of(section, "Differences are those").rows[0][4:7]
+    assert (entry.text, entry.note, p_value.text) == ("-0.125", "[-0.200, -0.050]", "0.02")
 
 
 def test_bars_are_the_averages_with_their_intervals(source: ResultSource) -> None:
@@ -92,17 +88,17 @@ def test_bars_are_the_averages_with_their_intervals(source: ResultSource) -> Non
 def test_what_is_undefined_is_a_dash_with_its_reason(source: ResultSource) -> None:
     section = categories(source)
     table = table_of(section, "Pixel metrics")
-    [row] = [r for r in table.rows if [e.text for e in r[:3]] == ["bolt", "sharp", "zero-shot"]]
-    assert (row[3].text, row[3].note) == ("\N{EN DASH}", "no anomalous pixel")
+    [row] = [r for r in table.rows if [e.text for e in r[:3]] == ["bolt", "zero-shot", "sharp"]]
+    assert (row[3].text, row[3].remark) == ("\N{EN DASH}", "no anomalous pixel")
     [average, *_] = table_of(summary(source), "Pixel metrics").rows
-    assert average[2].note.endswith("over 1 of 2 categories, no anomalous pixel: bolt")
+    assert average[3].remark == "over 1 of 2 categories, no anomalous pixel: bolt"
 
 
 def test_options_stand_below_their_part(tmp_path: Path) -> None:
     maker = BenchMaker(tmp_path, scales={"blunt": 3})
     maker.make()
-    table = table_of(summary(open_source(maker.folder)), "Detectors")
-    notes = {row[0].text: row[2].note for row in table.rows}
+    table = table_of(summary(open_source(maker.folder)), "Beside a part")
+    notes = {row[0].text: row[3].note for row in table.rows}
     assert notes == {"sharp": "depth=1, stage=normed", "blunt": "scales=3, stage=normed"}
 
 
@@ -210,7 +206,7 @@ def test_maps_that_are_gone_leave_the_figures_of_images(own: BenchMaker) -> None
         path.unlink()
     study = ImageStudy(open_source(own.folder))
     section = contrasts(study)
-    [table] = blocks_of(section, ReportTable)
+    [table] = blocks_of(section, ResultTable)
     assert {row[3].text for row in table.rows} == {"\N{EN DASH}"}
     assert "\N{EN DASH}" not in {row[2].text for row in table.rows}
     assert any("no map is on disk" in each for each in section.paragraphs)
@@ -243,7 +239,7 @@ def test_window_sizes_are_those_of_detectors_that_differ_in_nothing_else(tmp_pat
     maker = BenchMaker(tmp_path, detectors, scales={"wide": 3, "narrow": 2})
     maker.make()
     section = windows(open_source(maker.folder))
-    tables = list(blocks_of(section, ReportTable))
+    tables = list(blocks_of(section, ResultTable))
     assert [table.caption for table in tables] == [
         "pixel AUROC by window size, zero-shot.",
         "image AUROC by window size, 1-shot.",
@@ -258,7 +254,7 @@ def test_without_window_sizes_the_command_that_makes_them_is_named(source: Resul
     assert "extractor.scales=1|2|3" in section.paragraphs[0]
 
 
-def test_published_figures_stand_above_those_that_were_measured(tmp_path: Path) -> None:
+def test_published_figures_stand_below_those_that_were_measured(tmp_path: Path) -> None:
     entry = PublishedEntry(
         detector="sharp",
         shots=0,
@@ -271,16 +267,17 @@ def test_published_figures_stand_above_those_that_were_measured(tmp_path: Path) 
     maker = BenchMaker(tmp_path, shots=(0,), published=[entry])
     maker.make()
     section = published(open_source(maker.folder))
-    [table] = blocks_of(section, ReportTable)
-    found = [[each.text for each in row[:2]] for row in table.rows]
+    [table] = blocks_of(section, ResultTable)
+    found = [(row[0].text, row[2].text) for row in table.rows if row[2].text != "blunt"]
     assert found == [
-        ["bolt", "published"],
-        ["bolt", "measured"],
-        ["average", "published, stated"],
-        ["average", "published, recomputed"],
-        ["average", "measured"],
+        ("metal nut", "sharp"),
+        ("bolt", "sharp"),
+        ("bolt", "Paper, published"),
+        ("average", "sharp"),
+        ("average", "Paper, published, stated"),
+        ("average", "Paper, published, recomputed"),
     ]
-    assert table.rows[0][2].text == "0.900"
+    assert row_of(table, "bolt", "zero-shot", "Paper, published")["image AUROC"] == "0.900"
     assert any("measured here with tiny" in each for each in section.paragraphs)
 
 

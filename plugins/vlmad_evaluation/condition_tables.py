@@ -1,11 +1,12 @@
-"""How detectors hold under conditions, read from the document of a bench."""
+"""How detectors hold under conditions: the tables and sentences of a bench's document."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmad_evaluation.conditions import ALARMS, ALLOWED, CLEAN
-from vlmad_evaluation.notation import TITLES, UNDEFINED, shots_name
+from vlmad_evaluation.conditions import ALARMS, ALLOWED, CLEAN, HELD
+from vlmad_evaluation.notation import TITLES, UNDEFINED, figure, shots_name
+from vlmad_evaluation.result_tables import AVERAGE, ResultTable, TableEntry, entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     """Entries by severity, of `clean` and of each condition."""
 
 RATES = (ALARMS, "misses")
+SHOWN = ("image_auroc", *RATES)
 HELD_TITLES = {**TITLES, ALARMS: "false alarms", "misses": "misses"}
 RULE = (
     f"False alarms and misses are at the lowest threshold that makes at most {ALLOWED:.0%} of the "
@@ -26,6 +28,55 @@ WORSE = (
     "worse than on clean images, by an interval of the change that excludes 0 (paired bootstrap "
     "over images, not corrected for the number of changes)"
 )
+
+
+def shots_of(document: BenchDocument) -> list[int]:
+    """Return the numbers of references that something was scored with under conditions."""
+    return sorted({entry.shots for entry in document.conditions})
+
+
+def strongest(
+    document: BenchDocument, shots: int, categories: Sequence[str | None] = (None,)
+) -> ResultTable:
+    """Return what is left at the strongest severity of each condition."""
+    names, several, rows = [CLEAN, *document.settings.conditions], len(categories) > 1, []
+    for category in categories:
+        for detector, found in by_condition(document, shots, category).items():
+            last = [found[name][-1] if name in found else None for name in names]
+            where = [category or AVERAGE] if several else []
+            for metric in SHOWN:
+                words = entries(*where, detector, HELD_TITLES[metric])
+                rows.append([*words, *(_held_entry(entry, metric) for entry in last)])
+    columns = [*(["category"] if several else []), "detector", shots_name(shots)]
+    caption = f"At the strongest severities, {shots_name(shots)}; * {WORSE}. {RULE}"
+    return ResultTable(caption, [*columns, *names], rows, words=len(columns))
+
+
+def severities(document: BenchDocument, shots: int) -> ResultTable:
+    """Return the averages at every severity."""
+    rows = []
+    for entry in document.conditions:
+        if (entry.shots, entry.category) == (shots, None):
+            words = entries(entry.name, amount_text(document, entry), entry.detector)
+            rank = "" if entry.rank is None else str(entry.rank)
+            figures = (_held_entry(entry, name) for name in HELD)
+            rows.append([*words, *figures, TableEntry(rank)])
+    columns = ["condition", "by", "detector", *(HELD_TITLES[name] for name in HELD), "rank"]
+    caption = (
+        f"Averages over categories at every severity, {shots_name(shots)}, with the change against "
+        "clean images and its interval; of false alarms and misses in percentage points. "
+        f"* {WORSE}. {RULE} The rank is that by image AUROC. conditions.csv has each category."
+    )
+    return ResultTable(caption, columns, rows, words=3)
+
+
+def _held_entry(entry: ConditionEntry | None, name: str) -> TableEntry:
+    """Return a figure with its change against clean images."""
+    if entry is None:
+        return TableEntry(UNDEFINED, remark="not measured")
+    remark = entry.metrics[name].reason if entry.metrics[name].value is None else ""
+    mark = "*" * is_worse(entry, name)
+    return TableEntry(held_text(entry, name), change_text(entry, name), mark=mark, remark=remark)
 
 
 def by_condition(
@@ -50,9 +101,7 @@ def amount_text(document: BenchDocument, entry: ConditionEntry) -> str:
 def held_text(entry: ConditionEntry, name: str) -> str:
     """Return a figure; shares of images as percentages."""
     value = entry.metrics[name].value
-    if value is None:
-        return UNDEFINED
-    return f"{value:.0%}" if name in RATES else f"{value:.3f}"
+    return figure(value) if value is None or name not in RATES else f"{value:.0%}"
 
 
 def change_text(entry: ConditionEntry, name: str) -> str:
@@ -113,7 +162,7 @@ def _worst(
 def _leaders(found: Iterable[ByCondition], shots: int) -> Iterator[str]:
     """Say who has the best image AUROC on clean images, and under what others have."""
     leading: dict[str, list[str]] = {}
-    for entry in (entry for each in found for entries in each.values() for entry in entries):
+    for entry in (entry for each in found for steps in each.values() for entry in steps):
         if entry.rank == 1:
             what = entry.name if entry.change is None else f"{entry.name} {entry.change.severity}"
             leading.setdefault(what, []).append(entry.detector)
