@@ -1,4 +1,4 @@
-"""Which cells a bench has: every detector, category, number of references and seed."""
+"""What a bench measures: its detectors, and a cell for each category and draw of references."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+from vlmad.detector import Detector
 from vlmad.errors import InputError
 from vlmad.files import digest
-from vlmad_evaluation._defects_config import find_config
+from vlmad_evaluation._saturated_overlap import find_config
 from vlmad_evaluation.conditions import changes_of
 from vlmad_evaluation.result_documents import SkippedEntry
 from vlmad_run.references import draw_references
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from vlmad import Sample
-    from vlmad.detector import Detector
+    from vlmad.assembly import Assembly, Chosen
     from vlmad_evaluation.conditions import Change
     from vlmad_evaluation.result_documents import BenchSettings
+    from vlmad_run.choosing import Choice
     from vlmad_run.opening import OpenDataset
 
 
@@ -66,6 +68,31 @@ class Plan:
     def images(self) -> int:
         """How many times an image is scored."""
         return sum(len(cell.samples) for cell in self.cells)
+
+
+def load_detectors(choice: Choice, names: Sequence[str] | None) -> dict[str, Detector]:
+    """Assemble every detector; named parts and options hold for all of them."""
+    recipes: list[str | None] = [n for text in names or () for n in text.split(",") if n]
+    detectors: dict[str, Detector] = {}
+    backbones: list[Chosen] = []
+    for recipe in recipes or [None]:
+        detector = replace(choice, detector=recipe).load()
+        name = detector.assembly.recipe.name
+        if name in detectors:
+            raise InputError(f"detector '{name}' is named twice")
+        shared = share_backbone(detector.assembly, backbones)
+        detectors[name] = Detector(shared, str(detector.resizing), detector.reading)
+    return detectors
+
+
+def share_backbone(assembly: Assembly, backbones: list[Chosen]) -> Assembly:
+    """Return an assembly with an equal backbone that is there already, so that it loads once."""
+    own = assembly.parts["backbone"]
+    for other in backbones:
+        if (other.registration, other.options) == (own.registration, own.options):
+            return replace(assembly, parts={**assembly.parts, "backbone": other})
+    backbones.append(own)
+    return assembly
 
 
 def make_plan(

@@ -19,8 +19,13 @@ import numpy as np
 
 from vlmad.errors import InputError
 from vlmad_evaluation._bench_folder import cell_place
-from vlmad_evaluation._defects_config import find_config, kind_of, regions_of
-from vlmad_evaluation._saturated_overlap import mean_of_kinds, replicates_of_kinds
+from vlmad_evaluation._saturated_overlap import (
+    find_config,
+    kind_of,
+    mean_of_kinds,
+    regions_of,
+    replicates_of_kinds,
+)
 from vlmad_evaluation.bootstrap import (
     BINS,
     Replicates,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from vlmad.assembly import assemble
+from vlmad.assembly import assemble, parse_settings
 from vlmad.detector import Detector
 from vlmad.errors import (
     IncompatiblePartsError,
@@ -23,7 +23,7 @@ from vlmad.errors import (
 from vlmad.hookspecs import KINDS
 from vlmad.options import options_of
 from vlmad.recipes import DEFAULT, Recipe, find_recipe, read_recipe
-from vlmad_evaluation._bench_detectors import share_backbone
+from vlmad_evaluation._bench_plan import share_backbone
 from vlmad_evaluation.result_documents import GridAxes
 
 if TYPE_CHECKING:
@@ -154,12 +154,7 @@ def _has(registry: Registry, recipe: Recipe, parts: Mapping[str, str], key: str)
 
 
 def _settings(combination: Combination) -> dict[str, dict[str, str]]:
-    settings: dict[str, dict[str, str]] = {}
-    for key, value in combination.items():
-        kind, dot, option = key.partition(".")
-        if dot:
-            settings.setdefault(kind, {})[option] = value
-    return settings
+    return parse_settings([f"{key}={value}" for key, value in combination.items() if "." in key])
 
 
 def _name(varied: Combination) -> str:

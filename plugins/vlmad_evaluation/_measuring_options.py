@@ -110,7 +110,7 @@ def open_checked(
         The data set, the categories, and the problems that do not keep it from being measured.
     """
     from vlmad_datasets.survey import survey
-    from vlmad_evaluation._defects_config import saturation_problems
+    from vlmad_evaluation._saturated_overlap import saturation_problems
     from vlmad_evaluation.notation import problem_lines
     from vlmad_run.opening import open_dataset
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from vlmad_evaluation._detector_pairs import COMPARED
 from vlmad_evaluation.comparison import Comparison
 from vlmad_evaluation.conditions import HELD
-from vlmad_evaluation.metric import best_value
-from vlmad_evaluation.result_tables import ABSENT, AVERAGE
+from vlmad_evaluation.result_tables import AVERAGE, figures_at
 from vlmad_run.csv_cells import csv_table
 
 if TYPE_CHECKING:
@@ -50,19 +49,15 @@ def grid_csv(document: GridDocument) -> bytes:
     compared, pairs = document.measured(COMPARED), document.pairs()
     places = [(s, c) for s in document.settings.shots for c in (None, *document.dataset.categories)]
     for shots, category in places:
-        entries = document.entries(shots, category)
-        found = [{name: entry.metrics.get(name, ABSENT) for name in compared} for entry in entries]
-        best = {name: best_value(metrics[name] for metrics in found) for name in compared}
-        for entry, metrics in zip(entries, found, strict=True):
-            detector = entry.detector
+        for detector, metrics in figures_at(document, shots, category, compared).items():
             row: Row = {"category": category or AVERAGE, "shots": shots, "combination": detector}
             row |= {axis: document.grid.combinations[detector].get(axis) for axis in document.axes}
-            for name, metric in metrics.items():
+            for name, (metric, leads) in metrics.items():
                 pair = pairs.get((name, shots, category, detector))
                 row |= _facts(name, metric, ("value", "low", "high", "reason"))
                 row[f"{name}_categories"] = len(metric.categories) or None
                 row |= _facts(name, pair, ("difference", "p_value_max_t"))
-                row[f"{name}_best"] = int(metric.value is not None and metric.value == best[name])
+                row[f"{name}_best"] = int(leads)
             rows.append(row)
     return _table(rows)
 

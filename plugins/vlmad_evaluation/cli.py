@@ -56,8 +56,8 @@ def bench(
     opened, categories, problems = open_checked(data, measuring, options, console)
     # here, because a data set that cannot be used needs no torch to be refused
     from vlmad_evaluation._bench_command import run_and_print
-    from vlmad_evaluation._bench_detectors import load_detectors
     from vlmad_evaluation._bench_document import Bench
+    from vlmad_evaluation._bench_plan import load_detectors
     from vlmad_run.progress import print_notes
 
     detectors = load_detectors(choice, detector)

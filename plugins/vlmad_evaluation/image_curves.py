@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmad.errors import InputError
-from vlmad_evaluation._shared_thresholds import shared_thresholds, single_valued
-from vlmad_evaluation.curves import Curve
+from vlmad_evaluation.curves import Curve, shared_thresholds, single_valued
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmad_evaluation._shared_thresholds import shared_thresholds, single_valued
-from vlmad_evaluation.curves import Curve, metrics_of
+from vlmad_evaluation.curves import Curve, metrics_of, shared_thresholds, single_valued
 from vlmad_evaluation.labelled_maps import (
     LabelledMap,
     Maps,

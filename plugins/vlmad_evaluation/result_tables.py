@@ -159,17 +159,31 @@ def metric_table(
 def _measured_rows(
     document: BenchDocument, shots: int, category: str | None, names: Sequence[str]
 ) -> Iterator[list[TableEntry]]:
-    measured, where = document.entries(shots, category), category or AVERAGE
-    found = [{name: entry.metrics.get(name, ABSENT) for name in names} for entry in measured]
-    best = {name: best_value(metrics[name] for metrics in found) for name in names}
     draws, pairs = document.draws(shots), document.pairs()
-    for entry, metrics in zip(measured, found, strict=True):
-        row = entries(where, shots_name(shots), entry.detector)
-        for name, metric in metrics.items():
-            leads = len(measured) > 1 and metric.value is not None and metric.value == best[name]
-            mark = mark_of(pairs.get((name, shots, category, entry.detector)))
-            row.append(metric_entry(metric, draws, best=leads, mark=mark))
+    found = figures_at(document, shots, category, names)
+    several = len(found) > 1
+    for detector, metrics in found.items():
+        row = entries(category or AVERAGE, shots_name(shots), detector)
+        for name, (metric, leads) in metrics.items():
+            mark = mark_of(pairs.get((name, shots, category, detector)))
+            row.append(metric_entry(metric, draws, best=leads and several, mark=mark))
         yield row
+
+
+def figures_at(
+    document: BenchDocument, shots: int, category: str | None, names: Sequence[str]
+) -> dict[str, dict[str, tuple[Metric, bool]]]:
+    """Return the metrics of each detector, and whether each is the best there."""
+    measured = document.entries(shots, category)
+    found = {e.detector: {name: e.metrics.get(name, ABSENT) for name in names} for e in measured}
+    best = {name: best_value(metrics[name] for metrics in found.values()) for name in names}
+    return {
+        detector: {
+            name: (metric, metric.value is not None and metric.value == best[name])
+            for name, metric in metrics.items()
+        }
+        for detector, metrics in found.items()
+    }
 
 
 def _published_rows(

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmad.errors import InputError
-from vlmad_evaluation._shared_thresholds import ranks
-from vlmad_evaluation.curves import Curve, metrics_of
+from vlmad_evaluation.curves import Curve, metrics_of, ranks
 from vlmad_evaluation.labelled_maps import at_resolution
 from vlmad_evaluation.metric import AUPRO_200, PIXEL_METRICS, Metric, Reason, undefined
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS

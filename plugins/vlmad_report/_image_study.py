@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from vlmad.errors import InputError, VlmadError
-from vlmad_evaluation.curves import Curve, metrics_of
+from vlmad_evaluation.curves import metrics_of
 from vlmad_evaluation.image_curves import ImageCurveCollector
 from vlmad_evaluation.image_metrics import image_curve, image_metrics
 from vlmad_evaluation.labelled_maps import at_resolution
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
     from vlmad.datasets import Sample
+    from vlmad_evaluation.curves import Curve
     from vlmad_evaluation.image_curves import ImageCurves
     from vlmad_evaluation.labelled_maps import LabelledMap, Resolution
     from vlmad_evaluation.result_documents import BenchCell
@@ -249,24 +250,27 @@ class PixelCurves:
                 self.problems.append(str(error))
 
     def _read(self, scored: list[Scored], resolution: Resolution) -> None:
-        """Read all maps that can be read, and those again."""
         if not any((each.run / each.row.map).is_file() for each in scored):
             raise InputError(NO_MAPS)
-        stream = PixelStream()
+        stream = PixelStream.of(image for _, image in self._maps(scored, resolution))
+        collector = ImageCurveCollector(*stream.thresholds(BINS))
+        for index, image in self._maps(scored, resolution):
+            collector.add(SortedPixels.of([image]))
+            self._rows.append(index)
+        self._curves = collector.curves()
+
+    def _maps(
+        self, scored: list[Scored], resolution: Resolution
+    ) -> Iterator[tuple[int, LabelledMap]]:
+        """Yield all maps that can be read, with the indices of their images."""
         for index, each in enumerate(scored):
             try:
-                image = _labelled(each, resolution)
+                whole = each.map()
+                if whole is not None:
+                    where = str(each.sample.image)
+                    yield index, at_resolution(whole.scores, whole.mask, resolution, where)
             except VlmadError as error:
                 self.problems.append(str(error))
-            else:
-                if image is not None:
-                    stream.add(image.scores, image.mask)
-                    self._rows.append(index)
-        collector = ImageCurveCollector(*stream.thresholds(BINS))
-        for image in (_labelled(scored[index], resolution) for index in self._rows):
-            if image is not None:
-                collector.add(SortedPixels.of([image]))
-        self._curves = collector.curves()
 
     def mapped(self, indices: list[int]) -> int:
         """Return how many of these images are in the curves with a defect.
@@ -282,18 +286,8 @@ class PixelCurves:
         if self._curves is None or not self.mapped(indices):
             return None
         weights = np.isin(self._rows, [*indices, *self.normal]).astype(float)
-        found = self._curves.curve(weights[None])
-        if not found.false_positives[0, -1] or found.overlap is None:
-            return None
-        false, true = found.false_positives[0], found.true_positives[0]
-        return Curve(false, true, found.thresholds, found.tied, found.overlap[0])
-
-
-def _labelled(each: Scored, resolution: Resolution) -> LabelledMap | None:
-    whole = each.map()
-    if whole is None:
-        return None
-    return at_resolution(whole.scores, whole.mask, resolution, str(each.sample.image))
+        found = self._curves.curve(weights[None]).rows(0)
+        return found if found.false_positives[-1] else None
 
 
 def _curves(

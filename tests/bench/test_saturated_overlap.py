@@ -14,7 +14,7 @@ from PIL import Image
 from vlmad import Sample
 from vlmad.errors import InputError
 from vlmad_evaluation._cell_metrics import measure
-from vlmad_evaluation._defects_config import read_config, saturation_problems
+from vlmad_evaluation._saturated_overlap import read_config, saturation_problems
 from vlmad_evaluation.curves import metrics_of
 from vlmad_evaluation.labelled_maps import EIGHT_NEIGHBOURS, LabelledMap, SaturatedRegion
 from vlmad_evaluation.metric import ANOMALIES, AU_SPRO_LIMITS, METRICS, SATURATED_METRICS
