@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from vlmad.assembly import assemble, parse_settings
+from vlmad.assembly import assemble
 from vlmad.detector import Detector
 from vlmad.errors import (
     IncompatiblePartsError,
@@ -25,6 +25,7 @@ from vlmad.options import options_of
 from vlmad.recipes import DEFAULT, Recipe, find_recipe, read_recipe
 from vlmad_evaluation._bench_plan import share_backbone
 from vlmad_evaluation.result_documents import GridAxes
+from vlmad_run.choosing import parse_settings
 
 if TYPE_CHECKING:
     from vlmad.assembly import Chosen

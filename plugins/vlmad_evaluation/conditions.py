@@ -106,7 +106,9 @@ class Change(Document):
 class ChangedSource(Source):
     """A file that is seen under a condition."""
 
-    def __init__(self, name: str, path: Path, change: Change, reading: Reading) -> None:
+    def __init__(
+        self, name: str, path: Path, change: Change, reading: Reading | None = None
+    ) -> None:
         super().__init__(name, path, reading=reading)
         self.change = change
 
