@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -10,7 +11,7 @@ from rich.text import Text
 from vlmad_evaluation.condition_tables import glance, shots_of, strongest
 from vlmad_evaluation.notation import count, grouped, not_measured
 from vlmad_evaluation.result_documents import GridDocument
-from vlmad_evaluation.result_tables import Footnotes, explained, metric_table
+from vlmad_evaluation.result_tables import Footnotes, entries, explained, metric_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,11 @@ def print_results(console: Console, document: BenchDocument, folder: Path) -> No
     kind = "grid" if isinstance(document, GridDocument) else "bench"
     names = document.measured(LEAD)
     table = metric_table(document, names, document.settings.shots, document.places())
-    _print_table(console, table)
+    # so narrow that three metrics with their intervals fit into 80 columns
+    counts = (row[1].text.removesuffix("-shot") for row in table.rows)
+    rows = [[row[0], *entries(few), *row[2:]] for few, row in zip(counts, table.rows, strict=True)]
+    columns = [table.columns[0], "shots", *table.columns[2:]]
+    _print_table(console, replace(table, columns=columns, rows=rows))
     for line in (*explained(document), *not_measured(document.skipped)):
         console.print(line)
     for shots in shots_of(document):
