@@ -21,7 +21,7 @@ from vlmad.errors import VlmadError, WeightsError
 from vlmad.testing import example_images
 from vlmad_openclip.store import tensor_digest
 from vlmad_run.fitted import _unpacked, load_fitted, save_fitted
-from vlmad_run.manifest import describe_run
+from vlmad_run.manifest import Reference, describe_run
 
 LIST = 'normal_states = ["clean {}"]\nanomalous_states = ["torn {}"]\ntemplates = ["a {}."]\n'
 
@@ -162,6 +162,16 @@ def test_the_stored_file_is_the_fitted_detector(stored: Path) -> None:
     loaded = load_fitted(stored, {})
     assert loaded.class_name == "nut"
     assert loaded.detector.prompts.prompts.normal_states == ("clean {}",)
+
+
+def test_names_in_any_script_or_none_are_stored(stored: Path, tmp_path: Path) -> None:
+    detector, name = load_fitted(stored, {}).detector, "Schl\u00fcssel \U0001f511"
+    references = [
+        Reference(path=f"t\u00fcr {n}.png", sha256="0" * 64) for n in ("\u9519", "\udcff")
+    ]
+    save_fitted(detector, describe_run(detector, name, references), tmp_path / "key.safetensors")
+    loaded = load_fitted(tmp_path / "key.safetensors", {})
+    assert (loaded.class_name, list(loaded.references)) == (name, references)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ or written anywhere before all of it was judged.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from functools import cache
@@ -62,8 +63,8 @@ def save_fitted(detector: Detector, manifest: Manifest, path: Path) -> None:
     from safetensors.torch import save
 
     tensors = _tensors(detector)
-    document = FittedDetector(manifest=manifest, tensors=_digests(tensors)).to_json(indent=None)
-    text = document.decode().encode("ascii", "backslashreplace").decode()
+    document = FittedDetector(manifest=manifest, tensors=_digests(tensors))
+    text = json.dumps(document.model_dump(), allow_nan=False)  # in ASCII, whatever names hold
     write_atomically(path, save(tensors, {DOCUMENT: text}))
 
 
