@@ -31,19 +31,19 @@ def pieces(product: ModuleType) -> Iterator[tuple[str, str | None, int]]:
         yield from ((f"test/{defect}", defect, number) for number in range(DEFECTIVE))
 
 
-def draw_product(product: ModuleType, out: Path, seed: int) -> None:
-    """Draw all images and masks of a product; each image has a generator of its own."""
+def draw_piece(product: ModuleType, index: int, out: Path, seed: int) -> None:
+    """Draw one image of a product and its mask, by a generator of its own."""
     name = product.__name__.split(".")[-1]
-    for index, (folder, defect, number) in enumerate(pieces(product)):
-        rng = np.random.default_rng([seed, *name.encode(), index])
-        image, mask = product.draw(rng, defect)
-        path = out / name / folder / f"{number:03d}.png"
+    folder, defect, number = list(pieces(product))[index]
+    rng = np.random.default_rng([seed, *name.encode(), index])
+    image, mask = product.draw(rng, defect)
+    path = out / name / folder / f"{number:03d}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    photograph(rng, image).save(path, optimize=True)
+    if defect:
+        path = out / name / "ground_truth" / defect / f"{number:03d}_mask.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        photograph(rng, image).save(path, optimize=True)
-        if defect:
-            path = out / name / "ground_truth" / defect / f"{number:03d}_mask.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            mask_image(mask).save(path, optimize=True)
+        mask_image(mask).save(path, optimize=True)
 
 
 if __name__ == "__main__":
@@ -52,4 +52,5 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     for each in PRODUCTS:
-        draw_product(each, arguments.out, arguments.seed)
+        for piece in range(len(list(pieces(each)))):
+            draw_piece(each, piece, arguments.out, arguments.seed)

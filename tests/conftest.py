@@ -34,6 +34,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 if "PYTEST_XDIST_WORKER" not in os.environ:  # the workers inherit it
     os.environ["VLMAD_CACHE"] = tempfile.mkdtemp(prefix="vlmad-tests-")
 
+SMALL = (
+    *("--backbone", f"openclip:{Path(__file__).parents[1] / 'core/vlmad/testing/two_layer.json'}"),
+    *("--set", "backbone.weights=random:0"),
+)
+"""Words that choose a model of two layers, for all that is not a fact of the embedded one."""
 PROCESSES = frozenset({"process", "browser"})
 """Fixtures with which tests start processes: whoever uses them, even by others, is slow."""
 Done = subprocess.CompletedProcess[str]

@@ -155,7 +155,7 @@ def test_absurdly_many_or_long_numbers_are_refused_in_one_short_line() -> None:
     def part(sizes: BOUNDED = (1,)) -> None:
         """Take sizes."""
 
-    for text in ("1," * 100_000, "9" * 5_000):
+    for text in ("1," * 10_000, "9" * 5_000):
         with pytest.raises(OptionError, match="takes int,int,… from 1 to 64") as refused:
             check_options("part", options_of(part), {"sizes": text})
         assert len(str(refused.value)) < 500

@@ -19,12 +19,9 @@ def test_a_quick_test_cannot_start_python() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        (),
         ("plugins",),
-        ("describe", "harmoni"),
         ("run", "--shots", "x"),
         ("run", "\N{SNOWMAN}", "--detector", "clip"),
-        ("describe", "comparison", "--json"),
     ],
     ids=" ".join,
 )

@@ -24,8 +24,10 @@ from vlmad_run.references import choose_references
 from vlmad_run.repeating import rebuild, repeat
 from vlmad_run.stored_run import StoredRun, read_run
 
-CLIP = ("run", "photos", "--detector", "clip", "--quiet", "--overlays", "none")
-WINCLIP = ("run", "photos", "--overlays", "none", "--quiet", "--class-name", "nut")
+from .conftest import SMALL
+
+CLIP = ("run", "photos", "--detector", "clip", *SMALL, "--quiet", "--overlays", "none")
+WINCLIP = ("run", "photos", "--overlays", "none", *SMALL, "--quiet", "--class-name", "nut")
 
 
 def scores(out: Path) -> list[tuple[str, float]]:
@@ -42,7 +44,6 @@ def one_line(ended: Any) -> str:
 # manifests
 
 
-@pytest.mark.slow
 def test_a_repeated_run_agrees_from_any_working_directory(
     photos: Path, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,7 +52,9 @@ def test_a_repeated_run_agrees_from_any_working_directory(
     monkeypatch.chdir(tmp_path / "elsewhere")
     again = command("run", "--manifest", "../out/manifest.json", "--quiet", "--out", "again")
     assert again.status == 0
-    assert again.error == "vlmad: scores agree: 6 compared, largest difference 0\n"
+    assert again.error == (
+        "vlmad: scores agree: 6 compared, largest difference 0 (float32: up to 1e-05)\n"
+    )
 
 
 @pytest.mark.slow
@@ -62,7 +65,8 @@ def test_a_repeated_run_says_which_images_changed(
     Image.new("RGB", (32, 24), "red").save(photos / "0002.png")
     again = command("run", "--manifest", "out", "--quiet", "--out", "again")
     assert again.status == 1
-    assert "scores DIFFER: 5 compared, largest difference 0, 1 are of files" in again.error
+    assert "scores DIFFER: 5 compared, largest difference 0 (float32" in again.error
+    assert ", 1 are of files that have changed" in again.error
 
 
 def test_a_run_is_not_repeated_into_its_own_folder(
@@ -100,7 +104,7 @@ def test_a_stored_detector_moves_alone_and_scores_like_its_references(
 ) -> None:
     shutil.copytree(photos, tmp_path / "good")
     (tmp_path / "list.toml").write_text('normal = ["{}"]\nanomalous = ["broken {}"]\n')
-    fitted = ("fit", "good", "--class-name", "nut", "--out", "nut.safetensors", "--quiet")
+    fitted = ("fit", "good", "--class-name", "nut", "--out", "nut.safetensors", *SMALL)
     assert command(*fitted).status == 0
     assert command(*WINCLIP, "--references", "good", "--shots", "6", "--out", "out").status == 0
     (tmp_path / "moved").mkdir()
@@ -121,7 +125,7 @@ def test_a_stored_detector_moves_alone_and_scores_like_its_references(
 def test_files_that_are_no_stored_detectors_are_refused(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
-    fit = ("fit", "photos", "--class-name", "nut", "--out", "nut.safetensors", "--quiet")
+    fit = ("fit", "photos", "--class-name", "nut", "--out", "nut.safetensors", *SMALL)
     assert command(*fit).status == 0
     assert "exists; choose another --out or add --force" in one_line(command(*fit, "--seed", "1"))
     whole = (tmp_path / "nut.safetensors").read_bytes()
@@ -140,7 +144,6 @@ def test_files_that_are_no_stored_detectors_are_refused(
     assert not (tmp_path / "vlmad-runs").exists()
 
 
-@pytest.mark.slow
 def test_a_reference_under_test_is_warned_of_by_its_content(
     photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -172,7 +175,8 @@ def test_a_threshold_judges_in_every_output_and_in_the_exit_status(
 ) -> None:
     assert command(*CLIP, "--out", "plain").status == 0
     limit = sorted(score for _, score in scores(tmp_path / "plain"))[-2]
-    words = ("run", "photos", "--detector", "clip", "--threshold", f"{limit:.9g}", "--out", "out")
+    words = ("run", "photos", "--detector", "clip", *SMALL, "--threshold", f"{limit:.9g}")
+    words = (*words, "--out", "out")
     ended = command(*words, "--overlays", "anomalous", "--fail-on", "anomalous", "--json")
     assert ended.status == 3
     rows = [json.loads(line) for line in ended.out.splitlines()]
@@ -274,14 +278,15 @@ def test_old_and_foreign_folders_are_named_in_one_line(tmp_path: Path) -> None:
             read_run(path)
 
 
+@pytest.mark.slow
 def test_references_are_the_same_for_the_same_seed_and_all_different(tmp_path: Path) -> None:
     files = [tmp_path / f"{index}.png" for index in range(8)]
     for file in files:
         Image.new("RGB", (2, 2)).save(file)
-    draws = [choose_references([tmp_path], 3, seed) for seed in range(10)]
-    assert draws == [choose_references([tmp_path], 3, seed) for seed in range(10)]
+    draws = [choose_references([tmp_path], 3, seed) for seed in range(4)]
+    assert draws == [choose_references([tmp_path], 3, seed) for seed in range(4)]
     assert all(len(set(draw)) == 3 for draw in draws)
-    assert len({tuple(draw) for draw in draws}) > 5
+    assert len({tuple(draw) for draw in draws}) > 2
     with pytest.raises(InputError, match="has 8 images, fewer than the 9 references"):
         choose_references([tmp_path], 9, 0)
     with pytest.raises(InputError, match="whole numbers from 1"):

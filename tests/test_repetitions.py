@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,9 +13,11 @@ from PIL import Image
 
 from vlmad_run.fitted import load_fitted
 
+from .conftest import SMALL
+
 COMMANDS = {
-    "fit": (("fit", "photos", "--quiet"), "fitted.safetensors"),
-    "calibrate": (("calibrate", "--good", "photos"), "threshold.json"),
+    "fit": (("fit", "photos", *SMALL, "--quiet"), "fitted.safetensors"),
+    "calibrate": (("calibrate", "--good", "photos", *SMALL), "threshold.json"),
 }
 
 
@@ -33,7 +34,8 @@ def test_the_same_command_with_the_same_result_succeeds_again(
     other = command(*words, "--class-name", "nut")
     assert other.status == 2
     assert f"{name} exists; " in other.error
-    Image.effect_noise((32, 24), 90).convert("RGB").save(photos / "0001.png")
+    for path in photos.iterdir():
+        Image.effect_noise((32, 24), 90).convert("RGB").save(path)
     changed = command(*words)
     assert changed.status == 2
     assert f"{name} exists and is another" in changed.error
@@ -43,18 +45,18 @@ def test_the_same_command_with_the_same_result_succeeds_again(
 
 @pytest.mark.slow
 def test_a_fit_that_was_killed_at_any_moment_succeeds_when_it_is_repeated(
-    photos: Path, signalled: Callable[..., Any], process: Any, tmp_path: Path
+    photos: Path, signalled: Callable[..., Any], command: Callable[..., Any], tmp_path: Path
 ) -> None:
-    words = ("fit", "photos", "--quiet", "--out", "out/nut.safetensors")
+    words = ("fit", "photos", *SMALL, "--quiet", "--out", "out/nut.safetensors")
     for moment in (1, 2):  # as the file is opened, and as it is renamed
         killed = signalled("SIGKILL", tmp_path / "out", moment, *words)
         killed.communicate()
         assert killed.returncode == -9
-        done = process(*words, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        done = command(*words)
+        assert done.status == 0, done.error
         assert load_fitted(tmp_path / "out" / "nut.safetensors", {}).references
-        again = process(*words, cwd=tmp_path)
-        assert again.returncode == 0, again.stderr
+        again = command(*words)
+        assert again.status == 0, again.error
         (tmp_path / "out" / "nut.safetensors").unlink()
 
 
@@ -62,17 +64,16 @@ def test_a_fit_that_was_killed_at_any_moment_succeeds_when_it_is_repeated(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
 @pytest.mark.parametrize("words", [(), ("--json",)])
 def test_a_calibration_that_cannot_be_printed_says_that_its_file_is_whole(
-    words: tuple[str, ...], photos: Path, tmp_path: Path
+    words: tuple[str, ...], photos: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "vlmad", "calibrate", "--good", "photos", *words]
+    words = ("calibrate", "--good", "photos", *SMALL, *words)
+    start = [sys.executable, "-m", "vlmad", *words]
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, env=os.environ
-        )
+        done = subprocess.run(start, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
     assert "threshold.json is written, but standard output is not: No space left" in done.stderr
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
+    again = command(*words)
+    assert again.status == 0, again.error
 
 
 REFUSED = {

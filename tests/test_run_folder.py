@@ -24,8 +24,10 @@ from vlmad_run.places import RUNS, new_folder
 from vlmad_run.references import Assembled
 from vlmad_run.rows import file_stem
 
+from .conftest import SMALL
+
 Command = Callable[..., Any]
-RUN = ("run", "photos", "--detector", "clip", "--quiet")
+RUN = ("run", "photos", "--detector", "clip", *SMALL, "--quiet")
 QUICK = (*RUN, "--overlays", "none", "--out", "out")
 
 
@@ -79,7 +81,7 @@ def test_other_words_for_the_same_run_go_on(
 ) -> None:
     assert command(*RUN, "--out", "out").status == 0
     before, when = content(tmp_path / "out"), written(tmp_path / "out")
-    parts = ("--backbone", "tiny", "--prompt", "plain", "--extractor", "dense", "--scorer", "dense")
+    parts = ("--prompt", "plain", "--extractor", "dense", "--scorer", "dense")
     for words in (
         parts,
         ("--batch-size", "1"),

@@ -21,6 +21,8 @@ from vlmad.cli import main
 from vlmad.console import DEGRADED, console, keep_output, output, page, say, write_json
 from vlmad.errors import MOST_SHOWN, shown
 
+from .conftest import SMALL
+
 ENCODINGS = st.sampled_from(["utf-8", "ascii", "latin-1", "cp1252", "cp437", "utf-16"])
 WIDTHS = st.sampled_from([1, 2, 7, 40, 80, 300])
 HOSTILE = "a\x1b]0;x\x07\x9b31m\u202egnp.exe\u2066\0\udcff\r\nvlmad: forged [bold] tür-错.png"
@@ -59,6 +61,7 @@ def assert_harmless(text: str) -> None:
 
 
 @given(TEXTS, ENCODINGS, WIDTHS)
+@settings(max_examples=40)
 @example(HOSTILE, "ascii", 1)
 def test_any_text_is_shown_on_any_stream_as_a_line_a_cell_or_a_page(
     text: str, encoding: str, width: int
@@ -106,6 +109,7 @@ def test_help_goes_to_any_stream_with_dashes_that_remain_dashes(
 
 
 @given(st.dictionaries(TEXTS, TEXTS, max_size=3), ENCODINGS)
+@settings(max_examples=40)
 def test_json_is_exact_on_any_stream(document: dict[str, str], encoding: str) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding, "strict")
     with redirect_stdout(stream):
@@ -165,7 +169,7 @@ START = [sys.executable, "-m", "vlmad"]
 
 @pytest.mark.slow
 def test_a_reader_that_has_enough_ends_a_command_as_any_other(tmp_path: Path) -> None:
-    for words in (["plugins", "--json"], ["plugins"], ["run", "--help"]):
+    for words in (["plugins", "--json"], ["run", "--help"]):
         reader, writer = os.pipe()
         os.close(reader)
         ended = subprocess.run([*START, *words], stdout=writer, stderr=-1, cwd=tmp_path)
@@ -183,16 +187,15 @@ def test_results_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
-def test_a_process_prints_any_name_in_any_encoding(
-    encoding: str, tmp_path: Path, photos: Path
+def test_a_process_prints_any_name_in_an_encoding_that_lacks_it(
+    tmp_path: Path, photos: Path
 ) -> None:
     photo = photos / "tür-错 \u202e.png"
     (photos / "0000.png").rename(photo)
-    words = ["run", str(photo), "--detector", "clip", "--out", "out"]
-    own = {**os.environ, "PYTHONIOENCODING": encoding}
+    words = ["run", str(photo), "--detector", "clip", *SMALL, "--out", "out"]
+    own = {**os.environ, "PYTHONIOENCODING": "cp1252"}
     for more in ([], ["--json"]):
         ended = subprocess.run([*START, *words, *more], capture_output=True, cwd=tmp_path, env=own)
         assert ended.returncode == 0, ended.stderr
         assert b"\\u9519 \\u202e.png" in ended.stdout
-    assert json.loads(ended.stdout.decode(encoding))["image"] == str(photo)
+    assert json.loads(ended.stdout.decode("cp1252"))["image"] == str(photo)

@@ -137,7 +137,7 @@ def test_a_row_with_a_stray_quote_is_named_and_the_others_read(tmp_path: Path) -
         ("a.csv", "x" * 30_000_000, "line 1: 30000000 characters; is this a text"),
         ("a.csv", "image,label\n" + "," * 2_000_000, "line 2: 2000000 characters"),
         ("a.csv", "image,label\n" + "," * 1_000_000, None),
-        ("a.jsonl", "\n".join(f'{{"c{n}": 1}}' for n in range(100_000)), "100000 columns"),
+        ("a.jsonl", "\n".join(f'{{"c{n}": 1}}' for n in range(10_000)), "10000 columns"),
     ],
     ids=["columns", "line", "commas", "empty", "keys"],
 )

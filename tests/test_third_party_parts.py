@@ -11,10 +11,11 @@ from PIL import Image
 
 from vlmad import load_detector
 from vlmad.errors import IncompatiblePartsError, InputError
-from vlmad.testing import check_part, example_images
+from vlmad.testing import TWO_LAYERS, check_part, example_images
 
 from .conftest import vlmad
 
+RANDOM = {"weights": "random:0", "image_size": 80}
 ODD_PARTS = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text()
 
 
@@ -80,7 +81,6 @@ def test_a_backbone_without_text_is_refused_where_text_was_asked_for(site: Path)
         load_detector(backbone="colour-moments", prompts="compositional")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("extractor", "scorer"),
     [("window", "harmonic"), ("window", "max-cosine"), ("dense", "dense"), ("tiles", "harmonic")],
@@ -88,27 +88,35 @@ def test_a_backbone_without_text_is_refused_where_text_was_asked_for(site: Path)
 def test_prompts_that_look_at_the_image_work_in_every_scorer(
     extractor: str, scorer: str, site: Path
 ) -> None:
-    detector = load_detector(prompts="conditioned", extractor=extractor, scorer=scorer)
+    detector, without = (
+        load_detector(
+            backbone=f"openclip:{TWO_LAYERS}",
+            prompts="conditioned",
+            extractor=extractor,
+            scorer=scorer,
+            options={"backbone": RANDOM, "prompts": {"pull": pull}},
+        )
+        for pull in (0.2, 0)
+    )
     sources = example_images(3).sources
     together = detector.predict(sources, "bolt", batch_size=3)
     alone = detector.predict(sources, "bolt", batch_size=1)
-    plain = load_detector(
-        prompts="conditioned",
-        extractor=extractor,
-        scorer=scorer,
-        options={"prompts": {"pull": 0}},
-    ).predict(sources, "bolt")
+    plain = without.predict(sources, "bolt")
     for one, other, unmoved in zip(together, alone, plain, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-5)
         np.testing.assert_allclose(one.map, other.map, atol=1e-5)
         assert one.score != pytest.approx(unmoved.score, abs=1e-5)
 
 
-@pytest.mark.slow
 def test_a_set_scorer_sees_all_images_whatever_the_batch_size(
     site: Path, photographs: list[Path]
 ) -> None:
-    detector = load_detector(scorer="mutual", extractor="dense")
+    detector = load_detector(
+        backbone=f"openclip:{TWO_LAYERS}",
+        scorer="mutual",
+        extractor="dense",
+        options={"backbone": RANDOM},
+    )
     together = detector.predict(photographs, batch_size=6)
     split = detector.predict(photographs, batch_size=2)
     for one, other in zip(together, split, strict=True):
@@ -117,13 +125,17 @@ def test_a_set_scorer_sees_all_images_whatever_the_batch_size(
     assert fewer[0].score != pytest.approx(together[0].score, abs=1e-7)
 
 
-@pytest.mark.slow
 def test_a_broken_image_stays_alone_under_a_set_scorer(
     site: Path, photographs: list[Path], tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.png"
     broken.write_text("no image")
-    detector = load_detector(scorer="mutual", extractor="dense")
+    detector = load_detector(
+        backbone=f"openclip:{TWO_LAYERS}",
+        scorer="mutual",
+        extractor="dense",
+        options={"backbone": RANDOM},
+    )
     without = detector.predict(photographs, batch_size=2)
     with_it = detector.predict([photographs[0], broken, *photographs[1:]], batch_size=2)
     assert with_it[1].error is not None

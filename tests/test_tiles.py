@@ -13,7 +13,12 @@ from PIL import Image
 from vlmad import load_detector
 from vlmad.errors import InputError
 from vlmad.resizing import MOST_TILES, join_maps, parse_resizing, tile_places
+from vlmad.testing import TWO_LAYERS
 
+SMALL = {
+    "backbone": f"openclip:{TWO_LAYERS}",
+    "options": {"backbone": {"weights": "random:0", "image_size": 80}},
+}
 SIDES = st.integers(1, 3000)
 
 
@@ -44,30 +49,28 @@ def test_parts_of_a_map_join_to_the_map(width: int, height: int, tiles: int, see
     np.testing.assert_allclose(join_maps((width, height), places, parts), whole, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_one_tile_of_a_square_is_the_squashed_image() -> None:
     image = Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 50).convert("RGB")
-    results = [load_detector("clip", resize=how).predict(image)[0] for how in ("squash", "tiles:1")]
+    detectors = [load_detector("clip", resize=how, **SMALL) for how in ("squash", "tiles:1")]
+    results = [detector.predict(image)[0] for detector in detectors]
     assert results[0].score == results[1].score
     np.testing.assert_allclose(results[0].map, results[1].map, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_where_only_one_tile_sees_a_pixel_the_map_is_that_tiles() -> None:
     image = Image.effect_mandelbrot((240, 60), (-2, -1.5, 1, 1.5), 50).convert("RGB")
-    [joined] = load_detector("clip", resize="tiles:1").predict(image)
+    [joined] = load_detector("clip", resize="tiles:1", **SMALL).predict(image)
     first = tile_places(image.size, 1)[0]
-    [alone] = load_detector("clip").predict(image.crop(first))
+    [alone] = load_detector("clip", **SMALL).predict(image.crop(first))
     assert joined.map.shape == (60, 240)
     np.testing.assert_allclose(joined.map[:, :40], alone.map[:, :40], atol=1e-5)
 
 
-@pytest.mark.slow
 def test_the_score_of_a_tiled_image_is_that_of_its_most_anomalous_tile() -> None:
     image = Image.effect_mandelbrot((90, 60), (-2, -1.5, 1, 1.5), 50).convert("RGB")
-    detector = load_detector("clip", resize="tiles:2")
+    detector = load_detector("clip", resize="tiles:2", **SMALL)
     parts = [image.crop(place) for place in tile_places(image.size, 2)]
-    alone = [result.score for result in load_detector("clip").predict(parts)]
+    alone = [result.score for result in load_detector("clip", **SMALL).predict(parts)]
     [together] = detector.predict(image)
     assert len(parts) == 8
     assert together.score == pytest.approx(max(alone), abs=1e-5)

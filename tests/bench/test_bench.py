@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from vlmad.errors import InputError
 from vlmad_evaluation.result_documents import BenchDocument
@@ -226,9 +228,10 @@ def test_an_image_that_only_decoding_finds_damaged_is_counted_with_exit_status_1
 ) -> None:
     shutil.copytree(two_categories / "nut", tmp_path / "parts" / "nut")
     image = tmp_path / "parts" / "nut" / "test" / "good" / "000.png"
-    content = bytearray(image.read_bytes())
-    content[200:260] = bytes(60)  # in the midst of the pixels
-    image.write_bytes(content)
+    written = io.BytesIO()
+    Image.open(image).save(written, "JPEG")
+    content = written.getvalue()
+    image.write_bytes(content[:-60] + content[-2:])  # lacks some pixels, but not its end
     ran = run_bench("parts", "--detector", "clip", *small, "--out", "out", cwd=tmp_path)
     assert ran.returncode == 1, ran.stderr
     assert "vlmad: 1 image could not be scored, see out/bench.md" in ran.stderr

@@ -173,6 +173,7 @@ def test_the_samples_that_come_with_the_project_have_no_problems() -> None:
     assert opened.categories == ("brushed_metal", "circuit", "cloth", "tile")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason="photographs beside the repository absent")
 def test_real_photographs_with_masks_are_read_without_a_problem() -> None:
     opened = open_dataset(PHOTOGRAPHS)

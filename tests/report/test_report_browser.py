@@ -125,7 +125,7 @@ def test_a_page_on_a_dark_screen_is_printed_light_and_whole(
 def test_links_of_the_contents_land_on_their_sections(browser: Any, pages: dict[str, Path]) -> None:
     with shown(browser, pages["bench"], 390) as tab:
         links = tab.locator("nav a")
-        assert links.count() == 11
+        assert links.count() == 12
         for index in range(links.count()):
             title = links.nth(index).inner_text()
             links.nth(index).click()

@@ -42,6 +42,7 @@ def test_a_report_is_one_file_in_the_folder_and_the_same_whenever_it_is_made(
         "Types of defects",
         "Zero-shot and few-shot",
         "Window sizes",
+        "Other conditions",
         "Published figures",
         "Curves and scores",
         "Failures",
