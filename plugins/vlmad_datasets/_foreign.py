@@ -1,11 +1,12 @@
-"""Label files of other tools: read as text, checked as JSON, and searched for an image."""
+"""Files of other tools: read as text, checked as JSON, searched for an image, and for paths."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from contextlib import contextmanager
-from pathlib import PurePath, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,7 +17,6 @@ from vlmad_datasets.sides import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 MOST_LABELS = 16 * MOST_TEXT
 """Bytes of a label file, which may hold photographs or speak of thousands."""
@@ -78,6 +78,18 @@ def json_table(text: str) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise InputError("a JSON of no object")
     return table
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return the path that a file names from a folder; a backslash separates like a slash.
+
+    Raises:
+        InputError: it is empty, or leaves the folder.
+    """
+    path = folder / name.replace("\\", "/")
+    if not name or not Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder)):
+        raise InputError(f"'{name}' is no path inside of the data set")
+    return path
 
 
 class ListedImages:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from vlmad.datasets import Label, Split
     from vlmad_run.walking import Place
 
+ANY_DEFECT = "defect"
+"""The name of defects where a layout tells none apart."""
 LABELS = ("annotations", "labels", "segmentationclass")
 """Folders of label files, and of masks as CVAT exports them."""
 
@@ -190,35 +192,27 @@ def _either(paths: Sequence[Path]) -> str:
     return " or ".join(path.name if together else str(path) for path in sorted(paths))
 
 
-def samples_in(
-    folder: Path, category: str, defect: str | None, split: Split, *masks: Masks
+def samples_below(
+    folder: Path, category: str, defect: str | None, split: Split, masks: Masks | None = None
 ) -> Iterator[Sample]:
-    """Yield a sample for each image right in a folder.
+    """Yield a sample for each image in a folder and in its own.
 
     Args:
         folder: it may be missing.
         category: what the images show.
         defect: what is wrong with them; None of normal images.
         split: what they are for.
-        masks: where theirs are looked for, in turn.
+        masks: where theirs are looked for.
     """
-    for image in images_in(folder):
-        mask = next(filter(None, (each.of(image) for each in masks)), None)
-        yield _sample(image, category, defect, split, mask)
-
-
-def samples_below(
-    folder: Path, category: str, defect: str | None, split: Split, masks: Masks | None = None
-) -> Iterator[Sample]:
-    """Yield a sample for each image in a folder and in its own, as `samples_in` does."""
     for image in images_below(folder):
         place = image.relative_to(folder).parts[:-1]
         mask = masks.of(image, place) if masks else None
-        yield _sample(image, category, defect, split, mask)
+        yield labelled(image, category, split, defect, mask)
 
 
-def _sample(
-    image: Path, category: str, defect: str | None, split: Split, mask: Path | None
+def labelled(
+    image: Path, category: str, split: Split, defect: str | None = None, mask: Path | None = None
 ) -> Sample:
+    """Return the sample of an image: anomalous if it has a defect."""
     label: Label = "normal" if defect is None else "anomalous"
     return Sample(image, label, category, split, defect or GOOD, mask)

@@ -9,12 +9,10 @@ from pydantic import Field
 
 from vlmad.datasets import Contents, Dataset, Problem
 from vlmad.errors import InputError
-from vlmad_datasets._beside import ANY_DEFECT, inside, labelled
-from vlmad_datasets._dagm import Dagm
-from vlmad_datasets._foreign import ForeignTable, json_table, label_text, reading
-from vlmad_datasets._kolektor import KolektorSdd, KolektorSdd2
-from vlmad_datasets._magnetic_tile import MagneticTile
+from vlmad_datasets._foreign import ForeignTable, inside, json_table, label_text, reading
+from vlmad_datasets._layout import ANY_DEFECT, labelled
 from vlmad_datasets._mvtec import Btad, DtdSynthetic, Mpdd, Mvtec, MvtecAd2
+from vlmad_datasets._pairs import Dagm, KolektorSdd, KolektorSdd2, MagneticTile
 from vlmad_datasets._real_iad import RealIad
 from vlmad_datasets._two_folders import TwoFolders
 from vlmad_datasets._visa import Visa

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from vlmad.datasets import Contents, Dataset, Problem, Sample
 from vlmad.errors import InputError
-from vlmad_datasets._beside import inside, labelled
-from vlmad_datasets._foreign import ForeignTable, json_table, label_text, reading
-from vlmad_datasets._layout import folders_in, folders_named
+from vlmad_datasets._foreign import ForeignTable, inside, json_table, label_text, reading
+from vlmad_datasets._layout import folders_in, folders_named, labelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

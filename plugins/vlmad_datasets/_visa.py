@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from vlmad.datasets import Contents, Dataset, Problem, Sample
 from vlmad.errors import InputError
+from vlmad_datasets._foreign import inside
 from vlmad_datasets._image_table import sample_of
 from vlmad_datasets._layout import folders_in
 from vlmad_datasets.tabular import read_rows
@@ -51,8 +52,8 @@ class Visa(Dataset):
         for row in table.rows:
             name = row.fields["object"]
             try:
-                for column in ("object", "image", "mask"):
-                    _check_inside(column, row.fields[column])
+                for path in (name, row.fields["image"] or name, row.fields["mask"] or name):
+                    inside(self.root, path)
                 if name not in defects:
                     defects[name] = _defects(self.root / name, problems)
                 fields = row.fields | {"defect": defects[name].get(row.fields["image"], "")}
@@ -60,12 +61,6 @@ class Visa(Dataset):
             except InputError as error:
                 problems.append(table.problem(row, error))
         return Contents(tuple(samples), tuple(problems))
-
-
-def _check_inside(column: str, path: str) -> None:
-    pure = PureWindowsPath(path)  # which takes both kinds of slashes
-    if pure.anchor or ".." in pure.parts or (column == "object" and not path):
-        raise InputError(f"{column} '{path}' is no path inside of the data set")
 
 
 def _defects(folder: Path, problems: list[Problem]) -> dict[str, str]:

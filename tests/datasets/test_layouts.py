@@ -142,15 +142,17 @@ LAYOUTS = {
     "ksdd": Drawn(
         "kos01/Part0.jpg kos01/Part0_label.bmp- kos01/Part5.jpg kos01/Part5_label.bmp*"
         " kos02/Part0.jpg kos02/Part0_label.bmp-",
-        """kos01/Part0.jpg test good
+        """kos01/Part0.jpg test good kos01/Part0_label.bmp
         kos01/Part5.jpg test defect kos01/Part5_label.bmp
-        kos02/Part0.jpg test good""",
+        kos02/Part0.jpg test good kos02/Part0_label.bmp""",
         class_name="electrical commutator",
     ),
     "ksdd2": Drawn(
         "train/10.png train/10_GT.png- train/11.png train/11_GT.png*"
         " test/20.png test/20_GT.png- test/21.png test/21_GT.png*",
-        "train/10.png train good\ntest/20.png test good\ntest/21.png test defect test/21_GT.png",
+        """train/10.png train good train/10_GT.png
+        test/20.png test good test/20_GT.png
+        test/21.png test defect test/21_GT.png""",
         class_name="surface",
         notes=1,
     ),

@@ -245,8 +245,8 @@ def test_visa_needs_no_annotations(visa: Path) -> None:
     [
         ("pcb1,test,anomaluos,a.JPG,", "label 'anomaluos' is neither side; did"),
         ("pcb1,tset,normal,a.JPG,", "no split is called 'tset'; did you mean 'test'?"),
-        ("pcb1,test,normal,../../secret.JPG,", "image '../../secret.JPG' is no path inside of"),
-        ("pcb1,test,normal,/etc/secret.JPG,", "image '/etc/secret.JPG' is no path inside of"),
+        ("pcb1,test,normal,../../secret.JPG,", "'../../secret.JPG' is no path inside of"),
+        ("pcb1,test,normal,/etc/secret.JPG,", "'/etc/secret.JPG' is no path inside of"),
         ("pcb1,test,normal,,", "no image"),
         ("pcb1,test,normal", "3 fields, but 5 columns"),
     ],

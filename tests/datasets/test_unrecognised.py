@@ -52,10 +52,10 @@ def lay_out(root: Path, files: str) -> Path:
         ("nut/train/0.png nut/test/1.png", "like 'mvtec', but the images in "),
         ("kos01/Part0.jpg kos02/Part0.jpg", "like 'ksdd', but there are no masks such as kos01/"),
         ("pcb1/Data/Images/Normal/0.JPG", "like 'visa', but there is no split_csv/1cls.csv"),
-        ("Class1/Train/0.PNG Class1/Test/1.PNG", "like 'dagm', but there are no masks in folders"),
+        ("Class1/Train/0.PNG Class1/Test/1.PNG", "like 'dagm', but there are no masks such"),
         ("mint/OK/S0001/0.jpg mint/NG/HS/S0002/1.jpg", "like 'real_iad', but there is no folder"),
         ("OK/S0001/0.jpg NG/HS/S0002/1.jpg NG/HS/S0002/1.png", "like 'real_iad', but there is no"),
-        ("MT_Free/0.jpg MT_Crack/1.jpg", "like 'mtd', but its folders MT_… hold no folder Imgs"),
+        ("MT_Free/0.jpg MT_Crack/1.jpg", "like 'mtd', but there are no masks such as MT_Crack"),
         ("meta.json x/0.png", "like 'meta', but meta.json does not list images"),
     ],
 )
