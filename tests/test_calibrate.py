@@ -20,6 +20,7 @@ from vlmad_calibration._labelled_images import (
     leave_out,
 )
 from vlmad_calibration.calibration import Evidence, calibrate
+from vlmad_run.finding import find
 from vlmad_run.manifest import Reference, identity
 from vlmad_run.references import Assembled, choose_references
 from vlmad_run.thresholds import read_threshold
@@ -153,7 +154,7 @@ def test_the_scores_of_a_run_serve_as_well_as_scoring_again(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_where_no_good_image_is_no_reference_each_is_judged_by_the_others(tmp_path: Path) -> None:
-    references = choose_references([TRAIN], 2, 0)
+    references = choose_references(find([TRAIN]), [TRAIN], 2, 0)
     named = [word for path in references for word in ("--good", path)]
     done = vlmad("calibrate", *named, "--references", TRAIN, "--shots", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

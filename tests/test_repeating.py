@@ -19,6 +19,7 @@ from vlmad import load_detector
 from vlmad.errors import InputError
 from vlmad.files import digest
 from vlmad.testing import TWO_LAYERS
+from vlmad_run.finding import find
 from vlmad_run.manifest import Manifest, describe_run
 from vlmad_run.references import choose_references
 from vlmad_run.repeating import rebuild, repeat
@@ -283,17 +284,21 @@ def test_references_are_the_same_for_the_same_seed_and_all_different(tmp_path: P
     files = [tmp_path / f"{index}.png" for index in range(8)]
     for file in files:
         Image.new("RGB", (2, 2)).save(file)
-    draws = [choose_references([tmp_path], 3, seed) for seed in range(4)]
-    assert draws == [choose_references([tmp_path], 3, seed) for seed in range(4)]
+
+    def draw(paths: list[str | Path], shots: int | None, seed: int) -> list[Path]:
+        return choose_references(find(paths), paths, shots, seed)
+
+    draws = [draw([tmp_path], 3, seed) for seed in range(4)]
+    assert draws == [draw([tmp_path], 3, seed) for seed in range(4)]
     assert all(len(set(draw)) == 3 for draw in draws)
     assert len({tuple(draw) for draw in draws}) > 2
     with pytest.raises(InputError, match="has 8 images, fewer than the 9 references"):
-        choose_references([tmp_path], 9, 0)
+        draw([tmp_path], 9, 0)
     with pytest.raises(InputError, match="whole numbers from 1"):
-        choose_references([tmp_path], 0, 0)
-    assert choose_references([*files, files[0]], None, 0) == files  # all that are named themselves
-    assert len(choose_references([tmp_path], None, 0)) == 4
-    assert len(choose_references([str(tmp_path / "*.png")], None, 0)) == 4
+        draw([tmp_path], 0, 0)
+    assert draw([*files, files[0]], None, 0) == files  # all that are named themselves
+    assert len(draw([tmp_path], None, 0)) == 4
+    assert len(draw([str(tmp_path / "*.png")], None, 0)) == 4
 
 
 def json_rows(command: Callable[..., Any], *words: str | Path) -> list[float]:

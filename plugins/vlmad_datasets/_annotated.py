@@ -5,17 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmad.datasets import GOOD, Contents, Dataset, Problem, Sample
+from vlmad.datasets import Contents, Dataset, Problem
 from vlmad.errors import InputError, first_line
 from vlmad_datasets._annotations import drawing_of, is_label_file
-from vlmad_datasets._layout import Masks, images_below, label_places, name_of
+from vlmad_datasets._layout import (
+    Masks,
+    check_chosen,
+    images_below,
+    label_places,
+    labelled,
+    name_of,
+)
 from vlmad_datasets.masks import read_mask
 from vlmad_run.walking import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-REMEDY = "name it with --set dataset.labels"
+    from vlmad.datasets import Sample
 
 
 class Annotated(Dataset):
@@ -39,12 +46,7 @@ class Annotated(Dataset):
         images: str | None = None,
         category: str | None = None,
     ) -> None:
-        for name in filter(None, (labels, images)):
-            path = root / name
-            if not path.is_dir() and not (
-                name == labels and is_label_file(path) and path.is_file()
-            ):
-                raise InputError(f"{path}: no such folder; {REMEDY} or .images")
+        check_chosen(root, labels=labels, images=images)
         self.labels = [root / labels] if labels else label_places(root)
         self.root, self.images = root, root / (images or "")
         self.category = category or name_of(root)
@@ -83,11 +85,7 @@ class Annotated(Dataset):
             what = first_line(error).removeprefix(f"{mask}: ")
             problems.append(Problem(mask or image, what, "fatal"))
             return
-        if labels:
-            defect = " + ".join(sorted(labels))
-            yield Sample(image, "anomalous", self.category, "test", defect, mask)
-        else:
-            yield Sample(image, "normal", self.category, "test", GOOD, mask)
+        yield labelled(image, self.category, "test", " + ".join(sorted(labels)) or None, mask)
 
 
 def _labels(image: Path, mask: Path | None) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
 from vlmad_datasets._coco import CocoFile
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 LABEL_SUFFIXES = frozenset({".json", ".xml", ".txt"})
 """The endings of label files."""
-
-
 MANY = re.compile(r"_?annotations?(\.coco)?|instances.*|coco|result", re.IGNORECASE)
 """Names, without ending, of files for many images, as tools export them."""
 NO_LABELS = frozenset({"classes.txt", "labelmap.txt", "labels.txt", "notes.json", "readme.txt"})
@@ -50,7 +48,7 @@ def spoken_of(path: Path, images: Sequence[Path]) -> list[list[Path]]:
     A file that cannot be read speaks of all of them, so that it is refused with the first.
     """
     try:
-        found = _parsed(path, _Stamp.of(path))
+        found = _parsed(path)
     except InputError:
         return [[image] for image in images]
     return [] if isinstance(found, Drawing) else found.listed.among(images)
@@ -62,7 +60,7 @@ def is_shared(path: Path) -> bool:
     Raises:
         InputError: it cannot be read.
     """
-    return not isinstance(_parsed(path, _Stamp.of(path)), Drawing)
+    return not isinstance(_parsed(path), Drawing)
 
 
 def beside(image: Path) -> Path | None:
@@ -85,7 +83,7 @@ def drawing_of(path: Path, image: Path) -> Drawing:
         InputError: it cannot be read, is of no known tool, or does not list the image.
     """
     with reading(path):
-        found = _parsed(path, _Stamp.of(path))
+        found = _parsed(path)
         return found if isinstance(found, Drawing) else found.drawing(image)
 
 
@@ -105,23 +103,16 @@ def label_mask(path: Path, image: Path, size: tuple[int, int]) -> Bool[np.ndarra
         return drawing.mask(size)
 
 
-class _Stamp(NamedTuple):
-    """What tells whether a file is still the one that was read."""
-
-    modified: int = 0
-    length: int = 0
-
-    @classmethod
-    def of(cls, path: Path) -> _Stamp:
-        try:
-            status = path.stat()
-        except (OSError, ValueError):  # reading it says what is wrong
-            return cls()
-        return cls(status.st_mtime_ns, status.st_size)
+def _parsed(path: Path) -> LabelFile:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # reading it says what is wrong
+        return _parsed_of(path)
+    return _parsed_of(path, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=2)  # a file for many images is asked once for each
-def _parsed(path: Path, stamp: _Stamp) -> LabelFile:
+@lru_cache(maxsize=2)  # a file for many images is asked once for each, while it stays the same
+def _parsed_of(path: Path, *stamp: int) -> LabelFile:
     text = label_text(path)
     if path.suffix.lower() == ".xml":
         return CvatFile(text)

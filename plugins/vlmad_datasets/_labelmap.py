@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 NAME = "labelmap.txt"
 BACKGROUND = "background"
-BLACK = (0, 0, 0)
 
 
 def labelmap_of(mask: Path) -> Path | None:

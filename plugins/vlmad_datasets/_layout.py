@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from vlmad.datasets import GOOD, Problem, Sample
+from vlmad.errors import InputError
 from vlmad_datasets._annotations import beside, is_for_many, is_label_file, spoken_of
 from vlmad_datasets.sides import key_of
 from vlmad_run.walking import MASK_BESIDE, is_mask_folder, look_into, names_of_folders, walk
@@ -163,6 +164,19 @@ class Masks:
                 what = f"it may be the mask of {_either(images)}; put each in a folder of its own"
                 problems.append(Problem(mask, what, "fatal"))
         return problems
+
+
+def check_chosen(root: Path, **chosen: str | None) -> None:
+    """Refuse the value of an option that names no folder, nor, of labels or masks, a label file.
+
+    Raises:
+        InputError: it is not there.
+    """
+    for option, name in chosen.items():
+        path = root / (name or "")
+        is_file = option in ("labels", "masks") and is_label_file(path) and path.is_file()
+        if name and not (path.is_dir() or is_file):
+            raise InputError(f"{path}: no such folder; name it with --set dataset.{option}")
 
 
 def label_places(root: Path, *others: Path) -> list[Path]:

@@ -20,9 +20,9 @@ from vlmad_datasets._layout import (
     folders_named,
     images_below,
     images_in,
+    labelled,
     name_of,
     samples_below,
-    samples_in,
 )
 from vlmad_datasets.sides import key_of, side_of
 from vlmad_run.walking import is_mask_folder
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 
     from vlmad.datasets import Split
 
-MPDD_CATEGORIES = frozenset(
-    {"bracket_black", "bracket_brown", "bracket_white", "connector", "metal_plate", "tubes"}
-)
+MPDD_CATEGORY = re.compile(r"bracket_(black|brown|white)|connector|metal_plate|tubes")
 DTD_CATEGORY = re.compile(
     r"(woven|stratified|blotchy|marbled|perforated|mesh|fibrous|matted)_\d{3}", re.IGNORECASE
 )
@@ -59,13 +57,16 @@ class Mvtec(Dataset):
 
     @classmethod
     def recognises(cls, root: Path) -> bool:
-        """Return whether there is a category, and the categories are not those of others."""
+        """Return whether there are categories, all of the data set and not all of another."""
         categories = cls._recognised(root)
-        names = {name_of(folder) for folder in categories}
-        others = names <= MPDD_CATEGORIES or _are_textures(names)
-        return bool(names) and not (
-            others or all(map(_says_ok, categories)) or all(map(_is_public, categories))
-        )
+        if not categories or not all(map(cls.is_own, categories)):
+            return False
+        return not any(all(map(other.is_own, categories)) for other in cls.__subclasses__())
+
+    @staticmethod
+    def is_own(category: Path) -> bool:
+        """Tell the data set's categories from those of others in this layout."""
+        return True
 
     @classmethod
     def lacks(cls, root: Path) -> str | None:
@@ -108,7 +109,7 @@ class Mvtec(Dataset):
 
     def _read_split(self, folder: Path, split: Split, samples: list[Sample]) -> None:
         for place in folders_named(folder, split):
-            samples += samples_in(place, name_of(folder), None, split)
+            samples += (labelled(each, name_of(folder), split) for each in images_in(place))
             for kind in folders_in(place):
                 samples += samples_below(kind, name_of(folder), _defect(kind), split)
 
@@ -144,14 +145,6 @@ def _mask_folders(folder: Path) -> list[Path]:
     return [each for each in folders_in(folder) if is_mask_folder(each.name)]
 
 
-def _says_ok(category: Path) -> bool:
-    return {key_of(folder.name) for folder in _normal_folders(category)} == {OK}
-
-
-def _is_public(category: Path) -> bool:
-    return bool(folders_named(category, PUBLIC))
-
-
 def _defect(kind: Path) -> str | None:
     return None if side_of(kind.name) == "normal" else kind.name
 
@@ -176,11 +169,10 @@ class MvtecAd2(Mvtec):
         super().__init__(root)
         self.lighting = lighting
 
-    @classmethod
-    def recognises(cls, root: Path) -> bool:
-        """Return whether all categories have a folder test_public."""
-        categories = cls._recognised(root)
-        return bool(categories) and all(map(_is_public, categories))
+    @staticmethod
+    def is_own(category: Path) -> bool:
+        """Return whether there is a folder test_public."""
+        return bool(folders_named(category, PUBLIC))
 
     def read(self) -> Contents:
         """Return the samples of all categories, by name."""
@@ -200,20 +192,19 @@ class MvtecAd2(Mvtec):
 class Mpdd(Mvtec):
     """Painted metal parts in MVTec AD's layout; recognised by the names of its categories."""
 
-    @classmethod
-    def recognises(cls, root: Path) -> bool:
-        """Return whether all categories are those of MPDD."""
-        names = {name_of(folder) for folder in cls._recognised(root)}
-        return bool(names) and names <= MPDD_CATEGORIES
+    @staticmethod
+    def is_own(category: Path) -> bool:
+        """Return whether it is one of MPDD's six."""
+        return bool(MPDD_CATEGORY.fullmatch(name_of(category)))
 
 
 class DtdSynthetic(Mvtec):
     """Textures of DTD with drawn defects in MVTec AD's layout; recognised by names as Woven_001."""
 
-    @classmethod
-    def recognises(cls, root: Path) -> bool:
-        """Return whether all categories are called as those of DTD-Synthetic are."""
-        return _are_textures({name_of(folder) for folder in cls._recognised(root)})
+    @staticmethod
+    def is_own(category: Path) -> bool:
+        """Return whether it is called as those of DTD-Synthetic are."""
+        return bool(DTD_CATEGORY.fullmatch(name_of(category)))
 
     def class_name(self, category: str) -> str:
         """Return what prompts call the object of a category."""
@@ -227,16 +218,11 @@ class Btad(Mvtec):
     The categories have only numbers, so prompts speak of an object.
     """
 
-    @classmethod
-    def recognises(cls, root: Path) -> bool:
-        """Return whether there are products, and all have a folder `ok` for good images."""
-        categories = cls._recognised(root)
-        return bool(categories) and all(map(_says_ok, categories))
+    @staticmethod
+    def is_own(category: Path) -> bool:
+        """Return whether its good images lie in folders `ok`."""
+        return {key_of(folder.name) for folder in _normal_folders(category)} == {OK}
 
     def class_name(self, category: str) -> str:
         """Return what prompts call the object of a category."""
         return "object" if category.isdigit() else super().class_name(category)
-
-
-def _are_textures(names: set[str]) -> bool:
-    return bool(names) and all(map(DTD_CATEGORY.fullmatch, names))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from vlmad.datasets import GOOD, Contents, Dataset, Sample
 from vlmad.errors import InputError
-from vlmad_datasets._annotations import is_label_file
 from vlmad_datasets._layout import (
     LABELS,
     Masks,
+    check_chosen,
     folders_in,
     folders_named,
     images_below,
@@ -57,10 +57,7 @@ class TwoFolders(Dataset):
         masks: str | None = None,
         category: str | None = None,
     ) -> None:
-        for name in filter(None, (good, bad, train, masks)):
-            is_labels = name == masks and is_label_file(root / name)
-            if not ((root / name).is_dir() or (is_labels and (root / name).is_file())):
-                raise InputError(f"{root / name}: no such folder; {REMEDY}")
+        check_chosen(root, good=good, bad=bad, train=train, masks=masks)
         self.good = [root / good] if good else _of_side(root, "normal")
         self.bad = [root / bad] if bad else _of_side(root, "anomalous")
         self.train = [root / train] if train else folders_named(root, *TRAIN)

@@ -117,7 +117,7 @@ def assemble_runnable(
         from vlmad_run.finding import find
 
         found = find(references.references, "references")
-        chosen = _draw(found, references.references, references.shots, references.seed)
+        chosen = choose_references(found, references.references, references.shots, references.seed)
     elif references.shots is not None:
         raise InputError("--shots needs --references DIR to draw from")
     range_notes = settle_range(chosen or images, detector)
@@ -169,24 +169,17 @@ def check_unused(by: str, group: Any, *allowed: str) -> None:
             raise InputError(f"{by} brings its own parts: leave out --{name}")
 
 
-def choose_references(paths: Sequence[str | Path], shots: int | None, seed: int) -> list[Path]:
-    """Draw `shots` different images of those that are named, the same ones for the same seed.
+def choose_references(
+    found: FoundImages, paths: Sequence[str | Path], shots: int | None, seed: int
+) -> list[Path]:
+    """Draw `shots` different images of those that were found by `paths`.
 
     Without `shots` all are taken where each is named itself, `DEFAULT_SHOTS` where a folder or
-    a pattern stands for them. Of a data set only good ones count, of its train split if it has
-    one.
+    a pattern stands for them.
 
     Raises:
         InputError: there are fewer images than shots, or none.
     """
-    from vlmad_run.finding import find
-
-    return _draw(find(paths, "references"), paths, shots, seed)
-
-
-def _draw(
-    found: FoundImages, paths: Sequence[str | Path], shots: int | None, seed: int
-) -> list[Path]:
     if shots is None:
         named = all(Path(path).is_file() for path in paths)
         shots = len(found.images) if named else DEFAULT_SHOTS
