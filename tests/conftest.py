@@ -19,7 +19,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 
-from vlmad.registry import Registry
+from vlmad.registry import Registry, installed
 
 if TYPE_CHECKING:  # torch is for the workers alone, not for the process that deals out tests
     from vlmad import Backbone
@@ -153,9 +153,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
     def add(name: str, source: str, version: str = "1.0") -> Path:
         install_plugin(folder, name, source, version)
+        installed.cache_clear()
         return folder
 
     yield add
+    installed.cache_clear()
     for module in set(sys.modules) - before:
         origin = getattr(sys.modules[module], "__file__", None) or ""
         if origin.startswith(str(folder)):

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vlmad import load_detector
-from vlmad.cli import _registered
-from vlmad.registry import Plugin, Registry
+from vlmad.registry import Plugin, Registry, installed
 
+pytestmark = pytest.mark.usefixtures("cache")
 Install = Callable[..., Path]
 Command = Callable[..., Any]
 
 HOOK = "from vlmad import hookimpl, Recipe, Scorer, Prediction\n@hookimpl\n"
-
-
-@pytest.fixture(autouse=True)
-def none_remembered(cache: Path) -> Iterator[None]:
-    """The command line lists commands once in a process; these tests are many of them."""
-    _registered.cache_clear()
-    yield
-    _registered.cache_clear()
 
 
 def listed(name: str) -> Plugin:
@@ -270,7 +262,6 @@ def test_a_command_of_a_name_that_is_taken_is_reached_by_its_whole_name(
     install("hostile", source + COMMANDS.format(name="plugins", target="act"))
     listing = command("plugins").out
     assert "hostile:plugins" in listing
-    _registered.cache_clear()
     assert command("hostile:plugins").out == "acted\n"
 
 
@@ -316,5 +307,5 @@ def test_who_interrupts_a_plugin_that_hangs_is_told_which_it_is(
         "vlmad: interrupted: while plugin 'hostile' of hostile 1.0 was loaded; "
         "--no-plugins leaves it out\n"
     )
-    _registered.cache_clear()
+    installed.cache_clear()
     assert "hostile (hostile 1.0): blocked" in command("plugins", "--no-plugins").out

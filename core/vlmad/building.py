@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from vlmad.assembly import assemble
 from vlmad.detector import Detector
 from vlmad.recipes import Recipe, find_recipe, read_recipe
-from vlmad.registry import Registry
+from vlmad.registry import installed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from vlmad.registry import Registry
 
 
 def load_detector(
@@ -47,7 +49,7 @@ def load_detector(
     Raises:
         VlmadError: a name, option, recipe or combination that cannot be.
     """
-    registry = registry or Registry.discover()
+    registry = registry or installed()
     if isinstance(detector, Recipe):
         recipe = detector.over(find_recipe(registry))
     elif detector is not None and str(detector).endswith(".toml"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import sys
@@ -22,7 +21,7 @@ from vlmad.errors import (
     raise_interrupted,
     reason_of,
 )
-from vlmad.registry import BUILT_IN, LIMIT_VARIABLE, Plugin, Registration, Registry
+from vlmad.registry import BUILT_IN, LIMIT_VARIABLE, Plugin, Registration, installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,10 +91,9 @@ class CommandsOfPlugins(Paged, TyperGroup):
         return name, _load(found[0]) if found else command, rest
 
 
-@functools.cache
 def _registered() -> list[Registration]:
     with redirect_stdout(sys.stderr):  # where a plugin prints when it is imported
-        return Registry.discover().of_kind("command")
+        return installed().of_kind("command")
 
 
 def _load(registration: Registration) -> Any:
@@ -165,6 +163,7 @@ def main() -> None:
     debug = _take("--debug")
     if _take("--no-plugins"):
         os.environ[LIMIT_VARIABLE] = ""
+    installed.cache_clear()  # whoever runs several commands in a process may install between them
     with keep_output(), _interruptible():
         try:
             status = _run()
@@ -230,7 +229,7 @@ def _usage(error: Any) -> str:
 
 def _plugin_at_fault(error: BaseException) -> Plugin | None:
     """Return the third party's plugin whose code an error passed through last, if any did."""
-    plugins = Registry.discover().plugins
+    plugins = installed().plugins
     theirs = {p.package: p for p in plugins if p.distribution != BUILT_IN and p.package}
     names = [str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
     packages = [name.partition(".")[0] for name in reversed(names)]

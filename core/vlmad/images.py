@@ -262,9 +262,9 @@ def formats() -> tuple[Any, ...]:
 
     They are a kind that a plugin brings; the first that recognises the bytes of a file reads it.
     """
-    from vlmad.registry import Registry
+    from vlmad.registry import installed
 
-    return tuple(each.resolve()() for each in Registry.discover().of_kind("format"))
+    return tuple(each.resolve()() for each in installed().of_kind("format"))
 
 
 def _format_of(content: Content) -> Any:

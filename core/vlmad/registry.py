@@ -17,7 +17,7 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -273,6 +273,12 @@ class Registry:
         message = f"no {kind} is called '{name}'; {did_you_mean(name, self.names(kind))}"
         lost = ", ".join(f"{p.name} ({p.status})" for p in self.plugins if p.status != "ok")
         return f"{message}; not loaded: {lost}, see 'vlmad plugins'" if lost else message
+
+
+@cache
+def installed() -> Registry:
+    """Return what is installed, listed once in a command or process; `discover` lists it anew."""
+    return Registry.discover()
 
 
 def _find_plugins() -> tuple[list[Plugin], dict[str, EntryPoint]]:

@@ -102,7 +102,7 @@ def grid(
     opened, categories, problems = open_checked(data, measuring, options, messages)
     # here, because a data set that cannot be used needs no torch to be refused
     from vlmad.console import console, write_json
-    from vlmad.registry import Registry
+    from vlmad.registry import installed
     from vlmad_evaluation._bench_command import run_and_print
     from vlmad_evaluation._bench_document import Bench
     from vlmad_evaluation._bench_plan import make_plan
@@ -110,7 +110,7 @@ def grid(
     from vlmad_evaluation._grid_plan import plan_grid
     from vlmad_evaluation._result_terminal import print_plan
 
-    registry = Registry.discover()
+    registry = installed()
     space, resize = parse_space(choice, registry), choice.resize or "squash"
     found, axes = combine(space, registry, resize, choice.reading())
     detectors = with_baseline(found, axes, baseline)

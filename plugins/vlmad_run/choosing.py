@@ -30,9 +30,9 @@ def completing(*kinds: str) -> Callable[[str], Completions]:
     """Return what completes the names of all parts of these kinds, with their summaries."""
 
     def complete(incomplete: str) -> Completions:
-        from vlmad.registry import Registry
+        from vlmad.registry import installed
 
-        registry = Registry.discover()
+        registry = installed()
         found = {r.name: r.summary for kind in kinds for r in registry.of_kind(kind)}
         return [(name, summary) for name, summary in found.items() if name.startswith(incomplete)]
 

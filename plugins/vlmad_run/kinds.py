@@ -92,7 +92,7 @@ def finder_for(argument: str) -> ImageFinder | None:
 
 
 def _find(kind: str, name: str) -> Any:
-    from vlmad.registry import Registry
+    from vlmad.registry import installed
 
-    registry = Registry.discover()
+    registry = installed()
     return registry.get(kind, name).resolve() if name in registry.names(kind) else None

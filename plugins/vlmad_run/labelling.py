@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vlmad.errors import InputError, VlmadError, first_line
-from vlmad.registry import Registry
+from vlmad.registry import installed
 from vlmad_run.opening import open_dataset, recognising
 from vlmad_run.unrecognised import resembling
 from vlmad_run.walking import look_into
@@ -41,10 +40,6 @@ class Labelling:
         self._trained: set[Path] = set()
         self._real: dict[str, str] = {}
 
-    @cached_property
-    def _registry(self) -> Registry:
-        return Registry.discover()
-
     def at(self, path: Path) -> OpenDataset | None:
         """Return the data set that a folder or table is, if any.
 
@@ -53,13 +48,13 @@ class Labelling:
         """
         if path not in self._asked:
             self._asked[path] = None
-            if recognising(path, self._registry):
+            if recognising(path, installed()):
                 self._asked[path] = self._open(path)
         return self._asked[path]
 
     def _open(self, path: Path) -> OpenDataset | None:
         try:
-            opened = open_dataset(path, registry=self._registry)
+            opened = open_dataset(path)
         except VlmadError as error:
             reason = first_line(error).partition("; choose with --dataset")[0]
             what = f"{path} looks like a data set, but cannot be read as one: {reason}"
@@ -93,7 +88,7 @@ class Labelling:
         inside = os.path.join(self.key(folder), "")
         if len(folders) < 2 or any(f"{known}/".startswith(inside) for known in self._folders):
             return
-        for lacking in resembling(folder, self._registry.of_kind("dataset")):
+        for lacking in resembling(folder, installed().of_kind("dataset")):
             raise InputError(f"{folder}: {lacking}, or name the folders of images in it")
         self.notes.append(f"{folder} holds {len(folders)} folders of images, and all are taken")
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from vlmad.datasets import LABELS, SPLITS, Contents, Dataset, Problem, Sample, Split
 from vlmad.errors import InputError, OptionError, PluginError, VlmadError, blaming, did_you_mean
 from vlmad.options import REQUIRED, check_options, options_of
-from vlmad.registry import Registry
+from vlmad.registry import installed
 from vlmad_run.unrecognised import why_unrecognised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from vlmad.registry import Registration
+    from vlmad.registry import Registration, Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def open_dataset(
     """
     root = Path(path)
     _check_root(root)
-    registry = registry or Registry.discover()
+    registry = registry or installed()
     found = registry.get("dataset", name) if name else _recognise(root, registry)
     factory, checked = found.resolve(), _check_options(found, options or {})
     with _blaming(found):

@@ -103,7 +103,7 @@ def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Det
         VlmadError: a part is not installed here, or takes other options.
     """
     from vlmad import Recipe, load_detector
-    from vlmad.registry import Registry
+    from vlmad.registry import installed
 
     parts = manifest.identity.parts
     if set(parts) != set(KINDS) or set(manifest.options) != set(KINDS):
@@ -111,7 +111,7 @@ def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Det
     given = {kind: {**manifest.options[kind], **options.get(kind, {})} for kind in KINDS}
     _check_files(manifest, options)
     names = {kind: f"{parts[kind].distribution}:{parts[kind].name}" for kind in KINDS}
-    backbone = Registry.discover().get("backbone", names["backbone"]).resolve()
+    backbone = installed().get("backbone", names["backbone"]).resolve()
     if FETCH in options_of(backbone):
         given["backbone"][FETCH] = options.get("backbone", {}).get(FETCH, False)
     return load_detector(
