@@ -10,7 +10,14 @@ from vlmad.datasets import GOOD, Problem, Sample
 from vlmad.errors import InputError
 from vlmad_datasets._annotations import beside, is_for_many, is_label_file, spoken_of
 from vlmad_datasets.sides import key_of
-from vlmad_run.walking import MASK_BESIDE, is_mask_folder, look_into, names_of_folders, walk
+from vlmad_run.walking import (
+    MASK_BESIDE,
+    is_mask_folder,
+    look_into,
+    names_of_folders,
+    walk,
+    walk_photographs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -41,7 +48,7 @@ def _images_and_masks(place: Place) -> list[Path]:
 
 def images_below(folder: Path) -> list[Path]:
     """Return the image files in a folder, then those in its own; folders of masks are left out."""
-    return [file for place in _walk(folder) for file in place.named("image")]
+    return [file for place in walk_photographs(folder) for file in place.named("image")]
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -58,12 +65,6 @@ def folders_named(folder: Path, *names: str) -> list[Path]:
 def name_of(folder: Path) -> str:
     """Return a folder's name, also of one given as ``.``; a link has a name of its own."""
     return os.path.basename(os.path.abspath(folder))
-
-
-def _walk(folder: Path) -> Iterator[Place]:
-    for place in walk(folder):
-        place.folders = [each for each in place.folders if each[1] == "image"]
-        yield place
 
 
 class Masks:

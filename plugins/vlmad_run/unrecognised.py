@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vlmad.errors import VlmadError, blaming
 from vlmad_run.kinds import Resembling
-from vlmad_run.walking import look_into, walk
+from vlmad_run.walking import look_into, walk_photographs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +42,7 @@ def why_unrecognised(root: Path, readers: Sequence[Registration], recognising: R
     if not root.is_dir():
         what = "unpack it, and name the folder" if _is_archive(root.name) else table
         return f"no reader recognises {root}: {what}"
-    places = list(islice(_without_masks(root), MOST_FOLDERS))
+    places = list(islice(walk_photographs(root), MOST_FOLDERS))
     hints = chain(
         _archives(place),
         _other_level(root, place, recognising),
@@ -114,12 +114,6 @@ def _folders_to_name(place: Place, otherwise: str) -> Iterator[str]:
     two = "--dataset folder --set dataset.good=FOLDER --set dataset.bad=FOLDER"
     if [kind for _, kind in place.folders].count("image") > 1:
         yield f"tell which is good and which bad ({two}), {otherwise}"
-
-
-def _without_masks(root: Path) -> Iterator[Place]:
-    for place in walk(root):
-        place.folders = [each for each in place.folders if each[1] == "image"]
-        yield place
 
 
 def _content(places: Sequence[Place]) -> str:

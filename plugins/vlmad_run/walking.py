@@ -97,6 +97,13 @@ def walk(folder: Path) -> Iterator[Place]:
         waiting += [place.path / name for name, _ in reversed(place.folders)]
 
 
+def walk_photographs(folder: Path) -> Iterator[Place]:
+    """Yield what `walk` does, without folders that hold masks, what vlmad wrote or hidden ones."""
+    for place in walk(folder):
+        place.folders = [each for each in place.folders if each[1] == "image"]
+        yield place
+
+
 def look_into(folder: Path) -> Place:
     """List what is right in a folder, sorted by name."""
     place = Place(folder)
