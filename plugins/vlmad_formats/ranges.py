@@ -59,6 +59,8 @@ def find_range(
 
 
 def _may_be_in_doubt(path: Path) -> bool:
+    if not path.is_file():  # a pipe would wait for a writer
+        return False
     try:
         with path.open("rb") as file:
             start = file.read(PNG_DEPTH + 1)
