@@ -159,7 +159,8 @@ def stored(folder: Path, drawn: list[tuple[Sample, np.ndarray]]) -> list[Scored]
     return scored
 
 
-@pytest.mark.parametrize("at_once", [1 << 26, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("at_once", [1 << 26, 1])
 def test_logical_and_structural_anomalies_count_the_same_with_all_good_images_each(
     tmp_path: Path, at_once: int
 ) -> None:
