@@ -41,10 +41,11 @@ def output(out: Path) -> str:
 
 def averages() -> str:
     """Return a table of the detectors' averages over public photographs, zero-shot."""
-    rows = re.findall(r"^\| \*\*average\*\* \| (\S+) \| (.*)\|$", RESULTS.read_text(), re.MULTILINE)
+    average = r"^\| average \| zero-shot \| (\S+) \| (.*)\|$"
     found: dict[str, list[list[str]]] = {}
-    for name, cells in rows:
-        found.setdefault(name, []).append([cell.split()[0] for cell in cells.split("|")])
+    for name, cells in re.findall(average, RESULTS.read_text(), re.MULTILINE):
+        figures = [re.findall(r"\d\.\d+", cell)[0] for cell in cells.split("|")[:2]]
+        found.setdefault(name, []).append(figures)
     lines = ["| detector | from | image AUROC | pixel AUROC | AUPRO |", "|---|---|---|---|---|"]
     for name, paper in PAPERS.items():
         image, pixel = found[name][:2]
