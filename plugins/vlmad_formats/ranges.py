@@ -59,12 +59,12 @@ def find_range(
 
 
 def _may_be_in_doubt(path: Path) -> bool:
-    if not path.is_file():  # a pipe would wait for a writer
-        return False
     try:
+        if not path.is_file():  # a pipe would wait for a writer
+            return False
         with path.open("rb") as file:
             start = file.read(PNG_DEPTH + 1)
-    except OSError:
+    except (OSError, ValueError):  # also for names that no file can have
         return False
     if start.startswith(b"\x89PNG"):
         return start[PNG_DEPTH:] == b"\x10"
