@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -25,12 +26,12 @@ ALIKE = 2
 """Levels by which the conversion of a profile may change a colour that is sRGB all the same."""
 
 
-class Rendered:
+class Rendered(ABC):
     """What makes a format of something that gives rasters; to be derived from."""
 
+    @abstractmethod
     def raster(self, content: Any, reading: Reading) -> Raster:
         """Return the values of a file; see `vlmad_formats.stored_values.Format`."""
-        raise NotImplementedError
 
     def image(self, content: Any, reading: Reading | None) -> tuple[Image.Image, ImageFacts]:
         """Return a photograph in sRGB of 8 bits, and its facts."""
