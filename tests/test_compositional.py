@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vlmad import Backbone, load_detector
 from vlmad.errors import InputError
 from vlmad.text import check_place
-from vlmad_baselines._plain_prompts import NoPrompts, Plain
+from vlmad_baselines._plain_prompts import Plain
 from vlmad_winclip.compositional import LISTS, Compositional, PromptList, read_prompt_list
 
 OWN = """
@@ -107,10 +107,6 @@ def test_plain_sentences_can_be_ones_own(two_layer: Backbone) -> None:
     assert text.anomalous.tolist() == [False, True]
     with pytest.raises(InputError, match="option 'normal': 'a good' must be"):
         Plain("a good")
-
-
-def test_no_prompts_give_none(two_layer: Backbone) -> None:
-    assert NoPrompts()(two_layer, "rope", None) is None
 
 
 def test_sentences_are_embedded_one_by_one_whatever_their_company(two_layer: Backbone) -> None:

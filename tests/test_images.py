@@ -16,7 +16,7 @@ from PIL import Image
 
 from vlmad.errors import InputError
 from vlmad.images import Source, decode, read_image, restore_whole
-from vlmad.resizing import view
+from vlmad.resizing import frame
 from vlmad.types import ImageBatch, Preprocessing
 from vlmad_run.finding import find_images
 
@@ -250,7 +250,7 @@ def test_squashed_pixels_are_normalised_channel_by_channel(
 
 @given(SIDES, SIDES)
 def test_padding_keeps_the_format_and_the_middle(width: int, height: int) -> None:
-    box = view((width, height), MODEL.size, "pad")
+    box = frame((width, height), MODEL.size, "pad")
     shown = (box.right - box.left) / (box.bottom - box.top)
     assert shown == pytest.approx(MODEL.size[1] / MODEL.size[0])
     assert (box.left + box.right) / 2 == pytest.approx(width / 2)

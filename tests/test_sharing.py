@@ -66,8 +66,8 @@ def score(detectors: list[Detector], photos: list[Path], batch_size: int) -> lis
     """Score photos by all detectors, batch by batch, and return what each makes of them."""
     found: list[list[Result]] = [[] for _ in detectors]
     first = detectors[0]
-    preprocessing = first.backbone.spec.preprocessing
-    loaded = load(map(as_source, photos), first.resizing, preprocessing, batch_size)
+    wanted = [first.backbone.spec.preprocessing]
+    loaded = load(map(as_source, photos), first.resizing, wanted, batch_size)
     for images in batches(loaded, batch_size):
         for own, detector in zip(found, detectors, strict=True):
             own += detector.results(images, "part", batch_size)

@@ -17,6 +17,8 @@ from .types import ClassToken as ClassToken
 from .types import ContextPrompts as ContextPrompts
 from .types import Features as Features
 from .types import ImageBatch as ImageBatch
+from .types import Level as Level
+from .types import LevelSpec as LevelSpec
 from .types import Patches as Patches
 from .types import Prediction as Prediction
 from .types import Preprocessing as Preprocessing
@@ -25,5 +27,6 @@ from .types import Request as Request
 from .types import Result as Result
 from .types import TextEmbeddings as TextEmbeddings
 from .types import Tiles as Tiles
+from .types import View as View
 from .types import VisualFeatures as VisualFeatures
 from .types import Windows as Windows

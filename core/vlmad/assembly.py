@@ -3,7 +3,7 @@
 A part comes from the user or, where the user named none, from the recipe. Where a part the
 user named does not fit one of the recipe's, the first fitting part takes the latter's place,
 and a note says so; parts that the user named and that do not fit are refused. All this
-happens before any weight is loaded.
+happens before any weight is loaded. A scorer that makes no use of text has no prompts beside it.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ _OF_A_BACKBONE = (
     words.PATCH_TOKENS,
     words.TOKEN_WINDOWS,
     words.IMAGE_TILES,
+    words.LEVELS,
 )
 GIVERS = {
     **dict.fromkeys(_OF_A_BACKBONE, "backbone"),
-    **dict.fromkeys((words.CLASS_TOKEN, words.REGIONS, words.PATCHES), "extractor"),
+    **dict.fromkeys((words.CLASS_TOKEN, words.REGIONS, words.PATCHES, words.CELLS), "extractor"),
     words.TEXT: "prompts",
 }
 """Who can meet a need, for messages."""
@@ -72,7 +73,10 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """Five parts that fit, and notes on what was chosen for the user."""
+    """Parts that fit, and notes on what was chosen for the user.
+
+    They are five, or four without prompts where the scorer makes no use of text.
+    """
 
     recipe: Recipe
     parts: Mapping[str, Chosen]
@@ -85,7 +89,7 @@ def assemble(
     named: Mapping[str, str | None],
     settings: Mapping[str, Mapping[str, Any]],
 ) -> Assembly:
-    """Choose, build and check five parts.
+    """Choose, build and check the parts.
 
     Args:
         registry: what is installed.
@@ -100,19 +104,20 @@ def assemble(
             fits them.
     """
     builder = _Builder(registry, recipe, settings)
-    first = {kind: builder.build(kind, named.get(kind)) for kind in KINDS}
+    built = {kind: builder.build(kind, named.get(kind)) for kind in KINDS}
+    first = without_unused(built)
     problem = misfit(first)
     if problem is None:
         return Assembly(recipe, first, tuple(_notes_of(first)))
     mismatch = misfit({kind: chosen for kind, chosen in first.items() if chosen.named})
-    others = [] if mismatch else builder.replacements(first)
+    others = [] if mismatch else builder.replacements(built)
     fitting = next((parts for parts in others if misfit(parts) is None), None)
     if fitting is None:
-        raise IncompatiblePartsError(mismatch or problem, builder.remedies(first))
+        raise IncompatiblePartsError(mismatch or problem, builder.remedies(built))
     exchanged = [
         f"{fitting[kind]} takes the place of '{old.registration.name}': {problem}"
         for kind, old in first.items()
-        if fitting[kind] is not old
+        if kind in fitting and fitting[kind] is not old
     ]
     return Assembly(recipe, fitting, (*exchanged, *_notes_of(fitting)))
 
@@ -127,7 +132,7 @@ class _Builder:
 
     def build(self, kind: str, named: str | None) -> Chosen:
         """Build the part the user named, or the recipe's."""
-        name, argument = self.registry.split(kind, named or self.recipe.parts[kind])
+        name, argument = self.registry.split(kind, named or self.recipe.part(kind))
         prefer = None if named else self.recipe.distribution
         return self._make(self.registry.get(kind, name, prefer), argument, bool(named))
 
@@ -140,18 +145,18 @@ class _Builder:
 
     def replacements(self, first: Mapping[str, Chosen]) -> Iterator[Mapping[str, Chosen]]:
         """Yield the parts with ever more of the unnamed ones exchanged; never the backbone."""
-        free = [kind for kind in KINDS if kind != "backbone" and not first[kind].named]
+        free = [kind for kind in first if kind != "backbone" and not first[kind].named]
         others = {kind: list(self.alternatives(kind, first[kind].registration)) for kind in free}
         for count in range(1, len(free) + 1):
             for kinds in itertools.combinations(free, count):
                 for choice in itertools.product(*(others[kind] for kind in kinds)):
-                    yield {**first, **dict(zip(kinds, choice, strict=True))}
+                    yield without_unused({**first, **dict(zip(kinds, choice, strict=True))})
 
     def remedies(self, parts: Mapping[str, Chosen]) -> Iterator[str]:
         """Yield the single exchanges that would make parts fit, as words of a command line."""
-        for kind in KINDS[1:]:
+        for kind in [kind for kind in parts if kind != "backbone"]:
             for other in self.alternatives(kind, parts[kind].registration):
-                if misfit({**parts, kind: other}) is None:
+                if misfit(without_unused({**parts, kind: other})) is None:
                     option = "prompt" if kind == "prompts" else kind
                     yield f"--{option} {other.registration.name}"
 
@@ -200,8 +205,15 @@ def missing_attributes(part: Any, protocol: type) -> list[str]:
     return sorted(n for n in members if inspect.getattr_static(part, n, nothing) is nothing)
 
 
+def without_unused(parts: Mapping[str, Chosen]) -> Mapping[str, Chosen]:
+    """Return the parts without prompts that nobody named and the scorer makes no use of."""
+    if parts["prompts"].named or words.TEXT in parts["scorer"].part.needs:
+        return parts
+    return {kind: chosen for kind, chosen in parts.items() if kind != "prompts"}
+
+
 def misfit(parts: Mapping[str, Chosen]) -> str | None:
-    """Return what does not fit among these parts (not necessarily all five), or None.
+    """Return what does not fit among these parts (not necessarily all of them), or None.
 
     A need that only a kind absent from `parts` could meet is not held against them.
     """
@@ -209,9 +221,11 @@ def misfit(parts: Mapping[str, Chosen]) -> str | None:
     for chosen in parts.values():
         for need in sorted(getattr(chosen.part, "needs", ())):
             giver = GIVERS.get(need)
-            absent = giver not in parts if giver else len(parts) < len(KINDS)
+            absent = giver not in parts if giver else not {*KINDS} - {"prompts"} <= parts.keys()
             if need not in available and not absent:
                 return _unmet(chosen, need, parts[giver] if giver else None)
+    if {"prompts", "scorer"} <= parts.keys() and words.TEXT not in parts["scorer"].part.needs:
+        return f"{parts['scorer']} makes no use of text: leave out {parts['prompts']}"
     if {"backbone", "prompts"} <= parts.keys():
         backbone, prompts = parts["backbone"], parts["prompts"]
         with blaming(f"{prompts.registration} failed"):

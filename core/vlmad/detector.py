@@ -27,14 +27,16 @@ from vlmad._checks import (
 from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError, reason_of
 from vlmad.images import Source, as_source, restore_whole
 from vlmad.loading import batches, load
+from vlmad.parts import HasViews
 from vlmad.resizing import parse_resizing
-from vlmad.types import Features, ImageBatch, Prediction, Request, Result, TextEmbeddings
+from vlmad.types import Features, ImageBatch, Prediction, Result
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad.assembly import Assembly, Chosen
     from vlmad.loading import Pieces
+    from vlmad.types import Preprocessing, Request, TextEmbeddings, View
 
 BATCH_SIZE = 8
 
@@ -53,7 +55,7 @@ class Detector:
         self.assembly, self.resizing = assembly, parse_resizing(resize)
         self.reading = reading
         parts = {kind: chosen.part for kind, chosen in assembly.parts.items()}
-        self.backbone, self.prompts = parts["backbone"], parts["prompts"]
+        self.backbone, self.prompts = parts["backbone"], parts.get("prompts")
         self.extractor, self.attention = parts["extractor"], parts["attention"]
         self.scorer = parts["scorer"]
         self.memory: Mapping[str, Tensor] | None = None
@@ -107,8 +109,13 @@ class Detector:
     def text(
         self, class_name: str = "object", features: Features | None = None
     ) -> TextEmbeddings | None:
-        """Return the text embeddings, encoded once per class name unless images matter."""
+        """Return the text embeddings, encoded once per class name unless images matter.
+
+        None where the scorer makes no use of text.
+        """
         class_name = class_name.replace("_", " ")
+        if self.prompts is None:
+            return None
         if class_name in self._text:
             return self._text[class_name]
         with self._blaming("prompts"):
@@ -121,8 +128,13 @@ class Detector:
         """Return what is asked of each image."""
         spec = self.backbone.spec
         with self._blaming("extractor"):
-            class_token = self.prompts.class_token(spec)
+            class_token = self.prompts.class_token(spec) if self.prompts else "normed"
             return list(self.extractor.requests(spec, self.attention, class_token))
+
+    def preprocessings(self) -> list[Preprocessing]:
+        """Return how the pixels of each image are wanted, once for each pass over it."""
+        spec = self.backbone.spec
+        return list(dict.fromkeys(map(spec.preprocessing_of, self.requests())))
 
     def predict(
         self, images: Any, class_name: str = "object", batch_size: int = BATCH_SIZE
@@ -153,8 +165,8 @@ class Detector:
         self.check_ready(class_name)
         sources = (as_source(image, i, self.reading) for i, image in enumerate(images))
         size = None if self.scorer.scope == "set" else batch_size
-        preprocessing = self.backbone.spec.preprocessing
-        for batch in batches(load(sources, self.resizing, preprocessing, batch_size), size):
+        loaded = load(sources, self.resizing, self.preprocessings(), batch_size)
+        for batch in batches(loaded, size):
             yield from self.results(batch, class_name, batch_size)
             for pieces in batch:
                 for piece in pieces:
@@ -185,13 +197,21 @@ class Detector:
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
         """Remember normal images, as `predict` takes them (`encode_references`); return itself."""
-        sources = as_sources(references, self.reading)
+        sources = self.views_of(as_sources(references, self.reading))
         self.memory = self.memory_of(self.encode_references(sources, batch_size))
         self.references = tuple(sources)
         return self
 
+    def views_of(self, references: Sequence[Source]) -> list[Source]:
+        """Return what is remembered of references: each as it is, and as the scorer turns it."""
+        views: Sequence[View] = ()
+        if isinstance(self.scorer, HasViews):
+            with self._blaming("scorer"):
+                views = tuple(self.scorer.views(len(references)))
+        return [each.seen(view) for each in references for view in (each.view, *views)]
+
     def encode_references(self, references: Any, batch_size: int = BATCH_SIZE) -> list[Features]:
-        """Return the features of each reference, for `memory_of`.
+        """Return the features of each reference, or view of one, for `memory_of`.
 
         Raises:
             IncompatiblePartsError: the scorer makes no use of references.
@@ -213,8 +233,8 @@ class Detector:
         Raises:
             InputError: one cannot be read.
         """
-        sources, preprocessing = as_sources(images, self.reading), self.backbone.spec.preprocessing
-        for pieces in load(sources, self.resizing, preprocessing, batch_size):
+        sources = as_sources(images, self.reading)
+        for pieces in load(sources, self.resizing, self.preprocessings(), batch_size):
             if pieces[0].failure:
                 raise InputError(pieces[0].failure)
             yield self.features(self._batch([pieces]), batch_size)
@@ -241,7 +261,7 @@ class Detector:
                 encoded.
         """
         self._check_memory(self.memory)
-        if not self.prompts.looks_at_image:
+        if self.prompts is not None and not self.prompts.looks_at_image:
             self.text(class_name)
 
     def _check_memory(self, memory: Mapping[str, Tensor] | None) -> None:

@@ -6,6 +6,7 @@ RGB image or an `InputError` with the reason.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import warnings
 from contextlib import suppress
@@ -18,11 +19,11 @@ from PIL import Image
 
 from vlmad.errors import InputError
 from vlmad.files import read_bounded
-from vlmad.resizing import join_maps, part_of, resample, restore_map, view
-from vlmad.types import FileStatus
+from vlmad.resizing import frame, join_maps, look, part_of, resample, restore_map
+from vlmad.types import FileStatus, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from jaxtyping import Float, UInt8
     from torch import Tensor
@@ -64,7 +65,9 @@ class Source:
         self.failure: str | None = None
         """Why it could not be read, known once that was tried."""
         self._size: tuple[int, int] | None = None
-        self._rendered: tuple[Any, Tensor] | None = None
+        self.view = View()
+        """How its image is turned or mirrored once it is decoded."""
+        self._rendered: dict[tuple[Preprocessing, Resize], Tensor] = {}
 
     @property
     def path(self) -> Path | None:
@@ -113,17 +116,42 @@ class Source:
             self.notes = facts.notes
         else:
             raise InputError(f"{self.name}: prepared pixels have no image to open or crop")
+        image = look(image, self.view)
         self._size = image.size
         return image
 
-    def part(
-        self, image: Image.Image, box: Box, preprocessing: Preprocessing, resize: Resize
-    ) -> Source:
-        """Return a part of this image, of which `image` is the decoded whole, with its pixels."""
+    def seen(self, view: View) -> Source:
+        """Return the same image, turned or mirrored once it is decoded."""
+        other = copy.copy(self)
+        other.view, other._size, other._rendered = view, None, {}
+        other.name = f"{self.name} ({view})" if str(view) else self.name
+        return other
+
+    def part(self, image: Image.Image, box: Box) -> Source:
+        """Return a part of this image, of which `image` is the decoded whole."""
         part = Source(self.name, self.content, (self, box), self.reading)
         part.sha256 = self.sha256
-        part._render(image.crop(box), preprocessing, resize)
         return part
+
+    def make_ready(
+        self, wanted: Iterable[Preprocessing], resize: Resize, image: Image.Image | None = None
+    ) -> None:
+        """Keep the normalised pixels for each preprocessing until `release`.
+
+        Args:
+            wanted: for which models or levels.
+            resize: how the image becomes their squares.
+            image: the decoded image, if it is at hand.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        if self.prepared is None:
+            image = image or self.open()
+            self._size = image.size
+            for each in wanted:
+                place = frame(image.size, each.size, resize)
+                self._rendered[each, resize] = resample(image, place, each)
 
     def pixels(self, preprocessing: Preprocessing, resize: Resize) -> Float[Tensor, "3 h w"]:
         """Return the normalised pixels at the model's size; they are kept until `release`.
@@ -137,15 +165,9 @@ class Source:
                 problem = f"prepared pixels have shape {shape}, the model takes {expected}"
                 raise InputError(f"{self.name}: {problem}")
             return self.prepared.float()
-        if self._rendered is None or self._rendered[0] != (preprocessing, resize):
-            return self._render(self.open(), preprocessing, resize)
-        return self._rendered[1]
-
-    def _render(self, image: Image.Image, preprocessing: Preprocessing, resize: Resize) -> Tensor:
-        self._size = image.size
-        pixels = resample(image, view(image.size, preprocessing.size, resize), preprocessing)
-        self._rendered = (preprocessing, resize), pixels
-        return pixels
+        if (preprocessing, resize) not in self._rendered:
+            self.make_ready([preprocessing], resize)
+        return self._rendered[preprocessing, resize]
 
     def crops(
         self, boxes: Float[Tensor, "t 4"], preprocessing: Preprocessing, resize: Resize
@@ -154,13 +176,13 @@ class Source:
         import torch
 
         image = self.open()
-        whole = view(image.size, preprocessing.size, resize)
+        whole = frame(image.size, preprocessing.size, resize)
         places = [part_of(whole, box) for box in boxes.tolist()]
         return torch.stack([resample(image, place, preprocessing) for place in places])
 
     def release(self) -> None:
         """Forget the pixels that were made ready."""
-        self._rendered = None
+        self._rendered = {}
 
 
 def restore_whole(

@@ -11,7 +11,7 @@ from vlmad.errors import InputError
 from vlmad.resizing import tile_places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from vlmad.images import Source
     from vlmad.resizing import Resizing
@@ -26,15 +26,15 @@ Made = TypeVar("Made")
 
 
 def load(
-    sources: Iterable[Source], resizing: Resizing, preprocessing: Preprocessing, chunk: int
+    sources: Iterable[Source], resizing: Resizing, wanted: Collection[Preprocessing], chunk: int
 ) -> Iterator[Pieces]:
-    """Decode images in the background; yield the pieces of each with their pixels ready.
+    """Decode images in the background; yield the pieces of each with the wanted pixels ready.
 
     One that cannot be read is its own single piece, with `failure` set.
     """
 
     def prepare(some: list[Source]) -> list[Pieces]:
-        return [_pieces(source, resizing, preprocessing) for source in some]
+        return [_pieces(source, resizing, wanted) for source in some]
 
     for prepared in ahead(chunks(sources, chunk), prepare):
         yield from prepared
@@ -79,14 +79,19 @@ def chunks(items: Iterable[Given], size: int) -> Iterator[list[Given]]:
         yield chunk
 
 
-def _pieces(source: Source, resizing: Resizing, preprocessing: Preprocessing) -> Pieces:
+def _pieces(source: Source, resizing: Resizing, wanted: Collection[Preprocessing]) -> Pieces:
     try:
         if resizing.mode != "tiles" or source.prepared is not None:
-            source.pixels(preprocessing, resizing.of_each)
+            if source.prepared is None:
+                source.make_ready(wanted, resizing.of_each)
+            for each in wanted:
+                source.pixels(each, resizing.of_each)
             return [source]
-        image = source.open()
-        places = tile_places(image.size, resizing.tiles)
-        return [source.part(image, place, preprocessing, resizing.of_each) for place in places]
+        image, pieces = source.open(), []
+        for place in tile_places(image.size, resizing.tiles):
+            pieces.append(source.part(image, place))
+            pieces[-1].make_ready(wanted, resizing.of_each, image.crop(place))
+        return pieces
     except InputError as error:
         if source.prepared is not None:
             raise  # a caller's mistake, not a bad file

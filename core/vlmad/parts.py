@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Prediction,
         Request,
         TextEmbeddings,
+        View,
         VisualFeatures,
     )
 
@@ -52,6 +53,10 @@ REGIONS = "regions"
 """An extractor that gives regions in the space of the text."""
 PATCHES = "patch features"
 """An extractor whose aligned regions are single patches, read from the second path if any."""
+LEVELS = "levels"
+"""A backbone that answers `Level` for all levels of its spec."""
+CELLS = "cells of levels"
+"""An extractor whose regions are all cells of whole levels, which text cannot judge."""
 
 
 class Backbone(Protocol):
@@ -131,7 +136,10 @@ class Extractor(Protocol):
 
 
 class Scorer(Protocol):
-    """What turns features and text into an anomaly score and a map."""
+    """What turns features and text into an anomaly score and a map.
+
+    One that does not need `text` makes no use of text: a detector with it has no prompts.
+    """
 
     needs: frozenset[str] = frozenset({CLASS_TOKEN, REGIONS, TEXT})
     references: Literal["none", "optional", "required"] = "none"
@@ -214,6 +222,14 @@ class JudgesMemory(Protocol):
 
         None if it could be one.
         """
+
+
+@runtime_checkable
+class HasViews(Protocol):
+    """A scorer that remembers references turned or mirrored too."""
+
+    def views(self, references: int) -> Sequence[View]:
+        """Return what to look at beside each of so many references as it is."""
 
 
 @runtime_checkable

@@ -30,11 +30,15 @@ WORDS = ("summary", "paper")
 """What a recipe says of itself, be it nothing."""
 DEFAULT = "winclip"
 """The recipe that parts come from where none is named."""
+DEFAULT_WITH_REFERENCES = "patchcore"
+"""Likewise, where neither a recipe nor a part is named and there are references."""
+DEFAULT_PROMPTS = "compositional"
+"""The prompts where a scorer of text takes its place in a recipe that names none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Five names and their options.
+    """The names of five parts, or of four for a scorer without text, and their options.
 
     `options` maps a kind to options of the recipe's own part of that kind, or ``kind:name``
     to options that apply wherever that part is chosen.
@@ -47,6 +51,10 @@ class Recipe:
     name: str = ""
     distribution: str | None = None
     """Whose parts are meant where names clash."""
+
+    def part(self, kind: str) -> str:
+        """Return the recipe's part of a kind; what it has none of are prompts."""
+        return self.parts.get(kind, DEFAULT_PROMPTS)
 
     def options_for(self, kind: str, part: str) -> dict[str, Any]:
         """Return the options that the recipe gives to `part` if it is chosen for `kind`."""
@@ -105,7 +113,7 @@ def _check_recipe(recipe: Recipe, source: str) -> None:
     """Refuse a recipe that a plugin registered if its values are not what they must be."""
     texts = {"summary": recipe.summary, "paper": recipe.paper}
     parse_recipe({**recipe.parts, "options": recipe.options, **texts}, source)
-    lacking = [kind for kind in KINDS if kind not in recipe.parts]
+    lacking = [kind for kind in KINDS if kind not in recipe.parts and kind != "prompts"]
     if lacking:
         raise RecipeError(f"recipe {source} names no {' and no '.join(lacking)}")
 

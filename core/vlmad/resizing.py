@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from vlmad.types import Preprocessing, Resize
+    from vlmad.types import Preprocessing, Resize, View
 
 OVERLAP = 0.25
 """The share of a tile's side that its neighbour covers too."""
@@ -74,7 +74,7 @@ def parse_resizing(text: str) -> Resizing:
     )
 
 
-def view(size: tuple[int, int], target: tuple[int, int], resize: Resize) -> Box:
+def frame(size: tuple[int, int], target: tuple[int, int], resize: Resize) -> Box:
     """Return the part of an original that fills the model's image.
 
     Args:
@@ -119,9 +119,28 @@ def _visible(size: tuple[int, int], box: Box, target: tuple[int, int]) -> tuple[
     return left, top, right, bottom
 
 
-def resample(
-    image: Image.Image, box: Box, preprocessing: Preprocessing
-) -> Float[Tensor, "3 h w"]:
+def look(image: Image.Image, view: View) -> Image.Image:
+    """Return an image mirrored and turned about its middle, in a frame of the same size.
+
+    Quarter turns exchange width and height instead. What other turns bring into the frame is
+    mirrored at its border.
+    """
+    if view.mirrored:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    quarters, rest = divmod(view.degrees, 90)
+    if not rest:
+        turns = (None, *(Image.Transpose[f"ROTATE_{degrees}"] for degrees in (90, 180, 270)))
+        turn = turns[int(quarters) % 4]
+        return image if turn is None else image.transpose(turn)
+    width, height = image.size
+    margin = max(image.size)  # more than any corner moves
+    wide = Image.fromarray(
+        np.pad(np.asarray(image), ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
+    ).rotate(view.degrees, Image.Resampling.BICUBIC)
+    return wide.crop((margin, margin, margin + width, margin + height))
+
+
+def resample(image: Image.Image, box: Box, preprocessing: Preprocessing) -> Float[Tensor, "3 h w"]:
     """Resample a box of an image to the model's size; margins get the mean colour."""
     import torch
 
@@ -161,7 +180,7 @@ def restore_map(
     import torch.nn.functional as F
 
     target = (image.shape[0], image.shape[1])
-    left, top, right, bottom = _visible(size, view(size, target, resize), target)
+    left, top, right, bottom = _visible(size, frame(size, target, resize), target)
     seen = image[None, None, top:bottom, left:right].float().cpu()
     restored = F.interpolate(seen, (size[1], size[0]), mode="bilinear")[0, 0]
     return restored.numpy()

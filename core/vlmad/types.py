@@ -131,8 +131,37 @@ class Tiles:
     normed: bool = True
 
 
-Request: TypeAlias = ClassToken | Patches | Windows | Tiles
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Ask for the features of a level of the backbone's own, as a grid of cells.
+
+    They are as the level leaves them, outside of the text's space.
+    """
+
+    name: str
+    """One of `BackboneSpec.levels`."""
+    standardised: bool = False
+    """Whether each channel is brought to mean 0 and deviation 1 of everyday photographs."""
+
+
+Request: TypeAlias = ClassToken | Patches | Windows | Tiles | Level
 """What an extractor can ask of a backbone; hashable, so that answers can be shared."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelSpec:
+    """A level: a block of a transformer, or a stage of a convolutional pyramid."""
+
+    grid: tuple[int, int]
+    """Rows and columns of its cells."""
+    width: int
+    size: tuple[int, int] | None = None
+    """Height and width of the pixels that it wants; None takes the backbone's own.
+
+    A size of its own is a pass of its own beside that for text.
+    """
+    statistics: bool = False
+    """Whether it can be asked for standardised: the statistics ship with the backbone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +173,10 @@ class BackboneSpec:
     grid: tuple[int, int]
     """Rows and columns of patches."""
     depth: int
-    """Blocks of the vision transformer."""
+    """Blocks of the vision transformer, or stages of a pyramid."""
     vision_width: int
     embedding_dim: int
-    """Width of the space that image and text embeddings share."""
+    """Width of the image's embedding, in the space that it shares with text if there is text."""
     provides: frozenset[str]
     """Words of `vlmad.parts` that name what the backbone can do."""
     text_width: int | None = None
@@ -155,6 +184,17 @@ class BackboneSpec:
     licence: str = "unknown"
     learned_prompts: Path | None = None
     """A safetensors file of learned prompts that the backbone ships for itself."""
+    levels: Mapping[str, LevelSpec] = field(default_factory=dict)
+    """What `Level` can ask for, in the order of the network."""
+    middle: tuple[str, ...] = ()
+    """The levels that comparisons with references read unless told otherwise."""
+
+    def preprocessing_of(self, request: Request) -> Preprocessing:
+        """Return how the pixels are wanted that a request is answered from."""
+        level = self.levels.get(request.name) if isinstance(request, Level) else None
+        if level is None or level.size is None:
+            return self.preprocessing
+        return replace(self.preprocessing, size=level.size)
 
     def layer(self, number: int | None) -> int:
         """Return a layer's number, the last for None.
@@ -175,8 +215,9 @@ class BackboneSpec:
 class VisualFeatures:
     """A backbone's answers, one tensor for each request.
 
-    `ClassToken` gives (b, d), `Patches` (b, p, w) or, projected, (b, p, d), and `Windows` and
-    `Tiles` (b, r, d) in the order of `vlmad.regions`. Nothing is normalised to unit length.
+    `ClassToken` gives (b, d), `Patches` (b, p, w) or, projected, (b, p, d), `Windows` and
+    `Tiles` (b, r, d) in the order of `vlmad.regions`, and `Level` (b, gh, gw, w). Nothing is
+    normalised to unit length.
     """
 
     tensors: Mapping[Request, Tensor]
@@ -194,9 +235,11 @@ class Regions:
     name: str
     embeddings: Float[Tensor, "b r d"]
     cells: Int[Tensor, "r 4"]
-    """Top, left, bottom, right of each region, in cells of the patch grid."""
+    """Top, left, bottom, right of each region, in cells of the grid."""
     aligned: bool = True
     """Whether they live in the space of the text; if not, only references can judge them."""
+    grid: tuple[int, int] | None = None
+    """Rows and columns of these cells, where they are not those of `Features.grid`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +273,18 @@ class Features:
             for level in levels
         )
         return replace(first, image=torch.cat([part.image for part in parts]), regions=regions)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A way to look at a reference: mirrored left to right, then turned counter-clockwise."""
+
+    degrees: float = 0.0
+    mirrored: bool = False
+
+    def __str__(self) -> str:
+        turned = f"turned {self.degrees:g} degrees" if self.degrees else ""
+        return ", ".join(filter(None, ["mirrored" if self.mirrored else "", turned]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,12 +46,9 @@ COMPARISON = Recipe(
 
 @hookimpl
 def register_prompts(register: Register) -> None:
-    """Register `plain` and `none`."""
+    """Register `plain`."""
     register(
         "plain", "vlmad_baselines._plain_prompts:Plain", "one normal and one anomalous sentence"
-    )
-    register(
-        "none", "vlmad_baselines._plain_prompts:NoPrompts", "no text, for scorers that need none"
     )
 
 

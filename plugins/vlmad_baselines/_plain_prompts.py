@@ -37,13 +37,3 @@ class Plain(Prompts):
             [self.normal.replace("{}", class_name)],
             [self.anomalous.replace("{}", class_name)],
         )
-
-
-class NoPrompts(Prompts):
-    """No text at all, for scorers that compare images with images."""
-
-    needs = frozenset()
-    gives = frozenset()
-
-    def __call__(self, backbone: Backbone, class_name: str, features: Features | None) -> None:
-        """Give nothing."""

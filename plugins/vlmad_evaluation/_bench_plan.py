@@ -70,13 +70,21 @@ class Plan:
         return sum(len(cell.samples) for cell in self.cells)
 
 
-def load_detectors(choice: Choice, names: Sequence[str] | None) -> dict[str, Detector]:
-    """Assemble every detector; named parts and options hold for all of them."""
+def load_detectors(
+    choice: Choice, names: Sequence[str] | None, references: bool
+) -> dict[str, Detector]:
+    """Assemble every detector; named parts and options hold for all of them.
+
+    Args:
+        choice: parts and options.
+        names: recipes.
+        references: whether every cell has references, which matters where nothing is named.
+    """
     recipes: list[str | None] = [n for text in names or () for n in text.split(",") if n]
     detectors: dict[str, Detector] = {}
     backbones: list[Chosen] = []
     for recipe in recipes or [None]:
-        detector = replace(choice, detector=recipe).load()
+        detector = replace(choice, detector=recipe).load(references)
         name = detector.assembly.recipe.name
         if name in detectors:
             raise InputError(f"detector '{name}' is named twice")

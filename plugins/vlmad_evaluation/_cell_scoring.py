@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.detector import as_sources
 from vlmad.errors import InputError, PluginError
 from vlmad.files import digest
 from vlmad.images import Source
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from vlmad.detector import Detector
     from vlmad.loading import Pieces
-    from vlmad.types import Features
+    from vlmad.types import Features, View
     from vlmad_evaluation._bench_folder import BenchFolder
     from vlmad_evaluation._bench_plan import Cell
     from vlmad_evaluation.conditions import Change
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from vlmad_formats.reading import Reading
     from vlmad_run.manifest import Manifest
 
-    Encoded = dict[tuple[str, Path], Features]
+    Look = tuple[str, View]
+    Encoded = dict[tuple[str, Look], Features]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,13 @@ class SideBySide:
     ) -> Iterator[Pieces]:
         """Decode images in the background, under their whole names, and change them."""
         first = next(iter(self.detectors.values()))
-        sources = (_source(image, change, first.reading) for image in images)
-        return load(sources, first.resizing, first.backbone.spec.preprocessing, batch_size)
+        return self.load_sources((_source(i, change, first.reading) for i in images), batch_size)
+
+    def load_sources(self, sources: Iterable[Source], batch_size: int) -> Iterator[Pieces]:
+        """Decode images in the background, as all detectors want their pixels."""
+        detectors = self.detectors.values()
+        wanted = dict.fromkeys(itertools.chain(*(each.preprocessings() for each in detectors)))
+        return load(sources, next(iter(detectors)).resizing, wanted, batch_size)
 
     def forget(self, images: Iterable[Pieces]) -> None:
         """Let go of images that all have seen, and of what is known of them."""
@@ -212,15 +218,20 @@ def _missing(opened: Iterable[OpenCell]) -> list[Path]:
 def _encode_references(
     cells: Sequence[Cell], group: SideBySide, batch_size: int, failed: dict[Cell, SkippedEntry]
 ) -> Encoded:
-    """Return the features of each reference by each detector, from one pass for all."""
+    """Return the features of each view of a reference by each detector, from one pass for all."""
+    asking: dict[Look, tuple[Source, list[Cell]]] = {}
+    for cell in cells:
+        for source in _references(cell, group.detectors[cell.detector]):
+            asking.setdefault((source.name, source.view), (source, []))[1].append(cell)
+    sources = [source for source, _ in asking.values()]
     encoded: Encoded = {}
-    paths = list(dict.fromkeys(path for cell in cells for path in cell.references))
-    for path, pieces in zip(paths, group.load(paths, batch_size), strict=True):
+    loaded = group.load_sources(sources, batch_size)
+    for (look, (_, own)), pieces in zip(asking.items(), loaded, strict=True):
         if pieces[0].failure is not None:
             raise InputError(pieces[0].failure)
-        for cell in cells:
-            detector, key = group.detectors[cell.detector], (cell.detector, path)
-            if path in cell.references and key not in encoded and cell not in failed:
+        for cell in own:
+            detector, key = group.detectors[cell.detector], (cell.detector, look)
+            if key not in encoded and cell not in failed:
                 batch = ImageBatch(tuple(pieces), detector.resizing.of_each)
                 try:
                     encoded[key] = detector.features(batch, batch_size)
@@ -230,11 +241,18 @@ def _encode_references(
     return encoded
 
 
+def _references(cell: Cell, detector: Detector) -> list[Source]:
+    """Return the views of a cell's references."""
+    sources = [_source(path, None, detector.reading) for path in cell.references]
+    return detector.views_of(sources)
+
+
 def _fitted(cell: Cell, group: SideBySide, encoded: Encoded) -> Detector:
     """Return a detector of the cell's own, with a memory of its references."""
     detector = group.detectors[cell.detector]
     own = detector.on(detector.backbone)
     if cell.references:
-        own.memory = own.memory_of([encoded[cell.detector, path] for path in cell.references])
-        own.references = tuple(as_sources(list(cell.references), own.reading))
+        own.references = tuple(_references(cell, own))
+        looks = [(cell.detector, (each.name, each.view)) for each in own.references]
+        own.memory = own.memory_of([encoded[look] for look in looks])
     return own

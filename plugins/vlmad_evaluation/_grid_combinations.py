@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -18,6 +19,7 @@ from vlmad.errors import (
     InputError,
     OptionError,
     PluginError,
+    VlmadError,
     did_you_mean,
 )
 from vlmad.hookspecs import KINDS
@@ -28,7 +30,7 @@ from vlmad_evaluation.result_documents import GridAxes
 from vlmad_run.choosing import parse_settings
 
 if TYPE_CHECKING:
-    from vlmad.assembly import Chosen
+    from vlmad.assembly import Assembly, Chosen
     from vlmad.registry import Registry
     from vlmad_formats.reading import Reading
     from vlmad_run.choosing import Choice
@@ -88,20 +90,41 @@ def combine(
         varied = {key: combination[key] for key in several if key in combination}
         name = _name(varied) or recipe.name
         try:
-            assembly = assemble(registry, recipe, combination, _settings(combination))
+            assembly = _assemble(registry, recipe, combination)
             detector = Detector(share_backbone(assembly, backbones), resize, reading)
             detector.requests()
         except (IncompatiblePartsError, OptionError, PluginError) as error:
             illegal[name] = str(error)
             continue
+        if "prompts" not in assembly.parts:
+            varied = _without_prompts(varied)
+            name = _name(varied) or recipe.name
         parts = tuple((c.registration, repr(c.options)) for c in assembly.parts.values())
         if known.setdefault(parts, name) == name:
             detectors[name], combinations[name] = detector, varied
-        else:
+        elif known[parts] != name:
             same[name] = known[parts]
     if not detectors:
         raise InputError(f"no combination can be: {next(iter(illegal.values()))}")
     return detectors, GridAxes(combinations=combinations, illegal=illegal, same=same)
+
+
+def _assemble(registry: Registry, recipe: Recipe, combination: Combination) -> Assembly:
+    """Assemble a combination, without the prompts where its scorer makes no use of text."""
+    try:
+        return assemble(registry, recipe, combination, _settings(combination))
+    except IncompatiblePartsError:
+        fewer = _without_prompts(combination)
+        if fewer != combination:
+            with suppress(VlmadError):
+                assembly = assemble(registry, recipe, fewer, _settings(fewer))
+                if "prompts" not in assembly.parts:
+                    return assembly
+        raise
+
+
+def _without_prompts(combination: Combination) -> dict[str, str]:
+    return {k: value for k, value in combination.items() if k.partition(".")[0] != "prompts"}
 
 
 def with_baseline(
@@ -146,7 +169,7 @@ def _recipe(registry: Registry, name: str) -> Recipe:
 def _has(registry: Registry, recipe: Recipe, parts: Mapping[str, str], key: str) -> bool:
     """Return whether the part of a kind, be it the recipe's, has the option ``kind.option``."""
     kind, _, option = key.partition(".")
-    name, _ = registry.split(kind, parts.get(kind, recipe.parts[kind]))
+    name, _ = registry.split(kind, parts.get(kind, recipe.part(kind)))
     registration = registry.get(kind, name, None if kind in parts else recipe.distribution)
     try:
         return option in options_of(registration.resolve())

@@ -28,9 +28,9 @@ def encode_whole(
     detector: Detector, sources: Sequence[Source]
 ) -> tuple[Features, list[list[Source]]]:
     """Return the features of all pieces of all images, in order, and the pieces of each image."""
-    preprocessing, resizing = detector.backbone.spec.preprocessing, detector.resizing
+    resizing, wanted = detector.resizing, detector.preprocessings()
     encoded, images = [], []
-    for pieces in load(sources, resizing, preprocessing, BATCH):
+    for pieces in load(sources, resizing, wanted, BATCH):
         if pieces[0].failure:
             raise InputError(pieces[0].failure)
         batch = ImageBatch(tuple(pieces), resizing.of_each)

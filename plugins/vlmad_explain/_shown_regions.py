@@ -10,7 +10,8 @@ import torch.nn.functional as F
 
 from vlmad.attribution import Addend, Judged
 from vlmad.regions import coverage
-from vlmad.resizing import Box, tile_places, view
+from vlmad.resizing import Box, tile_places
+from vlmad.resizing import frame as frame_of
 from vlmad_explain.explanations import PixelBox
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class PatchGrid:
         """Return where cells lie in the original, or None if only in its margins."""
         frame, (rows, columns) = self.frame, self.grid
         width, height = frame.right - frame.left, frame.bottom - frame.top
-        whole = view((width, height), self.image_size, self.resize)
+        whole = frame_of((width, height), self.image_size, self.resize)
         top, left, bottom, right = map(int, cells)
 
         def across(cell: int) -> int:

@@ -82,9 +82,7 @@ def explain(
         raise typer.Exit(1)
 
 
-def _readable(
-    images: Iterable[Path], reading: Reading
-) -> tuple[list[Path], list[InputError]]:
+def _readable(images: Iterable[Path], reading: Reading) -> tuple[list[Path], list[InputError]]:
     """Return the images that can be read, and why the others cannot."""
     from vlmad.images import decode
 

@@ -16,6 +16,7 @@ from vlmad.parts import (
     ATTENTION,
     CONTEXT_VECTORS,
     IMAGE_TILES,
+    LEVELS,
     PATCH_TOKENS,
     SHARED_WINDOWS,
     TEXT_ENCODER,
@@ -34,7 +35,12 @@ from vlmad_openclip.devices import Precision, pick_device, pick_precision, set_p
 from vlmad_openclip.language import TextLoop, causal_mask, clip_tokenizer, tokenise
 from vlmad_openclip.store import FileStamp, key_of, remembered_digest, stamp
 from vlmad_openclip.text_cache import encode_once
-from vlmad_openclip.vision import VisionLoop, check_vision, resize_positions
+from vlmad_openclip.vision import (
+    VisionLoop,
+    blocks_as_levels,
+    check_vision,
+    resize_positions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -218,19 +224,22 @@ def spec_of(source: ModelSource, image_size: int | None) -> BackboneSpec:
     if size < patch:
         raise OptionError(f"image_size must be at least one patch, {patch} pixels, not {size}")
     size -= size % patch
-    vision_can = {ATTENTION, PATCH_TOKENS, TOKEN_WINDOWS, SHARED_WINDOWS, IMAGE_TILES}
+    vision_can = {ATTENTION, LEVELS, PATCH_TOKENS, TOKEN_WINDOWS, SHARED_WINDOWS, IMAGE_TILES}
+    grid, depth = (size // patch, size // patch), vision["layers"]
     text_can = {TEXT_ENCODER, CONTEXT_VECTORS} if has_plain_text(text) else {TEXT_ENCODER}
     return BackboneSpec(
         name=f"openclip:{source.name}",
         preprocessing=_preprocessing(source.preprocessing, size),
-        grid=(size // patch, size // patch),
-        depth=vision["layers"],
+        grid=grid,
+        depth=depth,
         vision_width=vision["width"],
         embedding_dim=source.config["embed_dim"],
         provides=frozenset(vision_can | text_can),
         text_width=text.get("width"),
         text_depth=text.get("layers"),
         licence="see the publisher of the weights",
+        levels=blocks_as_levels(depth, grid, vision["width"]),
+        middle=(str(max(1, depth // 2)), str(max(1, 3 * depth // 4))),
     )
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from vlmad.errors import WeightsError
 from vlmad.regions import tile_boxes, window_patches
-from vlmad.types import ClassToken, Patches, Tiles, VisualFeatures, Windows
+from vlmad.types import ClassToken, Level, LevelSpec, Patches, Tiles, VisualFeatures, Windows
 from vlmad_openclip._blocks import merge_heads, project_in, run_block, run_last_block, split_heads
 from vlmad_openclip._shared_windows import SharedWindows
 
@@ -59,6 +59,11 @@ def check_vision(visual: nn.Module) -> None:
         )
 
 
+def blocks_as_levels(depth: int, grid: tuple[int, int], width: int) -> dict[str, LevelSpec]:
+    """Return the levels of a vision transformer: its blocks, by their numbers from 1."""
+    return {str(number): LevelSpec(grid, width) for number in range(1, depth + 1)}
+
+
 class VisionLoop:
     """A vision transformer, run block by block.
 
@@ -82,8 +87,11 @@ class VisionLoop:
         attention: Attention,
     ) -> VisualFeatures:
         """Answer the requests; see `vlmad.Backbone.encode`."""
-        whole = [request for request in requests if not isinstance(request, Tiles)]
+        layers = {r: Patches(int(r.name), stage="raw") for r in requests if isinstance(r, Level)}
+        plain = [request for request in requests if not isinstance(request, Tiles | Level)]
+        whole = list(dict.fromkeys([*plain, *layers.values()]))
         answers = self._whole(batch.pixels(preprocessing), whole, attention) if whole else {}
+        answers |= {level: answers[same].unflatten(1, self.grid) for level, same in layers.items()}
         for request in requests:
             if isinstance(request, Tiles):
                 answers[request] = self._tiles(batch, preprocessing, request, attention)

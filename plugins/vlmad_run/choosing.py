@@ -57,7 +57,8 @@ class Choice:
         str | None,
         option(
             metavar="RECIPE",
-            help="A recipe (winclip by default; vlmad plugins lists them) or a recipe's FILE.toml.",
+            help="A recipe (vlmad plugins lists them) or a recipe's FILE.toml; by default winclip, "
+            "with references and nothing else named patchcore.",
             autocompletion=completing("detector"),
         ),
     ] = None
@@ -90,12 +91,25 @@ class Choice:
         ),
     ] = None
 
-    def load(self) -> Detector:
-        """Assemble the detector, without references; see `vlmad.load_detector`."""
-        from vlmad.building import load_detector
+    @property
+    def names_nothing(self) -> bool:
+        """Whether no recipe, no part but the backbone, and no option of another is named."""
+        parts = (self.detector, self.prompt, self.extractor, self.attention, self.scorer)
+        return parts == (None,) * len(parts) and self.options().keys() <= {"backbone"}
 
+    def load(self, references: bool = False) -> Detector:
+        """Assemble the detector, not fitted; see `vlmad.load_detector`.
+
+        Args:
+            references: whether it will be fitted: where nothing is named, another recipe is
+                better then.
+        """
+        from vlmad.building import load_detector
+        from vlmad.recipes import DEFAULT_WITH_REFERENCES
+
+        by_references = references and self.names_nothing
         return load_detector(
-            self.detector,
+            DEFAULT_WITH_REFERENCES if by_references else self.detector,
             backbone=self.backbone,
             prompts=self.prompt,
             extractor=self.extractor,
@@ -142,9 +156,7 @@ class Choice:
         return parse_settings(self.settings or [], (*KINDS, IMAGE))
 
 
-def parse_settings(
-    texts: Iterable[str], kinds: Iterable[str] = KINDS
-) -> dict[str, dict[str, str]]:
+def parse_settings(texts: Iterable[str], kinds: Iterable[str] = KINDS) -> dict[str, dict[str, str]]:
     """Read ``KIND.OPTION=value`` settings as the command line takes them.
 
     Args:

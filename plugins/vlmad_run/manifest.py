@@ -240,7 +240,8 @@ def differences(
 
 
 def _sentences_digest(detector: Detector, class_name: str) -> str | None:
-    text = None if detector.prompts.looks_at_image else detector.text(class_name, None)
+    changing = detector.prompts is not None and detector.prompts.looks_at_image
+    text = None if changing else detector.text(class_name, None)
     if text is None:
         return None
     return hashlib.sha256("\n".join(text.sentences).encode("utf-8", "surrogatepass")).hexdigest()

@@ -84,9 +84,7 @@ class Assembled:
         return self.detector.stream(images, self.class_name, batch_size)
 
 
-def assemble(
-    choice: Choice, references: References, images: Sequence[Path] = ()
-) -> Assembled:
+def assemble(choice: Choice, references: References, images: Sequence[Path] = ()) -> Assembled:
     """Assemble a detector, fitted if there are references.
 
     Args:
@@ -112,7 +110,7 @@ def assemble_runnable(
         return _open_model(references.model, choice, references, images)
     from vlmad_run.manifest import Reference, file_digest
 
-    detector, chosen, found = choice.load(), list[Path](), None
+    detector, chosen, found = choice.load(bool(references.references)), list[Path](), None
     if references.references:
         from vlmad_run.finding import find
 

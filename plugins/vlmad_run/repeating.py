@@ -99,18 +99,18 @@ def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Det
     """Build the detector that a manifest describes, not fitted, but for options that differ.
 
     Raises:
-        InputError: it is not made of five parts, or names a file that is not the one it was.
+        InputError: it is not made of parts, or names a file that is not the one it was.
         VlmadError: a part is not installed here, or takes other options.
     """
     from vlmad import Recipe, load_detector
     from vlmad.registry import installed
 
     parts = manifest.identity.parts
-    if set(parts) != set(KINDS) or set(manifest.options) != set(KINDS):
-        raise InputError("the manifest does not list five parts and their options")
-    given = {kind: {**manifest.options[kind], **options.get(kind, {})} for kind in KINDS}
+    if set(parts) | {"prompts"} != set(KINDS) or parts.keys() != manifest.options.keys():
+        raise InputError("the manifest does not list the parts of a detector and their options")
+    given = {kind: {**manifest.options[kind], **options.get(kind, {})} for kind in parts}
     _check_files(manifest, options)
-    names = {kind: f"{parts[kind].distribution}:{parts[kind].name}" for kind in KINDS}
+    names = {kind: f"{parts[kind].distribution}:{parts[kind].name}" for kind in parts}
     backbone = installed().get("backbone", names["backbone"]).resolve()
     if FETCH in options_of(backbone):
         given["backbone"][FETCH] = options.get("backbone", {}).get(FETCH, False)
@@ -120,7 +120,7 @@ def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Det
         resize=manifest.identity.resize,
         reading=Reading.parse(manifest.identity.reading),
         backbone=names["backbone"],
-        prompts=names["prompts"],
+        prompts=names.get("prompts"),
         extractor=names["extractor"],
         attention=names["attention"],
         scorer=names["scorer"],

@@ -15,6 +15,7 @@ from vlmad.parts import (
     ATTENTION,
     CONTEXT_VECTORS,
     IMAGE_TILES,
+    LEVELS,
     PATCH_TOKENS,
     SHARED_WINDOWS,
     TEXT_ENCODER,
@@ -24,7 +25,7 @@ from vlmad_openclip.devices import Precision, pick_device, pick_precision, set_p
 from vlmad_openclip.language import TextLoop, clip_tokenizer, tokenise
 from vlmad_openclip.store import remembered_digest, stamp
 from vlmad_openclip.text_cache import encode_once
-from vlmad_openclip.vision import VisionLoop
+from vlmad_openclip.vision import VisionLoop, blocks_as_levels
 from vlmad_tiny import _tiny_model as architecture
 from vlmad_tiny._encode_threads import encode_in_streams
 
@@ -50,6 +51,7 @@ SPEC = BackboneSpec(
             ATTENTION,
             CONTEXT_VECTORS,
             IMAGE_TILES,
+            LEVELS,
             PATCH_TOKENS,
             SHARED_WINDOWS,
             TEXT_ENCODER,
@@ -60,6 +62,12 @@ SPEC = BackboneSpec(
     text_depth=architecture.TEXT["layers"],
     licence="Apache-2.0",
     learned_prompts=FOLDER / "prompts.safetensors",
+    levels=blocks_as_levels(
+        architecture.VISION["layers"],
+        (architecture.GRID, architecture.GRID),
+        architecture.VISION["width"],
+    ),
+    middle=("1", "2"),
 )
 
 

@@ -11,6 +11,7 @@ from vlmad.parts import (
     ATTENTION,
     CONTEXT_VECTORS,
     IMAGE_TILES,
+    LEVELS,
     PATCH_TOKENS,
     SHARED_WINDOWS,
     TEXT_ENCODER,
@@ -32,6 +33,7 @@ from vlmad.types import (
     ClassToken,
     ContextPrompts,
     ImageBatch,
+    Level,
     Patches,
     Request,
     Tiles,
@@ -64,6 +66,9 @@ def check_spec(spec: BackboneSpec) -> None:
     numbers = (*spec.grid, *spec.preprocessing.size, spec.depth, spec.vision_width)
     require(min(*numbers, spec.embedding_dim) > 0, "the spec holds sizes below 1")
     require(min(spec.preprocessing.std) > 0, "the spec's channel deviations must be above 0")
+    levels = spec.levels if LEVELS in spec.provides else {}
+    require(bool(levels) == (LEVELS in spec.provides), "it provides levels, but names none")
+    require(set(spec.middle) <= levels.keys(), "the spec's middle levels are none of its levels")
     if CONTEXT_VECTORS in spec.provides:
         require(
             bool(spec.text_width and spec.text_depth), "learned context needs text_width and depth"
@@ -84,6 +89,9 @@ def requests_for(spec: BackboneSpec) -> list[Request]:
         requests += [Windows(2, encoding="shared"), Windows(max(spec.grid) + 1, encoding="shared")]
     if IMAGE_TILES in spec.provides:
         requests.append(Tiles(2))
+    if LEVELS in spec.provides:
+        requests += [Level(name) for name in spec.levels]
+        requests += [Level(name, True) for name, level in spec.levels.items() if level.statistics]
     return requests
 
 
@@ -96,6 +104,9 @@ def expected_shape(request: Request, spec: BackboneSpec, images: int) -> tuple[i
         return images, spec.grid[0] * spec.grid[1], width
     if isinstance(request, Windows):
         return images, len(window_cells(spec.grid, request.size)), spec.embedding_dim
+    if isinstance(request, Level):
+        level = spec.levels[request.name]
+        return images, *level.grid, level.width
     return images, len(tile_boxes(request.grid, request.overlap)), spec.embedding_dim
 
 

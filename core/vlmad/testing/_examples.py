@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from vlmad.images import as_source
-from vlmad.parts import PATCHES, Attention
+from vlmad.parts import CELLS, PATCHES, Attention
 from vlmad.regions import patch_cells, window_cells
 from vlmad.registry import Registry
 from vlmad.types import Features, ImageBatch, Regions, TextEmbeddings
@@ -59,8 +60,9 @@ def example_features(
 
     Args:
         count: images.
-        gives: words of `vlmad.parts`; with `PATCHES` the aligned regions are single patches,
-            otherwise windows, beside patches that are not aligned.
+        gives: words of `vlmad.parts`; with `CELLS` there are two levels that text cannot judge,
+            with `PATCHES` the aligned regions are single patches, otherwise windows, beside
+            patches that are not aligned.
         dimensions: of an embedding.
         seed: of the embeddings.
     """
@@ -69,6 +71,13 @@ def example_features(
     def embeddings(*shape: int) -> Tensor:
         return torch.randn(*shape, dimensions, generator=generator)
 
+    if CELLS in gives:
+        grids = {"level 1": (10, 10), "level 2": GRID}
+        levels = [
+            Regions(name, embeddings(count, math.prod(grid)), patch_cells(grid), False, grid)
+            for name, grid in grids.items()
+        ]
+        return Features(embeddings(count), tuple(levels), GRID, IMAGE_SIZE)
     windows, patches = window_cells(GRID, 2), patch_cells(GRID)
     single = PATCHES in gives
     first = Regions("layer 1", embeddings(count, len(patches)), patches, aligned=single)

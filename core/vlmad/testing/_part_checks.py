@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vlmad.attribution import Attribution
-from vlmad.parts import CLASS_TOKEN, PATCHES, REGIONS, TEXT, HasAttribution, JudgesMemory
+from vlmad.parts import CELLS, CLASS_TOKEN, PATCHES, REGIONS, TEXT, HasAttribution, JudgesMemory
 from vlmad.regions import coverage
 from vlmad.testing._examples import (
     UsualAttention,
@@ -122,7 +122,10 @@ def _check_features(features: Features, extractor: Extractor, backbone: Backbone
     names = [regions.name for regions in features.regions]
     require(len(set(names)) == len(names), f"two of its regions have the same name: {names}")
     for regions in features.regions:
-        _check_regions(regions, spec.grid)
+        _check_regions(regions, regions.grid or spec.grid)
+    if CELLS in gives:
+        whole = [regions.grid for regions in features.regions if not regions.aligned]
+        require(bool(whole) and None not in whole, "it lists 'cells of levels', but gives no grid")
     if REGIONS in gives:
         require(bool(features.aligned), "it lists 'regions' in gives, but has none aligned")
     for regions in features.aligned:
