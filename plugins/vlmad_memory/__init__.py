@@ -32,7 +32,11 @@ def register_extractors(register: Register) -> None:
 @hookimpl
 def register_scorers(register: Register) -> None:
     """Register `nearest`."""
-    register("nearest", "vlmad_memory._nearest:Nearest", "distance to the nearest reference patch")
+    register(
+        "nearest",
+        "vlmad_memory._nearest_patches:NearestPatches",
+        "distance to the nearest reference patch",
+    )
 
 
 @hookimpl

@@ -40,7 +40,7 @@ class PatchFeatures(Extractor):
         self, spec: BackboneSpec, attention: Attention, class_token: Literal["normed", "raw"]
     ) -> Sequence[Request]:
         """Ask for each level."""
-        return [self._request(name, spec) for name in self.levels or spec.middle]
+        return [self._request(name, spec) for name in dict.fromkeys(self.levels or spec.middle)]
 
     def _request(self, name: str, spec: BackboneSpec) -> Level:
         level = spec.levels.get(name)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vlmad import Features, TextEmbeddings
 
 
-class Nearest(Scorer):
+class NearestPatches(Scorer):
     """The cosine distance of every cell to the nearest cell of all references (PatchCore)."""
 
     needs = frozenset({CELLS})
