@@ -222,9 +222,7 @@ main()
 
 
 @pytest.fixture
-def signalled(
-    tmp_path: Path, process: Process
-) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def signalled(tmp_path: Path, process: Process) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Yield a function that starts vlmad in a process which gets a signal at a given moment.
 
     The moment is when it opens or renames a file in a place for the n-th time, so that nothing
@@ -232,9 +230,7 @@ def signalled(
     """
     started: list[subprocess.Popen[str]] = []
 
-    def start(
-        name: str, place: Path, moment: int, *words: str | Path
-    ) -> subprocess.Popen[str]:
+    def start(name: str, place: Path, moment: int, *words: str | Path) -> subprocess.Popen[str]:
         what = (name, place, moment, *words)
         command = [sys.executable, "-c", SIGNALLED, *map(str, what)]
         own = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}

@@ -165,9 +165,7 @@ HARD_TO_DESCRIBE = {
 
 
 @pytest.mark.parametrize("body", HARD_TO_DESCRIBE.values(), ids=HARD_TO_DESCRIBE)
-def test_describing_is_an_answer_or_one_line(
-    body: str, install: Install, command: Command
-) -> None:
+def test_describing_is_an_answer_or_one_line(body: str, install: Install, command: Command) -> None:
     source = f"from vlmad import hookimpl, Scorer\nclass Odd(Scorer):\n    {body}\n"
     hook = "@hookimpl\ndef register_scorers(register): register('odd', Odd)"
     install("hostile", source + hook)

@@ -86,9 +86,7 @@ def test_a_folder_with_a_link_in_it_is_not_taken(name: str, tmp_path: Path, prec
 
 
 @pytest.mark.parametrize("linked", ["cells", "cells/clip", "cells/clip/nut", "thresholds"])
-def test_no_cell_of_a_bench_lies_behind_a_link(
-    linked: str, tmp_path: Path, precious: Path
-) -> None:
+def test_no_cell_of_a_bench_lies_behind_a_link(linked: str, tmp_path: Path, precious: Path) -> None:
     bench: Any = BenchFolder(tmp_path / "bench", None)  # type: ignore[arg-type]
     cell = Cell("clip", "nut", "nut", 0, None, ())
     assert bench.cell(cell) == tmp_path / "bench/cells/clip/nut/zero-shot"

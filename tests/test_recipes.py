@@ -53,9 +53,7 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_its_base(
     )
     options = detector.assembly.parts["scorer"].options
     assert options == {"temperature": 0.02, "pooling": "unit-mean", "full_image": True}
-    detector = load_detector(
-        path, options={"scorer": {"temperature": "0.5"}}, registry=registry
-    )
+    detector = load_detector(path, options={"scorer": {"temperature": "0.5"}}, registry=registry)
     assert detector.assembly.parts["scorer"].options["temperature"] == 0.5
 
 

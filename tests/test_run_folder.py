@@ -76,9 +76,7 @@ def test_a_run_writes_rows_maps_pictures_and_a_manifest(
     }
 
 
-def test_other_words_for_the_same_run_go_on(
-    photos: Path, command: Command, tmp_path: Path
-) -> None:
+def test_other_words_for_the_same_run_go_on(photos: Path, command: Command, tmp_path: Path) -> None:
     assert command(*RUN, "--out", "out").status == 0
     before, when = content(tmp_path / "out"), written(tmp_path / "out")
     parts = ("--prompt", "plain", "--extractor", "dense", "--scorer", "dense")

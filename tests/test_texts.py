@@ -113,9 +113,7 @@ def test_wrong_lines_of_a_list_are_named_and_the_others_scored(
     assert said[2].endswith("File name too long")
 
 
-def test_many_wrong_lines_are_counted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_many_wrong_lines_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "list").write_text("none.png\n" * 1000, encoding="utf-8")
     assert find_images([f"@{tmp_path}/list"]) == [Path("none.png")]
     said = capsys.readouterr().err.splitlines()

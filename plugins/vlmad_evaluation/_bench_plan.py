@@ -16,7 +16,7 @@ from vlmad_evaluation.result_documents import SkippedEntry
 from vlmad_run.references import draw_references
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rich.progress import Progress
@@ -120,10 +120,10 @@ def make_plan(
     cells: list[Cell] = []
     for category in categories:
         drawn = _draws(dataset, category, settings, skipped)
-        samples = dataset.select([category], "test")
+        samples = measured_samples(dataset, [category], settings)
         class_name = dataset.class_name(category)
         own = [
-            Cell(name, category, class_name, shots, seed, samples, references)
+            Cell(name, category, class_name, shots, seed, without(samples, references), references)
             for name in detectors
             for shots, seed, references in drawn
             if (name, shots) not in not_able
@@ -133,6 +133,19 @@ def make_plan(
     if not cells:
         raise InputError(f"nothing to measure: {skipped[0].reason}")
     return Plan(tuple(cells), tuple(skipped))
+
+
+def measured_samples(
+    dataset: OpenDataset, categories: Sequence[str], settings: BenchSettings
+) -> tuple[Sample, ...]:
+    """Return the test images of a bench, with the good train images if these join them."""
+    spare = dataset.select(categories, "train") if settings.spare_good else ()
+    return (*dataset.select(categories, "test"), *(s for s in spare if not s.anomalous))
+
+
+def without(samples: Sequence[Sample], references: Collection[Path]) -> tuple[Sample, ...]:
+    """Return the samples that are no train image of these."""
+    return tuple(s for s in samples if s.split == "test" or s.image not in references)
 
 
 def _why_not(detector: Detector, shots: int) -> str:

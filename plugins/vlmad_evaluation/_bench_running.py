@@ -13,7 +13,7 @@ from vlmad.loading import chunks
 from vlmad_evaluation._bench_document import make_document
 from vlmad_evaluation._bench_folder import BenchIdentity, BenchManifest, CategoryIdentity
 from vlmad_evaluation._bench_page import to_markdown
-from vlmad_evaluation._bench_plan import content_digests, make_plan
+from vlmad_evaluation._bench_plan import content_digests, make_plan, measured_samples
 from vlmad_evaluation._cell_metrics import best_threshold, measure_cell
 from vlmad_evaluation._cell_scoring import score_cells, side_by_side
 from vlmad_evaluation._result_csv import bench_csv, conditions_csv, grid_csv
@@ -57,7 +57,8 @@ def describe(bench: Bench, progress: Progress) -> tuple[Plan, BenchManifest]:
         detectors={name: identity(d, "object") for name, d in share(bench.detectors).items()},
         settings=bench.settings,
     )
-    images = [sample.image for sample in dataset.select(bench.categories, "test")]
+    samples = measured_samples(dataset, bench.categories, bench.settings)
+    images = [sample.image for sample in samples]
     names = digest_of_names(images)
     return plan, BenchManifest(command=sys.argv[1:], images_sha256=names, identity=what)
 
@@ -70,7 +71,7 @@ def run_bench(
     Who interrupts it finds in the files what is done so far.
     """
     came: dict[Cell, CellResult | SkippedEntry] = {}
-    write_samples(folder.path, bench.dataset.select(bench.categories, "test"))
+    write_samples(folder.path, measured_samples(bench.dataset, bench.categories, bench.settings))
     try:
         for cell, result in _results(bench, plan, folder, progress):
             came[cell] = result

@@ -42,6 +42,9 @@ class Measuring:
     resolution: Annotated[
         str, _option(help="Of pixel metrics: N for N x N, or mask for each mask's own.")
     ] = "mask"
+    spare_good: Annotated[
+        bool, _option("--spare-good", help="Test on good train images too that are no reference.")
+    ] = False
     replicates: Annotated[int, _option(min=2, help="Resampled sets for intervals.")] = 1000
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images encoded together; more helps on a GPU.")
@@ -69,6 +72,7 @@ class Measuring:
             resolution=parse_resolution(self.resolution),
             replicates=self.replicates,
             batch_size=self.batch_size,
+            spare_good=self.spare_good,
             conditions=parse_conditions(conditions or ""),
         )
 

@@ -101,7 +101,7 @@ def is_as_registered(assembly: Assembly) -> bool:
         registration, recipe = chosen.registration, assembly.recipe
         if kind == "backbone":
             continue
-        if registration.name != recipe.parts[kind]:
+        if registration.name != recipe.part(kind):
             return False
         expected = {o.name: o.default for o in options_of(registration.resolve()).values()}
         expected |= recipe.options_for(kind, registration.name)

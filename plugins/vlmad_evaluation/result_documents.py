@@ -205,6 +205,8 @@ class BenchSettings(Document):
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     interval: str = "BCa, images drawn with replacement, normal and anomalous ones apart"
     batch_size: Count = 1
+    spare_good: bool = False
+    """Whether good train images that are no reference of a cell are test images of it too."""
     conditions: dict[str, ConditionSettings] = Field(default_factory=dict)
     """Under which the test images were scored again, by name."""
 

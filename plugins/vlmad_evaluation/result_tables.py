@@ -243,7 +243,9 @@ def detector_table(document: BenchDocument) -> ResultTable:
     """Return the parts of each detector with their options, as the command line takes them."""
     rows = []
     for name, each in document.detectors.items():
-        parts = [TableEntry(each.parts[k], _options(each.options.get(k, {}))) for k in KINDS]
+        parts = [
+            TableEntry(each.parts.get(k, ""), _options(each.options.get(k, {}))) for k in KINDS
+        ]
         rows.append([TableEntry(name), TableEntry(each.backbone), *parts])
     columns = ["detector", "backbone", *KINDS]
     return ResultTable("Beside a part stand its options.", columns, rows, words=len(columns))
@@ -282,6 +284,8 @@ def explained(document: BenchDocument, shown: Callable[[str], str] = str) -> Ite
             f"; with references the value is the mean of {settings.seeds} draws of them, the "
             "interval is that of this mean, and after ± stands the standard deviation over draws"
         )
+    if settings.spare_good:
+        words += ". Good train images that are no reference of a cell are test images of it too"
     yield f"{words}. {UNDEFINED} is undefined. Pixel metrics at {settings.resolution} resolution."
     if len(document.detectors) > 1:
         yield (

@@ -123,7 +123,8 @@ def _facts(source: ResultSource) -> Iterator[tuple[str, str]]:
     if source.data is not None:
         yield "Images from", str(source.data)
     yield "Categories", f"{len(dataset.categories)}: {names}"
-    yield "Test images", f"{normal} normal, {anomalous} anomalous"
+    spare = " and good train images that are no reference" if settings.spare_good else ""
+    yield "Test images", f"{normal} normal, {anomalous} anomalous{spare}"
     listed = f": {', '.join(detectors)}" if len(detectors) <= LISTED else ""
     yield "Detectors", f"{len(detectors)}{listed}"
     backbones = (

@@ -19,6 +19,7 @@ from PIL import Image
 from vlmad.errors import InputError
 from vlmad_evaluation.result_documents import BenchDocument
 from vlmad_evaluation.result_folders import Results, read_results, read_samples
+from vlmad_run.manifest import read_manifest
 from vlmad_run.opening import open_dataset
 from vlmad_run.thresholds import read_threshold
 
@@ -294,3 +295,21 @@ def test_what_cannot_be_done_is_refused_in_one_line(
     assert ran.returncode == 2
     [line] = ran.stderr.splitlines()
     assert message in line
+
+
+def test_spare_good_train_images_are_test_images_of_cells_that_do_not_remember_them(
+    run_bench, two_categories: Path, small: list[str], tmp_path: Path
+) -> None:
+    what = ("--category", "bolt", "--shots", "0,2", "--seeds", "2", "--replicates", "20")
+    words = (two_categories, *what, *small, "--spare-good", "--out", "out")
+    done = run_bench(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = read_results(tmp_path / "out")
+    for cell in results.document.cells:
+        tested = [scored.sample.image for scored in results.scored(cell)]
+        manifest = read_manifest(results.run(cell))
+        assert manifest is not None
+        own = {Path(each.path).resolve() for each in manifest.references}
+        assert len(tested) == 8 + 3 - cell.shots
+        assert not own & {image.resolve() for image in tested}
+    assert "no reference of a cell are test images" in (tmp_path / "out/bench.md").read_text()

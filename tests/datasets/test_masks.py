@@ -28,9 +28,7 @@ MARKED[1, 1:3] = True
 
 @REUSE
 @given(arrays(np.uint8, (6, 7), elements=st.sampled_from([0, 1, 2, 9, 200, 255])))
-def test_every_pixel_above_0_is_defective_and_no_other(
-    tmp_path: Path, values: np.ndarray
-) -> None:
+def test_every_pixel_above_0_is_defective_and_no_other(tmp_path: Path, values: np.ndarray) -> None:
     values[0, 0] = 0
     Image.fromarray(values).save(tmp_path / "mask.png")
     assert np.array_equal(read_mask(tmp_path / "mask.png").marked, values > 0)

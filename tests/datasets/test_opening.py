@@ -120,9 +120,7 @@ def test_a_reader_that_breaks_its_contract_is_named(
         open_dataset(deck, options={"needed": 1})
 
 
-def test_a_reader_that_cannot_answer_does_not_stop_the_others(
-    install: Install, deck: Path
-) -> None:
+def test_a_reader_that_cannot_answer_does_not_stop_the_others(install: Install, deck: Path) -> None:
     install("cards", source())
     broken = source(name="broken").replace("return (root", "return None.x or (root")
     install("broken", broken)

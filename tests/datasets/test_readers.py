@@ -309,9 +309,12 @@ def test_folders_by_other_names_with_masks_references_and_defects(
     assert opened.problems == ()
     dent.rename(dent.with_name("c.png"))
     (tmp_path / "parts/scrap/b.png").unlink()  # else its mask might be the other's
-    whats = {(p.path.name, p.what) for p in open_dataset(
-        tmp_path / "parts", "folder", {"good": "fine", "bad": "scrap", "masks": "truth"}
-    ).problems}
+    whats = {
+        (p.path.name, p.what)
+        for p in open_dataset(
+            tmp_path / "parts", "folder", {"good": "fine", "bad": "scrap", "masks": "truth"}
+        ).problems
+    }
     assert whats == {("c.png", "a mask that belongs to no image")}
 
 
