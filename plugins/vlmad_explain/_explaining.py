@@ -17,7 +17,7 @@ from vlmad.detector import as_sources
 from vlmad.errors import InputError, blaming
 from vlmad.images import restore_whole
 from vlmad.parts import CLASS_TOKEN, HasAttribution, HasStates
-from vlmad_explain._nearest import ReferenceRegions, encode_whole
+from vlmad_explain._reference_regions import ReferenceRegions, encode_whole
 from vlmad_explain._shown_regions import (
     Cells,
     JudgedRegion,
