@@ -147,6 +147,21 @@ class ForgetsTensors(Constant):
         return {"count": len(references)}
 
 
+class LooksOutside(Constant):
+    honours_inside = True
+
+    def __call__(self, features: Features, *given: Any) -> Prediction:
+        score = features.regions[0].embeddings.mean((1, 2))
+        return Prediction(score, score[:, None, None].expand(-1, *features.image_size).clone())
+
+
+class RemembersOutside(Constant):
+    references, honours_inside = "optional", True
+
+    def fit(self, references: Features) -> Mapping[str, Tensor]:
+        return {"mean": references.regions[0].embeddings.mean((0, 1))}
+
+
 @pytest.mark.parametrize(
     ("scorer", "complaint"),
     [
@@ -156,6 +171,8 @@ class ForgetsTensors(Constant):
         (LooksAtOthers(), "other images change the scorer"),
         (ChangesInputs(), "changes what it is given|another result"),
         (ForgetsTensors(), "'count' in memory is no tensor"),
+        (LooksOutside(), "what lies outside changes the score"),
+        (RemembersOutside(), "it remembers what lies outside"),
     ],
     ids=lambda value: type(value).__name__,
 )

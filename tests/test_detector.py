@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
-from vlmad import Detector, load_detector
+from vlmad import Detector, ImageBatch, load_detector
 from vlmad.errors import IncompatiblePartsError, InputError
 from vlmad.registry import Registry
 from vlmad.testing import example_images
@@ -168,3 +169,34 @@ def test_references_in_any_order_and_batch_give_the_same_scores(registry: Regist
     first = [r.score for r in winclip.fit(references).predict(sources)]
     second = [r.score for r in winclip.fit(references[::-1], batch_size=1).predict(sources)]
     assert first == pytest.approx(second, abs=1e-5)
+
+
+def left_half(batch: ImageBatch, size: tuple[int, int]) -> Tensor:
+    inside = torch.zeros(len(batch), *size, dtype=torch.bool)
+    inside[:, :, : size[1] // 2] = True
+    return inside
+
+
+def test_a_scorer_of_whole_images_is_refused_by_name_where_a_part_of_them_counts(
+    detector: Detector,
+) -> None:
+    with pytest.raises(IncompatiblePartsError, match="scorer 'dense' looks at whole images"):
+        detector.look_inside(left_half)
+
+
+def test_references_of_which_nothing_counts_are_refused(registry: Registry) -> None:
+    detector = load_detector("patchcore", registry=registry)
+    detector.inside = lambda batch, size: torch.zeros_like(left_half(batch, size))
+    with pytest.raises(InputError, match="what counts of the references is less than a level"):
+        detector.fit(example_images(1).sources)
+
+
+def test_maps_are_lowest_outside_of_what_counts(registry: Registry) -> None:
+    detector = load_detector("patchcore", registry=registry)
+    detector.inside = left_half
+    image, *references = example_images(3).sources
+    [result] = detector.fit(references).predict([image])
+    assert result.map is not None
+    right = result.map[:, result.map.shape[1] // 2 + 1 :]
+    assert (right == result.map.min()).all()
+    assert result.map.max() > result.map.min()

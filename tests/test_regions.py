@@ -12,7 +12,9 @@ from vlmad.regions import (
     coverage,
     harmonic_map,
     harmonic_mean,
+    inside_regions,
     mean_map,
+    only_inside,
     patch_cells,
     tile_boxes,
     upsample,
@@ -21,7 +23,7 @@ from vlmad.regions import (
 )
 from vlmad.testing import example_text
 from vlmad.text import anomaly_probability, pool_sides
-from vlmad.types import TextEmbeddings
+from vlmad.types import Features, Regions, TextEmbeddings
 
 SIDES = st.integers(1, 7)
 GRIDS = st.tuples(SIDES, SIDES)
@@ -165,3 +167,35 @@ def test_the_order_of_sentences_does_not_matter_to_pooling() -> None:
         tuple(text.sentences[index] for index in order),
     )
     torch.testing.assert_close(pool_sides(turned, "mean"), pool_sides(text, "mean"))
+
+
+@given(GRIDS, st.integers(1, 9), SEEDS)
+def test_a_region_is_inside_where_half_of_its_pixels_are(
+    grid: tuple[int, int], size: int, seed: int
+) -> None:
+    cell = 4
+    height, width = grid[0] * cell, grid[1] * cell
+    drawn = torch.rand(2, height, width, generator=torch.Generator().manual_seed(seed)) < 0.5
+    cells = window_cells(grid, size)
+    regions = Regions("windows", torch.zeros(2, len(cells), 1), cells, grid=grid)
+    features = Features(torch.zeros(2, 1), (regions,), (1, 1), (height, width), drawn)
+    found = inside_regions(features, regions)
+    assert found is not None
+    for image in range(2):
+        for region, box in enumerate(cells.tolist()):
+            top, left, bottom, right = (cell * side for side in box)
+            pixels = drawn[image, top:bottom, left:right]
+            assert found[image, region] == (2 * int(pixels.sum()) >= pixels.numel())
+
+
+def test_everything_is_inside_of_images_that_count_whole() -> None:
+    regions = Regions("patches", torch.zeros(1, 4, 1), patch_cells((2, 2)))
+    assert inside_regions(Features(torch.zeros(1, 1), (regions,), (2, 2), (8, 8)), regions) is None
+
+
+def test_what_lies_outside_gets_the_lowest_value_inside() -> None:
+    values = torch.tensor([[3.0, -7.0, 2.0], [1.0, 5.0, 4.0], [6.0, 8.0, 9.0]])
+    inside = torch.tensor([[True, False, True], [False, True, True], [False] * 3])
+    expected = [[3.0, 2.0, 2.0], [4.0, 5.0, 4.0], [0.0] * 3]
+    assert only_inside(values, inside).tolist() == expected
+    assert only_inside(values, None) is values

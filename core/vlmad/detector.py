@@ -11,9 +11,10 @@ import copy
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
@@ -27,16 +28,22 @@ from vlmad._checks import (
 from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError, reason_of
 from vlmad.images import Source, as_source, restore_whole
 from vlmad.loading import batches, load
-from vlmad.parts import HasViews
+from vlmad.parts import HasViews, HonoursInside
+from vlmad.regions import inside_regions, only_inside
 from vlmad.resizing import parse_resizing
 from vlmad.types import Features, ImageBatch, Prediction, Result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jaxtyping import Bool
     from torch import Tensor
 
     from vlmad.assembly import Assembly, Chosen
     from vlmad.loading import Pieces
     from vlmad.types import Preprocessing, Request, TextEmbeddings, View
+
+    Inside: TypeAlias = Callable[[ImageBatch, tuple[int, int]], Bool[Tensor, "b h w"]]
 
 BATCH_SIZE = 8
 
@@ -60,6 +67,8 @@ class Detector:
         self.scorer = parts["scorer"]
         self.memory: Mapping[str, Tensor] | None = None
         self.references: tuple[Source, ...] = ()
+        self.inside: Inside | None = None
+        """What says which pixels of images count, where not all do."""
         self._text: dict[str, TextEmbeddings | None] = {}
 
     @torch.inference_mode()
@@ -89,7 +98,11 @@ class Detector:
                 check_answers(visual, requests, len(some))
             with self._blaming("extractor"):
                 made.append(check_features(self.extractor(visual), len(some)))
-        return Features.concatenate(made)
+        features = Features.concatenate(made)
+        if self.inside is None:
+            return features
+        inside = self.inside(batch, features.image_size).to(features.image.device)
+        return replace(features, inside=inside)
 
     @torch.inference_mode()
     def score(
@@ -103,7 +116,8 @@ class Detector:
         self._check_memory(memory)
         text = self.text(class_name, features)
         with self._blaming("scorer"):
-            return check_prediction(self.scorer(features, text, memory), features)
+            prediction = check_prediction(self.scorer(features, text, memory), features)
+        return replace(prediction, map=only_inside(prediction.map, features.inside))
 
     @torch.inference_mode()
     def text(
@@ -243,9 +257,35 @@ class Detector:
 
     @torch.inference_mode()
     def memory_of(self, references: Sequence[Features]) -> Mapping[str, Tensor]:
-        """Return what the scorer remembers of encoded normal images; fits nothing."""
+        """Return what the scorer remembers of encoded normal images; fits nothing.
+
+        Raises:
+            InputError: no region of them lies inside of what counts.
+        """
+        features = Features.concatenate(references)
+        for regions in features.regions:
+            inside = inside_regions(features, regions)
+            if inside is not None and not inside.any():
+                raise InputError(f"what counts of the references is less than a {regions.name}")
         with self._blaming("scorer"):
-            return check_memory(self.scorer.fit(Features.concatenate(references)))
+            return check_memory(self.scorer.fit(features))
+
+    def look_inside(self, inside: Inside) -> Detector:
+        """Neither remember nor score what lies outside of some pixels; return itself.
+
+        Args:
+            inside: returns which pixels of each image count, at the model's size.
+
+        Raises:
+            IncompatiblePartsError: the scorer looks at whole images.
+        """
+        if not (isinstance(self.scorer, HonoursInside) and self.scorer.honours_inside):
+            raise IncompatiblePartsError(
+                f"{self.assembly.parts['scorer']} looks at whole images; choose a scorer that can "
+                "leave out what lies outside of a region, such as 'nearest'"
+            )
+        self.inside = inside
+        return self
 
     def on(self, backbone: Any) -> Detector:
         """Return the same detector on another backbone object, such as one that remembers."""

@@ -233,6 +233,14 @@ class HasViews(Protocol):
 
 
 @runtime_checkable
+class HonoursInside(Protocol):
+    """A scorer that can look at a part of each image (`vlmad.regions.inside_regions`)."""
+
+    honours_inside: bool
+    """Whether what lies outside of `Features.inside` is neither remembered nor scored."""
+
+
+@runtime_checkable
 class HasAttribution(Protocol):
     """A scorer that can say what its scores are made of."""
 

@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
     from torch import Tensor
+
+    from vlmad.types import Features, Regions
 
 Grid = tuple[int, int]
 
@@ -100,3 +102,31 @@ def harmonic_mean(maps: Float[Tensor, " m *shape"]) -> Float[Tensor, "*shape"]:
 def upsample(grid_map: Float[Tensor, "b gh gw"], size: tuple[int, int]) -> Float[Tensor, "b h w"]:
     """Bring a map of cells to pixels, bilinearly, without aligning the corners."""
     return F.interpolate(grid_map[:, None], size=size, mode="bilinear")[:, 0]
+
+
+def inside_regions(features: Features, regions: Regions) -> Bool[Tensor, "b r"] | None:
+    """Return which regions count by at least half of their area; None if all of each image does."""
+    if features.inside is None:
+        return None
+    grid = regions.grid or features.grid
+    shares = F.adaptive_avg_pool2d(features.inside[:, None].double(), grid)[:, 0]
+    # sums from the top left corner on, so that a box takes four of them
+    sums = F.pad(shares.cumsum(1).cumsum(2), (1, 0, 1, 0))
+    top, left, bottom, right = regions.cells.to(shares.device).T
+    whole = sums[:, bottom, right] - sums[:, top, right]
+    whole -= sums[:, bottom, left] - sums[:, top, left]
+    area = (bottom - top) * (right - left)
+    inside: Bool[Tensor, "b r"] = whole / area >= 0.5 - 1e-6  # rounded sums of exact halves
+    return inside
+
+
+def only_inside(
+    values: Float[Tensor, " b *shape"], inside: Bool[Tensor, " b *shape"] | None
+) -> Float[Tensor, " b *shape"]:
+    """Give what lies outside the lowest value inside of the same image, or 0 if nothing is."""
+    if inside is None:
+        return values
+    highest = torch.finfo(values.dtype).max
+    lowest = values.masked_fill(~inside, highest).flatten(1).amin(1)
+    lowest = lowest.where(inside.flatten(1).any(1), lowest.new_zeros(()))
+    return values.where(inside, lowest.reshape(-1, *[1] * (values.ndim - 1)))

@@ -250,6 +250,8 @@ class Features:
     regions: tuple[Regions, ...]
     grid: tuple[int, int]
     image_size: tuple[int, int]
+    inside: Bool[Tensor, "b h w"] | None = None
+    """Which pixels of each image count, at the model's size; None is all of them."""
 
     def __len__(self) -> int:
         return len(self.image)
@@ -272,7 +274,13 @@ class Features:
             replace(level[0], embeddings=torch.cat([regions.embeddings for regions in level]))
             for level in levels
         )
-        return replace(first, image=torch.cat([part.image for part in parts]), regions=regions)
+        insides = [part.inside for part in parts if part.inside is not None]
+        return replace(
+            first,
+            image=torch.cat([part.image for part in parts]),
+            regions=regions,
+            inside=torch.cat(insides) if insides else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

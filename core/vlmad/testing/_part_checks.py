@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 import torch
 
 from vlmad.attribution import Attribution
-from vlmad.parts import CELLS, CLASS_TOKEN, PATCHES, REGIONS, TEXT, HasAttribution, JudgesMemory
-from vlmad.regions import coverage
+from vlmad.parts import (
+    CELLS,
+    CLASS_TOKEN,
+    PATCHES,
+    REGIONS,
+    TEXT,
+    HasAttribution,
+    HonoursInside,
+    JudgesMemory,
+)
+from vlmad.regions import coverage, inside_regions
 from vlmad.testing._examples import (
     UsualAttention,
     example_features,
@@ -166,6 +175,8 @@ def check_scorer(
         _check_prediction(scorer, features, text, None)
     if scorer.references != "none":
         _check_prediction(scorer, features, text, _check_fit(scorer, features))
+    if isinstance(scorer, HonoursInside) and scorer.honours_inside:
+        _check_inside(scorer, features, text)
 
 
 def _check_fit(scorer: Scorer, features: Features) -> Mapping[str, Tensor]:
@@ -184,6 +195,26 @@ def _check_fit(scorer: Scorer, features: Features) -> Mapping[str, Tensor]:
             accepts = scorer.refuses_memory(broken, spec) is None
             require(not accepts, f"refuses_memory: it takes a '{name}' that is not finite")
     return memory
+
+
+def _check_inside(scorer: Scorer, features: Features, text: TextEmbeddings | None) -> None:
+    """Check that what lies outside changes nothing that is remembered or scored inside."""
+    inside = torch.zeros(len(features), *features.image_size, dtype=torch.bool)
+    inside[:, :, : features.image_size[1] // 2] = True
+    seen = replace(features, inside=inside)
+    levels = []
+    for regions in seen.regions:
+        counts = inside_regions(seen, regions)
+        assert counts is not None
+        changed = regions.embeddings.where(counts[..., None], 5 + regions.embeddings.flip(1))
+        levels.append(replace(regions, embeddings=changed))
+    other = replace(seen, regions=tuple(levels))
+    fits = scorer.references != "none"
+    with torch.inference_mode():
+        memory, same = (scorer.fit(_take(each, [0, 1])) if fits else None for each in (seen, other))
+        require_close(same, memory, "fit: it remembers what lies outside")
+        first, second = (scorer(each, text, memory) for each in (seen, other))
+    require_close(second.score, first.score, "what lies outside changes the score")
 
 
 def _check_prediction(
@@ -232,7 +263,9 @@ def _check_attribution(
 
 def _take(features: Features, indices: list[int]) -> Features:
     regions = [replace(each, embeddings=each.embeddings[indices]) for each in features.regions]
-    return replace(features, image=features.image[indices], regions=tuple(regions))
+    inside = None if features.inside is None else features.inside[indices]
+    image = features.image[indices]
+    return replace(features, image=image, regions=tuple(regions), inside=inside)
 
 
 def _pick(prediction: Prediction, indices: list[int]) -> Prediction:
