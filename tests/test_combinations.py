@@ -14,25 +14,33 @@ from vlmad.images import restore_whole
 from vlmad.registry import Registry
 from vlmad.testing import TWO_LAYERS, example_images
 
-PROMPTS = ("compositional", "plain", "learned", "none")
-EXTRACTORS = ("window", "dense", "tiles")
+PROMPTS = ("compositional", "plain", "learned")
+EXTRACTORS = ("window", "dense", "tiles", "patches")
 ATTENTION = ("none", "vv", "qq", "kk", "diagonal")
 SCORERS = ("harmonic", "dense", "max-cosine")
-ALL = tuple(itertools.product(PROMPTS, EXTRACTORS, ATTENTION, SCORERS))
+MEMORY = "nearest"
+"""One of the scorers that compare cells with cells, without text: all fit the same parts."""
+ALL = (
+    *itertools.product(PROMPTS, EXTRACTORS, ATTENTION, SCORERS),
+    *itertools.product(("unnamed", "plain"), EXTRACTORS, ATTENTION, (MEMORY,)),
+)
 
 
 def is_legal(prompts: str, extractor: str, attention: str, scorer: str) -> bool:
     """State the rule in other words than the parts do."""
+    if scorer == MEMORY:
+        return (prompts, extractor) == ("unnamed", "patches") and attention in ("none", "diagonal")
     reads_patches = extractor == "dense"
     wants_patches = attention in ("vv", "qq", "kk") or scorer == "dense"
-    return prompts != "none" and (reads_patches or not wants_patches)
+    return extractor != "patches" and (reads_patches or not wants_patches)
 
 
 def load(registry: Registry, learned_file: Path, parts: tuple[str, str, str, str]) -> Detector:
     prompts, extractor, attention, scorer = parts
+    words = {"learned": f"learned:{learned_file}", "unnamed": None}
     return load_detector(
         backbone=f"openclip:{TWO_LAYERS}",
-        prompts=f"learned:{learned_file}" if prompts == "learned" else prompts,
+        prompts=words.get(prompts, prompts),
         extractor=extractor,
         attention=attention,
         scorer=scorer,
@@ -47,8 +55,10 @@ def test_the_lists_here_name_all_built_in_parts(registry: Registry) -> None:
         (PROMPTS, EXTRACTORS, ATTENTION, SCORERS),
         strict=True,
     ):
-        built_in = {r.name for r in registry.of_kind(kind) if r.distribution == "vlmad"}
-        assert built_in == set(names)
+        found = [r for r in registry.of_kind(kind) if r.distribution == "vlmad"]
+        memories = {r.name for r in found if (r.kind, r.plugin.name) == ("scorer", "memory")}
+        assert {r.name for r in found} - memories == set(names)
+        assert kind != "scorer" or MEMORY in memories
 
 
 @pytest.mark.slow
@@ -60,7 +70,7 @@ def test_legal_combination_scores_images(
     assert detector.assembly.notes == ()
     detector.backbone = two_layer  # the same weights, loaded once for all combinations
     batch = example_images()
-    if detector.scorer.references == "optional":
+    if detector.scorer.references != "none":
         detector.fit(example_images(2, seed=1).sources)
     prediction = detector(batch, "metal_nut")
     assert prediction.score.shape == (3,)
@@ -76,7 +86,7 @@ def test_legal_combination_scores_images(
 def test_illegal_combination_is_refused_with_a_reason(
     parts: tuple[str, str, str, str], registry: Registry, learned_file: Path
 ) -> None:
-    with pytest.raises(IncompatiblePartsError, match="needs"):
+    with pytest.raises(IncompatiblePartsError, match=r"needs|makes no use of text"):
         load(registry, learned_file, parts)
 
 

@@ -43,6 +43,23 @@ def register_scorers(register):
     register('boast', Boast)
 """
 
+MUTE = """
+import vlmad
+from vlmad.registry import Registry
+
+Harmonic = Registry.discover().get("scorer", "harmonic").resolve()
+
+class Mute(vlmad.Scorer):
+    scope = "set"
+
+    def __call__(self, features, text, memory):
+        return Harmonic()(features, text, memory)
+
+@vlmad.hookimpl
+def register_scorers(register):
+    register('mute', Mute)
+"""
+
 
 @pytest.fixture(scope="module")
 def fitted() -> Detector:
@@ -219,10 +236,10 @@ def test_a_scorer_without_attribution_is_explained_by_its_map(
     install: Callable[..., Path],
 ) -> None:
     install("odd-parts", ODD_PARTS)
-    detector = load_detector(backbone="colour-moments", scorer="nearest").fit(GOOD[:2])
+    detector = load_detector(backbone="colour-moments", scorer="closest").fit(GOOD[:2])
     [explanation] = explain(detector, [CUT])
     assert explanation.gap is not None
-    assert "scorer 'nearest' does not say what its score is made of" in explanation.gap
+    assert "scorer 'closest' does not say what its score is made of" in explanation.gap
     assert (explanation.addends, explanation.unit) == ([], None)
     assert {finding.by for finding in explanation.findings} == {"map"}
     assert all(finding.nearest is not None for finding in explanation.findings)
@@ -231,8 +248,8 @@ def test_a_scorer_without_attribution_is_explained_by_its_map(
 def test_without_attribution_sentences_have_cosines_but_no_shares(
     install: Callable[..., Path],
 ) -> None:
-    install("odd-parts", ODD_PARTS)
-    detector = load_detector(backbone="tiny", scorer="mutual", prompts="plain")
+    install("mute", MUTE)
+    detector = load_detector(backbone="tiny", scorer="mute", prompts="plain")
     explanations = list(explain(detector, [CUT, GOOD[0], GOOD[1]], "circuit"))
     assert explanations[0].score > explanations[1].score
     for explanation in explanations:

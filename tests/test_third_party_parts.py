@@ -45,8 +45,8 @@ def photographs(tmp_path: Path) -> list[Path]:
     [
         ("backbone", "colour-moments"),
         ("prompts", "conditioned"),
-        ("scorer", "nearest"),
-        ("scorer", "mutual"),
+        ("scorer", "closest"),
+        ("scorer", "peers"),
     ],
 )
 def test_odd_part_keeps_the_contract(kind: str, name: str, site: Path) -> None:
@@ -56,9 +56,9 @@ def test_odd_part_keeps_the_contract(kind: str, name: str, site: Path) -> None:
 def test_a_backbone_without_text_works_under_a_reference_scorer(
     site: Path, photographs: list[Path]
 ) -> None:
-    detector = load_detector(backbone="colour-moments", scorer="nearest")
+    detector = load_detector(backbone="colour-moments", scorer="closest")
     chosen = {kind: part.registration.name for kind, part in detector.assembly.parts.items()}
-    assert chosen["prompts"] == "none"
+    assert "prompts" not in chosen
     assert chosen["extractor"] == "dense"
     results = detector.fit(photographs[:3]).predict(photographs[3:])
     assert max(results, key=lambda result: result.score).name == str(photographs[5])
@@ -71,8 +71,8 @@ def test_a_backbone_without_text_works_under_a_reference_scorer(
 
 
 def test_a_scorer_that_needs_references_says_so(site: Path, photographs: list[Path]) -> None:
-    detector = load_detector(backbone="colour-moments", scorer="nearest")
-    with pytest.raises(InputError, match="scorer 'nearest' needs normal images: call fit"):
+    detector = load_detector(backbone="colour-moments", scorer="closest")
+    with pytest.raises(InputError, match="scorer 'closest' needs normal images: call fit"):
         detector.predict(photographs)
 
 
@@ -113,7 +113,7 @@ def test_a_set_scorer_sees_all_images_whatever_the_batch_size(
 ) -> None:
     detector = load_detector(
         backbone=f"openclip:{TWO_LAYERS}",
-        scorer="mutual",
+        scorer="peers",
         extractor="dense",
         options={"backbone": RANDOM},
     )
@@ -132,7 +132,7 @@ def test_a_broken_image_stays_alone_under_a_set_scorer(
     broken.write_text("no image")
     detector = load_detector(
         backbone=f"openclip:{TWO_LAYERS}",
-        scorer="mutual",
+        scorer="peers",
         extractor="dense",
         options={"backbone": RANDOM},
     )
@@ -148,9 +148,10 @@ def test_a_broken_image_stays_alone_under_a_set_scorer(
 def test_odd_parts_run_from_the_command_line(
     site: Path, photographs: list[Path], tmp_path: Path
 ) -> None:
-    words = ("--backbone", "colour-moments", "--scorer", "nearest", "--out", "out")
+    words = ("--backbone", "colour-moments", "--scorer", "closest", "--out", "out")
     references = ("--references", photographs[0].parent, "--shots", "2")
     done = vlmad("run", *photographs[3:], *words, *references, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "prompts 'none' takes the place of 'compositional'" in done.stderr
+    assert "extractor 'dense' takes the place of 'window'" in done.stderr
+    assert "prompts" not in done.stderr
     assert len((tmp_path / "out" / "scores.csv").read_text().splitlines()) == 4

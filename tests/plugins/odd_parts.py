@@ -65,7 +65,7 @@ class ColourMoments(Backbone):
         raise NotImplementedError
 
 
-class Nearest(Scorer):
+class Closest(Scorer):
     """The distance of each patch to the nearest one of the references."""
 
     needs = frozenset({PATCHES})
@@ -106,7 +106,7 @@ class Conditioned(Prompts):
         return TextEmbeddings.of(mixed, (False, True), plain.sentences)
 
 
-class Mutual(Scorer):
+class Peers(Scorer):
     """Each patch's distance to the most similar patch of every other image (as in MuSc)."""
 
     needs = frozenset({REGIONS})
@@ -139,6 +139,6 @@ def register_prompts(register: Any) -> None:
 
 @hookimpl
 def register_scorers(register: Any) -> None:
-    """Register `nearest` and `mutual`."""
-    register("nearest", Nearest)
-    register("mutual", Mutual)
+    """Register `closest` and `peers`."""
+    register("closest", Closest)
+    register("peers", Peers)
