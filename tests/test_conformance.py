@@ -162,9 +162,29 @@ class RemembersOutside(Constant):
         return {"mean": references.regions[0].embeddings.mean((0, 1))}
 
 
+class AddsNothing(Constant):
+    references, adds_exactly = "required", True
+
+    def fit(self, references: Features) -> Mapping[str, Tensor]:
+        return {"sum": references.image.sum()}
+
+    def __call__(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Prediction:
+        prediction = super().__call__(features, text, memory)
+        return replace(prediction, score=prediction.score + (memory or {})["sum"])
+
+    def add(self, memory: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return memory
+
+
 @pytest.mark.parametrize(
     ("scorer", "complaint"),
     [
+        (AddsNothing(), "add: it is not what fitting all at once gives"),
         (OtherShape(), r"map has shape \(3, 79, 80\), not \(3, 80, 80\)"),
         (NotFinite(), "score holds values that are not finite"),
         (Unrepeatable(), "the scorer gives another result when asked again"),

@@ -241,6 +241,17 @@ class HonoursInside(Protocol):
 
 
 @runtime_checkable
+class AddsReferences(Protocol):
+    """A scorer that adds more references to a memory without those that it was fitted on."""
+
+    adds_exactly: bool
+    """Whether that is what fitting all at once gives; if not, such as of coresets, near to it."""
+
+    def add(self, memory: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return one memory for the references of two."""
+
+
+@runtime_checkable
 class HasAttribution(Protocol):
     """A scorer that can say what its scores are made of."""
 

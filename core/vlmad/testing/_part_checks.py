@@ -15,6 +15,7 @@ from vlmad.parts import (
     PATCHES,
     REGIONS,
     TEXT,
+    AddsReferences,
     HasAttribution,
     HonoursInside,
     JudgesMemory,
@@ -177,6 +178,8 @@ def check_scorer(
         _check_prediction(scorer, features, text, _check_fit(scorer, features))
     if isinstance(scorer, HonoursInside) and scorer.honours_inside:
         _check_inside(scorer, features, text)
+    if isinstance(scorer, AddsReferences):
+        _check_add(scorer, features, text)
 
 
 def _check_fit(scorer: Scorer, features: Features) -> Mapping[str, Tensor]:
@@ -215,6 +218,18 @@ def _check_inside(scorer: Scorer, features: Features, text: TextEmbeddings | Non
         require_close(same, memory, "fit: it remembers what lies outside")
         first, second = (scorer(each, text, memory) for each in (seen, other))
     require_close(second.score, first.score, "what lies outside changes the score")
+
+
+def _check_add(scorer: Scorer, features: Features, text: TextEmbeddings | None) -> None:
+    assert isinstance(scorer, AddsReferences)
+    with torch.inference_mode():
+        first, second = (scorer.fit(_take(features, [index])) for index in (0, 1))
+        with unchanged(first, second, name="add"):
+            added = require_repeatable(lambda: scorer.add(first, second), "add")
+        together = scorer(features, text, scorer.fit(_take(features, [0, 1])))
+        predicted = scorer(features, text, added)
+        if scorer.adds_exactly:
+            require_close(predicted, together, "add: it is not what fitting all at once gives")
 
 
 def _check_prediction(
