@@ -81,6 +81,7 @@ def test_the_wheel_holds_the_core_all_plugins_and_nothing_else(wheels: list[Path
     for needed in (
         "vlmad/py.typed",
         "vlmad/testing/two_layer.json",
+        "vlmad_tiny/weights/levels.safetensors",
         "vlmad_tiny/weights/tiny.safetensors",
         "vlmad_tiny/weights/prompts.safetensors",
         "vlmad_report/templates/report.css",

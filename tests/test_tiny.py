@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 
-from vlmad import ClassToken, ImageBatch, Patches, VisualFeatures, Windows
+from vlmad import (
+    ClassToken,
+    ImageBatch,
+    Level,
+    Patches,
+    VisualFeatures,
+    Windows,
+    load_detector,
+)
+from vlmad.files import digest
 from vlmad.testing import UsualAttention, example_images
+from vlmad_run.manifest import identity
 from vlmad_tiny._encode_threads import encode_in_streams
-from vlmad_tiny._tiny import Tiny
+from vlmad_tiny._tiny import LEVEL_WEIGHTS, WEIGHTS, Tiny
 from vlmad_tiny._tiny_model import build_trunk, fold_norms
+from vlmad_tiny._trunk_levels import TRUNK, WIDTHS
 
 REQUESTS = (ClassToken(), Patches(4), Windows(3))
 
@@ -83,3 +97,88 @@ def test_a_trunk_with_folded_norms_computes_the_same() -> None:
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in trunk.modules())
     for ours, expected in zip(trunk(images), before, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_levels_are_what_the_layers_of_the_trunk_give(threads: None) -> None:
+    torch.set_num_threads(1)
+    tiny, batch = Tiny(device="cpu"), example_images(3)
+    requests = [Level(name, each) for name in ("e5", "b2", "b4") for each in (False, True)]
+    answers = tiny.encode(batch, requests, UsualAttention())
+    trunk = build_trunk().eval()  # as timm runs it, its norms as they are
+    weights = load_file(WEIGHTS)
+    trunk.load_state_dict({k[len(TRUNK) :]: t for k, t in weights.items() if k.startswith(TRUNK)})
+    layer = {k: t.float() for k, t in load_file(LEVEL_WEIGHTS).items()}
+    pixels = batch.pixels(tiny.spec.preprocessing_of(requests[0]))
+    assert pixels.shape == (3, 3, 320, 320)
+    _, b2, b4 = trunk(pixels)
+    e5 = torch.nn.functional.conv2d(b4, layer["e5.weight"], layer["e5.bias"]).clamp(0, 6)
+    for name, maps in {"b2": b2, "b4": b4, "e5": e5}.items():
+        cells = maps.permute(0, 2, 3, 1)
+        torch.testing.assert_close(answers[Level(name)], cells, rtol=1e-4, atol=1e-3)
+        standard = (answers[Level(name)] - layer[f"{name}.mean"]) / layer[f"{name}.deviation"]
+        assert torch.equal(answers[Level(name, True)], standard)
+    for index, source in enumerate(batch.sources):
+        alone = tiny.encode(ImageBatch((source,)), requests, UsualAttention())
+        for request in requests:
+            assert torch.equal(alone[request][0], answers[request][index])
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_nothing_is_computed_that_was_not_asked_for() -> None:
+    tiny, batch = Tiny(device="cpu"), example_images(1)
+    tiny.encode(batch, [Level("b2")], UsualAttention())
+    assert "model" not in vars(tiny)  # neither transformer nor texts are even loaded
+    seen = []
+    blocks = tiny._trunk.trunk.blocks
+    for number, block in enumerate(blocks):
+        block.register_forward_hook(lambda *_, number=number: seen.append(number))
+    tiny.encode(batch, [Level("b2", standardised=True)], UsualAttention())
+    assert seen == [0, 1, 2]
+    both = tiny.encode(batch, [ClassToken(), Level("b4"), Level("2")], UsualAttention())
+    assert seen == [0, 1, 2, 0, 1, 2, 3, 4]
+    other = Tiny(device="cpu")
+    plain = other.encode(batch, [ClassToken(), Level("2")], UsualAttention())
+    assert "_trunk" not in vars(other)
+    for request in plain.tensors:
+        assert torch.equal(plain[request], both[request])
+
+
+def test_levels_of_the_trunk_are_known_before_any_weight_is_loaded() -> None:
+    spec = Tiny(device="cpu").spec
+    assert list(spec.levels) == ["b2", "b4", "e5", "1", "2", "3", "4"]
+    assert spec.middle == ("b4", "e5")
+    for name, (cells, width) in WIDTHS.items():
+        level = spec.levels[name]
+        assert (level.grid, level.width, level.statistics) == ((cells, cells), width, True)
+        assert spec.preprocessing_of(Level(name)).size == (320, 320)
+    assert spec.preprocessing_of(Level("1")) == spec.preprocessing
+
+
+def test_weights_of_levels_count_where_they_are_asked_for() -> None:
+    text = Tiny(device="cpu").weights_hash  # what thresholds and fitted files were made with
+    hashes = {}
+    for levels in ("1,2", "2,b4", "b4,e5"):
+        given = {"extractor": {"levels": levels}, "backbone": {"device": "cpu"}}
+        detector = load_detector("patchcore", options=given)
+        hashes[levels] = identity(detector, "bolt").weights_sha256
+    assert hashes["1,2"] == text == digest(WEIGHTS)
+    assert hashes["2,b4"] == hashes["b4,e5"] != text
+    assert len(hashes["b4,e5"]) == 64
+
+
+def test_public_statistics_name_their_photographs_and_are_finite() -> None:
+    with safe_open(LEVEL_WEIGHTS, "pt") as file:
+        facts = file.metadata()
+    licences = json.loads(facts["photographs"])
+    assert len(licences) == 16
+    free = ("public domain", "CC0", "CC BY 2.0", "no known copyright")
+    assert all(licence.startswith(free) for licence in licences.values())
+    assert facts["trunk"].startswith("Apache-2.0")
+    tensors = load_file(LEVEL_WEIGHTS)
+    for name, (_, width) in WIDTHS.items():
+        assert tensors[f"{name}.mean"].shape == tensors[f"{name}.deviation"].shape == (width,)
+        assert tensors[f"{name}.mean"].isfinite().all()
+        assert (tensors[f"{name}.deviation"] > 0).all()

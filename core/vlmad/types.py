@@ -162,6 +162,8 @@ class LevelSpec:
     """
     statistics: bool = False
     """Whether it can be asked for standardised: the statistics ship with the backbone."""
+    identity: str = ""
+    """What its numbers depend on beside the backbone's weights, such as a digest of a file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from pydantic_core import to_jsonable_python
 
 from vlmad.errors import InputError
 from vlmad.files import digest
+from vlmad.types import Level
 from vlmad_formats.reading import Reading
 from vlmad_openclip.store import remembered_digest, stamp
 from vlmad_run.documents import Document, FileName
@@ -157,7 +158,7 @@ def identity(
     backbone = detector.backbone
     return Identity(
         parts={kind: _part(chosen) for kind, chosen in detector.assembly.parts.items()},
-        weights_sha256=backbone.weights_hash,
+        weights_sha256=_weights_digest(detector),
         precision=getattr(backbone, "precision", "float32"),
         preprocessing=to_jsonable_python(backbone.spec.preprocessing),
         resize=str(detector.resizing),
@@ -167,6 +168,15 @@ def identity(
         references_sha256=[reference.sha256 for reference in references],
         threshold=threshold,
     )
+
+
+def _weights_digest(detector: Detector) -> str:
+    """Return that of the backbone, and of what levels that are asked for have beside it."""
+    own, levels = detector.backbone.weights_hash, detector.backbone.spec.levels
+    asked = [levels[r.name] for r in detector.requests() if isinstance(r, Level)]
+    others = sorted({level.identity for level in asked} - {""})
+    together = " ".join([own, *others])
+    return hashlib.sha256(together.encode()).hexdigest() if others else str(own)
 
 
 def describe_run(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file
 
-from vlmad import BackboneSpec, Preprocessing
+from vlmad import BackboneSpec, Level, Preprocessing, VisualFeatures
 from vlmad.files import digest
 from vlmad.parts import (
     ATTENTION,
@@ -28,6 +28,7 @@ from vlmad_openclip.text_cache import encode_once
 from vlmad_openclip.vision import VisionLoop, blocks_as_levels
 from vlmad_tiny import _tiny_model as architecture
 from vlmad_tiny._encode_threads import encode_in_streams
+from vlmad_tiny._trunk_levels import TrunkLevels, trunk_levels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,10 +36,13 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
-    from vlmad import Attention, ContextPrompts, ImageBatch, Request, VisualFeatures
+    from vlmad import Attention, ContextPrompts, ImageBatch, Request
 
 FOLDER = Path(__file__).parent / "weights"
 WEIGHTS = FOLDER / "tiny.safetensors"
+LEVEL_WEIGHTS = FOLDER / "levels.safetensors"
+"""The last level's layer and the statistics of all: examples/weights/trunk_levels.py."""
+TRUNK_LEVELS = trunk_levels(digest(LEVEL_WEIGHTS))
 SPEC = BackboneSpec(
     name="tiny",
     preprocessing=Preprocessing((architecture.IMAGE_SIZE,) * 2, (0.5,) * 3, (0.5,) * 3),
@@ -62,17 +66,21 @@ SPEC = BackboneSpec(
     text_depth=architecture.TEXT["layers"],
     licence="Apache-2.0",
     learned_prompts=FOLDER / "prompts.safetensors",
-    levels=blocks_as_levels(
+    levels=TRUNK_LEVELS
+    | blocks_as_levels(
         architecture.VISION["layers"],
         (architecture.GRID, architecture.GRID),
         architecture.VISION["width"],
     ),
-    middle=("1", "2"),
+    middle=("b4", "e5"),
 )
 
 
 class Tiny:
     """The embedded image-text model: 240 pixels, 15 x 15 patches, four blocks.
+
+    Levels of its convolutional trunk are a second pass, over 320 pixels; a detector that asks
+    for nothing else runs that one alone.
 
     It is small and drawn from little data, so that everything runs anywhere; for real
     inspection take a large CLIP.
@@ -81,7 +89,7 @@ class Tiny:
         device: auto, cpu, cuda or mps.
         precision: of the vision blocks: float32, so that a score is the same whatever the
             batch and the machine; bfloat16; or auto, which takes bfloat16 where processor or
-            GPU compute it natively. Texts are always encoded in float32.
+            GPU compute it natively. Texts and the trunk are always computed in float32.
     """
 
     def __init__(self, device: str = "auto", precision: Precision = "float32") -> None:
@@ -105,13 +113,18 @@ class Tiny:
 
     @cached_property
     def weights_hash(self) -> str:
-        """SHA-256 of the weights file."""
+        """SHA-256 of the weights file; its trunk's levels have an identity of their own."""
         return remembered_digest(WEIGHTS, stamp(WEIGHTS), "bytes", lambda: digest(WEIGHTS))
 
     @cached_property
     def _vision(self) -> VisionLoop:
         visual = self.model.visual
         return VisionLoop(visual, self.spec.grid, visual.positional_embedding)
+
+    @cached_property
+    @torch.inference_mode(False)
+    def _trunk(self) -> TrunkLevels:
+        return TrunkLevels(load_file(WEIGHTS), load_file(LEVEL_WEIGHTS)).to(self.device)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -125,10 +138,20 @@ class Tiny:
         self, batch: ImageBatch, requests: Sequence[Request], attention: Attention
     ) -> VisualFeatures:
         """Answer all requests; see `vlmad.Backbone`."""
-        vision, preprocessing = self._vision, self.spec.preprocessing
+        levels = [r for r in requests if isinstance(r, Level) and r.name in TRUNK_LEVELS]
+        others = [request for request in requests if request not in levels]
+        trunk, vision = self._trunk if levels else None, self._vision if others else None
+        spec = self.spec
 
         def encode(some: ImageBatch) -> VisualFeatures:
-            return vision.encode(some, preprocessing, requests, attention)
+            answers: dict[Request, Tensor] = {}
+            if trunk:
+                pixels = some.pixels(spec.preprocessing_of(levels[0])).to(self.device)
+                answers |= trunk.answer(pixels, levels)
+            if vision:
+                answers |= vision.encode(some, spec.preprocessing, others, attention).tensors
+            ordered = {request: answers[request] for request in requests}
+            return VisualFeatures(ordered, spec.grid, spec.preprocessing.size)
 
         return encode_in_streams(encode, batch) if self.device.type == "cpu" else encode(batch)
 
