@@ -216,12 +216,16 @@ class Detector:
         self.references = tuple(sources)
         return self
 
-    def views_of(self, references: Sequence[Source]) -> list[Source]:
-        """Return what is remembered of references: each as it is, and as the scorer turns it."""
+    def views_of(self, references: Sequence[Source], count: int | None = None) -> list[Source]:
+        """Return what is remembered of references: each as it is, and as the scorer turns it.
+
+        Of each there are as many, in the order of the references; `count` is how many references
+        the memory is of, by default all of these.
+        """
         views: Sequence[View] = ()
         if isinstance(self.scorer, HasViews):
             with self._blaming("scorer"):
-                views = tuple(self.scorer.views(len(references)))
+                views = tuple(self.scorer.views(len(references) if count is None else count))
         return [each.seen(view) for each in references for view in (each.view, *views)]
 
     def encode_references(self, references: Any, batch_size: int = BATCH_SIZE) -> list[Features]:

@@ -13,6 +13,7 @@ from vlmad.datasets import LABELS
 from vlmad.errors import InputError, printable
 from vlmad.files import digest
 from vlmad_run.finding import find
+from vlmad_run.leaving_out import judge_references
 from vlmad_run.manifest import identity
 from vlmad_run.progress import bars
 from vlmad_run.stored_run import read_run
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 SMALLER_MEMORY = (
     "each reference was judged by a memory of the others, which is one smaller: its score tends to "
     "be higher than that of a new good image, and scores of one memory depend on each other"
+)
+CHANGED = (
+    "the good scores are of crops and other light of a single reference, which promise no rate of "
+    "false alarms"
 )
 SET_SCORES = (
     "scores of this scorer depend on all images that are judged together: the threshold holds for "
@@ -113,6 +118,8 @@ class ScoredImages:
     """Of the detector."""
     remarks: tuple[str, ...] = ()
     """What limits what can be learned of them."""
+    of_references: bool = False
+    """Whether the good ones are references, each judged by the others."""
     passed_over: tuple[PassedOver, ...] = ()
     """What else was found where they were looked for."""
 
@@ -150,36 +157,38 @@ def score_images(assembled: Assembled, images: Sequence[LabelledImage]) -> Score
             score = None if result.error else result.score
             scored.append(replace(image, score=score, failure=result.error))
     remarks = (SET_SCORES,) if assembled.together else ()
-    if assembled.references and all(image.bad for image in counting):
-        scored += leave_one_out(assembled)
-        remarks = (SMALLER_MEMORY, *remarks)
+    of_references = bool(assembled.references) and all(image.bad for image in counting)
+    if of_references:
+        good, remark = leave_one_out(assembled)
+        scored, remarks = [*scored, *good], (remark, *remarks)
     whose = identity(assembled.detector, assembled.class_name, assembled.references)
-    return ScoredImages(scored, whose, remarks)
+    return ScoredImages(scored, whose, remarks, of_references)
 
 
-def leave_one_out(assembled: Assembled) -> list[LabelledImage]:
-    """Return the references, each with its score by a memory of the others; fits nothing.
+def leave_one_out(assembled: Assembled) -> tuple[list[LabelledImage], str]:
+    """Return the references as good images, each with its score by a memory of the others.
+
+    Of a single reference there are its crops and the image in other light instead.
+
+    Returns:
+        The images, and what limits what can be learned of them.
 
     Raises:
         IncompatiblePartsError: the scorer makes no use of references.
-        InputError: there are fewer than two, or one is not the file any more that the detector
-            was fitted on.
+        InputError: one is not the file any more that the detector was fitted on.
     """
-    detector, paths = assembled.detector, [Path(each.path) for each in assembled.references]
+    paths = [Path(each.path) for each in assembled.references]
     for path, each in zip(paths, assembled.references, strict=True):
         if _digest(path) != each.sha256:
             raise InputError(
                 f"reference {path} is not there as it was fitted on; name good images with --good"
             )
-    encoded = detector.encode_references(paths)
-    if len(encoded) < 2:
-        raise InputError("leaving one reference out takes at least two")
-    scored = []
-    for index, path in enumerate(paths):
-        memory = detector.memory_of(encoded[:index] + encoded[index + 1 :])
-        prediction = detector.score(encoded[index], assembled.class_name, memory)
-        scored.append(LabelledImage(path, bad=False, score=float(prediction.score.max())))
-    return scored
+    good = judge_references(assembled.detector, paths, assembled.class_name)
+    if good.how == "changed":
+        paths = paths * len(good.scores)
+    scored = zip(paths, good.scores, strict=True)
+    remark = SMALLER_MEMORY if good.how == "left out" else CHANGED
+    return [LabelledImage(path, bad=False, score=score) for path, score in scored], remark
 
 
 def _digest(path: Path) -> str | None:

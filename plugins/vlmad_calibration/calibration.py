@@ -28,13 +28,17 @@ if TYPE_CHECKING:
 
 MOST_LEFT_OUT_SINGLY = 500
 FOLDS = 5
+FEW = (
+    "so few good images promise no rate of false alarms; what the rule did on photographs of other "
+    "products stands in docs/thresholds.md"
+)
 OPTIMISTIC = "rates on the same images that the threshold was chosen on are optimistic; "
 
 
 class Evidence(Document):
     """What a threshold was chosen on, and the error rates to expect."""
 
-    rule: Literal["quantile", "f1", "false-alarms", "misses"]
+    rule: Literal["quantile", "log-mean", "f1", "false-alarms", "misses"]
     rate: float | None
     """The one in force; `f1` takes none."""
     good: int
@@ -72,6 +76,7 @@ def calibrate(
     rule: Rule | None = None,
     rate: float | None = None,
     seed: int = 0,
+    left_out: bool = False,
 ) -> Calibration:
     """Choose from which score on an image is anomalous.
 
@@ -81,14 +86,19 @@ def calibrate(
         rule: by default `f1` if there are bad images, otherwise `quantile`.
         rate: the false-alarm or miss rate, 0.05 by default; `f1` takes none.
         seed: of the folds, where images are too many to leave each out.
+        left_out: whether the good scores are of references by the others: too few of them for
+            the quantile then take `log-mean`, unless a rule is named.
 
     Raises:
         InputError: no scores, or a rule or rate that cannot be.
     """
+    unnamed = rule is None
     rule, rate = settle(rule, rate, bool(len(bad)))
     normal, anomalous = as_scores(good), as_scores(bad)
     if not len(normal):
         raise InputError("no good image could be scored: there is nothing to calibrate on")
+    if left_out and unnamed and rule is Rule.quantile and images_needed(rate or 0) > len(normal):
+        rule, rate = Rule.log_mean, None
     threshold = choose_threshold(normal, anomalous, rule, rate)
     scores = np.concatenate([normal, anomalous])
     labels = np.arange(len(scores)) >= len(normal)
@@ -119,6 +129,8 @@ def _errors(
     good = len(labels) - bad
     if rule is Rule.quantile:
         return _promise(good, rate or 0.0, measured)
+    if rule is Rule.log_mean:
+        return [measured], [FEW]
     if min(good, bad) < 2:
         remark = OPTIMISTIC + "leaving images out takes at least two good and two bad ones"
         return [measured], [remark]

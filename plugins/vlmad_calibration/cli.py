@@ -57,7 +57,9 @@ def calibrate(
     ] = None,
     rule: Annotated[
         Rule | None,
-        typer.Option(help="quantile of good images; f1, false-alarms or misses with --bad."),
+        typer.Option(
+            help="quantile of good images, log-mean of few; f1, false-alarms or misses with --bad."
+        ),
     ] = None,
     rate: Annotated[
         float | None,
@@ -93,7 +95,9 @@ def calibrate(
     normal, anomalous = scored.scores(bad=False), scored.scores(bad=True)
     if bad and not anomalous:
         raise InputError("no bad image could be scored: leave out --bad, or name others")
-    found = calibration.calibrate(normal, anomalous, rule, rate, references.seed)
+    found = calibration.calibrate(
+        normal, anomalous, rule, rate, references.seed, scored.of_references
+    )
     evidence = found.evidence.model_copy(
         update={
             "remarks": [*found.evidence.remarks, *scored.remarks],

@@ -1,0 +1,142 @@
+"""What good images score that a memory does not hold: each reference judged by the others.
+
+Thresholds of fitted detectors and p-values are made of these scores. They tend to be higher than
+those of new good images, since each is judged by a memory that is one smaller.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from PIL import ImageEnhance
+
+from vlmad.detector import as_sources
+from vlmad.errors import InputError
+from vlmad.images import Source
+from vlmad_run.thresholds import Threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from vlmad.detector import Detector
+
+GROUPS = 40
+"""Of more references so many groups are left out in turn, instead of each."""
+RATE = 0.05
+"""The share of false alarms that an automatic threshold is to allow."""
+STEP = 0.4
+"""From the mean logarithm of few good scores to a threshold; see docs/thresholds.md."""
+CROP, LIGHT = 0.92, (0.85, 1.15)
+"""What becomes of a single reference: the side of its crops, the factors of its brightness."""
+
+How = Literal["left out", "changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class GoodScores:
+    """Scores of good images that were not remembered when they were judged."""
+
+    scores: Sequence[float]
+    how: How
+    """`left out`: each reference by the others; `changed`: crops and light of a single one."""
+
+
+def judge_references(
+    detector: Detector, references: Sequence[Path], class_name: str = "object"
+) -> GoodScores:
+    """Return what the references score as good images; fits nothing.
+
+    Raises:
+        IncompatiblePartsError: the scorer makes no use of references.
+        InputError: one cannot be read.
+    """
+    if len(references) == 1:
+        return GoodScores(list(_changed(detector, references[0], class_name)), "changed")
+    return GoodScores(_left_out(detector, references, class_name), "left out")
+
+
+def _left_out(detector: Detector, references: Sequence[Path], class_name: str) -> list[float]:
+    count, groups = len(references), min(GROUPS, len(references))
+    sources = as_sources(list(references), detector.reading)
+    seen = detector.views_of(sources, count - math.ceil(count / groups))
+    encoded, views = detector.encode_references(seen), len(seen) // count
+    scores = [0.0] * count
+    for group in range(groups):
+        others = [f for i, f in enumerate(encoded) if i // views % groups != group]
+        memory = detector.memory_of(others)
+        for index in range(group, count, groups):
+            score = detector.score(encoded[index * views], class_name, memory).score
+            scores[index] = float(score.max())
+    return scores
+
+
+def _changed(detector: Detector, reference: Path, class_name: str) -> Iterator[float]:
+    [source] = as_sources(reference, detector.reading)
+    memory = detector.memory_of(detector.encode_references(detector.views_of([source])))
+    for features in detector.encode(list(_changes(source))):
+        yield float(detector.score(features, class_name, memory).score.max())
+
+
+def _changes(source: Source) -> Iterator[Source]:
+    """Yield crops of an image, and the image in other light."""
+    image = source.open()
+    width, height = (round(CROP * side) for side in image.size)
+    for left in (0, image.width - width):
+        for top in (0, image.height - height):
+            crop = image.crop((left, top, left + width, top + height))
+            yield Source(f"{source.name} (crop)", crop)
+    for factor in LIGHT:
+        yield Source(f"{source.name} (light)", ImageEnhance.Brightness(image).enhance(factor))
+
+
+def p_value(score: float, good: Sequence[float]) -> float:
+    """Return the share of good images at least as high, this one counted among them.
+
+    If it is good and like the others, the value is at most p with probability p; no value is below
+    1 / (n + 1) (Vovk et al., Algorithmic Learning in a Random World, 2005).
+
+    >>> p_value(0.9, [0.1, 0.2, 0.3])
+    0.25
+    """
+    return (1 + sum(other >= score for other in good)) / (len(good) + 1)
+
+
+def automatic_threshold(good: GoodScores, rate: float = RATE) -> Threshold:
+    """Return from which score on an image is anomalous, by good images alone.
+
+    Enough of them promise the rate: then it is their quantile. Fewer cannot; then it is `STEP`
+    above the mean of their logarithms.
+
+    Raises:
+        InputError: a score is not above 0, so that it has no logarithm.
+    """
+    count = len(good.scores)
+    rank = math.ceil((count + 1) * (1 - rate))
+    if good.how == "left out" and rank <= count:
+        value = math.nextafter(sorted(good.scores)[rank - 1], math.inf)
+        return Threshold(value=value, rule=f"for {rate:.0%} false alarms, by {count} references")
+    return Threshold(value=above_few(good.scores), rule=f"from {promise_of(good)}")
+
+
+def above_few(scores: Sequence[float]) -> float:
+    """Return the threshold that is `STEP` above the mean logarithm of good scores.
+
+    Raises:
+        InputError: a score is not above 0, so that it has no logarithm.
+    """
+    if min(scores) <= 0:
+        raise InputError("scores that are not above 0 have no logarithm: calibrate with --good DIR")
+    mean = sum(map(math.log, scores)) / len(scores)
+    return float(f"{math.exp(mean + STEP):.9g}")
+
+
+def promise_of(good: GoodScores) -> str:
+    """Say what thresholds and p-values of these good images promise."""
+    if good.how == "changed":
+        return "crops and light of a single reference, which promises no false-alarm rate"
+    count = len(good.scores)
+    floor = f"{100 / (count + 1):.1f} %"
+    return f"{count} references, which promise no false-alarm rate below {floor}"
