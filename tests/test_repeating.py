@@ -298,6 +298,7 @@ def test_references_are_the_same_for_the_same_seed_and_all_different(tmp_path: P
         draw([tmp_path], 0, 0)
     assert draw([*files, files[0]], None, 0) == files  # all that are named themselves
     assert len(draw([tmp_path], None, 0)) == 4
+    assert choose_references(find([tmp_path]), [tmp_path], None, 0, whole=True) == files
     assert len(draw([str(tmp_path / "*.png")], None, 0)) == 4
 
 

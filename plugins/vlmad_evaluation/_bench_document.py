@@ -21,7 +21,8 @@ from vlmad_evaluation.result_documents import (
     SkippedEntry,
 )
 from vlmad_evaluation.result_folders import CellResult
-from vlmad_run.manifest import LIBRARIES, options_in_full
+from vlmad_run.manifest import LIBRARIES
+from vlmad_run.part_options import options_in_full
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -109,7 +109,7 @@ def _folder(out: Path | None, as_json: bool) -> AbstractContextManager[Path | No
 
 def _file(detector: Detector, explanations: list[Explanation]) -> ExplanationFile:
     from vlmad_explain.explanations import ExplainedDetector, ExplainedPart, ExplanationFile
-    from vlmad_run.manifest import options_in_full
+    from vlmad_run.part_options import options_in_full
 
     assembly = detector.assembly
     parts = {

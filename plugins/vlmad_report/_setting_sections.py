@@ -16,7 +16,7 @@ from vlmad_evaluation.result_tables import (
 )
 from vlmad_report._metric_charts import DRAWN
 from vlmad_report._report_blocks import ReportSection
-from vlmad_run.manifest import NOT_SUBSTANCE
+from vlmad_run.part_options import NOT_SUBSTANCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

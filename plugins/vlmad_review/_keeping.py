@@ -19,7 +19,8 @@ from vlmad.errors import OutputError, printable
 from vlmad.files import PARTLY, refuse_links, write_atomically
 from vlmad_review._proposals import kept_threshold
 from vlmad_run.fitted import save_fitted
-from vlmad_run.manifest import describe_run, options_in_full
+from vlmad_run.manifest import describe_run
+from vlmad_run.part_options import options_in_full
 from vlmad_run.thresholds import Threshold
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from vlmad.hookspecs import KINDS
 from vlmad.parts import JudgesMemory
 from vlmad_openclip.store import tensor_digest
 from vlmad_run.documents import Document
-from vlmad_run.manifest import Manifest, file_digest, identity
+from vlmad_run.manifest import Manifest, identity
+from vlmad_run.part_options import file_digest
 from vlmad_run.references import Assembled
 from vlmad_run.repeating import rebuild
 

@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, JsonValue
 from pydantic_core import to_jsonable_python
 
-from vlmad.errors import InputError
 from vlmad.files import digest
 from vlmad.types import Level
 from vlmad_formats.reading import Reading
-from vlmad_openclip.store import remembered_digest, stamp
 from vlmad_run.documents import Document, FileName
+from vlmad_run.part_options import NOT_SUBSTANCE, content_of, file_digests, options_in_full
 from vlmad_run.passed_over import PassedOver
 
 if TYPE_CHECKING:
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
-NOT_SUBSTANCE = {"backbone": ("device", "weights", "precision", "fetch")}
-"""Options that change where and how, not what is computed; the weights' hash and the precision
-in force stand in the identity themselves."""
 
 
 class PartIdentity(Document):
@@ -200,7 +196,7 @@ def describe_run(
         recipe=detector.assembly.recipe.name,
         identity=identity(detector, class_name, references, threshold),
         options=options,
-        files=_file_digests(options),
+        files=file_digests(options),
         backbone=detector.backbone.spec.name,
         licence=detector.backbone.spec.licence,
         device=str(getattr(detector.backbone, "device", "unknown")),
@@ -221,14 +217,6 @@ def digest_of_names(images: Iterable[Path]) -> str:
     """Return the SHA-256 of the whole names of images."""
     text = "\0".join(os.path.abspath(image) for image in images)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def options_in_full(detector: Detector) -> dict[str, dict[str, JsonValue]]:
-    """Return all options of all parts as plain values, files under their whole names."""
-    return {
-        kind: {name: _plain(_in_full(value)) for name, value in chosen.options.items()}
-        for kind, chosen in detector.assembly.parts.items()
-    }
 
 
 def differences(
@@ -265,43 +253,8 @@ def _part(chosen: Chosen) -> PartIdentity:
         name=registration.name,
         distribution=registration.distribution,
         version=registration.version,
-        options={name: _content(value) for name, value in options.items()},
+        options={name: content_of(value) for name, value in options.items()},
     )
-
-
-def _content(value: object) -> JsonValue:
-    """Return a file's hash in the place of its path, and everything else as it is."""
-    if not isinstance(value, Path):
-        return _plain(value)
-    if not value.is_file():
-        raise InputError(f"{value}: no such file")
-    return f"sha256:{digest(value)}"
-
-
-def _in_full(value: object) -> object:
-    """Return the name of a file so that it is found from any working directory."""
-    named = isinstance(value, Path) or (isinstance(value, str) and Path(value).suffix)
-    return os.path.abspath(str(value)) if named and os.path.isfile(str(value)) else value
-
-
-def _file_digests(options: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, str]:
-    return {
-        f"{kind}.{option}": file_digest(Path(value))
-        for kind, values in options.items()
-        for option, value in values.items()
-        if isinstance(value, str) and os.path.isabs(value) and os.path.isfile(value)
-    }
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, remembered: it may be gigabytes of weights."""
-    return remembered_digest(path, stamp(path), "bytes of an option", lambda: digest(path))
-
-
-def _plain(value: object) -> JsonValue:
-    """Return a value as JSON gives it back."""
-    plain: JsonValue = to_jsonable_python(value, fallback=str, inf_nan_mode="strings")
-    return plain
 
 
 def _short(value: object) -> str:

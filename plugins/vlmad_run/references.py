@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from vlmad.errors import InputError
+from vlmad.parts import TEXT
 from vlmad_run.choosing import option
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from vlmad_run.kinds import Runnable
     from vlmad_run.manifest import Manifest, Reference
 
-DEFAULT_SHOTS = 4
+PUBLISHED_SHOTS = 4
+"""Of a folder, where nobody says, for scorers of text: as WinCLIP's are published."""
+MOST_WHOLE = 200
+"""Likewise for scorers that have nothing but references: a folder of up to so many whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,11 @@ class References:
     ] = None
     shots: Annotated[
         int | None,
-        option(metavar="N", help="How many of them to draw; 4 by default, of named files all."),
+        option(
+            metavar="N",
+            help=f"How many of them to draw; by default all (of folders at most {MOST_WHOLE}), by "
+            f"scorers that compare with text too {PUBLISHED_SHOTS} of a folder.",
+        ),
     ] = None
     seed: Annotated[int, option(metavar="N", min=0, help="Which of them to draw.")] = 0
     model: Annotated[
@@ -52,14 +60,14 @@ class Assembled:
     seed: int = 0
     found: FoundImages | None = None
     """Among which the references were drawn."""
-    range_notes: tuple[str, ...] = ()
-    """What was found to be white, where neither files nor user say it."""
+    remarks: tuple[str, ...] = ()
+    """What was found to be white, where neither files nor user say it, and what was drawn."""
 
     @property
     def notes(self) -> Sequence[str]:
         """What was chosen for the user."""
         found = self.found.said() if self.found else ()
-        return [*self.detector.assembly.notes, *found, *self.range_notes]
+        return [*self.detector.assembly.notes, *found, *self.remarks]
 
     @property
     def together(self) -> bool:
@@ -108,22 +116,28 @@ def assemble_runnable(
     """Assemble what can be run, as `assemble`; a model file may hold something without parts."""
     if references.model is not None:
         return _open_model(references.model, choice, references, images)
-    from vlmad_run.manifest import Reference, file_digest
+    from vlmad_run.manifest import Reference
+    from vlmad_run.part_options import file_digest
 
     detector, chosen, found = choice.load(bool(references.references)), list[Path](), None
+    remarks = list[str]()
     if references.references:
         from vlmad_run.finding import find
 
         found = find(references.references, "references")
-        chosen = choose_references(found, references.references, references.shots, references.seed)
+        whole, wanted = TEXT not in detector.scorer.needs, (references.shots, references.seed)
+        chosen = choose_references(found, references.references, *wanted, whole)
+        if references.shots is None and whole and len(chosen) < len(found.images):
+            drawn = f"{len(chosen)} of {len(found.images)} references are drawn"
+            remarks.append(f"{drawn}; --shots takes another number")
     elif references.shots is not None:
         raise InputError("--shots needs --references DIR to draw from")
-    range_notes = settle_range(chosen or images, detector)
+    remarks += settle_range(chosen or images, detector)
     if chosen:
         detector.fit(chosen)
     noted = [Reference(path=str(path), sha256=file_digest(path)) for path in chosen]
     name = choice.name() or "object"
-    return Assembled(detector, name, noted, None, references.seed, found, range_notes)
+    return Assembled(detector, name, noted, None, references.seed, found, tuple(remarks))
 
 
 def settle_range(images: Sequence[Path], *detectors: Detector) -> tuple[str, ...]:
@@ -151,7 +165,7 @@ def _open_model(
     if choice.name() not in (None, found.class_name):
         raise InputError(f"{path} was fitted for '{found.class_name}': leave out --class-name")
     if isinstance(found, Assembled):
-        return replace(found, range_notes=settle_range(images, found.detector))
+        return replace(found, remarks=settle_range(images, found.detector))
     return found
 
 
@@ -168,19 +182,24 @@ def check_unused(by: str, group: Any, *allowed: str) -> None:
 
 
 def choose_references(
-    found: FoundImages, paths: Sequence[str | Path], shots: int | None, seed: int
+    found: FoundImages,
+    paths: Sequence[str | Path],
+    shots: int | None,
+    seed: int,
+    whole: bool = False,
 ) -> list[Path]:
     """Draw `shots` different images of those that were found by `paths`.
 
-    Without `shots` all are taken where each is named itself, `DEFAULT_SHOTS` where a folder or
-    a pattern stands for them.
+    Without `shots` all are taken where each is named itself. Where a folder or a pattern stands
+    for them it is up to `MOST_WHOLE` if it is to be taken `whole`, else `PUBLISHED_SHOTS`.
 
     Raises:
         InputError: there are fewer images than shots, or none.
     """
     if shots is None:
         named = all(Path(path).is_file() for path in paths)
-        shots = len(found.images) if named else DEFAULT_SHOTS
+        usual = min(len(found.images), MOST_WHOLE) if whole else PUBLISHED_SHOTS
+        shots = len(found.images) if named else usual
     where = " and ".join(map(str, paths))
     return draw_references(found.images, shots, seed, where + found.without())
 

@@ -18,7 +18,8 @@ from vlmad.hookspecs import KINDS
 from vlmad.options import options_of
 from vlmad_formats.reading import Reading
 from vlmad_run.kinds import engine_for
-from vlmad_run.manifest import Reference, file_digest
+from vlmad_run.manifest import Reference
+from vlmad_run.part_options import file_digest
 from vlmad_run.references import Assembled
 
 if TYPE_CHECKING:

@@ -1,0 +1,68 @@
+"""The options of a detector's parts, as documents record them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic_core import to_jsonable_python
+
+from vlmad.errors import InputError
+from vlmad.files import digest
+from vlmad_openclip.store import remembered_digest, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import JsonValue
+
+    from vlmad.detector import Detector
+
+NOT_SUBSTANCE = {"backbone": ("device", "weights", "precision", "fetch")}
+"""Options that change where and how, not what is computed; the weights' hash and the precision
+in force stand in the identity themselves."""
+
+
+def options_in_full(detector: Detector) -> dict[str, dict[str, JsonValue]]:
+    """Return all options of all parts as plain values, files under their whole names."""
+    return {
+        kind: {name: _plain(_in_full(value)) for name, value in chosen.options.items()}
+        for kind, chosen in detector.assembly.parts.items()
+    }
+
+
+def content_of(value: object) -> JsonValue:
+    """Return a file's hash in the place of its path, and everything else as it is."""
+    if not isinstance(value, Path):
+        return _plain(value)
+    if not value.is_file():
+        raise InputError(f"{value}: no such file")
+    return f"sha256:{digest(value)}"
+
+
+def _in_full(value: object) -> object:
+    """Return the name of a file so that it is found from any working directory."""
+    named = isinstance(value, Path) or (isinstance(value, str) and Path(value).suffix)
+    return os.path.abspath(str(value)) if named and os.path.isfile(str(value)) else value
+
+
+def file_digests(options: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, str]:
+    """Return the SHA-256 of each file that is an option, by ``kind.option``."""
+    return {
+        f"{kind}.{option}": file_digest(Path(value))
+        for kind, values in options.items()
+        for option, value in values.items()
+        if isinstance(value, str) and os.path.isabs(value) and os.path.isfile(value)
+    }
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, remembered: it may be gigabytes of weights."""
+    return remembered_digest(path, stamp(path), "bytes of an option", lambda: digest(path))
+
+
+def _plain(value: object) -> JsonValue:
+    """Return a value as JSON gives it back."""
+    plain: JsonValue = to_jsonable_python(value, fallback=str, inf_nan_mode="strings")
+    return plain
