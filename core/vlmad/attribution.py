@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from vlmad.types import Features, Regions, TextEmbeddings
 
-Judge = Literal["text", "references", "map"]
-"""What a region was judged by; `map` where only the scorer's finished map is known."""
+Judge = Literal["text", "references", "image", "map"]
+"""What a region was judged by: `image` is the rest of its own image; `map` where only the
+scorer's finished map is known."""
 Mean = Literal["arithmetic", "harmonic"]
 Pooling = Literal["mean", "unit-mean"]
 MEANS = {"arithmetic": mean_map, "harmonic": harmonic_map}

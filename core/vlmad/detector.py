@@ -98,11 +98,11 @@ class Detector:
                 check_answers(visual, requests, len(some))
             with self._blaming("extractor"):
                 made.append(check_features(self.extractor(visual), len(some)))
-        features = Features.concatenate(made)
-        if self.inside is None:
-            return features
-        inside = self.inside(batch, features.image_size).to(features.image.device)
-        return replace(features, inside=inside)
+        features, inside = Features.concatenate(made), None
+        views = tuple(s.original.view for s in batch.sources if isinstance(s, Source))
+        if self.inside is not None:
+            inside = self.inside(batch, features.image_size).to(features.image.device)
+        return replace(features, inside=inside, views=views)
 
     @torch.inference_mode()
     def score(

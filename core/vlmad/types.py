@@ -254,6 +254,8 @@ class Features:
     image_size: tuple[int, int]
     inside: Bool[Tensor, "b h w"] | None = None
     """Which pixels of each image count, at the model's size; None is all of them."""
+    views: tuple[View, ...] = ()
+    """How each image is turned or mirrored, where that is known."""
 
     def __len__(self) -> int:
         return len(self.image)
@@ -282,6 +284,7 @@ class Features:
             image=torch.cat([part.image for part in parts]),
             regions=regions,
             inside=torch.cat(insides) if insides else None,
+            views=tuple(view for part in parts for view in part.views),
         )
 
 

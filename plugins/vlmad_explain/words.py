@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 HEADINGS = {
     "references": "farthest from the references",
     "text": "most anomalous by text",
+    "image": "most unlike the rest of the image",
     "map": "highest on the scorer's map",
 }
-VALUES = {"text": "text {:.3f}", "references": "distance {:.3g}", "map": "map {:.3g}"}
+VALUES = {"text": "text {:.3f}", "references": "distance {:.3g}"}
+VALUES |= {"image": "distance to the rest of the image {:.3g}", "map": "map {:.3g}"}
 
 
 def equation(explanation: Explanation) -> list[str]:

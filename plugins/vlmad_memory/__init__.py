@@ -20,6 +20,36 @@ PATCHCORE = Recipe(
     paper="Roth et al., CVPR 2022, arXiv 2106.08265",
 )
 
+GAUSSIAN = Recipe(
+    parts={
+        "backbone": "tiny",
+        "extractor": "patches",
+        "attention": "none",
+        "scorer": "gaussian",
+    },
+    summary="a Gaussian over the references' cells, and each cell's distance to its own image",
+)
+PADIM = Recipe(
+    parts={**GAUSSIAN.parts},
+    options={
+        "scorer": {
+            "positions": "each",
+            "ridge": 0.01,
+            "unit": False,
+            "rooted": True,
+            "channels": 100,
+            "novelty": 0,
+            "power": None,
+            "top": 0,
+            "score_of": "pixels",
+            "joining": "sum",
+            "sigma": 4,
+        }
+    },
+    summary="a Gaussian for each position, on channels drawn by seed",
+    paper="Defard et al., ICPR workshops 2020, arXiv 2011.08785",
+)
+
 
 @hookimpl
 def register_extractors(register: Register) -> None:
@@ -37,9 +67,12 @@ def register_scorers(register: Register) -> None:
         "vlmad_memory._nearest_patches:NearestPatches",
         "distance to the nearest reference patch",
     )
+    register("gaussian", "vlmad_memory._gaussian:Gaussian", "Mahalanobis distance to references")
 
 
 @hookimpl
 def register_detectors(register: Register) -> None:
-    """Register `patchcore`."""
+    """Register `patchcore`, `gaussian` and `padim`."""
     register("patchcore", PATCHCORE, PATCHCORE.summary)
+    register("gaussian", GAUSSIAN, GAUSSIAN.summary)
+    register("padim", PADIM, PADIM.summary)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
@@ -24,3 +26,13 @@ def top_places(values: Float[Tensor, " b *shape"], share: float) -> Int[Tensor, 
     """
     flat = values.flatten(1)
     return flat.topk(max(1, int(share * flat.shape[1])), dim=1).indices
+
+
+def power_mean(values: Float[Tensor, " b *shape"], exponent: float) -> Float[Tensor, " b"]:
+    """Return a soft maximum of the values of each image, none of them negative.
+
+    It is that mean, of powers, which is nearer to the maximum the larger the exponent.
+    """
+    flat = values.flatten(1)
+    highest = flat.amax(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
+    return highest[:, 0] * (flat / highest).pow(exponent).mean(1).pow(1 / exponent)

@@ -1,0 +1,43 @@
+"""How unlike the rest of its own image each cell is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from vlmad.regions import inside_regions
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+    from vlmad import Features, Regions
+
+NEAR = 2
+"""Rows and columns within which a cell's neighbours are too like it to say anything."""
+
+
+def own_novelty(features: Features, regions: Regions) -> Float[Tensor, "b r"]:
+    """Return half the squared distance of unit cells to the nearest that is not a neighbour.
+
+    Compared are cells of the same image more than `NEAR` rows or columns away, inside of what
+    counts; where there are none, 0.
+    """
+    units = F.normalize(regions.embeddings, dim=-1)
+    near = _neighbours(regions)
+    inside = inside_regions(features, regions)
+    found = []
+    for index, cells in enumerate(units):  # one by one: cells times cells are many
+        cosines = (cells @ cells.T).masked_fill(near, -1)
+        if inside is not None:
+            cosines[:, ~inside[index]] = -1
+        found.append(1 - cosines.amax(1))
+    novelty = torch.stack(found)
+    return novelty.where(novelty < 2, novelty.new_zeros(()))
+
+
+def _neighbours(regions: Regions) -> Bool[Tensor, "r r"]:
+    corner = regions.cells[:, :2].to(regions.embeddings.device)
+    return (corner[:, None] - corner[None]).abs().amax(-1) <= NEAR
