@@ -5,8 +5,9 @@ A scorer may have a method ``attribute(features, text, memory) -> Attribution``,
 
     score = sum over addends of weight * value
 
-and an addend's value is either a judgement of the whole image or the highest cell of the
-patch grid, where a cell has the mean over levels of the mean of the regions that cover it.
+and an addend's value is either a judgement of the whole image or the mean of the highest cells
+(one, unless a share of them counts), where a cell has the mean over levels of the mean of the
+regions that cover it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 Judge = Literal["text", "references", "image", "map"]
 """What a region was judged by: `image` is the rest of its own image; `map` where only the
 scorer's finished map is known."""
-Mean = Literal["arithmetic", "harmonic"]
+Mean = Literal["arithmetic", "harmonic", "smoothed"]
+"""How regions become a cell; `smoothed` is a pixel of the blurred map, about what they are."""
 Pooling = Literal["mean", "unit-mean"]
 MEANS = {"arithmetic": mean_map, "harmonic": harmonic_map}
 
@@ -49,16 +51,18 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Addend:
-    """One addend of the image score: a judgement of the whole image, or the highest cell."""
+    """One addend of the image score: a judgement of the whole image, or the highest cells."""
 
     by: Judge
-    weight: float
+    weight: float | Float[Tensor, " b"]
     value: Float[Tensor, " b"]
     levels: tuple[Judged, ...] = ()
     """The regions that cells are made of; empty if it is a judgement of the whole image."""
     mean: Mean = "arithmetic"
     """How regions that cover a cell become one; levels always have their arithmetic mean."""
     cells: Float[Tensor, "b gh gw"] | None = None
+    highest_count: int = 1
+    """Of how many of the highest cells the value is the mean."""
 
     @classmethod
     def highest(

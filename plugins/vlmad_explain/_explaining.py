@@ -19,13 +19,14 @@ from vlmad.images import restore_whole
 from vlmad.parts import CLASS_TOKEN, HasAttribution, HasStates
 from vlmad_explain._reference_regions import ReferenceRegions, encode_whole
 from vlmad_explain._shown_regions import (
-    Cells,
     JudgedRegion,
     PatchGrid,
+    Place,
     covering,
     highest_cell,
     judged_by_map,
     patch_grids,
+    place_of,
     strongest,
 )
 from vlmad_explain.explanations import (
@@ -53,7 +54,8 @@ SENTENCES = 3
 DECIDING_PLACE = "the place that decided"
 TOLERANCE = 1e-4
 """By how much the sum of a scorer's addends may miss its score before it is not believed."""
-INSTEAD = "regions are those where its map is highest, sentences have cosines but no shares"
+INSTEAD = "regions are those where its map is highest"
+WITHOUT_SHARES = ", sentences have cosines but no shares"
 
 
 def explain(
@@ -124,12 +126,13 @@ class _Explainer:
 
     def _gap(self, given: Attribution | None) -> str | None:
         owner = f"{self.detector.assembly.parts['scorer']}"
+        instead = INSTEAD + (WITHOUT_SHARES if self.text else "")
         if given is None:
-            return f"{owner} does not say what its score is made of: {INSTEAD}"
+            return f"{owner} does not say what its score is made of: {instead}"
         rebuilt = sum(addend.weight * addend.value for addend in given.addends)
         missed = torch.as_tensor(rebuilt - self.prediction.score).abs() > TOLERANCE
         if missed.any():
-            return f"{owner} says what its score is made of, but that is not its score: {INSTEAD}"
+            return f"{owner} says what its score is made of, but that is not its score: {instead}"
         return None
 
     def explain_all(self) -> Iterator[tuple[Explanation, Float[np.ndarray, "H W"]]]:
@@ -165,23 +168,24 @@ class _Explainer:
         )
 
     def _addend(self, addend: Addend, index: int, patches: PatchGrid) -> ScoreAddend:
-        cell = highest_cell(addend, index)
+        cell, grid, weight = highest_cell(addend, index), patches.grid, addend.weight
         regions = [
             CoveringRegion(
                 level=level.regions.name,
-                place=patches.box(level.regions.cells[region]),
+                place=patches.box(place_of(level.regions, region, grid)),
                 value=float(level.values[index, region]),
             )
             for level in addend.levels
-            for region in (covering(level, cell) if cell else ())
+            for region in (covering(level, cell, grid) if cell else ())
         ]
         return ScoreAddend(
             by=addend.by,
-            weight=addend.weight,
+            weight=float(weight[index] if isinstance(weight, torch.Tensor) else weight),
             value=float(addend.value[index]),
             whole_image=cell is None,
             place=patches.box(cell) if cell else None,
             mean=addend.mean if cell else None,
+            highest=addend.highest_count,
             regions=regions,
         )
 
@@ -201,7 +205,7 @@ class _Explainer:
             return None, []
         return None, self._sentences(self.features.image[:, None], index)
 
-    def _at_cell(self, addend: Addend, cell: Cells, index: int) -> list[SentenceShare]:
+    def _at_cell(self, addend: Addend, cell: Place, index: int) -> list[SentenceShare]:
         """Return the means over the regions that cover a cell.
 
         Means of regions within a level, then over levels, as the scorer's own value is made.
@@ -209,7 +213,7 @@ class _Explainer:
         assert self.voices is not None
         pushes, directions = [], []
         for level in addend.levels:
-            there = level.regions.embeddings[:, covering(level, cell)]
+            there = level.regions.embeddings[:, covering(level, cell, self.features.grid)]
             pushes.append(self.voices.pushes(there)[index].mean(0))
             directions.append(F.normalize(there[index], dim=-1).mean(0))
         mean = torch.stack(directions).mean(0)
@@ -254,11 +258,11 @@ class _Explainer:
                 yield self._finding(number, found, index, patches, cells)
 
     def _finding(
-        self, number: int, found: JudgedRegion, index: int, patches: PatchGrid, decided: list[Cells]
+        self, number: int, found: JudgedRegion, index: int, patches: PatchGrid, decided: list[Place]
     ) -> ShownRegion:
         judged, region = found
         regions = judged.regions
-        place = patches.box(regions.cells[region])
+        place = patches.box(place_of(regions, region, patches.grid))
         assert place is not None
         sentences: list[SentenceShare] = []
         if self.text is not None and regions.aligned:
@@ -271,7 +275,7 @@ class _Explainer:
             level=regions.name,
             place=place,
             values={each.by: float(each.values[index, region]) for each in same},
-            decided=any(region in covering(judged, cell) for cell in decided),
+            decided=any(region in covering(judged, cell, patches.grid) for cell in decided),
             for_anomaly=ahead,
             against_anomaly=behind,
             nearest=self.references.nearest(same, region, index),

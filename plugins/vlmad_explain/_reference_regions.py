@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from vlmad.errors import InputError
 from vlmad.loading import load
 from vlmad.types import Features, ImageBatch
-from vlmad_explain._shown_regions import PatchGrid, patch_grids
+from vlmad_explain._shown_regions import PatchGrid, patch_grids, place_of
 from vlmad_explain.explanations import NearestRegion
 
 if TYPE_CHECKING:
@@ -90,6 +90,6 @@ class ReferenceRegions:
         return NearestRegion(
             number=number,
             image=self.detector.references[number].name,
-            place=patches.box(regions.cells[region]),
+            place=patches.box(place_of(regions, region, patches.grid)),
             distance=distance,
         )

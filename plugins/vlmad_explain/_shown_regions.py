@@ -17,19 +17,20 @@ from vlmad_explain.explanations import PixelBox
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
     from torch import Tensor
 
     from vlmad.images import Source
+    from vlmad.regions import Grid
     from vlmad.resizing import Resizing
-    from vlmad.types import BackboneSpec, Features, Resize
+    from vlmad.types import BackboneSpec, Features, Regions, Resize
 
 OVERLAP = 1 / 3
 """The share of the smaller of two regions, each grown by a cell to all sides, that both may
 cover and still be shown as two places."""
 
-Cells: TypeAlias = tuple[int, int, int, int]
-"""Top, left, bottom, right on the patch grid; the latter two exclusive."""
+Place: TypeAlias = tuple[float, float, float, float]
+"""Top, left, bottom, right as shares of a grid (0 to 1), whose levels may differ in theirs."""
 JudgedRegion: TypeAlias = tuple[Judged, int]
 """A region by its level and its index there."""
 
@@ -44,19 +45,19 @@ class PatchGrid:
     grid: tuple[int, int]
     image_size: tuple[int, int]
 
-    def box(self, cells: Cells | Int[Tensor, " 4"]) -> PixelBox | None:
-        """Return where cells lie in the original, or None if only in its margins."""
-        frame, (rows, columns) = self.frame, self.grid
+    def box(self, place: Place) -> PixelBox | None:
+        """Return where a place lies in the original, or None if only in its margins."""
+        frame = self.frame
         width, height = frame.right - frame.left, frame.bottom - frame.top
         whole = frame_of((width, height), self.image_size, self.resize)
-        top, left, bottom, right = map(int, cells)
+        top, left, bottom, right = place
 
-        def across(cell: int) -> int:
-            pixel = round(whole.left + cell / columns * (whole.right - whole.left))
+        def across(share: float) -> int:
+            pixel = round(whole.left + share * (whole.right - whole.left))
             return frame.left + min(max(pixel, 0), width)
 
-        def down(cell: int) -> int:
-            pixel = round(whole.top + cell / rows * (whole.bottom - whole.top))
+        def down(share: float) -> int:
+            pixel = round(whole.top + share * (whole.bottom - whole.top))
             return frame.top + min(max(pixel, 0), height)
 
         box = PixelBox(left=across(left), top=down(top), right=across(right), bottom=down(bottom))
@@ -78,25 +79,34 @@ def patch_grids(source: Source, resizing: Resizing, spec: BackboneSpec) -> list[
     return [PatchGrid(frame, resizing.of_each, spec.grid, size) for frame in frames]
 
 
-def highest_cell(addend: Addend, index: int) -> Cells | None:
+def place_of(regions: Regions, region: int, grid: Grid) -> Place:
+    """Return where a region lies; `grid` is that of regions without one of their own."""
+    rows, columns = regions.grid or grid
+    top, left, bottom, right = regions.cells[region].tolist()
+    return top / rows, left / columns, bottom / rows, right / columns
+
+
+def highest_cell(addend: Addend, index: int) -> Place | None:
     """Return the cell that decided an addend's value for an image, if one did."""
     if addend.cells is None:
         return None
-    row, column = divmod(int(addend.cells[index].argmax()), addend.cells.shape[-1])
-    return row, column, row + 1, column + 1
+    rows, columns = addend.cells.shape[-2:]
+    row, column = divmod(int(addend.cells[index].argmax()), columns)
+    return row / rows, column / columns, (row + 1) / rows, (column + 1) / columns
 
 
-def covering(judged: Judged, cell: Cells) -> list[int]:
-    """Return the regions that cover a cell."""
-    boxes = judged.regions.cells
-    row, column = cell[:2]
+def covering(judged: Judged, place: Place, grid: Grid) -> list[int]:
+    """Return the regions that cover the middle of a place."""
+    rows, columns = judged.regions.grid or grid
+    boxes, (top, left, bottom, right) = judged.regions.cells, place
+    row, column = (top + bottom) / 2 * rows, (left + right) / 2 * columns
     inside = (boxes[:, 0] <= row) & (row < boxes[:, 2])
     inside &= (boxes[:, 1] <= column) & (column < boxes[:, 3])
     return inside.nonzero()[:, 0].tolist()
 
 
 def strongest(
-    levels: Sequence[Judged], index: int, patches: PatchGrid, top: int, decided: Cells | None
+    levels: Sequence[Judged], index: int, patches: PatchGrid, top: int, decided: Place | None
 ) -> list[JudgedRegion]:
     """Return the regions with the highest values that lie apart, at most `top` of them.
 
@@ -108,39 +118,44 @@ def strongest(
         decided: the cell that decided the score: the strongest region there comes first.
     """
     chosen: list[JudgedRegion] = []
-    taken: list[Int[Tensor, " 4"]] = []
-    for judged, region in _by_strength(levels, index, decided):
-        cells = judged.regions.cells[region].cpu()
-        if patches.box(cells) and not any(_same_place(cells, other) for other in taken):
+    taken: list[Place] = []
+    for judged, region in _by_strength(levels, index, decided, patches.grid):
+        place = place_of(judged.regions, region, patches.grid)
+        if patches.box(place) and not any(_same_place(place, o, patches.grid) for o in taken):
             chosen.append((judged, region))
-            taken.append(cells)
+            taken.append(place)
         if len(chosen) == top:
             break
     return chosen
 
 
 def _by_strength(
-    levels: Sequence[Judged], index: int, decided: Cells | None
+    levels: Sequence[Judged], index: int, decided: Place | None, grid: Grid
 ) -> Iterator[JudgedRegion]:
     values = torch.cat([level.values[index] for level in levels])
     owners = [(level, r) for level in levels for r in range(level.values.shape[1])]
     ranked = [owners[position] for position in values.argsort(descending=True).tolist()]
     if decided is not None:
-        yield next((level, r) for level, r in ranked if r in covering(level, decided))
+        yield next((level, r) for level, r in ranked if r in covering(level, decided, grid))
     yield from ranked
 
 
-def _same_place(one: Int[Tensor, " 4"], other: Int[Tensor, " 4"]) -> bool:
-    shared = torch.minimum(one[2:], other[2:]) - torch.maximum(one[:2], other[:2]) + 2
-    smaller = min(int((cells[2:] - cells[:2] + 2).prod()) for cells in (one, other))
-    return int(shared.clamp_min(0).prod()) > OVERLAP * smaller
+def _same_place(one: Place, other: Place, grid: Grid) -> bool:
+    shared, areas = 1.0, [1.0, 1.0]
+    for axis, cells in enumerate(grid):
+        starts, ends = (one[axis], other[axis]), (one[axis + 2], other[axis + 2])
+        shared *= max(0.0, (min(ends) - max(starts)) * cells + 2)
+        sides = [(end - start) * cells + 2 for start, end in zip(starts, ends, strict=True)]
+        areas = [area * side for area, side in zip(areas, sides, strict=True)]
+    return shared > OVERLAP * min(areas) + 1e-6  # of areas in whole cells, as shares rounded
 
 
 def judged_by_map(features: Features, maps: Float[Tensor, "b h w"]) -> tuple[Judged, ...]:
     """Judge regions by the mean of a finished map inside them, where a scorer knows no more."""
-    cells = F.adaptive_avg_pool2d(maps[:, None], features.grid).flatten(1)
     judged = []
     for regions in features.aligned or features.regions:
-        cover = coverage(regions.cells, features.grid)
+        grid = regions.grid or features.grid
+        cells = F.adaptive_avg_pool2d(maps[:, None], grid).flatten(1)
+        cover = coverage(regions.cells, grid)
         judged.append(Judged(regions, "map", cells @ cover.T / cover.sum(1)))
     return tuple(judged)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from vlmad.attribution import Judge
+from vlmad.attribution import Judge, Mean
 from vlmad_run.documents import Document, FileName
 
 
@@ -50,7 +50,7 @@ class NearestRegion(Document):
     """
 
     number: int | None
-    """Which reference it is, from 0, in the order given."""
+    """Which of the file's references it is, from 0; a view of one counts for itself."""
     image: FileName | None
     place: PixelBox | None
     distance: float
@@ -86,7 +86,7 @@ class ScoreAddend(Document):
 
     If `whole_image`, `value` is a judgement of the whole image. If not, it is that of the cell
     at `place` (None if that lies in the margins of padding): the mean over levels of the
-    `mean` of `regions`.
+    `mean` of `regions`, or where that is `smoothed` of one pixel of the blurred map.
     """
 
     by: Judge
@@ -94,7 +94,9 @@ class ScoreAddend(Document):
     value: float
     whole_image: bool
     place: PixelBox | None = None
-    mean: Literal["arithmetic", "harmonic"] | None = None
+    mean: Mean | None = None
+    highest: int = 1
+    """Where above 1, `value` is the mean of so many of the highest cells, `place` the highest."""
     regions: list[CoveringRegion] = Field(default_factory=list)
 
 

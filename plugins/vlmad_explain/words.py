@@ -30,14 +30,17 @@ def equation(explanation: Explanation) -> list[str]:
         lines.append(f"the most anomalous of the image's tiles, at pixels {explanation.tile}:")
     for index, addend in enumerate(explanation.addends):
         sign = "+" if index else "="
-        factor = "" if addend.weight == 1 else f"{addend.weight:g} · "
+        factor = "" if addend.weight == 1 else f"{addend.weight:.3g} · "
         lines.append(f"{sign} {factor}{addend.value:.3f}  {_addend(explanation, addend)}")
     return lines
 
 
 def _addend(explanation: Explanation, addend: ScoreAddend) -> str:
     if addend.by == "references":
-        what = "references: the largest distance to the nearest of them"
+        largest = "the largest distance"
+        if addend.highest > 1:
+            largest = f"the mean of the {addend.highest} largest distances"
+        what = f"references: {largest} to the nearest of them"
     elif explanation.unit == "log-odds":
         what = "text: the probability of the anomalous side"
     else:
@@ -45,7 +48,9 @@ def _addend(explanation: Explanation, addend: ScoreAddend) -> str:
     if addend.whole_image:
         return f"{what}, of the whole {'tile' if explanation.tile else 'image'}"
     where = f"at pixels {addend.place}" if addend.place else "in the margin of padding"
-    return f"{what}, {where}, from {len(addend.regions)} regions there"
+    where = f"the highest {where}" if addend.highest > 1 else where
+    count = len(addend.regions)
+    return f"{what}, {where}, from {count} region{'s' * (count != 1)} there"
 
 
 def values(finding: ShownRegion) -> str:
