@@ -22,7 +22,9 @@ from PIL import Image
 from vlmad.registry import Registry, installed
 
 if TYPE_CHECKING:  # torch is for the workers alone, not for the process that deals out tests
-    from vlmad import Backbone
+    from torch import Tensor
+
+    from vlmad import Backbone, Features, View
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background of a script
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what tests start would ignore it too
@@ -295,3 +297,19 @@ def noise(folder: Path, count: int, seed: int = 0) -> Path:
         values = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
         Image.fromarray(values).save(folder / f"{index:04d}.png")
     return folder
+
+
+def features_of_maps(
+    levels: dict[str, Tensor], size: tuple[int, int] = (40, 40), views: tuple[View, ...] = ()
+) -> Features:
+    """Make features of levels, each given as maps (images, width, rows, columns)."""
+    from vlmad import Features, Regions
+    from vlmad.regions import patch_cells
+
+    regions = []
+    for name, maps in levels.items():
+        grid = (maps.shape[2], maps.shape[3])
+        cells = maps.flatten(2).transpose(1, 2)
+        regions.append(Regions(name, cells, patch_cells(grid), aligned=False, grid=grid))
+    image = regions[-1].embeddings.mean(1)
+    return Features(image, tuple(regions), regions[-1].grid or (1, 1), size, views=views)

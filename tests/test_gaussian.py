@@ -13,27 +13,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vlmad import Features, Regions, View, load_detector
+from vlmad import View, load_detector
 from vlmad.errors import OptionError, WeightsError
-from vlmad.regions import patch_cells
 from vlmad.testing import check_scorer, two_layer_backbone
 from vlmad_memory._gaussian import SLACK, Gaussian
 
+from .conftest import features_of_maps
+
 GOLDEN = Path(__file__).parent / "golden"
-SIZE = (40, 40)
-
-
-def features_of(
-    levels: dict[str, Tensor], size: tuple[int, int] = SIZE, views: tuple[View, ...] = ()
-) -> Features:
-    """Make features of maps (images, width, rows, columns)."""
-    regions = []
-    for name, maps in levels.items():
-        grid = (maps.shape[2], maps.shape[3])
-        cells = maps.flatten(2).transpose(1, 2)
-        regions.append(Regions(name, cells, patch_cells(grid), aligned=False, grid=grid))
-    image = regions[-1].embeddings.mean(1)
-    return Features(image, tuple(regions), regions[-1].grid or (1, 1), size, views=views)
 
 
 def drawn(count: int, width: int = 6, side: int = 8, seed: int = 0) -> Tensor:
@@ -44,7 +31,7 @@ def test_padim_meets_the_reference_outputs() -> None:
     golden = load_file(GOLDEN / "padim" / "golden.safetensors")
     names = ("layer1", "layer2", "layer3")
     references, queries = (
-        features_of({name: golden[f"{kind}_{name}"] for name in names}, (64, 64))
+        features_of_maps({name: golden[f"{kind}_{name}"] for name in names}, (64, 64))
         for kind in ("reference", "query")
     )
     options = load_detector("padim").assembly.parts["scorer"].options
@@ -58,7 +45,7 @@ def test_padim_meets_the_reference_outputs() -> None:
 
 
 def test_drawn_channels_go_by_the_seed_and_are_as_many_as_asked_for() -> None:
-    references = features_of({"one": drawn(3), "two": drawn(3, side=4)})
+    references = features_of_maps({"one": drawn(3), "two": drawn(3, side=4)})
     first, again, other = (
         Gaussian("each", channels=5, seed=seed).fit(references)["channels"] for seed in (1, 1, 2)
     )
@@ -81,8 +68,8 @@ def by_a_plain_loop(references: Tensor, query: Tensor, ridge: float) -> Tensor:
 
 def test_pooled_distances_and_score_are_those_of_the_formula() -> None:
     references, query = drawn(2), drawn(1, seed=1)
-    memory = (scorer := Gaussian()).fit(features_of({"one": references}))
-    queries = features_of({"one": query})
+    memory = (scorer := Gaussian()).fit(features_of_maps({"one": references}))
+    queries = features_of_maps({"one": query})
     attribution = scorer.attribute(queries, None, memory)
     distances, novelty = (judged.values[0].double() for judged in attribution.judged)
     torch.testing.assert_close(
@@ -111,9 +98,9 @@ def test_references_added_in_any_order_are_what_fitting_all_at_once_gives(
     order: list[int], cuts: list[int]
 ) -> None:
     maps, scorer = drawn(5), Gaussian()
-    at_once = scorer.fit(features_of({"one": maps}))
+    at_once = scorer.fit(features_of_maps({"one": maps}))
     edges = [0, *sorted(cuts), 5]
-    parts = [scorer.fit(features_of({"one": maps[order[a:b]]})) for a, b in pairwise(edges)]
+    parts = [scorer.fit(features_of_maps({"one": maps[order[a:b]]})) for a, b in pairwise(edges)]
     memory = parts[0]
     for more in parts[1:]:
         memory = scorer.add(memory, more)
@@ -129,7 +116,7 @@ def fitted(numbers: list[int]) -> dict[str, Tensor]:
         copies = drawn(1, seed=number)
         levels += [copies + 0.1 * index for index in range(len(looks))]
         views += looks
-    references = features_of({"one": torch.cat(levels)}, views=tuple(views))
+    references = features_of_maps({"one": torch.cat(levels)}, views=tuple(views))
     return dict(scorer.fit(references))
 
 
@@ -143,20 +130,20 @@ def test_turned_copies_count_as_long_as_references_are_few(parts: tuple[list[int
 
 def test_positions_take_added_references() -> None:
     maps, scorer = drawn(5), Gaussian("each", unit=False, novelty=0)
-    parts = [scorer.fit(features_of({"one": maps[i : i + 2]})) for i in (0, 2)]
+    parts = [scorer.fit(features_of_maps({"one": maps[i : i + 2]})) for i in (0, 2)]
     memory = scorer.add(*parts)
-    queries = features_of({"one": maps[4:]})
-    at_once = scorer(queries, None, scorer.fit(features_of({"one": maps[:4]})))
+    queries = features_of_maps({"one": maps[4:]})
+    at_once = scorer(queries, None, scorer.fit(features_of_maps({"one": maps[:4]})))
     torch.testing.assert_close(scorer(queries, None, memory).map, at_once.map)
 
 
 @pytest.mark.parametrize("positions", ["pooled", "each"])
 def test_one_reference_and_constant_features_are_enough(positions: str) -> None:
     scorer = Gaussian(positions)  # type: ignore[arg-type]  # both of its words
-    constant = features_of({"one": torch.ones(1, 6, 8, 8)})
+    constant = features_of_maps({"one": torch.ones(1, 6, 8, 8)})
     memory = scorer.fit(constant)
     assert not scorer.refuses_memory(memory, two_layer_backbone().spec)
-    same, other = (scorer(f, None, memory) for f in (constant, features_of({"one": drawn(1)})))
+    same, other = (scorer(f, None, memory) for f in (constant, features_of_maps({"one": drawn(1)})))
     assert torch.isfinite(other.map).all()
     assert float(same.score) < float(other.score)
 
@@ -166,9 +153,9 @@ def test_a_mean_far_from_zero_costs_no_precision() -> None:
     references, queries = drawn(3), drawn(2, seed=1)
     near, far = (
         scorer(
-            features_of({"one": queries.double() + shift}),
+            features_of_maps({"one": queries.double() + shift}),
             None,
-            scorer.fit(features_of({"one": references.double() + shift})),
+            scorer.fit(features_of_maps({"one": references.double() + shift})),
         ).score
         for shift in (0, 1000)
     )
@@ -180,9 +167,9 @@ def test_two_kinds_of_good_are_both_nearer_than_a_third() -> None:
     noise = 0.05 * drawn(4, seed=4)
     references = torch.cat([kinds[0] + noise[:1], kinds[1] + noise[1:2]])
     scorer = Gaussian(novelty=0)
-    memory = scorer.fit(features_of({"one": references}))
+    memory = scorer.fit(features_of_maps({"one": references}))
     queries = torch.cat([kind + noise[2:3] for kind in kinds])
-    first, second, third = scorer(features_of({"one": queries}), None, memory).score.tolist()
+    first, second, third = scorer(features_of_maps({"one": queries}), None, memory).score.tolist()
     assert max(first, second) < third / 3
 
 
@@ -203,7 +190,7 @@ HOSTILE = {
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
 def test_a_memory_that_is_none_is_refused(change: dict[str, Tensor]) -> None:
     scorer, spec = Gaussian(), two_layer_backbone().spec
-    memory = scorer.fit(features_of({"one": drawn(2)}))
+    memory = scorer.fit(features_of_maps({"one": drawn(2)}))
     assert scorer.refuses_memory(memory, spec) is None
     assert scorer.refuses_memory({**memory, **change}, spec)
 
@@ -220,7 +207,7 @@ def test_a_memory_that_is_none_is_refused(change: dict[str, Tensor]) -> None:
 )
 def test_positions_that_are_none_are_refused(change: dict[str, Tensor]) -> None:
     scorer, spec = Gaussian("each"), two_layer_backbone().spec
-    memory = scorer.fit(features_of({"one": drawn(2)}))
+    memory = scorer.fit(features_of_maps({"one": drawn(2)}))
     assert scorer.refuses_memory(memory, spec) is None
     assert scorer.refuses_memory({**memory, **change}, spec)
 
@@ -228,16 +215,16 @@ def test_positions_that_are_none_are_refused(change: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("positions", ["pooled", "each"])
 def test_a_memory_of_other_levels_is_told_from_ones_own(positions: str) -> None:
     scorer = Gaussian(positions)  # type: ignore[arg-type]  # both of its words
-    memory = scorer.fit(features_of({"one": drawn(2)}))
+    memory = scorer.fit(features_of_maps({"one": drawn(2)}))
     with pytest.raises(WeightsError, match="fit it anew"):
-        scorer(features_of({"one": drawn(1, width=5, side=4)}), None, memory)
+        scorer(features_of_maps({"one": drawn(1, width=5, side=4)}), None, memory)
     with pytest.raises(WeightsError, match="to be added are of other"):
-        scorer.add(memory, scorer.fit(features_of({"one": drawn(1, width=5)})))
+        scorer.add(memory, scorer.fit(features_of_maps({"one": drawn(1, width=5)})))
 
 
 def test_the_level_of_novelty_is_named_rightly() -> None:
     scorer = Gaussian(novelty_level="b9")
-    features = features_of({"level b2": drawn(2)})
+    features = features_of_maps({"level b2": drawn(2)})
     with pytest.raises(OptionError, match="no level 'b9'; known: b2"):
         scorer(features, None, scorer.fit(features))
 

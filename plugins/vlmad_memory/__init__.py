@@ -50,6 +50,17 @@ PADIM = Recipe(
     paper="Defard et al., ICPR workshops 2020, arXiv 2011.08785",
 )
 
+SPADE = Recipe(
+    parts={**GAUSSIAN.parts, "scorer": "spade"},
+    summary="the nearest references, and the nearest positions within these",
+    paper="Cohen and Hoshen, arXiv 2005.02357",
+)
+SUBSPACE = Recipe(
+    parts={**GAUSSIAN.parts, "scorer": "subspace"},
+    summary="what principal components of the references' cells leave over",
+    paper="Lendering et al., arXiv 2602.23013",
+)
+
 
 @hookimpl
 def register_extractors(register: Register) -> None:
@@ -68,11 +79,15 @@ def register_scorers(register: Register) -> None:
         "distance to the nearest reference patch",
     )
     register("gaussian", "vlmad_memory._gaussian:Gaussian", "Mahalanobis distance to references")
+    register("spade", "vlmad_memory._spade:Spade", "nearest images, then nearest positions")
+    register("subspace", "vlmad_memory._subspace:Subspace", "distance to principal components")
 
 
 @hookimpl
 def register_detectors(register: Register) -> None:
-    """Register `patchcore`, `gaussian` and `padim`."""
+    """Register `patchcore`, `gaussian`, `padim`, `spade` and `subspace`."""
     register("patchcore", PATCHCORE, PATCHCORE.summary)
     register("gaussian", GAUSSIAN, GAUSSIAN.summary)
     register("padim", PADIM, PADIM.summary)
+    register("spade", SPADE, SPADE.summary)
+    register("subspace", SUBSPACE, SUBSPACE.summary)
