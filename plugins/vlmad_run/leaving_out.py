@@ -15,6 +15,7 @@ from PIL import ImageEnhance
 from vlmad.detector import as_sources
 from vlmad.errors import InputError
 from vlmad.images import Source
+from vlmad.loading import chunks
 from vlmad_run.thresholds import Threshold
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vlmad.detector import Detector
+    from vlmad.types import Features
 
 GROUPS = 40
-"""Of more references so many groups are left out in turn, instead of each."""
+"""Of more references so many groups, about, are left out in turn instead of each."""
 RATE = 0.05
 """The share of false alarms that an automatic threshold is to allow."""
 STEP = 0.4
@@ -59,18 +61,38 @@ def judge_references(
 
 
 def _left_out(detector: Detector, references: Sequence[Path], class_name: str) -> list[float]:
-    count, groups = len(references), min(GROUPS, len(references))
+    count = len(references)
     sources = as_sources(list(references), detector.reading)
-    seen = detector.views_of(sources, count - math.ceil(count / groups))
-    encoded, views = detector.encode_references(seen), len(seen) // count
-    scores = [0.0] * count
-    for group in range(groups):
-        others = [f for i, f in enumerate(encoded) if i // views % groups != group]
+    seen = detector.views_of(sources, count - _group_size(count))
+    encoded = detector.encode_references(seen)
+    return judge_encoded(detector, list(chunks(encoded, len(seen) // count)), class_name)
+
+
+def judge_encoded(
+    detector: Detector, references: Sequence[Sequence[Features]], class_name: str = "object"
+) -> list[float]:
+    """Return what each reference scores by a memory of the others.
+
+    Args:
+        detector: its own memory is not used.
+        references: the features of each, first as it is, then in all views that a memory of the
+            others holds.
+        class_name: what they show.
+    """
+    scores, size = [0.0] * len(references), _group_size(len(references))
+    groups = list(chunks(range(len(references)), size))
+    for group in groups:
+        others = [view for i, own in enumerate(references) if i not in group for view in own]
         memory = detector.memory_of(others)
-        for index in range(group, count, groups):
-            score = detector.score(encoded[index * views], class_name, memory).score
+        for index in group:
+            score = detector.score(references[index][0], class_name, memory).score
             scores[index] = float(score.max())
     return scores
+
+
+def _group_size(count: int) -> int:
+    """Return how many references are left out together."""
+    return math.ceil(count / GROUPS)
 
 
 def _changed(detector: Detector, reference: Path, class_name: str) -> Iterator[float]:
