@@ -118,7 +118,7 @@ def test_unknown_names_bring_the_nearest(tmp_path: Path) -> None:
         (["--set", "scorer.temperature=0"], "takes number above 0, not '0'"),
         (["--set", "temperature=1"], "is not of the form KIND.OPTION=value"),
         (["--shots", "2"], "--shots needs --references DIR"),
-        (["--resize", "stretch"], "resizing takes squash, pad, tiles or tiles:N"),
+        (["--resize", "stretch"], "resizing takes squash, pad, auto, tiles or tiles:N"),
         (["--detector", "none.toml"], "No such file"),
         (["--detector", "clip", "--references", str(CLOTH / "train")], "no use of references"),
         (["--references", str(CLOTH / "train"), "--shots", "99"], "fewer than the 99 references"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,5 +79,24 @@ def test_the_score_of_a_tiled_image_is_that_of_its_most_anomalous_tile() -> None
 
 @pytest.mark.parametrize("text", ["tiles:0", "tiles:99", "tiles:x", "tiles:", "pad:2", ""])
 def test_other_ways_of_resizing_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match="resizing takes squash, pad, tiles or tiles:N"):
+    with pytest.raises(InputError, match="resizing takes squash, pad, auto, tiles or tiles:N"):
         parse_resizing(text)
+
+
+def test_auto_cuts_long_formats_into_squares_and_squashes_others() -> None:
+    auto = parse_resizing("auto")
+    assert str(auto) == "auto"
+    assert auto.places((150, 100)) == []
+    assert [tuple(place) for place in auto.places((160, 100))] == [
+        (0, 0, 100, 100),
+        (60, 0, 160, 100),
+    ]
+    assert auto.places((100, 500))[0] == (0, 0, 100, 100)
+
+
+def test_a_recipe_says_how_images_become_squares_unless_the_user_does(tmp_path: Path) -> None:
+    recipe = tmp_path / "long.toml"
+    recipe.write_text('base = "clip"\nresize = "auto"\n')
+    assert str(load_detector(recipe).resizing) == "auto"
+    assert str(load_detector(recipe, resize="pad").resizing) == "pad"
+    assert str(load_detector("clip").resizing) == "squash"

@@ -25,7 +25,7 @@ def load_detector(
     attention: str | None = None,
     scorer: str | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
-    resize: str = "squash",
+    resize: str | None = None,
     reading: Any = None,
     registry: Registry | None = None,
 ) -> Detector:
@@ -40,8 +40,9 @@ def load_detector(
         attention: likewise.
         scorer: likewise.
         options: options by kind, such as ``{"scorer": {"temperature": 0.01}}``.
-        resize: `squash` images to the model's square, `pad` them to keep their format, or
-            `tiles:N` to cut them into overlapping squares, N along the shorter side.
+        resize: `squash` images to the model's square, `pad` them to keep their format, cut them
+            into overlapping squares by `tiles:N`, N along the shorter side, or do so with long
+            formats alone by `auto`; by default as the recipe says.
         reading: how files of more than 8 bits, or of several pages, are read
             (`vlmad_formats.reading.Reading`).
         registry: which plugins to use; all installed ones by default.
@@ -58,4 +59,5 @@ def load_detector(
         recipe = find_recipe(registry, None if detector is None else str(detector))
     named = {"backbone": backbone, "prompts": prompts, "extractor": extractor}
     named |= {"attention": attention, "scorer": scorer}
-    return Detector(assemble(registry, recipe, named, options or {}), resize, reading)
+    assembly = assemble(registry, recipe, named, options or {})
+    return Detector(assembly, resize or recipe.resize or "squash", reading)

@@ -53,8 +53,8 @@ class Detector:
 
     Args:
         assembly: the parts, from `vlmad.assembly.assemble`.
-        resize: how images become the model's square: `squash`, `pad`, or `tiles:N` for squares
-            cut from the image, N along its shorter side.
+        resize: how images become the model's square: `squash`, `pad`, `tiles:N` for squares cut
+            from the image, N along its shorter side, or `auto` for those of long formats.
         reading: what formats are told of how to read a file, where it leaves that open.
     """
 

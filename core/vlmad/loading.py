@@ -8,7 +8,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from vlmad.errors import InputError
-from vlmad.resizing import tile_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -81,17 +80,17 @@ def chunks(items: Iterable[Given], size: int) -> Iterator[list[Given]]:
 
 def _pieces(source: Source, resizing: Resizing, wanted: Collection[Preprocessing]) -> Pieces:
     try:
-        if resizing.mode != "tiles" or source.prepared is not None:
-            if source.prepared is None:
-                source.make_ready(wanted, resizing.of_each)
+        if source.prepared is not None:
             for each in wanted:
                 source.pixels(each, resizing.of_each)
             return [source]
         image, pieces = source.open(), []
-        for place in tile_places(image.size, resizing.tiles):
+        for place in resizing.places(image.size):
             pieces.append(source.part(image, place))
             pieces[-1].make_ready(wanted, resizing.of_each, image.crop(place))
-        return pieces
+        if not pieces:
+            source.make_ready(wanted, resizing.of_each, image)
+        return pieces or [source]
     except InputError as error:
         if source.prepared is not None:
             raise  # a caller's mistake, not a bad file

@@ -26,7 +26,7 @@ from vlmad.hookspecs import KINDS
 if TYPE_CHECKING:
     from vlmad.registry import Registry
 
-WORDS = ("summary", "paper")
+WORDS = ("summary", "paper", "resize")
 """What a recipe says of itself, be it nothing."""
 DEFAULT = "winclip"
 """The recipe that parts come from where none is named."""
@@ -49,6 +49,8 @@ class Recipe:
     summary: str = ""
     paper: str = ""
     name: str = ""
+    resize: str = ""
+    """How images become the model's square, where the user does not say; empty to squash."""
     distribution: str | None = None
     """Whose parts are meant where names clash."""
 
@@ -71,14 +73,17 @@ class Recipe:
         }
         own = {key: {**kept.get(key, {}), **values} for key, values in self.options.items()}
         distribution = self.distribution or base.distribution
-        return replace(self, parts=parts, options={**kept, **own}, distribution=distribution)
+        resize = self.resize or base.resize
+        whole = replace(self, parts=parts, options={**kept, **own}, resize=resize)
+        return replace(whole, distribution=distribution)
 
     def to_toml(self) -> str:
         """Return the recipe as the text of a recipe file."""
         import tomli_w
 
         options = {kind: dict(values) for kind, values in self.options.items()}
-        return tomli_w.dumps({**self.parts, **({"options": options} if options else {})})
+        own = {"resize": self.resize, "options": options}
+        return tomli_w.dumps({**self.parts, **{key: value for key, value in own.items() if value}})
 
 
 def find_recipe(registry: Registry, name: str | None = None) -> Recipe:
@@ -111,7 +116,7 @@ def read_recipe(registry: Registry, path: Path) -> Recipe:
 
 def _check_recipe(recipe: Recipe, source: str) -> None:
     """Refuse a recipe that a plugin registered if its values are not what they must be."""
-    texts = {"summary": recipe.summary, "paper": recipe.paper}
+    texts = {word: getattr(recipe, word) for word in WORDS}
     parse_recipe({**recipe.parts, "options": recipe.options, **texts}, source)
     lacking = [kind for kind in KINDS if kind not in recipe.parts and kind != "prompts"]
     if lacking:
@@ -145,4 +150,5 @@ def parse_recipe(table: Mapping[str, Any], source: str) -> Recipe:
         table.get("summary", ""),
         table.get("paper", ""),
         table.get("name", Path(source).stem),
+        table.get("resize", ""),
     )

@@ -24,6 +24,8 @@ OVERLAP = 0.25
 """The share of a tile's side that its neighbour covers too."""
 DEFAULT_TILES, MOST_TILES = 2, 24
 """Tiles along the shorter side where none are given, and the most along either."""
+LONG = 1.6
+"""From which ratio of its sides on a format is long: squashed, it would lose too much."""
 SMALLEST_TILE = 16
 """Pixels of the original; in less there is nothing to see."""
 
@@ -41,13 +43,20 @@ class Box(NamedTuple):
 class Resizing:
     """How an image becomes one or several of the model's squares."""
 
-    mode: Literal["squash", "pad", "tiles"] = "squash"
-    """`squash` ignores the format, `pad` keeps it, `tiles` cuts the image into squares."""
+    mode: Literal["squash", "pad", "tiles", "auto"] = "squash"
+    """`squash` ignores the format, `pad` keeps it, `tiles` cuts the image into squares; `auto`
+    does so with long formats and squashes others."""
     tiles: int = 0
     """Along the shorter side of the image."""
 
     def __str__(self) -> str:
         return f"{self.mode}:{self.tiles}" if self.mode == "tiles" else self.mode
+
+    def places(self, size: tuple[int, int]) -> list[Box]:
+        """Return the squares to cut from an image of this width and height; none if it is whole."""
+        if self.mode == "auto":
+            return tile_places(size, 1) if max(size) >= LONG * min(size) else []
+        return tile_places(size, self.tiles) if self.mode == "tiles" else []
 
     @property
     def of_each(self) -> Resize:
@@ -56,7 +65,7 @@ class Resizing:
 
 
 def parse_resizing(text: str) -> Resizing:
-    """Read ``squash``, ``pad``, ``tiles`` or ``tiles:N``, as a user writes it.
+    """Read ``squash``, ``pad``, ``auto``, ``tiles`` or ``tiles:N``, as a user writes it.
 
     Raises:
         InputError: it is something else.
@@ -67,10 +76,11 @@ def parse_resizing(text: str) -> Resizing:
     mode, colon, count = text.partition(":")
     if mode == "tiles" and (not colon or (count.isdecimal() and 1 <= int(count) <= MOST_TILES)):
         return Resizing("tiles", int(count) if colon else DEFAULT_TILES)
-    if text in ("squash", "pad"):
-        return Resizing("pad" if text == "pad" else "squash")
+    if mode in ("squash", "pad", "auto") and not colon:
+        return Resizing(mode)  # type: ignore[arg-type]
     raise InputError(
-        f"resizing takes squash, pad, tiles or tiles:N (N from 1 to {MOST_TILES}), not '{text}'"
+        "resizing takes squash, pad, auto, tiles or tiles:N "
+        f"(N from 1 to {MOST_TILES}), not '{text}'"
     )
 
 

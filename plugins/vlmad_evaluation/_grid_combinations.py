@@ -76,7 +76,7 @@ def split(text: str, separator: str, what: str) -> tuple[str, ...]:
 
 
 def combine(
-    space: Space, registry: Registry, resize: str = "squash", reading: Reading | None = None
+    space: Space, registry: Registry, resize: str | None = None, reading: Reading | None = None
 ) -> tuple[dict[str, Detector], GridAxes]:
     """Assemble every combination; no weights are loaded."""
     detectors: dict[str, Detector] = {}
@@ -91,7 +91,8 @@ def combine(
         name = _name(varied) or recipe.name
         try:
             assembly = _assemble(registry, recipe, combination)
-            detector = Detector(share_backbone(assembly, backbones), resize, reading)
+            how = resize or recipe.resize or "squash"
+            detector = Detector(share_backbone(assembly, backbones), how, reading)
             detector.requests()
         except (IncompatiblePartsError, OptionError, PluginError) as error:
             illegal[name] = str(error)

@@ -111,8 +111,8 @@ def grid(
     from vlmad_evaluation._result_terminal import print_plan
 
     registry = installed()
-    space, resize = parse_space(choice, registry), choice.resize or "squash"
-    found, axes = combine(space, registry, resize, choice.reading())
+    space = parse_space(choice, registry)
+    found, axes = combine(space, registry, choice.resize, choice.reading())
     detectors = with_baseline(found, axes, baseline)
     cells = make_plan(opened, categories, detectors, settings)
     planned = plan_grid(cells, detectors, axes, timed=plan)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from vlmad.attribution import Addend, Judged
 from vlmad.regions import coverage
-from vlmad.resizing import Box, tile_places
+from vlmad.resizing import Box
 from vlmad.resizing import frame as frame_of
 from vlmad_explain.explanations import PixelBox
 
@@ -71,8 +71,8 @@ def patch_grids(source: Source, resizing: Resizing, spec: BackboneSpec) -> list[
         InputError: the original's size is not known and it cannot be read.
     """
     boxes = [Box(0, 0, *source.size)]
-    if resizing.mode == "tiles" and source.prepared is None:
-        boxes = tile_places(source.size, resizing.tiles)
+    if source.prepared is None:
+        boxes = resizing.places(source.size) or boxes
     sides = ("left", "top", "right", "bottom")
     frames = [PixelBox(**dict(zip(sides, map(int, box), strict=True))) for box in boxes]
     size = spec.preprocessing.size

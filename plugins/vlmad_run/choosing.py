@@ -80,7 +80,10 @@ class Choice:
     ] = None
     resize: Annotated[
         str | None,
-        option(metavar="HOW", help="squash to the model's square (default), pad, or tiles:N."),
+        option(
+            metavar="HOW",
+            help="squash to the model's square, pad, tiles:N, or auto: tiles of long formats.",
+        ),
     ] = None
 
     range: Annotated[
@@ -116,7 +119,7 @@ class Choice:
             attention=self.attention,
             scorer=self.scorer,
             options=self.options(),
-            resize=self.resize or "squash",
+            resize=self.resize,
             reading=self.reading(),
         )
 
