@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from vlmad.assembly import Assembly, Chosen
     from vlmad.loading import Pieces
+    from vlmad.resizing import Fixture
     from vlmad.types import Preprocessing, Request, TextEmbeddings, View
 
     Inside: TypeAlias = Callable[[ImageBatch, tuple[int, int]], Bool[Tensor, "b h w"]]
@@ -67,6 +68,8 @@ class Detector:
         self.scorer = parts["scorer"]
         self.memory: Mapping[str, Tensor] | None = None
         self.references: tuple[Source, ...] = ()
+        self.fixture: Fixture | None = None
+        """What brings images to one place, references too; set it before they are fitted."""
         self.inside: Inside | None = None
         """What says which pixels of images count, where not all do."""
         self._text: dict[str, TextEmbeddings | None] = {}
@@ -164,7 +167,7 @@ class Detector:
         Raises:
             InputError: an item is no image at all; unreadable files become results.
         """
-        return list(self.stream(as_sources(images, self.reading), class_name, batch_size))
+        return list(self.stream(as_list(images), class_name, batch_size))
 
     def stream(
         self, images: Iterable[Any], class_name: str = "object", batch_size: int = BATCH_SIZE
@@ -177,7 +180,7 @@ class Detector:
             InputError: references are needed and were not given.
         """
         self.check_ready(class_name)
-        sources = (as_source(image, i, self.reading) for i, image in enumerate(images))
+        sources = self.sources(images)
         size = None if self.scorer.scope == "set" else batch_size
         loaded = load(sources, self.resizing, self.preprocessings(), batch_size)
         for batch in batches(loaded, size):
@@ -211,10 +214,21 @@ class Detector:
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
         """Remember normal images, as `predict` takes them (`encode_references`); return itself."""
-        sources = self.views_of(as_sources(references, self.reading))
+        sources = self.views_of([*self.sources(as_list(references))])
         self.memory = self.memory_of(self.encode_references(sources, batch_size))
         self.references = tuple(sources)
         return self
+
+    def sources(self, images: Iterable[Any]) -> Iterator[Source]:
+        """Yield each image as a source, read and placed as this detector wants it.
+
+        Raises:
+            InputError: an item is no image at all.
+        """
+        for index, image in enumerate(images):
+            source = as_source(image, index, self.reading)
+            known = self.fixture in (None, source.fixture)
+            yield source if known else source.placed(self.fixture)
 
     def views_of(self, references: Sequence[Source], count: int | None = None) -> list[Source]:
         """Return what is remembered of references: each as it is, and as the scorer turns it.
@@ -251,7 +265,7 @@ class Detector:
         Raises:
             InputError: one cannot be read.
         """
-        sources = as_sources(images, self.reading)
+        sources = self.sources(as_list(images))
         for pieces in load(sources, self.resizing, self.preprocessings(), batch_size):
             if pieces[0].failure:
                 raise InputError(pieces[0].failure)
@@ -372,14 +386,8 @@ class Detector:
         return next((owners[name] for name in reversed(packages) if name in owners), called)
 
 
-def as_sources(images: Any, reading: Any = None) -> list[Source]:
-    """Return an image, or each of several, as a source.
-
-    Raises:
-        InputError: an item is no image at all.
-    """
+def as_list(images: Any) -> list[Any]:
+    """Return an image, or each of several, in a list."""
     single = isinstance(images, str | Path | Source) or not isinstance(images, Iterable)
     is_array = hasattr(images, "ndim") and images.ndim == 3 and images.shape[-1] in (3, 4)
-    if single or is_array or hasattr(images, "getbands"):
-        images = [images]
-    return [as_source(image, index, reading) for index, image in enumerate(images)]
+    return [images] if single or is_array or hasattr(images, "getbands") else list(images)

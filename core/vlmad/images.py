@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
     from torch import Tensor
 
-    from vlmad.resizing import Box
+    from vlmad.resizing import Box, Fixture, Placement
     from vlmad.types import Preprocessing, Resize
 
 Content: TypeAlias = "bytes | Image.Image"
@@ -66,7 +66,11 @@ class Source:
         """Why it could not be read, known once that was tried."""
         self._size: tuple[int, int] | None = None
         self.view = View()
-        """How its image is turned or mirrored once it is decoded."""
+        """How its image is turned or mirrored once it is decoded and placed."""
+        self.fixture: Fixture | None = None
+        """What finds where its image lies, and brings it to where it should."""
+        self.placement: Placement | None = None
+        """What the fixture found, known once it was opened."""
         self._rendered: dict[tuple[Preprocessing, Resize], Tensor] = {}
 
     @property
@@ -86,7 +90,7 @@ class Source:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the original, upright."""
+        """Width and height of the original, upright, in the frame of its fixture if it has one."""
         if self.prepared is not None:
             return self.prepared.shape[-1], self.prepared.shape[-2]
         if self._size is None:
@@ -95,7 +99,7 @@ class Source:
         return self._size
 
     def open(self) -> Image.Image:
-        """Return the decoded image, upright, as RGB.
+        """Return the decoded image, upright, as RGB, where its fixture wants it.
 
         Raises:
             InputError: it is no image, damaged, unreadable or absurdly large.
@@ -103,28 +107,43 @@ class Source:
         if self.whole is not None:
             parent, box = self.whole
             image = parent.open().crop(box)
-        elif isinstance(self.content, Path):
+        else:
+            image = self.decoded()
+            if self.fixture is not None:
+                self.placement = self.fixture.place(image)
+                self.notes += self.placement.notes
+                image = self.placement.to_frame(image)
+        image = look(image, self.view)
+        self._size = image.size
+        return image
+
+    def decoded(self) -> Image.Image:
+        """Return the image as `open` does, but as it lies in its file."""
+        if isinstance(self.content, Path):
             with suppress(OSError, ValueError):  # reading it says what is wrong
                 status = self.content.stat()
                 self.status = FileStatus(status.st_size, status.st_mtime_ns)
             content = read_file(self.content)
             self.sha256 = hashlib.sha256(content).hexdigest()
             image, facts = read_image(self.content, content, self.reading)
-            self.notes = facts.notes
         elif isinstance(self.content, Image.Image):
             image, facts = read_image(Path(self.name), self.content, self.reading)
-            self.notes = facts.notes
         else:
             raise InputError(f"{self.name}: prepared pixels have no image to open or crop")
-        image = look(image, self.view)
-        self._size = image.size
+        self.notes = facts.notes
         return image
 
     def seen(self, view: View) -> Source:
-        """Return the same image, turned or mirrored once it is decoded."""
+        """Return the same image, turned or mirrored once it is decoded and placed."""
         other = copy.copy(self)
         other.view, other._size, other._rendered = view, None, {}
         other.name = f"{self.name} ({view})" if str(view) else self.name
+        return other
+
+    def placed(self, fixture: Fixture | None) -> Source:
+        """Return the same image, brought to where a fixture wants it once it is decoded."""
+        other = copy.copy(self)
+        other.fixture, other._size, other._rendered = fixture, None, {}
         return other
 
     def part(self, image: Image.Image, box: Box) -> Source:
@@ -188,13 +207,12 @@ class Source:
 def restore_whole(
     pieces: Sequence[Source], maps: Float[Tensor, "b h w"], resize: Resize
 ) -> Float[np.ndarray, "H W"]:
-    """Bring the maps of an image's pieces to the size of the original, and join them."""
-    pairs = zip(pieces, maps, strict=True)
+    """Bring the maps of an image's pieces to size and place of the original, and join them."""
+    pairs, original = zip(pieces, maps, strict=True), pieces[0].original
     restored = [restore_map(image, piece.size, resize) for piece, image in pairs]
-    if pieces[0].whole is None:
-        return restored[0]
     places = [piece.whole[1] for piece in pieces if piece.whole]
-    return join_maps(pieces[0].original.size, places, restored)
+    whole = join_maps(original.size, places, restored) if places else restored[0]
+    return whole if original.placement is None else original.placement.to_image(whole)
 
 
 def as_source(item: Any, index: int = 0, reading: Any = None) -> Source:

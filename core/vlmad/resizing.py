@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -37,6 +37,29 @@ class Box(NamedTuple):
     top: float
     right: float
     bottom: float
+
+
+class Placement(Protocol):
+    """Where an image lies, seen from the frame of a fixture."""
+
+    notes: tuple[str, ...]
+    """What a user should know of it, such as why the image is left as it is."""
+
+    def to_frame(self, image: Image.Image) -> Image.Image:
+        """Return the RGB image as the frame has it."""
+
+    def to_image(self, heat: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "H W"]:
+        """Return a map of the frame as the image has it."""
+
+
+class Fixture(Protocol):
+    """What brings images of a part to one place, before anything else looks at them."""
+
+    digest: str
+    """Tells it from any that places images elsewhere."""
+
+    def place(self, image: Image.Image) -> Placement:
+        """Find an RGB image."""
 
 
 @dataclass(frozen=True, slots=True)

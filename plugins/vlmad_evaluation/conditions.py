@@ -112,9 +112,9 @@ class ChangedSource(Source):
         super().__init__(name, path, reading=reading)
         self.change = change
 
-    def open(self) -> Image.Image:
-        """Return the decoded image, changed; raises what `Source.open` does."""
-        image = super().open()
+    def decoded(self) -> Image.Image:
+        """Return the image in the file, changed; raises what `Source.open` does."""
+        image = super().decoded()
         assert self.sha256 is not None
         return self.change.of_image(image, self.sha256)
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from vlmad.attribution import Addend, Attribution
-from vlmad.detector import as_sources
+from vlmad.detector import as_list
 from vlmad.errors import InputError, blaming
 from vlmad.images import restore_whole
 from vlmad.parts import CLASS_TOKEN, HasAttribution, HasStates
@@ -80,7 +80,7 @@ def explain_with_maps(
     detector: Detector, images: Any, class_name: str = "object", top: int = TOP
 ) -> Iterator[tuple[Explanation, Float[np.ndarray, "H W"]]]:
     """Yield what `explain` does, each with the image's map at its original size."""
-    sources = as_sources(images, detector.reading)
+    sources = [*detector.sources(as_list(images))]
     references = ReferenceRegions(detector)
     together = detector.scorer.scope == "set" and sources
     for group in [sources] if together else [[source] for source in sources]:

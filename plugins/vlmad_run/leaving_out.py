@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 
 from PIL import ImageEnhance
 
-from vlmad.detector import as_sources
 from vlmad.errors import InputError
 from vlmad.images import Source
 from vlmad.loading import chunks
@@ -62,7 +61,7 @@ def judge_references(
 
 def _left_out(detector: Detector, references: Sequence[Path], class_name: str) -> list[float]:
     count = len(references)
-    sources = as_sources(list(references), detector.reading)
+    sources = [*detector.sources(references)]
     seen = detector.views_of(sources, count - _group_size(count))
     encoded = detector.encode_references(seen)
     return judge_encoded(detector, list(chunks(encoded, len(seen) // count)), class_name)
@@ -96,7 +95,7 @@ def _group_size(count: int) -> int:
 
 
 def _changed(detector: Detector, reference: Path, class_name: str) -> Iterator[float]:
-    [source] = as_sources(reference, detector.reading)
+    [source] = detector.sources([reference])
     memory = detector.memory_of(detector.encode_references(detector.views_of([source])))
     for features in detector.encode(list(_changes(source))):
         yield float(detector.score(features, class_name, memory).score.max())
