@@ -15,12 +15,16 @@ from torch import Tensor
 
 from vlmad import View, load_detector
 from vlmad.errors import OptionError, WeightsError
-from vlmad.testing import check_scorer, two_layer_backbone
+from vlmad.testing import TWO_LAYERS, check_scorer, two_layer_backbone
+from vlmad_explain import explain
+from vlmad_explain.words import equation
 from vlmad_memory._gaussian import SLACK, Gaussian
 
 from .conftest import features_of_maps
 
 GOLDEN = Path(__file__).parent / "golden"
+CLOTH = Path(__file__).parents[1] / "examples/samples/cloth"
+GOOD = sorted((CLOTH / "train/good").glob("*.png"))[:2]
 
 
 def drawn(count: int, width: int = 6, side: int = 8, seed: int = 0) -> Tensor:
@@ -240,3 +244,24 @@ def test_the_level_of_novelty_is_named_rightly() -> None:
 )
 def test_other_options_keep_the_contract(scorer: Gaussian) -> None:
     check_scorer(scorer)
+
+
+@pytest.mark.parametrize("recipe", ["gaussian", "padim", "spade", "subspace"])
+def test_explanations_say_where_how_far_and_what_the_score_is_made_of(recipe: str) -> None:
+    detector = load_detector(
+        recipe,
+        backbone=f"openclip:{TWO_LAYERS}",
+        options={
+            "backbone": {"weights": "random:0"},
+            "scorer": {"channels": 9} if recipe == "padim" else {},
+        },
+    )
+    detector.fit(GOOD)
+    [found] = explain(detector, CLOTH / "test/hole/000.png")
+    assert found.gap is None
+    assert sum(each.weight * each.value for each in found.addends) == pytest.approx(found.score)
+    assert found.addends[0].whole_image == (recipe == "spade")
+    assert {each.by for each in found.findings} >= {"references"}
+    assert all(each.nearest for each in found.findings)
+    text = "\n".join(equation(found))
+    assert ("a soft maximum of the distances to them" in text) == (recipe == "gaussian")

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 Judge = Literal["text", "references", "image", "map"]
 """What a region was judged by: `image` is the rest of its own image; `map` where only the
 scorer's finished map is known."""
-Mean = Literal["arithmetic", "harmonic", "smoothed"]
-"""How regions become a cell; `smoothed` is a pixel of the blurred map, about what they are."""
+Mean = Literal["arithmetic", "harmonic", "smoothed", "joined"]
+"""How regions become a cell; `smoothed` is a pixel of the blurred map, about what they are, and
+`joined` is a rule of the scorer's own for levels, under a soft maximum over all cells."""
 Pooling = Literal["mean", "unit-mean"]
 MEANS = {"arithmetic": mean_map, "harmonic": harmonic_map}
 

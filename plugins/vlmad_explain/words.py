@@ -37,10 +37,7 @@ def equation(explanation: Explanation) -> list[str]:
 
 def _addend(explanation: Explanation, addend: ScoreAddend) -> str:
     if addend.by == "references":
-        largest = "the largest distance"
-        if addend.highest > 1:
-            largest = f"the mean of the {addend.highest} largest distances"
-        what = f"references: {largest} to the nearest of them"
+        what = f"references: {_distance(addend)}"
     elif explanation.unit == "log-odds":
         what = "text: the probability of the anomalous side"
     else:
@@ -48,9 +45,19 @@ def _addend(explanation: Explanation, addend: ScoreAddend) -> str:
     if addend.whole_image:
         return f"{what}, of the whole {'tile' if explanation.tile else 'image'}"
     where = f"at pixels {addend.place}" if addend.place else "in the margin of padding"
-    where = f"the highest {where}" if addend.highest > 1 else where
+    several = addend.highest > 1 or addend.mean == "joined"
+    where = f"the highest {where}" if several else where
     count = len(addend.regions)
     return f"{what}, {where}, from {count} region{'s' * (count != 1)} there"
+
+
+def _distance(addend: ScoreAddend) -> str:
+    if addend.mean == "joined":
+        return "a soft maximum of the distances to them, joined over levels"
+    if addend.whole_image:
+        return "the distance to the nearest of them"
+    several = f"mean of the {addend.highest} " if addend.highest > 1 else ""
+    return f"the {several}largest distance{'s' * bool(several)} to the nearest of them"
 
 
 def values(finding: ShownRegion) -> str:

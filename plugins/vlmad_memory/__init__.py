@@ -28,6 +28,7 @@ GAUSSIAN = Recipe(
         "scorer": "gaussian",
     },
     summary="a Gaussian over the references' cells, and each cell's distance to its own image",
+    resize="auto",
 )
 PADIM = Recipe(
     parts={**GAUSSIAN.parts},

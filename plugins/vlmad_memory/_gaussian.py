@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Le
 
 from vlmad import Prediction, Scorer, View
-from vlmad.attribution import Addend, Attribution, Judge, Judged
+from vlmad.attribution import Addend, Attribution, Judge, Judged, Mean
 from vlmad.errors import OptionError, did_you_mean
 from vlmad.parts import CELLS
 from vlmad.regions import inside_regions, only_inside
@@ -142,7 +142,9 @@ class Gaussian(Scorer):
         score = self._score(cells, self._map(features, cells))
         levels = tuple(each.judged for each in weighed)
         compared = tuple(level for level in levels if level.by == "references")
-        return Attribution((Addend("references", 1.0, score, compared, cells=cells),), levels)
+        mean: Mean = "joined" if self.power is not None else "smoothed"
+        whole = Addend("references", 1.0, score, compared, mean, cells)
+        return Attribution((whole,), levels)
 
     def _levels(self, features: Features) -> list[Regions]:
         """Return the levels as they are compared."""

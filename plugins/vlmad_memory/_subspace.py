@@ -115,8 +115,8 @@ class Subspace(Scorer):
         judged = self._judged(features, memory)
         heat = self._map(features, judged)
         cells = F.adaptive_max_pool2d(heat, features.grid)
-        score = Addend("references", 1.0, mean_of_top(heat, self.top), judged, cells=cells)
-        return Attribution((score,), judged)
+        highest = Addend("references", 1.0, mean_of_top(heat, self.top), judged, "smoothed", cells)
+        return Attribution((highest,), judged)
 
     def _judged(self, features: Features, memory: Mapping[str, Tensor]) -> tuple[Judged, ...]:
         levels = []
