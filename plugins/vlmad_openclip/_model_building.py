@@ -1,4 +1,4 @@
-"""Building open_clip's models, and filling them or a tower of theirs with weights."""
+"""Building open_clip's models, and random weights for them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmad.errors import OptionError, WeightsError, reason_of
+from vlmad.errors import WeightsError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from vlmad_openclip._model_source import ModelSource
-
-RANDOM = "random"
 
 
 def build_model(source: ModelSource, device: str = "meta") -> Any:
@@ -42,51 +39,9 @@ def build_model(source: ModelSource, device: str = "meta") -> Any:
         raise WeightsError(f"open_clip cannot build {source.name}: {reason_of(error)}") from error
 
 
-def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a model some or all of its weights, as copies of its own."""
-    state = model.state_dict()
-    own = {
-        name: tensor.to(state[name].dtype, copy=True).reshape(state[name].shape)
-        for name, tensor in tensors.items()
-    }
-    model.load_state_dict(own, strict=False, assign=True)
-
-
-def check_architecture(
-    tensors: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path
-) -> None:
-    """Refuse weights that are not of the architecture with a state's names and shapes.
-
-    Raises:
-        WeightsError: so it is.
-    """
-    wrong = f"weights {path} are of another architecture"
-    missing, unexpected = sorted(state.keys() - tensors), sorted(tensors.keys() - state)
-    if missing or unexpected:
-        raise WeightsError(
-            f"{wrong}: {len(missing)} tensors are missing and "
-            f"{len(unexpected)} are unknown, among them '{(missing or unexpected)[0]}'"
-        )
-    for name, tensor in tensors.items():
-        scale = name == "logit_scale" and tensor.numel() == 1  # a number, or a vector of one
-        if tensor.shape != state[name].shape and not scale:
-            found, right = tuple(tensor.shape), tuple(state[name].shape)
-            raise WeightsError(f"{wrong}: size mismatch, '{name}' is {found} and not {right}")
-        if tensor.is_floating_point() != state[name].is_floating_point() or _is_packed(tensor):
-            kind = str(tensor.dtype).removeprefix("torch.")
-            raise WeightsError(f"{wrong}: '{name}' is of type {kind}, which is no weight's")
-
-
-def _is_packed(tensor: Tensor) -> bool:
-    """Return whether numbers are of 8 bits or fewer, which mean nothing without their scales."""
-    return tensor.is_floating_point() and tensor.itemsize < 2
-
-
-def random_weights(state: Mapping[str, Tensor], seed: str) -> dict[str, Tensor]:
+def random_weights(state: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     """Return seeded weights for a model, whose activations stay in a usable range."""
-    if not seed.isdigit():
-        raise OptionError(f"random weights need a seed, {RANDOM}:0, not '{RANDOM}:{seed}'")
-    generator = torch.Generator().manual_seed(int(seed))
+    generator = torch.Generator().manual_seed(seed)
     weights = {}
     for name, own in state.items():
         if own.ndim >= 2 or name.endswith("class_embedding"):

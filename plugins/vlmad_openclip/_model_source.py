@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from vlmad.errors import WeightsError, did_you_mean
 from vlmad.files import parse, read_text
 from vlmad_openclip._model_config import check_config
+from vlmad_openclip.hub import SITE, cached, not_fetched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HUB, SITE = "hf-hub:", "huggingface.co"
+HUB = "hf-hub:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +84,6 @@ def _from_file(path: Path, folder: Path | None) -> ModelSource:
         raise WeightsError(f"{path} is not JSON: {error}") from error
     config, preprocessing = check_config(table, str(path))
     return ModelSource(str(folder or path), config, None, folder, preprocessing)
-
-
-def not_fetched(what: str, where: str) -> str:
-    """Return why something is not fetched, and what fetches it."""
-    return (
-        f"{what} is not on this machine, and the file that names it has no say in what is "
-        f"fetched; if you trust {where}, add --set backbone.fetch=true"
-    )
-
-
-def cached(repository: str, *names: str) -> Path | None:
-    """Return the first of a repository's files that the hub's client has on this machine."""
-    from huggingface_hub import try_to_load_from_cache
-
-    with suppress(ValueError):  # no name that a repository could have
-        for name in names:
-            found = try_to_load_from_cache(repository, name)
-            if isinstance(found, str):
-                return Path(found)
-    return None
 
 
 def _from_hub(name: str, fetch: bool) -> ModelSource:

@@ -1,30 +1,16 @@
-"""Finding, checking and hashing weights; nothing is ever unpickled."""
+"""Finding the published weights of open_clip's models."""
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vlmad.errors import WeightsError, first_line
-from vlmad.files import read_checkpoint
-from vlmad_openclip._model_source import HUB, SITE, cached, not_fetched
+from vlmad.errors import WeightsError
+from vlmad_openclip._model_source import HUB
+from vlmad_openclip.hub import NAMED, SITE, cached, fetched, not_fetched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from torch import Tensor
-
     from vlmad_openclip._model_source import ModelSource
-
-
-NAMED = "--set backbone.weights=FILE"
-CONVERT = (
-    'convert it once, where you trust it: python -c "import torch, safetensors.torch as s; '
-    "d = torch.jit.load('IN').state_dict(); [d.pop(k, None) for k in "
-    "('input_resolution', 'context_length', 'vocab_size')]; s.save_file(d, 'OUT.safetensors')\""
-)
 
 
 def find_weights(source: ModelSource, fetch: bool = True) -> Path:
@@ -36,6 +22,7 @@ def find_weights(source: ModelSource, fetch: bool = True) -> Path:
     """
     from open_clip import factory
 
+    model = f"openclip:{source.name}"
     if source.folder:
         found = factory._find_checkpoint_in_dir(source.folder)
         if found is None:
@@ -45,17 +32,15 @@ def find_weights(source: ModelSource, fetch: bool = True) -> Path:
         where = source.name.removeprefix(HUB)
         if not fetch:
             return _on_this_machine(source, f"{where}/")
-        return _download(lambda: factory.download_pretrained_from_hf(where), source, where)
+        return fetched(lambda: factory.download_pretrained_from_hf(where), model, where)
     if source.tag is None:
-        raise WeightsError(
-            f"openclip:{source.name} names no weights; write openclip:{source.name}/TAG, "
-            f"or add {NAMED}"
-        )
+        raise WeightsError(f"{model} names no weights; write {model}/TAG, or add {NAMED}")
     settings = dict(source.preprocessing)
     where = str(settings.get("hf_hub") or settings.get("url") or source.tag)
     if not fetch:
         return _on_this_machine(source, where)
-    return _download(lambda: factory.download_pretrained(settings), source, where)
+    file = f"{where}open_clip_model.safetensors" if where.endswith("/") else where
+    return fetched(lambda: factory.download_pretrained(settings), model, file)
 
 
 def _on_this_machine(source: ModelSource, where: str) -> Path:
@@ -72,65 +57,3 @@ def _on_this_machine(source: ModelSource, where: str) -> Path:
         site = where if "://" in where else f"{SITE}/{where}"
         raise WeightsError(not_fetched(f"openclip:{source.name}", site))
     return file
-
-
-def _download(fetch: Callable[[], Any], source: ModelSource, where: str) -> Path:
-    try:
-        return Path(fetch())
-    except Exception as error:  # whatever the hub's client or the network raises
-        file = f"{where.rstrip('/')}/open_clip_model.safetensors" if where.endswith("/") else where
-        raise WeightsError(
-            f"the weights of openclip:{source.name} are not on this machine and cannot be "
-            f"downloaded ({type(error).__name__}); fetch {file} (Hugging Face or as named) "
-            f"where there is a network, and add {NAMED}"
-        ) from error
-
-
-def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Read a safetensors file, or a torch file weights-only, as a state dict.
-
-    Raises:
-        WeightsError: the file is missing, damaged, a TorchScript archive, or holds more than
-            tensors.
-    """
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise WeightsError(f"weights {path}: no such file")
-    if _is_torchscript(path):
-        raise WeightsError(f"{path} is a TorchScript archive, which can run code; {CONVERT}")
-    if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError, TypeError, ValueError) as error:
-            raise WeightsError(f"weights {path}: {first_line(error)}") from error
-    table = read_checkpoint(path)
-    if isinstance(table, dict) and isinstance(table.get("state_dict"), dict):
-        table = table["state_dict"]  # of a training checkpoint
-    if not isinstance(table, dict) or not all(isinstance(v, torch.Tensor) for v in table.values()):
-        raise WeightsError(f"weights {path} hold no state dict (names and tensors)")
-    return {str(name).removeprefix("module."): tensor for name, tensor in table.items()}
-
-
-def _is_torchscript(path: Path) -> bool:
-    """Return whether a file is a TorchScript archive, from its table of contents."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return False  # whatever else it is, reading it will tell
-    return any(name.split("/")[-1] == "constants.pkl" or "/code/" in name for name in names)
-
-
-def weights_digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return a SHA-256 over names, types, shapes and values, whatever file they came from."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data if tensor.numel() else b"")
-    return digest.hexdigest()

@@ -22,15 +22,16 @@ from vlmad.parts import (
     TEXT_ENCODER,
     TOKEN_WINDOWS,
 )
-from vlmad_openclip._model_building import (
-    RANDOM,
-    build_model,
+from vlmad_openclip._model_building import build_model, random_weights
+from vlmad_openclip._model_source import ModelSource, find_model
+from vlmad_openclip._weights import find_weights
+from vlmad_openclip.checkpoint import (
     check_architecture,
     fill,
-    random_weights,
+    read_weights,
+    seed_of,
+    weights_digest,
 )
-from vlmad_openclip._model_source import ModelSource, find_model
-from vlmad_openclip._weights import find_weights, read_weights, weights_digest
 from vlmad_openclip.devices import Precision, pick_device, pick_precision, set_precision
 from vlmad_openclip.language import TextLoop, causal_mask, clip_tokenizer, tokenise
 from vlmad_openclip.store import FileStamp, key_of, remembered_digest, stamp
@@ -85,8 +86,7 @@ class OpenClip:
     ) -> None:
         self.source, self.fetch = find_model(model, fetch), fetch
         self.weights, self.positions = weights, positions
-        start, _, seed = (weights or "").partition(":")
-        self._seed = seed if start == RANDOM else None
+        self._seed = seed_of(weights)
         self.spec = spec_of(self.source, image_size)
         self.has_plain_text = CONTEXT_VECTORS in self.spec.provides
         self.device = pick_device(device)

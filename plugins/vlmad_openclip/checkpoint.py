@@ -1,0 +1,127 @@
+"""Reading, checking and hashing checkpoints, whoever's they are; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmad.errors import OptionError, WeightsError, first_line
+from vlmad.files import read_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+RANDOM = "random"
+CONVERT = (
+    'convert it once, where you trust it: python -c "import torch, safetensors.torch as s; '
+    "d = torch.jit.load('IN').state_dict(); [d.pop(k, None) for k in "
+    "('input_resolution', 'context_length', 'vocab_size')]; s.save_file(d, 'OUT.safetensors')\""
+)
+
+
+def seed_of(weights: str | None) -> int | None:
+    """Return the seed where weights are random ones, as in ``random:0``.
+
+    Raises:
+        OptionError: there is none.
+    """
+    start, _, seed = (weights or "").partition(":")
+    if start != RANDOM:
+        return None
+    if not (seed.isascii() and seed.isdigit() and len(seed) < 19):
+        raise OptionError(f"random weights need a seed, {RANDOM}:0, not '{weights}'")
+    return int(seed)
+
+
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """Read a safetensors file, or a torch file weights-only, as a state dict.
+
+    Raises:
+        WeightsError: the file is missing, damaged, a TorchScript archive, or holds more than
+            tensors.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise WeightsError(f"weights {path}: no such file")
+    if _is_torchscript(path):
+        raise WeightsError(f"{path} is a TorchScript archive, which can run code; {CONVERT}")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, TypeError, ValueError) as error:
+            raise WeightsError(f"weights {path}: {first_line(error)}") from error
+    table = read_checkpoint(path)
+    if isinstance(table, dict) and isinstance(table.get("state_dict"), dict):
+        table = table["state_dict"]  # of a training checkpoint
+    if not isinstance(table, dict) or not all(isinstance(v, torch.Tensor) for v in table.values()):
+        raise WeightsError(f"weights {path} hold no state dict (names and tensors)")
+    return {str(name).removeprefix("module."): tensor for name, tensor in table.items()}
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Return whether a file is a TorchScript archive, from its table of contents."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return False  # whatever else it is, reading it will tell
+    return any(name.split("/")[-1] == "constants.pkl" or "/code/" in name for name in names)
+
+
+def weights_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return a SHA-256 over names, types, shapes and values, whatever file they came from."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a model some or all of its weights, as copies of its own."""
+    state = model.state_dict()
+    own = {
+        name: tensor.to(state[name].dtype, copy=True).reshape(state[name].shape)
+        for name, tensor in tensors.items()
+    }
+    model.load_state_dict(own, strict=False, assign=True)
+
+
+def check_architecture(
+    tensors: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path
+) -> None:
+    """Refuse weights that are not of the architecture with a state's names and shapes.
+
+    Raises:
+        WeightsError: so it is.
+    """
+    wrong = f"weights {path} are of another architecture"
+    missing, unexpected = sorted(state.keys() - tensors), sorted(tensors.keys() - state)
+    if missing or unexpected:
+        raise WeightsError(
+            f"{wrong}: {len(missing)} tensors are missing and "
+            f"{len(unexpected)} are unknown, among them '{(missing or unexpected)[0]}'"
+        )
+    for name, tensor in tensors.items():
+        scale = name == "logit_scale" and tensor.numel() == 1  # a number, or a vector of one
+        if tensor.shape != state[name].shape and not scale:
+            found, right = tuple(tensor.shape), tuple(state[name].shape)
+            raise WeightsError(f"{wrong}: size mismatch, '{name}' is {found} and not {right}")
+        if tensor.is_floating_point() != state[name].is_floating_point() or _is_packed(tensor):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise WeightsError(f"{wrong}: '{name}' is of type {kind}, which is no weight's")
+
+
+def _is_packed(tensor: Tensor) -> bool:
+    """Return whether numbers are of 8 bits or fewer, which mean nothing without their scales."""
+    return tensor.is_floating_point() and tensor.itemsize < 2
