@@ -56,6 +56,7 @@ WHOLE_MODELS = {("backbone", "tiny")}
 def test_registered_part_keeps_its_contract(kind: str, name: str, learned_file: Path) -> None:
     options: dict[tuple[str, str], dict[str, Any]] = {
         ("backbone", "openclip"): {"model": str(TWO_LAYERS), "weights": "random:0"},
+        ("backbone", "timm"): {"model": "test_resnet", "weights": "random:0"},
         ("prompts", "learned"): {"file": str(learned_file)},
     }
     check_part(kind, name, options.get((kind, name)))
