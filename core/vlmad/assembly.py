@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vlmad import parts as words
@@ -152,13 +152,26 @@ class _Builder:
                 for choice in itertools.product(*(others[kind] for kind in kinds)):
                     yield without_unused({**first, **dict(zip(kinds, choice, strict=True))})
 
-    def remedies(self, parts: Mapping[str, Chosen]) -> Iterator[str]:
-        """Yield the single exchanges that would make parts fit, as words of a command line."""
-        for kind in [kind for kind in parts if kind != "backbone"]:
-            for other in self.alternatives(kind, parts[kind].registration):
-                if misfit(without_unused({**parts, kind: other})) is None:
-                    option = "prompt" if kind == "prompts" else kind
-                    yield f"--{option} {other.registration.name}"
+    def remedies(self, parts: Mapping[str, Chosen]) -> list[str]:
+        """Return the single exchanges that would make parts fit, as words of a command line.
+
+        If there are none, those for which parts that nobody named would make room.
+        """
+        tried = {
+            f"--{'prompt' if kind == 'prompts' else kind} {other.registration.name}": {
+                **parts,
+                kind: replace(other, named=True),
+            }
+            for kind in parts
+            if kind != "backbone"
+            for other in self.alternatives(kind, parts[kind].registration)
+        }
+        fits = [words for words, each in tried.items() if misfit(without_unused(each)) is None]
+        return fits or [
+            words
+            for words, each in tried.items()
+            if any(misfit(others) is None for others in self.replacements(each))
+        ]
 
     def _make(self, registration: Registration, argument: str | None, named: bool) -> Chosen:
         kind, factory = registration.kind, registration.resolve()
