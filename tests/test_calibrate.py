@@ -21,7 +21,7 @@ from vlmad_calibration._labelled_images import (
 )
 from vlmad_calibration.calibration import Evidence, calibrate
 from vlmad_run.finding import find
-from vlmad_run.leaving_out import above_few
+from vlmad_run.leaving_out import GoodScores, above_few
 from vlmad_run.manifest import Reference, identity
 from vlmad_run.references import Assembled, choose_references
 from vlmad_run.thresholds import read_threshold
@@ -167,8 +167,10 @@ def test_where_no_good_image_is_no_reference_each_is_judged_by_the_others(tmp_pa
     assert len(threshold.identity.references_sha256) == 2
     known = [Reference(path=str(path), sha256=digest(path)) for path in references]
     left_out, _ = leave_one_out(Assembled(load_detector("winclip"), "object", known))
-    assert threshold.value == above_few([image.score or 0.0 for image in left_out])
-    assert threshold.rule == "a constant above the mean logarithm of good scores"
+    assert threshold.value == above_few(
+        GoodScores([image.score or 0.0 for image in left_out], "left out")
+    )
+    assert threshold.rule == "a measured margin above the scores of few references"
 
 
 @pytest.mark.slow

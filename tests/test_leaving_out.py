@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,16 @@ from hypothesis import strategies as st
 from vlmad import load_detector
 from vlmad.errors import InputError
 from vlmad_run.leaving_out import (
-    STEP,
+    CHANGED_MARGIN,
+    MARGIN,
+    STANDS_OUT,
     GoodScores,
+    above_few,
     automatic_threshold,
     judge_references,
     p_value,
     promise_of,
+    standing_out,
 )
 
 GOOD = sorted((Path(__file__).parents[1] / "examples/samples/cloth/train/good").glob("*.png"))[:3]
@@ -60,10 +63,20 @@ def test_a_good_image_among_good_ones_is_below_a_p_value_no_more_often_than_it_s
         assert sum(value <= level for value in values) <= level * len(scores)
 
 
-def test_few_good_scores_give_a_threshold_above_the_mean_of_their_logarithms() -> None:
+def test_few_good_scores_give_a_threshold_by_a_margin_above_their_largest() -> None:
     found = automatic_threshold(GoodScores([1.0, 4.0], "left out"))
-    assert math.log(found.value) == pytest.approx(math.log(2) + STEP)
+    assert found.value == pytest.approx(4 * MARGIN)
     assert "no false-alarm rate below 33.3 %" in found.rule
+
+
+def test_a_changed_reference_gives_one_above_the_geometric_mean() -> None:
+    assert above_few(GoodScores([1.0, 4.0], "changed")) == pytest.approx(2 * CHANGED_MARGIN)
+
+
+def test_a_reference_stands_out_beside_two_others_at_least() -> None:
+    assert standing_out([0.2, 0.2 * STANDS_OUT + 0.01, 0.2]) == [1]
+    assert standing_out([0.2, 0.2 * STANDS_OUT, 0.2]) == []
+    assert standing_out([0.2, 20.0]) == []
 
 
 def test_as_many_as_the_rate_needs_give_their_quantile() -> None:
@@ -74,6 +87,6 @@ def test_as_many_as_the_rate_needs_give_their_quantile() -> None:
     assert found.verdict(39.0) == "anomalous"
 
 
-def test_scores_without_a_logarithm_are_refused_with_the_remedy() -> None:
+def test_scores_without_a_margin_are_refused_with_the_remedy() -> None:
     with pytest.raises(InputError, match="calibrate with --good DIR"):
         automatic_threshold(GoodScores([0.0, 1.0], "left out"))

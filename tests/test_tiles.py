@@ -86,11 +86,8 @@ def test_other_ways_of_resizing_are_refused(text: str) -> None:
 def test_auto_cuts_long_formats_into_squares_and_squashes_others() -> None:
     auto = parse_resizing("auto")
     assert str(auto) == "auto"
-    assert auto.places((150, 100)) == []
-    assert [tuple(place) for place in auto.places((160, 100))] == [
-        (0, 0, 100, 100),
-        (60, 0, 160, 100),
-    ]
+    assert auto.places((199, 100)) == []
+    assert [place.left for place in auto.places((200, 100))] == [0, 50, 100]
     assert auto.places((100, 500))[0] == (0, 0, 100, 100)
 
 

@@ -24,7 +24,7 @@ OVERLAP = 0.25
 """The share of a tile's side that its neighbour covers too."""
 DEFAULT_TILES, MOST_TILES = 2, 24
 """Tiles along the shorter side where none are given, and the most along either."""
-LONG = 1.6
+LONG = 2
 """From which ratio of its sides on a format is long: squashed, it would lose too much."""
 SMALLEST_TILE = 16
 """Pixels of the original; in less there is nothing to see."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from vlmad.datasets import Label
+    from vlmad_run.leaving_out import How
     from vlmad_run.manifest import Identity
     from vlmad_run.passed_over import PassedOver
     from vlmad_run.references import Assembled
@@ -118,8 +119,8 @@ class ScoredImages:
     """Of the detector."""
     remarks: tuple[str, ...] = ()
     """What limits what can be learned of them."""
-    of_references: bool = False
-    """Whether the good ones are references, each judged by the others."""
+    how: How | None = None
+    """By which the good ones are references, if they are."""
     passed_over: tuple[PassedOver, ...] = ()
     """What else was found where they were looked for."""
 
@@ -157,21 +158,22 @@ def score_images(assembled: Assembled, images: Sequence[LabelledImage]) -> Score
             score = None if result.error else result.score
             scored.append(replace(image, score=score, failure=result.error))
     remarks = (SET_SCORES,) if assembled.together else ()
-    of_references = bool(assembled.references) and all(image.bad for image in counting)
-    if of_references:
-        good, remark = leave_one_out(assembled)
+    how: How | None = None
+    if assembled.references and all(image.bad for image in counting):
+        good, how = leave_one_out(assembled)
+        remark = SMALLER_MEMORY if how == "left out" else CHANGED
         scored, remarks = [*scored, *good], (remark, *remarks)
     whose = identity(assembled.detector, assembled.class_name, assembled.references)
-    return ScoredImages(scored, whose, remarks, of_references)
+    return ScoredImages(scored, whose, remarks, how)
 
 
-def leave_one_out(assembled: Assembled) -> tuple[list[LabelledImage], str]:
+def leave_one_out(assembled: Assembled) -> tuple[list[LabelledImage], How]:
     """Return the references as good images, each with its score by a memory of the others.
 
     Of a single reference there are its crops and the image in other light instead.
 
     Returns:
-        The images, and what limits what can be learned of them.
+        The images, and how they were judged.
 
     Raises:
         IncompatiblePartsError: the scorer makes no use of references.
@@ -187,8 +189,7 @@ def leave_one_out(assembled: Assembled) -> tuple[list[LabelledImage], str]:
     if good.how == "changed":
         paths = paths * len(good.scores)
     scored = zip(paths, good.scores, strict=True)
-    remark = SMALLER_MEMORY if good.how == "left out" else CHANGED
-    return [LabelledImage(path, bad=False, score=score) for path, score in scored], remark
+    return [LabelledImage(path, bad=False, score=score) for path, score in scored], good.how
 
 
 def _digest(path: Path) -> str | None:

@@ -17,14 +17,17 @@ from vlmad_calibration.rates import (
     images_needed,
     measured_rate,
 )
-from vlmad_calibration.rules import Rule, settle
+from vlmad_calibration.rules import DEFAULT_RATE, Rule, settle
 from vlmad_run.documents import Document
+from vlmad_run.leaving_out import GoodScores, above_few
 from vlmad_run.passed_over import PassedOver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jaxtyping import Bool, Float
+
+    from vlmad_run.leaving_out import How
 
 MOST_LEFT_OUT_SINGLY = 500
 FOLDS = 5
@@ -38,7 +41,7 @@ OPTIMISTIC = "rates on the same images that the threshold was chosen on are opti
 class Evidence(Document):
     """What a threshold was chosen on, and the error rates to expect."""
 
-    rule: Literal["quantile", "log-mean", "f1", "false-alarms", "misses"]
+    rule: Literal["quantile", "margin", "f1", "false-alarms", "misses"]
     rate: float | None
     """The one in force; `f1` takes none."""
     good: int
@@ -76,7 +79,7 @@ def calibrate(
     rule: Rule | None = None,
     rate: float | None = None,
     seed: int = 0,
-    left_out: bool = False,
+    how: How | None = None,
 ) -> Calibration:
     """Choose from which score on an image is anomalous.
 
@@ -86,8 +89,8 @@ def calibrate(
         rule: by default `f1` if there are bad images, otherwise `quantile`.
         rate: the false-alarm or miss rate, 0.05 by default; `f1` takes none.
         seed: of the folds, where images are too many to leave each out.
-        left_out: whether the good scores are of references by the others: too few of them for
-            the quantile then take `log-mean`, unless a rule is named.
+        how: by which the good scores are those of references, if they are: too few of them for
+            the quantile take `margin`, unless a rule is named.
 
     Raises:
         InputError: no scores, or a rule or rate that cannot be.
@@ -97,9 +100,12 @@ def calibrate(
     normal, anomalous = as_scores(good), as_scores(bad)
     if not len(normal):
         raise InputError("no good image could be scored: there is nothing to calibrate on")
-    if left_out and unnamed and rule is Rule.quantile and images_needed(rate or 0) > len(normal):
-        rule, rate = Rule.log_mean, None
-    threshold = choose_threshold(normal, anomalous, rule, rate)
+    few = how == "changed" or images_needed(rate or DEFAULT_RATE) > len(normal)
+    if how and unnamed and rule is Rule.quantile and few:
+        threshold = above_few(GoodScores(normal.tolist(), how))
+        rule, rate = Rule.margin, None
+    else:
+        threshold = choose_threshold(normal, anomalous, rule, rate)
     scores = np.concatenate([normal, anomalous])
     labels = np.arange(len(scores)) >= len(normal)
     errors, remarks = _errors(threshold, scores, labels, rule, rate, seed)
@@ -129,7 +135,7 @@ def _errors(
     good = len(labels) - bad
     if rule is Rule.quantile:
         return _promise(good, rate or 0.0, measured)
-    if rule is Rule.log_mean:
+    if rule is Rule.margin:
         return [measured], [FEW]
     if min(good, bad) < 2:
         remark = OPTIMISTIC + "leaving images out takes at least two good and two bad ones"

@@ -58,7 +58,7 @@ def calibrate(
     rule: Annotated[
         Rule | None,
         typer.Option(
-            help="quantile of good images, log-mean of few; f1, false-alarms or misses with --bad."
+            help="quantile of good images, margin above few; f1, false-alarms or misses with --bad."
         ),
     ] = None,
     rate: Annotated[
@@ -95,9 +95,7 @@ def calibrate(
     normal, anomalous = scored.scores(bad=False), scored.scores(bad=True)
     if bad and not anomalous:
         raise InputError("no bad image could be scored: leave out --bad, or name others")
-    found = calibration.calibrate(
-        normal, anomalous, rule, rate, references.seed, scored.of_references
-    )
+    found = calibration.calibrate(normal, anomalous, rule, rate, references.seed, scored.how)
     evidence = found.evidence.model_copy(
         update={
             "remarks": [*found.evidence.remarks, *scored.remarks],

@@ -14,8 +14,8 @@ class Rule(StrEnum):
 
     quantile = "quantile"
     """Just above a quantile of good images, for a false-alarm rate."""
-    log_mean = "log-mean"
-    """Above the mean logarithm of few good scores, by a constant that was measured."""
+    margin = "margin"
+    """Above the scores of few references, by a margin that was measured."""
     f1 = "f1"
     """The largest F1, 2 TP / (2 TP + FP + FN)."""
     false_alarms = "false-alarms"
@@ -27,7 +27,7 @@ class Rule(StrEnum):
         """Return how a threshold was chosen."""
         return {
             Rule.quantile: f"quantile of good images for a false-alarm rate of {rate}",
-            Rule.log_mean: "a constant above the mean logarithm of good scores",
+            Rule.margin: "a measured margin above the scores of few references",
             Rule.f1: "largest F1",
             Rule.false_alarms: f"false-alarm rate of at most {rate}",
             Rule.misses: f"miss rate of at most {rate}",
@@ -39,16 +39,16 @@ def settle(rule: Rule | None, rate: float | None, labelled: bool) -> tuple[Rule,
 
     Args:
         rule: by default `f1` if there are bad images, otherwise `quantile`.
-        rate: by default 0.05; `f1` and `log-mean` take none.
+        rate: by default 0.05; `f1` and `margin` take none.
         labelled: whether there are bad images.
 
     Raises:
         InputError: the rule needs bad images, or the rate is none.
     """
     rule = rule or (Rule.f1 if labelled else Rule.quantile)
-    if rule not in (Rule.quantile, Rule.log_mean) and not labelled:
+    if rule not in (Rule.quantile, Rule.margin) and not labelled:
         raise InputError(f"the rule {rule} needs bad images: add --bad DIR, or use --rule quantile")
-    if rule in (Rule.f1, Rule.log_mean):
+    if rule in (Rule.f1, Rule.margin):
         if rate is not None:
             takes = f"the rule {rule} takes no rate"
             raise InputError(f"{takes}: leave out --rate or choose another --rule")

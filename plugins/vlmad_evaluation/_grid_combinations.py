@@ -100,7 +100,7 @@ def combine(
         if "prompts" not in assembly.parts:
             varied = _without_prompts(varied)
             name = _name(varied) or recipe.name
-        parts = tuple((c.registration, repr(c.options)) for c in assembly.parts.values())
+        parts = how, *((c.registration, repr(c.options)) for c in assembly.parts.values())
         if known.setdefault(parts, name) == name:
             detectors[name], combinations[name] = detector, varied
         elif known[parts] != name:

@@ -7,6 +7,7 @@ those of new good images, since each is judged by a memory that is one smaller.
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -28,9 +29,12 @@ GROUPS = 40
 """Of more references so many groups, about, are left out in turn instead of each."""
 RATE = 0.05
 """The share of false alarms that an automatic threshold is to allow."""
-STEP = 0.4
-"""From the mean logarithm of few good scores to a threshold; see docs/thresholds.md."""
-CROP, LIGHT = 0.92, (0.85, 1.15)
+MARGIN, CHANGED_MARGIN = 1.075, 1.383
+"""Of a threshold above the largest of few good scores, and above the geometric mean of those of a
+single changed reference: 5 % false alarms on average; examples/few_references.py measures them."""
+STANDS_OUT = 1.35
+"""A reference that scores so many times the median of the others may show a defect."""
+CROP, LIGHT = 0.9, (0.9, 1.1)
 """What becomes of a single reference: the side of its crops, the factors of its brightness."""
 
 How = Literal["left out", "changed"]
@@ -128,30 +132,45 @@ def p_value(score: float, good: Sequence[float]) -> float:
 def automatic_threshold(good: GoodScores, rate: float = RATE) -> Threshold:
     """Return from which score on an image is anomalous, by good images alone.
 
-    Enough of them promise the rate: then it is their quantile. Fewer cannot; then it is `STEP`
-    above the mean of their logarithms.
+    Enough of them promise the rate: then it is their quantile. Fewer cannot; see `above_few`.
 
     Raises:
-        InputError: a score is not above 0, so that it has no logarithm.
+        InputError: a score is not above 0, so that no share of it is a margin.
     """
     count = len(good.scores)
     rank = math.ceil((count + 1) * (1 - rate))
     if good.how == "left out" and rank <= count:
         value = math.nextafter(sorted(good.scores)[rank - 1], math.inf)
         return Threshold(value=value, rule=f"for {rate:.0%} false alarms, by {count} references")
-    return Threshold(value=above_few(good.scores), rule=f"from {promise_of(good)}")
+    return Threshold(value=above_few(good), rule=f"from {promise_of(good)}")
 
 
-def above_few(scores: Sequence[float]) -> float:
-    """Return the threshold that is `STEP` above the mean logarithm of good scores.
+def above_few(good: GoodScores) -> float:
+    """Return the threshold that lies above few good scores by a margin that was measured.
 
     Raises:
-        InputError: a score is not above 0, so that it has no logarithm.
+        InputError: a score is not above 0, so that no share of it is a margin.
     """
-    if min(scores) <= 0:
-        raise InputError("scores that are not above 0 have no logarithm: calibrate with --good DIR")
-    mean = sum(map(math.log, scores)) / len(scores)
-    return float(f"{math.exp(mean + STEP):.9g}")
+    if min(good.scores) <= 0:
+        raise InputError("scores that are not above 0 allow no margin: calibrate with --good DIR")
+    value = max(good.scores) * MARGIN
+    if good.how == "changed":
+        value = math.exp(sum(map(math.log, good.scores)) / len(good.scores)) * CHANGED_MARGIN
+    return float(f"{value:.9g}")
+
+
+def standing_out(scores: Sequence[float]) -> list[int]:
+    """Return which references may show a defect, by what each scores by a memory of the others.
+
+    That takes three of them at least: of two, each is as far from the other.
+
+    >>> standing_out([0.20, 0.21, 0.19, 0.33])
+    [3]
+    """
+    if len(scores) < 3:
+        return []
+    others = [[*scores[:index], *scores[index + 1 :]] for index in range(len(scores))]
+    return [i for i, own in enumerate(scores) if own > STANDS_OUT * statistics.median(others[i])]
 
 
 def promise_of(good: GoodScores) -> str:
