@@ -18,7 +18,7 @@ from vlmad.errors import OptionError, WeightsError
 from vlmad.testing import TWO_LAYERS, check_scorer, two_layer_backbone
 from vlmad_explain import explain
 from vlmad_explain.words import equation
-from vlmad_memory._gaussian import SLACK, Gaussian
+from vlmad_memory._gaussian import PLACES, SLACK, Gaussian
 
 from .conftest import features_of_maps
 
@@ -72,7 +72,7 @@ def by_a_plain_loop(references: Tensor, query: Tensor, ridge: float) -> Tensor:
 
 def test_pooled_distances_and_score_are_those_of_the_formula() -> None:
     references, query = drawn(2), drawn(1, seed=1)
-    memory = (scorer := Gaussian()).fit(features_of_maps({"one": references}))
+    memory = (scorer := Gaussian(displacement=0)).fit(features_of_maps({"one": references}))
     queries = features_of_maps({"one": query})
     attribution = scorer.attribute(queries, None, memory)
     distances, novelty = (judged.values[0].double() for judged in attribution.judged)
@@ -109,7 +109,10 @@ def test_references_added_in_any_order_are_what_fitting_all_at_once_gives(
     for more in parts[1:]:
         memory = scorer.add(memory, more)
     assert memory.keys() == at_once.keys()
-    assert all(torch.equal(memory[name], at_once[name]) for name in memory)
+    sums = memory.keys() - {PLACES}
+    assert all(torch.equal(memory[name], at_once[name]) for name in sums)
+    queries = features_of_maps({"one": drawn(2, seed=1)})
+    assert torch.equal(scorer(queries, None, memory).score, scorer(queries, None, at_once).score)
 
 
 def fitted(numbers: list[int]) -> dict[str, Tensor]:
@@ -133,7 +136,7 @@ def test_turned_copies_count_as_long_as_references_are_few(parts: tuple[list[int
 
 
 def test_positions_take_added_references() -> None:
-    maps, scorer = drawn(5), Gaussian("each", unit=False, novelty=0)
+    maps, scorer = drawn(5), Gaussian("each", unit=False, novelty=0, displacement=0)
     parts = [scorer.fit(features_of_maps({"one": maps[i : i + 2]})) for i in (0, 2)]
     memory = scorer.add(*parts)
     queries = features_of_maps({"one": maps[4:]})
@@ -153,7 +156,7 @@ def test_one_reference_and_constant_features_are_enough(positions: str) -> None:
 
 
 def test_a_mean_far_from_zero_costs_no_precision() -> None:
-    scorer = Gaussian(unit=False, ridge=1e-3, novelty=0)
+    scorer = Gaussian(unit=False, ridge=1e-3, novelty=0, displacement=0)
     references, queries = drawn(3), drawn(2, seed=1)
     near, far = (
         scorer(
@@ -170,7 +173,7 @@ def test_two_kinds_of_good_are_both_nearer_than_a_third() -> None:
     kinds = [F.normalize(drawn(1, side=1, seed=seed), dim=1) for seed in (1, 2, 3)]
     noise = 0.05 * drawn(4, seed=4)
     references = torch.cat([kinds[0] + noise[:1], kinds[1] + noise[1:2]])
-    scorer = Gaussian(novelty=0)
+    scorer = Gaussian(novelty=0, displacement=0)
     memory = scorer.fit(features_of_maps({"one": references}))
     queries = torch.cat([kind + noise[2:3] for kind in kinds])
     first, second, third = scorer(features_of_maps({"one": queries}), None, memory).score.tolist()
@@ -188,6 +191,8 @@ HOSTILE = {
     "endless": {"one sum": torch.full((6,), torch.inf, dtype=torch.float64)},
     "turned, of no count": {"one, turned count": torch.tensor(1.0, dtype=torch.float64)},
     "a count, of no turned": {"references": torch.tensor(1)},
+    "places of no unit cells": {"places": torch.ones(2, 64, 6)},
+    "places of no cells": {"places": torch.ones(2, 0, 6)},
 }
 
 
@@ -227,7 +232,7 @@ def test_a_memory_of_other_levels_is_told_from_ones_own(positions: str) -> None:
 
 
 def test_the_level_of_novelty_is_named_rightly() -> None:
-    scorer = Gaussian(novelty_level="b9")
+    scorer = Gaussian(level="b9")
     features = features_of_maps({"level b2": drawn(2)})
     with pytest.raises(OptionError, match="no level 'b9'; known: b2"):
         scorer(features, None, scorer.fit(features))

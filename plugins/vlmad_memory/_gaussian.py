@@ -11,12 +11,14 @@ from annotated_types import Ge, Gt, Le
 
 from vlmad import Prediction, Scorer, View
 from vlmad.attribution import Addend, Attribution, Judge, Judged, Mean
-from vlmad.errors import OptionError, did_you_mean
+from vlmad.errors import OptionError, WeightsError, did_you_mean
 from vlmad.parts import CELLS
 from vlmad.regions import inside_regions, only_inside
+from vlmad_memory.displacement import displacement as displacement_of
+from vlmad_memory.displacement import refuse_places
 from vlmad_memory.image_scores import mean_of_top, power_mean
 from vlmad_memory.own_novelty import own_novelty
-from vlmad_memory.pooled_gaussian import PooledGaussian
+from vlmad_memory.pooled_gaussian import PooledGaussian, as_they_are
 from vlmad_memory.position_gaussians import PositionGaussians
 from vlmad_memory.smoothing import to_pixels
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 SLACK = 0.02
 """What is added to distances before their logarithm, so that no small one decides alone."""
+PLACES = "places"
 TURNS = (0.0, 90.0, 180.0, 270.0)
 SIGMAS = 60
 """Of the Gaussian over the map, how many its side has."""
@@ -49,7 +52,8 @@ class Gaussian(Scorer):
 
     By default wherever these lie: of unit cells t with mean m and covariance C over all of a
     level, ``ridge * (t - m)' (C + ridge I)^-1 (t - m)``, which is from 0 to 4 at any width. Joined
-    with it are the other levels' and how unlike the rest of its own image the cell is.
+    with it are the other levels' and how unlike the rest of its own image the cell is. The image
+    score grows with how displaced what the references show is (`vlmad_memory.displacement`).
 
     Args:
         positions: whether one Gaussian holds for all positions of a level (pooled), or each has
@@ -61,7 +65,8 @@ class Gaussian(Scorer):
         seed: of that draw.
         turned: up to how many references seven turned and mirrored copies of each count too.
         novelty: the weight of a cell's distance to its own image, beside 1 for each level.
-        novelty_level: whose cells it is that of; by default the first level's.
+        displacement: the exponent of the factor by which displaced parts raise the image score.
+        level: whose cells novelty and displacement look at; by default the first level's.
         joining: of levels and novelty: their weighted geometric mean, or their weighted sum.
         power: the image score is the power mean of this exponent; none takes `top` instead.
         top: the share of the highest whose mean is the image score; 0 is the maximum alone.
@@ -83,7 +88,8 @@ class Gaussian(Scorer):
         seed: int = 0,
         turned: Annotated[int, Ge(0)] = 2,
         novelty: Annotated[float, Ge(0)] = 0.3,
-        novelty_level: str | None = None,
+        displacement: Annotated[float, Ge(0)] = 0.5,
+        level: str | None = None,
         joining: Literal["geometric", "sum"] = "geometric",
         power: Annotated[float, Ge(1)] | None = 16,
         top: Annotated[float, Ge(0), Le(1)] = 0.01,
@@ -97,12 +103,16 @@ class Gaussian(Scorer):
             self.model, turned = PositionGaussians(ridge, channels, seed), 0
         self.honours_inside, self.turned = positions == "pooled", turned
         self.ridge, self.unit, self.rooted = ridge, unit, rooted
-        self.novelty, self.novelty_level, self.joining = novelty, novelty_level, joining
+        self.novelty, self.displacement, self.level = novelty, displacement, level
+        self.joining = joining
         self.power, self.top, self.score_of, self.sigma = power, top, score_of, sigma
 
     def fit(self, references: Features) -> Mapping[str, Tensor]:
         """Remember sums over the cells, or of each position its drawn channels."""
-        return self.model.fit(references, self._levels(references))
+        memory = self.model.fit(references, self._levels(references))
+        if self.displacement:
+            memory[PLACES] = self._places(references)[as_they_are(references)]
+        return memory
 
     def views(self, references: int) -> Sequence[View]:
         """Turn and mirror few references."""
@@ -110,12 +120,21 @@ class Gaussian(Scorer):
         return [view for view in turned if view != View()] if references <= self.turned else []
 
     def add(self, memory: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Add the sums, or join the cells."""
-        return self.model.add(memory, more)
+        """Add the sums, and join the cells."""
+        (places, sums), (others, added) = map(_apart, (memory, more))
+        joined = self.model.add(sums, added)
+        if places is not None and others is not None:
+            joined[PLACES] = torch.cat([places, others])
+        return joined
 
     def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
         """Return which tensors are none of such a Gaussian."""
-        return self.model.refuses(memory)
+        places, others = _apart(memory)
+        if (places is not None) != bool(self.displacement):
+            return f"it does not hold '{PLACES}' just where displacement counts"
+        if places is not None and (reason := refuse_places(places)):
+            return reason
+        return self.model.refuses(others)
 
     def __call__(
         self,
@@ -127,7 +146,8 @@ class Gaussian(Scorer):
         assert memory is not None
         cells = self._joined(self._weighed(features, memory))
         heat = self._map(features, cells)
-        return Prediction(self._score(cells, heat), heat)
+        score = self._score(cells, heat) * self._factor(features, memory)
+        return Prediction(score, heat)
 
     def attribute(
         self,
@@ -143,7 +163,8 @@ class Gaussian(Scorer):
         levels = tuple(each.judged for each in weighed)
         compared = tuple(level for level in levels if level.by == "references")
         mean: Mean = "joined" if self.power is not None else "smoothed"
-        whole = Addend("references", 1.0, score, compared, mean, cells)
+        factor = self._factor(features, memory)
+        whole = Addend("references", factor, score, compared, mean, cells)
         return Attribution((whole,), levels)
 
     def _levels(self, features: Features) -> list[Regions]:
@@ -163,7 +184,7 @@ class Gaussian(Scorer):
                 value = squared.sqrt() if self.rooted else self.ridge * squared
                 found.append(("references", 1.0, regions, value))
         if self.novelty:
-            regions = self._novel(features)
+            regions = self._own_level(features)
             found.append(("image", self.novelty, regions, own_novelty(features, regions)))
         finest = max(regions.grid or features.grid for _, _, regions, _ in found)
         weighed = []
@@ -173,15 +194,32 @@ class Gaussian(Scorer):
             weighed.append(Weighed(Judged(regions, by, values), weight, cells))
         return weighed
 
-    def _novel(self, features: Features) -> Regions:
-        """Return the level that is compared with itself."""
-        if self.novelty_level is None:
+    def _own_level(self, features: Features) -> Regions:
+        """Return the level whose cells novelty and displacement look at."""
+        if self.level is None:
             return features.regions[0]
         names = {regions.name.removeprefix("level "): regions for regions in features.regions}
-        if self.novelty_level not in names:
-            hint = did_you_mean(self.novelty_level, names)
-            raise OptionError(f"there is no level '{self.novelty_level}'; {hint}")
-        return names[self.novelty_level]
+        if self.level not in names:
+            raise OptionError(
+                f"there is no level '{self.level}'; {did_you_mean(self.level, names)}"
+            )
+        return names[self.level]
+
+    def _places(self, features: Features) -> Float[Tensor, "b r d"]:
+        """Return the unit cells of that level, zero where they do not count."""
+        regions = self._own_level(features)
+        units, inside = F.normalize(regions.embeddings, dim=-1), inside_regions(features, regions)
+        return units if inside is None else units * inside[..., None]
+
+    def _factor(self, features: Features, memory: Mapping[str, Tensor]) -> Float[Tensor, " b"]:
+        """Return by what displacement multiplies the score."""
+        if not self.displacement:
+            return features.image.new_ones(len(features))
+        kept, cells = memory.get(PLACES), self._places(features)
+        if kept is None or kept.shape[1:] != cells.shape[1:]:
+            raise WeightsError("the references' memory is of another grid or width; fit it anew")
+        grid = self._own_level(features).grid or features.grid
+        return (self.displacement * displacement_of(kept, cells, grid)).exp()
 
     def _joined(self, weighed: Sequence[Weighed]) -> Float[Tensor, "b gh gw"]:
         maps = torch.stack([each.cells for each in weighed])
@@ -202,3 +240,9 @@ class Gaussian(Scorer):
         if self.power is not None:
             return power_mean(values, self.power)
         return mean_of_top(values, self.top)
+
+
+def _apart(memory: Mapping[str, Tensor]) -> tuple[Tensor | None, dict[str, Tensor]]:
+    """Return the cells at their places, if there are some, and the rest of a memory."""
+    rest = dict(memory)
+    return rest.pop(PLACES, None), rest

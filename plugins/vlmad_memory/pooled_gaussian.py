@@ -15,7 +15,7 @@ from vlmad_memory.sums import PARTS, added, check_level, mean_and_covariance, re
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
     from torch import Tensor
 
     from vlmad import Features, Regions
@@ -39,9 +39,7 @@ class PooledGaussian:
 
     def fit(self, references: Features, levels: Iterable[Regions]) -> dict[str, Tensor]:
         """Return the sums over all cells that count, by level, those of turned copies apart."""
-        as_is = torch.tensor([view == View() for view in references.views])
-        if not as_is.any():
-            as_is = torch.ones(len(references), dtype=torch.bool)
+        as_is = as_they_are(references)
         memory: dict[str, Tensor] = {}
         for regions in levels:
             inside = inside_regions(references, regions)
@@ -99,6 +97,12 @@ class PooledGaussian:
         ]
         mean, covariance = mean_and_covariance(name, reduce(added, sums))
         return mean.float(), whitening_of(covariance, self.ridge).float()
+
+
+def as_they_are(references: Features) -> Bool[Tensor, " b"]:
+    """Return which of them are not turned; all where none is known not to be."""
+    as_is = torch.tensor([view == View() for view in references.views], dtype=torch.bool)
+    return as_is if as_is.any() else torch.ones(len(references), dtype=torch.bool)
 
 
 def _as_is(memory: Mapping[str, Tensor]) -> dict[str, Tensor]:
