@@ -151,6 +151,26 @@ def test_no_image_is_judged_by_a_memory_that_holds_it_or_its_fold(
     assert with_memory == 5 * 12
 
 
+@pytest.mark.parametrize(("known", "new"), [(1, [0]), (1, [0, 1]), (0, [1])])
+def test_a_memory_of_reviewed_images_is_the_one_that_fitting_them_gives(
+    known: int, new: list[int], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(path)
+    weights = {"backbone": {"weights": "random:0"}}
+    detector = load_detector("gaussian", backbone=f"openclip:{TWO_LAYERS}", options=weights)
+    material = material_of(detector, [verdict(path, False) for path in paths[1:]])
+    references = {path: next(detector.encode([path])) for path in paths[:known]}
+    memory = replace(material, references=references).memory_with(new)
+    fitted = detector.fit([*references, *(paths[1 + index] for index in new)]).memory
+    assert memory is not None
+    assert fitted is not None
+    assert memory.keys() == fitted.keys()
+    assert all(equal(memory[name], fitted[name]) for name in memory)
+
+
 def fake(
     scores: Sequence[float], anomalous: Sequence[bool], unreviewed: int = 0, **more: Any
 ) -> Trials:

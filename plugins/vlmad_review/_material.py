@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,7 @@ from vlmad.console import messages
 from vlmad.errors import InputError, printable
 from vlmad.files import digest
 from vlmad.images import decode
+from vlmad.types import View
 from vlmad_run.manifest import identity
 from vlmad_run.references import Assembled
 from vlmad_run.repeating import repeat
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
+    from vlmad.images import Source
     from vlmad.types import Features
     from vlmad_formats.reading import Reading
     from vlmad_review._verdicts import PersonalVerdict
@@ -43,7 +45,8 @@ class ReviewMaterial:
     images: Sequence[PersonalVerdict]
     features: Sequence[Features]
     """One for each image."""
-    reference_features: Sequence[Features] = ()
+    references: Mapping[Path, Features] = field(default_factory=dict)
+    """Those of the run, as they are; none where its memory cannot be made anew."""
     no_references: str = ""
     """Why its memory cannot be made anew with further images, if so."""
     gone: Sequence[str] = ()
@@ -75,9 +78,24 @@ class ReviewMaterial:
         return max(0, len(scored - references) - len(self.images))
 
     def memory_with(self, new: Iterable[int]) -> Mapping[str, Tensor] | None:
-        """Return a memory of the references and of some reviewed images."""
-        remembered = [*self.reference_features, *(self.features[index] for index in new)]
-        return self.assembled.detector.memory_of(remembered) if remembered else None
+        """Return the memory that `Detector.fit` makes of references and some reviewed images."""
+        detector = self.assembled.detector
+        sources = detector.sources([*self.references, *(self.images[index].path for index in new)])
+        looks = [self._encoded(each) for each in detector.views_of([*sources])]
+        return detector.memory_of(looks) if looks else None
+
+    @cached_property
+    def _looks(self) -> dict[tuple[Path | None, View], Features]:
+        """All that is encoded, by file and view."""
+        own = zip((each.path for each in self.images), self.features, strict=True)
+        return {(path, View()): found for path, found in [*own, *self.references.items()]}
+
+    def _encoded(self, source: Source) -> Features:
+        """Return the features of a file in some view; turned ones are encoded when needed."""
+        look = source.path, source.view
+        if look not in self._looks:
+            [self._looks[look]] = self.assembled.detector.encode([source])
+        return self._looks[look]
 
     def score(
         self, images: Iterable[int], memory: Mapping[str, Tensor] | None = None
@@ -123,12 +141,14 @@ def gather(
     no_references = _why_no_references(repeated)
     known = [] if no_references else [Path(each.path) for each in repeated.references]
     features = _encode(repeated, [*(each.path for each in images), *known])
-    own, remembered = features[: len(images)], features[len(images) :]
-    if repeated.detector.memory is None and remembered:
-        repeated.detector.memory = repeated.detector.memory_of(remembered)
-    return ReviewMaterial(
+    own = features[: len(images)]
+    remembered = dict(zip(known, features[len(images) :], strict=True))
+    material = ReviewMaterial(
         run, repeated, images, own, remembered, no_references, *lists, wrong_lines=wrong_lines
     )
+    if repeated.detector.memory is None:
+        repeated.detector.memory = material.memory_with(())
+    return material
 
 
 def _differences(run: StoredRun, repeated: Assembled) -> list[str]:
