@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors import safe_open
 
+from vlmad_openclip.store import tensor_digest
 from vlmad_run import references
 
 from .conftest import SMALL, noise
@@ -65,3 +68,92 @@ def test_scorers_of_text_draw_four_references_of_a_folder_as_ever(
     assert len(remembered(tmp_path / "usual")) == 4
     assert remembered(tmp_path / "usual") == remembered(tmp_path / "four")
     assert scores(tmp_path / "usual") == scores(tmp_path / "four")
+
+
+# adding to a fitted detector
+
+
+def stored(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, json.loads(file.metadata()["vlmad"])
+
+
+GAUSSIAN = (*SMALL, "--extractor", "patches", "--scorer", "gaussian")
+EACH = (*GAUSSIAN, "--set", "scorer.positions=each")
+SUBSPACE = (*SMALL, "--extractor", "patches", "--scorer", "subspace")
+HARMONIC = (*SMALL, "--scorer", "harmonic")
+
+
+@pytest.fixture
+def goods(tmp_path: Path) -> tuple[Path, Path]:
+    return noise(tmp_path / "good", 3, seed=1), noise(tmp_path / "more", 2, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("detector", "same_bits"),
+    [(HARMONIC, True), (EACH, True), (GAUSSIAN, False), (SUBSPACE, False)],
+    ids=["harmonic", "each position", "gaussian", "subspace"],
+)
+def test_adding_references_gives_what_fitting_all_at_once_gives(
+    detector: tuple[str, ...],
+    same_bits: bool,
+    goods: tuple[Path, Path],
+    command: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    name = ("--class-name", "metal nut", "--quiet")
+    assert command("fit", goods[0], *detector, *name, "--out", "few.safetensors").status == 0
+    words = ("fit", goods[1], "--add-to", "few.safetensors", "--quiet", "--out", "all.safetensors")
+    ended = command(*words)
+    assert ended.status == 0, ended.error
+    assert command("fit", *goods, *detector, *name, "--out", "once.safetensors").status == 0
+    added, document = stored(tmp_path / "all.safetensors")
+    once, expected = stored(tmp_path / "once.safetensors")
+    assert document["manifest"]["identity"] == expected["manifest"]["identity"]
+    assert document["manifest"]["references"] == expected["manifest"]["references"]
+    assert added.keys() == once.keys()
+    for name, tensor in added.items():
+        if same_bits:
+            assert tensor_digest(tensor) == tensor_digest(once[name])
+        else:  # sums of 64 bits, rounded in another order
+            torch.testing.assert_close(tensor, once[name], rtol=1e-12, atol=1e-12)
+
+
+def test_a_reference_that_is_remembered_already_is_refused_by_name(
+    goods: tuple[Path, Path], command: Callable[..., Any], tmp_path: Path
+) -> None:
+    fitted = ("fit", goods[0], *HARMONIC, "--quiet", "--out", "few.safetensors")
+    assert command(*fitted).status == 0
+    (goods[1] / "copy.png").write_bytes((goods[0] / "0001.png").read_bytes())
+    ended = command("fit", goods[1], "--add-to", "few.safetensors", "--out", "all.safetensors")
+    assert ended.status == 2
+    assert f"copy.png is a reference already, as {goods[0]}/0001.png; leave it out" in ended.error
+    ended = command("fit", goods[1], "--add-to", "few.safetensors", "--scorer", "nearest")
+    assert ended.status == 2
+    assert "--add-to brings its own parts: leave out --scorer" in ended.error
+    assert not (tmp_path / "all.safetensors").exists()
+
+
+def test_references_are_read_anew_where_more_of_them_are_remembered_otherwise(
+    goods: tuple[Path, Path], command: Callable[..., Any], tmp_path: Path
+) -> None:
+    few = noise(tmp_path / "few", 1, seed=3)
+    assert command("fit", few, *GAUSSIAN, "--quiet", "--out", "few.safetensors").status == 0
+    _, document = stored(tmp_path / "few.safetensors")
+    assert len(document["manifest"]["views"]) == 7
+    add = ("fit", goods[0], "--add-to", "few.safetensors", "--out")
+    ended = command(*add, "all.safetensors")
+    assert ended.status == 0, ended.error
+    assert "remembers 7 turned or mirrored copies of each of 1 references" in ended.error
+    assert "of each of 4 it would be 0: all references were read anew" in ended.error
+    once = ("fit", few, goods[0], *GAUSSIAN, "--quiet", "--out", "once.safetensors")
+    assert command(*once).status == 0
+    added, expected = (stored(tmp_path / f"{name}.safetensors") for name in ("all", "once"))
+    assert added[1]["tensors"] == expected[1]["tensors"]
+    assert added[1]["manifest"]["views"] == []
+    (few / "0000.png").unlink()
+    ended = command(*add, "third.safetensors")
+    assert ended.status == 2
+    assert "and those are not there any more; fit all at once" in ended.error
+    assert not (tmp_path / "third.safetensors").exists()

@@ -70,6 +70,8 @@ class Detector:
         self.references: tuple[Source, ...] = ()
         self.fixture: Fixture | None = None
         """What brings images to one place, references too; set it before they are fitted."""
+        self.views: tuple[View, ...] = ()
+        """How each of them is remembered besides as it is."""
         self.inside: Inside | None = None
         """What says which pixels of images count, where not all do."""
         self._text: dict[str, TextEmbeddings | None] = {}
@@ -214,8 +216,10 @@ class Detector:
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
         """Remember normal images, as `predict` takes them (`encode_references`); return itself."""
-        sources = self.views_of([*self.sources(as_list(references))])
+        given = [*self.sources(as_list(references))]
+        sources = self.views_of(given)
         self.memory = self.memory_of(self.encode_references(sources, batch_size))
+        self.views = tuple(each.view for each in sources[1 : len(sources) // len(given)])
         self.references = tuple(sources)
         return self
 

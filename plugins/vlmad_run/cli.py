@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from vlmad_run.finding import FoundImages
     from vlmad_run.kinds import Runnable
+    from vlmad_run.references import Assembled
     from vlmad_run.stored_run import StoredRun
     from vlmad_run.thresholds import Threshold
 
@@ -199,6 +200,10 @@ def fit(
     paths: Annotated[
         list[str], typer.Argument(metavar="DIR…", help="Normal images: folders, files, patterns.")
     ],
+    add_to: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A file of vlmad fit; its references are kept as well."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("fitted.safetensors"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
@@ -212,19 +217,19 @@ def fit(
     vlmad fit good/ --class-name "metal nut" --out nut.safetensors
 
     vlmad run photos/ --model nut.safetensors
+
+    vlmad fit more/ --add-to nut.safetensors --out nut2.safetensors
     """
-    from vlmad_run.finding import find_images
     from vlmad_run.fitted import is_stored, made_by, save_fitted
     from vlmad_run.progress import bars, print_notes
 
     stands = out.exists() and not force
     if stands and not made_by(sys.argv[1:], out):
         raise OutputError(f"{out} exists; choose another --out or add --force")
-    shots = references.shots or len(find_images(paths, "references"))
     errors = messages(quiet)
     with bars(errors) as progress:
         progress.add_task("fitting", total=None)
-        assembled = assemble(choice, replace(references, references=paths, shots=shots))
+        assembled = _fitted(choice, references, paths, add_to)
     print_notes(assembled.notes, errors)
     found = {"passed_over": assembled.found.passed_over if assembled.found else []}
     manifest = assembled.describe().model_copy(update=found)
@@ -234,6 +239,22 @@ def fit(
         raise OutputError(f"{out} exists and is another; choose another --out or add --force")
     count = len(assembled.references)
     errors.print(f"fitted on {count} images; use it with: vlmad run … --model {out}")
+
+
+def _fitted(
+    choice: Choice, references: References, paths: list[str], add_to: Path | None
+) -> Assembled:
+    """Fit on all images, or add them to what a file remembers."""
+    from vlmad_run.finding import find_images
+
+    if add_to is not None:
+        from vlmad_run.adding import add_references
+
+        check_unused("--add-to", choice, "settings", "class_name")
+        before = assemble(choice, References(model=add_to))
+        return add_references(before, paths, references.shots, references.seed)
+    shots = len(find_images(paths, "references")) if references.shots is None else references.shots
+    return assemble(choice, replace(references, references=paths, shots=shots))
 
 
 cache = typer.Typer(help="Show what is kept on disk between runs, or clear it.")

@@ -21,6 +21,7 @@ from vlmad.errors import InputError, WeightsError, first_line, one_line
 from vlmad.files import write_atomically
 from vlmad.hookspecs import KINDS
 from vlmad.parts import JudgesMemory
+from vlmad.types import View
 from vlmad_openclip.store import tensor_digest
 from vlmad_run.documents import Document
 from vlmad_run.manifest import Manifest, identity
@@ -125,8 +126,14 @@ def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembl
     other = manifest.identity.differences(identity(detector, class_name, manifest.references))
     if other:
         raise WeightsError(f"{path} was fitted with something else: {'; '.join(other[:3])}")
-    detector.references = _sources(manifest.references)
-    return Assembled(detector, class_name, manifest.references, path, manifest.seed)
+    detector.views = tuple(View(each.degrees, each.mirrored) for each in manifest.views)
+    references = _from_here(manifest)
+    detector.references = tuple(
+        source.seen(view)
+        for source in detector.sources(_still_there(references))
+        for view in (source.view, *detector.views)
+    )
+    return Assembled(detector, class_name, references, path, manifest.seed)
 
 
 def _read(path: Path) -> tuple[Manifest, dict[str, Tensor]]:
@@ -188,14 +195,20 @@ def _unpack(
     return files
 
 
-def _sources(references: Sequence[Reference]) -> tuple[Any, ...]:
-    """Return the references for explanations to show, if they are still where they were."""
-    from vlmad.images import Source
+def _from_here(manifest: Manifest) -> list[Reference]:
+    """Return the references, named so that they are found from this folder."""
+    if manifest.folder == os.getcwd():
+        return manifest.references
+    named = [(str(Path(manifest.folder, each.path)), each) for each in manifest.references]
+    return [each.model_copy(update={"path": path}) for path, each in named]
 
+
+def _still_there(references: Sequence[Reference]) -> list[Path]:
+    """Return the references for explanations to show, if all are still where they were."""
     files = [(Path(each.path), each.sha256) for each in references]
     if not all(path.is_file() and file_digest(path) == sha256 for path, sha256 in files):
-        return ()
-    return tuple(Source(str(path), path) for path, _ in files)
+        return []
+    return [path for path, _ in files]
 
 
 def _bytes_of(path: Path) -> Tensor:

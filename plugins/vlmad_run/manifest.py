@@ -73,6 +73,15 @@ class Reference(Document):
     sha256: str
 
 
+class ReferenceView(Document):
+    """How each reference was mirrored and then turned, besides as it is."""
+
+    degrees: float = 0.0
+    """Counter-clockwise."""
+    mirrored: bool = False
+    """Left to right."""
+
+
 class RunResult(Document):
     """What came of a run so far."""
 
@@ -101,6 +110,8 @@ class Manifest(Document):
     licence: str
     device: str
     references: list[Reference]
+    views: list[ReferenceView] = Field(default_factory=list)
+    """How each of them is remembered besides as it is."""
     folder: FileName
     """Where the command was given: relative names start from there."""
     libraries: dict[str, str | None]
@@ -201,6 +212,7 @@ def describe_run(
         licence=detector.backbone.spec.licence,
         device=str(getattr(detector.backbone, "device", "unknown")),
         references=list(references),
+        views=[ReferenceView(degrees=v.degrees, mirrored=v.mirrored) for v in detector.views],
         folder=os.getcwd(),
         libraries={name: version(name) for name in LIBRARIES},
         python=platform.python_version(),

@@ -45,6 +45,7 @@ class Harmonic(Scorer):
     """
 
     references = "optional"
+    adds_exactly = True
 
     def __init__(
         self,
@@ -61,6 +62,10 @@ class Harmonic(Scorer):
             regions.name: F.normalize(regions.embeddings.flatten(0, 1), dim=-1)
             for regions in references.regions
         }
+
+    def add(self, memory: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Join the embeddings, those before first."""
+        return {name: torch.cat([kept, more[name]]) for name, kept in memory.items()}
 
     def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
         """Return which tensor is no list of unit embeddings of the backbone's."""
