@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from vlmad.types import Features, Regions, TextEmbeddings
 
-Judge = Literal["text", "references", "image", "map"]
-"""What a region was judged by: `image` is the rest of its own image; `map` where only the
-scorer's finished map is known."""
+Judge = Literal["text", "references", "others", "image", "map"]
+"""What a region was judged by: `others` are the other images of a set, `image` is the rest of its
+own image; `map` where only the scorer's finished map is known."""
 Mean = Literal["arithmetic", "harmonic", "smoothed", "joined"]
 """How regions become a cell; `smoothed` is a pixel of the blurred map, about what they are, and
 `joined` is a rule of the scorer's own for levels, under a soft maximum over all cells."""
@@ -47,7 +47,7 @@ class Judged:
     by: Judge
     values: Float[Tensor, "b r"]
     nearest: Int[Tensor, "b r"] | None = None
-    """Of each region the nearest one of all references: reference * r + region."""
+    """Of each region the nearest one of all references, or of the others: image * r + region."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 
@@ -26,12 +27,14 @@ from vlmad._checks import (
     check_text,
 )
 from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError, reason_of
+from vlmad.image_set import ImageSet
 from vlmad.images import Source, as_source, restore_whole
-from vlmad.loading import batches, load
-from vlmad.parts import HasViews, HonoursInside
+from vlmad.loading import batches, load, rows_of
+from vlmad.parts import HasViews, HonoursInside, ScoresSets
 from vlmad.regions import inside_regions, only_inside
 from vlmad.resizing import parse_resizing
 from vlmad.types import Features, ImageBatch, Prediction, Result
+from vlmad.watching import track
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     Inside: TypeAlias = Callable[[ImageBatch, tuple[int, int]], Bool[Tensor, "b h w"]]
 
 BATCH_SIZE = 8
+Made = TypeVar("Made")
 
 
 class Detector:
@@ -121,8 +125,27 @@ class Detector:
         self._check_memory(memory)
         text = self.text(class_name, features)
         with self._blaming("scorer"):
-            prediction = check_prediction(self.scorer(features, text, memory), features)
-        return replace(prediction, map=only_inside(prediction.map, features.inside))
+            prediction = self.scorer(features, text, memory)
+            return _checked(prediction, features)
+
+    @torch.inference_mode()
+    def score_set(
+        self, images: Sequence[Features], class_name: str = "object"
+    ) -> Iterator[Prediction]:
+        """Yield the prediction of each image of a set, by the detector's own memory."""
+        looking = self.prompts is not None and self.prompts.looks_at_image
+        if looking or not isinstance(self.scorer, ScoresSets):
+            whole, end = self.score(Features.concatenate(images), class_name), 0
+            for features in images:
+                start, end = end, end + len(features)
+                yield whole[start:end]
+            return
+        self._check_memory(self.memory)
+        text = self.text(class_name)
+        with self._blaming("scorer"):
+            predictions = self.scorer.score_set(images, text, self.memory)
+            for features, prediction in zip(images, predictions, strict=True):
+                yield _checked(prediction, features)
 
     @torch.inference_mode()
     def text(
@@ -176,20 +199,28 @@ class Detector:
     ) -> Iterator[Result]:
         """Yield a result for each image, in order, holding a few batches at a time.
 
-        A scorer whose scope is the set gets all images as one batch.
+        Results of a scorer whose scope is the set follow when all images are encoded.
 
         Raises:
             InputError: references are needed and were not given.
         """
         self.check_ready(class_name)
-        sources = self.sources(images)
-        size = None if self.scorer.scope == "set" else batch_size
+        sources: Iterable[Source] = self.sources(images)
+        together: ImageSet | None = None
+        if self.scorer.scope == "set":
+            together, sources = self.image_set(class_name, batch_size), [*sources]
+            sources = track(sources, "reading", len(sources))
         loaded = load(sources, self.resizing, self.preprocessings(), batch_size)
-        for batch in batches(loaded, size):
-            yield from self.results(batch, class_name, batch_size)
+        for batch in batches(loaded, batch_size):
+            if together is not None:
+                together.add(batch)
+            else:
+                yield from self.results(batch, class_name, batch_size)
             for pieces in batch:
                 for piece in pieces:
                     piece.release()
+        if together is not None:
+            yield from together.results()
 
     def results(
         self,
@@ -203,16 +234,35 @@ class Detector:
         default all.
         """
         started = time.perf_counter()
-        readable = [pieces for pieces in images if pieces[0].failure is None]
-        prediction = None
+        score = partial(self, class_name=class_name, batch_size=batch_size)
+        prediction, end = self.of_readable(images, score), 0
+        count = len(prediction.score) if prediction else 1
+        each, found = (time.perf_counter() - started) / count, []
+        for pieces in images:
+            start, end = end, end + rows_of(pieces)
+            own = prediction[start:end] if prediction else None
+            found.append(self.result(pieces, own, each, pieces is images[-1]))
+        return found
+
+    def image_set(self, class_name: str = "object", batch_size: int | None = None) -> ImageSet:
+        """Return what images are added to that are scored together, as `results` scores batches."""
+        encode = partial(self.of_readable, make=partial(self.features, batch_size=batch_size))
+        return ImageSet(encode, partial(self.score_set, class_name=class_name), self.result)
+
+    def of_readable(
+        self, images: Sequence[Pieces], make: Callable[[ImageBatch], Made]
+    ) -> Made | None:
+        """Return what is made of all pieces of those that can be read, if any; note why of others.
+
+        Raises:
+            InputError: it is not the fault of any image.
+        """
+        readable = [pieces for pieces in images if rows_of(pieces)]
         try:
-            if readable:
-                prediction = self(self._batch(readable), class_name, batch_size)
+            return make(self._batch(readable)) if readable else None
         except InputError as error:  # such as a file that went away after it was read
-            self._find_unreadable(readable, error)
-            return self.results(images, class_name, batch_size)
-        each = (time.perf_counter() - started) / max(1, sum(map(len, readable)))
-        return list(self._arrange(images, prediction, each))
+            self._find_unreadable(readable, make, error)
+            return self.of_readable(images, make)
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
         """Remember normal images, as `predict` takes them (`encode_references`); return itself."""
@@ -337,38 +387,34 @@ class Detector:
         pieces = tuple(piece for image in images for piece in image)
         return ImageBatch(pieces, self.resizing.of_each)
 
-    def _find_unreadable(self, images: Sequence[Pieces], error: InputError) -> None:
-        """Note the failure of each image that cannot be scored alone; raise `error` if none."""
-        alone = self.features if self.scorer.scope == "set" else self
+    def _find_unreadable(
+        self, images: Sequence[Pieces], make: Callable[[ImageBatch], Any], error: InputError
+    ) -> None:
+        """Note the failure of each image of which alone nothing is made; raise `error` if none."""
         for pieces in images:
             try:
-                alone(self._batch([pieces]))
+                make(self._batch([pieces]))
             except InputError as own:
                 pieces[0].failure = str(own)
         if all(pieces[0].failure is None for pieces in images):
             raise error
 
-    def _arrange(
-        self, images: Sequence[Pieces], prediction: Prediction | None, seconds: float
-    ) -> Iterator[Result]:
-        """Yield a result for each image from the rows of its pieces, at `seconds` for each."""
-        start = 0
-        for pieces in images:
-            file, ends = pieces[0].original, pieces is images[-1]
-            failure, score, heat = pieces[0].failure, float("nan"), None
-            count = 0 if failure else len(pieces)
-            if prediction is not None and count:
-                rows = slice(start, start + count)
-                scores, maps = prediction.score[rows], prediction.map[rows]
-                if torch.isfinite(scores).all() and torch.isfinite(maps).all():
-                    score = float(scores.max())
-                    heat = restore_whole(pieces, maps, self.resizing.of_each)
-                else:
-                    failure = f"{file.name}: its score or map is not a finite number"
-            start += count
-            took = seconds * count
-            known = (took, file.sha256, file.status, ends, file.notes)
-            yield Result(file.name, score, heat, failure, *known)
+    def result(
+        self, pieces: Pieces, prediction: Prediction | None, seconds: float, ends: bool = True
+    ) -> Result:
+        """Make the result of an image from the prediction of its pieces, at `seconds` for each."""
+        file, failure, score, heat = pieces[0].original, pieces[0].failure, float("nan"), None
+        if prediction is not None and failure is None:
+            scores, maps = prediction.score, prediction.map
+            if torch.isfinite(scores).all() and torch.isfinite(maps).all():
+                score = float(scores.max())
+                heat = restore_whole(pieces, maps, self.resizing.of_each)
+            else:
+                failure = f"{file.name}: its score or map is not a finite number"
+        took = seconds * rows_of(pieces)
+        return Result(
+            file.name, score, heat, failure, took, file.sha256, file.status, ends, file.notes
+        )
 
     @contextmanager
     def _blaming(self, kind: str) -> Iterator[None]:
@@ -388,6 +434,12 @@ class Detector:
         frames = [frame for frame, _ in walk_tb(error.__traceback__)]
         packages = [str(f.f_globals.get("__name__")).partition(".")[0] for f in frames]
         return next((owners[name] for name in reversed(packages) if name in owners), called)
+
+
+def _checked(prediction: Any, features: Features) -> Prediction:
+    """Return what a scorer made of features, without what lies outside of what counts."""
+    checked = check_prediction(prediction, features)
+    return replace(checked, map=only_inside(checked.map, features.inside))
 
 
 def as_list(images: Any) -> list[Any]:

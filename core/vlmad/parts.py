@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from jaxtyping import Float, Int
     from torch import Tensor, device
@@ -144,7 +144,7 @@ class Scorer(Protocol):
     needs: frozenset[str] = frozenset({CLASS_TOKEN, REGIONS, TEXT})
     references: Literal["none", "optional", "required"] = "none"
     scope: Literal["image", "set"] = "image"
-    """A `set` scorer is called once, with the features of all images."""
+    """A `set` scorer is called once, with the features of all images; see `ScoresSets`."""
 
     def fit(self, references: Features) -> Mapping[str, Tensor]:
         """Return what to remember of normal images, as named tensors that can be stored."""
@@ -230,6 +230,26 @@ class HasViews(Protocol):
 
     def views(self, references: int) -> Sequence[View]:
         """Return what to look at beside each of so many references as it is."""
+
+
+@runtime_checkable
+class ScoresSets(Protocol):
+    """A `set` scorer that looks at images one by one, so that a set may be larger than memory."""
+
+    def score_set(
+        self,
+        images: Sequence[Features],
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Iterator[Prediction]:
+        """Yield the prediction of each image, as a call with all of them would give.
+
+        Args:
+            images: each has a row for every tile that it was cut into; they lie on disk, and
+                whoever takes one reads it.
+            text: the text embeddings, if it needs text.
+            memory: of references, if there are any.
+        """
 
 
 @runtime_checkable

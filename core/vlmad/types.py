@@ -265,6 +265,25 @@ class Features:
         """The regions that can be compared with text."""
         return tuple(regions for regions in self.regions if regions.aligned)
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that has a row for each image."""
+        inside = [] if self.inside is None else [self.inside]
+        return [self.image, *(regions.embeddings for regions in self.regions), *inside]
+
+    def with_tensors(self, tensors: Iterable[Tensor]) -> Features:
+        """Return features like these with other `tensors`."""
+        image, *others = tensors
+        inside = None if self.inside is None else others.pop()
+        pairs = zip(self.regions, others, strict=True)
+        regions = tuple(replace(each, embeddings=embeddings) for each, embeddings in pairs)
+        return replace(self, image=image, regions=regions, inside=inside)
+
+    def __getitem__(self, rows: slice | Sequence[int]) -> Features:
+        numbers = range(len(self))[rows] if isinstance(rows, slice) else rows
+        views = tuple(self.views[n] for n in numbers) if len(self.views) == len(self) else ()
+        return replace(self.with_tensors(t[rows] for t in self.tensors), views=views)
+
     @staticmethod
     def concatenate(parts: Sequence[Features]) -> Features:
         """Join the features of several batches that one extractor made."""
@@ -273,19 +292,9 @@ class Features:
         first = parts[0]
         if len(parts) == 1:
             return first
-        levels = zip(*(part.regions for part in parts), strict=True)
-        regions = tuple(
-            replace(level[0], embeddings=torch.cat([regions.embeddings for regions in level]))
-            for level in levels
-        )
-        insides = [part.inside for part in parts if part.inside is not None]
-        return replace(
-            first,
-            image=torch.cat([part.image for part in parts]),
-            regions=regions,
-            inside=torch.cat(insides) if insides else None,
-            views=tuple(view for part in parts for view in part.views),
-        )
+        joined = zip(*(part.tensors for part in parts), strict=True)
+        whole = first.with_tensors(torch.cat(tensors) for tensors in joined)
+        return replace(whole, views=tuple(view for part in parts for view in part.views))
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +353,9 @@ class Prediction:
 
     score: Float[Tensor, " b"]
     map: Float[Tensor, "b h w"]
+
+    def __getitem__(self, rows: slice | Sequence[int]) -> Prediction:
+        return Prediction(self.score[rows], self.map[rows])
 
 
 class FileStatus(NamedTuple):

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from vlmad.detector import Detector
+    from vlmad.image_set import ImageSet
     from vlmad.loading import Pieces
-    from vlmad.types import Features, View
+    from vlmad.types import Features, Result, View
     from vlmad_evaluation._bench_folder import BenchFolder
     from vlmad_evaluation._bench_plan import Cell
     from vlmad_evaluation.conditions import Change
@@ -115,6 +116,7 @@ class OpenCell:
     def __init__(self, cell: Cell, detector: Detector) -> None:
         self.cell, self.detector = cell, detector
         self.of_set = detector.scorer.scope == "set"
+        self._set: ImageSet | None = None
         references = [Reference(path=str(path), sha256=digest(path)) for path in cell.references]
         self.images = [sample.image for sample in cell.samples]
         detector.check_ready(cell.class_name)
@@ -132,15 +134,24 @@ class OpenCell:
         self.missing = {os.path.abspath(image): str(image) for image in missing}
         """What its folder calls each image that is still to be scored, by the whole name."""
 
-    def score(self, images: Iterable[Pieces], batch_size: int) -> int:
-        """Score those of the images that are missing, and write them; return how many."""
+    def score(self, images: Iterable[Pieces], batch_size: int) -> Iterator[None]:
+        """Score those of the images that are missing and write each, or else keep them for all."""
         wanted = [pieces for pieces in images if pieces[0].original.name in self.missing]
-        if not wanted:
-            return 0
-        results = self.detector.results(wanted, self.cell.class_name, batch_size)
+        if wanted and self.of_set:
+            self._set = self._set or self.detector.image_set(self.cell.class_name, batch_size)
+            self._set.add(wanted)
+        elif wanted:
+            yield from self._write(self.detector.results(wanted, self.cell.class_name, batch_size))
+
+    def score_set(self) -> Iterator[None]:
+        """Score the images that were kept for all, and write each."""
+        if self._set is not None:
+            yield from self._write(self._set.results())
+
+    def _write(self, results: Iterable[Result]) -> Iterator[None]:
         for result in results:
             self.run.write(replace(result, name=self.missing[result.name]))
-        return len(results)
+            yield
 
     def give_up(self, error: PluginError) -> None:
         """Leave the folder as that of a run that was stopped."""
@@ -160,31 +171,25 @@ def _score(
     failed: dict[Cell, SkippedEntry],
     advance: Callable[[int], None],
 ) -> None:
-    """Score images batch by batch; scorers of sets get all of them in the end."""
+    """Score images batch by batch; scorers of sets compare all of them in the end."""
 
-    def take(own: OpenCell, images: Sequence[Pieces]) -> None:
+    def take(own: OpenCell, written: Iterable[None]) -> None:
         if own.cell not in failed:
             try:
-                advance(own.score(images, batch_size))
+                for _ in written:
+                    advance(1)
             except PluginError as error:
                 failed[own.cell] = own.cell.skip(str(error))
                 own.give_up(error)
 
     advance(sum(len(own.images) - len(own.missing) for own in opened))
-    of_sets = [own for own in opened if own.of_set]
-    held: list[Pieces] = []
     change = opened[0].cell.change if opened else None
     for images in batches(group.load(_missing(opened), batch_size, change), batch_size):
         for own in opened:
-            if not own.of_set:
-                take(own, images)
-        if of_sets:
-            held += images
-        else:
-            group.forget(images)
-    for own in of_sets:
-        take(own, held)
-    group.forget(held)
+            take(own, own.score(images, batch_size))
+        group.forget(images)
+    for own in opened:
+        take(own, own.score_set())
 
 
 def _source(image: Path, change: Change | None, reading: Reading) -> Source:

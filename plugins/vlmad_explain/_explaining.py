@@ -81,7 +81,7 @@ def explain_with_maps(
 ) -> Iterator[tuple[Explanation, Float[np.ndarray, "H W"]]]:
     """Yield what `explain` does, each with the image's map at its original size."""
     sources = [*detector.sources(as_list(images))]
-    references = ReferenceRegions(detector)
+    references = ReferenceRegions(detector, sources)
     together = detector.scorer.scope == "set" and sources
     for group in [sources] if together else [[source] for source in sources]:
         with torch.inference_mode():

@@ -40,7 +40,13 @@ COLUMNS, SENTENCES = 6, 4
 CONTEXT, SMALLEST_SHARE = 1.6, 0.16
 """How many times the region a crop shows, and of the image's shorter side at least."""
 INK, PALE, DECIDED, FOR, AGAINST = "#202020", "#6a6a6a", "#ffe600", "#e0533d", "#3d7be0"
-COLOURS = {"references": "#ff8c1a", "text": "#19b5d8", "image": "#22c55e", "map": "#d946ef"}
+COLOURS = {
+    "references": "#ff8c1a",
+    "others": "#ff8c1a",
+    "text": "#19b5d8",
+    "image": "#22c55e",
+    "map": "#d946ef",
+}
 
 
 def draw(

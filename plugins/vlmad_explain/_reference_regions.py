@@ -41,11 +41,16 @@ def encode_whole(
     return Features.concatenate(encoded), images
 
 
-class ReferenceRegions:
-    """The regions of the references that a detector was fitted on, if it was."""
+def compared_with(detector: Detector, images: Sequence[Source]) -> Sequence[Source]:
+    """Return what regions of images are compared with: references, or each other."""
+    return images if detector.scorer.scope == "set" else detector.references
 
-    def __init__(self, detector: Detector) -> None:
-        self.detector = detector
+
+class ReferenceRegions:
+    """The regions of the references that a detector was fitted on, if it was, or of a set."""
+
+    def __init__(self, detector: Detector, images: Sequence[Source]) -> None:
+        self.detector, self._compared = detector, compared_with(detector, images)
 
     def nearest(self, same: Sequence[Judged], region: int, index: int) -> NearestRegion | None:
         """Return the nearest region of the references, by the scorer or else by cosine.
@@ -78,7 +83,7 @@ class ReferenceRegions:
         resizing, spec = self.detector.resizing, self.detector.backbone.spec
         return [
             (number, patches)
-            for number, source in enumerate(self.detector.references)
+            for number, source in enumerate(self._compared)
             for patches in patch_grids(source, resizing, spec)
         ]
 
@@ -89,7 +94,7 @@ class ReferenceRegions:
         number, patches = self._pieces[piece]
         return NearestRegion(
             number=number,
-            image=self.detector.references[number].name,
+            image=self._compared[number].name,
             place=patches.box(place_of(regions, region, patches.grid)),
             distance=distance,
         )

@@ -17,12 +17,13 @@ from vlmad_run.choosing import Choice, choosing
 from vlmad_run.references import References
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     from jaxtyping import Float
 
     from vlmad.detector import Detector
+    from vlmad.images import Source
     from vlmad_explain.explanations import Explanation, ExplanationFile
     from vlmad_formats.reading import Reading
 
@@ -57,6 +58,7 @@ def explain(
     vlmad explain photos/cut.png --references good/ --shots 4 --top 5
     """
     from vlmad_explain import explain_with_maps
+    from vlmad_explain._reference_regions import compared_with
     from vlmad_run.finding import find
     from vlmad_run.progress import print_notes
     from vlmad_run.references import assemble
@@ -67,10 +69,11 @@ def explain(
     detector, class_name = assembled.detector, assembled.class_name
     detector.check_ready(class_name)
     readable, unreadable = _readable(found.images, detector.reading)
+    compared = compared_with(detector, [*detector.sources(readable)])
     done = []
     with _folder(out, as_json) as folder:
         for explanation, heat in explain_with_maps(detector, readable, class_name, top):
-            written = _write(detector, explanation, heat, folder) if folder else ()
+            written = _write(detector, explanation, heat, compared, folder) if folder else ()
             done.append(explanation)
             if not as_json:
                 _print(explanation, written)
@@ -124,7 +127,11 @@ def _file(detector: Detector, explanations: list[Explanation]) -> ExplanationFil
 
 
 def _write(
-    detector: Detector, explanation: Explanation, heat: Float[np.ndarray, "H W"], folder: Path
+    detector: Detector,
+    explanation: Explanation,
+    heat: Float[np.ndarray, "H W"],
+    compared: Sequence[Source],
+    folder: Path,
 ) -> list[Path]:
     """Write the picture and the JSON file of one image, and return their paths."""
     from vlmad.images import decode
@@ -133,7 +140,7 @@ def _write(
 
     paths = [folder / (file_stem(explanation.image) + suffix) for suffix in (".png", ".json")]
     image = decode(Path(explanation.image), reading=detector.reading)
-    write_atomically(paths[0], draw(explanation, heat, image, detector.references))
+    write_atomically(paths[0], draw(explanation, heat, image, compared))
     _file(detector, [explanation]).write(paths[1])
     return paths
 

@@ -44,7 +44,7 @@ class SentenceShare(Document):
 
 
 class NearestRegion(Document):
-    """The region of the references that is nearest to one of the image.
+    """The region of the references, or of the other images of a set, nearest to one of the image.
 
     Of references that are not known any more all but the distance is None.
     """

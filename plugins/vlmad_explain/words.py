@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 HEADINGS = {
     "references": "farthest from the references",
+    "others": "farthest from the other images",
     "text": "most anomalous by text",
     "image": "most unlike the rest of the image",
     "map": "highest on the scorer's map",
 }
-VALUES = {"text": "text {:.3f}", "references": "distance {:.3g}"}
+VALUES = {"text": "text {:.3f}", "references": "distance {:.3g}", "others": "distance {:.3g}"}
 VALUES |= {"image": "distance to the rest of the image {:.3g}", "map": "map {:.3g}"}
 
 
@@ -38,6 +39,9 @@ def equation(explanation: Explanation) -> list[str]:
 def _addend(explanation: Explanation, addend: ScoreAddend) -> str:
     if addend.by == "references":
         what = f"references: {_distance(addend)}"
+    elif addend.by == "others":
+        what = "other images: "
+        what += "what similar ones add" if addend.whole_image else "the largest distance to them"
     elif explanation.unit == "log-odds":
         what = "text: the probability of the anomalous side"
     else:

@@ -19,7 +19,6 @@ PATCHCORE = Recipe(
     summary="the distance of every patch to the nearest one of the references",
     paper="Roth et al., CVPR 2022, arXiv 2106.08265",
 )
-
 GAUSSIAN = Recipe(
     parts={
         "backbone": "tiny",
@@ -52,6 +51,12 @@ PADIM = Recipe(
     paper="Defard et al., ICPR workshops 2020, arXiv 2011.08785",
 )
 
+MUSC = Recipe(
+    parts={**GAUSSIAN.parts, "scorer": "mutual"},
+    options={"scorer": {"rescoring": (1, 2, 3)}},
+    summary="the distance of every patch to the most similar ones of the other images",
+    paper="Li et al., ICLR 2024, arXiv 2401.16753",
+)
 SPADE = Recipe(
     parts={**GAUSSIAN.parts, "scorer": "spade"},
     summary="the nearest references, and the nearest positions within these",
@@ -74,7 +79,7 @@ def register_extractors(register: Register) -> None:
 
 @hookimpl
 def register_scorers(register: Register) -> None:
-    """Register `nearest`."""
+    """Register `nearest`, `gaussian`, `spade`, `subspace` and `mutual`."""
     register(
         "nearest",
         "vlmad_memory._nearest_patches:NearestPatches",
@@ -83,13 +88,17 @@ def register_scorers(register: Register) -> None:
     register("gaussian", "vlmad_memory._gaussian:Gaussian", "Mahalanobis distance to references")
     register("spade", "vlmad_memory._spade:Spade", "nearest images, then nearest positions")
     register("subspace", "vlmad_memory._subspace:Subspace", "distance to principal components")
+    register(
+        "mutual", "vlmad_memory._mutual:Mutual", "distance to the nearest patches of other images"
+    )
 
 
 @hookimpl
 def register_detectors(register: Register) -> None:
-    """Register `patchcore`, `gaussian`, `padim`, `spade` and `subspace`."""
+    """Register `patchcore`, `gaussian`, `padim`, `spade`, `subspace` and `musc`."""
     register("patchcore", PATCHCORE, PATCHCORE.summary)
     register("gaussian", GAUSSIAN, GAUSSIAN.summary)
     register("padim", PADIM, PADIM.summary)
     register("spade", SPADE, SPADE.summary)
     register("subspace", SUBSPACE, SUBSPACE.summary)
+    register("musc", MUSC, MUSC.summary)

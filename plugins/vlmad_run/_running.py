@@ -6,10 +6,11 @@ import itertools
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from vlmad.watching import watched
 from vlmad_run._run_pictures import draw_overlays
 from vlmad_run.passed_over import PassedOverFiles
 from vlmad_run.places import RUNS, new_folder, stopped_run
-from vlmad_run.progress import bars, interruptible, print_notes
+from vlmad_run.progress import ShownProgress, bars, interruptible, print_notes
 from vlmad_run.rows import to_line
 from vlmad_run.run_folder import RunFolder
 
@@ -75,7 +76,9 @@ def score_images(
         missing = folder.missing(images, detector.together)
         progress.remove_task(loading)
         scored = folder.write_all(detector.stream(missing, batch_size))
-        tracked = progress.track(scored, len(missing), description="scoring")
+        stack.enter_context(watched(ShownProgress(progress)))
+        doing = "writing" if detector.together else "scoring"  # all of a set come at once
+        tracked = progress.track(scored, len(missing), description=doing)
         for row in itertools.chain(done, tracked):
             if write_line is not None:
                 write_line(to_line(row))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 
 def print_notes(notes: Iterable[str], console: Console) -> None:
@@ -36,6 +36,24 @@ def bars(console: Console) -> Progress:
         transient=True,
         disable=console.quiet or not console.is_terminal,
     )
+
+
+class ShownProgress:
+    """Shows notes and bars of what parts do; see `vlmad.watching.Watcher`."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def note(self, text: str) -> None:
+        """Print a note."""
+        print_notes([text], self._progress.console)
+
+    def advance(self, doing: str, done: int, of: int) -> None:
+        """Show a bar of this work."""
+        if doing not in self._tasks:
+            self._tasks[doing] = self._progress.add_task(doing)
+        self._progress.update(self._tasks[doing], completed=done, total=of)
 
 
 @contextmanager

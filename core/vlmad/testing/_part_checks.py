@@ -183,7 +183,7 @@ def check_scorer(
 
 
 def _check_fit(scorer: Scorer, features: Features) -> Mapping[str, Tensor]:
-    references = _take(features, [0, 1])
+    references = features[[0, 1]]
     with torch.inference_mode(), unchanged(references, name="fit"):
         memory: Mapping[str, Tensor] = require_repeatable(lambda: scorer.fit(references), "fit")
     for name, tensor in memory.items():
@@ -214,7 +214,7 @@ def _check_inside(scorer: Scorer, features: Features, text: TextEmbeddings | Non
     other = replace(seen, regions=tuple(levels))
     fits = scorer.references != "none"
     with torch.inference_mode():
-        memory, same = (scorer.fit(_take(each, [0, 1])) if fits else None for each in (seen, other))
+        memory, same = (scorer.fit(each[[0, 1]]) if fits else None for each in (seen, other))
         require_close(same, memory, "fit: it remembers what lies outside")
         first, second = (scorer(each, text, memory) for each in (seen, other))
     require_close(second.score, first.score, "what lies outside changes the score")
@@ -223,10 +223,10 @@ def _check_inside(scorer: Scorer, features: Features, text: TextEmbeddings | Non
 def _check_add(scorer: Scorer, features: Features, text: TextEmbeddings | None) -> None:
     assert isinstance(scorer, AddsReferences)
     with torch.inference_mode():
-        first, second = (scorer.fit(_take(features, [index])) for index in (0, 1))
+        first, second = (scorer.fit(features[[index]]) for index in (0, 1))
         with unchanged(first, second, name="add"):
             added = require_repeatable(lambda: scorer.add(first, second), "add")
-        together = scorer(features, text, scorer.fit(_take(features, [0, 1])))
+        together = scorer(features, text, scorer.fit(features[[0, 1]]))
         predicted = scorer(features, text, added)
         if scorer.adds_exactly:
             require_close(predicted, together, "add: it is not what fitting all at once gives")
@@ -248,11 +248,11 @@ def _check_prediction(
         if isinstance(scorer, HasAttribution):
             _check_attribution(scorer.attribute(features, text, memory), seen, features, text)
         order = list(range(count))[::-1]
-        turned = scorer(_take(features, order), text, memory)
-        require_close(turned, _pick(seen, order), "the order of the images changes the scorer")
+        turned = scorer(features[order], text, memory)
+        require_close(turned, seen[order], "the order of the images changes the scorer")
         if scorer.scope == "image":
-            alone = scorer(_take(features, [1]), text, memory)
-            require_close(alone, _pick(seen, [1]), "other images change the scorer")
+            alone = scorer(features[[1]], text, memory)
+            require_close(alone, seen[[1]], "other images change the scorer")
 
 
 def _check_attribution(
@@ -274,14 +274,3 @@ def _check_attribution(
         pushes = attribution.voices.pushes(features.image[:, None])
         shape = (len(features), 1, len(text.sentences))
         require_tensor(pushes, shape, "attribute: pushes")
-
-
-def _take(features: Features, indices: list[int]) -> Features:
-    regions = [replace(each, embeddings=each.embeddings[indices]) for each in features.regions]
-    inside = None if features.inside is None else features.inside[indices]
-    image = features.image[indices]
-    return replace(features, image=image, regions=tuple(regions), inside=inside)
-
-
-def _pick(prediction: Prediction, indices: list[int]) -> Prediction:
-    return Prediction(prediction.score[indices], prediction.map[indices])

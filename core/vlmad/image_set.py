@@ -1,0 +1,60 @@
+"""Images that are scored together: encoded one after another, with their features on disk."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING
+
+from vlmad.loading import rows_of
+from vlmad.temporary import StoredFeatures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from vlmad.loading import Pieces
+    from vlmad.types import Features, Prediction, Result
+
+
+class ImageSet:
+    """All images that a scorer of sets is to compare with each other (`Detector.image_set`).
+
+    Args:
+        encode: returns the features of all pieces of those images that can be read.
+        score: yields the prediction of each from the features of all.
+        result: makes what is told of an image, at so many seconds for each of its pieces.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[Sequence[Pieces]], Features | None],
+        score: Callable[[Sequence[Features]], Iterator[Prediction]],
+        result: Callable[[Pieces, Prediction | None, float], Result],
+    ) -> None:
+        self._encode, self._score, self._result = encode, score, result
+        self._images: list[Pieces] = []
+        self._features = StoredFeatures()
+        self._seconds = 0.0
+
+    def add(self, images: Sequence[Pieces]) -> None:
+        """Encode images, each as its pieces, whose pixels are not needed any more then."""
+        started, end = time.perf_counter(), 0
+        features = self._encode(images)
+        for pieces in images:
+            start, end = end, end + rows_of(pieces)
+            if features is not None and start < end:
+                self._features.append(features[start:end])
+        self._images += images
+        self._seconds += time.perf_counter() - started
+
+    def results(self) -> Iterator[Result]:
+        """Yield the result of each image, in order."""
+        started = time.perf_counter()
+        predictions = self._score(self._features) if self._features else iter(())
+        first = next(predictions, None)  # which is there when all were compared
+        predictions = itertools.chain(filter(None, [first]), predictions)
+        self._seconds += time.perf_counter() - started
+        each = self._seconds / max(1, sum(map(rows_of, self._images)))
+        for pieces in self._images:
+            prediction = next(predictions) if rows_of(pieces) else None
+            yield self._result(pieces, prediction, each)
