@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from vlmad import Preprocessing, View, load_detector
 from vlmad.errors import InputError
 from vlmad.images import Source, restore_whole
 from vlmad.loading import load
-from vlmad.resizing import parse_resizing
+from vlmad.resizing import Box, parse_resizing
 from vlmad_alignment import ReferenceFrame, Similarity
+from vlmad_openclip.store import tensor_digest
+from vlmad_run.aligning import read_frame
+from vlmad_run.manifest import read_manifest
+from vlmad_run.rows import ScoreRow, read_rows
 
 from .conftest import SMALL
 
@@ -124,6 +136,12 @@ def test_the_map_comes_back_in_place_and_is_lowest_where_the_frame_saw_nothing(
     assert restored.shape == (256, 320)
     hole = np.asarray(truth)[..., 0] > 200
     assert ((restored > 0.6) == hole).mean() > 0.99
+    around = placed.around(Box(100, 80, 150, 130))
+    rows, columns = np.nonzero(hole)
+    assert around.left <= columns.min() + 1
+    assert around.right >= columns.max()
+    assert around.top <= rows.min() + 1
+    assert around.bottom >= rows.max()
     assert restored[0, 0] == pytest.approx(0.25)
     assert restored.min() == pytest.approx(0.25)
 
@@ -208,6 +226,7 @@ class Recorder:
 
     digest = "0"
     notes = ("moved",)
+    size = (160, 120)
 
     def place(self, image: Image.Image) -> Recorder:
         return self
@@ -217,6 +236,9 @@ class Recorder:
 
     def to_image(self, heat: np.ndarray) -> np.ndarray:
         return np.roll(heat, heat.shape[1] // 4, axis=1)
+
+    def around(self, box: Box) -> Box:
+        return Box(box.left + 40, box.top, box.right + 40, box.bottom)
 
 
 @pytest.mark.parametrize("resize", ["squash", "pad", "tiles:2"])
@@ -260,3 +282,135 @@ def test_a_detector_places_references_and_images_alike() -> None:
     assert unknown.notes[0].startswith("not aligned: ")
     assert placed.map is not None
     assert placed.map.shape == (256, 320)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """Good parts, and photographs: one of a part that lies elsewhere, one of something else."""
+    for folder in ("good", "photos"):
+        (tmp_path / folder).mkdir()
+    part().save(tmp_path / "good" / "0.png")
+    moved(part(light=0.9), Similarity(-8, 1.05, 0.03, 0.05)).save(tmp_path / "good" / "1.png")
+    moved(part(), Similarity(15, 0.95, 0.06, 0.04)).save(tmp_path / "photos" / "away.png")
+    noise().save(tmp_path / "photos" / "noise.png")
+    return tmp_path
+
+
+def rows(folder: Path) -> dict[str, ScoreRow]:
+    return {Path(row.image).stem: row for row in read_rows(folder)}
+
+
+@pytest.mark.slow
+def test_a_fitted_file_aligns_images_exactly_as_the_run_with_its_references(
+    parts: Path, command: Callable[..., Any]
+) -> None:
+    quiet = ("--quiet", "--overlays", "none")
+    fit = ("fit", "good", "--align", "--out", "part.safetensors", *SMALL)
+    direct = ("run", "photos", "--detector", "winclip", "--references", "good", "--shots", "2")
+
+    assert command(*direct, "--align", "--out", "direct", *quiet, *SMALL).status == 0
+    assert command(*fit, "--detector", "winclip").status == 0
+    ended = command("run", "--manifest", "direct", "--out", "again", "--quiet")
+    assert "scores agree: 2 compared" in ended.error
+    shutil.rmtree(parts / "good")
+    assert (
+        command("run", "photos", "--model", "part.safetensors", "--out", "stored", *quiet).status
+        == 0
+    )
+
+    aligned, stored = rows(parts / "direct"), rows(parts / "stored")
+    assert {name: row.score for name, row in stored.items()} == {
+        name: row.score for name, row in aligned.items()
+    }
+    assert [row.notes for row in (aligned["away"], stored["away"])] == [[], []]
+    for each in (aligned, stored):
+        assert each["noise"].notes[0].startswith("not aligned: too little like")
+    assert read_manifest(parts / "direct").identity.align is not None  # type: ignore[union-attr]
+
+
+@pytest.mark.slow
+def test_a_run_that_aligns_is_another_run(parts: Path, command: Callable[..., Any]) -> None:
+    words = ("run", "photos", "--detector", "winclip", "--references", "good", "--shots", "2")
+    words += ("--quiet", *SMALL)
+    assert command(*words, "--overlays", "none", "--out", "out").status == 0
+
+    ended = command(*words, "--align", "--out", "out")
+
+    assert ended.status == 2
+    assert "holds a run that differs in align (none, now" in ended.error
+
+
+def test_nothing_can_be_aligned_without_a_reference(
+    parts: Path, command: Callable[..., Any]
+) -> None:
+    ended = command("run", "photos", "--align", *SMALL)
+
+    assert ended.status == 2
+    assert "--align brings images to the first reference: add --references DIR" in ended.error
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"frame/pixels": torch.zeros(77, 96, dtype=torch.uint8)},
+        {"frame/size": torch.tensor([320, 256])},
+        {"frame/pixels": torch.zeros(77, 96), "frame/size": torch.tensor([320, 256])},
+        {
+            "frame/pixels": torch.zeros(77, 96, dtype=torch.uint8),
+            "frame/size": torch.tensor([320.0, 256.0]),
+        },
+        {
+            "frame/pixels": torch.zeros(0, dtype=torch.uint8),
+            "frame/size": torch.tensor([0, 0]),
+        },
+        {
+            "frame/pixels": torch.zeros(96, 77, dtype=torch.uint8),
+            "frame/size": torch.tensor([1 << 60, 1 << 60]),
+        },
+    ],
+)
+def test_tensors_that_are_no_frame_are_refused(tensors: dict[str, torch.Tensor]) -> None:
+    with pytest.raises(InputError, match="no frame of a reference"):
+        read_frame(tensors)
+
+
+@pytest.mark.slow
+def test_another_frame_in_a_fitted_file_is_refused(
+    parts: Path, command: Callable[..., Any]
+) -> None:
+    fit = ("fit", "good", "--align", "--out", "part.safetensors", *SMALL)
+    assert command(*fit, "--detector", "winclip").status == 0
+    with safe_open(parts / "part.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        document = json.loads(file.metadata()["vlmad"])
+    tensors["frame/pixels"] = 255 - tensors["frame/pixels"]
+    document["tensors"] = {name: tensor_digest(tensor) for name, tensor in tensors.items()}
+    save_file(tensors, parts / "odd.safetensors", {"vlmad": json.dumps(document)})
+
+    ended = command("run", "photos", "--model", "odd.safetensors", "--quiet")
+
+    assert ended.status == 2
+    assert "was fitted with something else: align (" in ended.error
+
+
+@pytest.mark.slow
+def test_an_explanation_shows_a_place_where_the_image_itself_has_it(
+    parts: Path, command: Callable[..., Any]
+) -> None:
+    away = moved(part(), Similarity(18, 1.0, 0.08, 0.05))
+    away.save(parts / "photos" / "away.png")
+    words = ("explain", "photos/away.png", "--references", "good", "--shots", "2", "--json")
+
+    explained = json.loads(command(*words, "--detector", "winclip", "--align", *SMALL).out)
+
+    [each] = explained["explanations"]
+    boxes = [finding["place"] for finding in each["findings"]]
+    assert boxes
+    assert (each["width"], each["height"]) == away.size
+    for box in boxes:
+        assert 0 <= box["left"] < box["right"] <= 320
+        assert 0 <= box["top"] < box["bottom"] <= 256
+    columns, rows = {320 // 4 * n for n in range(5)}, {256 // 4 * n for n in range(5)}
+    sides = [{box["left"], box["right"]} <= columns for box in boxes]
+    sides += [{box["top"], box["bottom"]} <= rows for box in boxes]
+    assert not all(sides)  # they do not lie on the model's grid, which is turned

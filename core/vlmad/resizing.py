@@ -42,8 +42,13 @@ class Box(NamedTuple):
 class Placement(Protocol):
     """Where an image lies, seen from the frame of a fixture."""
 
-    notes: tuple[str, ...]
-    """What a user should know of it, such as why the image is left as it is."""
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of it, such as why the image is left as it is."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the image."""
 
     def to_frame(self, image: Image.Image) -> Image.Image:
         """Return the RGB image as the frame has it."""
@@ -51,12 +56,16 @@ class Placement(Protocol):
     def to_image(self, heat: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "H W"]:
         """Return a map of the frame as the image has it."""
 
+    def around(self, box: Box) -> Box:
+        """Return the smallest upright box in the image around a box in the frame."""
+
 
 class Fixture(Protocol):
     """What brings images of a part to one place, before anything else looks at them."""
 
-    digest: str
-    """Tells it from any that places images elsewhere."""
+    @property
+    def digest(self) -> str:
+        """What tells it from any that places images elsewhere."""
 
     def place(self, image: Image.Image) -> Placement:
         """Find an RGB image."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmad_alignment._sampling import centred, sample, smoothed
+from vlmad_alignment._sampling import SIDE, centred, sample, smoothed
 
 if TYPE_CHECKING:
     from vlmad_alignment._sampling import Numbers, Plane
@@ -25,9 +25,10 @@ class Sampled:
     def __init__(self, values: Plane, step: int) -> None:
         soft = smoothed(values, step / 2) if step > 1 else values
         self.right, self.down = (each[::step, ::step] for each in centred(*values.shape))
-        self.values, self.step = soft, step
         self.of_places = soft[::step, ::step]
-        self.falling, self.rising = np.gradient(soft)
+        falling, rising = np.gradient(soft)
+        self.planes = np.stack([soft, rising, falling])
+        """The values, and how much they rise to the right and down."""
 
 
 def refine(frame: Sampled, image: Sampled, start: Numbers, rounds: int) -> Numbers | None:
@@ -38,13 +39,11 @@ def refine(frame: Sampled, image: Sampled, start: Numbers, rounds: int) -> Numbe
     """
     numbers = start
     for _ in range(rounds):
-        values, inside = sample(image.values, numbers, frame.right, frame.down)
+        planes, inside = sample(image.planes, numbers, frame.right, frame.down)
         if inside.mean() < LEAST_SHARED:
             return None
-        along, _ = sample(image.rising, numbers, frame.right, frame.down)
-        across, _ = sample(image.falling, numbers, frame.right, frame.down)
-        planes = values, along, across, frame.right, frame.down, frame.of_places
-        value, dx, dy, x, y, wanted = (each[inside] for each in planes)
+        (value, dx, dy), places = planes[:, inside], (frame.right, frame.down, frame.of_places)
+        x, y, wanted = (each[inside] for each in places)
         value, wanted = value - value.mean(), wanted - wanted.mean()
         gain = float(value @ wanted) / (float(value @ value) + 1e-6)
         if gain <= 0:
@@ -57,17 +56,17 @@ def refine(frame: Sampled, image: Sampled, start: Numbers, rounds: int) -> Numbe
         normal += 1e-6 * np.trace(normal) / 6 * np.eye(6)
         move = np.linalg.solve(normal, (design * weight) @ differs)[:4]
         numbers = numbers + move
-        if abs(move[2:]).max() + max(frame.values.shape) * abs(move[:2]).max() < STILL:
+        if abs(move[2:]).max() + SIDE / 2 * abs(move[:2]).max() < STILL:
             break
     return numbers
 
 
 def likeness(frame: Sampled, image: Sampled, numbers: Numbers) -> float:
     """Return the correlation of frame and image where both are, -1 to 1."""
-    values, inside = sample(image.values, numbers, frame.right, frame.down)
+    planes, inside = sample(image.planes[:1], numbers, frame.right, frame.down)
     if inside.mean() < LEAST_SHARED:
         return -1.0
-    value, wanted = values[inside], frame.of_places[inside]
+    value, wanted = planes[0, inside], frame.of_places[inside]
     value, wanted = value - value.mean(), wanted - wanted.mean()
     power = float(value @ value) * float(wanted @ wanted)
     return float(value @ wanted) / float(np.sqrt(power)) if power > 0 else 0.0

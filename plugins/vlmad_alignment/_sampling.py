@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from PIL import Image
 from scipy import fft, ndimage
 
@@ -49,16 +51,17 @@ def centred(height: int, width: int) -> tuple[Plane, Plane]:
 
 
 def sample(
-    values: Plane, numbers: Numbers, right: Plane, down: Plane
-) -> tuple[Float[np.ndarray, "*p"], Bool[np.ndarray, "*p"]]:
+    planes: Float[np.ndarray, "c h w"], numbers: Numbers, right: Plane, down: Plane
+) -> tuple[Float[np.ndarray, "c y x"], Bool[np.ndarray, "y x"]]:
     """Return the values where a similarity leads these places to, and which lie inside."""
     cosine, sine, x, y = numbers.astype(np.float32)
-    height, width = values.shape
-    x = cosine * right - sine * down + x + np.float32((width - 1) / 2)
-    y = sine * right + cosine * down + y + np.float32((height - 1) / 2)
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    found = ndimage.map_coordinates(values, [y, x], order=1, mode="nearest", output=np.float32)
-    return found, inside
+    height, width = (np.float32(max(side - 1, 1) / 2) for side in planes.shape[1:])
+    x = (cosine * right - sine * down + x) / width
+    y = (sine * right + cosine * down + y) / height
+    inside = (abs(x) <= 1) & (abs(y) <= 1)
+    places, given = torch.from_numpy(np.stack([x, y], -1)[None]), torch.from_numpy(planes[None])
+    found = F.grid_sample(given, places, padding_mode="border", align_corners=True)
+    return found[0].numpy(), inside
 
 
 def repetition(values: Plane) -> float:

@@ -41,11 +41,12 @@ class Search:
         for turn in TURNS:
             for size in SIZES:
                 back = np.array([np.cos(turn) / size, -np.sin(turn) / size, 0, 0])
-                seen.append(sample(soft, back, x, y))
+                seen.append(sample(soft[None], back, x, y))
         masks = np.array([inside for _, inside in seen], np.float32)
-        views = np.array([values for values, _ in seen]) * masks
+        views = np.concatenate([values for values, _ in seen]) * masks
         self._views, self._masks = _spectrum(views), _spectrum(masks)
         self._squares = _spectrum(views**2)
+        self._of_size: dict[tuple[int, int], tuple[Plane, Plane]] = {}
 
     def candidates(self, image: Plane, most: int) -> list[Numbers]:
         """Return where the frame may lie in an image, the most similar place first."""
@@ -69,20 +70,27 @@ class Search:
         """Return the correlation for each turn, size and shift, and the shifts right and down."""
         height, width = (max(1, round(side / STEP)) for side in image.shape)
         x, y = (STEP * each for each in centred(height, width))
-        values, mask = np.zeros((2, ROOM, ROOM), np.float32)
-        values[:height, :width] = sample(smoothed(image, STEP / 2.5), np.eye(4)[0], x, y)[0]
-        mask[:height, :width] = 1
-        own, squares, inside = (_spectrum(each) for each in (values, values**2, mask))
-        products = _correlation(self._views, own)
-        power = _correlation(self._masks, squares) * _correlation(self._squares, inside)
-        shared = _correlation(self._masks, inside)
+        values, soft = np.zeros((ROOM, ROOM), np.float32), smoothed(image, STEP / 2.5)[None]
+        values[:height, :width] = sample(soft, np.eye(4)[0], x, y)[0][0]
+        power, counts = self._overlap(height, width)
+        power = power * _correlation(self._masks, _spectrum(values**2))
+        likeness = _correlation(self._views, _spectrum(values))
+        likeness /= np.sqrt(np.maximum(power, 1e-6 * power.max() + 1e-6))
+        likeness[~counts] = -1
         down, right = (_shifts(side) for side in (height, width))
-        far = abs(down) > FARTHEST * COARSE
-        likeness = products / np.sqrt(np.maximum(power, 1e-6 * power.max() + 1e-6))
-        likeness[shared < LEAST_SHARED * height * width] = -1
-        likeness[:, far] = -1
-        likeness[:, :, abs(right) > FARTHEST * COARSE] = -1
         return likeness.reshape(len(TURNS), len(SIZES), ROOM, ROOM), right, down
+
+    def _overlap(self, height: int, width: int) -> tuple[Plane, Plane]:
+        """Return the squares that an image of that size covers, and which places count."""
+        if (height, width) not in self._of_size:
+            mask = np.zeros((ROOM, ROOM), np.float32)
+            mask[:height, :width] = 1
+            inside = _spectrum(mask)
+            shared = _correlation(self._masks, inside) >= LEAST_SHARED * height * width
+            near = [abs(_shifts(side)) <= FARTHEST * COARSE for side in (height, width)]
+            counts = shared & np.logical_and.outer(*near)
+            self._of_size[height, width] = _correlation(self._squares, inside), counts
+        return self._of_size[height, width]
 
 
 def _spectrum(values: Float[np.ndarray, "*n r r"]) -> Complex[np.ndarray, "*n r f"]:

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from vlmad.errors import InputError
+from vlmad.resizing import Box
 from vlmad_alignment._refinement import Sampled, likeness, refine
 from vlmad_alignment._sampling import SIDE, detail, repetition, shrink
 from vlmad_alignment._search import Search
@@ -183,14 +184,13 @@ class Alignment:
         """Return the image as the frame has it; beyond its border it is mirrored."""
         if self.similarity == SAME:
             return image
-        numbers = self.similarity.coefficients(self.frame, image.size)
-        corners = [(x, y) for x in (0, self.frame[0]) for y in (0, self.frame[1])]
-        rights = [numbers[0] * x + numbers[1] * y + numbers[2] for x, y in corners]
-        downs = [numbers[3] * x + numbers[4] * y + numbers[5] for x, y in corners]
-        left, right = (_beyond(rights, image.width), _beyond(downs, image.height))
-        a, b, c, d, e, f = numbers
-        wide = np.pad(np.asarray(image), (right, left, (0, 0)), mode="symmetric")
-        shifted = (a, b, c + left[0], d, e, f + right[0])
+        needed = self.around(Box(0, 0, *self.frame))
+        left, right = max(0, int(2 - needed.left)), max(0, int(needed.right - image.width + 2))
+        top, bottom = max(0, int(2 - needed.top)), max(0, int(needed.bottom - image.height + 2))
+        margins = ((top, bottom), (left, right), (0, 0))
+        wide = np.pad(np.asarray(image), margins, mode="symmetric")
+        a, b, c, d, e, f = self.similarity.coefficients(self.frame, image.size)
+        shifted = (a, b, c + left, d, e, f + top)
         return Image.fromarray(wide).transform(
             self.frame, Image.Transform.AFFINE, shifted, Image.Resampling.BICUBIC
         )
@@ -206,6 +206,14 @@ class Alignment:
         )  # fmt: skip
         return np.asarray(turned)
 
+    def around(self, box: Box) -> Box:
+        """Return the smallest upright box in the image around a box in the frame."""
+        a, b, c, d, e, f = self.similarity.coefficients(self.frame, self.size)
+        corners = [(x, y) for x in (box.left, box.right) for y in (box.top, box.bottom)]
+        rights = [a * x + b * y + c for x, y in corners]
+        downs = [d * x + e * y + f for x, y in corners]
+        return Box(min(rights), min(downs), max(rights), max(downs))
+
     def seen(self, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
         """Return which pixels of the frame, at some width and height, the image shows."""
         if self.similarity == SAME:
@@ -213,8 +221,3 @@ class Alignment:
         numbers = self.similarity.coefficients(size, self.size)
         whole = Image.new("1", self.size, 1)
         return np.asarray(whole.transform(size, Image.Transform.AFFINE, numbers))
-
-
-def _beyond(places: list[float], side: int) -> tuple[int, int]:
-    """Return how many pixels places lie beyond the two ends of a side."""
-    return max(0, int(2 - min(places))), max(0, int(max(places) - side + 2))

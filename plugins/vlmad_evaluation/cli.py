@@ -12,7 +12,8 @@ from vlmad_run.choosing import Choice, choosing, completing
 
 
 @functools.partial(
-    choosing, without=("detector", "prompt", "extractor", "attention", "scorer", "class_name")
+    choosing,
+    without=("detector", "prompt", "extractor", "attention", "scorer", "class_name", "align"),
 )
 def bench(
     choice: Choice,
@@ -67,7 +68,7 @@ def bench(
     run_and_print(ready, measuring)
 
 
-@functools.partial(choosing, without=("class_name",))
+@functools.partial(choosing, without=("class_name", "align"))
 def grid(
     choice: Choice,
     measuring: Measuring,

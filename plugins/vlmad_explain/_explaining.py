@@ -7,6 +7,7 @@ and reference regions are nearest, and names in `gap` what cannot be known.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -150,15 +151,17 @@ class _Explainer:
     def _explain(self, source: Source, start: int, highest: int, tiled: bool) -> Explanation:
         spec, index = self.detector.backbone.spec, start + highest
         patches = patch_grids(source, self.detector.resizing, spec)[highest]
+        patches = replace(patches, placement=source.placement)
+        width, height = source.size if source.placement is None else source.placement.size
         place, sentences = self._conclusion(index)
         whole = "the whole tile" if tiled else "the whole image"
         return Explanation(
             image=source.name,
-            width=source.size[0],
-            height=source.size[1],
+            width=width,
+            height=height,
             class_name=self.class_name,
             score=float(self.prediction.score[index]),
-            tile=patches.frame if tiled else None,
+            tile=patches.box((0, 0, *patches.grid)) if tiled else None,
             addends=[self._addend(addend, index, patches) for addend in self.attribution.addends],
             unit=self.voices.unit if self.voices else None,
             sentences_on=place or (whole if sentences else None),

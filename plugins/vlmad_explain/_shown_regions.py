@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from vlmad.images import Source
     from vlmad.regions import Grid
-    from vlmad.resizing import Resizing
+    from vlmad.resizing import Placement, Resizing
     from vlmad.types import BackboneSpec, Features, Regions, Resize
 
 OVERLAP = 1 / 3
@@ -44,6 +44,8 @@ class PatchGrid:
     resize: Resize
     grid: tuple[int, int]
     image_size: tuple[int, int]
+    placement: Placement | None = None
+    """Where the original lies, if the frame is that of a fixture."""
 
     def box(self, place: Place) -> PixelBox | None:
         """Return where a place lies in the original, or None if only in its margins."""
@@ -61,7 +63,25 @@ class PatchGrid:
             return frame.top + min(max(pixel, 0), height)
 
         box = PixelBox(left=across(left), top=down(top), right=across(right), bottom=down(bottom))
+        if self.placement is not None:
+            box = _in_image(box, self.placement)
         return box if box.left < box.right and box.top < box.bottom else None
+
+
+def _in_image(box: PixelBox, placement: Placement) -> PixelBox:
+    """Return what an image shows of a box in the frame of its fixture, as an upright box."""
+    around = placement.around(Box(box.left, box.top, box.right, box.bottom))
+    width, height = placement.size
+
+    def clipped(pixel: float, side: int) -> int:
+        return min(max(round(pixel), 0), side)
+
+    return PixelBox(
+        left=clipped(around.left, width),
+        top=clipped(around.top, height),
+        right=clipped(around.right, width),
+        bottom=clipped(around.bottom, height),
+    )
 
 
 def patch_grids(source: Source, resizing: Resizing, spec: BackboneSpec) -> list[PatchGrid]:

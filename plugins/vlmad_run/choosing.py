@@ -86,6 +86,14 @@ class Choice:
         ),
     ] = None
 
+    align: Annotated[
+        bool,
+        typer.Option(
+            "--align",
+            help="Bring each image to where the part lies in the first reference.",
+            rich_help_panel="Which detector",
+        ),
+    ] = False
     range: Annotated[
         str | None,
         option(

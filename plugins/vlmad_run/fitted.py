@@ -23,6 +23,7 @@ from vlmad.hookspecs import KINDS
 from vlmad.parts import JudgesMemory
 from vlmad.types import View
 from vlmad_openclip.store import tensor_digest
+from vlmad_run.aligning import PIXELS, SIZE, read_frame, stored_frame
 from vlmad_run.documents import Document
 from vlmad_run.manifest import Manifest, identity
 from vlmad_run.part_options import file_digest
@@ -94,6 +95,7 @@ def _tensors(detector: Detector) -> dict[str, Tensor]:
         for option, value in chosen.options.items():
             if isinstance(value, Path) and (kind, option) != ("backbone", "weights"):
                 tensors[f"{FILE}{kind}.{option}"] = _bytes_of(value)
+    tensors |= stored_frame(detector)
     return {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
 
 
@@ -115,6 +117,10 @@ def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembl
         raise InputError(f"of {path} only options of the backbone can be set")
     manifest, tensors = _read(path)
     detector = rebuild(manifest, {**_unpack(manifest, tensors, path), **options})
+    try:
+        detector.fixture = read_frame(tensors)
+    except InputError as error:
+        raise WeightsError(f"{path} cannot be used: {error}") from error
     device = getattr(detector.backbone, "device", "cpu")
     detector.memory = {
         name.removeprefix(MEMORY): tensor.to(device)
@@ -180,7 +186,7 @@ def _unpack(
 ) -> dict[str, dict[str, Path]]:
     """Return the files that came along, by kind and option, if each is one that was recorded."""
     contents = {}
-    for name in [name for name in tensors if not name.startswith(MEMORY)]:
+    for name in [n for n in tensors if not n.startswith(MEMORY) and n not in (PIXELS, SIZE)]:
         kind, _, option = name.removeprefix(FILE).partition(".")
         content = tensors[name].numpy().tobytes() if str(tensors[name].dtype) == BYTES else b""
         own = hashlib.sha256(content).hexdigest()

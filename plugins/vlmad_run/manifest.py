@@ -54,6 +54,8 @@ class Identity(Document):
     resize: str
     reading: str = "auto"
     """How files are read that leave it open (`vlmad_formats.reading.Reading`)."""
+    align: str | None = None
+    """What images are brought to, and how (`vlmad.resizing.Fixture.digest`)."""
     class_name: str
     sentences_sha256: str | None
     """Of the sentences in use; None where images change them or there are none."""
@@ -170,6 +172,7 @@ def identity(
         preprocessing=to_jsonable_python(backbone.spec.preprocessing),
         resize=str(detector.resizing),
         reading=str(detector.reading or Reading()),
+        align=None if detector.fixture is None else detector.fixture.digest,
         class_name=class_name.replace("_", " "),  # as prompts read it
         sentences_sha256=_sentences_digest(detector, class_name),
         references_sha256=[reference.sha256 for reference in references],

@@ -116,6 +116,7 @@ def assemble_runnable(
     """Assemble what can be run, as `assemble`; a model file may hold something without parts."""
     if references.model is not None:
         return _open_model(references.model, choice, references, images)
+    from vlmad_run.aligning import align_to_first
     from vlmad_run.manifest import Reference
     from vlmad_run.part_options import file_digest
 
@@ -133,6 +134,8 @@ def assemble_runnable(
     elif references.shots is not None:
         raise InputError("--shots needs --references DIR to draw from")
     remarks += settle_range(chosen or images, detector)
+    if choice.align:
+        align_to_first(detector, chosen)
     if chosen:
         detector.fit(chosen)
     noted = [Reference(path=str(path), sha256=file_digest(path)) for path in chosen]

@@ -17,6 +17,7 @@ from vlmad.files import digest
 from vlmad.hookspecs import KINDS
 from vlmad.options import options_of
 from vlmad_formats.reading import Reading
+from vlmad_run.aligning import align_to_first
 from vlmad_run.kinds import engine_for
 from vlmad_run.manifest import Reference
 from vlmad_run.part_options import file_digest
@@ -66,6 +67,8 @@ def repeat(run: StoredRun, options: Mapping[str, Mapping[str, Any]], fit: bool =
     for each in references:
         if digest(run.place_of(each.path)) != each.sha256:
             raise InputError(f"reference {each.path} is not the file that the manifest names")
+    if manifest.identity.align is not None:
+        align_to_first(detector, [each.path for each in references])
     if references and fit:
         detector.fit([each.path for each in references])
     return Assembled(detector, run.class_name, references, seed=manifest.seed)
