@@ -414,3 +414,54 @@ def test_an_explanation_shows_a_place_where_the_image_itself_has_it(
     sides = [{box["left"], box["right"]} <= columns for box in boxes]
     sides += [{box["top"], box["bottom"]} <= rows for box in boxes]
     assert not all(sides)  # they do not lie on the model's grid, which is turned
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """A category whose parts lie elsewhere in every image."""
+    root, rng = tmp_path / "data" / "plate", np.random.default_rng(0)
+    for folder, count in (("train/good", 3), ("test/good", 2), ("test/scratch", 2)):
+        (root / folder).mkdir(parents=True)
+        for index in range(count):
+            move = Similarity(rng.uniform(-15, 15), 1.0, rng.uniform(-0.05, 0.05), 0.0)
+            image = moved(part(160, defect=folder == "test/scratch"), move)
+            image.save(root / folder / f"{index}.png")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_cells_of_a_bench_are_aligned_as_runs_with_their_references(
+    labelled: Path, command: Callable[..., Any]
+) -> None:
+    words = ("--shots", "0,1", "--seeds", "3", "--replicates", "10", "--quiet", *SMALL)
+    plain = command("bench", "data", "--detector", "winclip", "--out", "plain", *words)
+    assert plain.status == 0, plain.error  # its features are kept, and must not be taken below
+
+    ended = command("bench", "data", "--detector", "winclip", "--align", "--out", "bench", *words)
+
+    assert ended.status == 0, ended.error
+    compared = set()
+    for folder in {path.parent for path in (labelled / "bench").rglob("scores.jsonl")}:
+        manifest = read_manifest(folder)
+        assert manifest is not None
+        paths = [reference.path for reference in manifest.references]
+        assert (manifest.identity.align is not None) == bool(paths)
+        how = ("--references", paths[0], "--align") if paths else ()
+        run = ("run", "data/plate/test", "--detector", "winclip", "--class-name", "plate", *SMALL)
+        out = f"run{len(compared)}"
+        again = command(*run, *how, "--out", out, "--overlays", "none", "--quiet")
+        assert again.status == 0, again.error
+        mine = {Path(row.image).parts[-2:]: row.score for row in read_rows(folder)}
+        theirs = {Path(row.image).parts[-2:]: row.score for row in read_rows(labelled / out)}
+        assert mine == pytest.approx(theirs, abs=1e-5)
+        compared.add(manifest.identity.align)
+    assert len(compared) > 2  # drawn references are not all the same
+
+
+def test_a_bench_aligns_nothing_without_references(
+    labelled: Path, command: Callable[..., Any]
+) -> None:
+    ended = command("bench", "data", "--detector", "winclip", "--align", *SMALL)
+
+    assert ended.status == 2
+    assert "--align brings images to the first reference: add --shots 1 or more" in ended.error

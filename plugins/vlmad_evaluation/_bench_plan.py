@@ -43,6 +43,8 @@ class Cell:
     references: tuple[Path, ...] = ()
     change: Change | None = None
     """What is done to the images before they are scored."""
+    frame: Path | None = None
+    """The reference to which all images are brought, if one is."""
 
     def skip(self, reason: str) -> SkippedEntry:
         """Say that a part failed, so that there is no result."""
@@ -123,7 +125,16 @@ def make_plan(
         samples = measured_samples(dataset, [category], settings)
         class_name = dataset.class_name(category)
         own = [
-            Cell(name, category, class_name, shots, seed, without(samples, references), references)
+            Cell(
+                name,
+                category,
+                class_name,
+                shots,
+                seed,
+                without(samples, references),
+                references,
+                frame=references[0] if settings.align and references else None,
+            )
             for name in detectors
             for shots, seed, references in drawn
             if (name, shots) not in not_able

@@ -25,7 +25,8 @@ from vlmad_evaluation.sharing import share
 from vlmad_run.manifest import digest_of_names, identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from rich.console import Console
     from rich.progress import Progress
@@ -102,13 +103,22 @@ def _results(
     for category, group, change in itertools.product(bench.categories, groups, changes):
         of_category = (c for c in plan.cells if (c.category, c.change) == (category, change))
         own = (cell for cell in of_category if cell.detector in group.detectors)
-        for cells in chunks(own, AT_ONCE):
+        for cells in _of_one_frame(own):
             finished = {cell: read_result(folder.cell(cell)) for cell in cells}
             advance(sum(len(cell.samples) for cell in cells if finished[cell] is not None))
             missing = [cell for cell in cells if finished[cell] is None]
             scored = score_cells(missing, group, folder, settings.batch_size, advance)
             for cell in cells:
                 yield cell, finished[cell] or _measure(scored[cell], folder, settings)
+
+
+def _of_one_frame(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
+    """Yield up to `AT_ONCE` cells that see images in one place, and so share what they encode."""
+    alike: dict[Path | None, list[Cell]] = {}
+    for cell in cells:
+        alike.setdefault(cell.frame, []).append(cell)
+    for own in alike.values():
+        yield from chunks(own, AT_ONCE)
 
 
 def _measure(

@@ -17,6 +17,7 @@ from vlmad.types import ImageBatch
 from vlmad_evaluation.conditions import ChangedSource
 from vlmad_evaluation.result_folders import Scored
 from vlmad_evaluation.sharing import share
+from vlmad_run.aligning import align_to_first
 from vlmad_run.manifest import Reference, describe_run
 from vlmad_run.run_folder import RunFolder
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from vlmad_evaluation._bench_plan import Cell
     from vlmad_evaluation.conditions import Change
     from vlmad_evaluation.result_documents import SkippedEntry
-    from vlmad_formats.reading import Reading
     from vlmad_run.manifest import Manifest
 
     Look = tuple[str, View]
@@ -49,13 +49,20 @@ class SideBySide:
     ) -> Iterator[Pieces]:
         """Decode images in the background, under their whole names, and change them."""
         first = next(iter(self.detectors.values()))
-        return self.load_sources((_source(i, change, first.reading) for i in images), batch_size)
+        return self.load_sources((_source(i, change, first) for i in images), batch_size)
 
     def load_sources(self, sources: Iterable[Source], batch_size: int) -> Iterator[Pieces]:
         """Decode images in the background, as all detectors want their pixels."""
         detectors = self.detectors.values()
         wanted = dict.fromkeys(itertools.chain(*(each.preprocessings() for each in detectors)))
         return load(sources, next(iter(detectors)).resizing, wanted, batch_size)
+
+    def aligned_to(self, reference: Path) -> SideBySide:
+        """Return the same detectors, with all images brought to a reference."""
+        detectors = {name: each.on(each.backbone) for name, each in self.detectors.items()}
+        for each in detectors.values():
+            align_to_first(each, [reference])
+        return SideBySide(detectors)
 
     def forget(self, images: Iterable[Pieces]) -> None:
         """Let go of images that all have seen, and of what is known of them."""
@@ -91,8 +98,10 @@ def score_cells(
 ) -> dict[Cell, OpenCell | SkippedEntry]:
     """Score the images of cells as `vlmad run` does, without pictures, each image once for all.
 
-    All cells are of one change, or of none.
+    All cells are of one change, or of none, and of one frame, or none.
     """
+    if cells and cells[0].frame is not None:
+        group = group.aligned_to(cells[0].frame)
     failed: dict[Cell, SkippedEntry] = {}
     encoded = _encode_references(cells, group, batch_size, failed)
     opened: dict[Cell, OpenCell] = {}
@@ -192,11 +201,11 @@ def _score(
         take(own, own.score_set())
 
 
-def _source(image: Path, change: Change | None, reading: Reading) -> Source:
-    name = os.path.abspath(image)
+def _source(image: Path, change: Change | None, detector: Detector) -> Source:
+    name, reading = os.path.abspath(image), detector.reading
     if change is None:
-        return Source(name, image, reading=reading)
-    return ChangedSource(name, image, change, reading)
+        return Source(name, image, reading=reading).placed(detector.fixture)
+    return ChangedSource(name, image, change, reading).placed(detector.fixture)
 
 
 def _under(manifest: Manifest, change: Change) -> Manifest:
@@ -248,7 +257,7 @@ def _encode_references(
 
 def _references(cell: Cell, detector: Detector) -> list[Source]:
     """Return the views of a cell's references."""
-    sources = [_source(path, None, detector.reading) for path in cell.references]
+    sources = [_source(path, None, detector) for path in cell.references]
     return detector.views_of(sources)
 
 

@@ -61,13 +61,21 @@ class Measuring:
         """Return where notes and progress are printed."""
         return messages(self.quiet or self.as_json)
 
-    def settings(self, conditions: str | None = None) -> BenchSettings:
-        """Return what is measured how, and under which conditions."""
+    def settings(self, conditions: str | None = None, align: bool = False) -> BenchSettings:
+        """Return what is measured how, under which conditions, aligned or not.
+
+        Raises:
+            InputError: images are to be aligned to references, and there are none.
+        """
         from vlmad_evaluation.conditions import parse_conditions
         from vlmad_evaluation.result_documents import BenchSettings
 
+        shots = parse_shots(self.shots)
+        if align and not any(shots):
+            raise InputError("--align brings images to the first reference: add --shots 1 or more")
         return BenchSettings(
-            shots=parse_shots(self.shots),
+            shots=shots,
+            align=align,
             seeds=self.seeds,
             resolution=parse_resolution(self.resolution),
             replicates=self.replicates,

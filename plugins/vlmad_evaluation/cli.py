@@ -12,8 +12,7 @@ from vlmad_run.choosing import Choice, choosing, completing
 
 
 @functools.partial(
-    choosing,
-    without=("detector", "prompt", "extractor", "attention", "scorer", "class_name", "align"),
+    choosing, without=("detector", "prompt", "extractor", "attention", "scorer", "class_name")
 )
 def bench(
     choice: Choice,
@@ -52,7 +51,7 @@ def bench(
 
     vlmad bench parts/ --detector winclip,clip --conditions light,blur,turn
     """
-    settings, console = measuring.settings(conditions), measuring.messages()
+    settings, console = measuring.settings(conditions, choice.align), measuring.messages()
     choice, options = split_settings(choice)
     opened, categories, problems = open_checked(data, measuring, options, console)
     # here, because a data set that cannot be used needs no torch to be refused
@@ -68,7 +67,7 @@ def bench(
     run_and_print(ready, measuring)
 
 
-@functools.partial(choosing, without=("class_name", "align"))
+@functools.partial(choosing, without=("class_name",))
 def grid(
     choice: Choice,
     measuring: Measuring,
@@ -98,7 +97,7 @@ def grid(
 
     vlmad grid parts/ --prompt all --scorer harmonic,max-cosine --baseline "plain + harmonic"
     """
-    settings, messages = measuring.settings(), measuring.messages()
+    settings, messages = measuring.settings(align=choice.align), measuring.messages()
     choice, options = split_settings(choice)
     opened, categories, problems = open_checked(data, measuring, options, messages)
     # here, because a data set that cannot be used needs no torch to be refused

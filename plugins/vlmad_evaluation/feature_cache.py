@@ -135,6 +135,8 @@ def image_digest(source: Source) -> str:
     box = None if source.whole is None else source.whole[1]
     reading = str(file.reading or Reading())
     facts: dict[str, Any] = {"content": file.sha256, "box": box, "reading": reading}
+    if file.fixture is not None:
+        facts["fixture"] = file.fixture.digest
     if str(file.view):
         facts["view"] = str(file.view)
     if isinstance(file, ChangedSource):

@@ -207,6 +207,8 @@ class BenchSettings(Document):
     batch_size: Count = 1
     spare_good: bool = False
     """Whether good train images that are no reference of a cell are test images of it too."""
+    align: bool = False
+    """Whether images are brought to the first reference of their cell, where it has any."""
     conditions: dict[str, ConditionSettings] = Field(default_factory=dict)
     """Under which the test images were scored again, by name."""
 

@@ -286,6 +286,8 @@ def explained(document: BenchDocument, shown: Callable[[str], str] = str) -> Ite
         )
     if settings.spare_good:
         words += ". Good train images that are no reference of a cell are test images of it too"
+    if settings.align:
+        words += ". Images are aligned to the first reference of a cell"
     yield f"{words}. {UNDEFINED} is undefined. Pixel metrics at {settings.resolution} resolution."
     if len(document.detectors) > 1:
         yield (

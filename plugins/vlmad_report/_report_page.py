@@ -124,7 +124,8 @@ def _facts(source: ResultSource) -> Iterator[tuple[str, str]]:
         yield "Images from", str(source.data)
     yield "Categories", f"{len(dataset.categories)}: {names}"
     spare = " and good train images that are no reference" if settings.spare_good else ""
-    yield "Test images", f"{normal} normal, {anomalous} anomalous{spare}"
+    aligned = ", aligned to the first reference" if settings.align else ""
+    yield "Test images", f"{normal} normal, {anomalous} anomalous{spare}{aligned}"
     listed = f": {', '.join(detectors)}" if len(detectors) <= LISTED else ""
     yield "Detectors", f"{len(detectors)}{listed}"
     backbones = (
