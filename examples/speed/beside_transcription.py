@@ -77,9 +77,7 @@ def ways(batch: int, precisions: list[str]) -> dict[str, Callable[[], list[torch
 
     first = backbones[precisions[0]]
     found: dict[str, Callable[[], list[torch.Tensor]]] = {
-        "transcription": lambda: list(
-            transcription(first.visual, first._vision.positions, pixels)
-        )
+        "transcription": lambda: list(transcription(first.visual, first._vision.positions, pixels))
     }
     return found | {name: (lambda b=b: encode(b)) for name, b in backbones.items()}
 

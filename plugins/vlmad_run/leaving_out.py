@@ -101,11 +101,11 @@ def _group_size(count: int) -> int:
 def _changed(detector: Detector, reference: Path, class_name: str) -> Iterator[float]:
     [source] = detector.sources([reference])
     memory = detector.memory_of(detector.encode_references(detector.views_of([source])))
-    for features in detector.encode(list(_changes(source))):
+    for features in detector.encode(list(changes_of(source))):
         yield float(detector.score(features, class_name, memory).score.max())
 
 
-def _changes(source: Source) -> Iterator[Source]:
+def changes_of(source: Source) -> Iterator[Source]:
     """Yield crops of an image, and the image in other light."""
     image = source.open()
     width, height = (round(CROP * side) for side in image.size)
