@@ -30,12 +30,12 @@ from vlmad import Detector, load_detector
 from vlmad.recipes import DEFAULT_WITH_REFERENCES
 from vlmad.types import Features
 from vlmad_run.leaving_out import (
-    GoodScores,
     automatic_threshold,
     changes_of,
     judge_encoded,
     standing_out,
 )
+from vlmad_run.manifest import GoodScores
 from vlmad_run.opening import OpenDataset, open_dataset
 
 Views: TypeAlias = list[Features]
@@ -100,10 +100,10 @@ def judge(detector: Detector, own: Category, chosen: list[int]) -> tuple[float, 
     count, references = len(chosen), [own.train[index] for index in chosen]
     memory = detector.memory_of([v for views in held(detector, references, count) for v in views])
     if count == 1:
-        good = GoodScores(scores(detector, own.changed[chosen[0]], memory), "changed")
+        good = GoodScores(scores=scores(detector, own.changed[chosen[0]], memory), how="changed")
     else:
         left_out = judge_encoded(detector, held(detector, references, count - 1))
-        good = GoodScores(left_out, "left out")
+        good = GoodScores(scores=left_out, how="left out")
     threshold = automatic_threshold(good).value
     spare = [views[0] for index, views in enumerate(own.train) if index not in chosen]
     tested = [*own.good, *spare], [views[0] for views in own.bad]

@@ -21,8 +21,8 @@ from vlmad_calibration._labelled_images import (
 )
 from vlmad_calibration.calibration import Evidence, calibrate
 from vlmad_run.finding import find
-from vlmad_run.leaving_out import GoodScores, above_few
-from vlmad_run.manifest import Reference, identity
+from vlmad_run.leaving_out import above_few
+from vlmad_run.manifest import GoodScores, Reference, identity
 from vlmad_run.references import Assembled, choose_references
 from vlmad_run.thresholds import read_threshold
 
@@ -168,7 +168,7 @@ def test_where_no_good_image_is_no_reference_each_is_judged_by_the_others(tmp_pa
     known = [Reference(path=str(path), sha256=digest(path)) for path in references]
     left_out, _ = leave_one_out(Assembled(load_detector("winclip"), "object", known))
     assert threshold.value == above_few(
-        GoodScores([image.score or 0.0 for image in left_out], "left out")
+        GoodScores(scores=[image.score or 0.0 for image in left_out], how="left out")
     )
     assert threshold.rule == "a measured margin above the scores of few references"
 

@@ -14,7 +14,6 @@ from vlmad_run.leaving_out import (
     CHANGED_MARGIN,
     MARGIN,
     STANDS_OUT,
-    GoodScores,
     above_few,
     automatic_threshold,
     judge_references,
@@ -22,6 +21,7 @@ from vlmad_run.leaving_out import (
     promise_of,
     standing_out,
 )
+from vlmad_run.manifest import GoodScores
 
 GOOD = sorted((Path(__file__).parents[1] / "examples/samples/cloth/train/good").glob("*.png"))[:3]
 SCORES = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=60)
@@ -64,13 +64,15 @@ def test_a_good_image_among_good_ones_is_below_a_p_value_no_more_often_than_it_s
 
 
 def test_few_good_scores_give_a_threshold_by_a_margin_above_their_largest() -> None:
-    found = automatic_threshold(GoodScores([1.0, 4.0], "left out"))
+    found = automatic_threshold(GoodScores(scores=[1.0, 4.0], how="left out"))
     assert found.value == pytest.approx(4 * MARGIN)
     assert "no false-alarm rate below 33.3 %" in found.rule
 
 
 def test_a_changed_reference_gives_one_above_the_geometric_mean() -> None:
-    assert above_few(GoodScores([1.0, 4.0], "changed")) == pytest.approx(2 * CHANGED_MARGIN)
+    assert above_few(GoodScores(scores=[1.0, 4.0], how="changed")) == pytest.approx(
+        2 * CHANGED_MARGIN
+    )
 
 
 def test_a_reference_stands_out_beside_two_others_at_least() -> None:
@@ -81,7 +83,7 @@ def test_a_reference_stands_out_beside_two_others_at_least() -> None:
 
 def test_as_many_as_the_rate_needs_give_their_quantile() -> None:
     scores = [float(number) for number in range(1, 40)]
-    found = automatic_threshold(GoodScores(scores, "left out"))
+    found = automatic_threshold(GoodScores(scores=scores, how="left out"))
     assert 38 < found.value < 39
     assert found.verdict(38.0) == "ok"
     assert found.verdict(39.0) == "anomalous"
@@ -89,4 +91,4 @@ def test_as_many_as_the_rate_needs_give_their_quantile() -> None:
 
 def test_scores_without_a_margin_are_refused_with_the_remedy() -> None:
     with pytest.raises(InputError, match="calibrate with --good DIR"):
-        automatic_threshold(GoodScores([0.0, 1.0], "left out"))
+        automatic_threshold(GoodScores(scores=[0.0, 1.0], how="left out"))

@@ -19,7 +19,8 @@ from vlmad_calibration.rates import (
 )
 from vlmad_calibration.rules import DEFAULT_RATE, Rule, settle
 from vlmad_run.documents import Document
-from vlmad_run.leaving_out import GoodScores, above_few
+from vlmad_run.leaving_out import above_few
+from vlmad_run.manifest import GoodScores
 from vlmad_run.passed_over import PassedOver
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def calibrate(
         raise InputError("no good image could be scored: there is nothing to calibrate on")
     few = how == "changed" or images_needed(rate or DEFAULT_RATE) > len(normal)
     if how and unnamed and rule is Rule.quantile and few:
-        threshold = above_few(GoodScores(normal.tolist(), how))
+        threshold = above_few(GoodScores(scores=normal.tolist(), how=how))
         rule, rate = Rule.margin, None
     else:
         threshold = choose_threshold(normal, anomalous, rule, rate)

@@ -16,7 +16,8 @@ import numpy as np
 from vlmad.errors import InputError
 from vlmad_calibration.rates import conformal_rank, errors_allowed
 from vlmad_calibration.rules import Rule
-from vlmad_run.leaving_out import GoodScores, above_few
+from vlmad_run.leaving_out import above_few
+from vlmad_run.manifest import GoodScores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ def choose_threshold(
         rate: likewise.
     """
     if rule is Rule.margin:
-        return above_few(GoodScores(good.tolist(), "left out"))
+        return above_few(GoodScores(scores=good.tolist(), how="left out"))
     if rule is Rule.quantile:
         rank = min(conformal_rank(len(good), rate or 0.0), len(good))
         return value_above(np.unique(good), good[rank - 1])

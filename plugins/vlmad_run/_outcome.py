@@ -81,13 +81,15 @@ def _table(rows: Sequence[ScoreRow], folder: Path, drawn: bool) -> Table:
     shared = _shared_folder([row.image for row in rows])
     title = f"image in {shared}" if shared else "image"
     verdicts = ["verdict"] if any(row.verdict for row in rows) else []
+    values = ["p"] if any(row.p_value for row in rows) else []
     table = Table(box=None, header_style="bold")
-    for name in ["score", *verdicts, title, *(["heat map in overlays/"] if drawn else [])]:
+    for name in ["score", *values, *verdicts, title, *(["heat map in overlays/"] if drawn else [])]:
         table.add_column(name, overflow="fold")
     for row in rows:
         name = os.path.relpath(row.image, shared) if shared else row.image
         picture = Path(row.overlay).name if (folder / row.overlay).is_file() else ""
-        cells = [f"{row.score:.3f}", *[row.verdict for _ in verdicts]]
+        cells = [f"{row.score:.3f}", *[f"{row.p_value or 1:.2g}" for _ in values]]
+        cells += [row.verdict for _ in verdicts]
         table.add_row(*cells, name, *([picture] if drawn else []))
     return table
 

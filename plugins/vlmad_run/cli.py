@@ -116,11 +116,11 @@ def run(
     stored = None if manifest is None else read_run(manifest)
     found, quiet = _images(paths, stored), messages(outputs.quiet or outputs.as_json)
     images = found.images
-    threshold = _threshold(judging, stored)
     if stored is None:
         detector = assemble_runnable(choice, references, images)
     else:
         detector = _repeated(stored, choice, references, outputs.out)
+    threshold = _threshold(judging, stored, detector)
     print_notes(found.notes, quiet)
     folder = score_images(
         detector,
@@ -155,15 +155,20 @@ def _images(paths: Sequence[str] | None, stored: StoredRun | None) -> FoundImage
     raise InputError("no images: name files or folders, or - for a list on standard input")
 
 
-def _threshold(judging: Judging, stored: StoredRun | None) -> Threshold | None:
-    """Return the threshold in force: the one that is given, or that of a stored run."""
+def _threshold(judging: Judging, stored: StoredRun | None, detector: Runnable) -> Threshold | None:
+    """Return the threshold in force: the one that is given, a stored run's, or the references'."""
+    from vlmad_run.leaving_out import automatic_threshold
+    from vlmad_run.references import Assembled
     from vlmad_run.thresholds import read_threshold
 
     if judging.threshold is not None:
         return read_threshold(judging.threshold)
     threshold = None if stored is None else stored.threshold
+    if stored is None and isinstance(detector, Assembled) and detector.good:
+        threshold = automatic_threshold(detector.good)
     if judging.fail_on is not None and threshold is None:
-        raise InputError("--fail-on anomalous needs --threshold, a number or a file")
+        needs = "--threshold, a number or a file, or --model of vlmad fit"
+        raise InputError(f"--fail-on anomalous needs {needs}")
     return threshold
 
 
@@ -204,6 +209,9 @@ def fit(
         Path | None,
         typer.Option(metavar="FILE", help="A file of vlmad fit; its references are kept as well."),
     ] = None,
+    keep_all: Annotated[
+        bool, typer.Option("--keep-all", help="Keep references that may show a defect.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("fitted.safetensors"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
@@ -211,7 +219,9 @@ def fit(
     """Store a detector with what it remembers of normal images, for `vlmad run --model`.
 
     Without --shots all images are taken; of a data set the good ones, of its train split if it
-    has one. The file holds the hash of the backbone's weights only.
+    has one. Each is judged by the others: from that are the file's threshold and p-values, and one
+    that stands out as if it showed a defect is left out. The file holds the hash of the backbone's
+    weights only.
 
     Examples:
     vlmad fit good/ --class-name "metal nut" --out nut.safetensors
@@ -221,6 +231,7 @@ def fit(
     vlmad fit more/ --add-to nut.safetensors --out nut2.safetensors
     """
     from vlmad_run.fitted import is_stored, made_by, save_fitted
+    from vlmad_run.judged_references import judge_fitted
     from vlmad_run.progress import bars, print_notes
 
     stands = out.exists() and not force
@@ -230,6 +241,7 @@ def fit(
     with bars(errors) as progress:
         progress.add_task("fitting", total=None)
         assembled = _fitted(choice, references, paths, add_to)
+        assembled = judge_fitted(assembled, keep_all or add_to is not None)
     print_notes(assembled.notes, errors)
     found = {"passed_over": assembled.found.passed_over if assembled.found else []}
     manifest = assembled.describe().model_copy(update=found)

@@ -139,7 +139,7 @@ def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembl
         for source in detector.sources(_still_there(references))
         for view in (source.view, *detector.views)
     )
-    return Assembled(detector, class_name, references, path, manifest.seed)
+    return Assembled(detector, class_name, references, path, manifest.seed, good=manifest.good)
 
 
 def _read(path: Path) -> tuple[Manifest, dict[str, Tensor]]:

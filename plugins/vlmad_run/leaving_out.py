@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from PIL import ImageEnhance
 
 from vlmad.errors import InputError
 from vlmad.images import Source
 from vlmad.loading import chunks
+from vlmad_run.manifest import GoodScores
 from vlmad_run.thresholds import Threshold
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from vlmad.detector import Detector
     from vlmad.types import Features
 
-GROUPS = 40
-"""Of more references so many groups, about, are left out in turn instead of each."""
+MOST_SINGLY, GROUPS = 40, 5
+"""Of more references so many groups are left out in turn instead of each."""
 RATE = 0.05
 """The share of false alarms that an automatic threshold is to allow."""
 MARGIN, CHANGED_MARGIN = 1.075, 1.383
@@ -37,16 +37,8 @@ STANDS_OUT = 1.35
 CROP, LIGHT = 0.9, (0.9, 1.1)
 """What becomes of a single reference: the side of its crops, the factors of its brightness."""
 
-How = Literal["left out", "changed"]
-
-
-@dataclass(frozen=True, slots=True)
-class GoodScores:
-    """Scores of good images that were not remembered when they were judged."""
-
-    scores: Sequence[float]
-    how: How
-    """`left out`: each reference by the others; `changed`: crops and light of a single one."""
+How: TypeAlias = Literal["left out", "changed"]
+"""As in `GoodScores`."""
 
 
 def judge_references(
@@ -59,8 +51,8 @@ def judge_references(
         InputError: one cannot be read.
     """
     if len(references) == 1:
-        return GoodScores(list(_changed(detector, references[0], class_name)), "changed")
-    return GoodScores(_left_out(detector, references, class_name), "left out")
+        return GoodScores(scores=list(_changed(detector, references[0], class_name)), how="changed")
+    return GoodScores(scores=_left_out(detector, references, class_name), how="left out")
 
 
 def _left_out(detector: Detector, references: Sequence[Path], class_name: str) -> list[float]:
@@ -95,7 +87,7 @@ def judge_encoded(
 
 def _group_size(count: int) -> int:
     """Return how many references are left out together."""
-    return math.ceil(count / GROUPS)
+    return 1 if count <= MOST_SINGLY else math.ceil(count / GROUPS)
 
 
 def _changed(detector: Detector, reference: Path, class_name: str) -> Iterator[float]:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, JsonValue
 from pydantic_core import to_jsonable_python
@@ -75,6 +75,14 @@ class Reference(Document):
     sha256: str
 
 
+class GoodScores(Document):
+    """Scores of good images that were not remembered when they were judged."""
+
+    scores: list[Annotated[float, Field(allow_inf_nan=False)]] = Field(min_length=1)
+    how: Literal["left out", "changed"]
+    """`left out`: each reference by the others; `changed`: crops and light of a single one."""
+
+
 class ReferenceView(Document):
     """How each reference was mirrored and then turned, besides as it is."""
 
@@ -127,6 +135,10 @@ class Manifest(Document):
     model_sha256: str | None = None
     seed: int = 0
     """By which the references were drawn."""
+    good: GoodScores | None = None
+    """Of the references of a fitted detector: what thresholds and p-values are made of."""
+    left_out: list[Reference] = Field(default_factory=list)
+    """References that it was not fitted on, because they may show a defect."""
     passed_over: list[PassedOver] = Field(default_factory=list)
     """What was passed over where its images, or those of a fitted detector, were looked for."""
     result: RunResult | None = None

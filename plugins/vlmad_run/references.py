@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vlmad_run.choosing import Choice
     from vlmad_run.finding import FoundImages
     from vlmad_run.kinds import Runnable
-    from vlmad_run.manifest import Manifest, Reference
+    from vlmad_run.manifest import GoodScores, Manifest, Reference
 
 PUBLISHED_SHOTS = 4
 """Of a folder, where nobody says, for scorers of text: as WinCLIP's are published."""
@@ -60,6 +60,10 @@ class Assembled:
     seed: int = 0
     found: FoundImages | None = None
     """Among which the references were drawn."""
+    good: GoodScores | None = None
+    """What its references score when they are not remembered, if it is or will be stored."""
+    left_out: Sequence[Reference] = ()
+    """References that it was not fitted on, because they may show a defect."""
     remarks: tuple[str, ...] = ()
     """What was found to be white, where neither files nor user say it, and what was drawn."""
 
@@ -82,10 +86,11 @@ class Assembled:
 
         self.detector.requests()
         self.detector.check_ready(self.class_name)
-        return describe_run(
+        manifest = describe_run(
             self.detector, self.class_name, self.references, threshold,
             images=images, model=self.model, seed=self.seed,
         )  # fmt: skip
+        return manifest.model_copy(update={"good": self.good, "left_out": list(self.left_out)})
 
     def stream(self, images: Sequence[Path], batch_size: int) -> Iterator[Result]:
         """Return an iterator over the results of images."""
@@ -140,7 +145,7 @@ def assemble_runnable(
         detector.fit(chosen)
     noted = [Reference(path=str(path), sha256=file_digest(path)) for path in chosen]
     name = choice.name() or "object"
-    return Assembled(detector, name, noted, None, references.seed, found, tuple(remarks))
+    return Assembled(detector, name, noted, None, references.seed, found, remarks=tuple(remarks))
 
 
 def settle_range(images: Sequence[Path], *detectors: Detector) -> tuple[str, ...]:

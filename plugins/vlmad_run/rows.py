@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,6 +29,8 @@ class ScoreRow(Document):
     score: float | None = None
     verdict: Literal["ok", "anomalous", ""] = ""
     """Empty where there is no threshold."""
+    p_value: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The share of good references at least as high, of a fitted detector that knows it."""
     status: Literal["done", "failed"] = "done"
     reason: str = ""
     """Why it failed."""

@@ -20,6 +20,7 @@ from PIL import Image
 from vlmad.errors import InputError, OutputError, printable
 from vlmad.files import PARTLY, digest, write_atomically
 from vlmad_formats.reading import Reading
+from vlmad_run.leaving_out import p_value
 from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
 from vlmad_run.pictures import png, to_16_bits
 from vlmad_run.places import locked
@@ -213,13 +214,14 @@ class RunFolder:
             )
         stored, scale = to_16_bits(result.map)
         score = _rounded(result.score)  # judged as it is written, so that tables can be trusted
-        stem = file_stem(result.name)
+        stem, good = file_stem(result.name), self.manifest.good
         write_atomically(self.path / MAPS / f"{stem}.png", png(Image.fromarray(stored)))
         return ScoreRow(
             notes=list(result.notes),
             image=result.name,
             score=score,
             verdict=self.threshold.verdict(score) if self.threshold else "",
+            p_value=p_value(score, good.scores) if good else None,
             map=f"{MAPS}/{stem}.png",
             map_low=_rounded(scale.low),
             map_high=_rounded(scale.high),
