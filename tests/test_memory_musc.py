@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from rich.console import Console
 from safetensors.torch import load_file
 
 from vlmad import Detector, Features, Prediction, Regions, load_detector
@@ -20,9 +23,13 @@ from vlmad.errors import OptionError, OutputError
 from vlmad.regions import patch_cells
 from vlmad.temporary import StoredFeatures, TemporaryTensors
 from vlmad.testing import TWO_LAYERS, check_part
-from vlmad.watching import watched
+from vlmad.watching import track, watched
+from vlmad_explain import explain
 from vlmad_memory import _mutual_distances
 from vlmad_memory._mutual import Mutual
+from vlmad_run.progress import ShownProgress, bars
+
+from .conftest import SMALL, vlmad
 
 GOLDEN = Path(
     os.environ.get("VLMAD_GOLDEN", Path(__file__).parents[2] / "shared" / "golden"), "musc"
@@ -377,3 +384,115 @@ def test_a_set_that_is_left_early_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
     results.close()  # type: ignore[attr-defined]
     assert list(tmp_path.iterdir()) == []
+
+
+# commands
+
+
+def run_words(photographs: list[Path], *words: str) -> tuple[str, ...]:
+    return ("run", str(photographs[0].parent), "--detector", "musc", *SMALL, *words)
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    read = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    return [{**row, "milliseconds": None} for row in read]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    photographs: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """The folder of a run, and what it said on standard error."""
+    place = tmp_path_factory.mktemp("whole")
+    done = vlmad(*run_words(photographs), "--out", "out", "--overlays", "none", cwd=place)
+    assert done.returncode == 1  # one file is no image
+    return place / "out", done.stderr
+
+
+def test_a_folder_is_run_as_a_set(
+    undisturbed: tuple[Path, str], photographs: list[Path], musc: Detector
+) -> None:
+    folder, said = undisturbed
+    found = {Path(row["image"]).name: row["score"] for row in rows(folder)}
+    assert found.keys() == {path.name for path in photographs}
+    for result in musc.predict(photographs):
+        if result.error is None:
+            assert found[Path(result.name).name] == pytest.approx(result.score, abs=1e-4)
+    assert "broken.png" in said
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert "prompts" not in manifest["identity"]["parts"]
+    assert manifest["result"]["finished"]
+
+
+def test_an_interrupted_comparison_leaves_nothing_and_is_made_anew(
+    undisturbed: tuple[Path, str],
+    photographs: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = (*run_words(photographs), "--overlays", "none")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(temporary))
+
+        def interrupt(_: Any) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(_mutual_distances.MutualDistances, "compare", interrupt)
+        stopped = vlmad(*words, cwd=tmp_path)
+    assert stopped.returncode == 130
+    assert "interrupted; the same command compares all anew" in stopped.stderr
+    assert list(temporary.iterdir()) == []
+    assert vlmad(*words, cwd=tmp_path).returncode == 1
+    [folder] = (tmp_path / "vlmad-runs").iterdir()
+    assert rows(folder) == rows(undisturbed[0])
+
+
+def test_a_set_with_another_image_is_compared_anew_in_its_folder(
+    photographs: list[Path], tmp_path: Path
+) -> None:
+    paths, options = photographs[:6], ("--detector", "musc", *SMALL, "--overlays", "none")
+    first = vlmad("run", *paths[:5], *options, "--out", "out", cwd=tmp_path)
+    second = vlmad("run", *paths, *options, "--out", "out", cwd=tmp_path)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "comparing anew in out" in second.stderr
+    vlmad("run", *paths, *options, "--out", "fresh", cwd=tmp_path)
+    assert rows(tmp_path / "out") == rows(tmp_path / "fresh")
+
+
+def test_work_of_parts_has_a_bar_of_its_own() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with bars(console) as progress, watched(ShownProgress(progress)):
+        for done, _ in enumerate(track(range(4), "comparing", 4)):
+            [task] = progress.tasks
+            assert (task.description, task.completed, task.total) == ("comparing", done, 4)
+        assert task.finished
+
+
+@pytest.mark.slow
+def test_a_bench_scores_sets_beside_single_images(tmp_path: Path) -> None:
+    samples = Path(__file__).parents[1] / "examples" / "samples"
+    words = ("bench", samples, "--category", "circuit", *SMALL, "--out", "out")
+    assert vlmad(*words, "--detector", "musc,clip", cwd=tmp_path).returncode == 0
+    alone = (*words[:-1], "alone")
+    assert vlmad(*alone, "--detector", "musc", cwd=tmp_path).returncode == 0
+    cells = json.loads((tmp_path / "out" / "bench.json").read_text())["cells"]
+    [expected] = json.loads((tmp_path / "alone" / "bench.json").read_text())["cells"]
+    both = {cell["detector"]: cell for cell in cells}
+    assert both.keys() == {"musc", "clip"}
+    assert both["musc"]["metrics"] == expected["metrics"]
+
+
+def test_an_explanation_names_the_patch_of_another_image(
+    musc: Detector, photographs: list[Path]
+) -> None:
+    for explanation in explain(musc, photographs[:4]):
+        assert explanation.gap is None
+        total = sum(addend.weight * addend.value for addend in explanation.addends)
+        assert total == pytest.approx(explanation.score, abs=1e-4)
+        assert {finding.by for finding in explanation.findings} == {"others"}
+        for finding in explanation.findings:
+            assert finding.nearest is not None
+            assert finding.nearest.image in {str(path) for path in photographs[:4]}
+            assert finding.nearest.image != explanation.image

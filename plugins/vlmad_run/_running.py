@@ -69,9 +69,9 @@ def score_images(
         path = out or (stopped_run(manifest) if resume else None)
         path = path or stack.enter_context(new_folder(RUNS, manifest.recipe))
         folder = stack.enter_context(RunFolder(path, manifest, threshold))
-        stack.enter_context(interruptible(path))
+        stack.enter_context(interruptible(path, detector.together))
         if len(folder):
-            console.print(f"going on with {path}")
+            console.print(f"{'comparing anew in' if detector.together else 'going on with'} {path}")
         done = () if detector.together else list(filter(None, map(folder.row, images)))
         missing = folder.missing(images, detector.together)
         progress.remove_task(loading)

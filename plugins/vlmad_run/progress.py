@@ -57,10 +57,14 @@ class ShownProgress:
 
 
 @contextmanager
-def interruptible(folder: Path) -> Iterator[None]:
-    """Print to whoever interrupts a command that what is done, in `folder`, is not lost."""
+def interruptible(folder: Path, together: bool = False) -> Iterator[None]:
+    """Print to whoever interrupts a command that what is done, in `folder`, is not lost.
+
+    Images that are scored `together` depend on each other: all are scored anew.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        say(f"interrupted; what is done is in {folder}, the same command goes on from there")
+        done = f"what is done is in {folder}, the same command goes on from there"
+        say(f"interrupted; {'the same command compares all anew' if together else done}")
         raise typer.Exit(130) from None
