@@ -238,6 +238,14 @@ def test_a_sample_of_all_is_all() -> None:
     torch.testing.assert_close(scored(Mutual(sample=99), features).map, everything)
 
 
+def test_without_rescoring_the_score_is_the_highest_pixel() -> None:
+    features = random_features(6)
+    for scorer in (Mutual(), Mutual(rescoring=(0,))):
+        prediction = scored(scorer, features)
+        assert torch.equal(prediction.score, prediction.map.amax((1, 2)))
+    assert not torch.equal(scored(Mutual(rescoring=(1,)), features).score, prediction.score)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -246,7 +254,7 @@ def test_a_sample_of_all_is_all() -> None:
         {"lowest": (0.3, 0.3)},
         {"lowest": (0.0, 1.1)},
         {"lowest": (0.3,)},
-        {"rescoring": (0,)},
+        {"rescoring": (1, -1)},
         {"sample": -1},
     ],
     ids=str,
@@ -261,10 +269,13 @@ def test_what_takes_long_is_said_before_and_shown_meanwhile(
 ) -> None:
     monkeypatch.setattr(_mutual_distances, "CELLS_AT_ONCE", 16)
     monkeypatch.setattr("vlmad_memory._mutual.LONG_SECONDS", 0)
+    monkeypatch.setattr(_mutual_distances, "PROBED", 1)
     features, listener = random_features(9), Listener()
+    state = torch.get_rng_state()
     images = [features[[row]] for row in range(9)]
     with watched(listener):
         list(Mutual().score_set(images, None, None))
+    assert torch.equal(torch.get_rng_state(), state)
     [said] = listener.notes
     assert said.startswith("mutual: 9 images, about ")
     assert "MB of disk; --set scorer.sample=50" in said
@@ -449,6 +460,7 @@ def test_an_interrupted_comparison_leaves_nothing_and_is_made_anew(
     assert rows(folder) == rows(undisturbed[0])
 
 
+@pytest.mark.slow
 def test_a_set_with_another_image_is_compared_anew_in_its_folder(
     photographs: list[Path], tmp_path: Path
 ) -> None:

@@ -1,47 +1,49 @@
-"""Measure the memory of a run that compares all images with each other.
+"""Measure the memory of runs that compare all images with each other.
 
-    python examples/speed/sets.py [COUNT… [--sample N]]
+    python examples/speed/sets.py [COUNT… [-- WORD…]]
 
-Scores so many images of 320 pixels (200 and 500) with the recipe musc, each count in a process of
-its own, and prints the peak memory of each and how long it took.
+Scores so many images of 320 pixels (200 and 500) with the recipe musc and further words of a
+command line, each count in a process of its own; prints the peak memory of each and how long it
+took.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COUNTS, SIDE = (200, 500), 320
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("counts", nargs="*", type=int, default=COUNTS)
-    parser.add_argument("--sample", type=int, default=0)
-    given = parser.parse_args()
-    for count in given.counts:
-        megabytes, seconds = measure(count, given.sample)
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    counts = [int(word) for word in sys.argv[1:at]] or COUNTS
+    for count in counts:
+        megabytes, seconds = measure(count, sys.argv[at + 1 :])
         print(f"{count} images: {megabytes:.1f} MB at the peak, {seconds:.1f} s", flush=True)
 
 
-def measure(count: int, sample: int) -> tuple[float, float]:
+def measure(count: int, words: Sequence[str]) -> tuple[float, float]:
     """Return the peak in megabytes, and the seconds, of a run over so many images."""
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder, "images"), count)
         started = time.perf_counter()
-        words = ["run", f"{folder}/images", "--detector", "musc", "--out", f"{folder}/out"]
-        words += ["--set", f"scorer.sample={sample}", "--overlays", "none"]
+        run = ["run", f"{folder}/images", "--detector", "musc", "--out", f"{folder}/out"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "vlmad", *words], stdout=subprocess.DEVNULL
+            [sys.executable, "-m", "vlmad", *run, "--overlays", "none", *words],
+            stdout=subprocess.DEVNULL,
         )
         _, status, usage = os.wait4(process.pid, 0)
         assert status == 0

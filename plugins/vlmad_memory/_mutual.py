@@ -48,8 +48,7 @@ class Mutual(Scorer):
         neighbourhoods: sides in cells of the squares that features are averaged over.
         lowest: from which to which share of the other images counts, the nearest first.
         rescoring: over how many of the most similar images, itself among them, scores (scaled
-            to 0 to 1 over the set) are averaged; the mean over several such numbers. Off if
-            there is none.
+            to 0 to 1 over the set) are averaged; the mean over several such numbers. 0 is off.
         sample: with how many others, drawn, each is compared; 0 is all.
         seed: which are drawn.
     """
@@ -62,7 +61,7 @@ class Mutual(Scorer):
         self,
         neighbourhoods: tuple[int, ...] = (1, 3, 5),
         lowest: tuple[float, ...] = (0.0, 0.3),
-        rescoring: tuple[int, ...] = (),
+        rescoring: tuple[int, ...] = (0,),
         sample: int = 0,
         seed: int = 0,
     ) -> None:
@@ -70,9 +69,10 @@ class Mutual(Scorer):
             raise OptionError(f"neighbourhoods are odd sides from 1 on, not {neighbourhoods}")
         if len(lowest) != 2 or not 0 <= lowest[0] < lowest[1] <= 1:
             raise OptionError(f"lowest is a share and a larger one, 0 to 1, not {lowest}")
-        if any(count < 1 for count in rescoring) or sample < 0:
-            raise OptionError("rescoring counts from 1 on, sample from 0")
-        self.neighbourhoods, self.lowest, self.rescoring = neighbourhoods, lowest, rescoring
+        if min((sample, *rescoring)) < 0:
+            raise OptionError("rescoring and sample are numbers of images from 0 on")
+        self.neighbourhoods, self.lowest = neighbourhoods, lowest
+        self.rescoring = tuple(count for count in rescoring if count)
         self.sample, self.seed = sample, seed
 
     def __call__(
