@@ -9,16 +9,51 @@ from vlmad import Recipe, hookimpl
 if TYPE_CHECKING:
     from vlmad.hookspecs import Register
 
+NEAREST = {
+    "backbone": "tiny",
+    "extractor": "patches",
+    "attention": "none",
+    "scorer": "nearest",
+}
 PATCHCORE = Recipe(
-    parts={
-        "backbone": "tiny",
-        "extractor": "patches",
-        "attention": "none",
-        "scorer": "nearest",
+    parts=NEAREST,
+    options={
+        "extractor": {
+            "standardised": "no",
+            "neighbourhood": 3,
+            "outside": "zeros",
+            "joining": "concatenated",
+        },
+        "scorer": {
+            "distance": "euclidean",
+            "coreset": 0.1,
+            "reweighting": 9,
+            "top": 0,
+            "sigma": 4,
+        },
     },
-    summary="the distance of every patch to the nearest one of the references",
+    summary="the distance of every patch to the nearest one of a coreset of the references",
     paper="Roth et al., CVPR 2022, arXiv 2106.08265",
 )
+ANOMALYDINO = Recipe(
+    parts=NEAREST,
+    options={
+        "extractor": {"levels": ("last",), "standardised": "no"},
+        "scorer": {"turns": 8, "sigma": 4, "border": "symmetric"},
+    },
+    summary="patches of one level by direction, references turned, the mean of the top 1 %",
+    paper="Damm et al., WACV 2025, arXiv 2405.14529",
+)
+RAD = Recipe(
+    parts=NEAREST,
+    options={
+        "extractor": {"standardised": "no"},
+        "scorer": {"images": 150, "score_of": "pixels", "sigma": 1, "taps": 2},
+    },
+    summary="patches of several levels by direction, beside the references most like the image",
+    paper="RAD, as anomalib 2.7 and longkukuhi/RAD have it",
+)
+
 GAUSSIAN = Recipe(
     parts={
         "backbone": "tiny",
@@ -95,8 +130,10 @@ def register_scorers(register: Register) -> None:
 
 @hookimpl
 def register_detectors(register: Register) -> None:
-    """Register `patchcore`, `gaussian`, `padim`, `spade`, `subspace` and `musc`."""
+    """Register the recipes of these parts."""
     register("patchcore", PATCHCORE, PATCHCORE.summary)
+    register("anomalydino", ANOMALYDINO, ANOMALYDINO.summary)
+    register("rad", RAD, RAD.summary)
     register("gaussian", GAUSSIAN, GAUSSIAN.summary)
     register("padim", PADIM, PADIM.summary)
     register("spade", SPADE, SPADE.summary)
