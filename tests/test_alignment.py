@@ -17,14 +17,14 @@ from PIL import Image, ImageDraw
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from vlmad import Preprocessing, View, load_detector
+from vlmad import ImageBatch, Preprocessing, View, load_detector
 from vlmad.errors import InputError
 from vlmad.images import Source, restore_whole
 from vlmad.loading import load
 from vlmad.resizing import Box, parse_resizing
 from vlmad_alignment import ReferenceFrame, Similarity
 from vlmad_openclip.store import tensor_digest
-from vlmad_run.aligning import read_frame
+from vlmad_run.aligning import read_frame, seen
 from vlmad_run.manifest import read_manifest
 from vlmad_run.rows import ScoreRow, read_rows
 
@@ -32,6 +32,7 @@ from .conftest import SMALL
 
 SIDE = 320
 RANDOM = {"weights": "random:0"}
+GREY = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "bilinear")
 
 
 def part(side: int = SIDE, defect: bool = False, light: float = 1.0) -> Image.Image:
@@ -465,3 +466,32 @@ def test_a_bench_aligns_nothing_without_references(
 
     assert ended.status == 2
     assert "--align brings images to the first reference: add --shots 1 or more" in ended.error
+
+
+def test_what_an_aligned_image_does_not_show_counts_for_nothing(frame: ReferenceFrame) -> None:
+    away = moved(part(), Similarity(0, 1.0, 0.25, 0.0))  # the frame reaches beyond its right side
+    sources = [Source("away", away).placed(frame), Source("good", part()).placed(frame)]
+    for source in sources:
+        source.open()
+
+    counts = seen(ImageBatch((*sources, Source("other", away))), (8, 20))
+
+    assert counts[0].all(0).tolist() == [True] * 15 + [False] * 5
+    assert counts[1:].all()
+
+
+def test_what_a_tile_of_an_aligned_image_does_not_show_counts_for_nothing(
+    frame: ReferenceFrame,
+) -> None:
+    away = moved(part(), Similarity(0, 1.0, 0.25, 0.0))
+    source, preprocessing = Source("away", away).placed(frame), Preprocessing((8, 8), *GREY)
+
+    [pieces] = load([source], parse_resizing("tiles:2"), [preprocessing], 1)
+    counts = seen(ImageBatch(tuple(pieces)), (8, 8))
+
+    ends = [piece.whole[1].right for piece in pieces if piece.whole]
+    assert [bool(each.all()) for each in counts] == [end <= 241 for end in ends]
+    assert pieces[-1].whole is not None
+    place = pieces[-1].whole[1]
+    columns = [place.left + (n + 0.5) / 8 * (place.right - place.left) < 240 for n in range(8)]
+    assert counts[-1].all(0).tolist() == columns

@@ -214,10 +214,21 @@ class Alignment:
         downs = [d * x + e * y + f for x, y in corners]
         return Box(min(rights), min(downs), max(rights), max(downs))
 
-    def seen(self, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-        """Return which pixels of the frame, at some width and height, the image shows."""
-        if self.similarity == SAME:
-            return np.ones(size[::-1], bool)
-        numbers = self.similarity.coefficients(size, self.size)
-        whole = Image.new("1", self.size, 1)
-        return np.asarray(whole.transform(size, Image.Transform.AFFINE, numbers))
+    def seen(self, box: Box, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+        """Return which pixels of a box of the frame, at a height and width, the image shows.
+
+        Beyond the frame, where margins are, they count as shown.
+        """
+        rows, columns = ((np.arange(side) + 0.5) / side for side in size)
+        x = box.left + columns * (box.right - box.left)
+        y = box.top + rows[:, None] * (box.bottom - box.top)
+        a, b, c, d, e, f = self.similarity.coefficients(self.frame, self.size)
+        shown = _within(a * x + b * y + c, self.size[0]) & _within(d * x + e * y + f, self.size[1])
+        beyond = ~(_within(x, self.frame[0]) & _within(y, self.frame[1]))
+        counts: Bool[np.ndarray, "h w"] = shown | beyond
+        return counts
+
+
+def _within(places: Float[np.ndarray, "*p"], side: int) -> Bool[np.ndarray, "*p"]:
+    within: Bool[np.ndarray, "*p"] = (places >= 0) & (places <= side)
+    return within

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from vlmad.errors import InputError
 from vlmad.images import Source
-from vlmad_alignment import ReferenceFrame
+from vlmad.parts import HonoursInside
+from vlmad.resizing import frame as framed
+from vlmad.types import View
+from vlmad_alignment import Alignment, ReferenceFrame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jaxtyping import Bool
     from torch import Tensor
 
     from vlmad.detector import Detector
+    from vlmad.types import ImageBatch
 
 PIXELS, SIZE = "frame/pixels", "frame/size"
 """The tensors of a stored frame."""
@@ -32,7 +37,32 @@ def align_to_first(detector: Detector, references: Sequence[str | Path]) -> None
         raise InputError("--align brings images to the first reference: add --references DIR")
     first = Path(references[0])
     image = Source(str(first), first, reading=detector.reading).open()
-    detector.fixture = ReferenceFrame.of(image)
+    take_frame(detector, ReferenceFrame.of(image))
+
+
+def take_frame(detector: Detector, frame: ReferenceFrame) -> None:
+    """Bring all images of a detector to a frame.
+
+    What an image does not show of it counts for nothing, if the scorer can leave it out.
+    """
+    detector.fixture, scorer = frame, detector.scorer
+    if isinstance(scorer, HonoursInside) and scorer.honours_inside:
+        detector.look_inside(seen)
+
+
+def seen(batch: ImageBatch, size: tuple[int, int]) -> Bool[Tensor, "b h w"]:
+    """Return which pixels at the model's size the images show, as they are aligned."""
+    import torch
+
+    shown = []
+    for source in cast("Sequence[Source]", batch.sources):
+        whole, placement = source.original, source.original.placement
+        place = source.whole[1] if source.whole else framed(whole.size, size, batch.resize)
+        if isinstance(placement, Alignment) and source.view == View():
+            shown.append(placement.seen(place, size))
+        else:
+            shown.append(np.ones(size, bool))
+    return torch.from_numpy(np.stack(shown))
 
 
 def stored_frame(detector: Detector) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ from vlmad.hookspecs import KINDS
 from vlmad.parts import JudgesMemory
 from vlmad.types import View
 from vlmad_openclip.store import tensor_digest
-from vlmad_run.aligning import PIXELS, SIZE, read_frame, stored_frame
+from vlmad_run.aligning import PIXELS, SIZE, read_frame, stored_frame, take_frame
 from vlmad_run.documents import Document
 from vlmad_run.manifest import Manifest, identity
 from vlmad_run.part_options import file_digest
@@ -118,7 +118,9 @@ def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembl
     manifest, tensors = _read(path)
     detector = rebuild(manifest, {**_unpack(manifest, tensors, path), **options})
     try:
-        detector.fixture = read_frame(tensors)
+        frame = read_frame(tensors)
+        if frame is not None:
+            take_frame(detector, frame)
     except InputError as error:
         raise WeightsError(f"{path} cannot be used: {error}") from error
     device = getattr(detector.backbone, "device", "cpu")
