@@ -190,6 +190,30 @@ def test_weights_of_another_model_are_refused_by_name(tmp_path: Path) -> None:
         backbone("test_vit", weights=str(tmp_path / "none.pth")).model  # noqa: B018
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["levit_128s", "swin_tiny_patch4_window7_224", "convnext_atto"])
+def test_classifiers_of_every_shape_are_passed_over(model: str, tmp_path: Path) -> None:
+    whole = timm.create_model(model, num_classes=5)
+    state = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
+    save_file(state, tmp_path / "own.safetensors")
+    own = backbone(model, weights=str(tmp_path / "own.safetensors")).model.state_dict()
+    assert len(own) < len(state)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in own.items())
+
+
+def test_half_precision_gives_nearly_the_same() -> None:
+    for model in ("test_vit", "test_resnet"):
+        whole = backbone(model, 64)
+        half = TimmBackbone(model, "random:0", (64,), "cpu", "bfloat16")
+        names = whole.spec.middle
+        for exact, found in zip(
+            answers(whole, *names).values(), answers(half, *names).values(), strict=True
+        ):
+            assert found.dtype == torch.float32
+            assert not torch.equal(found, exact)
+            assert torch.nn.functional.cosine_similarity(found, exact, dim=-1).min() > 0.99
+
+
 def test_seeds_make_the_weights() -> None:
     same, other = backbone("test_resnet"), backbone("test_resnet", weights="random:1")
     assert same.weights_hash == backbone("test_resnet").weights_hash != other.weights_hash
@@ -202,7 +226,7 @@ def test_what_timm_does_not_have_or_take_is_said_before_weights_are_read() -> No
         backbone("resnet81")
     with pytest.raises(WeightsError, match=r"timm cannot build test_vit\.nobody"):
         backbone("test_vit.nobody")
-    with pytest.raises(OptionError, match=r"takes no images of 96 x 96 pixels.*image_size"):
+    with pytest.raises(OptionError, match=r"no features of images of 96 x 96 pixels.*image_size"):
         backbone("mixer_s32_224", 96)
     with pytest.raises(OptionError, match="at least one patch, 32 pixels"):
         backbone("vit_base_patch32_224", 16)

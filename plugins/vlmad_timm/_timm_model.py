@@ -78,7 +78,7 @@ def find_facts(name: str, image_size: tuple[int, ...] | None) -> TimmFacts:
 
     Raises:
         WeightsError: timm has no such model, or it gives no features of its layers.
-        OptionError: it takes no images of that size.
+        OptionError: it gives none of images of that size.
     """
     model = create_model(name, "meta")
     size = _whole_patches(model, image_size)
@@ -91,8 +91,8 @@ def find_facts(name: str, image_size: tuple[int, ...] | None) -> TimmFacts:
     except Exception as error:  # of the model's own
         height, width = size
         raise OptionError(
-            f"timm's {name} takes no images of {height} x {width} pixels: {reason_of(error)}; "
-            "set backbone.image_size to what it takes"
+            f"timm's {name} gives no features of images of {height} x {width} pixels "
+            f"({reason_of(error)}); try another --set backbone.image_size, or another model"
         ) from error
     levels = dict(zip(_names(model, len(specs)), specs, strict=True))
     cells = specs[-1].grid[0] * specs[-1].grid[1]

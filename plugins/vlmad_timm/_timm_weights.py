@@ -14,7 +14,7 @@ from vlmad_openclip.checkpoint import check_architecture, fill, read_weights
 from vlmad_openclip.hub import NAMED, SITE, cached, fetched, not_fetched
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
@@ -63,17 +63,19 @@ def load_weights(model: Any, path: Path) -> None:
             raise WeightsError(
                 f"weights {path} are of another architecture: {reason_of(error)}"
             ) from error
-    classifier = _classifier(model)
+    classifier = tuple(_classifier(model.pretrained_cfg, state))
     kept = {k: t for k, t in tensors.items() if k in state or not k.startswith(classifier)}
     check_architecture(kept, state, path)
     fill(model, kept)
 
 
-def _classifier(model: Any) -> tuple[str, ...]:
-    """Return how the names of a classifier's tensors begin."""
-    named = model.pretrained_cfg.get("classifier") or ()
-    modules = (named,) if isinstance(named, str) else tuple(named)
-    return tuple(f"{module}." for module in modules)
+def _classifier(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield how the names of a classifier's tensors begin, a norm of its own among them."""
+    named = config.get("classifier") or ()
+    for module in (named,) if isinstance(named, str) else named:
+        head = module.rpartition(".")[0]
+        belongs = head and not any(name.startswith(f"{head}.") for name in state)
+        yield f"{head if belongs else module}."
 
 
 def random_weights(state: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
