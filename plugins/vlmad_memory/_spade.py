@@ -11,6 +11,7 @@ from vlmad import Prediction, Scorer
 from vlmad.attribution import Addend, Attribution, Judged
 from vlmad.errors import WeightsError
 from vlmad.parts import CELLS
+from vlmad_memory.nearest_rows import nearest_rows
 from vlmad_memory.smoothing import to_pixels
 
 if TYPE_CHECKING:
@@ -131,13 +132,15 @@ class Spade(Scorer):
         for regions in features.regions:
             kept = _of_level(regions, memory)
             found = [
-                nearest_cells(cells, kept[own])
+                nearest_rows(cells, kept[own].flatten(0, 1))
                 for cells, own in zip(regions.embeddings, nearest.references, strict=True)
             ]
-            values, places = (torch.stack(each) for each in zip(*found, strict=True))
+            squared, places = (torch.cat(each, 1).T for each in zip(*found, strict=True))
             cells = regions.embeddings.shape[1]
             owners = nearest.references.gather(1, places // cells)
-            judged.append(Judged(regions, "references", values, owners * cells + places % cells))
+            judged.append(
+                Judged(regions, "references", squared.sqrt(), owners * cells + places % cells)
+            )
         return judged
 
 
@@ -146,13 +149,3 @@ def _of_level(regions: Regions, memory: Mapping[str, Tensor]) -> Float[Tensor, "
     if kept is None or kept.shape[1:] != regions.embeddings.shape[1:]:
         raise WeightsError(f"the references' memory is not of '{regions.name}'; fit it anew")
     return kept
-
-
-def nearest_cells(
-    cells: Float[Tensor, "r d"], kept: Float[Tensor, "k r d"]
-) -> tuple[Float[Tensor, " r"], Int[Tensor, " r"]]:
-    """Return the distance of each cell to the nearest of all positions, and which that is."""
-    rows = kept.flatten(0, 1)
-    squared = rows.square().sum(1) - 2 * cells @ rows.T
-    places = squared.argmin(1)
-    return (cells - rows[places]).norm(dim=-1), places  # exact, where the product is rounded

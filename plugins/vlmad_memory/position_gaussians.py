@@ -6,9 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 
 from vlmad.errors import OptionError, WeightsError
+from vlmad_memory.cell_grids import concatenated
 from vlmad_memory.once import OncePerTensor
 from vlmad_memory.pooled_gaussian import whitening_of
 
@@ -113,9 +113,9 @@ def finest(levels: Sequence[Regions]) -> Regions:
 
 def joined(levels: Sequence[Regions]) -> Float[Tensor, "b p d"]:
     """Return all channels of all levels at the positions of the finest grid, by nearest."""
-    size, maps = finest(levels).grid, []
+    largest, maps = finest(levels).grid, []
     for regions in levels:
-        assert regions.grid is not None
-        cells = regions.embeddings.transpose(1, 2).unflatten(2, regions.grid)
-        maps.append(F.interpolate(cells, size=size, mode="nearest"))
-    return torch.cat(maps, 1).flatten(2).transpose(1, 2)
+        assert regions.grid is not None  # `CELLS` promises it
+        maps.append(regions.embeddings.unflatten(1, regions.grid))
+    assert largest is not None
+    return concatenated(maps, largest, "nearest").flatten(1, 2)
