@@ -102,12 +102,12 @@ def test_adding_references_gives_what_fitting_all_at_once_gives(
     command: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
-    name = ("--class-name", "metal nut", "--quiet")
-    assert command("fit", goods[0], *detector, *name, "--out", "few.safetensors").status == 0
+    named = (*detector, "--class-name", "metal nut", "--quiet", "--keep-all", "--out")
+    assert command("fit", goods[0], *named, "few.safetensors").status == 0
     words = ("fit", goods[1], "--add-to", "few.safetensors", "--quiet", "--out", "all.safetensors")
     ended = command(*words)
     assert ended.status == 0, ended.error
-    assert command("fit", *goods, *detector, *name, "--out", "once.safetensors").status == 0
+    assert command("fit", *goods, *named, "once.safetensors").status == 0
     added, document = stored(tmp_path / "all.safetensors")
     once, expected = stored(tmp_path / "once.safetensors")
     assert document["manifest"]["identity"] == expected["manifest"]["identity"]
@@ -123,7 +123,7 @@ def test_adding_references_gives_what_fitting_all_at_once_gives(
 def test_a_reference_that_is_remembered_already_is_refused_by_name(
     goods: tuple[Path, Path], command: Callable[..., Any], tmp_path: Path
 ) -> None:
-    fitted = ("fit", goods[0], *HARMONIC, "--quiet", "--out", "few.safetensors")
+    fitted = ("fit", goods[0], *HARMONIC, "--keep-all", "--quiet", "--out", "few.safetensors")
     assert command(*fitted).status == 0
     (goods[1] / "copy.png").write_bytes((goods[0] / "0001.png").read_bytes())
     ended = command("fit", goods[1], "--add-to", "few.safetensors", "--out", "all.safetensors")
@@ -147,7 +147,7 @@ def test_references_are_read_anew_where_more_of_them_are_remembered_otherwise(
     assert ended.status == 0, ended.error
     assert "remembers 7 turned or mirrored copies of each of 1 references" in ended.error
     assert "of each of 4 it would be 0: all references were read anew" in ended.error
-    once = ("fit", few, goods[0], *GAUSSIAN, "--quiet", "--out", "once.safetensors")
+    once = ("fit", few, goods[0], *GAUSSIAN, "--keep-all", "--quiet", "--out", "once.safetensors")
     assert command(*once).status == 0
     added, expected = (stored(tmp_path / f"{name}.safetensors") for name in ("all", "once"))
     assert added[1]["tensors"] == expected[1]["tensors"]

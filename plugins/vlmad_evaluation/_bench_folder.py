@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Literal
 from vlmad.errors import InputError, OutputError
 from vlmad.files import refuse_links
 from vlmad_evaluation.result_documents import BenchSettings
+from vlmad_run.differences import differences
 from vlmad_run.documents import Document, FileName
-from vlmad_run.manifest import Identity, differences
+from vlmad_run.manifest import Identity
 from vlmad_run.places import RUNS, folder_name, locked, new_folder
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
+    from vlmad_run.region_of_interest import RegionOfInterest
     from vlmad_run.rows import ScoreRow
     from vlmad_run.run_folder import RunFolder
 
@@ -30,9 +31,15 @@ WORKERS = 2
 
 
 def draw_overlays(
-    folder: RunFolder, images: Sequence[Path], which: str, progress: Progress
+    folder: RunFolder,
+    images: Sequence[Path],
+    which: str,
+    progress: Progress,
+    region: RegionOfInterest | None = None,
 ) -> None:
     """Draw the overlays that are missing, or all of them where the colour scale has changed.
+
+    What lies outside of the region of interest is dark and hatched.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -43,7 +50,7 @@ def draw_overlays(
     anew = _note_scale(folder.path, scale)
 
     def draw(row: ScoreRow) -> None:
-        write_atomically(folder.path / row.overlay, jpeg(overlay(row, folder, scale)))
+        write_atomically(folder.path / row.overlay, jpeg(overlay(row, folder, scale, region)))
 
     def is_missing(row: ScoreRow) -> bool:
         shown = row.status == "done" and (which == "all" or row.verdict == "anomalous")
@@ -68,7 +75,9 @@ def colour_scale(folder: RunFolder) -> Range | None:
     return Range(float(np.median(lows)), max(highs))
 
 
-def overlay(row: ScoreRow, folder: RunFolder, scale: Range) -> Image.Image:
+def overlay(
+    row: ScoreRow, folder: RunFolder, scale: Range, region: RegionOfInterest | None = None
+) -> Image.Image:
     """Draw the overlay of one image from its stored map."""
     assert row.map_low is not None
     assert row.map_high is not None
@@ -81,7 +90,8 @@ def overlay(row: ScoreRow, folder: RunFolder, scale: Range) -> Image.Image:
         image = Image.new("RGB", heat.shape[::-1], "grey")
     limit = folder.threshold
     verdict = f" {row.verdict} (from {limit.value:.4g})" if limit else ""
-    return draw_overlay(image, heat, scale, f"{row.score:.4g}{verdict}", row.image)
+    inside = region.at(image.size) if region else None
+    return draw_overlay(image, heat, scale, f"{row.score:.4g}{verdict}", row.image, inside)
 
 
 def _note_scale(out: Path, scale: Range) -> bool:

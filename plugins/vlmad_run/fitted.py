@@ -28,6 +28,7 @@ from vlmad_run.documents import Document
 from vlmad_run.manifest import Manifest, identity
 from vlmad_run.part_options import file_digest
 from vlmad_run.references import Assembled
+from vlmad_run.region_of_interest import RegionOfInterest
 from vlmad_run.repeating import rebuild
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
 
 DOCUMENT = "vlmad"
 """Under which the metadata have the document."""
-MEMORY, FILE = "memory/", "file/"
+MEMORY, FILE, INSIDE = "memory/", "file/", "inside"
+BESIDE = (INSIDE, PIXELS, SIZE)
+"""Tensors that are neither: a region of interest, and what images are aligned to."""
 BYTES = "torch.uint8"
 """The type of tensors that are files."""
 MOST_BYTES = 64 << 20
@@ -88,9 +91,13 @@ def is_stored(detector: Detector, manifest: Manifest, path: Path) -> bool:
 
 
 def _tensors(detector: Detector) -> dict[str, Tensor]:
+    import torch
+
     if detector.memory is None:
         raise InputError("the detector is not fitted: there is nothing to store")
     tensors = {MEMORY + name: tensor.cpu() for name, tensor in detector.memory.items()}
+    if isinstance(detector.inside, RegionOfInterest):
+        tensors[INSIDE] = torch.from_numpy(detector.inside.mask)
     for kind, chosen in detector.assembly.parts.items():
         for option, value in chosen.options.items():
             if isinstance(value, Path) and (kind, option) != ("backbone", "weights"):
@@ -130,6 +137,8 @@ def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembl
         if name.startswith(MEMORY)
     }
     _check_memory(detector, path)
+    if INSIDE in tensors:
+        detector.look_inside(_region(tensors[INSIDE], path))
     class_name = manifest.identity.class_name
     other = manifest.identity.differences(identity(detector, class_name, manifest.references))
     if other:
@@ -177,6 +186,12 @@ def _check_memory(detector: Detector, path: Path) -> None:
         raise WeightsError(f"{path} cannot be used: {one_line(refused)}")
 
 
+def _region(mask: Tensor, path: Path) -> RegionOfInterest:
+    if str(mask.dtype) != "torch.bool" or mask.ndim != 2 or not mask.any():
+        raise WeightsError(f"{path} cannot be used: '{INSIDE}' is no mask of what counts")
+    return RegionOfInterest(mask.numpy())
+
+
 @cache
 def _unpacked() -> tempfile.TemporaryDirectory[str]:
     """Return where option files of fitted detectors are, as long as the process lives."""
@@ -188,7 +203,7 @@ def _unpack(
 ) -> dict[str, dict[str, Path]]:
     """Return the files that came along, by kind and option, if each is one that was recorded."""
     contents = {}
-    for name in [n for n in tensors if not n.startswith(MEMORY) and n not in (PIXELS, SIZE)]:
+    for name in [n for n in tensors if not n.startswith(MEMORY) and n not in BESIDE]:
         kind, _, option = name.removeprefix(FILE).partition(".")
         content = tensors[name].numpy().tobytes() if str(tensors[name].dtype) == BYTES else b""
         own = hashlib.sha256(content).hexdigest()

@@ -12,7 +12,6 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -23,11 +22,14 @@ from pydantic_core import to_jsonable_python
 from vlmad.files import digest
 from vlmad.types import Level
 from vlmad_formats.reading import Reading
+from vlmad_run.differences import differences
 from vlmad_run.documents import Document, FileName
 from vlmad_run.part_options import NOT_SUBSTANCE, content_of, file_digests, options_in_full
 from vlmad_run.passed_over import PassedOver
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from vlmad.assembly import Chosen
     from vlmad.detector import Detector
 
@@ -60,6 +62,8 @@ class Identity(Document):
     sentences_sha256: str | None
     """Of the sentences in use; None where images change them or there are none."""
     references_sha256: list[str]
+    inside_sha256: str | None = None
+    """Of the region of interest; None where whole images count."""
     threshold: float | None
 
     def differences(self, now: Identity, threshold: bool = True) -> list[str]:
@@ -81,6 +85,14 @@ class GoodScores(Document):
     scores: list[Annotated[float, Field(allow_inf_nan=False)]] = Field(min_length=1)
     how: Literal["left out", "changed"]
     """`left out`: each reference by the others; `changed`: crops and light of a single one."""
+
+
+class RegionMask(Document):
+    """The file of a region of interest, which marks what counts, or is ignored."""
+
+    path: FileName
+    sha256: str
+    ignored: bool
 
 
 class ReferenceView(Document):
@@ -122,6 +134,8 @@ class Manifest(Document):
     references: list[Reference]
     views: list[ReferenceView] = Field(default_factory=list)
     """How each of them is remembered besides as it is."""
+    region: RegionMask | None = None
+    """What counts of each image, if not all does and it is not in `model`."""
     folder: FileName
     """Where the command was given: relative names start from there."""
     libraries: dict[str, str | None]
@@ -188,6 +202,7 @@ def identity(
         class_name=class_name.replace("_", " "),  # as prompts read it
         sentences_sha256=_sentences_digest(detector, class_name),
         references_sha256=[reference.sha256 for reference in references],
+        inside_sha256=getattr(detector.inside, "sha256", None),
         threshold=threshold,
     )
 
@@ -228,6 +243,7 @@ def describe_run(
         device=str(getattr(detector.backbone, "device", "unknown")),
         references=list(references),
         views=[ReferenceView(degrees=v.degrees, mirrored=v.mirrored) for v in detector.views],
+        region=_region_mask(detector.inside),
         folder=os.getcwd(),
         libraries={name: version(name) for name in LIBRARIES},
         python=platform.python_version(),
@@ -240,28 +256,18 @@ def describe_run(
     )
 
 
+def _region_mask(inside: object) -> RegionMask | None:
+    file = getattr(inside, "file", None)
+    if file is None:
+        return None
+    marks = bool(getattr(inside, "ignored", False))
+    return RegionMask(path=os.path.abspath(file), sha256=digest(file), ignored=marks)
+
+
 def digest_of_names(images: Iterable[Path]) -> str:
     """Return the SHA-256 of the whole names of images."""
     text = "\0".join(os.path.abspath(image) for image in images)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def differences(
-    was: Mapping[str, JsonValue], now: Mapping[str, JsonValue], place: str = ""
-) -> list[str]:
-    """Return where two tables differ, as ``place (this, now that)``.
-
-    >>> differences({"a": {"b": 1}}, {"a": {"b": 2}})
-    ['a.b (1, now 2)']
-    """
-    found = []
-    for key in dict.fromkeys([*was, *now]):
-        one, other = was.get(key), now.get(key)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += differences(one, other, f"{place}{key}.")
-        elif one != other:
-            found.append(f"{place}{key} ({_short(one)}, now {_short(other)})")
-    return found
 
 
 def _sentences_digest(detector: Detector, class_name: str) -> str | None:
@@ -282,8 +288,3 @@ def _part(chosen: Chosen) -> PartIdentity:
         version=registration.version,
         options={name: content_of(value) for name, value in options.items()},
     )
-
-
-def _short(value: object) -> str:
-    text = "none" if value is None else str(value)
-    return text if len(text) <= 40 else f"{text[:16]}…"

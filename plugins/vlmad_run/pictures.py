@@ -15,7 +15,7 @@ from vlmad.errors import OutputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jaxtyping import Float, UInt8, UInt16
+    from jaxtyping import Bool, Float, UInt8, UInt16
 
 LONGEST_SIDE, ENLARGED = 640, 256
 """Of the image in the picture; a smaller one is enlarged by a whole factor to at least that."""
@@ -28,6 +28,8 @@ STRENGTH = 0.75
 COLOURS = "inferno"
 OUTLINED = 0.5
 """Where on the colour scale the outline of the hottest region runs."""
+DIMMED, STRIPES = 0.35, 8
+"""How bright what does not count still is, and how far apart its stripes are in pixels."""
 LINE = 2
 """How wide its dark and its light line are in pixels: one of them shows on any background."""
 
@@ -52,8 +54,11 @@ def draw_overlay(
     scale: Range,
     caption: str,
     name: str = "",
+    inside: Bool[np.ndarray, "H W"] | None = None,
 ) -> Image.Image:
     """Return the image (RGB) and, beside it, the image under its heat map, with a caption.
+
+    Where it is not `inside`, it is dark and hatched.
 
     On the image an outline runs where the map passes the middle of the colour scale. The
     beginning of `name`, which ends the caption, is cut off where it is too long.
@@ -63,8 +68,11 @@ def draw_overlay(
     full_width = 2 * (width + GAP) + BAR_WIDTH + BAR_LABELS
     picture = Image.new("RGB", (full_width, height + CAPTION_HEIGHT), "white")
     hot = _shrink(heat, small.size, scale)
-    picture.paste(outline(small, hot), (0, CAPTION_HEIGHT))
-    picture.paste(_blend(small, hot), (width + GAP, CAPTION_HEIGHT))
+    shown = (outline(small, hot), _blend(small, hot))
+    if inside is not None:
+        shown = (hatch(shown[0], inside), hatch(shown[1], inside))
+    picture.paste(shown[0], (0, CAPTION_HEIGHT))
+    picture.paste(shown[1], (width + GAP, CAPTION_HEIGHT))
     _draw_bar(picture, 2 * (width + GAP), scale)
     _write(picture, (4, 6), caption, name)
     return picture
@@ -95,6 +103,16 @@ def outline(image: Image.Image, hot: Float[np.ndarray, "h w"]) -> Image.Image:
     outlined.paste("black", mask=Image.fromarray(dilate(inside, iterations=LINE) & ~inside))
     outlined.paste("white", mask=Image.fromarray(inside & dilate(~inside, iterations=LINE)))
     return outlined
+
+
+def hatch(image: Image.Image, inside: Bool[np.ndarray, "H W"]) -> Image.Image:
+    """Return an image that is dark and hatched where it does not count."""
+    outside = Image.fromarray(~inside).resize(image.size, Image.Resampling.NEAREST)
+    rows, columns = np.indices((image.height, image.width))
+    stripes = Image.fromarray((rows + columns) % STRIPES == 0)
+    dark = image.point([round(DIMMED * level) for level in range(256)] * 3)
+    dark.paste("grey", mask=stripes)
+    return Image.composite(dark, image, outside)
 
 
 def _shrink(

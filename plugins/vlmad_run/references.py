@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vlmad_run.finding import FoundImages
     from vlmad_run.kinds import Runnable
     from vlmad_run.manifest import GoodScores, Manifest, Reference
+    from vlmad_run.region_of_interest import RegionOfInterest
 
 PUBLISHED_SHOTS = 4
 """Of a folder, where nobody says, for scorers of text: as WinCLIP's are published."""
@@ -43,9 +44,31 @@ class References:
         ),
     ] = None
     seed: Annotated[int, option(metavar="N", min=0, help="Which of them to draw.")] = 0
+    roi: Annotated[
+        list[str] | None,
+        option(metavar="MASK", help="An image whose bright pixels alone count, for all images."),
+    ] = None
+    ignore: Annotated[
+        list[str] | None, option(metavar="MASK", help="Likewise, one whose bright pixels do not.")
+    ] = None
     model: Annotated[
         Path | None, option(metavar="FILE", help="A detector in a file, as vlmad fit stores it.")
     ] = None
+
+
+    def region(self) -> RegionOfInterest | None:
+        """Return what counts of each image; None is all of it.
+
+        Raises:
+            InputError: there are several masks, or one cannot be used.
+        """
+        from vlmad_run.region_of_interest import read_region
+
+        masks = [(name, False) for name in self.roi or ()]
+        masks += [(name, True) for name in self.ignore or ()]
+        if len(masks) > 1:
+            raise InputError("there is one region of interest: give one --roi or --ignore")
+        return read_region(Path(masks[0][0]), masks[0][1]) if masks else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +95,14 @@ class Assembled:
         """What was chosen for the user."""
         found = self.found.said() if self.found else ()
         return [*self.detector.assembly.notes, *found, *self.remarks]
+
+    @property
+    def region(self) -> RegionOfInterest | None:
+        """What counts of each image; None is all of it."""
+        from vlmad_run.region_of_interest import RegionOfInterest
+
+        inside = self.detector.inside
+        return inside if isinstance(inside, RegionOfInterest) else None
 
     @property
     def together(self) -> bool:
@@ -141,6 +172,9 @@ def assemble_runnable(
     remarks += settle_range(chosen or images, detector)
     if choice.align:
         align_to_first(detector, chosen)
+    region = references.region()
+    if region is not None:
+        detector.look_inside(region)
     if chosen:
         detector.fit(chosen)
     noted = [Reference(path=str(path), sha256=file_digest(path)) for path in chosen]

@@ -22,6 +22,7 @@ from vlmad_run.kinds import engine_for
 from vlmad_run.manifest import Reference
 from vlmad_run.part_options import file_digest
 from vlmad_run.references import Assembled
+from vlmad_run.region_of_interest import read_region
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +70,9 @@ def repeat(run: StoredRun, options: Mapping[str, Mapping[str, Any]], fit: bool =
             raise InputError(f"reference {each.path} is not the file that the manifest names")
     if manifest.identity.align is not None:
         align_to_first(detector, [each.path for each in references])
+    if manifest.region is not None:
+        mask = recorded_file(manifest.region.path, manifest.region.sha256)
+        detector.look_inside(read_region(mask, manifest.region.ignored))
     if references and fit:
         detector.fit([each.path for each in references])
     return Assembled(detector, run.class_name, references, seed=manifest.seed)
