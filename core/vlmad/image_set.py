@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vlmad.loading import rows_of
 from vlmad.temporary import StoredFeatures
+from vlmad.watching import track
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -55,6 +56,6 @@ class ImageSet:
         predictions = itertools.chain(filter(None, [first]), predictions)
         self._seconds += time.perf_counter() - started
         each = self._seconds / max(1, sum(map(rows_of, self._images)))
-        for pieces in self._images:
+        for pieces in track(self._images, "writing", len(self._images)):
             prediction = next(predictions) if rows_of(pieces) else None
             yield self._result(pieces, prediction, each)

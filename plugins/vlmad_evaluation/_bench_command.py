@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from vlmad.console import console, say, write_json
+from vlmad.watching import watched
 from vlmad_evaluation._bench_folder import open_bench
 from vlmad_evaluation._bench_running import describe, run_bench
 from vlmad_evaluation._cell_scoring import passes_of
 from vlmad_evaluation._result_terminal import print_results
 from vlmad_evaluation.notation import count
-from vlmad_run.progress import bars, interruptible, print_notes
+from vlmad_run.progress import ShownProgress, bars, interruptible, print_notes
 from vlmad_run.references import settle_range
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def run_and_print(ready: Bench, measuring: Measuring) -> None:
     samples = ready.dataset.select(ready.categories)
     said = settle_range([each.image for each in samples], *ready.detectors.values())
     print_notes(said, notes)
-    with bars(notes) as progress:
+    with bars(notes) as progress, watched(ShownProgress(progress)):
         plan, manifest = describe(ready, progress)
         if ready.settings.conditions:
             print_notes([_cost(plan, ready)], notes)

@@ -125,8 +125,11 @@ class Mutual(Scorer):
             yield Prediction(score.expand(len(features)), maps)
 
     def _judge(self, images: Sequence[Features]) -> Judgement:
-        owners = [number for number, features in enumerate(images) for _ in range(len(features))]
-        pooled = torch.stack([features.image.mean(0) for features in images]).double()
+        owners, means = [], []
+        for number, features in enumerate(images):
+            owners += [number] * len(features)
+            means.append(features.image.double().mean(0))
+        pooled = torch.stack(means)
         pairing = Pairing(owners, self._draw(pooled.cpu()))
         levels = images[0].regions
         self._note_what_is_much(images, pairing)

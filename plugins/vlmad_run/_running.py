@@ -15,13 +15,14 @@ from vlmad_run.rows import to_line
 from vlmad_run.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from rich.console import Console
 
     from vlmad_run.kinds import Runnable
     from vlmad_run.passed_over import PassedOver
+    from vlmad_run.rows import ScoreRow
     from vlmad_run.thresholds import Threshold
 
 
@@ -77,8 +78,9 @@ def score_images(
         progress.remove_task(loading)
         scored = folder.write_all(detector.stream(missing, batch_size))
         stack.enter_context(watched(ShownProgress(progress)))
-        doing = "writing" if detector.together else "scoring"  # all of a set come at once
-        tracked = progress.track(scored, len(missing), description=doing)
+        tracked: Iterable[ScoreRow] = scored
+        if not detector.together:  # a set tells itself how far it is
+            tracked = progress.track(scored, len(missing), description="scoring")
         for row in itertools.chain(done, tracked):
             if write_line is not None:
                 write_line(to_line(row))

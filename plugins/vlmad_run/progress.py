@@ -52,7 +52,7 @@ class ShownProgress:
     def advance(self, doing: str, done: int, of: int) -> None:
         """Show a bar of this work."""
         if doing not in self._tasks:
-            self._tasks[doing] = self._progress.add_task(doing)
+            self._tasks[doing] = self._progress.add_task(doing, total=of)
         self._progress.update(self._tasks[doing], completed=done, total=of)
 
 
