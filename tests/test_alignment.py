@@ -495,3 +495,12 @@ def test_what_a_tile_of_an_aligned_image_does_not_show_counts_for_nothing(
     place = pieces[-1].whole[1]
     columns = [place.left + (n + 0.5) / 8 * (place.right - place.left) < 240 for n in range(8)]
     assert counts[-1].all(0).tolist() == columns
+
+
+def test_beyond_an_image_its_border_goes_on(frame: ReferenceFrame) -> None:
+    away = moved(part(), Similarity(0, 1.0, 0.25, 0.0))
+
+    shown = np.asarray(frame.place(away).to_frame(away)).astype(float)
+
+    assert np.abs(shown[:, 250:] - shown[:, 249:250]).max() < 4
+    assert np.abs(shown[:, 200:235] - shown[:, 249:250]).max() > 50  # the plate ends there

@@ -181,14 +181,14 @@ class Alignment:
     notes: tuple[str, ...] = ()
 
     def to_frame(self, image: Image.Image) -> Image.Image:
-        """Return the image as the frame has it; beyond its border it is mirrored."""
+        """Return the image as the frame has it; beyond its border that goes on."""
         if self.similarity == SAME:
             return image
         needed = self.around(Box(0, 0, *self.frame))
         left, right = max(0, int(2 - needed.left)), max(0, int(needed.right - image.width + 2))
         top, bottom = max(0, int(2 - needed.top)), max(0, int(needed.bottom - image.height + 2))
         margins = ((top, bottom), (left, right), (0, 0))
-        wide = np.pad(np.asarray(image), margins, mode="symmetric")
+        wide = np.pad(np.asarray(image), margins, mode="edge")
         a, b, c, d, e, f = self.similarity.coefficients(self.frame, image.size)
         shifted = (a, b, c + left, d, e, f + top)
         return Image.fromarray(wide).transform(
