@@ -52,7 +52,7 @@ def _addend(explanation: Explanation, addend: ScoreAddend) -> str:
     several = addend.highest > 1 or addend.mean == "joined"
     where = f"the highest {where}" if several else where
     count = len(addend.regions)
-    return f"{what}, {where}, from {count} region{'s' * (count != 1)} there"
+    return f"{what}, {where}" + (f", from {count} regions there" if count > 1 else "")
 
 
 def _distance(addend: ScoreAddend) -> str:
