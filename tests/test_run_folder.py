@@ -72,6 +72,7 @@ def test_a_run_writes_rows_maps_pictures_and_a_manifest(
         "done": 6,
         "failed": 0,
         "anomalous": 0,
+        "unknown": 0,
         "seconds": 0,
     }
 

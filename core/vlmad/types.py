@@ -284,6 +284,13 @@ class Features:
         views = tuple(self.views[n] for n in numbers) if len(self.views) == len(self) else ()
         return replace(self.with_tensors(t[rows] for t in self.tensors), views=views)
 
+    def take(self, rows: Sequence[int]) -> Features:
+        """Return the features of some of the images."""
+        picked = list(rows)
+        regions = (replace(each, embeddings=each.embeddings[picked]) for each in self.regions)
+        inside = None if self.inside is None else self.inside[picked]
+        return replace(self, image=self.image[picked], regions=tuple(regions), inside=inside)
+
     @staticmethod
     def concatenate(parts: Sequence[Features]) -> Features:
         """Join the features of several batches that one extractor made."""

@@ -32,4 +32,6 @@ def register_commands(register: Register) -> None:
 @hookimpl
 def register_engines(register: Register) -> None:
     """Register what opens the files of ``vlmad fit``."""
-    register("safetensors", "vlmad_run.fitted:load_fitted", "A detector that vlmad fit stored.")
+    register(
+        "safetensors", "vlmad_run.fitted_products:open_fitted", "A detector that vlmad fit stored."
+    )

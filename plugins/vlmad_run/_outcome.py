@@ -37,9 +37,12 @@ def print_table(folder: RunFolder, images: Sequence[Path], console: Console) -> 
     how = f"{manifest.backbone} on {manifest.device} in {manifest.identity.precision}"
     scored = f"{result.done} {'image' if result.done == 1 else 'images'} scored by {how}"
     console.print("", f"{scored}; higher is more anomalous", sep="\n")
+    unknown = result.unknown
+    if unknown:
+        console.print(f"{unknown} of no known product: neither ok nor anomalous")
     if folder.threshold is not None:
         console.print(
-            f"{result.anomalous} anomalous, {result.done - result.anomalous} ok; "
+            f"{result.anomalous} anomalous, {result.done - result.anomalous - unknown} ok; "
             f"anomalous from {folder.threshold.value:.6g} on ({folder.threshold.rule})"
         )
     if manifest.passed_over:
@@ -80,7 +83,7 @@ def _table(rows: Sequence[ScoreRow], folder: Path, drawn: bool) -> Table:
     """Return scores beside images, named from the folder that they share."""
     shared = _shared_folder([row.image for row in rows])
     title = f"image in {shared}" if shared else "image"
-    verdicts = ["verdict"] if any(row.verdict for row in rows) else []
+    verdicts = [each for each in ("verdict", "product") if any(getattr(row, each) for row in rows)]
     values = ["p"] if any(row.p_value for row in rows) else []
     table = Table(box=None, header_style="bold")
     for name in ["score", *values, *verdicts, title, *(["heat map in overlays/"] if drawn else [])]:
@@ -89,7 +92,7 @@ def _table(rows: Sequence[ScoreRow], folder: Path, drawn: bool) -> Table:
         name = os.path.relpath(row.image, shared) if shared else row.image
         picture = Path(row.overlay).name if (folder / row.overlay).is_file() else ""
         cells = [f"{row.score:.3f}", *[f"{row.p_value or 1:.2g}" for _ in values]]
-        cells += [row.verdict for _ in verdicts]
+        cells += [getattr(row, each) for each in verdicts]
         table.add_row(*cells, name, *([picture] if drawn else []))
     return table
 

@@ -16,7 +16,7 @@ from vlmad_run.pictures import Range, draw_overlay, jpeg, read_map
 from vlmad_run.rows import OVERLAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from rich.progress import Progress
@@ -35,11 +35,11 @@ def draw_overlays(
     images: Sequence[Path],
     which: str,
     progress: Progress,
-    region: RegionOfInterest | None = None,
+    region_of: Callable[[str], RegionOfInterest | None] | None = None,
 ) -> None:
     """Draw the overlays that are missing, or all of them where the colour scale has changed.
 
-    What lies outside of the region of interest is dark and hatched.
+    What lies outside of the region of interest of a product is dark and hatched.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -50,6 +50,7 @@ def draw_overlays(
     anew = _note_scale(folder.path, scale)
 
     def draw(row: ScoreRow) -> None:
+        region = region_of(row.product) if region_of else None
         write_atomically(folder.path / row.overlay, jpeg(overlay(row, folder, scale, region)))
 
     def is_missing(row: ScoreRow) -> bool:
@@ -90,6 +91,7 @@ def overlay(
         image = Image.new("RGB", heat.shape[::-1], "grey")
     limit = folder.threshold
     verdict = f" {row.verdict} (from {limit.value:.4g})" if limit else ""
+    verdict += f" {row.product}" if row.product and row.product != row.verdict else ""
     inside = region.at(image.size) if region else None
     return draw_overlay(image, heat, scale, f"{row.score:.4g}{verdict}", row.image, inside)
 

@@ -86,6 +86,6 @@ def score_images(
                 write_line(to_line(row))
         if write_line is not None and passed_over:
             write_line(PassedOverFiles(passed_over=list(passed_over)).to_json(indent=None))
-        region = getattr(detector, "region", None)  # an engine of another kind has none
-        draw_overlays(folder, images, overlays, progress, region)
+        region_of = getattr(detector, "region_of", None)  # an engine of another kind has none
+        draw_overlays(folder, images, overlays, progress, region_of)
     return folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -14,14 +14,13 @@ import typer
 from vlmad.console import console, messages, say, write_json
 from vlmad.errors import InputError, OutputError
 from vlmad_run.choosing import Choice, choosing
-from vlmad_run.references import References, assemble, assemble_runnable, check_unused
+from vlmad_run.references import References, assemble_runnable, check_unused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmad_run.finding import FoundImages
     from vlmad_run.kinds import Runnable
-    from vlmad_run.references import Assembled
     from vlmad_run.stored_run import StoredRun
     from vlmad_run.thresholds import Threshold
 
@@ -140,7 +139,7 @@ def run(
     agrees = stored is None or _agrees(stored, folder.path)
     if judging.fail_on is not None and folder.result.anomalous:
         raise typer.Exit(ANOMALOUS)
-    unread = judging.fail_on is not None and print_not_judged(folder)
+    unread = judging.fail_on is not None and (print_not_judged(folder) or folder.result.unknown)
     if folder.result.failed or not agrees or unread or found.wrong_lines:
         raise typer.Exit(FAILED)
 
@@ -158,6 +157,7 @@ def _images(paths: Sequence[str] | None, stored: StoredRun | None) -> FoundImage
 def _threshold(judging: Judging, stored: StoredRun | None, detector: Runnable) -> Threshold | None:
     """Return the threshold in force: the one that is given, a stored run's, or the references'."""
     from vlmad_run.leaving_out import automatic_threshold
+    from vlmad_run.products import ProductLine
     from vlmad_run.references import Assembled
     from vlmad_run.thresholds import read_threshold
 
@@ -166,7 +166,8 @@ def _threshold(judging: Judging, stored: StoredRun | None, detector: Runnable) -
     threshold = None if stored is None else stored.threshold
     if stored is None and isinstance(detector, Assembled) and detector.good:
         threshold = automatic_threshold(detector.good)
-    if judging.fail_on is not None and threshold is None:
+    judged = isinstance(detector, ProductLine) and detector.judges
+    if judging.fail_on is not None and threshold is None and not judged:
         needs = "--threshold, a number or a file, or --model of vlmad fit"
         raise InputError(f"--fail-on anomalous needs {needs}")
     return threshold
@@ -203,7 +204,10 @@ def fit(
     choice: Choice,
     references: References,
     paths: Annotated[
-        list[str], typer.Argument(metavar="DIR…", help="Normal images: folders, files, patterns.")
+        list[str],
+        typer.Argument(
+            metavar="DIR…", help="Normal images: folders, files, patterns; NAME=DIR for products."
+        ),
     ],
     add_to: Annotated[
         Path | None,
@@ -228,10 +232,14 @@ def fit(
 
     vlmad run photos/ --model nut.safetensors
 
+    vlmad fit nut=good/nut bolt=good/bolt --out line.safetensors
+
     vlmad fit more/ --add-to nut.safetensors --out nut2.safetensors
     """
-    from vlmad_run.fitted import is_stored, made_by, save_fitted
-    from vlmad_run.judged_references import judge_fitted
+    from vlmad_run.fitted import holds, made_by, tensors_of, write_fitted
+    from vlmad_run.fitted_products import tensors_of_products
+    from vlmad_run.products import ProductLine
+    from vlmad_run.products_fitting import fit_references
     from vlmad_run.progress import bars, print_notes
 
     stands = out.exists() and not force
@@ -240,33 +248,20 @@ def fit(
     errors = messages(quiet)
     with bars(errors) as progress:
         progress.add_task("fitting", total=None)
-        assembled = _fitted(choice, references, paths, add_to)
-        assembled = judge_fitted(assembled, keep_all or add_to is not None)
-    print_notes(assembled.notes, errors)
-    found = {"passed_over": assembled.found.passed_over if assembled.found else []}
-    manifest = assembled.describe().model_copy(update=found)
+        fitted = fit_references(choice, references, paths, add_to, keep_all)
+    print_notes(fitted.notes, errors)
+    if isinstance(fitted, ProductLine):
+        each = [product.assembled for product in fitted.products.values()]
+        tensors = tensors_of_products(fitted)
+    else:
+        each, tensors = [fitted], tensors_of(fitted.detector)
+    manifests = [one.describe_fitted() for one in each]
     if not stands:
-        save_fitted(assembled.detector, manifest, out)
-    elif not is_stored(assembled.detector, manifest, out):
+        write_fitted(tensors, manifests, out)
+    elif not holds(out, tensors, manifests):
         raise OutputError(f"{out} exists and is another; choose another --out or add --force")
-    count = len(assembled.references)
+    count = sum(len(one.references) for one in each)
     errors.print(f"fitted on {count} images; use it with: vlmad run … --model {out}")
-
-
-def _fitted(
-    choice: Choice, references: References, paths: list[str], add_to: Path | None
-) -> Assembled:
-    """Fit on all images, or add them to what a file remembers."""
-    from vlmad_run.finding import find_images
-
-    if add_to is not None:
-        from vlmad_run.adding import add_references
-
-        check_unused("--add-to", choice, "settings", "class_name")
-        before = assemble(choice, References(model=add_to))
-        return add_references(before, paths, references.shots, references.seed)
-    shots = len(find_images(paths, "references")) if references.shots is None else references.shots
-    return assemble(choice, replace(references, references=paths, shots=shots))
 
 
 cache = typer.Typer(help="Show what is kept on disk between runs, or clear it.")

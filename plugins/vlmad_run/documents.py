@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, PlainValidator, ValidationError, WithJsonSchema
 
 from vlmad.errors import InputError, first_line, one_line
 from vlmad.files import parse, read_text, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 def _check_name(value: Any) -> str:
@@ -94,9 +97,10 @@ class Document(BaseModel):
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is no text: {error.reason}") from error
 
-    def to_json(self, indent: int | None = 2) -> bytes:
-        """Return the document as JSON; in one line if `indent` is None."""
-        text = json.dumps(self.model_dump(), ensure_ascii=False, indent=indent, allow_nan=False)
+    def to_json(self, indent: int | None = 2, without: Collection[str] = ()) -> bytes:
+        """Return the document as JSON, some fields left out; in one line if `indent` is None."""
+        table = self.model_dump(exclude=set(without))
+        text = json.dumps(table, ensure_ascii=False, indent=indent, allow_nan=False)
         return text.encode("utf-8", "backslashreplace") + b"\n"
 
     def write(self, path: Path) -> None:

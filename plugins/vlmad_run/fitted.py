@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import Field
+
 from vlmad.errors import InputError, WeightsError, first_line, one_line
 from vlmad.files import write_atomically
 from vlmad.hookspecs import KINDS
@@ -42,7 +44,8 @@ if TYPE_CHECKING:
 DOCUMENT = "vlmad"
 """Under which the metadata have the document."""
 MEMORY, FILE, INSIDE = "memory/", "file/", "inside"
-BESIDE = (INSIDE, PIXELS, SIZE)
+LOOKS = "looks"
+BESIDE = (LOOKS, INSIDE, PIXELS, SIZE)
 """Tensors that are neither: a region of interest, and what images are aligned to."""
 BYTES = "torch.uint8"
 """The type of tensors that are files."""
@@ -55,6 +58,8 @@ class FittedDetector(Document):
 
     format: Literal["vlmad fitted 3"] = "vlmad fitted 3"
     manifest: Manifest
+    more: list[Manifest] = Field(default_factory=list)
+    """Of the other products, where there are several."""
     tensors: dict[str, str]
     """The SHA-256 of each tensor's type, shape and values."""
 
@@ -66,18 +71,25 @@ def save_fitted(detector: Detector, manifest: Manifest, path: Path) -> None:
         InputError: it is not fitted, or an option's file is too large to go along.
         OutputError: the file cannot be written.
     """
+    write_fitted(tensors_of(detector), [manifest], path)
+
+
+def write_fitted(
+    tensors: Mapping[str, Tensor], manifests: Sequence[Manifest], path: Path
+) -> None:
+    """Write tensors, and what they are the memories of, as `save_fitted`."""
     from safetensors.torch import save
 
-    tensors = _tensors(detector)
-    document = FittedDetector(manifest=manifest, tensors=_digests(tensors))
+    first, *more = manifests
+    document = FittedDetector(manifest=first, more=more, tensors=_digests(tensors))
     text = json.dumps(document.model_dump(), allow_nan=False)  # in ASCII, whatever names hold
-    write_atomically(path, save(tensors, {DOCUMENT: text}))
+    write_atomically(path, save(dict(tensors), {DOCUMENT: text}))
 
 
 def made_by(command: Sequence[str], path: Path) -> bool:
     """Return whether a file is a fitted detector that the same command made from here before."""
     try:
-        manifest, _ = _read(path)
+        manifest = read_fitted(path)[0].manifest
     except WeightsError:
         return False
     return manifest.command == list(command) and manifest.folder == os.getcwd()
@@ -85,12 +97,18 @@ def made_by(command: Sequence[str], path: Path) -> bool:
 
 def is_stored(detector: Detector, manifest: Manifest, path: Path) -> bool:
     """Return whether a file holds this very detector, tensor for tensor."""
-    before, tensors = _read(path)
-    same = before.identity == manifest.identity
-    return same and _digests(tensors) == _digests(_tensors(detector))
+    return holds(path, tensors_of(detector), [manifest])
 
 
-def _tensors(detector: Detector) -> dict[str, Tensor]:
+def holds(path: Path, tensors: Mapping[str, Tensor], manifests: Sequence[Manifest]) -> bool:
+    """Return whether a file holds these very tensors, of detectors of these identities."""
+    document, before = read_fitted(path)
+    was = [each.identity for each in (document.manifest, *document.more)]
+    return was == [each.identity for each in manifests] and _digests(before) == _digests(tensors)
+
+
+def tensors_of(detector: Detector) -> dict[str, Tensor]:
+    """Return what a file keeps of a detector, by name."""
     import torch
 
     if detector.memory is None:
@@ -110,10 +128,15 @@ def _digests(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     return {name: tensor_digest(tensor) for name, tensor in tensors.items()}
 
 
-def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembled:
-    """Build the detector that a file holds, fitted; the engine of ``--model FILE.safetensors``.
+def load_fitted(
+    path: Path,
+    options: Mapping[str, Mapping[str, Any]],
+    only: Mapping[str, Tensor] | None = None,
+) -> Assembled:
+    """Build the one detector that a file holds, fitted.
 
-    Options can be those of the backbone alone: where its weights are, and the device.
+    Options can be those of the backbone alone: where its weights are, and the device. Where it is
+    one of several products, `only` are its tensors.
 
     Raises:
         WeightsError: the file is damaged, or the weights here are not those that it was
@@ -122,8 +145,17 @@ def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembl
     """
     if set(options) - {"backbone"}:
         raise InputError(f"of {path} only options of the backbone can be set")
-    manifest, tensors = _read(path)
+    document, kept = read_fitted(path)
+    tensors = kept if only is None else only
+    manifest = document.manifest
     detector = rebuild(manifest, {**_unpack(manifest, tensors, path), **options})
+    return fill(detector, manifest, tensors, path)
+
+
+def fill(
+    detector: Detector, manifest: Manifest, tensors: Mapping[str, Tensor], path: Path
+) -> Assembled:
+    """Give a detector what a file holds of it; raises what `load_fitted` does."""
     try:
         frame = read_frame(tensors)
         if frame is not None:
@@ -153,7 +185,8 @@ def load_fitted(path: Path, options: Mapping[str, Mapping[str, Any]]) -> Assembl
     return Assembled(detector, class_name, references, path, manifest.seed, good=manifest.good)
 
 
-def _read(path: Path) -> tuple[Manifest, dict[str, Tensor]]:
+def read_fitted(path: Path) -> tuple[FittedDetector, dict[str, Tensor]]:
+    """Read a file, whole and undamaged; see `load_fitted`."""
     from safetensors import SafetensorError, safe_open
 
     none = f"{path} is no fitted detector"
@@ -171,7 +204,7 @@ def _read(path: Path) -> tuple[Manifest, dict[str, Tensor]]:
         if name not in tensors or tensor_digest(tensors[name]) != stated.get(name):
             shown = one_line(name)
             raise WeightsError(f"{path} is damaged: its tensor '{shown}' is not the one it was")
-    return document.manifest, tensors
+    return document, tensors
 
 
 def _check_memory(detector: Detector, path: Path) -> None:

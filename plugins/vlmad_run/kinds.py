@@ -43,6 +43,22 @@ class Runnable(Protocol):
         """Yield a result for each image, in order; unreadable ones become results too."""
 
 
+@runtime_checkable
+class HasProducts(Protocol):
+    """A `Runnable` of several products, of which it picks one for each image."""
+
+    @property
+    def class_name(self) -> str:
+        """The names of all."""
+
+    def only(self, name: str) -> Runnable:
+        """Return the detector of one product.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+
+
 class Engine(Protocol):
     """Makes a detector of a model file, for ``--model FILE``."""
 

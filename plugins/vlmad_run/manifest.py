@@ -24,6 +24,7 @@ from vlmad.types import Level
 from vlmad_formats.reading import Reading
 from vlmad_run.differences import differences
 from vlmad_run.documents import Document, FileName
+from vlmad_run.memory_documents import ProductIdentity, ReferenceView, RegionMask
 from vlmad_run.part_options import NOT_SUBSTANCE, content_of, file_digests, options_in_full
 from vlmad_run.passed_over import PassedOver
 
@@ -64,6 +65,8 @@ class Identity(Document):
     references_sha256: list[str]
     inside_sha256: str | None = None
     """Of the region of interest; None where whole images count."""
+    products: dict[str, ProductIdentity] = Field(default_factory=dict)
+    """Of a detector of several, by name."""
     threshold: float | None
 
     def differences(self, now: Identity, threshold: bool = True) -> list[str]:
@@ -87,23 +90,6 @@ class GoodScores(Document):
     """`left out`: each reference by the others; `changed`: crops and light of a single one."""
 
 
-class RegionMask(Document):
-    """The file of a region of interest, which marks what counts, or is ignored."""
-
-    path: FileName
-    sha256: str
-    ignored: bool
-
-
-class ReferenceView(Document):
-    """How each reference was mirrored and then turned, besides as it is."""
-
-    degrees: float = 0.0
-    """Counter-clockwise."""
-    mirrored: bool = False
-    """Left to right."""
-
-
 class RunResult(Document):
     """What came of a run so far."""
 
@@ -112,6 +98,8 @@ class RunResult(Document):
     done: int = 0
     failed: int = 0
     anomalous: int = 0
+    unknown: int = 0
+    """Of none of the products, where there are several."""
     seconds: float = 0.0
 
 

@@ -56,6 +56,14 @@ class References:
     ] = None
 
 
+    def of_product(self, name: str, paths: list[str]) -> References:
+        """Return the same for one of several products, whose masks are given as NAME=MASK."""
+        roi, ignore = (
+            [each.partition("=")[2] for each in masks or () if each.partition("=")[0] == name]
+            for masks in (self.roi, self.ignore)
+        )
+        return replace(self, references=paths, roi=roi, ignore=ignore)
+
     def region(self) -> RegionOfInterest | None:
         """Return what counts of each image; None is all of it.
 
@@ -104,6 +112,10 @@ class Assembled:
         inside = self.detector.inside
         return inside if isinstance(inside, RegionOfInterest) else None
 
+    def region_of(self, product: str) -> RegionOfInterest | None:
+        """Return `region`, whatever the product: there is one."""
+        return self.region
+
     @property
     def together(self) -> bool:
         """Whether the score of an image depends on the others."""
@@ -123,13 +135,18 @@ class Assembled:
         )  # fmt: skip
         return manifest.model_copy(update={"good": self.good, "left_out": list(self.left_out)})
 
+    def describe_fitted(self) -> Manifest:
+        """Describe it as its own file does, with what was passed over among the references."""
+        found = {"passed_over": self.found.passed_over if self.found else []}
+        return self.describe().model_copy(update=found)
+
     def stream(self, images: Sequence[Path], batch_size: int) -> Iterator[Result]:
         """Return an iterator over the results of images."""
         return self.detector.stream(images, self.class_name, batch_size)
 
 
 def assemble(choice: Choice, references: References, images: Sequence[Path] = ()) -> Assembled:
-    """Assemble a detector, fitted if there are references.
+    """Assemble a detector, fitted if there are references; of several products the one named.
 
     Args:
         choice: its parts.
@@ -140,7 +157,12 @@ def assemble(choice: Choice, references: References, images: Sequence[Path] = ()
         VlmadError: a name, option, recipe or combination that cannot be, references that cannot
             be used, or a model that is not made of parts.
     """
+    from vlmad_run.kinds import HasProducts
+
     runnable = assemble_runnable(choice, references, images)
+    if isinstance(runnable, HasProducts):
+        names = runnable.class_name
+        raise InputError(f"{references.model} holds {names}: choose one with --class-name")
     if not isinstance(runnable, Assembled):
         raise InputError(f"{references.model} is not made of parts: it can only be run")
     return runnable
@@ -199,12 +221,15 @@ def settle_range(images: Sequence[Path], *detectors: Detector) -> tuple[str, ...
 def _open_model(
     path: Path, choice: Choice, references: References, images: Sequence[Path]
 ) -> Runnable:
-    from vlmad_run.kinds import engine_for
+    from vlmad_run.kinds import HasProducts, engine_for
 
     check_unused("--model", choice, "settings", "class_name")
     check_unused("--model", references, "model", "seed")
     found = engine_for(path)(path, choice.options())
-    if choice.name() not in (None, found.class_name):
+    name = choice.name()
+    if isinstance(found, HasProducts) and name is not None:
+        found = found.only(name)
+    if name not in (None, found.class_name):
         raise InputError(f"{path} was fitted for '{found.class_name}': leave out --class-name")
     if isinstance(found, Assembled):
         return replace(found, remarks=settle_range(images, found.detector))

@@ -18,7 +18,7 @@ from vlmad.hookspecs import KINDS
 from vlmad.options import options_of
 from vlmad_formats.reading import Reading
 from vlmad_run.aligning import align_to_first
-from vlmad_run.kinds import engine_for
+from vlmad_run.kinds import HasProducts, engine_for
 from vlmad_run.manifest import Reference
 from vlmad_run.part_options import file_digest
 from vlmad_run.references import Assembled
@@ -59,7 +59,10 @@ def repeat(run: StoredRun, options: Mapping[str, Mapping[str, Any]], fit: bool =
     manifest = run.manifest
     if manifest.model is not None:
         file = recorded_file(manifest.model, manifest.model_sha256)
-        return engine_for(file)(file, options)
+        found = engine_for(file)(file, options)
+        if isinstance(found, HasProducts) and not manifest.identity.products:
+            return found.only(manifest.identity.class_name)
+        return found
     detector = rebuild(manifest, options)
     references = [
         Reference(path=str(run.place_of(each.path)), sha256=each.sha256)

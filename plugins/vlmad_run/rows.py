@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LINES, TABLE = "scores.jsonl", "scores.csv"
+OF_PRODUCTS = ("product", "margin")
+"""What rows have only where there are several products."""
 MAPS, OVERLAYS = "maps", "overlays"
 """Files and folders in that of the run."""
+
+
+Verdict = Literal["ok", "anomalous", "unknown", ""]
 
 
 class ScoreRow(Document):
@@ -27,8 +32,12 @@ class ScoreRow(Document):
     image: FileName
     """Its path, as it was given."""
     score: float | None = None
-    verdict: Literal["ok", "anomalous", ""] = ""
+    verdict: Verdict = ""
     """Empty where there is no threshold."""
+    product: str = ""
+    """Which of several products it shows, `unknown` if none, where there are several."""
+    margin: float | None = None
+    """By which share it is nearer to that product than to the next."""
     p_value: Annotated[float, Field(gt=0, le=1)] | None = None
     """The share of good references at least as high, of a fitted detector that knows it."""
     status: Literal["done", "failed"] = "done"
@@ -69,7 +78,7 @@ def read_row(line: str | bytes) -> ScoreRow | None:
 
 def to_line(row: ScoreRow) -> bytes:
     """Return a row as a line of JSON."""
-    return row.to_json(indent=None)
+    return row.to_json(indent=None, without=() if row.product else OF_PRODUCTS)
 
 
 def read_rows(folder: Path) -> list[ScoreRow]:
@@ -93,9 +102,12 @@ COLUMNS = tuple(n for n in ScoreRow.model_fields if n not in ("notes", "bytes", 
 
 def to_csv(rows: Iterable[ScoreRow]) -> Iterator[bytes]:
     """Yield a table of rows, line by line."""
-    yield csv_line(COLUMNS)
-    for row in rows:
-        yield csv_line(getattr(row, name) for name in COLUMNS)
+    given = list(rows)
+    left = () if any(row.product for row in given) else OF_PRODUCTS
+    columns = [name for name in COLUMNS if name not in left]
+    yield csv_line(columns)
+    for row in given:
+        yield csv_line(getattr(row, name) for name in columns)
 
 
 def file_stem(image: str) -> str:

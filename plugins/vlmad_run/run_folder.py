@@ -24,6 +24,7 @@ from vlmad_run.leaving_out import p_value
 from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
 from vlmad_run.pictures import png, to_16_bits
 from vlmad_run.places import locked
+from vlmad_run.products import UNKNOWN, ProductResult, verdict
 from vlmad_run.rows import (
     LINES,
     MAPS,
@@ -214,13 +215,16 @@ class RunFolder:
             )
         stored, scale = to_16_bits(result.map)
         score = _rounded(result.score)  # judged as it is written, so that tables can be trusted
-        stem, good = file_stem(result.name), self.manifest.good
+        picked = result.picked if isinstance(result, ProductResult) else None
+        stem, good = file_stem(result.name), picked.good if picked else self.manifest.good
         write_atomically(self.path / MAPS / f"{stem}.png", png(Image.fromarray(stored)))
         return ScoreRow(
             notes=list(result.notes),
             image=result.name,
             score=score,
-            verdict=self.threshold.verdict(score) if self.threshold else "",
+            verdict=verdict(score, self.threshold, picked),
+            product=picked.name if picked else "",
+            margin=picked.margin if picked else None,
             p_value=p_value(score, good.scores) if good else None,
             map=f"{MAPS}/{stem}.png",
             map_low=_rounded(scale.low),
@@ -266,6 +270,7 @@ class RunFolder:
                 done=status["done"],
                 failed=status["failed"],
                 anomalous=sum(row.verdict == "anomalous" for row in rows),
+                unknown=sum(row.product == UNKNOWN for row in rows),
                 seconds=round(time.monotonic() - self._started, 3),
             )
         )
