@@ -442,14 +442,15 @@ def test_cells_of_a_bench_are_aligned_as_runs_with_their_references(
 
     assert ended.status == 0, ended.error
     compared = set()
-    for folder in {path.parent for path in (labelled / "bench").rglob("scores.jsonl")}:
+    lines = sorted((labelled / "bench").rglob("scores.jsonl"))
+    for number, folder in enumerate(path.parent for path in lines):
         manifest = read_manifest(folder)
         assert manifest is not None
         paths = [reference.path for reference in manifest.references]
         assert (manifest.identity.align is not None) == bool(paths)
         how = ("--references", paths[0], "--align") if paths else ()
         run = ("run", "data/plate/test", "--detector", "winclip", "--class-name", "plate", *SMALL)
-        out = f"run{len(compared)}"
+        out = f"run{number}"
         again = command(*run, *how, "--out", out, "--overlays", "none", "--quiet")
         assert again.status == 0, again.error
         mine = {Path(row.image).parts[-2:]: row.score for row in read_rows(folder)}
