@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 
 from vlmad_openclip.store import tensor_digest
@@ -157,3 +159,27 @@ def test_references_are_read_anew_where_more_of_them_are_remembered_otherwise(
     assert ended.status == 2
     assert "and those are not there any more; fit all at once" in ended.error
     assert not (tmp_path / "third.safetensors").exists()
+
+
+def coloured(folder: Path, colour: tuple[int, int, int], count: int, seed: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        values = np.full((24, 32, 3), colour) + rng.integers(-20, 21, (24, 32, 3))
+        image = Image.fromarray(values.clip(0, 255).astype(np.uint8))
+        image.save(folder / f"{colour[0]}-{seed}-{index}.png")
+    return folder
+
+
+def test_good_parts_of_two_colours_are_both_good(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    red, blue, green = (200, 60, 60), (60, 60, 200), (90, 230, 90)
+    for colour in (red, blue):
+        coloured(tmp_path / "good", colour, 4, seed=1)
+    for colour in (red, blue, green):
+        coloured(tmp_path / "photos", colour, 2, seed=2)
+    run = ("run", "photos", *PATCHES, *QUIET, "--references", "good", "--out", "out")
+    assert command(*run).status == 0
+    found = {name.split("-")[0]: score for name, score in scores(tmp_path / "out")}
+    assert max(found["200"], found["60"]) < 0.5 * found["90"]
