@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Allowed: TypeAlias = Callable[[slice, slice], "Bool[Tensor, 'q m']"]
-SEARCHED, QUERIES, ROWS, GROUP = 16384, 2048, 1024, 64
+SEARCHED, QUERIES, ROWS, GROUP = 16384, 1024, 1024, 64
 """Queries that are searched for and that are multiplied at once, rows at once and in a group."""
 ROUNDING = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8}
 """Of a product, relative to the lengths, for each of the dimensions in float32."""
@@ -94,9 +94,12 @@ class _RowSearch:
     ) -> Float[Tensor, "q groups"]:
         least = queries.new_empty(len(queries), self.groups)
         halves, rows, some = (t.to(self.first) for t in (self.halves, self.rows, queries))
+        buffer = halves.new_empty(QUERIES * ROWS)  # fresh memory for each block costs its pages
         for q in _slices(len(queries), QUERIES):
             for r in _slices(len(rows), ROWS):
-                products = torch.addmm(halves[r], some[q], rows[r].T, alpha=-1)
+                shape = (q.stop - q.start, r.stop - r.start)
+                products = buffer[: shape[0] * shape[1]].view(shape)
+                torch.addmm(halves[r], some[q], rows[r].T, alpha=-1, out=products)
                 if self.allowed:
                     products.masked_fill_(~self._allowed(q, r, start), torch.inf)
                 first, whole = r.start // GROUP, products.shape[1] // GROUP * GROUP
