@@ -272,6 +272,17 @@ class AddsReferences(Protocol):
 
 
 @runtime_checkable
+class LearnsMisses(Protocol):
+    """A scorer whose memory can also hold what is to be scored higher."""
+
+    learns_misses: bool
+    """Whether it does."""
+
+    def learn_miss(self, memory: Mapping[str, Tensor], miss: Features) -> Mapping[str, Tensor]:
+        """Return a memory by which what resembles an anomalous image, in pieces, scores higher."""
+
+
+@runtime_checkable
 class HasAttribution(Protocol):
     """A scorer that can say what its scores are made of."""
 

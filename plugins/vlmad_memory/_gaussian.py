@@ -17,6 +17,7 @@ from vlmad.regions import inside_regions, only_inside
 from vlmad_memory.displacement import displacement as displacement_of
 from vlmad_memory.displacement import refuse_places
 from vlmad_memory.image_scores import mean_of_top, power_mean
+from vlmad_memory.misses import apart
 from vlmad_memory.own_novelty import own_novelty
 from vlmad_memory.pooled_gaussian import PooledGaussian, as_they_are
 from vlmad_memory.position_gaussians import PositionGaussians
@@ -102,6 +103,7 @@ class Gaussian(Scorer):
         if positions == "each":
             self.model, turned = PositionGaussians(ridge, channels, seed), 0
         self.honours_inside, self.turned = positions == "pooled", turned
+        self.learns_misses = positions == "pooled"
         self.ridge, self.unit, self.rooted = ridge, unit, rooted
         self.novelty, self.displacement, self.level = novelty, displacement, level
         self.joining = joining
@@ -126,6 +128,14 @@ class Gaussian(Scorer):
         if places is not None and others is not None:
             joined[PLACES] = torch.cat([places, others])
         return joined
+
+    def learn_miss(self, memory: Mapping[str, Tensor], miss: Features) -> Mapping[str, Tensor]:
+        """Remember in what the most unusual cells differ, whatever was learned before."""
+        assert isinstance(self.model, PooledGaussian)
+        levels, (_, rest) = self._levels(miss), apart(memory)
+        cells = self._joined(self._weighed(miss, rest))
+        unusual = {r.name: to_pixels(cells, r.grid or miss.grid).flatten(1) for r in levels}
+        return self.model.learn(memory, levels, unusual)
 
     def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
         """Return which tensors are none of such a Gaussian."""

@@ -9,6 +9,7 @@ import torch
 
 from vlmad import View
 from vlmad.regions import inside_regions
+from vlmad_memory.misses import CELLS, MISSED, apart, joined, learned, raised, refuse_directions
 from vlmad_memory.once import OncePerTensor
 from vlmad_memory.sums import PARTS, added, check_level, mean_and_covariance, refuse_sums, sums_of
 
@@ -54,6 +55,10 @@ class PooledGaussian:
 
     def add(self, memory: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Add the sums, those of turned copies only where all of both would have them."""
+        directions, both = zip(*map(apart, (memory, more)), strict=True)
+        return joined(joined(self._added(*both), directions[0]), directions[1])
+
+    def _added(self, memory: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> dict[str, Tensor]:
         both = (memory, more)
         few = all(REFERENCES in each for each in both)
         if few and sum(int(each[REFERENCES]) for each in both) <= self.turned:
@@ -61,7 +66,8 @@ class PooledGaussian:
         return added(*map(_as_is, both))
 
     def refuses(self, memory: Mapping[str, Tensor]) -> str | None:
-        """Return which tensors are no sums over cells."""
+        """Return which tensors are no sums over cells, or no directions of misses."""
+        directions, memory = apart(memory)
         count = memory.get(REFERENCES)
         sums = {name: tensor for name, tensor in memory.items() if name != REFERENCES}
         turned = len(sums) - len(_as_is(memory))
@@ -70,7 +76,9 @@ class PooledGaussian:
         else:
             number = count.dtype == torch.int64 and count.shape == ()
             fits = number and 1 <= int(count) <= self.turned and 2 * turned == len(sums)
-        return refuse_sums(sums) if fits else "its turned copies are not those of its references"
+        if not fits:
+            return "its turned copies are not those of its references"
+        return refuse_sums(sums) or refuse_directions(directions, sums)
 
     def distances(
         self, levels: Iterable[Regions], memory: Mapping[str, Tensor]
@@ -79,12 +87,36 @@ class PooledGaussian:
         found = {}
         for regions in levels:
             name, cells = regions.name, regions.embeddings
-            check_level(name, cells.shape[-1], memory)
-            make = partial(self._standard, name, memory)
-            standard = self._standards(memory[f"{name} products"], make)
-            mean, whitening = (each.to(cells) for each in standard)
-            found[name] = ((cells - mean) @ whitening.T).square().sum(-1)
+            mean, whitening = self._standard_for(regions, memory)
+            offsets = (cells - mean) @ whitening.T
+            found[name] = offsets.square().sum(-1)
+            if name + MISSED in memory:
+                directions = memory[name + MISSED].to(cells) @ whitening.T
+                found[name] = raised(found[name], offsets, directions)
         return found
+
+    def learn(
+        self,
+        memory: Mapping[str, Tensor],
+        levels: Iterable[Regions],
+        unusual: Mapping[str, Float[Tensor, "b r"]],
+    ) -> dict[str, Tensor]:
+        """Return a memory with the directions of the most unusual cells of one image, in pieces."""
+        for regions in levels:
+            cells, scores = regions.embeddings.flatten(0, 1), unusual[regions.name].flatten()
+            highest = scores.topk(min(CELLS, len(scores))).indices
+            mean, _ = self._standard_for(regions, memory)
+            memory = learned(memory, regions.name, cells[highest] - mean)
+        return dict(memory)
+
+    def _standard_for(
+        self, regions: Regions, memory: Mapping[str, Tensor]
+    ) -> tuple[Float[Tensor, " d"], Float[Tensor, "d d"]]:
+        name, cells = regions.name, regions.embeddings
+        check_level(name, cells.shape[-1], memory)
+        make = partial(self._standard, name, memory)
+        mean, whitening = self._standards(memory[f"{name} products"], make)
+        return mean.to(cells), whitening.to(cells)
 
     def _standard(
         self, name: str, memory: Mapping[str, Tensor]

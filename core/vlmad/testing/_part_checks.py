@@ -19,6 +19,7 @@ from vlmad.parts import (
     HasAttribution,
     HonoursInside,
     JudgesMemory,
+    LearnsMisses,
 )
 from vlmad.regions import coverage, inside_regions
 from vlmad.testing._examples import (
@@ -180,6 +181,8 @@ def check_scorer(
         _check_inside(scorer, features, text)
     if isinstance(scorer, AddsReferences):
         _check_add(scorer, features, text)
+    if isinstance(scorer, LearnsMisses) and scorer.learns_misses:
+        _check_misses(scorer, features, text)
 
 
 def _check_fit(scorer: Scorer, features: Features) -> Mapping[str, Tensor]:
@@ -230,6 +233,17 @@ def _check_add(scorer: Scorer, features: Features, text: TextEmbeddings | None) 
         predicted = scorer(features, text, added)
         if scorer.adds_exactly:
             require_close(predicted, together, "add: it is not what fitting all at once gives")
+
+
+def _check_misses(scorer: Scorer, features: Features, text: TextEmbeddings | None) -> None:
+    assert isinstance(scorer, LearnsMisses)
+    with torch.inference_mode():
+        memory, miss = scorer.fit(features[[0, 1]]), features[[2]]
+        with unchanged(memory, miss, name="learn_miss"):
+            learned = require_repeatable(lambda: scorer.learn_miss(memory, miss), "learn_miss")
+        raised = scorer(miss, text, learned).score > scorer(miss, text, memory).score
+        require(bool(raised.all()), "learn_miss: the miss itself does not score higher")
+    _check_prediction(scorer, features, text, learned)
 
 
 def _check_prediction(
