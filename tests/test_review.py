@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,16 +22,19 @@ from vlmad.errors import InputError
 from vlmad.files import digest
 from vlmad.testing import TWO_LAYERS
 from vlmad_calibration.rules import Rule
+from vlmad_memory.misses import CELLS
 from vlmad_review._keeping import page
 from vlmad_review._material import ReviewMaterial, find_doubles
 from vlmad_review._proposals import Adoptable, mostly_mistakes, propose, settle_rule
-from vlmad_review._trials import MOST, Trials
+from vlmad_review._trials import MOST, Lessons, Trials
 from vlmad_review._verdicts import PersonalVerdict
 from vlmad_review.gains import HeldOut, confidence_of_each, f1_replicates, gain, make_folds
 from vlmad_run.manifest import Reference
 from vlmad_run.references import Assembled
 from vlmad_run.rows import ScoreRow
 from vlmad_run.thresholds import Threshold
+
+from .conftest import features_of_maps
 
 
 def verdict(path: Path, anomalous: bool, score: float = 0.0, line: int = 2) -> PersonalVerdict:
@@ -52,7 +56,7 @@ def test_a_picture_that_was_saved_again_is_the_same_one(tmp_path: Path) -> None:
     known = [Reference(path=str(reference), sha256=digest(reference))]
     assert find_doubles([verdict(path, False) for path in (first, again, other)], known) == {
         again: f"{again} is the same image as a.png",
-        other: f"{other} is a reference of the run already",
+        other: f"{other} is in the memory of the run already",
     }
     with pytest.raises(InputError, match=r"a.png is normal by line 2, and .* by line 3: keep one"):
         find_doubles([verdict(first, False), verdict(again, True, line=3)], [])
@@ -140,7 +144,7 @@ def test_no_image_is_judged_by_a_memory_that_holds_it_or_its_fold(
 ) -> None:
     trials, detector = Trials(material, Rule.f1, None), material.assembled.detector
     assert isinstance(detector, Watched)
-    trials.held_out(references=True)
+    trials.held_out(Lessons(references=True))
     assert trials.folds is not None
     with_memory = 0
     for embedding, inside in detector.scored:
@@ -179,11 +183,13 @@ def fake(
         verdict(Path(f"{i}"), a, s) for i, (a, s) in enumerate(zip(anomalous, scores, strict=True))
     ]
     detector: Any = None
+    more.setdefault("no_misses", "none are learned from")
     material = replace(material_of(detector, images, more.pop("threshold", None)), **more)
     material.__dict__["unreviewed"] = unreviewed
     trials = Trials(material, *settle_rule(material, None, None))
     trials.__dict__["as_it_is"] = np.array(scores, dtype=float)
-    trials.__dict__["with_references"] = np.tile(trials.as_it_is, (trials.count, 1))
+    for learned in (Lessons(True), Lessons(False, True), Lessons(True, True)):
+        trials.tables[learned] = np.tile(trials.as_it_is, (trials.count, 1))
     return trials
 
 
@@ -216,7 +222,7 @@ def test_the_threshold_of_a_fold_does_not_hang_on_the_images_of_the_fold() -> No
 def called_by(trials: Trials) -> np.ndarray:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("vlmad_review._trials.HeldOut", lambda anomalous, scores, called: called)
-        called: Any = trials.held_out(references=False)
+        called: Any = trials.held_out(Lessons())
     return np.asarray(called)
 
 
@@ -360,6 +366,60 @@ def test_too_few_verdicts_are_not_measured_and_adopt_nothing_unasked() -> None:
     text = page(found)
     assert "- Reviewed images are usually picked because they were hard" in text
     assert "- No image that the run called ok was reviewed, so that its misses are unkn" in text
+
+
+def defects(strengths: Sequence[float], channels: Sequence[int]) -> Trials:
+    """Return trials of drawn features: as many good ones as defects in some channels."""
+    weights = {"backbone": {"weights": "random:0"}}
+    detector = load_detector("gaussian", backbone=f"openclip:{TWO_LAYERS}", options=weights)
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn() -> Tensor:
+        return 4 + torch.randn(1, 32, 8, 8, generator=generator)
+
+    references = features_of_maps({"one": torch.cat([drawn() for _ in range(6)])})
+    detector.memory = detector.memory_of([references])
+    features = [features_of_maps({"one": drawn()}) for _ in channels]
+    for channel, strength in zip(channels, strengths, strict=True):
+        maps = drawn()
+        maps[:, channel, 2:4, 2:4] += strength
+        features.append(features_of_maps({"one": maps}))
+    count = len(channels)
+    images = [verdict(Path(f"{i}"), i >= count) for i in range(2 * count)]
+    run: Any = SimpleNamespace(folder=Path("run"), threshold=None, rows=lambda: [])
+    assembled = Assembled(detector, "part", [])
+    return Trials(
+        ReviewMaterial(run, assembled, images, features, no_references="-"), Rule.f1, None
+    )
+
+
+def test_misses_of_one_kind_are_learned_from_as_their_twins_are_found_better() -> None:
+    trials = defects([4.0] * 15, [3] * 15)
+    found = propose(trials, None)
+    assert found.from_misses is not None
+    assert found.from_misses.adopted, found.gains
+    assert found.confidence == pytest.approx(0.975)
+    assert len(found.new_misses) == 15
+    assert found.figures["misses"].auroc.value > found.figures["threshold"].auroc.value + 0.05
+    for fold in range(trials.count):
+        rows = trials.memory(Lessons(misses=True), fold)
+        own = trials.material.anomalous & (trials.folds == fold)
+        assert rows is not None
+        assert len(rows["one, missed"]) == CELLS * (15 - own.sum())
+
+
+def test_misses_that_resemble_no_other_are_not_learned_from_unasked() -> None:
+    trials = defects([4.0] * 15, range(15))
+    found = propose(trials, None)
+    assert found.from_misses is not None
+    assert not found.from_misses.adopted
+    assert found.new_misses == []
+    asked = propose(trials, Adoptable.misses)
+    assert [each.path for each in asked.new_misses] != []
+    assert asked.threshold.adopted
+    assert not asked.references.adopted
+    with pytest.raises(InputError, match="--adopt misses cannot be: none are learned from"):
+        propose(separated(9, 0.5), Adoptable.misses)
 
 
 def test_false_alarms_alone_become_references_when_asked_for() -> None:

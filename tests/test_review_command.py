@@ -19,6 +19,7 @@ from vlmad.testing import TWO_LAYERS
 from vlmad_review._material import ReviewMaterial
 from vlmad_review.review_document import ReviewDocument
 from vlmad_run.fitted import load_fitted
+from vlmad_run.manifest import Manifest
 from vlmad_run.thresholds import Threshold, read_threshold
 
 from .conftest import vlmad
@@ -186,7 +187,7 @@ def test_a_run_with_references_keeps_them_and_leaves_them_out_of_what_is_reviewe
     asked = ("--adopt", "references", "--out", "better", "--json")
     ended = command("review", "few", "verdicts.csv", *asked)
     review = found(ended)
-    assert ended.error.count("is a reference of the run already") == 2
+    assert ended.error.count("is in the memory of the run already") == 2
     assert (review.normal, len(review.new_references)) == (NORMAL - 2, NORMAL - 2)
     kept = load_fitted(tmp_path / "better" / "fitted.safetensors", {})
     assert len(kept.references) == NORMAL
@@ -195,7 +196,32 @@ def test_a_run_with_references_keeps_them_and_leaves_them_out_of_what_is_reviewe
     assert command(*run, *PLAIN, "--out", "second").status == 0
     shutil.rmtree(references)
     review = found(command("review", "second", "verdicts.csv", "--json"))
-    assert review.references.why.startswith("2 of the 9 references that it was fitted on are not")
+    assert review.references.why.startswith("2 of the 9 images that it was fitted on are not")
+
+
+@pytest.mark.slow
+def test_what_misses_taught_is_kept_in_the_file_with_their_names(
+    here: Path, command: Command, tmp_path: Path, model: list[str]
+) -> None:
+    reference = here / "photos" / "good" / "good0.png"
+    chosen = ("--detector", "gaussian", "--references", reference, "--out", "few")
+    assert command("run", here / "photos", *chosen, *model).status == 0
+    asked = ("--adopt", "misses", "--out", "better", "--json")
+    review = found(command("review", "few", "verdicts.csv", *asked))
+    assert review.from_misses is not None
+    assert review.from_misses.adopted
+    assert len(review.new_misses) == ANOMALOUS
+    fitted = load_fitted(tmp_path / "better" / "fitted.safetensors", {})
+    assert [each.sha256 for each in fitted.misses] == [each.sha256 for each in review.new_misses]
+    assert fitted.detector.memory is not None
+    assert any(name.endswith(", missed") for name in fitted.detector.memory)
+    run = review.use.replace("NEW", str(here / "photos")).split()[1:]
+    ended = command(*run, *PLAIN, "--out", "second")
+    assert ended.status == 0, ended.error
+    manifest = Manifest.read(tmp_path / "second" / "manifest.json")
+    assert manifest.misses == fitted.misses
+    ended = command("review", "second", "verdicts.csv", "--json")
+    assert ended.error.count("is in the memory of the run already") == 1 + ANOMALOUS
 
 
 @pytest.mark.slow

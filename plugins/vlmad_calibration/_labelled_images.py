@@ -163,7 +163,8 @@ def score_images(assembled: Assembled, images: Sequence[LabelledImage]) -> Score
         good, how = leave_one_out(assembled)
         remark = SMALLER_MEMORY if how == "left out" else CHANGED
         scored, remarks = [*scored, *good], (remark, *remarks)
-    whose = identity(assembled.detector, assembled.class_name, assembled.references)
+    known = assembled.references, None, assembled.misses
+    whose = identity(assembled.detector, assembled.class_name, *known)
     return ScoredImages(scored, whose, remarks, how)
 
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from vlmad.errors import OutputError, printable
 from vlmad.files import PARTLY, refuse_links, write_atomically
-from vlmad_review._proposals import kept_threshold
+from vlmad_review._proposals import kept_threshold, learned_of
 from vlmad_run.fitted import save_fitted
 from vlmad_run.manifest import describe_run
 from vlmad_run.part_options import options_in_full
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vlmad.detector import Detector
-    from vlmad_review._trials import Trials
+    from vlmad_review._trials import Lessons, Trials
     from vlmad_review.review_document import ReviewDocument
     from vlmad_run.manifest import Manifest
 
@@ -77,14 +77,19 @@ def keep(trials: Trials, review: ReviewDocument, folder: Path) -> ReviewDocument
 
 def _keep_detector(trials: Trials, review: ReviewDocument, place: Path, folder: Path) -> list[str]:
     """Write what is adopted to a place; return options that use it where it will lie."""
-    if not (review.references.adopted or review.threshold.adopted):
+    learned = learned_of(review)
+    if not (any(learned) or review.threshold.adopted):
         return []
     assembled = trials.material.assembled
     detector, class_name = assembled.detector, assembled.class_name
-    if review.references.adopted:
-        detector.memory = trials.material.memory_with(trials.new_references())
+    if any(learned):
+        detector.memory = trials.memory(learned)
     references = [*assembled.references, *review.new_references]
-    manifest = describe_run(detector, class_name, references)
+    if not trials.material.no_references:
+        new = trials.new_references().tolist() if learned.references else []
+        detector.views = trials.material.views_with(new)
+    misses = [*assembled.misses, *review.new_misses]
+    manifest = describe_run(detector, class_name, references, misses=misses)
     if detector.memory is not None:
         save_fitted(detector, manifest, place / FITTED)
         words = ["--model", str(folder / FITTED)]
@@ -93,15 +98,15 @@ def _keep_detector(trials: Trials, review: ReviewDocument, place: Path, folder: 
         words = ["--detector", str(folder / RECIPE), "--class-name", class_name]
         words += ["--resize", str(detector.resizing)]
     if review.threshold.adopted:
-        threshold_of(trials, review.references.adopted, manifest).write(place / THRESHOLD)
+        threshold_of(trials, learned, manifest).write(place / THRESHOLD)
         words += ["--threshold", str(folder / THRESHOLD)]
     return words
 
 
-def threshold_of(trials: Trials, references: bool, manifest: Manifest) -> Threshold:
+def threshold_of(trials: Trials, learned: Lessons, manifest: Manifest) -> Threshold:
     """Return the threshold that is kept, for the detector of a manifest."""
-    chosen = kept_threshold(trials, references)
-    remarks = [*chosen.evidence.remarks, *([CHOSEN_ON_FOLDS] if references else [])]
+    chosen = kept_threshold(trials, learned)
+    remarks = [*chosen.evidence.remarks, *([CHOSEN_ON_FOLDS] if learned.references else [])]
     evidence = chosen.evidence.model_copy(update={"remarks": remarks, "command": sys.argv[1:]})
     return Threshold(
         value=chosen.threshold,

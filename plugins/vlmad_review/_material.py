@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import torch
 
 from vlmad.console import messages
-from vlmad.errors import InputError, printable
+from vlmad.errors import InputError, blaming, printable
 from vlmad.files import digest
 from vlmad.images import decode
+from vlmad.parts import LearnsMisses
 from vlmad.types import View
 from vlmad_run.manifest import identity
 from vlmad_run.references import Assembled
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
+    from vlmad.detector import Detector
     from vlmad.images import Source
     from vlmad.types import Features
     from vlmad_formats.reading import Reading
@@ -47,8 +51,12 @@ class ReviewMaterial:
     """One for each image."""
     references: Mapping[Path, Features] = field(default_factory=dict)
     """Those of the run, as they are; none where its memory cannot be made anew."""
+    misses: Sequence[Features] = ()
+    """What the run's memory has learned from, likewise."""
     no_references: str = ""
     """Why its memory cannot be made anew with further images, if so."""
+    no_misses: str = ""
+    """Why nothing can be learned from misses, if so."""
     gone: Sequence[str] = ()
     """Which reviewed images are missing or have changed since the run."""
     left_out: Sequence[str] = ()
@@ -77,12 +85,36 @@ class ReviewMaterial:
         references = {each.sha256 for each in self.assembled.references}
         return max(0, len(scored - references) - len(self.images))
 
-    def memory_with(self, new: Iterable[int]) -> Mapping[str, Tensor] | None:
-        """Return the memory that `Detector.fit` makes of references and some reviewed images."""
+    def memory_with(
+        self, new: Iterable[int] | None = None, missed: Iterable[int] = ()
+    ) -> Mapping[str, Tensor] | None:
+        """Return a memory that has also learned from some reviewed images.
+
+        Args:
+            new: which are references, as `Detector.fit` makes it of them and those of the run;
+                None leaves the run's.
+            missed: which are to score higher.
+        """
+        detector, learned = self.assembled.detector, [self.features[index] for index in missed]
+        if new is None:
+            memory = detector.memory
+        else:
+            looks = [self._encoded(each) for each in self._looks_with(new)]
+            memory = detector.memory_of(looks) if looks else None
+            learned = [*self.misses, *learned]
+        for each in learned:
+            memory = memory and _with_miss(detector, memory, each)
+        return memory
+
+    def views_with(self, new: Sequence[int]) -> tuple[View, ...]:
+        """Return how references and reviewed images beside them are turned."""
+        looks, count = self._looks_with(new), len(self.references) + len(new)
+        return tuple(each.view for each in looks[1 : len(looks) // count]) if looks else ()
+
+    def _looks_with(self, new: Iterable[int]) -> Sequence[Source]:
         detector = self.assembled.detector
         sources = detector.sources([*self.references, *(self.images[index].path for index in new)])
-        looks = [self._encoded(each) for each in detector.views_of([*sources])]
-        return detector.memory_of(looks) if looks else None
+        return detector.views_of([*sources])
 
     @cached_property
     def _looks(self) -> dict[tuple[Path | None, View], Features]:
@@ -133,22 +165,35 @@ def gather(
         )
     gone = {each.path: _why_gone(each.path, each.row.sha256) for each in verdicts}
     there = [each for each in verdicts if not gone[each.path]]
-    left_out = find_doubles(there, repeated.references, repeated.detector.reading)
+    remembers = [*repeated.references, *repeated.misses]
+    left_out = find_doubles(there, remembers, repeated.detector.reading)
     images = [each for each in there if each.path not in left_out]
     lists = [*filter(None, gone.values())], [*left_out.values()], _differences(run, repeated)
     if not images:
         raise InputError(f"none of the reviewed images is of use: {[*lists[0], *lists[1]][0]}")
     no_references = _why_no_references(repeated)
     known = [] if no_references else [Path(each.path) for each in repeated.references]
-    features = _encode(repeated, [*(each.path for each in images), *known])
-    own = features[: len(images)]
-    remembered = dict(zip(known, features[len(images) :], strict=True))
+    missed = [] if no_references else [Path(each.path) for each in repeated.misses]
+    encoded = iter(_encode(repeated, [*(each.path for each in images), *known, *missed]))
+    own = list(islice(encoded, len(images)))
+    remembered = dict(zip(known, encoded, strict=False))
     material = ReviewMaterial(
-        run, repeated, images, own, remembered, no_references, *lists, wrong_lines=wrong_lines
-    )
+        run, repeated, images, own, remembered, list(encoded), no_references,
+        _why_no_misses(repeated), *lists, wrong_lines=wrong_lines,
+    )  # fmt: skip
     if repeated.detector.memory is None:
         repeated.detector.memory = material.memory_with(())
     return material
+
+
+def _with_miss(
+    detector: Detector, memory: Mapping[str, Tensor], miss: Features
+) -> Mapping[str, Tensor]:
+    """Return a memory that has learned from one more image."""
+    scorer = detector.assembly.parts["scorer"]
+    with torch.inference_mode(), blaming(f"{scorer.registration} failed"):
+        learned: Mapping[str, Tensor] = detector.scorer.learn_miss(memory, miss)
+    return learned
 
 
 def _differences(run: StoredRun, repeated: Assembled) -> list[str]:
@@ -156,7 +201,8 @@ def _differences(run: StoredRun, repeated: Assembled) -> list[str]:
 
     A part of another version only makes a note: the scores are computed anew.
     """
-    now = identity(repeated.detector, repeated.class_name, repeated.references)
+    known = repeated.references, None, repeated.misses
+    now = identity(repeated.detector, repeated.class_name, *known)
     found = run.manifest.identity.differences(now, threshold=False)
     grave = [each for each in found if ".version (" not in each]
     if grave:
@@ -193,7 +239,7 @@ def find_doubles(
                 f"as {each.row.image} is {each.verdict} by line {each.line}: keep one"
             )
         if fitted_on & {each.row.sha256, pixels}:
-            doubles[each.path] = f"{each.path} is a reference of the run already"
+            doubles[each.path] = f"{each.path} is in the memory of the run already"
         elif first is not each:
             doubles[each.path] = f"{each.path} is the same image as {first.row.image}"
     return doubles
@@ -212,16 +258,22 @@ def _why_gone(path: Path, sha256: str | None) -> str:
         return str(error)
 
 
+def _why_no_misses(assembled: Assembled) -> str:
+    scorer = assembled.detector.scorer
+    learns = isinstance(scorer, LearnsMisses) and scorer.learns_misses
+    return "" if learns else f"{assembled.detector.assembly.parts['scorer']} learns from no misses"
+
+
 def _why_no_references(assembled: Assembled) -> str:
     """Return why no memory can be made of the references and further images, if so."""
     if assembled.detector.scorer.references == "none":
         return f"{assembled.detector.assembly.parts['scorer']} makes no use of references"
-    known = assembled.references
+    known = [*assembled.references, *assembled.misses]
     gone = [why for each in known if (why := _why_gone(Path(each.path), each.sha256))]
     if not gone:
         return ""
     return printable(
-        f"{len(gone)} of the {len(known)} references that it was fitted on are not there as they "
+        f"{len(gone)} of the {len(known)} images that it was fitted on are not there as they "
         f"were, and a memory is made of all: {gone[0]}"
     )
 

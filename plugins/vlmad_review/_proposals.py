@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vlmad.errors import InputError
 from vlmad_calibration.calibration import Calibration, calibrate
 from vlmad_calibration.rules import Rule, settle
+from vlmad_review._trials import Lessons
 from vlmad_review.gains import LEAST, HeldOut, confidence_of_each, gain
 from vlmad_review.review_document import DetectorGains, Lesson, ReviewDocument
 from vlmad_run.manifest import Reference
@@ -27,11 +28,12 @@ class Adoptable(StrEnum):
     """What can be learned from verdicts."""
 
     references = "references"
+    misses = "misses"
     threshold = "threshold"
 
 
 AS_IT_IS = "as it is"
-NO_NORMAL = "no image is confirmed normal"
+NO_NORMAL, NO_ANOMALOUS = "no image is confirmed normal", "no image is confirmed anomalous"
 ENOUGH = 8
 """Images of each class from which on a gain counts that all draws agree on: if it were none, as
 many would all be judged better by chance once in 2⁸ times, less than the tail of an interval."""
@@ -84,12 +86,16 @@ def propose(trials: Trials, adopt: Adoptable | None) -> ReviewDocument:
     truth, called = material.anomalous, material.called
     not_measured = mostly_mistakes(material) or _too_few(truth)
     held_out = {} if not_measured else _measure(trials)
-    confidence = confidence_of_each(max(1, len(held_out) - 1))
+    confidence = confidence_of_each(_detectors(material) if held_out else 1)
     gains = _gains(held_out, confidence)
     references = _references(trials, gains, adopt)
-    threshold = _threshold(trials, gains, adopt, references.adopted)
-    new = [material.images[i] for i in trials.new_references()] if references.adopted else []
-    chosen = kept_threshold(trials, references.adopted) if threshold.adopted else None
+    gains += _try_misses(trials, held_out, confidence, references.adopted)
+    misses = _misses(trials, gains, adopt)
+    learned = Lessons(references.adopted, misses.adopted)
+    threshold = _threshold(trials, gains, adopt, any(learned))
+    new = trials.new_references() if references.adopted else ()
+    missed = trials.new_misses() if misses.adopted else ()
+    chosen = kept_threshold(trials, learned) if threshold.adopted else None
     return ReviewDocument(
         run=str(material.run.folder),
         class_name=material.assembled.class_name,
@@ -108,16 +114,29 @@ def propose(trials: Trials, adopt: Adoptable | None) -> ReviewDocument:
         figures={name: each.figures for name, each in held_out.items()},
         gains=gains,
         references=references,
+        from_misses=misses,
         threshold=threshold,
-        new_references=[Reference(path=str(i.path), sha256=str(i.row.sha256)) for i in new],
+        new_references=[_file(material, index) for index in new],
+        new_misses=[_file(material, index) for index in missed],
         new_threshold=None if chosen is None else chosen.threshold,
         notes=list(material.notes),
     )
 
 
-def kept_threshold(trials: Trials, references: bool) -> Calibration:
+def _file(material: ReviewMaterial, index: int) -> Reference:
+    image = material.images[index]
+    return Reference(path=str(image.path), sha256=str(image.row.sha256))
+
+
+def learned_of(review: ReviewDocument) -> Lessons:
+    """Return what is adopted beside a threshold."""
+    misses = review.from_misses
+    return Lessons(review.references.adopted, misses is not None and misses.adopted)
+
+
+def kept_threshold(trials: Trials, learned: Lessons) -> Calibration:
     """Choose the threshold that is kept, on scores out of fold of what is adopted."""
-    scores, anomalous = trials.out_of_fold(references), trials.material.anomalous
+    scores, anomalous = trials.out_of_fold(learned), trials.material.anomalous
     good, bad = scores[~anomalous].tolist(), scores[anomalous].tolist()
     return calibrate(good, bad, trials.rule, trials.rate)
 
@@ -133,38 +152,68 @@ def _too_few(anomalous: Bool[np.ndarray, " n"]) -> str:
 
 
 def _measure(trials: Trials) -> dict[str, HeldOut]:
-    found = {AS_IT_IS: trials.of_the_run(), "threshold": trials.held_out(references=False)}
+    found = {AS_IT_IS: trials.of_the_run(), "threshold": trials.held_out(Lessons())}
     if not trials.material.no_references:
-        found["references"] = trials.held_out(references=True)
+        found["references"] = trials.held_out(Lessons(references=True))
     return found
+
+
+def _detectors(material: ReviewMaterial) -> int:
+    """Return how many detectors may be picked: misses are learned with new references or not."""
+    references, misses = not material.no_references, not material.no_misses
+    return 1 + references + misses * (1 + references)
+
+
+def _try_misses(
+    trials: Trials, held_out: dict[str, HeldOut], confidence: float, references: bool
+) -> list[DetectorGains]:
+    """Measure what is learned from misses beside all that is adopted before."""
+    if not held_out or trials.material.no_misses:
+        return []
+    held_out["misses"] = trials.held_out(Lessons(references, misses=True))
+    before = "references" if references else "threshold"
+    return [_gain(held_out, "misses", before, confidence)]
+
+
+def _gain(
+    held_out: Mapping[str, HeldOut], name: str, before: str, confidence: float
+) -> DetectorGains:
+    one, other = held_out[name], held_out[before]
+    return DetectorGains(
+        detector=name,
+        over=before,
+        auroc=gain(one.auroc, other.auroc, confidence),
+        f1=gain(one.f1, other.f1, confidence),
+    )
 
 
 def _gains(held_out: Mapping[str, HeldOut], confidence: float) -> list[DetectorGains]:
     """Return the gain of each proposal, and of both together."""
     # what is gained by choosing the threshold anew is the threshold's own gain
     pairs = (("threshold", AS_IT_IS), ("references", "threshold"), ("references", AS_IT_IS))
-    return [
-        DetectorGains(
-            detector=name,
-            over=before,
-            auroc=gain(held_out[name].auroc, held_out[before].auroc, confidence),
-            f1=gain(held_out[name].f1, held_out[before].f1, confidence),
-        )
-        for name, before in pairs
-        if name in held_out
-    ]
+    return [_gain(held_out, *pair, confidence) for pair in pairs if pair[0] in held_out]
 
 
 def _references(trials: Trials, gains: Sequence[DetectorGains], adopt: Adoptable | None) -> Lesson:
     count = len(trials.new_references())
     what = f"{count} confirmed normal images become references"
     cannot = trials.material.no_references or ("" if count else NO_NORMAL)
-    certain = _certainty(trials, gains[1].auroc if gains[1:] else None, "AUROC")
+    gained = [each.auroc for each in gains if each.detector == "references"]
+    certain = _certainty(trials, gained[0] if gained else None, "AUROC")
     return _decide(Adoptable.references, what, cannot, certain, adopt)
 
 
+def _misses(trials: Trials, gains: Sequence[DetectorGains], adopt: Adoptable | None) -> Lesson:
+    count = len(trials.new_misses())
+    what = f"what resembles {count} confirmed anomalous images scores higher"
+    cannot = trials.material.no_misses or ("" if count else NO_ANOMALOUS)
+    gained = [each.auroc for each in gains if each.detector == "misses"]
+    certain = _certainty(trials, gained[0] if gained else None, "AUROC")
+    return _decide(Adoptable.misses, what, cannot, certain, adopt)
+
+
 def _threshold(
-    trials: Trials, gains: Sequence[DetectorGains], adopt: Adoptable | None, references: bool
+    trials: Trials, gains: Sequence[DetectorGains], adopt: Adoptable | None, learned: bool
 ) -> Lesson:
     what = f"a threshold by the rule: {trials.rule.in_words(trials.rate)}"
     no_normal = trials.material.anomalous.all()
@@ -172,10 +221,10 @@ def _threshold(
     certain = _certainty(trials, gains[0].f1 if gains else None, "F1")
     if gains and trials.material.called is None:
         certain = True, "the run had no threshold"
-    if references and not trials.count and not cannot:
+    if learned and not trials.count and not cannot:
         cannot = "too few images to choose one without judging them as their own references"
-    elif references and not cannot:
-        why = "new references change the scores, so that a threshold must be chosen anew"
+    elif learned and not cannot:
+        why = "what is learned changes the scores, so that a threshold must be chosen anew"
         adopt, certain = None, (True, why)
     return _decide(Adoptable.threshold, what, cannot, certain, adopt)
 

@@ -1,9 +1,9 @@
 """Scores by memories, and verdicts by thresholds, that an image had no part in.
 
-The references that the images of a fold are judged by, and their threshold, are chosen without
-that fold. The threshold is itself chosen on scores out of fold, since references score far too
-low in a memory that holds them. So image i is scored for fold k by a memory that lacks both its
-own fold and k; for its own fold these are one.
+The references and misses that the images of a fold are judged by, and their threshold, are chosen
+without that fold. The threshold is itself chosen on scores out of fold, since references score far
+too low in a memory that holds them, and misses too high. So image i is scored for fold k by a
+memory that lacks both its own fold and k; for its own fold these are one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -20,18 +20,28 @@ from vlmad_review._material import tracked
 from vlmad_review.gains import HeldOut, make_folds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jaxtyping import Bool, Float, Int
+    from torch import Tensor
 
     from vlmad_calibration.rules import Rule
     from vlmad_review._material import ReviewMaterial
 
 MOST = 50
-"""New references at most."""
+"""New references at most, and new misses."""
+
+
+class Lessons(NamedTuple):
+    """What a memory has learned from reviewed images."""
+
+    references: bool = False
+    misses: bool = False
 
 
 @dataclass(frozen=True)
 class Trials:
-    """Tries new references and thresholds on reviewed images."""
+    """Tries new references, misses and thresholds on reviewed images."""
 
     material: ReviewMaterial
     rule: Rule
@@ -60,48 +70,73 @@ class Trials:
         Args:
             left_out: folds that none is taken from.
         """
+        return self._first(False, -self.as_it_is, left_out)
+
+    def new_misses(self, *left_out: int) -> Int[np.ndarray, " m"]:
+        """Choose which confirmed anomalous images are to score higher, the lowest scores first.
+
+        Misses come first by that, whatever the threshold.
+        """
+        return self._first(True, self.as_it_is, left_out)
+
+    def _first(
+        self, anomalous: bool, order: Float[np.ndarray, " n"], left_out: tuple[int, ...]
+    ) -> Int[np.ndarray, " m"]:
         out = np.isin(self.folds, left_out) if self.folds is not None else False
-        candidates = np.flatnonzero(~self.material.anomalous & ~np.asarray(out))
-        highest = np.argsort(-self.as_it_is[candidates], kind="stable")
-        return candidates[highest[:MOST]]
+        wanted = (self.material.anomalous == anomalous) & ~np.asarray(out)
+        candidates = np.flatnonzero(wanted)
+        return candidates[np.argsort(order[candidates], kind="stable")[:MOST]]
+
+    def memory(self, learned: Lessons, *left_out: int) -> Mapping[str, Tensor] | None:
+        """Return the memory of all images but those of some folds."""
+        new = np.sort(self.new_references(*left_out)) if learned.references else None
+        missed = np.sort(self.new_misses(*left_out)) if learned.misses else ()
+        return self.material.memory_with(new, missed)
 
     @cached_property
-    def with_references(self) -> Float[np.ndarray, "k n"]:
-        """What each image scores for each fold with new references (see the module's head)."""
+    def tables(self) -> dict[Lessons, Float[np.ndarray, "k n"]]:
+        """What each image scores for each fold (see the module's head), by what was tried."""
+        return {Lessons(): np.tile(self.as_it_is, (self.count, 1))}
+
+    def table(self, learned: Lessons) -> Float[np.ndarray, "k n"]:
+        """Return what each image scores for each fold."""
+        if learned not in self.tables:
+            self.tables[learned] = self._try(learned)
+        return self.tables[learned]
+
+    def _try(self, learned: Lessons) -> Float[np.ndarray, "k n"]:
         table = np.full((self.count, len(self.as_it_is)), np.nan)
         pairs = list(combinations_with_replacement(range(self.count), 2))
-        for one, other in tracked(pairs, "trying references", len(pairs)):
-            memory = self.material.memory_with(np.sort(self.new_references(one, other)))
+        what = f"trying {'misses' if learned.misses else 'references'}"
+        for one, other in tracked(pairs, what, len(pairs)):
+            memory = self.memory(learned, one, other)
             for own, judged_by in {(one, other), (other, one)}:
                 inside = np.flatnonzero(self.folds == own)
                 table[judged_by, inside] = self.material.score(inside, memory)
         return table
 
-    def out_of_fold(self, references: bool) -> Float[np.ndarray, " n"]:
+    def out_of_fold(self, learned: Lessons) -> Float[np.ndarray, " n"]:
         """Return what each image scores by a memory that lacks its own fold."""
-        if not references:
+        if not any(learned):
             return self.as_it_is
-        scores: Float[np.ndarray, " n"] = self.with_references[
-            self.folds, range(len(self.as_it_is))
-        ]
+        scores: Float[np.ndarray, " n"] = self.table(learned)[self.folds, range(len(self.as_it_is))]
         return scores
 
-    def held_out(self, references: bool) -> HeldOut:
+    def held_out(self, learned: Lessons) -> HeldOut:
         """Measure verdicts by thresholds that were chosen on the other folds."""
         anomalous = self.material.anomalous
-        table = self.with_references if references else np.tile(self.as_it_is, (self.count, 1))
         called = np.zeros(len(anomalous), dtype=bool)
-        for fold, scores in enumerate(table):
+        for fold, scores in enumerate(self.table(learned)):
             inside = self.folds == fold
             good, bad = scores[~inside & ~anomalous], scores[~inside & anomalous]
             threshold = choose_threshold(as_scores(good), as_scores(bad), self.rule, self.rate)
             called[inside] = scores[inside] >= threshold
-        return HeldOut(anomalous, self.out_of_fold(references), called)
+        return HeldOut(anomalous, self.out_of_fold(learned), called)
 
     def of_the_run(self) -> HeldOut:
         """Measure the detector as it is, by the run's threshold if it had one."""
         limit, scores = self.material.run.threshold, self.as_it_is
         if limit is None:
-            return self.held_out(references=False)
+            return self.held_out(Lessons())
         called: Bool[np.ndarray, " n"] = scores >= limit.value
         return HeldOut(self.material.anomalous, scores, called)

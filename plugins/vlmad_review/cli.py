@@ -12,7 +12,7 @@ from vlmad.errors import InputError, OutputError
 from vlmad_calibration.rules import Rule  # noqa: TC001 (typer reads the signature)
 from vlmad_review._keeping import check_folder, keep, page
 from vlmad_review._material import gather
-from vlmad_review._proposals import Adoptable, propose, settle_rule
+from vlmad_review._proposals import Adoptable, learned_of, propose, settle_rule
 from vlmad_review._trials import Trials
 from vlmad_review._verdicts import read_verdicts, write_blank
 from vlmad_run.choosing import parse_settings
@@ -56,7 +56,7 @@ def review(
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
 ) -> None:
-    """Learn from your verdicts on a run's images: references and a threshold.
+    """Learn from your verdicts on a run's images: references, misses and a threshold.
 
     Shows by cross-validation what each would gain, with its interval. Nothing is written
     without --out; then it is what gains for certain, or what --adopt names.
@@ -119,5 +119,5 @@ def _print(found: ReviewDocument, as_json: bool) -> None:
     console().print(Markdown(page(found)))
     if found.use:
         console().print(f"use it with: {found.use}")
-    elif not found.files and (found.references.adopted or found.threshold.adopted):
+    elif not found.files and (any(learned_of(found)) or found.threshold.adopted):
         console().print("nothing is written; --out FOLDER keeps what is adopted")

@@ -78,12 +78,15 @@ class ReviewDocument(Document):
     confidence: float
     """Of the interval of each gain."""
     figures: dict[str, HeldOutFigures]
-    """Of the detector as it is, with a new threshold, and with new references and a threshold."""
+    """Of the detector as it is, with a new threshold, and with each lesson and a threshold."""
     gains: list[DetectorGains]
     references: Lesson
     threshold: Lesson
+    from_misses: Lesson | None = None
     new_references: list[Reference]
     """What is adopted, the highest scores first."""
+    new_misses: list[Reference] = Field(default_factory=list)
+    """What is learned from, the lowest scores first."""
     new_threshold: float | None
     notes: list[str]
     """In what the detector differs from that of the run."""

@@ -47,7 +47,7 @@ def add_references(
     more = [Reference(path=str(path), sha256=file_digest(path)) for path in chosen]
     refuse_repeated(fitted.references, more)
     detector = fitted.detector.on(fitted.detector.backbone)
-    remarks = [*settle_range(chosen, detector), *_remember(detector, chosen, fitted.references)]
+    remarks = [*settle_range(chosen, detector), *_remember(detector, chosen, fitted)]
     return replace(
         fitted,
         detector=detector,
@@ -72,11 +72,9 @@ def refuse_repeated(known: Sequence[Reference], more: Sequence[Reference]) -> No
         first[each.sha256] = each.path
 
 
-def _remember(
-    detector: Detector, more: Sequence[Path], before: Sequence[Reference]
-) -> Iterator[str]:
+def _remember(detector: Detector, more: Sequence[Path], fitted: Assembled) -> Iterator[str]:
     """Add to the memory; all are read anew if that alone is exact and they are still there."""
-    sources = list(detector.sources(more))
+    sources, before = list(detector.sources(more)), fitted.references
     seen = detector.views_of(sources, len(before) + len(sources))
     why = _why_not_added(detector, seen[1 : len(seen) // len(sources)], len(before), len(sources))
     scorer = detector.assembly.parts["scorer"]
@@ -88,6 +86,8 @@ def _remember(
             yield f"{scorer} comes near to what fitting all at once gives, but not to the same"
         detector.references += tuple(seen) if detector.references else ()
         return
+    if fitted.misses:
+        raise InputError(f"{why}, and what it learned from misses would be lost; review anew")
     if not detector.references:
         raise InputError(f"{why}, and those are not there any more; fit all at once")
     step = 1 + len(detector.views)

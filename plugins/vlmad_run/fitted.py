@@ -172,17 +172,20 @@ def fill(
     if INSIDE in tensors:
         detector.look_inside(_region(tensors[INSIDE], path))
     class_name = manifest.identity.class_name
-    other = manifest.identity.differences(identity(detector, class_name, manifest.references))
+    known = manifest.references, None, manifest.misses
+    other = manifest.identity.differences(identity(detector, class_name, *known))
     if other:
         raise WeightsError(f"{path} was fitted with something else: {'; '.join(other[:3])}")
     detector.views = tuple(View(each.degrees, each.mirrored) for each in manifest.views)
-    references = _from_here(manifest)
+    references, misses = (_from_here(manifest, each) for each in (known[0], known[2]))
     detector.references = tuple(
         source.seen(view)
         for source in detector.sources(_still_there(references))
         for view in (source.view, *detector.views)
     )
-    return Assembled(detector, class_name, references, path, manifest.seed, good=manifest.good)
+    return Assembled(
+        detector, class_name, references, path, manifest.seed, good=manifest.good, misses=misses
+    )
 
 
 def read_fitted(path: Path) -> tuple[FittedDetector, dict[str, Tensor]]:
@@ -251,11 +254,11 @@ def _unpack(
     return files
 
 
-def _from_here(manifest: Manifest) -> list[Reference]:
-    """Return the references, named so that they are found from this folder."""
+def _from_here(manifest: Manifest, images: list[Reference]) -> list[Reference]:
+    """Return images of a manifest, named so that they are found from this folder."""
     if manifest.folder == os.getcwd():
-        return manifest.references
-    named = [(str(Path(manifest.folder, each.path)), each) for each in manifest.references]
+        return images
+    named = [(str(Path(manifest.folder, each.path)), each) for each in images]
     return [each.model_copy(update={"path": path}) for path, each in named]
 
 

@@ -67,6 +67,8 @@ class Identity(Document):
     """Of the region of interest; None where whole images count."""
     products: dict[str, ProductIdentity] = Field(default_factory=dict)
     """Of a detector of several, by name."""
+    misses_sha256: list[str] = Field(default_factory=list)
+    """Of anomalous images that it has learned from."""
     threshold: float | None
 
     def differences(self, now: Identity, threshold: bool = True) -> list[str]:
@@ -124,6 +126,8 @@ class Manifest(Document):
     """How each of them is remembered besides as it is."""
     region: RegionMask | None = None
     """What counts of each image, if not all does and it is not in `model`."""
+    misses: list[Reference] = Field(default_factory=list)
+    """Anomalous images that it has learned from."""
     folder: FileName
     """Where the command was given: relative names start from there."""
     libraries: dict[str, str | None]
@@ -171,6 +175,7 @@ def identity(
     class_name: str,
     references: Sequence[Reference] = (),
     threshold: float | None = None,
+    misses: Sequence[Reference] = (),
 ) -> Identity:
     """Return what the scores and verdicts of a detector depend on (loads the weights).
 
@@ -191,6 +196,7 @@ def identity(
         sentences_sha256=_sentences_digest(detector, class_name),
         references_sha256=[reference.sha256 for reference in references],
         inside_sha256=getattr(detector.inside, "sha256", None),
+        misses_sha256=[miss.sha256 for miss in misses],
         threshold=threshold,
     )
 
@@ -210,6 +216,7 @@ def describe_run(
     references: Sequence[Reference] = (),
     threshold: float | None = None,
     *,
+    misses: Sequence[Reference] = (),
     images: Iterable[Path] | None = None,
     model: Path | None = None,
     seed: int = 0,
@@ -223,13 +230,14 @@ def describe_run(
         vlmad=version("vlmad"),
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         recipe=detector.assembly.recipe.name,
-        identity=identity(detector, class_name, references, threshold),
+        identity=identity(detector, class_name, references, threshold, misses),
         options=options,
         files=file_digests(options),
         backbone=detector.backbone.spec.name,
         licence=detector.backbone.spec.licence,
         device=str(getattr(detector.backbone, "device", "unknown")),
         references=list(references),
+        misses=list(misses),
         views=[ReferenceView(degrees=v.degrees, mirrored=v.mirrored) for v in detector.views],
         region=_region_mask(detector.inside),
         folder=os.getcwd(),

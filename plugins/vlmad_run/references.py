@@ -96,6 +96,8 @@ class Assembled:
     left_out: Sequence[Reference] = ()
     """References that it was not fitted on, because they may show a defect."""
     remarks: tuple[str, ...] = ()
+    misses: Sequence[Reference] = ()
+    """Anomalous images that it has learned from."""
     """What was found to be white, where neither files nor user say it, and what was drawn."""
 
     @property
@@ -131,7 +133,7 @@ class Assembled:
         self.detector.check_ready(self.class_name)
         manifest = describe_run(
             self.detector, self.class_name, self.references, threshold,
-            images=images, model=self.model, seed=self.seed,
+            misses=self.misses, images=images, model=self.model, seed=self.seed,
         )  # fmt: skip
         return manifest.model_copy(update={"good": self.good, "left_out": list(self.left_out)})
 
