@@ -94,7 +94,7 @@ class _RowSearch:
     ) -> Float[Tensor, "q groups"]:
         least = queries.new_empty(len(queries), self.groups)
         halves, rows, some = (t.to(self.first) for t in (self.halves, self.rows, queries))
-        buffer = halves.new_empty(QUERIES * ROWS)  # fresh memory for each block costs its pages
+        buffer = halves.new_empty(QUERIES * ROWS)
         for q in _slices(len(queries), QUERIES):
             for r in _slices(len(rows), ROWS):
                 shape = (q.stop - q.start, r.stop - r.start)
