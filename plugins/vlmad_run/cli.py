@@ -48,7 +48,9 @@ class Judging:
 
     threshold: Annotated[
         str | None,
-        typer.Option(help="From which score on an image is anomalous: a number or a file."),
+        typer.Option(
+            help="From which score on an image is anomalous: a number, a file, or the --model's."
+        ),
     ] = None
     fail_on: Annotated[
         FailOn | None, typer.Option(help=f"Exit with {ANOMALOUS} if an image is anomalous.")
@@ -99,7 +101,9 @@ def run(
     Examples:
     vlmad run photos/
 
-    vlmad run photos/ --class-name "metal nut" --references good/ --shots 4
+    vlmad run photos/ --references good/
+
+    vlmad run photos/ --detector winclip --class-name "metal nut" --references good/ --shots 4
 
     vlmad run photos/ --prompt learned --extractor window
 
