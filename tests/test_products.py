@@ -96,9 +96,7 @@ def test_an_image_of_no_product_is_never_called_ok(
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["result"]["unknown"] == 2
 
 
-def test_what_needs_one_product_asks_for_its_name(
-    line: Path, command: Callable[..., Any]
-) -> None:
+def test_what_needs_one_product_asks_for_its_name(line: Path, command: Callable[..., Any]) -> None:
     ended = command("explain", "photos", "--model", line)
     assert ended.status == 2
     assert "holds nut, bolt: choose one with --class-name" in ended.error

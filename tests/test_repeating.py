@@ -107,7 +107,9 @@ def test_a_stored_detector_moves_alone_and_scores_like_its_references(
     (tmp_path / "list.toml").write_text('normal = ["{}"]\nanomalous = ["broken {}"]\n')
     fitted = ("fit", "good", "--class-name", "nut", "--out", "nut.safetensors", *SMALL)
     assert command(*fitted).status == 0
-    assert command(*WINCLIP, "--references", "good", "--shots", "6", "--out", "out").status == 0
+    judged = ("--threshold", "0.5")  # or the stored detector would bring its own
+    named = (*WINCLIP, "--references", "good", "--shots", "6", *judged)
+    assert command(*named, "--out", "out").status == 0
     (tmp_path / "moved").mkdir()
     (tmp_path / "nut.safetensors").rename(tmp_path / "moved" / "nut.safetensors")
     shutil.rmtree(tmp_path / "good")
@@ -115,7 +117,7 @@ def test_a_stored_detector_moves_alone_and_scores_like_its_references(
     ended = command(*words, "--overlays", "none", "--out", "other")
     assert ended.status == 0
     assert scores(tmp_path / "other") == scores(tmp_path / "out")
-    going_on = command(*words, "--overlays", "none", "--out", "out")
+    going_on = command(*words, *judged, "--overlays", "none", "--out", "out")
     assert going_on.status == 0  # it is the same run
     repeated = command("run", "--manifest", "other", "--quiet", "--out", "again")
     assert repeated.status == 0
@@ -341,7 +343,7 @@ def test_prompts_that_are_a_file_go_along_in_a_fitted_detector(
         json.loads((tmp_path / name / "manifest.json").read_text())["identity"]
         for name in ("before", "done")
     )
-    assert one == other
+    assert {**one, "threshold": other["threshold"]} == other  # the file brings its own
     assert one["class_name"] == "metal nut"
     assert len(one["references_sha256"]) == 2
 

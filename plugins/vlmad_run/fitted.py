@@ -74,9 +74,7 @@ def save_fitted(detector: Detector, manifest: Manifest, path: Path) -> None:
     write_fitted(tensors_of(detector), [manifest], path)
 
 
-def write_fitted(
-    tensors: Mapping[str, Tensor], manifests: Sequence[Manifest], path: Path
-) -> None:
+def write_fitted(tensors: Mapping[str, Tensor], manifests: Sequence[Manifest], path: Path) -> None:
     """Write tensors, and what they are the memories of, as `save_fitted`."""
     from safetensors.torch import save
 

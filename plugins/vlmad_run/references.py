@@ -55,7 +55,6 @@ class References:
         Path | None, option(metavar="FILE", help="A detector in a file, as vlmad fit stores it.")
     ] = None
 
-
     def of_product(self, name: str, paths: list[str]) -> References:
         """Return the same for one of several products, whose masks are given as NAME=MASK."""
         roi, ignore = (

@@ -60,9 +60,7 @@ class RegionOfInterest:
         """Return which pixels count of an image of this width and height."""
         return _sampled(self.mask, Box(0, 0, *size), size, (size[1], size[0]))
 
-    def _of(
-        self, source: Source, size: tuple[int, int], resize: Resize
-    ) -> Bool[np.ndarray, "h w"]:
+    def _of(self, source: Source, size: tuple[int, int], resize: Resize) -> Bool[np.ndarray, "h w"]:
         whole = source.original
         mask = self._seen(whole.view)
         self._check_format(whole.name, whole.size, mask.shape)
