@@ -269,4 +269,4 @@ def test_explanations_say_where_how_far_and_what_the_score_is_made_of(recipe: st
     assert {each.by for each in found.findings} >= {"references"}
     assert all(each.nearest for each in found.findings)
     text = "\n".join(equation(found))
-    assert ("a soft maximum of the distances to them" in text) == (recipe == "gaussian")
+    assert ("a soft maximum of distances" in text) == (recipe == "gaussian")

@@ -57,7 +57,7 @@ def _addend(explanation: Explanation, addend: ScoreAddend) -> str:
 
 def _distance(addend: ScoreAddend) -> str:
     if addend.mean == "joined":
-        return "a soft maximum of the distances to them, joined over levels"
+        return "a soft maximum of distances"
     if addend.whole_image:
         return "the distance to the nearest of them"
     several = f"mean of the {addend.highest} " if addend.highest > 1 else ""
