@@ -30,6 +30,7 @@ from vlmad import Detector, load_detector
 from vlmad.recipes import DEFAULT_WITH_REFERENCES
 from vlmad.types import Features
 from vlmad_run.leaving_out import (
+    LEAST,
     automatic_threshold,
     changes_of,
     judge_encoded,
@@ -41,8 +42,6 @@ from vlmad_run.opening import OpenDataset, open_dataset
 Views: TypeAlias = list[Features]
 Memory: TypeAlias = Mapping[str, Tensor]
 RawDescription = argparse.RawDescriptionHelpFormatter
-LEAST = 3
-"""References, below which none stands out."""
 COLUMNS = (
     "category",
     "references",

@@ -75,10 +75,10 @@ def test_a_changed_reference_gives_one_above_the_geometric_mean() -> None:
     )
 
 
-def test_a_reference_stands_out_beside_two_others_at_least() -> None:
-    assert standing_out([0.2, 0.2 * STANDS_OUT + 0.01, 0.2]) == [1]
-    assert standing_out([0.2, 0.2 * STANDS_OUT, 0.2]) == []
-    assert standing_out([0.2, 20.0]) == []
+def test_a_reference_stands_out_beside_three_others_at_least() -> None:
+    assert standing_out([0.2, 0.2 * STANDS_OUT + 0.01, 0.2, 0.2]) == [1]
+    assert standing_out([0.2, 0.2 * STANDS_OUT, 0.2, 0.2]) == []
+    assert standing_out([0.2, 20.0, 0.2]) == []
 
 
 def test_as_many_as_the_rate_needs_give_their_quantile() -> None:

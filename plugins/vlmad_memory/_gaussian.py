@@ -86,7 +86,7 @@ class Gaussian(Scorer):
         unit: bool = True,
         rooted: bool = False,
         channels: Annotated[int, Ge(1)] | None = None,
-        seed: int = 0,
+        seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0,
         turned: Annotated[int, Ge(0)] = 2,
         novelty: Annotated[float, Ge(0)] = 0.3,
         displacement: Annotated[float, Ge(0)] = 0.5,

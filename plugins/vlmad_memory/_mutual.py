@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 
 from vlmad import Prediction, Scorer
 from vlmad.attribution import Addend, Attribution, Judged
@@ -62,8 +63,8 @@ class Mutual(Scorer):
         neighbourhoods: tuple[int, ...] = (1, 3, 5),
         lowest: tuple[float, ...] = (0.0, 0.3),
         rescoring: tuple[int, ...] = (0,),
-        sample: int = 0,
-        seed: int = 0,
+        sample: Annotated[int, Ge(0)] = 0,
+        seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0,
     ) -> None:
         if not neighbourhoods or any(side < 1 or side % 2 == 0 for side in neighbourhoods):
             raise OptionError(f"neighbourhoods are odd sides from 1 on, not {neighbourhoods}")

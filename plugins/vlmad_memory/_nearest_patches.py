@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Gt, Le, Len
+from annotated_types import Ge, Gt, Interval, Le, Len
 
 from vlmad import Prediction, Scorer, View
 from vlmad.attribution import Addend, Attribution, Judged
@@ -93,7 +93,7 @@ class NearestPatches(Scorer):
         turns: Annotated[int, Ge(1), Le(360)] = 1,
         mirrored: bool = False,
         foreground: Literal["none", "queries", "references", "both"] = "none",
-        foreground_threshold: float = 10.0,
+        foreground_threshold: Annotated[float, Interval(ge=-1e6, le=1e6)] = 10.0,
         level_weights: Annotated[tuple[Annotated[float, Gt(0)], ...], Len(1, 64)] | None = None,
         top: Annotated[float, Ge(0), Le(1)] = 0.01,
         score_of: Literal["cells", "pixels"] = "cells",

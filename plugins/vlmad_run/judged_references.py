@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlmad.parts import TEXT
 from vlmad_run.leaving_out import STANDS_OUT, judge_references, standing_out
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def judge_fitted(assembled: Assembled, keep_all: bool = False) -> Assembled:
     if not all(Path(each.path).is_file() for each in references):
         return replace(assembled, good=None, remarks=(*assembled.remarks, GONE))
     good = judge_references(detector, _paths(references), assembled.class_name)
-    standing = standing_out(good.scores) if good.how == "left out" else []
+    of_distances = TEXT not in detector.scorer.needs  # only of these is such a ratio unlikely
+    standing = standing_out(good.scores) if of_distances and good.how == "left out" else []
     remarks = [*assembled.remarks, *_name(assembled, standing, good.scores, keep_all)]
     if not standing or keep_all:
         return replace(assembled, good=good, remarks=tuple(remarks))

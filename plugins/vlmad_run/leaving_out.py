@@ -32,8 +32,8 @@ RATE = 0.05
 MARGIN, CHANGED_MARGIN = 1.075, 1.383
 """Of a threshold above the largest of few good scores, and above the geometric mean of those of a
 single changed reference: 5 % false alarms on average; examples/few_references.py measures them."""
-STANDS_OUT = 1.35
-"""A reference that scores so many times the median of the others may show a defect."""
+LEAST, STANDS_OUT = 4, 1.35
+"""Of so many references one may show a defect that scores so many times the others' median."""
 CROP, LIGHT = 0.9, (0.9, 1.1)
 """What becomes of a single reference: the side of its crops, the factors of its brightness."""
 
@@ -154,12 +154,12 @@ def above_few(good: GoodScores) -> float:
 def standing_out(scores: Sequence[float]) -> list[int]:
     """Return which references may show a defect, by what each scores by a memory of the others.
 
-    That takes three of them at least: of two, each is as far from the other.
+    That takes four of them at least: among fewer nothing tells which one is the odd one.
 
     >>> standing_out([0.20, 0.21, 0.19, 0.33])
     [3]
     """
-    if len(scores) < 3:
+    if len(scores) < LEAST:
         return []
     others = [[*scores[:index], *scores[index + 1 :]] for index in range(len(scores))]
     return [i for i, own in enumerate(scores) if own > STANDS_OUT * statistics.median(others[i])]
