@@ -265,7 +265,8 @@ def fit(
     elif not holds(out, tensors, manifests):
         raise OutputError(f"{out} exists and is another; choose another --out or add --force")
     count = sum(len(one.references) for one in each)
-    errors.print(f"fitted on {count} images; use it with: vlmad run … --model {out}")
+    images = "image" if count == 1 else "images"
+    errors.print(f"fitted on {count} {images}; use it with: vlmad run … --model {out}")
 
 
 cache = typer.Typer(help="Show what is kept on disk between runs, or clear it.")
