@@ -10,7 +10,7 @@ detector that `vlmad run --references` takes, or by another recipe:
 - defective references: one of them is exchanged for a defective test image; how often it alone
   stands out, and how often a good one of the others does.
 
-Images are encoded once. The figures in docs/thresholds.md and docs/references.md are its output.
+Images are encoded once. The figures in docs/thresholds.md are its output.
 """
 
 from __future__ import annotations
