@@ -16,12 +16,12 @@ from vlmad.errors import InputError
 from vlmad_calibration.calibration import MOST_LEFT_OUT_SINGLY, calibrate
 from vlmad_calibration.cuts import as_scores, choose_threshold, value_above, value_in_gap
 from vlmad_calibration.rates import (
-    conformal_rank,
     expected_false_alarms,
     images_needed,
     measured_rate,
 )
 from vlmad_calibration.rules import Rule, settle
+from vlmad_run.leaving_out import conformal_rank
 
 FLOATS = st.floats(-(2.0**99), 2.0**99, width=32)
 TIED = st.integers(0, 6).map(lambda n: n / 8)

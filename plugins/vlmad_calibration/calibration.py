@@ -12,14 +12,13 @@ from vlmad.errors import InputError
 from vlmad_calibration.cuts import as_scores, choose_threshold
 from vlmad_calibration.rates import (
     ErrorRates,
-    conformal_rank,
     expected_false_alarms,
     images_needed,
     measured_rate,
 )
 from vlmad_calibration.rules import DEFAULT_RATE, Rule, settle
 from vlmad_run.documents import Document
-from vlmad_run.leaving_out import above_few
+from vlmad_run.leaving_out import above_few, conformal_rank
 from vlmad_run.manifest import GoodScores
 from vlmad_run.passed_over import PassedOver
 

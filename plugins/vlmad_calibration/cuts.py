@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmad.errors import InputError
-from vlmad_calibration.rates import conformal_rank, errors_allowed
+from vlmad_calibration.rates import errors_allowed
 from vlmad_calibration.rules import Rule
-from vlmad_run.leaving_out import above_few
+from vlmad_run.leaving_out import above_few, conformal_rank
 from vlmad_run.manifest import GoodScores
 
 if TYPE_CHECKING:

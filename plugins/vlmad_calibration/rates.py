@@ -75,18 +75,6 @@ def expected_false_alarms(images: int, rank: int) -> Rate:
     return Rate(value=above / (images + 1), low=float(low), high=float(high))
 
 
-def conformal_rank(images: int, rate: float) -> int:
-    """Return k = ceil((n + 1)(1 - rate)): above the k-th smallest of n scores lies `rate` at most.
-
-    It may be n + 1, which says that n images are too few to promise that rate. The rate counts
-    as the decimal number that it is written as, so that 0.05 is exactly one in twenty.
-
-    >>> conformal_rank(19, 0.05), conformal_rank(18, 0.05)
-    (19, 19)
-    """
-    return math.ceil((images + 1) * (1 - Fraction(str(rate))))
-
-
 def images_needed(rate: float) -> int:
     """Return the smallest number of good images that can promise a false-alarm rate.
 

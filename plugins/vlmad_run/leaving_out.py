@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from PIL import ImageEnhance
@@ -121,6 +122,18 @@ def p_value(score: float, good: Sequence[float]) -> float:
     return (1 + sum(other >= score for other in good)) / (len(good) + 1)
 
 
+def conformal_rank(images: int, rate: float) -> int:
+    """Return k = ceil((n + 1)(1 - rate)): above the k-th smallest of n scores lies `rate` at most.
+
+    It may be n + 1, which says that n images are too few to promise that rate. The rate counts
+    as the decimal number that it is written as, so that 0.05 is exactly one in twenty.
+
+    >>> conformal_rank(19, 0.05), conformal_rank(18, 0.05)
+    (19, 19)
+    """
+    return math.ceil((images + 1) * (1 - Fraction(str(rate))))
+
+
 def automatic_threshold(good: GoodScores, rate: float = RATE) -> Threshold:
     """Return from which score on an image is anomalous, by good images alone.
 
@@ -130,7 +143,7 @@ def automatic_threshold(good: GoodScores, rate: float = RATE) -> Threshold:
         InputError: a score is not above 0, so that no share of it is a margin.
     """
     count = len(good.scores)
-    rank = math.ceil((count + 1) * (1 - rate))
+    rank = conformal_rank(count, rate)
     if good.how == "left out" and rank <= count:
         value = math.nextafter(sorted(good.scores)[rank - 1], math.inf)
         return Threshold(value=value, rule=f"for {rate:.0%} false alarms, by {count} references")
