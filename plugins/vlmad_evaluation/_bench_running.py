@@ -107,7 +107,7 @@ def _results(
             finished = {cell: read_result(folder.cell(cell)) for cell in cells}
             advance(sum(len(cell.samples) for cell in cells if finished[cell] is not None))
             missing = [cell for cell in cells if finished[cell] is None]
-            scored = score_cells(missing, group, folder, settings.batch_size, advance)
+            scored = score_cells(missing, group, folder, settings, advance)
             for cell in cells:
                 yield cell, finished[cell] or _measure(scored[cell], folder, settings)
 

@@ -15,6 +15,7 @@ from vlmad.images import Source
 from vlmad.loading import batches, load
 from vlmad.types import ImageBatch
 from vlmad_evaluation.conditions import ChangedSource
+from vlmad_evaluation.labelled_maps import resize_map
 from vlmad_evaluation.result_folders import Scored
 from vlmad_evaluation.sharing import share
 from vlmad_run.aligning import align_to_first
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from vlmad_evaluation._bench_folder import BenchFolder
     from vlmad_evaluation._bench_plan import Cell
     from vlmad_evaluation.conditions import Change
-    from vlmad_evaluation.result_documents import SkippedEntry
+    from vlmad_evaluation.labelled_maps import Resolution
+    from vlmad_evaluation.result_documents import BenchSettings, SkippedEntry
     from vlmad_run.manifest import Manifest
 
     Look = tuple[str, View]
@@ -93,13 +95,15 @@ def score_cells(
     cells: Sequence[Cell],
     group: SideBySide,
     folder: BenchFolder,
-    batch_size: int,
+    settings: BenchSettings,
     advance: Callable[[int], None],
 ) -> dict[Cell, OpenCell | SkippedEntry]:
     """Score the images of cells as `vlmad run` does, without pictures, each image once for all.
 
-    All cells are of one change, or of none, and of one frame, or none.
+    All cells are of one change, or of none, and of one frame, or none. Maps are stored at the
+    resolution of the settings.
     """
+    batch_size = settings.batch_size
     if cells and cells[0].frame is not None:
         group = group.aligned_to(cells[0].frame)
     failed: dict[Cell, SkippedEntry] = {}
@@ -109,7 +113,7 @@ def score_cells(
         for cell in cells:
             if cell not in failed:
                 try:
-                    own = OpenCell(cell, _fitted(cell, group, encoded))
+                    own = OpenCell(cell, _fitted(cell, group, encoded), settings.size)
                 except PluginError as error:
                     failed[cell] = cell.skip(str(error))
                     continue
@@ -122,8 +126,8 @@ def score_cells(
 class OpenCell:
     """A cell that is being scored, or was."""
 
-    def __init__(self, cell: Cell, detector: Detector) -> None:
-        self.cell, self.detector = cell, detector
+    def __init__(self, cell: Cell, detector: Detector, size: Resolution = None) -> None:
+        self.cell, self.detector, self.size = cell, detector, size
         self.of_set = detector.scorer.scope == "set"
         self._set: ImageSet | None = None
         references = [Reference(path=str(path), sha256=digest(path)) for path in cell.references]
@@ -159,7 +163,10 @@ class OpenCell:
 
     def _write(self, results: Iterable[Result]) -> Iterator[None]:
         for result in results:
-            self.run.write(replace(result, name=self.missing[result.name]))
+            heat = result.map
+            if heat is not None and self.size is not None:
+                heat = resize_map(heat, self.size)
+            self.run.write(replace(result, name=self.missing[result.name], map=heat))
             yield
 
     def give_up(self, error: PluginError) -> None:
@@ -170,7 +177,7 @@ class OpenCell:
         """Return the images that could be scored, in the order of the data set."""
         rows = ((sample, self.run.row(sample.image)) for sample in self.cell.samples)
         folder, change = self.run.path, self.cell.change
-        return [Scored(sample, row, folder, change) for sample, row in rows if row is not None]
+        return [Scored(s, row, folder, change, self.size) for s, row in rows if row is not None]
 
 
 def _score(

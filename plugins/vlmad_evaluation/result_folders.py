@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float
 
     from vlmad_evaluation.conditions import Change
+    from vlmad_evaluation.labelled_maps import Resolution
     from vlmad_evaluation.result_documents import BenchDocument
     from vlmad_run.rows import ScoreRow
 
@@ -58,9 +59,13 @@ class Scored:
     """The run folder that the map is in."""
     change: Change | None = None
     """The condition under which it was scored."""
+    size: Resolution = None
+    """Of stored maps, if that is not the image's own."""
 
     def map(self) -> LabelledMap | None:
         """Return the stored map with its mask, or None if nobody knows where the defect is.
+
+        The mask has the image's size, the map its own; `at_resolution` brings them together.
 
         Raises:
             OutputError: the stored map is damaged.
@@ -70,7 +75,7 @@ class Scored:
         if mask is None:
             return None
         heat = self.heat()
-        if heat.shape != mask.shape:
+        if heat.shape not in (mask.shape, self.size):
             raise InputError(f"{self.sample.image} has changed since it was scored; start anew")
         if self.change is None:
             return LabelledMap(heat, mask)
@@ -223,12 +228,12 @@ class Results:
         Raises:
             InputError: the cell's scores cannot be read.
         """
-        run = read_run(self.run(cell))
+        run, size = read_run(self.run(cell)), self.document.settings.size
         rows = {run.file_of(row): row for row in run.rows()}
         for sample in self.samples:
             row = rows.get(sample.image)
             if sample.category == cell.category and row is not None and row.status == "done":
-                yield Scored(sample, row, run.folder, cell.change)
+                yield Scored(sample, row, run.folder, cell.change, size)
 
 
 def read_results(folder: Path) -> Results:
