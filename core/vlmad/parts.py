@@ -283,6 +283,20 @@ class LearnsMisses(Protocol):
 
 
 @runtime_checkable
+class Learns(Protocol):
+    """A part with tensors that can be learned; its option `file` names a file of learned ones."""
+
+    def learnable(self, spec: BackboneSpec, seed: int) -> Mapping[str, Tensor]:
+        """Return the tensors that calls read from now on, for a backbone of that spec.
+
+        They are those of its file, or, where it was given none, drawn anew by the seed.
+        """
+
+    def facts(self) -> Mapping[str, str]:
+        """Return what its file says beside the tensors, such as sentences."""
+
+
+@runtime_checkable
 class HasAttribution(Protocol):
     """A scorer that can say what its scores are made of."""
 

@@ -24,7 +24,13 @@ from vlmad_evaluation.metric import AUPRO_200, METRICS, best_value, undefined
 from vlmad_evaluation.notation import remark_on
 from vlmad_evaluation.pixel_metrics import EXACT_METRICS, pixel_metrics
 from vlmad_evaluation.result_documents import BenchCell, BenchSettings, PairEntry
-from vlmad_evaluation.result_folders import CellResult, Scored, read_result, write_result
+from vlmad_evaluation.result_folders import (
+    CellResult,
+    Scored,
+    read_result,
+    read_results,
+    write_result,
+)
 from vlmad_run.pictures import png, to_16_bits
 from vlmad_run.places import folder_name
 from vlmad_run.rows import ScoreRow
@@ -249,3 +255,23 @@ def test_equal_numbers_of_images_do_not_make_categories_vary_together() -> None:
     assert alone is not None
     assert both is not None
     assert 0 < alone < both <= 2 * alone
+
+
+def test_a_bench_of_a_resolution_stores_maps_of_it_and_measures_the_same(
+    run_bench, two_categories: Path, small: list[str], tmp_path: Path
+) -> None:
+    words = ["--detector", "clip", "--category", "bolt", "--replicates", "20", *small]
+    for out, more in (("whole", []), ("less", ["--resolution", "20"])):
+        ran = run_bench(two_categories, *words, *more, "--out", out, cwd=tmp_path)
+        assert ran.returncode == 0, ran.stderr
+    whole, less = (read_results(tmp_path / out) for out in ("whole", "less"))
+    [cell], [small_cell] = whole.cells(), less.cells()
+    maps = [each.heat() for each in less.scored(small_cell)]
+    assert {each.shape for each in maps} == {(20, 20)}
+    pairs = [each.map() for each in whole.scored(cell)]
+    truth = pixel_metrics(
+        [pair.scores for pair in pairs], [pair.mask for pair in pairs], resolution=(20, 20)
+    ).metrics["pixel_auroc"]
+    found = small_cell.metrics["pixel_auroc"]
+    assert found.value == pytest.approx(truth.value, abs=1e-3)
+    assert len(list(less.scored(small_cell))) == len(pairs)
