@@ -1,0 +1,1 @@
+"""Training of what parts can learn, on frozen features."""
