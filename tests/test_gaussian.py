@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -270,3 +271,21 @@ def test_explanations_say_where_how_far_and_what_the_score_is_made_of(recipe: st
     assert all(each.nearest for each in found.findings)
     text = "\n".join(equation(found))
     assert ("a soft maximum of distances" in text) == (recipe == "gaussian")
+
+
+@pytest.mark.parametrize("positions", ["pooled", "each"])
+def test_what_lies_outside_is_neither_remembered_nor_scored(positions: str) -> None:
+    scorer = Gaussian(positions, displacement=0)  # type: ignore[arg-type]  # both of its words
+    maps, other = drawn(6), drawn(6, seed=1)
+    inside = torch.zeros(6, 60, 60, dtype=torch.bool)
+    inside[:, :, :30] = True
+    width = maps.shape[-1]
+    changed = maps.clone()
+    changed[..., width // 2 :] = other[..., width // 2 :]
+    found = []
+    for each in (maps, changed):
+        features = replace(features_of_maps({"one": each}), inside=inside, image_size=(60, 60))
+        memory = scorer.fit(features[:4])
+        found.append((memory, scorer(features[4:], None, memory).score))
+    assert all(torch.equal(found[0][0][name], found[1][0][name]) for name in found[0][0])
+    torch.testing.assert_close(found[0][1], found[1][1])

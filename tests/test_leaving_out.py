@@ -90,5 +90,11 @@ def test_as_many_as_the_rate_needs_give_their_quantile() -> None:
 
 
 def test_scores_without_a_margin_are_refused_with_the_remedy() -> None:
-    with pytest.raises(InputError, match="calibrate with --good DIR"):
-        automatic_threshold(GoodScores(scores=[0.0, 1.0], how="left out"))
+    for scores, how in (([0.0, 0.0], "left out"), ([0.0, 1.0], "changed")):
+        with pytest.raises(InputError, match="calibrate with --good DIR"):
+            automatic_threshold(GoodScores(scores=scores, how=how))
+
+
+def test_equal_references_that_score_nothing_leave_the_others_their_margin() -> None:
+    found = automatic_threshold(GoodScores(scores=[0.0, 0.0, 1.0], how="left out"))
+    assert found.value == pytest.approx(MARGIN)

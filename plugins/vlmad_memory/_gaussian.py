@@ -77,7 +77,7 @@ class Gaussian(Scorer):
 
     needs = frozenset({CELLS})
     references = "required"
-    adds_exactly = True
+    adds_exactly = honours_inside = True
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Gaussian(Scorer):
         self.model: PooledGaussian | PositionGaussians = PooledGaussian(ridge, turned)
         if positions == "each":
             self.model, turned = PositionGaussians(ridge, channels, seed), 0
-        self.honours_inside, self.turned = positions == "pooled", turned
+        self.turned = turned
         self.learns_misses = positions == "pooled"
         self.ridge, self.unit, self.rooted = ridge, unit, rooted
         self.novelty, self.displacement, self.level = novelty, displacement, level

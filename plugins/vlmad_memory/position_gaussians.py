@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from vlmad.errors import OptionError, WeightsError
+from vlmad.regions import inside_regions
 from vlmad_memory.cell_grids import concatenated
 from vlmad_memory.once import OncePerTensor
 from vlmad_memory.pooled_gaussian import whitening_of
@@ -49,7 +51,7 @@ class PositionGaussians:
             levels: of these, as they are compared.
             channels: which; by default they are drawn.
         """
-        cells = joined(levels)
+        cells = joined([_only_inside(references, regions) for regions in levels])
         drawn = self._draw(cells.shape[-1]) if channels is None else channels
         drawn = drawn.to(cells.device)
         return {CELLS: cells[..., drawn].contiguous(), CHANNELS: drawn}
@@ -104,6 +106,14 @@ class PositionGaussians:
         samples = samples - mean[:, None]
         covariance = samples.transpose(-1, -2) @ samples / max(1, len(kept) - 1)
         return mean.float(), whitening_of(covariance, self.ridge).float()
+
+
+def _only_inside(references: Features, regions: Regions) -> Regions:
+    """Return a level with nothing of what does not count."""
+    inside = inside_regions(references, regions)
+    if inside is None:
+        return regions
+    return replace(regions, embeddings=regions.embeddings * inside[..., None])
 
 
 def finest(levels: Sequence[Regions]) -> Regions:

@@ -156,11 +156,12 @@ def above_few(good: GoodScores) -> float:
     Raises:
         InputError: a score is not above 0, so that no share of it is a margin.
     """
-    if min(good.scores) <= 0:
+    changed, scores = good.how == "changed", good.scores
+    if (min if changed else max)(scores) <= 0:  # of two equal references each may score 0
         raise InputError("scores that are not above 0 allow no margin: calibrate with --good DIR")
-    value = max(good.scores) * MARGIN
-    if good.how == "changed":
-        value = math.exp(sum(map(math.log, good.scores)) / len(good.scores)) * CHANGED_MARGIN
+    value = max(scores) * MARGIN
+    if changed:
+        value = statistics.geometric_mean(scores) * CHANGED_MARGIN
     return float(f"{value:.9g}")
 
 
