@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -391,3 +393,10 @@ def test_a_plugin_brings_a_kind_that_lists_descriptions_and_checks_take(
     check_part("telescope", "small")
     with pytest.raises(AssertionError, match="telescope 'blind' lacks look"):
         check_part("telescope", "blind")
+
+
+@pytest.mark.slow
+def test_a_process_that_checks_one_part_alone_blames_it_for_no_library() -> None:
+    words = "from vlmad.testing import check_part; check_part('scorer', 'nearest')"
+    ended = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr

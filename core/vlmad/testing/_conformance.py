@@ -11,6 +11,7 @@ from vlmad.options import check_options, options_of
 from vlmad.parts import PROTOCOLS
 from vlmad.registry import Registry
 from vlmad.testing._backbone_checks import check_backbone
+from vlmad.testing._examples import two_layer_backbone
 from vlmad.testing._facts import good_manners, require
 from vlmad.testing._part_checks import (
     check_attention,
@@ -69,6 +70,7 @@ def check_part(
     settings = dict(options or {})
     if kind == "backbone" and "precision" in offered:
         settings.setdefault("precision", "float32")  # the checks' tolerance is that of float32
+    two_layer_backbone()  # what its libraries set when first imported is no part's doing
     with good_manners(owner):
         part = factory(**check_options(owner, offered, settings))
         lacks = missing_attributes(part, PROTOCOLS[kind])
