@@ -15,6 +15,7 @@ DOCUMENTS = {
     "manifest": "vlmad_run.manifest:Manifest",
     "fitted": "vlmad_run.fitted:FittedDetector",
     "threshold": "vlmad_run.thresholds:Threshold",
+    "learned": "vlmad_documents.learned_file:LearnedFile",
     "threshold-evidence": "vlmad_calibration.calibration:Evidence",
     "bench": "vlmad_evaluation.result_documents:BenchDocument",
     "grid": "vlmad_evaluation.result_documents:GridDocument",

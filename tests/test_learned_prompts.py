@@ -12,9 +12,11 @@ from safetensors.torch import load_file, save_file
 
 from vlmad import load_detector
 from vlmad.errors import IncompatiblePartsError, WeightsError
+from vlmad.files import digest
 from vlmad.testing import TWO_LAYERS
 from vlmad_anomalyclip._official_checkpoint import convert_checkpoint
 from vlmad_anomalyclip.learned_prompts import read_learned_prompts
+from vlmad_documents.learned_file import write_learned
 
 GOLDEN = Path(__file__).parent / "golden" / "anomalyclip"
 
@@ -30,22 +32,22 @@ class Boom:
 
 
 def test_the_official_checkpoint_becomes_small_and_keeps_what_acts() -> None:
-    tensors, metadata = convert_checkpoint(GOLDEN / "epoch_15.pth")
+    tensors, learning = convert_checkpoint(GOLDEN / "epoch_15.pth", "MIT")
     blocks = {f"deep.{block}" for block in range(1, 9)}
     assert tensors.keys() == {"context.normal", "context.anomalous"} | blocks
     assert tensors["context.normal"].shape == (12, 64)
-    assert metadata["class_token"] == "raw"
-    assert metadata["template.anomalous"].endswith("damaged object .")
-    assert metadata["template.anomalous"].split().count("X") == 12
+    assert (learning.class_token, learning.licence) == ("raw", "MIT")
+    assert learning.options["sha256"] == digest(GOLDEN / "epoch_15.pth")
+    assert learning.facts["template.anomalous"].endswith("damaged object .")
+    assert learning.facts["template.anomalous"].split().count("X") == 12
     official = torch.load(GOLDEN / "epoch_15.pth", weights_only=True)["prompt_learner"]
     assert torch.equal(tensors["context.anomalous"], official["ctx_neg"][0, 0])
     assert torch.equal(tensors["deep.1"], official["compound_prompts_text.0"].float())
 
 
 def test_imported_prompts_of_which_a_bit_was_changed_are_refused(tmp_path: Path) -> None:
-    tensors, metadata = convert_checkpoint(GOLDEN / "epoch_15.pth")
     path = tmp_path / "imported.safetensors"
-    save_file(tensors, path, metadata)
+    write_learned(path, *convert_checkpoint(GOLDEN / "epoch_15.pth"))
     assert read_learned_prompts(path).width == 64
     whole = bytearray(path.read_bytes())
     whole[-7] ^= 1
@@ -112,8 +114,11 @@ def test_learned_prompts_of_another_width_or_depth_are_refused(
         ({"context.normal": None}, "holds no learned prompts"),
         ({"context.normal": torch.zeros(3)}, "holds no learned prompts"),
         ({"context.normal": torch.zeros(4, 48)}, "both contexts must have one shape"),
-        ({"deep.1": torch.zeros(2, 47)}, r"'deep.1' must be finite and of shape \(vectors, 48\)"),
-        ({"deep.1": torch.full((2, 48), float("nan"))}, "'deep.1' must be finite"),
+        ({"deep.1": torch.zeros(2, 47)}, r"'deep.1' must be of shape \(vectors, 48\)"),
+        (
+            {"deep.1": torch.full((2, 48), float("nan"))},
+            "'deep.1' is empty, or holds what is no finite number",
+        ),
         ({"depe.1": torch.zeros(2, 48)}, "unknown tensor 'depe.1'"),
     ],
 )

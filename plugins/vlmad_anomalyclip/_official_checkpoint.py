@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import WeightsError, one_line
-from vlmad.files import read_checkpoint
-from vlmad_anomalyclip.learned_prompts import DIGEST, tensors_digest
+from vlmad.files import digest, read_checkpoint
+from vlmad_anomalyclip.learned_prompts import PART
+from vlmad_documents.learned_file import LearnedOn, Learning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,11 +17,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SIDES = {"pos": "normal", "neg": "anomalous"}
-DEEP = "compound_prompts_text."
+DEEP = re.compile(r"compound_prompts_text\.(0|[1-9][0-9]{0,2})")
 
 
-def convert_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and metadata of `learned_prompts` from an official file.
+def convert_checkpoint(path: Path, licence: str = "unknown") -> tuple[dict[str, Tensor], Learning]:
+    """Return the tensors of `learned_prompts` from an official file, and what is known of them.
 
     The projections that the file also stores are used by nothing and left out.
 
@@ -28,21 +30,35 @@ def convert_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     learner = _read(path)
     tensors: dict[str, Tensor] = {}
-    metadata = {"class_token": "raw", "backbone": "unknown"}
+    facts: dict[str, str] = {}
     for key, side in SIDES.items():
         context = _tensor(path, learner, f"ctx_{key}").flatten(0, -3)
         if context.ndim != 3 or context.shape[0] != 1:
             raise WeightsError(f"{path}: ctx_{key} must hold one context of vectors")
         tensors[f"context.{side}"] = context[0].float().contiguous()
         ids = _tensor(path, learner, f"tokenized_prompts_{key}").flatten().int().tolist()
-        metadata[f"template.{side}"] = _template(path, ids, context.shape[1])
+        facts[f"template.{side}"] = _template(path, ids, context.shape[1])
     for name in learner:
-        number = str(name).removeprefix(DEEP)
-        if number != name and number.isdecimal():
+        if found := DEEP.fullmatch(str(name)):
             # entry n of the official list enters before block n + 1: block 0 gets none
             deep = _tensor(path, learner, name)
-            tensors[f"deep.{int(number) + 1}"] = deep.float().contiguous()
-    return tensors, {**metadata, DIGEST: tensors_digest(tensors)}
+            tensors[f"deep.{int(found[1]) + 1}"] = deep.float().contiguous()
+    return tensors, _learning(path, facts, licence)
+
+
+def _learning(path: Path, facts: dict[str, str], licence: str) -> Learning:
+    kind, part = PART
+    return Learning(
+        kind=kind,
+        part=part,
+        facts=facts,
+        backbone=LearnedOn(name="unknown"),
+        class_token="raw",
+        layers=[],
+        data={},
+        options={"imported": one_line(path.name), "sha256": digest(path)},
+        licence=licence,
+    )
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from vlmad.console import console
 from vlmad.errors import OutputError
-from vlmad.files import write_atomically
 
 app = typer.Typer(help="Import learned prompts and look at them.", no_args_is_help=True)
 
@@ -21,6 +20,7 @@ def import_(
     out: Annotated[
         Path | None, typer.Option(help="The safetensors file to write; default: beside it.")
     ] = None,
+    licence: Annotated[str, typer.Option(help="Under which they were published.")] = "unknown",
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Convert an official AnomalyCLIP checkpoint to safetensors.
@@ -29,15 +29,13 @@ def import_(
 
     Example: vlmad prompts import epoch_15.pth --out mvtec.safetensors
     """
-    from safetensors.torch import save
-
     from vlmad_anomalyclip._official_checkpoint import convert_checkpoint
+    from vlmad_documents.learned_file import write_learned
 
     target = out or checkpoint.with_suffix(".safetensors")
     if target.exists() and not force:
         raise OutputError(f"{target} exists; choose another --out or add --force")
-    tensors, metadata = convert_checkpoint(checkpoint)
-    write_atomically(target, save(tensors, metadata))
+    write_learned(target, *convert_checkpoint(checkpoint, licence))
     console().print(f"wrote {target}; use it with: --prompt learned:{target}")
 
 
@@ -50,7 +48,7 @@ def show(
 
     learned = read_learned_prompts(file)
     table = Table("what", "value", box=None)
-    table.add_row("learned on", learned.backbone)
+    table.add_row("learned on", learned.file.backbone.name)
     table.add_row("text width", str(learned.width))
     table.add_row("class token", learned.class_token)
     table.add_row("normal", learned.templates[0])

@@ -1,24 +1,21 @@
-"""Learned prompts: context vectors and deep tokens, from a safetensors file.
+"""Learned prompts: context vectors and deep tokens, from a file of learned tensors.
 
 The file holds `context.normal` and `context.anomalous` (c, w) and `deep.N` (t, w), the tokens
-that overwrite positions 1 to t before text block N. Its metadata hold `template.normal` and
-`template.anomalous` (the sentences, an X for each learned vector), `class_token` (the one they
-were learned with, normed or raw) and `backbone`; `sha256` is of the tensors (`tensors_digest`),
-which are checked where it is there.
+that overwrite positions 1 to t before text block N. Its facts are `template.normal` and
+`template.anomalous`: the sentences, an X for each learned vector.
 """
 
 from __future__ import annotations
 
-import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from safetensors import SafetensorError, safe_open
-
 from vlmad import ContextPrompts, Prompts, TextEmbeddings
 from vlmad.errors import WeightsError
 from vlmad.parts import CONTEXT_VECTORS
+from vlmad_documents.learned_file import LearnedFile, read_learned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +25,8 @@ if TYPE_CHECKING:
     from vlmad import Backbone, BackboneSpec, Features
 
 SIDES = ("normal", "anomalous")
-DIGEST = "sha256"
+DEEP = re.compile(r"deep\.(0|[1-9][0-9]{0,2})")
+PART = ("prompts", "learned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +36,12 @@ class LearnedPrompts:
     tensors: Mapping[str, Tensor]
     templates: tuple[str, str]
     """The normal and the anomalous sentence, an X for each learned vector."""
-    class_token: Literal["normed", "raw"]
-    backbone: str
+    file: LearnedFile
+
+    @property
+    def class_token(self) -> Literal["normed", "raw"]:
+        """The one that they were learned with."""
+        return self.file.class_token or "normed"
 
     @property
     def width(self) -> int:
@@ -49,8 +51,8 @@ class LearnedPrompts:
     @property
     def deep(self) -> dict[int, Tensor]:
         """The deep tokens by the text block before which they enter."""
-        found = {k.removeprefix("deep."): t for k, t in self.tensors.items() if k[:5] == "deep."}
-        return {int(number): tensor for number, tensor in sorted(found.items())}
+        found = {DEEP.fullmatch(name): tensor for name, tensor in self.tensors.items()}
+        return {int(match[1]): tensor for match, tensor in found.items() if match}
 
     def context_prompts(self) -> ContextPrompts:
         """Return them as a text encoder takes them; gradients flow to `tensors`."""
@@ -67,43 +69,16 @@ def read_learned_prompts(path: Path) -> LearnedPrompts:
     Raises:
         WeightsError: it is missing, damaged, or lacks what it must hold.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        hint = ""
-        if path.suffix in (".pth", ".pt"):
-            hint = f"; convert it first: vlmad prompts import {path}"
-        raise WeightsError(f"learned prompts {path} cannot be read: {error}{hint}") from error
+    tensors, file = read_learned(path, *PART)
     _check_tensors(path, tensors)
-    if metadata.get(DIGEST, own := tensors_digest(tensors)) != own:
-        raise WeightsError(f"{path} is damaged: its tensors are not those that were learned")
-    templates = tuple(metadata.get(f"template.{side}", "") for side in SIDES)
+    templates = tuple(file.facts.get(f"template.{side}", "") for side in SIDES)
     length = tensors["context.normal"].shape[0]
     if any(template.split().count("X") != length for template in templates):
         raise WeightsError(f"{path}: its templates must have an X for each of {length} vectors")
-    raw = metadata.get("class_token", "normed") == "raw"
-    return LearnedPrompts(
-        tensors,
-        (templates[0], templates[1]),
-        "raw" if raw else "normed",
-        metadata.get("backbone", "unknown"),
-    )
-
-
-def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return a SHA-256 over names, shapes and float32 values."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        total.update(f"{name} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
-    return total.hexdigest()
+    return LearnedPrompts(tensors, (templates[0], templates[1]), file)
 
 
 def _check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    import torch
-
     contexts = [tensors.get(f"context.{side}") for side in SIDES]
     if any(context is None or context.ndim != 2 for context in contexts):
         raise WeightsError(
@@ -113,11 +88,10 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     shapes = {tuple(context.shape) for context in contexts if context is not None}
     width = next(iter(shapes))[1]
     for name, tensor in tensors.items():
-        deep = name.startswith("deep.") and name[5:].isdecimal()
-        if not deep and name not in ("context.normal", "context.anomalous"):
+        if not DEEP.fullmatch(name) and name not in ("context.normal", "context.anomalous"):
             raise WeightsError(f"{path}: unknown tensor '{name}'")
-        if tensor.ndim != 2 or tensor.shape[1] != width or not torch.isfinite(tensor).all():
-            raise WeightsError(f"{path}: '{name}' must be finite and of shape (vectors, {width})")
+        if tensor.ndim != 2 or tensor.shape[1] != width:
+            raise WeightsError(f"{path}: '{name}' must be of shape (vectors, {width})")
     if len(shapes) > 1:
         raise WeightsError(f"{path}: both contexts must have one shape")
 
@@ -143,11 +117,9 @@ class Learned(Prompts):
                 "(vlmad prompts import), then add --set prompts.file=FILE"
             )
         learned = self.learned(spec)
-        if learned.width != spec.text_width:
-            return (
-                f"the prompts were learned on a text encoder of width {learned.width} "
-                f"({learned.backbone}), its own has {spec.text_width}"
-            )
+        known = learned.file.backbone.model_copy(update={"text_width": learned.width})
+        if reason := known.refuses(spec):
+            return f"the prompts were {reason}"
         if max(learned.deep, default=0) >= (spec.text_depth or 0):
             return f"the prompts enter block {max(learned.deep)} of {spec.text_depth} text blocks"
         return None

@@ -17,7 +17,7 @@ from vlmad_calibration.rates import (
     measured_rate,
 )
 from vlmad_calibration.rules import DEFAULT_RATE, Rule, settle
-from vlmad_run.documents import Document
+from vlmad_documents.documents import Document
 from vlmad_run.leaving_out import above_few, conformal_rank
 from vlmad_run.manifest import GoodScores
 from vlmad_run.passed_over import PassedOver

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from vlmad_run.documents import Document
+from vlmad_documents.documents import Document
 
 CONFIDENCE = 0.95
 

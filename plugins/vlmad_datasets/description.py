@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from vlmad.datasets import Severity
-from vlmad_run.documents import Document, FileName
+from vlmad_documents.documents import Document, FileName
 from vlmad_run.passed_over import PassedOver
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from vlmad.errors import InputError
 from vlmad.files import read_toml
-from vlmad_run.documents import Document
+from vlmad_documents.documents import Document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

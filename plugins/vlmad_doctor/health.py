@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Literal
 
 from vlmad.errors import InputError, VlmadError, first_line, reason_of
 from vlmad.registry import BUILT_IN, Registry
+from vlmad_documents.documents import Document
 from vlmad_openclip.store import find_place
-from vlmad_run.documents import Document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Literal
 
 from vlmad.errors import InputError, OutputError
 from vlmad.files import refuse_links
+from vlmad_documents.documents import Document, FileName
 from vlmad_evaluation.result_documents import BenchSettings
 from vlmad_run.differences import differences
-from vlmad_run.documents import Document, FileName
 from vlmad_run.manifest import Identity
 from vlmad_run.places import RUNS, folder_name, locked, new_folder
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vlmad.errors import InputError, VlmadError
 from vlmad.types import ImageBatch
+from vlmad_documents.documents import Document, FileName
 from vlmad_evaluation._cell_scoring import side_by_side
 from vlmad_evaluation.result_documents import GridAxes, SkippedEntry
-from vlmad_run.documents import Document, FileName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from vlmad.options import options_of
+from vlmad_documents.documents import Document
 from vlmad_evaluation.result_documents import PublishedAverage, PublishedEntry
-from vlmad_run.documents import Document
 
 if TYPE_CHECKING:
     from vlmad.assembly import Assembly

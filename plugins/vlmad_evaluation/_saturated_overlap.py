@@ -20,11 +20,11 @@ from vlmad.datasets import Problem
 from vlmad.errors import InputError, first_line
 from vlmad.files import read_text
 from vlmad_datasets.masks import fitted_mask
+from vlmad_documents.documents import Document, FileName
 from vlmad_evaluation.bootstrap import Replicates, average_replicates
 from vlmad_evaluation.labelled_maps import SaturatedRegion
 from vlmad_evaluation.metric import ANOMALIES, AU_SPRO_LIMITS, Metric, macro_average
 from vlmad_formats.stored_values import read_facts, read_raster
-from vlmad_run.documents import Document, FileName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -9,10 +9,10 @@ from pydantic import Field
 from scipy.special import ndtr, ndtri
 
 from vlmad.errors import InputError
+from vlmad_documents.documents import Document, FileName
 from vlmad_evaluation.bootstrap import Replicates, interval
 from vlmad_evaluation.labelled_maps import labelled_scores
 from vlmad_evaluation.metric import Reason, Share
-from vlmad_run.documents import Document, FileName
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float

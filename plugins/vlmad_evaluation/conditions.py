@@ -18,7 +18,7 @@ from PIL import Image, ImageFilter
 
 from vlmad.errors import InputError, did_you_mean
 from vlmad.images import Source
-from vlmad_run.documents import Document
+from vlmad_documents.documents import Document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from vlmad_run.documents import Document, FileName
+from vlmad_documents.documents import Document, FileName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

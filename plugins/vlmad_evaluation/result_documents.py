@@ -15,10 +15,10 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from vlmad.datasets import Label, Severity
 from vlmad.errors import InputError
+from vlmad_documents.documents import Document, FileName
 from vlmad_evaluation.comparison import Comparison
 from vlmad_evaluation.conditions import CLEAN, Change, ConditionSettings
 from vlmad_evaluation.metric import METRICS, SATURATED_METRICS, Count, Metric, Share
-from vlmad_run.documents import Document, FileName
 from vlmad_run.manifest import Reference
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from vlmad.attribution import Judge, Mean
-from vlmad_run.documents import Document, FileName
+from vlmad_documents.documents import Document, FileName
 
 
 class PixelBox(Document):

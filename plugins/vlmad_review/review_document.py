@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from vlmad_run.documents import Document, FileName
+from vlmad_documents.documents import Document, FileName
 from vlmad_run.manifest import Reference
 
 

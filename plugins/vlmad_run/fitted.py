@@ -24,9 +24,9 @@ from vlmad.files import write_atomically
 from vlmad.hookspecs import KINDS
 from vlmad.parts import JudgesMemory
 from vlmad.types import View
+from vlmad_documents.documents import Document
 from vlmad_openclip.store import tensor_digest
 from vlmad_run.aligning import PIXELS, SIZE, read_frame, stored_frame, take_frame
-from vlmad_run.documents import Document
 from vlmad_run.manifest import Manifest, identity
 from vlmad_run.part_options import file_digest
 from vlmad_run.references import Assembled

@@ -21,9 +21,9 @@ from pydantic_core import to_jsonable_python
 
 from vlmad.files import digest
 from vlmad.types import Level
+from vlmad_documents.documents import Document, FileName
 from vlmad_formats.reading import Reading
 from vlmad_run.differences import differences
-from vlmad_run.documents import Document, FileName
 from vlmad_run.memory_documents import ProductIdentity, ReferenceView, RegionMask
 from vlmad_run.part_options import NOT_SUBSTANCE, content_of, file_digests, options_in_full
 from vlmad_run.passed_over import PassedOver

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlmad_run.documents import Document, FileName
+from vlmad_documents.documents import Document, FileName
 
 
 class ProductIdentity(Document):

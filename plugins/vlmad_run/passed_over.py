@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from vlmad_run.documents import Document, FileName
+from vlmad_documents.documents import Document, FileName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from vlmad.errors import InputError
+from vlmad_documents.documents import Document, FileName
 from vlmad_run.csv_cells import csv_line
-from vlmad_run.documents import Document, FileName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

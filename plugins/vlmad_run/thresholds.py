@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from vlmad.errors import InputError
-from vlmad_run.documents import Document
+from vlmad_documents.documents import Document
 from vlmad_run.manifest import Identity
 
 

@@ -14,8 +14,8 @@ from vlmad.errors import OptionError
 from vlmad.images import as_source
 from vlmad.parts import SHARED_WINDOWS, TOKEN_WINDOWS
 from vlmad.regions import window_patches
+from vlmad_documents.documents import Document
 from vlmad_openclip.devices import computes_bfloat16, pick_device
-from vlmad_run.documents import Document
 
 if TYPE_CHECKING:
     from collections.abc import Callable

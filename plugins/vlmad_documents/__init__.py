@@ -1,0 +1,1 @@
+"""What vlmad writes for others to read: the base of all documents, the file of learned tensors."""
