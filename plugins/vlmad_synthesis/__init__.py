@@ -1,0 +1,30 @@
+"""Synthetic defects with exact masks, and the command `vlmad synthesise`.
+
+- `vlmad_synthesis.synthetic`: draws a defect in a good image, or an example for training
+- `vlmad_synthesis.nuisances`: changes that are no defects
+- `vlmad_synthesis.visibility`: whether a backbone can see a defect at all
+- `vlmad_synthesis.surface`, `.noise_fields`: where to draw and with what, for authors of others
+
+A plugin brings a kind of defect by the hook `register_defects`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmad.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from vlmad.hookspecs import Register
+
+
+@hookimpl
+def register_defects(register: Register) -> None:
+    """Register the kinds of defect, published ones first."""
+    pasted, blended = "vlmad_synthesis._pasted", "vlmad_synthesis._perlin_blend"
+    register("cutpaste", f"{pasted}:CutPaste", "a rectangle of the image, elsewhere (CutPaste)")
+    register("scar", f"{pasted}:Scar", "a thin turned piece of the image, elsewhere (CutPaste)")
+    register("smoothblend", f"{pasted}:SmoothBlend", "a small piece, faded in elsewhere (SPD)")
+    register(
+        "perlin", f"{blended}:PerlinBlend", "another texture where Perlin noise is high (DRAEM)"
+    )
