@@ -47,15 +47,30 @@ def test_a_sentence_that_would_be_cut_off_is_refused(loop: TextLoop) -> None:
 def test_context_vectors_equal_to_words_give_the_words_own_embedding(loop: TextLoop) -> None:
     ids = loop.tokenizer(["a photo of a bolt."])
     context = loop.tower.token_embedding(ids)[:, 1:5]  # a photo of a
-    learned = loop.encode(ContextPrompts(context, ("bolt.",)))
+    learned = loop.encode(ContextPrompts(context, ("X X X X bolt.",)))
     torch.testing.assert_close(learned, loop.encode(["a photo of a bolt."]), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sentence", ["x X bolt X X ray.", "X X x bolt ray. X", "x-ray X X X"])
+@torch.inference_mode()
+def test_learned_vectors_stand_wherever_a_capital_x_does(loop: TextLoop, sentence: str) -> None:
+    words = iter(["photo", "of", "dark"])
+    plain = " ".join(next(words) if word == "X" else word for word in sentence.split())
+    context = loop.tower.token_embedding(loop.tokenizer(["photo of dark"]))[:, 1:4]
+    learned = loop.encode(ContextPrompts(context, (sentence,)))
+    torch.testing.assert_close(learned, loop.encode([plain]), atol=1e-5, rtol=1e-5)
+
+
+def test_a_sentence_without_a_place_for_each_vector_is_refused(loop: TextLoop) -> None:
+    with pytest.raises(InputError, match=r"'X bolt X\.' must have an X for each of 2 vectors"):
+        loop.encode(ContextPrompts(torch.zeros(1, 2, 48), ("X bolt X.",)))
 
 
 @torch.inference_mode()
 def test_learned_context_may_differ_between_sentences(loop: TextLoop) -> None:
     context = torch.randn(2, 3, 48, generator=torch.Generator().manual_seed(0))
-    both = loop.encode(ContextPrompts(context, ("bolt.", "bolt.")))
-    second = loop.encode(ContextPrompts(context[1:], ("bolt.",)))
+    both = loop.encode(ContextPrompts(context, ("X X X bolt.", "X X X bolt.")))
+    second = loop.encode(ContextPrompts(context[1:], ("X X X bolt.",)))
     torch.testing.assert_close(both[1:], second, atol=1e-5, rtol=1e-5)
     assert float((both[0] - both[1]).abs().max()) > 1e-3
 
@@ -66,8 +81,8 @@ def test_cutting_learned_prompts_to_their_length_is_exact(loop: TextLoop, deep: 
     generator = torch.Generator().manual_seed(0)
     context = torch.randn(2, 3, 48, generator=generator)
     tokens = {1: torch.randn(deep, 48, generator=generator)} if deep else {}
-    prompts = ContextPrompts(context, ("bolt.", "damaged metal nut."), tokens)
-    ids = loop.tokenizer([f"X X X {ending}" for ending in prompts.endings])
+    prompts = ContextPrompts(context, ("X X X bolt.", "X X X damaged metal nut."), tokens)
+    ids = loop.tokenizer(prompts.sentences)
     words = loop.tower.token_embedding(ids)
     whole = torch.cat([words[:, :1], context, words[:, 4:]], dim=1)
     expected = loop._run(whole, ids.argmax(dim=1), tokens)

@@ -49,8 +49,8 @@ def embed(backbone: OpenClip, prompts: Sequence[str] | ContextPrompts = SENTENCE
 
 def context(**change: torch.Tensor) -> ContextPrompts:
     tensors = {"context": torch.zeros(2, 3, 48), "deep": torch.ones(2, 48), **change}
-    endings = ("object.", "damaged object.")
-    return ContextPrompts(tensors["context"], endings, {1: tensors["deep"]})
+    sentences = ("X X X object.", "X X X damaged object.")
+    return ContextPrompts(tensors["context"], sentences, {1: tensors["deep"]})
 
 
 @pytest.mark.parametrize("prompts", [SENTENCES, context()], ids=["sentences", "learned"])
@@ -97,9 +97,11 @@ def test_learned_prompts_differ_by_every_value(load: Load, encoded: list[Any]) -
         plain,
         context(context=nudged),
         context(deep=deeper),
-        ContextPrompts(plain.context, ("object.", "broken object."), plain.deep),
-        ContextPrompts(plain.context, plain.endings, {2: plain.deep[1]}),
-        ContextPrompts(plain.context, plain.endings),
+        ContextPrompts(plain.context, ("X X X object.", "X X X broken object."), plain.deep),
+        ContextPrompts(plain.context, plain.sentences, {2: plain.deep[1]}),
+        ContextPrompts(plain.context, plain.sentences),
+        ContextPrompts(plain.context, ("x X X X object.", "X X X object.")),
+        ContextPrompts(plain.context, ("X X X x object.", "X X X object.")),
     ]
     backbone = load()
     for prompts in several * 2:

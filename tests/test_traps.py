@@ -136,7 +136,7 @@ def test_deep_tokens_overwrite_their_positions_in_their_block_only(two_layer: An
     generator = torch.Generator().manual_seed(0)
     context = torch.randn(1, 3, 48, generator=generator)
     deep = torch.randn(2, 48, generator=generator)
-    prompts = ContextPrompts(context, ("bolt.",), {1: deep})
+    prompts = ContextPrompts(context, ("X X X bolt.",), {1: deep})
     tower, loop = two_layer.model, two_layer._text
     with torch.inference_mode():
         ids = loop.tokenizer(["X X X bolt."])

@@ -193,7 +193,7 @@ class HasTokenIds(Protocol):
     def token_ids(self, prompts: Sequence[str] | ContextPrompts) -> Int[Tensor, "n c"] | None:
         """Return the token ids that it would encode, or None if it cannot tell them.
 
-        In the place of learned vectors any id stands. No weight should be loaded for it.
+        In the place of learned vectors -1 stands. No weight should be loaded for it.
         """
 
 

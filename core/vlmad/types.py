@@ -318,12 +318,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class ContextPrompts:
-    """Sentences whose first words are learned vectors, as a text encoder takes them."""
+    """Sentences some of whose words are learned vectors, as a text encoder takes them."""
 
     context: Float[Tensor, "n c w"]
-    """The learned vectors that stand between the start token and `endings`."""
-    endings: tuple[str, ...]
-    """The words after the context, one text for each of the n sentences."""
+    """The learned vectors of each sentence."""
+    sentences: tuple[str, ...]
+    """The n sentences, the word X (a capital) in the place of each of their c vectors."""
     deep: Mapping[int, Float[Tensor, "t w"]] = field(default_factory=dict)
     """Before text block i, positions 1 to t are overwritten with ``deep[i]``."""
 

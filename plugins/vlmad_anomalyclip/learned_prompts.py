@@ -59,8 +59,7 @@ class LearnedPrompts:
         import torch
 
         context = torch.stack([self.tensors[f"context.{side}"] for side in SIDES])
-        endings = tuple(template.replace("X ", "") for template in self.templates)
-        return ContextPrompts(context, endings, self.deep)
+        return ContextPrompts(context, self.templates, self.deep)
 
 
 def read_learned_prompts(path: Path) -> LearnedPrompts:

@@ -207,4 +207,4 @@ def _text_key(prompts: Sequence[str] | ContextPrompts) -> Hashable:
         return tuple(prompts)
     deep = {index: tensor_digest(tokens) for index, tokens in prompts.deep.items()}
     context = tensor_digest(prompts.context)
-    return key_of({"context": context, "deep": deep, "endings": prompts.endings})
+    return key_of({"context": context, "deep": deep, "sentences": prompts.sentences})

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SENTENCES_AT_ONCE = 64
+LEARNED = -1
+"""What stands among token ids for a learned vector: no word's id."""
 
 
 class TextLoop:
@@ -35,7 +37,7 @@ class TextLoop:
         self.blocks = list(tower.transformer.resblocks)
 
     def encode(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
-        """Return raw embeddings of sentences, or of learned vectors and what follows them.
+        """Return raw embeddings of sentences, some of whose words may be learned vectors.
 
         Those of like length go together, cut to the longest. Cutting is exact: with a causal
         mask no token sees what follows it, and the embedding is read at the end token.
@@ -55,9 +57,14 @@ class TextLoop:
     ) -> Float[Tensor, "n d"]:
         deepest = max((len(deep) for deep in prompts.deep.values()), default=0)
         ids = ids[:, : 1 + max(int(ids.argmax(dim=1).max()), deepest)]
-        words, context = self.tower.token_embedding(ids), prompts.context.to(ids.device)
-        tokens = torch.cat([words[:, :1], context, words[:, 1 + context.shape[1] :]], dim=1)
-        return self._run(tokens, ids.argmax(dim=1), prompts.deep)
+        return self._run(self.embed(ids, prompts.context), ids.argmax(dim=1), prompts.deep)
+
+    def embed(
+        self, ids: Int[Tensor, "n c"], context: Float[Tensor, "n v w"]
+    ) -> Float[Tensor, "n c w"]:
+        """Return the words' vectors, the learned ones in their places (`tokenise`)."""
+        words = self.tower.token_embedding(ids.clamp_min(0))
+        return words.masked_scatter((ids == LEARNED)[..., None], context.to(words))  # type: ignore[no-any-return]
 
     def _run(self, words: Float[Tensor, "n c w"], ends: Tensor, deep: Any) -> Float[Tensor, "n d"]:
         """Run the blocks, overwriting positions 1 to t with deep tokens on the way."""
@@ -94,15 +101,14 @@ def clip_tokenizer(context_length: int) -> Any:
 
 
 def tokenise(tokenizer: Any, prompts: Sequence[str] | ContextPrompts) -> Int[Tensor, "n c"]:
-    """Return token ids (n, context length); fillers stand where learned vectors will.
+    """Return token ids (n, context length), `LEARNED` where learned vectors stand.
 
     Raises:
         InputError: a sentence has more words than the model reads; cut off, it would lose its
-            end, where templates say what matters.
+            end, where templates say what matters. Or it has no X for each learned vector.
     """
     if isinstance(prompts, ContextPrompts):
-        fillers = " ".join(["X"] * prompts.context.shape[1])
-        prompts = [f"{fillers} {ending}" for ending in prompts.endings]
+        return _tokenise_context(tokenizer, prompts)
     length: int = tokenizer.context_length
     ids: Tensor = tokenizer(list(prompts), length + 1)
     too_long = ids[:, -1].nonzero()
@@ -112,3 +118,17 @@ def tokenise(tokenizer: Any, prompts: Sequence[str] | ContextPrompts) -> Int[Ten
             "that the model reads; give a shorter class name or template"
         )
     return ids[:, :-1]
+
+
+def _tokenise_context(tokenizer: Any, prompts: ContextPrompts) -> Int[Tensor, "n c"]:
+    """Find the places of learned vectors: there, and only there, another filler is another id."""
+    words = [sentence.split() for sentence in prompts.sentences]
+    ids, other = (
+        tokenise(tokenizer, [" ".join(filler if w == "X" else w for w in s) for s in words])
+        for filler in ("x", "y")
+    )
+    count = prompts.context.shape[1]
+    for sentence, places in zip(prompts.sentences, ids != other, strict=True):
+        if int(places.sum()) != count:
+            raise InputError(f"'{sentence[:60]}' must have an X for each of {count} vectors")
+    return ids.masked_fill(ids != other, LEARNED)

@@ -47,7 +47,7 @@ def encode_once(
     if store is None or key is None:
         return encode()
     known = unpack(store.read(key))
-    sentences = prompts.endings if isinstance(prompts, ContextPrompts) else prompts
+    sentences = prompts.sentences if isinstance(prompts, ContextPrompts) else prompts
     if known is not None and known.shape == (len(sentences), backbone.spec.embedding_dim):
         return known.to(backbone.device) if isinstance(backbone, HasDevice) else known
     embeddings = encode()
