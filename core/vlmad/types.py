@@ -323,7 +323,7 @@ class ContextPrompts:
     context: Float[Tensor, "n c w"]
     """The learned vectors of each sentence."""
     sentences: tuple[str, ...]
-    """The n sentences, the word X (a capital) in the place of each of their c vectors."""
+    """The n sentences, with a word X of its own, a capital, for each of their c vectors."""
     deep: Mapping[int, Float[Tensor, "t w"]] = field(default_factory=dict)
     """Before text block i, positions 1 to t are overwritten with ``deep[i]``."""
 

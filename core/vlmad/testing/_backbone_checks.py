@@ -173,7 +173,7 @@ def check_context(backbone: Backbone) -> None:
     context = torch.randn(2, 4, spec.text_width or 0, generator=generator).requires_grad_()
     deep = torch.randn(3, spec.text_width or 0, generator=generator).requires_grad_()
     has_deep = (spec.text_depth or 0) > 1
-    sentences = ("X X X X bolt.", "X X damaged bolt X X.")
+    sentences = ("X X X X bolt.", "X X damaged bolt X X .")
     prompts = ContextPrompts(context, sentences, {1: deep} if has_deep else {})
     embeddings = backbone.encode_text(prompts)
     require_tensor(embeddings.detach(), (2, spec.embedding_dim), "encode_text of learned context")
