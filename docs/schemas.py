@@ -16,6 +16,7 @@ DOCUMENTS = {
     "fitted": "vlmad_run.fitted:FittedDetector",
     "threshold": "vlmad_run.thresholds:Threshold",
     "learned": "vlmad_documents.learned_file:LearnedFile",
+    "learned-description": "vlmad_anomalyclip._nearest_words:LearnedDescription",
     "threshold-evidence": "vlmad_calibration.calibration:Evidence",
     "bench": "vlmad_evaluation.result_documents:BenchDocument",
     "grid": "vlmad_evaluation.result_documents:GridDocument",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
 
-from vlmad.console import console
+from vlmad.console import console, write_json
 from vlmad.errors import OutputError
 
 app = typer.Typer(help="Import learned prompts and look at them.", no_args_is_help=True)
@@ -41,17 +40,34 @@ def import_(
 
 @app.command()
 def show(
-    file: Annotated[Path, typer.Argument(help="A safetensors file of learned prompts.")],
+    file: Annotated[Path, typer.Argument(help="A file of learned tensors (safetensors).")],
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PART",
+            help="Whose words are compared: NAME or NAME:ARGUMENT.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Of that backbone, instead of its own.")
+    ] = None,
+    distance: Annotated[
+        Literal["euclidean", "cosine"], typer.Option(help="By which words are near.")
+    ] = "euclidean",
+    words: Annotated[int, typer.Option(min=1, max=100, help="How many of each vector.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show what a file of learned prompts holds."""
-    from vlmad_anomalyclip.learned_prompts import read_learned_prompts
+    """Describe learned prompts, or tensors of another part, with the words nearest to them.
 
-    learned = read_learned_prompts(file)
-    table = Table("what", "value", box=None)
-    table.add_row("learned on", learned.file.backbone.name)
-    table.add_row("text width", str(learned.width))
-    table.add_row("class token", learned.class_token)
-    table.add_row("normal", learned.templates[0])
-    table.add_row("anomalous", learned.templates[1])
-    table.add_row("deep tokens", ", ".join(f"block {n}" for n in learned.deep) or "none")
-    console().print(table)
+    Nearest words often mean nothing: a learned vector need not lie near any word. How far words
+    are from each other is printed for comparison.
+
+    Example: vlmad prompts show mvtec.safetensors --backbone openclip:ViT-L-14-336/openai
+    """
+    from vlmad_anomalyclip._showing import describe_learned, print_description
+
+    described = describe_learned(file, backbone, weights, distance, words)
+    if as_json:
+        write_json(described.to_json())
+    else:
+        print_description(described)

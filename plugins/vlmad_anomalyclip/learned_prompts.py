@@ -68,7 +68,11 @@ def read_learned_prompts(path: Path) -> LearnedPrompts:
     Raises:
         WeightsError: it is missing, damaged, or lacks what it must hold.
     """
-    tensors, file = read_learned(path, *PART)
+    return as_prompts(path, *read_learned(path, *PART))
+
+
+def as_prompts(path: Path, tensors: Mapping[str, Tensor], file: LearnedFile) -> LearnedPrompts:
+    """Return what `read_learned` gave as learned prompts, or refuse it."""
     _check_tensors(path, tensors)
     templates = tuple(file.facts.get(f"template.{side}", "") for side in SIDES)
     length = tensors["context.normal"].shape[0]

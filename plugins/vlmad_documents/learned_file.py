@@ -76,6 +76,19 @@ class LearnedOn(Document):
                 return f"learned on {what} of width {own} ({name}), its own has {other}"
         return None
 
+    def refuses_weights(self, backbone: Backbone) -> str | None:
+        """Return that a backbone has other weights, with both sides, or None if it may be these.
+
+        Of the same widths they would fit, and every score would mean nothing.
+        """
+        own = self.weights_sha256
+        if own is None or own == backbone.weights_hash:
+            return None
+        return (
+            f"learned on weights {own[:12]} of {one_line(self.name, 60)}, and "
+            f"{backbone.spec.name} has {backbone.weights_hash[:12]}"
+        )
+
 
 class Learning(Document):
     """What whoever learned tensors says of them."""
@@ -238,7 +251,7 @@ def _checked(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not 1 <= len(tensors) <= MOST_TENSORS:
         raise WeightsError(f"{path} must hold 1 to {MOST_TENSORS} tensors, not {len(tensors)}")
     plain = {}
-    for name, tensor in tensors.items():
+    for name, tensor in sorted(tensors.items()):
         shown = one_line(name, 60)
         if not (name.isprintable() and 1 <= len(name) <= MOST_NAME):
             raise WeightsError(f"{path}: '{shown}' is no name of a learned tensor")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 SENTENCES_AT_ONCE = 64
 LEARNED = -1
 """What stands among token ids for a learned vector: no word's id."""
+
+
+@runtime_checkable
+class HasVocabulary(Protocol):
+    """A backbone that shows the words that its text encoder reads."""
+
+    def vocabulary(self) -> tuple[Sequence[str], Float[Tensor, "v w"]]:
+        """Return its words and their embeddings before the first block."""
 
 
 class TextLoop:
@@ -51,6 +59,17 @@ class TextLoop:
             some = some[:, : int(some.argmax(dim=1).max()) + 1]
             encoded.append(self._run(self.tower.token_embedding(some), some.argmax(dim=1), {}))
         return torch.cat(encoded)[order.argsort()]
+
+    def vocabulary(self) -> tuple[list[str], Float[Tensor, "v w"]]:
+        """Return all words and beginnings of words (with …), and their embeddings."""
+        embeddings = self.tower.token_embedding.weight.detach()
+        special = set(self.tokenizer.all_special_ids)
+        ids = [
+            n for n in range(len(embeddings)) if n in self.tokenizer.decoder and n not in special
+        ]
+        whole = (self.tokenizer.decode([number]) for number in ids)
+        words = [word.rstrip() if word.endswith(" ") else f"{word}…" for word in whole]
+        return words, embeddings[ids].float()
 
     def _encode_context(
         self, ids: Int[Tensor, "n c"], prompts: ContextPrompts

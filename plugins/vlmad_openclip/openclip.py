@@ -194,6 +194,16 @@ class OpenClip:
         """Return raw text embeddings, kept on disk; see `vlmad.Backbone`."""
         return encode_once(self, "vlmad", prompts, lambda: self._encode_anew(prompts))
 
+    def vocabulary(self) -> tuple[list[str], Float[Tensor, "v w"]]:
+        """Return the words that it reads; see `vlmad_openclip.language.HasVocabulary`.
+
+        Raises:
+            OptionError: its text tower is of another kind.
+        """
+        if not self.has_plain_text:
+            raise OptionError(f"{self.spec.name} reads no words of CLIP's")
+        return self._text.vocabulary()
+
     def _encode_anew(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
         if self.has_plain_text:
             return self._text.encode(prompts)

@@ -162,3 +162,7 @@ class Tiny:
     def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
         """Return raw text embeddings, kept on disk; see `vlmad.Backbone`."""
         return encode_once(self, "vlmad", prompts, lambda: self._text.encode(prompts))
+
+    def vocabulary(self) -> tuple[list[str], Float[Tensor, "v w"]]:
+        """Return the words that it reads; see `vlmad_openclip.language.HasVocabulary`."""
+        return self._text.vocabulary()
