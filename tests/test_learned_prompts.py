@@ -15,8 +15,8 @@ from vlmad.errors import IncompatiblePartsError, WeightsError
 from vlmad.files import digest
 from vlmad.testing import TWO_LAYERS
 from vlmad_anomalyclip._official_checkpoint import convert_checkpoint
-from vlmad_anomalyclip.learned_prompts import read_learned_prompts
-from vlmad_documents.learned_file import write_learned
+from vlmad_anomalyclip.learned_prompts import SIDES, read_learned_prompts
+from vlmad_documents.learned_file import LearnedOn, Learning, write_learned
 
 GOLDEN = Path(__file__).parent / "golden" / "anomalyclip"
 
@@ -146,3 +146,56 @@ def test_learned_prompts_without_fitting_templates_are_refused(
 def test_an_official_file_in_the_wrong_place_brings_the_command_that_converts_it() -> None:
     with pytest.raises(WeightsError, match=r"convert it first: vlmad prompts import .*epoch_15"):
         read_learned_prompts(GOLDEN / "epoch_15.pth")
+
+
+def trained(path: Path, on: LearnedOn, width: int = 128, **change: Any) -> Path:
+    """Write prompts that were learned on a backbone."""
+    generator = torch.Generator().manual_seed(0)
+    tensors = {f"context.{s}": torch.randn(2, width, generator=generator) for s in SIDES}
+    learning = Learning(
+        kind="prompts",
+        part="learned",
+        facts={f"template.{side}": f"X X {side}." for side in SIDES},
+        backbone=on,
+        class_token="normed",
+        layers=[4],
+        data={},
+        options={},
+    )
+    write_learned(path, tensors, learning.model_copy(update=change))
+    return path
+
+
+@pytest.mark.slow
+def test_prompts_learned_on_other_weights_are_refused_with_both_sides_named(
+    tmp_path: Path, photos: Path, command: Any
+) -> None:
+    tiny = load_detector("anomalyclip").backbone
+    own = trained(tmp_path / "own", LearnedOn.describe(tiny))
+    other = trained(tmp_path / "other", LearnedOn(name="fine", weights_sha256="ab" * 32))
+    words = ("run", photos, "--detector", "anomalyclip", "--quiet")
+    assert command(*words, "--prompt", f"learned:{own}", "--out", "a").status == 0
+    refused = command(*words, "--prompt", f"learned:{other}", "--out", "b")
+    assert refused.status == 2
+    hash_ = tiny.weights_hash[:12]
+    assert f"learned on weights abababababab of fine, and tiny has {hash_}" in refused.error
+    assert "--set prompts.any_weights=true" in refused.error
+    assert not (tmp_path / "b").exists()
+    anyway = (*words, "--prompt", f"learned:{other}", "--set", "prompts.any_weights=true")
+    assert command(*anyway, "--out", "b").status == 0
+
+
+@pytest.mark.parametrize("kind", ["text_width", "vision_width", "embedding_dim"])
+def test_prompts_learned_on_another_width_are_refused_before_any_weight_is_loaded(
+    kind: str, tmp_path: Path
+) -> None:
+    file = trained(tmp_path / "wide", LearnedOn(name="wide one", **{kind: 4096}), 4096)
+    with pytest.raises(IncompatiblePartsError, match=r"width 4096 \(wide one\), its own has"):
+        load_detector("anomalyclip", prompts=f"learned:{file}")
+
+
+def test_the_licence_of_a_file_is_noted(tmp_path: Path) -> None:
+    file = trained(tmp_path / "p", LearnedOn(name="tiny"), licence="CC-BY-NC-4.0")
+    notes = load_detector("anomalyclip", prompts=f"learned:{file}").assembly.notes
+    assert notes == ("prompts 'learned': licence of what was learned: CC-BY-NC-4.0",)
+    assert load_detector("anomalyclip").assembly.notes == ()

@@ -26,11 +26,18 @@ from vlmad._checks import (
     check_prediction,
     check_text,
 )
-from vlmad.errors import IncompatiblePartsError, InputError, PluginError, VlmadError, reason_of
+from vlmad.errors import (
+    IncompatiblePartsError,
+    InputError,
+    PluginError,
+    VlmadError,
+    WeightsError,
+    reason_of,
+)
 from vlmad.image_set import ImageSet
 from vlmad.images import Source, as_source, restore_whole
 from vlmad.loading import batches, load, rows_of
-from vlmad.parts import HasViews, HonoursInside, ScoresSets
+from vlmad.parts import HasViews, HonoursInside, JudgesWeights, ScoresSets
 from vlmad.regions import inside_regions, only_inside
 from vlmad.resizing import parse_resizing
 from vlmad.types import Features, ImageBatch, Prediction, Result
@@ -371,8 +378,14 @@ class Detector:
         Raises:
             InputError: references are needed and were not given, or the class name cannot be
                 encoded.
+            WeightsError: a part was learned on other weights.
         """
         self._check_memory(self.memory)
+        for kind, chosen in self.assembly.parts.items():
+            with self._blaming(kind):
+                judging = isinstance(chosen.part, JudgesWeights)
+                if judging and (reason := chosen.part.refuses_weights(self.backbone)):
+                    raise WeightsError(f"{chosen} does not fit the backbone: {reason}")
         if self.prompts is not None and not self.prompts.looks_at_image:
             self.text(class_name)
 

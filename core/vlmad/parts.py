@@ -198,14 +198,6 @@ class HasTokenIds(Protocol):
 
 
 @runtime_checkable
-class HasIdentity(Protocol):
-    """A backbone whose numbers depend on more than spec, options and weights."""
-
-    identity: str
-    """What they depend on, such as the digest of a file that it reads."""
-
-
-@runtime_checkable
 class HasStates(Protocol):
     """Prompts whose sentences are made of states, several of one state alike in meaning."""
 
@@ -222,6 +214,14 @@ class JudgesMemory(Protocol):
 
         None if it could be one.
         """
+
+
+@runtime_checkable
+class JudgesWeights(Protocol):
+    """A part that fits certain weights, such as those that its tensors were learned on."""
+
+    def refuses_weights(self, backbone: Backbone) -> str | None:
+        """Return why it does not fit a backbone's weights, or None."""
 
 
 @runtime_checkable

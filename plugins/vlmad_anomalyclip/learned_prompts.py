@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vlmad import ContextPrompts, Prompts, TextEmbeddings
-from vlmad.errors import WeightsError
+from vlmad.errors import WeightsError, one_line
 from vlmad.parts import CONTEXT_VECTORS
-from vlmad_documents.learned_file import LearnedFile, read_learned
+from vlmad_documents.learned_file import UNKNOWN, LearnedFile, read_learned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
@@ -105,12 +105,14 @@ class Learned(Prompts):
     Args:
         file: a safetensors file of learned prompts; by default the backbone's own, if it
             ships any. `vlmad prompts import` converts the official checkpoints.
+        any_weights: take them on other weights of the same widths than they were learned on.
     """
 
     needs = frozenset({CONTEXT_VECTORS})
 
-    def __init__(self, file: Path | None = None) -> None:
+    def __init__(self, file: Path | None = None, any_weights: bool = False) -> None:
         self.given = read_learned_prompts(file) if file else None
+        self.any_weights = any_weights
 
     def refuses(self, spec: BackboneSpec) -> str | None:
         """Return what of width or depth does not fit the backbone's text encoder."""
@@ -126,6 +128,18 @@ class Learned(Prompts):
         if max(learned.deep, default=0) >= (spec.text_depth or 0):
             return f"the prompts enter block {max(learned.deep)} of {spec.text_depth} text blocks"
         return None
+
+    def refuses_weights(self, backbone: Backbone) -> str | None:
+        """Return that they were learned on other weights, unless any will do."""
+        reason = self.learned(backbone.spec).file.backbone.refuses_weights(backbone)
+        hint = "learn them anew, or add --set prompts.any_weights=true"
+        return None if self.any_weights or reason is None else f"{reason}; {hint}"
+
+    def notes_on(self, spec: BackboneSpec) -> Iterator[str]:
+        """Yield the licence of a file that states one."""
+        licence = self.given.file.licence if self.given else UNKNOWN
+        if licence != UNKNOWN:
+            yield f"licence of what was learned: {one_line(licence, 80)}"
 
     def class_token(self, spec: BackboneSpec) -> Literal["normed", "raw"]:
         """Return the class token that the prompts were learned with."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vlmad import Backbone, BackboneSpec
 
 DOCUMENT = "vlmad"
+UNKNOWN = "unknown"
 DIGEST = "sha256"
 """Under which a file without a document has the digest of its tensors."""
 MOST_BYTES = 512 << 20
@@ -107,7 +108,7 @@ class Learning(Document):
     """Digests of what they were learned from, by its name."""
     options: dict[str, JsonValue]
     """Of the training, all of them."""
-    licence: str = "unknown"
+    licence: str = UNKNOWN
 
 
 class LearnedFile(Learning):
@@ -232,7 +233,7 @@ def _undocumented(metadata: Mapping[str, str], path: Path) -> LearnedFile:
         "kind": "prompts",
         "part": "learned",
         "facts": facts,
-        "backbone": {"name": metadata.get("backbone") or "unknown"},
+        "backbone": {"name": metadata.get("backbone") or UNKNOWN},
         "class_token": metadata.get("class_token", "normed"),
         "layers": [],
         "data": {},

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from vlmad.errors import OptionError, OutputError
 from vlmad.files import CACHE_VARIABLE, cache_folder, read_bounded, refuse_links, write_atomically
-from vlmad.parts import HasDevice, HasIdentity
+from vlmad.parts import HasDevice
 from vlmad_openclip.code_digest import distribution_digest
 
 if TYPE_CHECKING:
@@ -56,6 +56,14 @@ SETTLED = 2.0
 FileStamp: TypeAlias = tuple[str, int, int, int, int]
 """What tells one state of a file from another without reading it: its path, size, inode, and
 when its content and its state on the disk, which copying tools cannot set back, changed."""
+
+
+@runtime_checkable
+class HasIdentity(Protocol):
+    """A backbone whose numbers depend on more than spec, options and weights."""
+
+    identity: str
+    """What they depend on, such as the digest of a file that it reads."""
 
 
 class CachePlace(NamedTuple):
