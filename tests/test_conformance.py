@@ -36,6 +36,7 @@ from vlmad.testing import (
     check_attention,
     check_backbone,
     check_extractor,
+    check_learning,
     check_part,
     check_prompts,
     check_scorer,
@@ -400,3 +401,16 @@ def test_a_process_that_checks_one_part_alone_blames_it_for_no_library() -> None
     words = "from vlmad.testing import check_part; check_part('scorer', 'nearest')"
     ended = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
+
+
+class DrawsAnew:
+    def learnable(self, spec: Any, seed: int) -> dict[str, Tensor]:
+        return {"gain": torch.rand(3)}
+
+    def facts(self) -> dict[str, str]:
+        return {}
+
+
+def test_a_part_that_draws_what_it_learns_without_the_seed_is_caught() -> None:
+    with pytest.raises(AssertionError, match="the same seed draws other values"):
+        check_learning(DrawsAnew(), two_layer_backbone().spec)

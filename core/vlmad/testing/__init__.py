@@ -26,5 +26,6 @@ from vlmad.testing._examples import example_text as example_text
 from vlmad.testing._examples import two_layer_backbone as two_layer_backbone
 from vlmad.testing._part_checks import check_attention as check_attention
 from vlmad.testing._part_checks import check_extractor as check_extractor
+from vlmad.testing._part_checks import check_learning as check_learning
 from vlmad.testing._part_checks import check_prompts as check_prompts
 from vlmad.testing._part_checks import check_scorer as check_scorer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vlmad.assembly import missing_attributes
 from vlmad.hookspecs import KINDS
 from vlmad.options import check_options, options_of
-from vlmad.parts import PROTOCOLS
+from vlmad.parts import PROTOCOLS, Learns
 from vlmad.registry import Registry
 from vlmad.testing._backbone_checks import check_backbone
 from vlmad.testing._examples import two_layer_backbone
@@ -16,6 +16,7 @@ from vlmad.testing._facts import good_manners, require
 from vlmad.testing._part_checks import (
     check_attention,
     check_extractor,
+    check_learning,
     check_prompts,
     check_scorer,
 )
@@ -75,6 +76,8 @@ def check_part(
         part = factory(**check_options(owner, offered, settings))
         lacks = missing_attributes(part, PROTOCOLS[kind])
         require(not lacks, f"{owner} lacks {', '.join(lacks)}")
+        if isinstance(part, Learns):
+            check_learning(part, (backbone or two_layer_backbone()).spec)
         given = (backbone,) if kind in ("prompts", "extractor") else ()
         CHECKS[kind](part, *given)
 

@@ -19,6 +19,7 @@ from vlmad.parts import (
     HasAttribution,
     HonoursInside,
     JudgesMemory,
+    Learns,
     LearnsMisses,
 )
 from vlmad.regions import coverage, inside_regions
@@ -44,8 +45,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad.parts import Attention, Backbone, Extractor, Prompts, Scorer
+    from vlmad.types import BackboneSpec
 
 ODD_NAMES = ("bolt", "metal nut", "{} [bold] 100%", "Schraube ä 螺丝")
+
+
+def check_learning(part: Learns, spec: BackboneSpec) -> None:
+    """Check what a part has to learn: named tensors that gradients can reach, the seed's own."""
+    first, again = (dict(part.learnable(spec, 0)) for _ in range(2))
+    require(bool(first), "learnable: it has nothing to learn")
+    for name, tensor in first.items():
+        floating = isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
+        require(isinstance(name, str) and floating, f"learnable: '{name}' is no floating tensor")
+        require(tensor.is_leaf and not tensor.is_inference(), f"learnable: '{name}' cannot learn")
+        require(bool(tensor.isfinite().all()), f"learnable: '{name}' is not finite")
+    require_close(again, first, "learnable: the same seed draws other values")
+    texts = [*part.facts().keys(), *part.facts().values()]
+    require(all(isinstance(text, str) for text in texts), "facts must be texts by name")
 
 
 def check_attention(attention: Attention) -> None:
