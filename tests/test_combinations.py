@@ -11,10 +11,11 @@ import torch
 from vlmad import Backbone, Detector, load_detector
 from vlmad.errors import IncompatiblePartsError
 from vlmad.images import restore_whole
+from vlmad.parts import Learns
 from vlmad.registry import Registry
 from vlmad.testing import TWO_LAYERS, example_images
 
-PROMPTS = ("compositional", "plain", "learned")
+PROMPTS = ("compositional", "plain", "learned", "coop")
 EXTRACTORS = ("window", "dense", "tiles", "patches")
 ATTENTION = ("none", "vv", "qq", "kk", "diagonal")
 SCORERS = ("harmonic", "dense", "max-cosine")
@@ -38,7 +39,7 @@ def is_legal(prompts: str, extractor: str, attention: str, scorer: str) -> bool:
 def load(registry: Registry, learned_file: Path, parts: tuple[str, str, str, str]) -> Detector:
     prompts, extractor, attention, scorer = parts
     words = {"learned": f"learned:{learned_file}", "unnamed": None}
-    return load_detector(
+    detector = load_detector(
         backbone=f"openclip:{TWO_LAYERS}",
         prompts=words.get(prompts, prompts),
         extractor=extractor,
@@ -47,6 +48,10 @@ def load(registry: Registry, learned_file: Path, parts: tuple[str, str, str, str
         options={"backbone": {"weights": "random:0"}},
         registry=registry,
     )
+    for chosen in detector.assembly.parts.values():
+        if isinstance(chosen.part, Learns):  # or it would have nothing to work with
+            chosen.part.learnable(detector.backbone.spec, 0)
+    return detector
 
 
 def test_the_lists_here_name_all_built_in_parts(registry: Registry) -> None:

@@ -2,9 +2,10 @@
 
     python tests/golden/make_subset.py FOLDER
 
-FOLDER holds the full reference outputs, `winclip/`, `anomalyclip/` and `metrics/`. Of each model,
-the rows of the vocabulary that no sentence uses are left out; of the checkpoint, the projections
-that nothing uses; of WinCLIP's outputs, all test images but one; of the metrics, the larger set.
+FOLDER holds the full reference outputs, `winclip/`, `anomalyclip/`, `coop/`, `aprilgan/` and
+`metrics/`. Of each model, the rows of the vocabulary that no sentence uses are left out; of the
+checkpoint, the projections that nothing uses; of WinCLIP's outputs, all test images but one; of
+CoOp's sentences, padding; of the metrics, the larger set.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from vlmad_winclip.compositional import LISTS
 HERE = Path(__file__).parent
 ROWS, VOCABULARY = "token_embedding.rows", "token_embedding.weight"
 CLASS_NAME = "metal nut"
+LONGEST = 12
+"""Tokens of a sentence."""
 PER_IMAGE = ("pixels", "image_embeddings", "window_", "patch_tokens", "zero_shot", "two_shot")
 
 
@@ -49,6 +52,15 @@ def write_metrics(source: Path) -> None:
         shutil.copyfile(source / f"{name}.npz", target / f"{name}.npz")
 
 
+def write_coop(source: Path) -> None:
+    """Keep of sentences what is not padding."""
+    target = HERE / "coop"
+    target.mkdir(exist_ok=True)
+    golden = load_file(source / "golden.safetensors")
+    kept = {k: t[:, :LONGEST].contiguous() if "prompts" in k else t for k, t in golden.items()}
+    save_file(kept, target / "golden.safetensors")
+
+
 def main(folder: Path) -> None:
     """Write all subsets."""
     sides = [LISTS[name].sentences(CLASS_NAME) for name in ("paper22", "anomalib21")]
@@ -57,7 +69,8 @@ def main(folder: Path) -> None:
     first = {k: t[:1].contiguous() if k.startswith(PER_IMAGE) else t for k, t in golden.items()}
     save_file(first, HERE / "winclip" / "golden.safetensors")
 
-    write_model(folder / "anomalyclip", ["X object.", "X damaged object."])
+    of_coop = ["X flawless metal nut.", "X damaged metal nut.", "a photo of a"]
+    write_model(folder / "anomalyclip", ["X object.", "X damaged object.", *of_coop])
     for name in ("golden.safetensors", "settings.json"):
         shutil.copyfile(folder / "anomalyclip" / name, HERE / "anomalyclip" / name)
     table = torch.load(folder / "anomalyclip" / "epoch_15.pth", weights_only=True)
@@ -65,6 +78,7 @@ def main(folder: Path) -> None:
     torch.save({"prompt_learner": learner}, HERE / "anomalyclip" / "epoch_15.pth")
 
     write_metrics(folder / "metrics")
+    write_coop(folder / "coop")
 
 
 if __name__ == "__main__":
