@@ -28,3 +28,19 @@ def register_defects(register: Register) -> None:
     register(
         "perlin", f"{blended}:PerlinBlend", "another texture where Perlin noise is high (DRAEM)"
     )
+    lines, blots = "vlmad_synthesis._lines", "vlmad_synthesis._blots"
+    register("scratch", f"{lines}:Scratch", "thin lines like grooves")
+    register("crack", f"{lines}:Crack", "a dark jagged line that branches")
+    register("thread", f"{lines}:Thread", "a fibre that lies on the product")
+    register("stain", f"{blots}:Stain", "a dried spot through which the surface shows")
+    register("specks", f"{blots}:Specks", "many small grains")
+    register("colour", f"{blots}:Colour", "a part in another colour")
+    relief, displacing = "vlmad_synthesis._relief", "vlmad_synthesis._displacing"
+    register("hole", f"{relief}:Hole", "a dark hole with a wall")
+    register("dent", f"{relief}:Dent", "the surface pressed in")
+    register(
+        "missing", "vlmad_synthesis._missing:Missing", "a part broken off, or a flake that is gone"
+    )
+    register("foreign", f"{relief}:Foreign", "a small body of another material")
+    register("warp", f"{displacing}:Warp", "structure pushed aside, turned or pulled together")
+    register("shift", f"{displacing}:Shift", "a strip moved along itself")

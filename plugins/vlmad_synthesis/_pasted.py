@@ -14,7 +14,7 @@ from PIL import Image
 
 from vlmad_synthesis.colours import jitter
 from vlmad_synthesis.spans import Span, drawn_by_factor, drawn_from
-from vlmad_synthesis.surface import lay_over
+from vlmad_synthesis.surface import Painting
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
@@ -79,7 +79,9 @@ class CutPaste:
         """Cut and paste; both places are inside of the image."""
         size = _piece_size(image.shape, self.area, self.aspect, rng)
         piece = np.asarray(_cut(image, size, self.jitter, rng), np.float32)
-        return lay_over(image, piece, np.ones(size, np.float32), _corner(image.shape, size, rng))
+        painting = Painting(image)
+        painting.lay(piece, np.ones(size, np.float32), _corner(image.shape, size, rng))
+        return painting.drawn()
 
 
 class Scar:
@@ -111,7 +113,9 @@ class Scar:
         angle = rng.uniform(-self.turn, self.turn)
         turned = np.asarray(piece.rotate(angle, Image.Resampling.BILINEAR, expand=True), np.float32)
         corner = _corner(image.shape, turned.shape[:2], rng)
-        return lay_over(image, turned[..., :3], turned[..., 3] / 255, corner)
+        painting = Painting(image)
+        painting.lay(turned[..., :3], turned[..., 3] / 255, corner)
+        return painting.drawn()
 
 
 class SmoothBlend:
@@ -138,4 +142,6 @@ class SmoothBlend:
         down, across = (np.abs(np.arange(n) * 2 + 1 - n) / n for n in size)
         away = np.sqrt(down[:, None] ** 2 + across[None, :] ** 2)
         bell = np.clip(1.4 * np.cos(np.clip(away, 0, 1) * np.pi / 2), 0, 1)
-        return lay_over(image, piece, bell.astype(np.float32), _corner(image.shape, size, rng))
+        painting = Painting(image)
+        painting.lay(piece, bell.astype(np.float32), _corner(image.shape, size, rng))
+        return painting.drawn()

@@ -15,7 +15,7 @@ from vlmad_run.finding import find_images
 from vlmad_synthesis._textures import change_texture, draw_texture
 from vlmad_synthesis.noise_fields import perlin_noise
 from vlmad_synthesis.spans import Span, drawn_from
-from vlmad_synthesis.surface import lay_over
+from vlmad_synthesis.surface import Painting
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -55,7 +55,9 @@ class PerlinBlend:
         turned = noise.rotate(float(rng.uniform(-90, 90)), Image.Resampling.BILINEAR)
         texture = change_texture(self._texture(shape, rng), rng)
         inside = np.asarray(turned) > self.threshold
-        return lay_over(image, texture, np.where(inside, drawn_from(self.opacity, rng), 0))
+        painting = Painting(image)
+        painting.lay(texture, np.where(inside, drawn_from(self.opacity, rng), 0))
+        return painting.drawn()
 
     def _texture(
         self, shape: tuple[int, int], rng: np.random.Generator

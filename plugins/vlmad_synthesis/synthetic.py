@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from scipy import ndimage
 
-from vlmad.errors import InputError, PluginError, blaming
+from vlmad.errors import InputError, OptionError, PluginError, blaming, did_you_mean
 from vlmad.options import check_options, options_of
 from vlmad.registry import installed
 from vlmad_synthesis.nuisances import disturb
@@ -40,10 +40,12 @@ class Defect(Protocol):
     """Draws one kind of defect; made by its factory with the options of the kind."""
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> Drawn:
-        """Return the changed image and where it may differ; all chance comes from `rng`.
+        """Return a changed image and where it may differ from the good one.
 
-        The image may have any size from one pixel on. What cannot be drawn in it is left out:
-        an empty region.
+        Args:
+            image: a copy of the good one, to be changed; of any size from one pixel on. Where
+                nothing can be drawn in it, the region is empty.
+            rng: where all chance comes from.
         """
 
 
@@ -58,26 +60,31 @@ class Synthetic(NamedTuple):
 
 
 def choose_defects(
-    kinds: Iterable[str] | None = None, options: Mapping[str, Mapping[str, Any]] | None = None
+    kinds: Iterable[str] | None = None, options: Mapping[str, Any] | None = None
 ) -> dict[str, Defect]:
     """Return the defects of some kinds, by name, ready to be drawn; None means all installed.
 
     Args:
         kinds: names as ``vlmad plugins`` lists them.
-        options: texts or values, for each kind that is to be drawn otherwise than published.
+        options: texts or values; each goes to those of the kinds that have an option of that name.
 
     Raises:
         UnknownPartError: there is no such kind; the nearest are named.
-        OptionError: a kind has no such option, or it takes other values.
+        OptionError: none of the kinds has such an option, or it takes other values.
     """
-    registry, chosen = installed(), {}
+    registry, given, chosen, offered = installed(), options or {}, {}, set[str]()
     for name in registry.names("defect") if kinds is None else kinds:
         found = registry.get("defect", name)
         factory = found.resolve()
-        given = (options or {}).get(name, {})
-        checked = check_options(f"defect '{name}'", options_of(factory, found), given)
+        has = options_of(factory, found)
+        offered |= has.keys()
+        own = {option: value for option, value in given.items() if option in has}
+        checked = check_options(f"defect '{name}'", has, own)
         with blaming(f"{found} failed"):
             chosen[name] = factory(**checked)
+    for option in given.keys() - offered:
+        hint = did_you_mean(option, sorted(offered))
+        raise OptionError(f"no option '{option}' of {', '.join(chosen)}; {hint}")
     return chosen
 
 
@@ -166,17 +173,21 @@ def _draw(
 def _exact(good: UInt8[np.ndarray, "h w 3"], drawn: Drawn) -> Drawn:
     """Return the image, put back where nothing was to change, and the mask of what did."""
     changed, region = drawn
-    by = np.abs(changed.astype(np.int16) - good).max(-1)
-    differs = region & (by >= LEAST)
-    if not (differs & (by >= CLEAR)).any():
-        return good, np.zeros_like(region)
-    return np.where(differs[..., None], changed, good), region & _closed(differs)
+    image, mask = good.copy(), np.zeros_like(region)
+    if region.any():
+        rows, columns = (np.nonzero(region.any(axis))[0] for axis in (1, 0))
+        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        by = np.abs(changed[box].astype(np.int16) - good[box]).max(-1)
+        differs = region[box] & (by >= LEAST)
+        if (differs & (by >= CLEAR)).any():
+            image[box][differs] = changed[box][differs]
+            mask[box] = region[box] & _closed(differs, max(1, round(GAP * min(mask.shape))))
+    return image, mask
 
 
-def _closed(differs: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Close small gaps; beyond the edge of the image nothing is a gap."""
-    size = 2 * max(1, round(GAP * min(differs.shape))) + 1
-    levels = differs.astype(np.uint8)
+def _closed(differs: Bool[np.ndarray, "h w"], gap: int) -> Bool[np.ndarray, "h w"]:
+    """Close gaps of so many pixels to either side; beyond the edge of the piece is none."""
+    size, levels = 2 * gap + 1, differs.astype(np.uint8)
     grown = ndimage.maximum_filter(levels, size, mode="constant", cval=0)
     shrunk = ndimage.minimum_filter(grown, size, mode="constant", cval=1)
     closed: Bool[np.ndarray, "h w"] = differs | (shrunk > 0)
