@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import stat
 import tempfile
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,6 @@ from vlmad.errors import (
     InputError,
     OutputError,
     VlmadError,
-    WeightsError,
     first_line,
     one_line,
     printable,
@@ -121,25 +118,6 @@ def _check_value(value: Any, depth: int) -> None:
             _check_value(each, depth - 1)
     elif isinstance(value, int) and abs(value) > MOST_NUMBER:
         raise ValueError("a whole number in it has more than 64 bits")
-
-
-def read_checkpoint(path: Path) -> Any:
-    """Return what a file of torch's holds: tensors and plain values; nothing in it is called.
-
-    Raises:
-        WeightsError: it cannot be read, is damaged, or holds anything else.
-    """
-    import torch
-
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise WeightsError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # torch raises several types for damaged or unsafe files
-        called = re.search(r"GLOBAL (\S+)", str(error))  # in the midst of a page
-        reason = f"it wants to call {called[1]}" if called else first_line(error).split(". ")[0]
-        raise WeightsError(f"{path} cannot be read as tensors only: {one_line(reason)}") from error
 
 
 def write_atomically(path: Path, content: str | bytes | Iterable[bytes]) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import WeightsError, one_line
-from vlmad.files import digest, read_checkpoint
-from vlmad_anomalyclip.learned_prompts import PART
-from vlmad_documents.learned_file import LearnedOn, Learning
+from vlmad.files import digest
+from vlmad_anomalyclip.learned_prompts import PART, as_prompts
+from vlmad_documents.learned_file import LearnedOn, Learning, as_learned
+from vlmad_openclip.checkpoint import read_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SIDES = {"pos": "normal", "neg": "anomalous"}
-DEEP = re.compile(r"compound_prompts_text\.(0|[1-9][0-9]{0,2})")
+DEEP = re.compile(r"compound_prompts_text\.(0|[1-9][0-9]?)")
+MOST_NUMBERS = 1 << 20
 
 
 def convert_checkpoint(path: Path, licence: str = "unknown") -> tuple[dict[str, Tensor], Learning]:
@@ -32,18 +34,19 @@ def convert_checkpoint(path: Path, licence: str = "unknown") -> tuple[dict[str, 
     tensors: dict[str, Tensor] = {}
     facts: dict[str, str] = {}
     for key, side in SIDES.items():
-        context = _tensor(path, learner, f"ctx_{key}").flatten(0, -3)
-        if context.ndim != 3 or context.shape[0] != 1:
+        context = _tensor(path, learner, f"ctx_{key}")
+        if context.ndim < 3 or context.shape[:-2].numel() != 1:
             raise WeightsError(f"{path}: ctx_{key} must hold one context of vectors")
-        tensors[f"context.{side}"] = context[0].float().contiguous()
+        tensors[f"context.{side}"] = context.flatten(0, -2)
         ids = _tensor(path, learner, f"tokenized_prompts_{key}").flatten().int().tolist()
-        facts[f"template.{side}"] = _template(path, ids, context.shape[1])
+        facts[f"template.{side}"] = _template(path, ids, context.shape[-2])
     for name in learner:
         if found := DEEP.fullmatch(str(name)):
             # entry n of the official list enters before block n + 1: block 0 gets none
-            deep = _tensor(path, learner, name)
-            tensors[f"deep.{int(found[1]) + 1}"] = deep.float().contiguous()
-    return tensors, _learning(path, facts, licence)
+            tensors[f"deep.{int(found[1]) + 1}"] = _tensor(path, learner, name)
+    plain, learning = as_learned(path, tensors), _learning(path, facts, licence)
+    as_prompts(path, plain, learning)
+    return plain, learning
 
 
 def _learning(path: Path, facts: dict[str, str], licence: str) -> Learning:
@@ -75,6 +78,8 @@ def _tensor(path: Path, learner: Mapping[str, Tensor], name: str) -> Tensor:
     tensor = learner.get(name)
     if not isinstance(tensor, torch.Tensor):
         raise WeightsError(f"{path} is no AnomalyCLIP checkpoint: '{name}' is missing")
+    if tensor.numel() > MOST_NUMBERS:
+        raise WeightsError(f"{path}: '{name}' has {tensor.numel()} numbers, more than any prompts")
     return tensor
 
 

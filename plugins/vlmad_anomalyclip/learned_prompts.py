@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from vlmad import ContextPrompts, Prompts, TextEmbeddings
 from vlmad.errors import WeightsError, one_line
 from vlmad.parts import CONTEXT_VECTORS
-from vlmad_documents.learned_file import UNKNOWN, LearnedFile, read_learned
+from vlmad_documents.learned_file import UNKNOWN, Learning, read_learned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ class LearnedPrompts:
     tensors: Mapping[str, Tensor]
     templates: tuple[str, str]
     """The normal and the anomalous sentence, an X for each learned vector."""
-    file: LearnedFile
+    file: Learning
 
     @property
     def class_token(self) -> Literal["normed", "raw"]:
@@ -71,7 +71,7 @@ def read_learned_prompts(path: Path) -> LearnedPrompts:
     return as_prompts(path, *read_learned(path, *PART))
 
 
-def as_prompts(path: Path, tensors: Mapping[str, Tensor], file: LearnedFile) -> LearnedPrompts:
+def as_prompts(path: Path, tensors: Mapping[str, Tensor], file: Learning) -> LearnedPrompts:
     """Return what `read_learned` gave as learned prompts, or refuse it."""
     _check_tensors(path, tensors)
     templates = tuple(file.facts.get(f"template.{side}", "") for side in SIDES)

@@ -130,7 +130,7 @@ def write_learned(path: Path, tensors: Mapping[str, Tensor], learning: Learning)
     """
     from safetensors.torch import save
 
-    plain = _checked(path, tensors)
+    plain = as_learned(path, tensors)
     said = learning.model_dump(include=set(Learning.model_fields))
     said["format"] = LearnedFile.model_fields["format"].default
     said["versions"] = {name: version(name) for name in ("vlmad", "torch")}
@@ -166,7 +166,7 @@ def read_learned(
     except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise WeightsError(f"{_unreadable(path)}: {one_line(first_line(error))}") from error
     with torch.inference_mode(False):  # or what a run has read could never be learned on
-        plain = _checked(path, tensors)
+        plain = as_learned(path, tensors)
     if document.tensors_sha256 not in (None, tensors_digest(plain)):
         raise WeightsError(f"{path} is damaged: its tensors are not those that were learned")
     return plain, document
@@ -179,6 +179,29 @@ def read_learned_document(path: Path) -> LearnedFile:
         WeightsError: it cannot be read, or says what no such file says.
     """
     return _opened(path)[1]
+
+
+def as_learned(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as float32 on the CPU and for themselves, in the order of their names.
+
+    Raises:
+        WeightsError: they could be no learned ones, such as empty or not finite; `path` is named.
+    """
+    import torch
+
+    if not 1 <= len(tensors) <= MOST_TENSORS:
+        raise WeightsError(f"{path} must hold 1 to {MOST_TENSORS} tensors, not {len(tensors)}")
+    plain = {}
+    for name, tensor in sorted(tensors.items()):
+        shown = one_line(name, 60)
+        if not (name.isprintable() and 1 <= len(name) <= MOST_NAME):
+            raise WeightsError(f"{path}: '{shown}' is no name of a learned tensor")
+        if not tensor.is_floating_point() or tensor.itemsize < 2 or not 1 <= tensor.ndim <= 4:
+            raise WeightsError(f"{path}: '{shown}' is no learned tensor: {_described(tensor)}")
+        plain[name] = tensor.detach().cpu().to(torch.float32, copy=True).contiguous()
+        if not tensor.numel() or not torch.isfinite(plain[name]).all():
+            raise WeightsError(f"{path}: '{shown}' is empty, or holds what is no finite number")
+    return plain
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
@@ -243,25 +266,6 @@ def _undocumented(metadata: Mapping[str, str], path: Path) -> LearnedFile:
         "tensors_sha256": metadata.get(DIGEST),
     }
     return LearnedFile.of(said, path)
-
-
-def _checked(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors as float32 on the CPU and for themselves, if they could be learned ones."""
-    import torch
-
-    if not 1 <= len(tensors) <= MOST_TENSORS:
-        raise WeightsError(f"{path} must hold 1 to {MOST_TENSORS} tensors, not {len(tensors)}")
-    plain = {}
-    for name, tensor in sorted(tensors.items()):
-        shown = one_line(name, 60)
-        if not (name.isprintable() and 1 <= len(name) <= MOST_NAME):
-            raise WeightsError(f"{path}: '{shown}' is no name of a learned tensor")
-        if not tensor.is_floating_point() or tensor.itemsize < 2 or not 1 <= tensor.ndim <= 4:
-            raise WeightsError(f"{path}: '{shown}' is no learned tensor: {_described(tensor)}")
-        plain[name] = tensor.detach().cpu().to(torch.float32, copy=True).contiguous()
-        if not tensor.numel() or not torch.isfinite(plain[name]).all():
-            raise WeightsError(f"{path}: '{shown}' is empty, or holds what is no finite number")
-    return plain
 
 
 def _described(tensor: Tensor) -> str:

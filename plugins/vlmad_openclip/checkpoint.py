@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import warnings
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import OptionError, WeightsError, first_line
-from vlmad.files import read_checkpoint
+from vlmad.errors import OptionError, WeightsError, first_line, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 RANDOM = "random"
+MOST_UNPACKED = 4
+"""Times its own size that an archive may unpack to: torch stores without compressing."""
 CONVERT = (
     'convert it once, where you trust it: python -c "import torch, safetensors.torch as s; '
     "d = torch.jit.load('IN').state_dict(); [d.pop(k, None) for k in "
@@ -65,14 +68,78 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
     return {str(name).removeprefix("module."): tensor for name, tensor in table.items()}
 
 
+def read_checkpoint(path: Path) -> Any:
+    """Return what a file of torch's holds: tensors and plain values; nothing in it is called.
+
+    Raises:
+        WeightsError: it cannot be read, is damaged, or holds anything else.
+    """
+    import torch
+
+    if path.exists() and not path.is_file():
+        raise WeightsError(f"{path} is no regular file")
+    unpacked = sum(entry.file_size for entry in _entries(path))
+    if unpacked and unpacked > MOST_UNPACKED * path.stat().st_size:
+        raise WeightsError(f"{path} unpacks to far more than it holds")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            table = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror or error}") from error
+    except Exception as error:  # torch raises several types for damaged or unsafe files
+        called = re.search(r"GLOBAL (\S+)", str(error))  # in the midst of a page
+        said = first_line(error).split(". ")[0]
+        reason = said if " " in said else "it is no whole checkpoint of torch's"
+        reason = f"it wants to call {called[1]}" if called else reason
+        raise WeightsError(f"{path} cannot be read as tensors only: {one_line(reason)}") from error
+    _check_tensors(table, path)
+    return table
+
+
+def _check_tensors(table: Any, path: Path) -> None:
+    """Refuse tensors of which not every element is in the file: others may be any number of them.
+
+    What holds them may hold itself.
+    """
+    import torch
+
+    waiting: list[Any] = [table]
+    seen: set[int] = set()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list | tuple | set):
+            waiting += value
+        elif isinstance(value, torch.Tensor) and not _is_plain(value):
+            raise WeightsError(f"{path} holds a tensor whose values are not all in the file")
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    import torch
+
+    odd = tensor.is_nested or tensor.is_quantized or tensor.layout != torch.strided
+    if odd or tensor.device.type != "cpu":
+        return False
+    return tensor.numel() * tensor.itemsize <= tensor.untyped_storage().nbytes()
+
+
 def _is_torchscript(path: Path) -> bool:
     """Return whether a file is a TorchScript archive, from its table of contents."""
+    names = [entry.filename for entry in _entries(path)]
+    return any(name.split("/")[-1] == "constants.pkl" or "/code/" in name for name in names)
+
+
+def _entries(path: Path) -> list[zipfile.ZipInfo]:
+    """Return the table of contents of an archive; none of any other file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            return archive.infolist()
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return False  # whatever else it is, reading it will tell
-    return any(name.split("/")[-1] == "constants.pkl" or "/code/" in name for name in names)
+        return []  # whatever else it is, reading it will tell
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:

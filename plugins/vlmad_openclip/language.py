@@ -75,6 +75,11 @@ class TextLoop:
         self, ids: Int[Tensor, "n c"], prompts: ContextPrompts
     ) -> Float[Tensor, "n d"]:
         deepest = max((len(deep) for deep in prompts.deep.values()), default=0)
+        if deepest >= ids.shape[1]:
+            raise InputError(
+                f"{deepest} learned tokens and the first are more than the {ids.shape[1]} "
+                "that the model reads"
+            )
         ids = ids[:, : 1 + max(int(ids.argmax(dim=1).max()), deepest)]
         return self._run(self.embed(ids, prompts.context), ids.argmax(dim=1), prompts.deep)
 
