@@ -23,6 +23,7 @@ DOCUMENTS = {
     "samples": "vlmad_evaluation.result_documents:SamplesDocument",
     "explanation": "vlmad_explain.explanations:ExplanationFile",
     "review": "vlmad_review.review_document:ReviewDocument",
+    "synthesis": "vlmad_synthesis._synthetic_folder:SyntheticFolder",
     "dataset": "vlmad_datasets.description:DatasetDescription",
     "health": "vlmad_doctor.health:Health",
     "speed": "vlmad_speed.encoding_ways:SpeedReport",

@@ -2,7 +2,6 @@
 
 - `vlmad_synthesis.synthetic`: draws a defect in a good image, or an example for training
 - `vlmad_synthesis.nuisances`: changes that are no defects
-- `vlmad_synthesis.visibility`: whether a backbone can see a defect at all
 - `vlmad_synthesis.surface`, `.noise_fields`: where to draw and with what, for authors of others
 
 A plugin brings a kind of defect by the hook `register_defects`.
@@ -44,3 +43,9 @@ def register_defects(register: Register) -> None:
     register("foreign", f"{relief}:Foreign", "a small body of another material")
     register("warp", f"{displacing}:Warp", "structure pushed aside, turned or pulled together")
     register("shift", f"{displacing}:Shift", "a strip moved along itself")
+
+
+@hookimpl
+def register_commands(register: Register) -> None:
+    """Register `vlmad synthesise`."""
+    register("synthesise", "vlmad_synthesis.cli:synthesise", "Draw defects in good images.")
