@@ -11,14 +11,13 @@ import torch
 from vlmad import Backbone, Detector, load_detector
 from vlmad.errors import IncompatiblePartsError
 from vlmad.images import restore_whole
-from vlmad.parts import Learns
 from vlmad.registry import Registry
 from vlmad.testing import TWO_LAYERS, example_images
 
 PROMPTS = ("compositional", "plain", "learned", "coop")
-EXTRACTORS = ("window", "dense", "tiles", "patches")
+EXTRACTORS = ("window", "dense", "tiles", "patches", "projected")
 ATTENTION = ("none", "vv", "qq", "kk", "diagonal")
-SCORERS = ("harmonic", "dense", "max-cosine")
+SCORERS = ("harmonic", "dense", "max-cosine", "projected", "projected-scaled")
 MEMORY = "nearest"
 """One of the scorers that compare cells with cells, without text: all fit the same parts."""
 ALL = (
@@ -31,27 +30,29 @@ def is_legal(prompts: str, extractor: str, attention: str, scorer: str) -> bool:
     """State the rule in other words than the parts do."""
     if scorer == MEMORY:
         return (prompts, extractor) == ("unnamed", "patches") and attention in ("none", "diagonal")
-    reads_patches = extractor == "dense"
-    wants_patches = attention in ("vv", "qq", "kk") or scorer == "dense"
+    reads_patches = extractor in ("dense", "projected")
+    of_patches = ("vv", "qq", "kk", "dense", "projected", "projected-scaled")
+    wants_patches = attention in of_patches or scorer in of_patches
     return extractor != "patches" and (reads_patches or not wants_patches)
 
 
 def load(registry: Registry, learned_file: Path, parts: tuple[str, str, str, str]) -> Detector:
     prompts, extractor, attention, scorer = parts
     words = {"learned": f"learned:{learned_file}", "unnamed": None}
-    detector = load_detector(
+    anew = {"anew": "yes"}
+    return load_detector(
         backbone=f"openclip:{TWO_LAYERS}",
         prompts=words.get(prompts, prompts),
         extractor=extractor,
         attention=attention,
         scorer=scorer,
-        options={"backbone": {"weights": "random:0"}},
+        options={
+            "backbone": {"weights": "random:0"},
+            "prompts": anew if prompts == "coop" else {},
+            "extractor": anew if extractor == "projected" else {},
+        },
         registry=registry,
     )
-    for chosen in detector.assembly.parts.values():
-        if isinstance(chosen.part, Learns):  # or it would have nothing to work with
-            chosen.part.learnable(detector.backbone.spec, 0)
-    return detector
 
 
 def test_the_lists_here_name_all_built_in_parts(registry: Registry) -> None:

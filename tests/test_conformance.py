@@ -61,6 +61,8 @@ def test_registered_part_keeps_its_contract(kind: str, name: str, learned_file: 
         ("backbone", "openclip"): {"model": str(TWO_LAYERS), "weights": "random:0"},
         ("backbone", "timm"): {"model": "test_resnet", "weights": "random:0"},
         ("prompts", "learned"): {"file": str(learned_file)},
+        ("prompts", "coop"): {"anew": True},
+        ("extractor", "projected"): {"anew": True},
     }
     check_part(kind, name, options.get((kind, name)))
 

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vlmad import load_detector
-from vlmad.errors import IncompatiblePartsError, VlmadError, WeightsError
-from vlmad.testing import TWO_LAYERS, two_layer_backbone
+from vlmad.errors import IncompatiblePartsError, OptionError, VlmadError
+from vlmad.testing import two_layer_backbone
 from vlmad_coop._learned_context import Coop, read_context
 from vlmad_documents.learned_file import LearnedOn, Learning, read_learned_document, write_learned
 from vlmad_openclip.language import tokenise
@@ -43,7 +43,7 @@ def learned_from(path: Path, tensors: dict[str, Tensor], **options: Any) -> Coop
     learning = Learning(
         kind="prompts",
         part="coop",
-        facts=dict(Coop(vectors=length, **options).facts()),
+        facts=dict(Coop(anew=True, vectors=length, **options).facts()),
         backbone=LearnedOn(name="two layers"),
         class_token="normed",
         layers=[],
@@ -95,7 +95,7 @@ def test_prompts_texts_losses_and_gradients_are_those_of_the_authors(
 def test_context_from_words_starts_as_these_words(
     golden: dict[str, Tensor], backbone: OpenClip
 ) -> None:
-    coop = Coop(words="a photo of a", per_class=True, vectors=9)
+    coop = Coop(anew=True, words="a photo of a", per_class=True, vectors=9)
     context = coop.learnable(backbone.spec, seed=0)["context"].requires_grad_()
     text = coop(backbone, "metal nut", None)
     assert_close(context.detach(), golden["words_end_context"])
@@ -113,7 +113,7 @@ def test_context_from_words_starts_as_these_words(
 
 def test_a_class_name_may_hold_an_x_of_its_own() -> None:
     backbone: Any = two_layer_backbone()
-    coop = Coop(vectors=2, position="middle")
+    coop = Coop(anew=True, vectors=2, position="middle")
     coop.learnable(backbone.spec, seed=0)
     text = coop(backbone, "X ray X", None)
     assert text.sentences == ("X flawless X ray X X .", "X damaged X ray X X .")
@@ -124,7 +124,7 @@ def test_a_class_name_may_hold_an_x_of_its_own() -> None:
 
 def test_context_is_drawn_by_the_seed() -> None:
     spec = two_layer_backbone().spec
-    drawn = [Coop(vectors=3, per_class=True).learnable(spec, seed) for seed in (0, 0, 1)]
+    drawn = [Coop(anew=True, vectors=3, per_class=True).learnable(spec, seed) for seed in (0, 0, 1)]
     assert {name: tuple(t.shape) for name, t in drawn[0].items()} == {
         "context.normal": (3, 48),
         "context.anomalous": (3, 48),
@@ -134,11 +134,9 @@ def test_context_is_drawn_by_the_seed() -> None:
     assert not torch.equal(drawn[0]["context.normal"], drawn[0]["context.anomalous"])
 
 
-def test_what_was_not_learned_yet_says_how_to() -> None:
-    options = {"backbone": {"weights": "random:0"}}
-    detector = load_detector("coop", backbone=f"openclip:{TWO_LAYERS}", options=options)
-    with pytest.raises(WeightsError, match=r"vlmad train DATA --prompt coop --out FILE"):
-        detector.check_ready("bolt")
+def test_without_a_file_it_is_said_how_to_learn_one() -> None:
+    with pytest.raises(OptionError, match="vlmad train DATA --detector coop --out FILE"):
+        load_detector("coop")
 
 
 def test_context_of_another_width_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Interval
 
 from vlmad import ContextPrompts, Prompts, TextEmbeddings
-from vlmad.errors import IncompatiblePartsError, WeightsError
+from vlmad.errors import IncompatiblePartsError, OptionError, WeightsError
 from vlmad.parts import CONTEXT_VECTORS, HasTokenIds
 from vlmad.text import check_place
 from vlmad_documents.learned_file import LearnedOn, read_learned
@@ -57,11 +57,13 @@ class LearnedContext:
 class Coop(Prompts):
     """A normal and a damaged name, and learned context before, around or behind them (CoOp).
 
-    The names are the two classes; the context was published for any. What follows `file` shapes
-    what `vlmad train` draws and learns: a file knows it.
+    The names are the two classes; the context was published for any.
 
     Args:
-        file: a file of learned context.
+        file: a file of learned context, which knows its sentences.
+        any_weights: take it on other weights of the same widths than it was learned on.
+        anew: whether, without a file, context is drawn at random, to be learned: `vlmad train`
+            sets it, and what follows shapes it.
         vectors: of how many the context is.
         position: where the name stands: at the end, in the middle, or in front.
         per_class: whether each name has context of its own.
@@ -77,6 +79,8 @@ class Coop(Prompts):
     def __init__(
         self,
         file: Path | None = None,
+        any_weights: bool = False,
+        anew: bool = False,
         vectors: Annotated[int, Interval(ge=1, le=64)] = 16,
         position: Literal["end", "middle", "front"] = "end",
         per_class: bool = False,
@@ -84,17 +88,31 @@ class Coop(Prompts):
         normal: str = "flawless {}",
         anomalous: str = "damaged {}",
     ) -> None:
+        if file is None and not anew:
+            raise OptionError(
+                "prompts 'coop' need a file of learned context: vlmad train DATA --detector coop "
+                "--out FILE, then --prompt coop:FILE"
+            )
         if words:
             vectors, per_class = len(words.split()), False
         self.vectors, self.words = vectors, words
         self.names = PER_CLASS if per_class else GENERIC
         self.templates = tuple(_template(t, vectors, position) for t in (normal, anomalous))
-        self.file, self.context = file, read_context(file) if file else None
+        self.any_weights, self.anew = any_weights, file is None
+        self.context = read_context(file) if file else None
 
     def refuses(self, spec: BackboneSpec) -> str | None:
         """Return what of the widths does not fit the backbone."""
         reason = self.context and self.context.backbone.refuses(spec)
         return f"the context was {reason}" if reason else None
+
+    def refuses_weights(self, backbone: Backbone) -> str | None:
+        """Return that the context was learned on other weights, unless any will do."""
+        if self.any_weights or self.context is None:
+            return None
+        reason = self.context.backbone.refuses_weights(backbone)
+        hint = "learn it anew, or add --set prompts.any_weights=true"
+        return f"{reason}; {hint}" if reason else None
 
     def class_token(self, spec: BackboneSpec) -> Literal["normed", "raw"]:
         """Return the class token that the context was learned with."""
@@ -102,16 +120,9 @@ class Coop(Prompts):
 
     def learnable(self, spec: BackboneSpec, seed: int) -> Mapping[str, Tensor]:
         """Return the context; see `vlmad.parts.Learns`."""
-        import torch
-
-        if self.file is None or self.context is None:
-            assert spec.text_width is not None
-            generator, shape = torch.Generator().manual_seed(seed), (self.vectors, spec.text_width)
-            std = 0 if self.words else STD
-            with torch.inference_mode(False):  # or it could never be learned
-                drawn = {n: std * torch.randn(shape, generator=generator) for n in self.names}
-            on = LearnedOn(name=spec.name)
-            self.context = LearnedContext(drawn, self.templates, "normed", on)
+        if self.anew:
+            self.context = self._drawn(spec, seed)
+        assert self.context is not None
         return self.context.tensors
 
     def facts(self) -> Mapping[str, str]:
@@ -119,24 +130,26 @@ class Coop(Prompts):
         templates = self.context.templates if self.context else self.templates
         return {f"template.{side}": each for side, each in zip(SIDES, templates, strict=True)}
 
+    def _drawn(self, spec: BackboneSpec, seed: int) -> LearnedContext:
+        import torch
+
+        assert spec.text_width is not None
+        generator, shape = torch.Generator().manual_seed(seed), (self.vectors, spec.text_width)
+        std = 0 if self.words else STD
+        with torch.inference_mode(False):  # or it could never be learned
+            drawn = {name: std * torch.randn(shape, generator=generator) for name in self.names}
+        return LearnedContext(drawn, self.templates, "normed", LearnedOn(name=spec.name))
+
     def __call__(
         self, backbone: Backbone, class_name: str, features: Features | None
     ) -> TextEmbeddings:
-        """Encode both sentences for what the images show.
-
-        Raises:
-            WeightsError: nothing was learned yet.
-        """
-        if self.context is None:
-            raise WeightsError(
-                "prompts 'coop' have learned nothing yet: vlmad train DATA --prompt coop "
-                "--out FILE, then --prompt coop:FILE"
-            )
-        vectors = next(iter(self.context.tensors.values()))
+        """Encode both sentences for what the images show."""
+        self.context = context = self.context or self._drawn(backbone.spec, seed=0)
+        vectors = next(iter(context.tensors.values()))
         if self.words and not vectors.any():  # only now is there a backbone to ask
             vectors.data += word_vectors(backbone, self.words).to(vectors)
-        embeddings = backbone.encode_text(self.context.prompts(class_name))
-        sentences = [each.replace("{}", class_name) for each in self.context.templates]
+        embeddings = backbone.encode_text(context.prompts(class_name))
+        sentences = [each.replace("{}", class_name) for each in context.templates]
         return TextEmbeddings.of(embeddings, (False, True), sentences)
 
 

@@ -77,6 +77,20 @@ LEFT_OUT = ("a cropped photo of a {}.", "a jpeg corrupted photo of a {}.")
 ANOMALIB_TEMPLATES = tuple(
     REPEATED if t == LEFT_OUT[1] else t for t in PAPER_TEMPLATES if t != LEFT_OUT[0]
 )
+LOOKS = (
+    *("bad", "low resolution", "cropped", "bright", "dark", "close-up"),
+    *("black and white", "jpeg corrupted", "blurry", "good"),
+)
+SORTS = (
+    *("a", "the", "my", "one"),
+    *("a cool", "the cool", "a small", "the small", "a large", "the large"),
+)
+PLACES = ("there is a", "there is the", "this is a", "this is the", "this is one")
+APRILGAN_TEMPLATES = (
+    *(f"a {look} photo of {article} {{}}." for look in LOOKS for article in ("a", "the")),
+    *(f"a photo of {sort} {{}}." for sort in SORTS),
+    *(f"{place} {{}} in the scene." for place in PLACES),
+)
 LISTS: Mapping[str, PromptList] = {
     "paper22": PromptList(NORMAL_STATES, ANOMALOUS_STATES, PAPER_TEMPLATES),
     "anomalib21": PromptList(NORMAL_STATES, ANOMALOUS_STATES, ANOMALIB_TEMPLATES),
@@ -89,6 +103,7 @@ LISTS: Mapping[str, PromptList] = {
             "a cropped photo of a {}",
         ),
     ),
+    "april-gan": PromptList(NORMAL_STATES, (*ANOMALOUS_STATES, "broken {}"), APRILGAN_TEMPLATES),
 }
 
 
@@ -98,14 +113,14 @@ class Compositional(Prompts):
     Args:
         list: paper22 (the paper's 22 templates: 154 normal and 88 anomalous sentences),
             anomalib21 (that library's 21), comparison (three states to a side, three
-            templates).
+            templates), april-gan (7 and 5 states in 35 templates).
         file: a TOML file with your own `normal_states`, `anomalous_states` and `templates`,
             lists of texts that each hold one {}; it takes the place of `list`.
     """
 
     def __init__(
         self,
-        list: Literal["paper22", "anomalib21", "comparison"] = "paper22",
+        list: Literal["paper22", "anomalib21", "comparison", "april-gan"] = "paper22",
         file: Path | None = None,
     ) -> None:
         self.prompts = read_prompt_list(file) if file else LISTS[list]
