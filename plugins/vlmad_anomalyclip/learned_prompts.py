@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from annotated_types import Gt, Interval
 
 from vlmad import ContextPrompts, Prompts, TextEmbeddings
 from vlmad.errors import WeightsError, one_line
 from vlmad.parts import CONTEXT_VECTORS
-from vlmad_documents.learned_file import UNKNOWN, Learning, read_learned
+from vlmad_documents.learned_file import UNKNOWN, LearnedOn, Learning, read_learned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 
     from vlmad import Backbone, BackboneSpec, Features
 
+ClassToken: TypeAlias = Literal["normed", "raw"]
 SIDES = ("normal", "anomalous")
+ENDINGS = ("object.", "damaged object.")
+"""The words after the learned ones, as published."""
 DEEP = re.compile(r"deep\.(0|[1-9][0-9]{0,2})")
 PART = ("prompts", "learned")
 
@@ -39,7 +44,7 @@ class LearnedPrompts:
     file: Learning
 
     @property
-    def class_token(self) -> Literal["normed", "raw"]:
+    def class_token(self) -> ClassToken:
         """The one that they were learned with."""
         return self.file.class_token or "normed"
 
@@ -106,19 +111,40 @@ class Learned(Prompts):
         file: a safetensors file of learned prompts; by default the backbone's own, if it
             ships any. `vlmad prompts import` converts the official checkpoints.
         any_weights: take them on other weights of the same widths than they were learned on.
+        anew: whether, without a file, they are drawn at random, to be learned: `vlmad train`
+            sets it, and what follows shapes them.
+        context: how many vectors stand before the words of a sentence.
+        deep_tokens: how many vectors overwrite the first positions before a text block.
+        deep_blocks: before how many text blocks from the second on, as far as there are any.
+        std: the standard deviation of what is drawn.
+        token: the class token to learn them with: raw, as published, or normed, CLIP's own.
     """
 
     needs = frozenset({CONTEXT_VECTORS})
 
-    def __init__(self, file: Path | None = None, any_weights: bool = False) -> None:
+    def __init__(
+        self,
+        file: Path | None = None,
+        any_weights: bool = False,
+        anew: bool = False,
+        context: Annotated[int, Interval(ge=1, le=64)] = 12,
+        deep_tokens: Annotated[int, Interval(ge=1, le=64)] = 4,
+        deep_blocks: Annotated[int, Interval(ge=0, le=64)] = 8,
+        std: Annotated[float, Gt(0)] = 0.02,
+        token: ClassToken = "raw",
+    ) -> None:
         self.given = read_learned_prompts(file) if file else None
-        self.any_weights = any_weights
+        self._is_drawn, self.any_weights = file is None, any_weights
+        self.anew, self.context, self.std = anew, context, std
+        self.deep_tokens, self.deep_blocks, self.token = deep_tokens, deep_blocks, token
 
     def refuses(self, spec: BackboneSpec) -> str | None:
         """Return what of width or depth does not fit the backbone's text encoder."""
+        if self.given is None and self.anew:
+            return None
         if self.given is None and spec.learned_prompts is None:
             return (
-                "no prompts were learned for it; learn some or convert a checkpoint "
+                "no prompts were learned for it; learn some (vlmad train) or convert a checkpoint "
                 "(vlmad prompts import), then add --set prompts.file=FILE"
             )
         learned = self.learned(spec)
@@ -141,16 +167,56 @@ class Learned(Prompts):
         if licence != UNKNOWN:
             yield f"licence of what was learned: {one_line(licence, 80)}"
 
-    def class_token(self, spec: BackboneSpec) -> Literal["normed", "raw"]:
+    def class_token(self, spec: BackboneSpec) -> ClassToken:
         """Return the class token that the prompts were learned with."""
         return self.learned(spec).class_token
 
     def learned(self, spec: BackboneSpec) -> LearnedPrompts:
         """Return the prompts in use with a backbone."""
+        if self.given is None and self.anew:
+            self.given = self._drawn(spec, seed=0)
         if self.given is None:
             assert spec.learned_prompts is not None
             self.given = read_learned_prompts(spec.learned_prompts)
         return self.given
+
+    def learnable(self, spec: BackboneSpec, seed: int) -> Mapping[str, Tensor]:
+        """Return contexts and deep tokens; see `vlmad.parts.Learns`."""
+        if self._is_drawn:
+            self.given = self._drawn(spec, seed)
+        return self.learned(spec).tensors
+
+    def facts(self) -> Mapping[str, str]:
+        """Return the sentences."""
+        assert self.given is not None
+        return {f"template.{s}": t for s, t in zip(SIDES, self.given.templates, strict=True)}
+
+    def _drawn(self, spec: BackboneSpec, seed: int) -> LearnedPrompts:
+        import torch
+
+        assert spec.text_width is not None
+        generator, width = torch.Generator().manual_seed(seed), spec.text_width
+        counts = dict.fromkeys((f"context.{side}" for side in SIDES), self.context)
+        deepest = min(self.deep_blocks, (spec.text_depth or 1) - 1)
+        counts |= {f"deep.{block}": self.deep_tokens for block in range(1, deepest + 1)}
+        with torch.inference_mode(False):  # or they could never be learned
+            tensors = {
+                name: self.std * torch.randn(count, width, generator=generator)
+                for name, count in counts.items()
+            }
+        fillers = " ".join(["X"] * self.context)
+        templates = (f"{fillers} {ENDINGS[0]}", f"{fillers} {ENDINGS[1]}")
+        file = Learning(
+            kind=PART[0],
+            part=PART[1],
+            facts={},
+            backbone=LearnedOn(name=spec.name),
+            class_token=self.token,
+            layers=[],
+            data={},
+            options={},
+        )
+        return LearnedPrompts(tensors, templates, file)
 
     def __call__(
         self, backbone: Backbone, class_name: str, features: Features | None

@@ -21,27 +21,28 @@ FOCAL_SMOOTHING = 1e-5
 
 
 def side_logits(
-    embeddings: Float[Tensor, "*b d"], sides: Float[Tensor, "2 d"], temperature: float = 0.07
+    embeddings: Float[Tensor, "*b d"], sides: Float[Tensor, "*k 2 d"], temperature: float = 0.07
 ) -> Float[Tensor, "*b 2"]:
     """Return the cosines with the normal and the anomalous side, over the temperature."""
-    return F.normalize(embeddings, dim=-1) @ F.normalize(sides, dim=-1).T / temperature
+    return F.normalize(embeddings, dim=-1) @ F.normalize(sides, dim=-1).mT / temperature
 
 
 def image_loss(
     image: Float[Tensor, "b d"],
-    sides: Float[Tensor, "2 d"],
+    sides: Float[Tensor, "*k 2 d"],
     labels: Int[Tensor, " b"] | Float[Tensor, " b"],
     temperature: float = 0.07,
 ) -> Float[Tensor, ""]:
     """Return the cross-entropy of class tokens; a label is the share, 0 to 1, that is defective."""
     anomalous = labels.to(image)
     targets = torch.stack([1 - anomalous, anomalous], dim=-1)
-    return F.cross_entropy(side_logits(image, sides, temperature), targets)
+    logits = side_logits(image[:, None], sides, temperature)[:, 0]
+    return F.cross_entropy(logits, targets)
 
 
 def side_maps(
     patches: Float[Tensor, "b p d"],
-    sides: Float[Tensor, "2 d"],
+    sides: Float[Tensor, "*k 2 d"],
     grid: tuple[int, int],
     size: tuple[int, int],
     temperature: float = 0.07,

@@ -1,0 +1,54 @@
+"""From a prepared training to its files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmad_train._training_facts import claim, write_parts
+from vlmad_train.training import NotFinite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from vlmad_train._options import TrainingOutput
+    from vlmad_train._preparing import Prepared
+    from vlmad_train.history import Epoch, TrainingHistory
+    from vlmad_train.training import Training
+
+
+def carry_out(
+    prepared: Prepared, kept: TrainingOutput, tell: Callable[[Epoch], None]
+) -> tuple[TrainingHistory, dict[str, Path]]:
+    """Learn, or go on where the same training was stopped; write the files and return them.
+
+    Raises:
+        NotFinite: the loss is no number any more; the best epoch before is written.
+        OutputError: the folder is of another training, or cannot be written.
+    """
+    claim(kept.folder, prepared.facts)
+    training = prepared.training(kept.folder)
+    history = finish(training, kept.out, prepared, tell)
+    files = write_parts(kept.out, prepared.learner, prepared.facts)
+    if not kept.keep_features:
+        prepared.material.delete()
+    return history, files
+
+
+def finish(
+    training: Training, out: Path, prepared: Prepared, tell: Callable[[Epoch], None]
+) -> TrainingHistory:
+    """Run what is left of a training; leave its best values in the learner."""
+    training.resume()
+    if training.left:
+        prepared.material.fill()
+    try:
+        return training.run(tell)
+    except NotFinite as error:
+        best = training.history.best
+        if best is None:
+            raise
+        write_parts(out, prepared.learner, prepared.facts)
+        raise NotFinite(f"{error}; {out} holds epoch {best.number}") from error
+    finally:
+        training.history.write_all(training.folder)

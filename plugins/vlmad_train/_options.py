@@ -1,0 +1,150 @@
+"""The options of ``vlmad train`` beside those that choose the detector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from vlmad.errors import InputError
+
+if TYPE_CHECKING:
+    from vlmad_train.objectives import Weights
+    from vlmad_train.training import Schedule
+
+
+def _option(panel: str, *names: str, help: str, **settings: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, **settings)
+
+
+FROM, HOW = "From which images", "How it learns"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSource:
+    """Which images are learned from, as the command line has it."""
+
+    dataset: Annotated[
+        str | None, _option(FROM, help="The reader; by default the one that recognises DATA.")
+    ] = None
+    category: Annotated[list[str] | None, _option(FROM, help="Only this category; repeatable.")] = (
+        None
+    )
+    split: Annotated[
+        Literal["train", "validation", "test"],
+        _option(FROM, help="Which images; test has the masks. Test on another data set then."),
+    ] = "test"
+    held_out: Annotated[
+        list[str] | None,
+        _option(
+            FROM,
+            metavar="CATEGORY",
+            help="Judge epochs by it, not learn from it; repeatable; none for none. By default a "
+            "fifth of three or more categories, drawn by the seed.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class LearningOptions:
+    """How is learned, as the command line has it; the defaults are AnomalyCLIP's."""
+
+    learn: Annotated[
+        list[str] | None,
+        _option(HOW, metavar="KIND", help="Only parts of this kind; by default all that can."),
+    ] = None
+    loss: Annotated[
+        str | None,
+        _option(HOW, help="anomalyclip, image, windows or score; by default what fits the parts."),
+    ] = None
+    epochs: Annotated[int, _option(HOW, min=1, help="How often all images are looked at.")] = 15
+    batch_size: Annotated[int, _option(HOW, min=1, help="Images in each step.")] = 8
+    rate: Annotated[float, _option(HOW, help="Adam's learning rate.")] = 1e-3
+    beta1: Annotated[float, _option(HOW, min=0, max=1, help="Adam's memory of gradients.")] = 0.5
+    beta2: Annotated[float, _option(HOW, min=0, max=1, help="And of their squares.")] = 0.999
+    temperature: Annotated[
+        float | None, _option(HOW, help="Of the softmax over both sides; by default the scorer's.")
+    ] = None
+    map_weight: Annotated[
+        float, _option(HOW, help="Of focal and dice loss beside the image's.")
+    ] = 4.0
+    focal_gamma: Annotated[float, _option(HOW, min=0, help="Of the focal loss.")] = 2.0
+    window_weight: Annotated[
+        float, _option(HOW, help="Of the windows' loss beside the image's.")
+    ] = 1.0
+    window_label: Annotated[
+        str,
+        _option(
+            HOW,
+            help="A window's label: share, of its defective pixels, or a number, above which that "
+            "share makes it defective.",
+        ),
+    ] = "share"
+    seed: Annotated[int, _option(HOW, min=0, help="Of all that is drawn.")] = 0
+
+    def weights(self, scorers: float) -> Weights:
+        """Return how the terms of the loss are weighted; `scorers` is the scorer's temperature.
+
+        Raises:
+            InputError: a number is none that works.
+        """
+        from vlmad_train.objectives import Weights
+
+        temperature = scorers if self.temperature is None else self.temperature
+        if not (temperature > 0 and min(self.map_weight, self.window_weight) >= 0):
+            raise InputError("--temperature, --map-weight, --window-weight take positive numbers")
+        return Weights(
+            temperature,
+            self.map_weight,
+            self.window_weight,
+            self._threshold(),
+            self.focal_gamma,
+        )
+
+    def schedule(self) -> Schedule:
+        """Return how long and how fast is learned.
+
+        Raises:
+            InputError: a number is none that works.
+        """
+        from vlmad_train.training import Schedule
+
+        if not 0 < self.rate < float("inf") or not max(self.beta1, self.beta2) < 1:
+            raise InputError("--rate takes a positive number, --beta1 and --beta2 0 to below 1")
+        betas = (self.beta1, self.beta2)
+        return Schedule(self.epochs, self.batch_size, self.rate, betas, self.seed)
+
+    def _threshold(self) -> float | None:
+        if self.window_label == "share":
+            return None
+        try:
+            share = float(self.window_label)
+        except ValueError:
+            share = -1.0
+        if not 0 <= share < 1:
+            raise InputError(
+                f"--window-label takes share, or a number from 0 to below 1, not "
+                f"'{self.window_label}'"
+            )
+        return share
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOutput:
+    """What is written where, as the command line has it."""
+
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("learned.safetensors")
+    disk: Annotated[
+        float,
+        typer.Option(min=0, help="Gigabytes that features may take; 0 encodes in every epoch."),
+    ] = 20.0
+    keep_features: Annotated[
+        bool, typer.Option("--keep-features", help="Leave the features when all is done.")
+    ] = False
+
+    @property
+    def folder(self) -> Path:
+        """Where the state of the training is."""
+        return self.out.with_name(f"{self.out.stem}-training")

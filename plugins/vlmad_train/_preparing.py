@@ -1,0 +1,174 @@
+"""From the words of a command to what is trained on what."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmad.errors import InputError, did_you_mean
+from vlmad.images import as_source
+from vlmad.options import options_of
+from vlmad.recipes import find_recipe, read_recipe
+from vlmad.registry import installed
+from vlmad_run.choosing import parse_settings
+from vlmad_run.opening import open_dataset
+from vlmad_train._frozen import FrozenImages
+from vlmad_train._images import check_classes, labelled_images
+from vlmad_train._learner import Learner
+from vlmad_train._training_facts import TrainingFacts, gather_facts
+from vlmad_train.objectives import find_loss
+from vlmad_train.training import Training
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmad.detector import Detector
+    from vlmad.images import Source as ImageSource
+    from vlmad.recipes import Recipe
+    from vlmad_run.choosing import Choice
+    from vlmad_train._frozen import Cost
+    from vlmad_train._options import LearningOptions, TrainingOutput, TrainingSource
+    from vlmad_train.objectives import Weights
+
+TEMPERATURE = 0.07
+"""Of losses, where the scorer has none."""
+ANEW = "anew"
+"""The option by which a part that would refuse to work untrained agrees to be trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that a training needs; nothing is written yet."""
+
+    learner: Learner
+    material: FrozenImages
+    rows: list[int]
+    held_out: list[int]
+    loss: str
+    weights: Weights
+    learning: LearningOptions
+    facts: TrainingFacts
+
+    def training(self, folder: Path, rows: Sequence[int] | None = None) -> Training:
+        """Return the training, of all images or of some, before its first epoch."""
+        rows = self.rows if rows is None else rows
+        check_classes([self.material.images[row] for row in rows])
+        return Training(
+            self.learner,
+            self.material,
+            rows,
+            self.held_out,
+            self.loss,
+            self.weights,
+            self.learning.schedule(),
+            folder,
+        )
+
+    def step_seconds(self, cost: Cost) -> float:
+        """Return how long a step takes, measured on the first images."""
+        training = self.training(Path())
+        started = time.perf_counter()
+        training.gradients(cost.first)
+        return time.perf_counter() - started
+
+    def categories(self, rows: Sequence[int]) -> list[str]:
+        """Return the categories of some images, in their order."""
+        return [*dict.fromkeys(self.material.images[row].category for row in rows)]
+
+
+def prepare(
+    data: Path,
+    choice: Choice,
+    source: TrainingSource,
+    learning: LearningOptions,
+    kept: TrainingOutput,
+) -> Prepared:
+    """Assemble the detector, start the parts that learn, and find the images.
+
+    Raises:
+        VlmadError: something cannot be used; see the parts of this module.
+    """
+    choice, of_reader = split_off_reader(choice)
+    learner = Learner(assembled(choice), learning.seed, learning.learn or ())
+    detector = learner.detector
+    if detector.resizing.mode in ("tiles", "auto"):
+        raise InputError("parts learn from whole images: --resize takes squash or pad here")
+
+    def sourced(path: object) -> ImageSource:
+        return as_source(path, reading=detector.reading)
+
+    opened = open_dataset(data, source.dataset, of_reader)
+    images = labelled_images(opened, source.split, source.category or (), sourced)
+    held_out = choose_held_out([image.category for image in images], source, learning.seed)
+    material = FrozenImages(
+        learner, images, kept.folder / "features" if kept.disk else None, learning.batch_size
+    )
+    rows = [row for row, image in enumerate(images) if image.category not in held_out]
+    check_classes([images[row] for row in rows])
+    loss = find_loss(learning.loss, learner)
+    weights = learning.weights(getattr(detector.scorer, "temperature", TEMPERATURE))
+    options = {"loss": loss, **asdict(weights), **asdict(learning.schedule())}
+    options["betas"] = [*options["betas"]]
+    return Prepared(
+        learner,
+        material,
+        rows,
+        [row for row in range(len(images)) if row not in set(rows)],
+        loss,
+        weights,
+        learning,
+        gather_facts(learner, images, held_out, options),
+    )
+
+
+def choose_held_out(categories: Sequence[str], source: TrainingSource, seed: int) -> list[str]:
+    """Return which categories are held out, whole ones.
+
+    Raises:
+        InputError: one does not exist, or none is left to learn from.
+    """
+    known = [*dict.fromkeys(categories)]
+    named = source.held_out
+    if named == ["none"] or (named is None and len(known) < 3):
+        return []
+    if named is None:
+        return sorted(random.Random(seed).sample(known, max(1, len(known) // 5)))
+    for name in named:
+        if name not in known:
+            raise InputError(f"--held-out: no category '{name}'; {did_you_mean(name, known)}")
+    if set(named) == set(known):
+        raise InputError("--held-out names all categories, and none is left to learn from")
+    return sorted(set(named))
+
+
+def split_off_reader(choice: Choice) -> tuple[Choice, dict[str, str]]:
+    """Return the choice with the settings of parts, and those of the data set's reader."""
+    words = choice.settings or []
+    of_reader = [word for word in words if word.startswith("dataset.")]
+    of_parts = [word for word in words if word not in of_reader]
+    options = parse_settings(of_reader, ("dataset",)).get("dataset", {})
+    return replace(choice, settings=of_parts), options
+
+
+def assembled(choice: Choice) -> Detector:
+    """Return the detector, by default AnomalyCLIP or, with windows, the hybrid, to be trained."""
+    windows = (choice.extractor or "").partition(":")[0] == "window"
+    usual = "hybrid" if windows else "anomalyclip"
+    choice = replace(choice, detector=choice.detector or usual)
+    registry = installed()
+    named = choice.prompt or _recipe(choice.detector or usual).parts.get("prompts")
+    if named is not None:
+        factory = registry.get("prompts", registry.split("prompts", named)[0]).resolve()
+        if ANEW in options_of(factory):
+            settings = [f"prompts.{ANEW}=true", *(choice.settings or [])]
+            choice = replace(choice, settings=settings)
+    return choice.load()
+
+
+def _recipe(name: str) -> Recipe:
+    registry = installed()
+    is_file = name.endswith(".toml")
+    return read_recipe(registry, Path(name)) if is_file else find_recipe(registry, name)

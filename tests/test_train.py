@@ -1,0 +1,250 @@
+"""`vlmad train`: what is learned, from what, and that it is the same however it was interrupted."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from vlmad_train.history import Epoch, Losses, TrainingHistory
+from vlmad_train.objectives import Weights, defective_shares, window_loss
+
+from .conftest import SMALL, Ended
+
+Command = Callable[..., Ended]
+
+
+def draw_products(root: Path, names: str = "abc", size: int = 48) -> Path:
+    """Write a data set in MVTec's layout: grey noise, and bright squares as defects."""
+    for name in names:
+        rng = np.random.default_rng(list(name.encode()))
+        for defect in ("good", "spot"):
+            folder = root / name / "test" / defect
+            folder.mkdir(parents=True)
+            for number in range(3):
+                pixels = rng.integers(60, 120, (size, size, 3), dtype=np.uint8)
+                if defect == "spot":
+                    mask = np.zeros((size, size), np.uint8)
+                    top, left = rng.integers(0, size // 2, 2)
+                    mask[top : top + size // 3, left : left + size // 3] = 255
+                    pixels[mask > 0] = 250
+                    masks = root / name / "ground_truth" / defect
+                    masks.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(mask).save(masks / f"{number:03d}_mask.png")
+                Image.fromarray(pixels).save(folder / f"{number:03d}.png")
+        (root / name / "train" / "good").mkdir(parents=True)
+        Image.fromarray(pixels).save(root / name / "train" / "good" / "000.png")
+    return root
+
+
+WORDS = ("--prompt", "learned", *SMALL, "--set", "backbone.image_size=80", "--batch-size", "4")
+
+
+@pytest.fixture
+def products(tmp_path: Path) -> Path:
+    return draw_products(tmp_path / "products")
+
+
+def losses(folder: Path) -> list[float]:
+    history = TrainingHistory.read(folder / "history.json")
+    return [epoch.training.loss for epoch in history.epochs]
+
+
+def test_prompts_are_learned_and_then_taken_by_run(command: Command, products: Path) -> None:
+    words = ("train", products, *WORDS, "--extractor", "dense", "--epochs", "4", "--held-out", "c")
+    done = command(*words, "--rate", "0.01", "--out", "p.safetensors")
+    assert done.status == 0, done.error
+    curve = losses(Path("p-training"))
+    assert len(curve) == 4
+    assert curve[-1] < curve[0]
+    assert "encoding: once" in done.error
+    assert "epoch 4/4: " in done.error
+    assert "--prompt learned:p.safetensors" in done.out
+    assert "another data set" in done.out
+    assert not Path("p-training/features").exists()
+    assert Path("p-training/loss.png").read_bytes().startswith(b"\x89PNG")
+    header, *rows = Path("p-training/history.csv").read_text().splitlines()
+    assert header.startswith("epoch,training_loss,training_image,training_focal,training_dice")
+    assert len(rows) == 4
+    shown = command("prompts", "show", "p.safetensors")
+    assert shown.out.count("X " * 12) == 2
+    used = command(
+        "run", products / "c", "--detector", "anomalyclip", *SMALL, "--prompt",
+        "learned:p.safetensors", "--overlays", "none",
+    )  # fmt: skip
+    assert used.status == 0, used.error
+
+
+def test_prompts_are_learned_inside_windows_for_the_hybrid(
+    command: Command, products: Path
+) -> None:
+    words = ("train", products, *WORDS, "--extractor", "window", "--epochs", "3")
+    done = command(*words, "--held-out", "none", "--rate", "0.01", "--out", "w.safetensors")
+    assert done.status == 0, done.error
+    assert "by the loss 'windows'" in done.error
+    assert "window" in done.error.split("epoch 1/3")[1]
+    curve = losses(Path("w-training"))
+    assert curve[-1] < curve[0]
+    used = command("run", products / "c", "--detector", "hybrid", *SMALL, "--prompt",
+                   "learned:w.safetensors", "--overlays", "none")  # fmt: skip
+    assert used.status == 0, used.error
+
+
+def test_the_seed_fixes_the_outcome_and_features_on_disk_do_not_change_it(
+    command: Command, products: Path
+) -> None:
+    words = ("train", products, *WORDS, "--epochs", "2", "--extractor", "dense")
+    more = {"a": (), "b": (), "other": ("--seed", "1"), "anew": ("--disk", "0")}
+    for out, others in more.items():
+        assert command(*words, *others, "--out", f"{out}.safetensors").status == 0
+    first, other, anew = (load_file(f"{out}.safetensors") for out in ("a", "other", "anew"))
+    assert Path("a.safetensors").read_bytes() == Path("b.safetensors").read_bytes()
+    assert not torch.equal(first["context.normal"], other["context.normal"])
+    assert torch.allclose(first["context.normal"], anew["context.normal"], atol=1e-5)
+    assert losses(Path("a-training")) == pytest.approx(losses(Path("anew-training")), abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [4, 25, 43, 46, 52])
+def test_a_killed_training_goes_on_to_the_same_bits(
+    moment: int,
+    command: Command,
+    products: Path,
+    signalled: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+) -> None:
+    words = ("train", products, *WORDS, "--epochs", "4", "--extractor", "dense")
+    assert command(*words, "--out", "whole.safetensors").status == 0
+    killed = signalled(
+        "SIGKILL", tmp_path / "k-training", moment, *words, "--out", tmp_path / "k.safetensors"
+    )
+    killed.communicate()
+    assert killed.returncode == -9
+    assert not Path("k.safetensors").exists()
+    assert command(*words, "--out", tmp_path / "k.safetensors").status == 0
+    assert Path("k.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
+    command: Command, products: Path
+) -> None:
+    done = command("train", products, *WORDS, "--extractor", "dense", "--dry-run")
+    assert done.status == 0, done.error
+    assert "12 images, 6 of them defective" in done.error
+    assert "15 epochs of 3 steps, about" in done.error
+    assert " GB in learned-training/features until all is done" in done.error
+    assert [path.name for path in Path.cwd().iterdir()] == ["products"]
+
+
+def test_more_than_the_disk_may_take_is_refused_before_anything_is_written(
+    command: Command, products: Path
+) -> None:
+    done = command("train", products, *WORDS, "--extractor", "dense", "--disk", "0.00001")
+    assert done.status == 2
+    assert "1e-05 GB --disk allows" in done.error
+    assert "--disk 0" in done.error
+    assert not Path("learned-training").exists()
+
+
+def test_a_folder_of_another_training_is_refused(command: Command, products: Path) -> None:
+    words = ("train", products, *WORDS, "--epochs", "1", "--extractor", "dense")
+    assert command(*words).status == 0
+    done = command(*words, "--rate", "0.01")
+    assert done.status == 2
+    assert "learned-training is of another training: options.rate (0.001, now 0.01)" in done.error
+    Path("learned-training/training.json").unlink()
+    assert "learned.safetensors exists" in command(*words).error
+
+
+def test_images_of_one_class_are_refused(command: Command, products: Path) -> None:
+    done = command("train", products, *WORDS, "--extractor", "dense", "--split", "train")
+    assert done.status == 2
+    assert "none of the 2 images to train on is defective" in done.error
+    assert "--synthesise" in done.error
+
+
+def test_a_loss_that_is_no_number_stops_and_the_last_good_state_is_kept(
+    command: Command, products: Path
+) -> None:
+    words = ("train", products, *WORDS, "--extractor", "dense")
+    done = command(*words, "--rate", "1e38", "--out", "n.safetensors")
+    assert done.status == 2
+    assert "is not a finite number; begin anew with a lower --rate" in done.error
+
+
+def test_what_cannot_learn_is_refused_with_a_part_that_can(
+    command: Command, products: Path
+) -> None:
+    done = command("train", products, "--detector", "winclip", *SMALL)
+    assert done.status == 2
+    assert "--prompt learned" in done.error
+
+
+def losses_of(loss: float) -> Losses:
+    return Losses(loss=loss, terms={"image": loss})
+
+
+def test_the_epoch_of_the_lowest_held_out_loss_is_kept_and_else_the_last() -> None:
+    def history(*held_out: float | None) -> TrainingHistory:
+        epochs = [
+            Epoch(
+                number=number,
+                training=losses_of(1.0 / number),
+                held_out=None if value is None else losses_of(value),
+                seconds=1.0,
+            )
+            for number, value in enumerate(held_out, 1)
+        ]
+        return TrainingHistory(epochs=epochs)
+
+    best = history(3.0, 1.0, 2.0, 1.0).best
+    assert best is not None
+    assert best.number == 2  # the first of equals
+    last = history(None, None).best
+    assert last is not None
+    assert last.number == 2
+
+
+def test_a_windows_label_is_the_share_of_its_defective_pixels() -> None:
+    masks = torch.zeros(1, 4, 6, dtype=torch.bool)
+    masks[0, :2, :3] = True  # the whole of cell (0, 0), half of cell (0, 1)
+    cells = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 2], [0, 1, 2, 3], [1, 0, 2, 3]])
+    shares = defective_shares(masks, cells, (2, 3))
+    assert shares.tolist() == [[1.0, pytest.approx(0.75), pytest.approx(0.125), 0.0]]
+
+
+def test_the_window_loss_is_the_cross_entropy_of_shares() -> None:
+    sides = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    windows = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])  # cosines 1 and 0, and 0 and 1
+    shares = torch.tensor([[0.25, 1.0]])
+    # logits 2 and 0: log-softmax -0.126928 and -2.126928
+    soft = (0.75 * 0.126928 + 0.25 * 2.126928 + 0.126928) / 2
+    hard = (2.126928 + 0.126928) / 2
+    mild = (0.126928 + 0.126928) / 2
+    for threshold, expected in ((None, soft), (0.2, hard), (0.25, mild)):
+        weights = Weights(temperature=0.5, window_threshold=threshold)
+        found = float(window_loss(windows, sides, shares, weights))
+        assert math.isclose(found, expected, abs_tol=1e-6)
+
+
+def test_the_file_says_what_it_was_learned_from_and_how(command: Command, products: Path) -> None:
+    from vlmad_documents.learned_file import read_learned_document
+
+    words = ("train", products, *WORDS, "--epochs", "1", "--extractor", "dense")
+    assert command(*words, "--set", "prompts.context=5").status == 0
+    said = read_learned_document(Path("learned.safetensors"))
+    assert (said.kind, said.part, said.class_token) == ("prompts", "learned", "raw")
+    assert said.layers == [2]
+    assert said.data.keys() == {"a", "b", "c"}
+    assert said.options["loss"] == "anomalyclip"
+    assert said.options["rate"] == 0.001
+    assert said.backbone.weights_sha256 is not None
+    json.dumps(said.options)
