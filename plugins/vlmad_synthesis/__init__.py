@@ -2,6 +2,7 @@
 
 - `vlmad_synthesis.synthetic`: draws a defect in a good image, or an example for training
 - `vlmad_synthesis.nuisances`: changes that are no defects
+- `vlmad_synthesis.visibility`: whether a backbone sees a defect at all
 - `vlmad_synthesis.surface`, `.noise_fields`: where to draw and with what, for authors of others
 
 A plugin brings a kind of defect by the hook `register_defects`.
