@@ -24,6 +24,7 @@ DOCUMENTS = {
     "explanation": "vlmad_explain.explanations:ExplanationFile",
     "review": "vlmad_review.review_document:ReviewDocument",
     "synthesis": "vlmad_synthesis._synthetic_folder:SyntheticFolder",
+    "learned-review": "vlmad_review.review_document:LearnedReview",
     "dataset": "vlmad_datasets.description:DatasetDescription",
     "health": "vlmad_doctor.health:Health",
     "speed": "vlmad_speed.encoding_ways:SpeedReport",

@@ -24,7 +24,7 @@ from vlmad_run.part_options import options_in_full
 from vlmad_run.thresholds import Threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from vlmad.detector import Detector
     from vlmad_review._trials import Lessons, Trials
@@ -116,11 +116,15 @@ def threshold_of(trials: Trials, learned: Lessons, manifest: Manifest) -> Thresh
     )
 
 
-def recipe_of(detector: Detector) -> str:
-    """Return a detector's parts with their options, as a recipe file."""
+def recipe_of(detector: Detector, changed: Mapping[str, Mapping[str, str]] | None = None) -> str:
+    """Return a detector's parts with their options, some of them changed, as a recipe file."""
     parts = {kind: chosen.registration.name for kind, chosen in detector.assembly.parts.items()}
     options = {
-        kind: {name: value for name, value in values.items() if value is not None}
+        kind: {
+            name: value
+            for name, value in {**values, **(changed or {}).get(kind, {})}.items()
+            if value is not None
+        }
         for kind, values in options_in_full(detector).items()
     }
     return tomli_w.dumps({**parts, "options": options})

@@ -84,7 +84,7 @@ def propose(trials: Trials, adopt: Adoptable | None) -> ReviewDocument:
     """
     material = trials.material
     truth, called = material.anomalous, material.called
-    not_measured = mostly_mistakes(material) or _too_few(truth)
+    not_measured = mostly_mistakes(material) or too_few(truth)
     held_out = {} if not_measured else _measure(trials)
     confidence = confidence_of_each(_detectors(material) if held_out else 1)
     gains = _gains(held_out, confidence)
@@ -141,7 +141,8 @@ def kept_threshold(trials: Trials, learned: Lessons) -> Calibration:
     return calibrate(good, bad, trials.rule, trials.rate)
 
 
-def _too_few(anomalous: Bool[np.ndarray, " n"]) -> str:
+def too_few(anomalous: Bool[np.ndarray, " n"]) -> str:
+    """Return why nothing can be measured on images held out, if they are too few."""
     good, bad = int((~anomalous).sum()), int(anomalous.sum())
     if min(good, bad) >= LEAST:
         return ""
@@ -199,7 +200,7 @@ def _references(trials: Trials, gains: Sequence[DetectorGains], adopt: Adoptable
     what = f"{count} confirmed normal images become references"
     cannot = trials.material.no_references or ("" if count else NO_NORMAL)
     gained = [each.auroc for each in gains if each.detector == "references"]
-    certain = _certainty(trials, gained[0] if gained else None, "AUROC")
+    certain = certainty(trials.material.anomalous, gained[0] if gained else None, "AUROC")
     return _decide(Adoptable.references, what, cannot, certain, adopt)
 
 
@@ -208,7 +209,7 @@ def _misses(trials: Trials, gains: Sequence[DetectorGains], adopt: Adoptable | N
     what = f"what resembles {count} confirmed anomalous images scores higher"
     cannot = trials.material.no_misses or ("" if count else NO_ANOMALOUS)
     gained = [each.auroc for each in gains if each.detector == "misses"]
-    certain = _certainty(trials, gained[0] if gained else None, "AUROC")
+    certain = certainty(trials.material.anomalous, gained[0] if gained else None, "AUROC")
     return _decide(Adoptable.misses, what, cannot, certain, adopt)
 
 
@@ -218,7 +219,7 @@ def _threshold(
     what = f"a threshold by the rule: {trials.rule.in_words(trials.rate)}"
     no_normal = trials.material.anomalous.all()
     cannot = NO_NORMAL if no_normal else mostly_mistakes(trials.material)
-    certain = _certainty(trials, gains[0].f1 if gains else None, "F1")
+    certain = certainty(trials.material.anomalous, gains[0].f1 if gains else None, "F1")
     if gains and trials.material.called is None:
         certain = True, "the run had no threshold"
     if learned and not trials.count and not cannot:
@@ -229,11 +230,12 @@ def _threshold(
     return _decide(Adoptable.threshold, what, cannot, certain, adopt)
 
 
-def _certainty(trials: Trials, gained: GainInterval | None, measure: str) -> tuple[bool, str]:
+def certainty(
+    anomalous: Bool[np.ndarray, " n"], gained: GainInterval | None, measure: str
+) -> tuple[bool, str]:
     """Return whether the whole interval of a gain lies above 0, and that in words."""
     if gained is None:
         return False, "its gain is not known"
-    anomalous = trials.material.anomalous
     few = min(anomalous.sum(), (~anomalous).sum()) < ENOUGH
     if gained.low == gained.high > 0 and few:
         return False, f"fewer than {ENOUGH} images of a class give its gain no interval"

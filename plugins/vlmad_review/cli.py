@@ -9,9 +9,13 @@ import typer
 
 from vlmad.console import console, messages, write_json
 from vlmad.errors import InputError, OutputError
+from vlmad.hookspecs import KINDS
+from vlmad.options import check_options, options_of
 from vlmad_calibration.rules import Rule  # noqa: TC001 (typer reads the signature)
 from vlmad_review._keeping import check_folder, keep, page
+from vlmad_review._learned_review import MistakeTrials, learn_from_mistakes, told
 from vlmad_review._material import gather
+from vlmad_review._practice import Practice
 from vlmad_review._proposals import Adoptable, learned_of, propose, settle_rule
 from vlmad_review._trials import Trials
 from vlmad_review._verdicts import read_verdicts, write_blank
@@ -20,8 +24,10 @@ from vlmad_run.rows import TABLE
 from vlmad_run.stored_run import read_run
 
 if TYPE_CHECKING:
-    from vlmad_review.review_document import ReviewDocument
+    from vlmad_review.review_document import LearnedReview, ReviewDocument
 
+LEARN = "learn"
+"""What takes options in `--set` beside the parts: how something is learned."""
 FAILED = 1
 """The exit status where lines are wrong, or reviewed images are gone or have changed."""
 
@@ -51,6 +57,14 @@ def review(
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write what is adopted, as RUN/review.")
     ] = None,
+    learn: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Let prompts or an extractor learn instead, and write them; options by "
+            "--set learn.OPTION=VALUE.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output.")
@@ -72,6 +86,8 @@ def review(
     vlmad review vlmad-runs/night verdicts.csv --rule misses --rate 0.02
 
     vlmad review vlmad-runs/night verdicts.csv --adopt references --out better
+
+    vlmad review vlmad-runs/night verdicts.csv --learn tile.safetensors --set learn.contrast=0.5
     """
     if init is not None:
         _init(run, init, verdicts, force)
@@ -82,16 +98,45 @@ def review(
         )
     if out is not None:
         check_folder(out, force)
+    _check_learned(learn, out, force)
     stored = read_run(run)
     if verdicts.resolve() == (stored.folder / TABLE).resolve():
         raise InputError(f"{verdicts} holds the run's own verdicts: write yours with --init FILE")
     judged, wrong = read_verdicts(verdicts, stored)
-    material = gather(stored, judged, parse_settings(settings or []), wrong)
+    chosen = parse_settings(settings or [], (*KINDS, LEARN))
+    practice = Practice(**check_options("learning", options_of(Practice), chosen.pop(LEARN, {})))
+    material = gather(stored, judged, chosen, wrong)
+    if learn is not None:
+        _learn(MistakeTrials(material, practice), verdicts, learn, as_json)
+        return
     trials = Trials(material, *settle_rule(material, rule, rate))
     found = propose(trials, adopt)
     if out is not None:
         found = keep(trials, found, out)
     _print(found, as_json)
+    if found.missing_or_changed or found.wrong_lines:
+        raise typer.Exit(FAILED)
+
+
+def _check_learned(learn: Path | None, out: Path | None, force: bool) -> None:
+    for path in () if learn is None else (learn, learn.with_suffix(".toml")):
+        if out is not None:
+            raise InputError("--learn FILE and --out FOLDER keep different things: name one")
+        if path.exists() and not force:
+            raise OutputError(f"{path} exists; choose another --learn or add --force")
+    if learn is not None and learn.suffix == ".toml":
+        raise OutputError(f"{learn} would be its own recipe; call it FILE.safetensors")
+
+
+def _learn(trials: MistakeTrials, verdicts: Path, file: Path, as_json: bool) -> None:
+    """Let a part learn, and say what it gained."""
+    found = learn_from_mistakes(trials, verdicts, file)
+    _print_left_out(found)
+    if as_json:
+        write_json(found.to_json())
+    else:
+        for line in told(found):
+            console().print(line)
     if found.missing_or_changed or found.wrong_lines:
         raise typer.Exit(FAILED)
 
@@ -108,11 +153,15 @@ def _init(run: Path, file: Path, verdicts: Path | None, force: bool) -> None:
     console().print(f"then: vlmad review {run} {file}")
 
 
+def _print_left_out(found: ReviewDocument | LearnedReview) -> None:
+    for reason in [*found.wrong_lines, *found.missing_or_changed, *found.left_out]:
+        messages().print(f"left out: {reason}")
+
+
 def _print(found: ReviewDocument, as_json: bool) -> None:
     from rich.markdown import Markdown
 
-    for reason in [*found.wrong_lines, *found.missing_or_changed, *found.left_out]:
-        messages().print(f"left out: {reason}")
+    _print_left_out(found)
     if as_json:
         write_json(found.to_json())
         return

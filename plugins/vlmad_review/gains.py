@@ -71,8 +71,8 @@ class HeldOut:
         drawn = bootstrap_images(anomalous, scores, replicates=REPLICATES, seed=seed)
         self.auroc, self.f1 = drawn["image_auroc"], f1_replicates(anomalous, called, seed)
         self.figures = HeldOutFigures(
-            auroc=_interval(self.auroc),
-            f1=_interval(self.f1),
+            auroc=interval_of(self.auroc),
+            f1=interval_of(self.f1),
             false_alarms=int((called & ~anomalous).sum()),
             misses=int((~called & anomalous).sum()),
         )
@@ -88,7 +88,7 @@ def gain(first: Replicates, second: Replicates, confidence: float = CONFIDENCE) 
         first.error + second.error,
         first.reason or second.reason,
     )
-    return _interval(difference, confidence)
+    return interval_of(difference, confidence)
 
 
 def f1_replicates(
@@ -107,6 +107,7 @@ def f1_replicates(
     return Replicates(float(estimate[0]), draws, without, strata, 0.0)
 
 
-def _interval(found: Replicates, confidence: float = CONFIDENCE) -> GainInterval:
+def interval_of(found: Replicates, confidence: float = CONFIDENCE) -> GainInterval:
+    """Return an estimate with its BCa interval."""
     low, high = interval(found, confidence, method="bca")
     return GainInterval(value=found.estimate, low=low, high=high)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from vlmad_documents.documents import Document, FileName
 from vlmad_run.manifest import Reference
@@ -90,6 +90,46 @@ class ReviewDocument(Document):
     new_threshold: float | None
     notes: list[str]
     """In what the detector differs from that of the run."""
+    files: list[FileName] = Field(default_factory=list)
+    use: FileName = ""
+    """The command that runs what was kept; empty if nothing was."""
+
+
+class RankingGain(Document):
+    """Image AUROC before and after something was learned, of images held out."""
+
+    folds: int
+    confidence: float
+    """Of all intervals."""
+    as_it_is: GainInterval
+    learned: GainInterval
+    gain: GainInterval
+
+
+class LearnedReview(Document):
+    """What a part learned from mistakes, what that gained on others, and whether it stays."""
+
+    format: Literal["vlmad learned review 1"] = "vlmad learned review 1"
+    run: FileName
+    class_name: str
+    normal: int
+    anomalous: int
+    mistakes: int
+    """Images that the run was wrong about."""
+    hard: int
+    """These and their nearest opposites."""
+    kind: str
+    part: str
+    """What learned."""
+    options: dict[str, JsonValue]
+    measured: RankingGain | None
+    lesson: Lesson
+    losses: list[float]
+    """Of each epoch on all images, where it is adopted."""
+    missing_or_changed: list[FileName]
+    left_out: list[FileName]
+    wrong_lines: list[FileName]
+    notes: list[str]
     files: list[FileName] = Field(default_factory=list)
     use: FileName = ""
     """The command that runs what was kept; empty if nothing was."""
