@@ -292,6 +292,27 @@ def test_what_cannot_be_is_refused_with_the_remedy(
 
 
 @pytest.mark.slow
+def test_train_learns_from_a_review_as_review_does(run: Path) -> None:
+    table(run / "verdicts.csv")
+    few = ("--epochs", "3", "--rate", "0.005", "--set", "learn.contrast=0.5")
+    done = vlmad("train", "--from-review", "night", "verdicts.csv", "--out", "a.st", *few, cwd=run)
+    assert done.returncode == 0, done.stderr
+    few = ("learn.epochs=3", "learn.rate=0.005", "learn.contrast=0.5")
+    settings = [word for each in few for word in ("--set", each)]
+    same = vlmad("review", "night", "verdicts.csv", "--learn", "b.st", *settings, cwd=run)
+    assert done.stdout.replace("a.st", "b.st").replace("a.toml", "b.toml") == same.stdout
+    assert "kept: prompts 'coop'" in same.stdout
+    assert (run / "a.st").read_bytes() == (run / "b.st").read_bytes()
+
+
+def test_what_the_run_decides_cannot_be_said_beside_it(command: Any) -> None:
+    for words in (("--prompt", "coop"), ("--loss", "image"), ("--category", "nut")):
+        done = command("train", "--from-review", "night", "verdicts.csv", *words)
+        assert done.status == 2
+        assert "the run is what says which detector learns" in done.error
+
+
+@pytest.mark.slow
 def test_a_detector_without_anything_that_learns_is_refused(run: Path) -> None:
     words = ("--class-name", "plate", "--out", "zero", "--overlays", "none", "--quiet")
     assert vlmad("run", "photos", *PLAIN, *words, cwd=run).returncode == 0

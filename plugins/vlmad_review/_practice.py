@@ -39,7 +39,7 @@ TOP = 0.01
 class Practice:
     """How a part learns from reviewed images; what `--set learn.OPTION=VALUE` takes."""
 
-    epochs: Annotated[int, Interval(ge=1, le=1000)] = 20
+    epochs: Annotated[int, Interval(ge=1, le=1000)] = 15
     """Each draws as many images as were reviewed."""
     rate: Annotated[float, Interval(gt=0, le=1)] = 1e-3
     """Adam's learning rate."""

@@ -29,6 +29,14 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done, and what it takes.")
     ] = False,
+    from_review: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Learn from verdicts on the images of a run: DATA is their table. As vlmad review "
+            "--learn, kept only if images held out gain.",
+        ),
+    ] = None,
 ) -> None:
     """Learn prompts, or what else a part can learn, from labelled images.
 
@@ -42,13 +50,19 @@ def train(
     vlmad train visa/ --extractor window --out windows.safetensors
 
     vlmad run mvtec/bottle/test/ --detector anomalyclip --prompt learned:prompts.safetensors
+
+    vlmad train --from-review vlmad-runs/night verdicts.csv --out better.safetensors
     """
     from vlmad_run.places import locked
     from vlmad_train._carrying_out import carry_out
     from vlmad_train._preparing import prepare
+    from vlmad_train._reviewed import learn_from_review
     from vlmad_train._telling import epoch_line, plan_lines, result_lines
     from vlmad_train._training_facts import FACTS
 
+    if from_review is not None:
+        learn_from_review(from_review, data, choice, source, learning, kept)
+        return
     terminal = messages()
     if kept.out.exists() and not (kept.folder / FACTS).exists():
         raise OutputError(f"{kept.out} exists; delete it or choose another --out")
