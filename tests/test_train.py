@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from vlmad_train.category_curve import CategoryCurve
 from vlmad_train.history import Epoch, Losses, TrainingHistory
 from vlmad_train.objectives import Weights, defective_shares, window_loss
 
@@ -248,3 +249,71 @@ def test_the_file_says_what_it_was_learned_from_and_how(command: Command, produc
     assert said.options["rate"] == 0.001
     assert said.backbone.weights_sha256 is not None
     json.dumps(said.options)
+
+
+def test_gamma_of_the_diagonal_is_learned_along_and_nothing_is_kept_on_disk(
+    command: Command, products: Path
+) -> None:
+    words = ("train", products, *WORDS, "--extractor", "dense", "--attention", "diagonal")
+    more = ("--set", "attention.gamma=0", "--epochs", "1", "--held-out", "none")
+    done = command(*words, *more, "--out", "g.safetensors")
+    assert done.status == 0, done.error
+    assert "encoding: in every epoch, because attention learns" in done.error
+    gamma = load_file("g.attention.safetensors")["gamma"]
+    assert gamma.shape == (1,)
+    assert gamma.abs() > 1e-5
+    use = done.out.split("vlmad run … ")[1].splitlines()[0].split()
+    used = command("run", products / "c", *SMALL, *use, "--overlays", "none")
+    assert used.status == 0, used.error
+    alone = command(*words, "--learn", "prompts", "--epochs", "1", "--out", "p.safetensors")
+    assert "encoding: once" in alone.error
+
+
+def test_maps_of_april_gan_are_learned_by_its_own_loss(command: Command, products: Path) -> None:
+    words = ("train", products, "--detector", "april-gan", *SMALL, "--batch-size", "4")
+    more = ("--set", "backbone.image_size=80", "--epochs", "3", "--held-out", "none")
+    done = command(*words, *more, "--out", "m.safetensors")
+    assert done.status == 0, done.error
+    assert "extractor 'projected'" in done.error
+    assert "by the loss 'april-gan'" in done.error
+    curve = losses(Path("m-training"))
+    assert curve[-1] < curve[0]
+
+
+def test_defects_are_drawn_on_good_images_where_none_are_labelled(
+    command: Command, products: Path
+) -> None:
+    good = products / "a" / "test" / "good"
+    words = ("train", good, *WORDS, "--extractor", "dense", "--epochs", "1")
+    more = ("--synthesise", "cutpaste,scratch", "--drawings", "2")
+    done = command(*words, *more, "--out", "s.safetensors", "--keep-features")
+    assert done.status == 0, done.error
+    assert "from: 12 images, 6 of them defective, of good" in done.error
+    kept = [load_file(path) for path in sorted(Path("s-training/features").iterdir())]
+    assert [bool(each["mask"].any()) for each in kept] == [False, True] * 6
+    again = command(*words, *more, "--out", "t.safetensors")
+    assert again.status == 0
+    assert Path("s.safetensors").read_bytes() == Path("t.safetensors").read_bytes()
+    assert "did you mean 'scratch'" in command(*words, "--synthesise", "scrath").error
+
+
+def test_a_curve_compares_ever_more_categories_on_the_same_ones_held_out(
+    command: Command, products: Path
+) -> None:
+    words = ("train", products, *WORDS, "--extractor", "dense", "--epochs", "2")
+    done = command(*words, "--curve", "2,1", "--held-out", "c", "--out", "v.safetensors")
+    assert done.status == 0, done.error
+    curve = CategoryCurve.read(Path("v-training/curve.json"))
+    first, second = curve.points
+    assert curve.held_out == ["c"]
+    assert [first.images, second.images] == [6, 12]
+    assert set(first.categories) < set(second.categories) == {"a", "b"}
+    assert Path("v-training/curve.png").read_bytes().startswith(b"\x89PNG")
+    assert len(Path("v-training/curve.csv").read_text().splitlines()) == 3
+    assert f"{second.held_out.loss:.3f}" in done.out
+    whole = command(*words, "--held-out", "c", "--out", "w.safetensors")
+    assert whole.status == 0
+    same = load_file("v.safetensors"), load_file("w.safetensors")
+    assert all(torch.equal(same[0][name], same[1][name]) for name in same[0])
+    refused = command(*words, "--curve", "3", "--held-out", "c", "--out", "x.safetensors")
+    assert "1 to 2 to learn from" in refused.error

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import PIL
@@ -19,6 +20,7 @@ from vlmad_evaluation.conditions import ChangedSource
 from vlmad_formats.reading import Reading
 from vlmad_openclip.code_digest import distribution_digest
 from vlmad_openclip.store import backbone_facts, key_of, pack, tensor_digest, unpack
+from vlmad_run.part_options import content_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,7 +151,10 @@ def _facts_of(chosen: Chosen) -> dict[str, Any]:
     return {
         "part": [registration.kind, registration.name, registration.distribution],
         "code": [registration.version, distribution_digest(registration.distribution)],
-        "options": dict(chosen.options),
+        "options": {
+            name: content_of(value) if isinstance(value, Path) else value
+            for name, value in chosen.options.items()
+        },
     }
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vlmad.console import console
+from vlmad_train._telling import curve_lines
 from vlmad_train._training_facts import claim, write_parts
+from vlmad_train.category_curve import learn_curve
 from vlmad_train.training import NotFinite
 
 if TYPE_CHECKING:
@@ -27,15 +30,24 @@ def carry_out(
         OutputError: the folder is of another training, or cannot be written.
     """
     claim(kept.folder, prepared.facts)
-    training = prepared.training(kept.folder)
-    history = finish(training, kept.out, prepared, tell)
+
+    def finish(training: Training) -> TrainingHistory:
+        return finish_training(training, kept.out, prepared, tell)
+
+    counts = prepared.learning.counts()
+    if counts:
+        curve, history = learn_curve(prepared, kept.folder, counts, finish)
+        for line in curve_lines(curve):
+            console().print(line)
+    else:
+        history = finish(prepared.training(kept.folder))
     files = write_parts(kept.out, prepared.learner, prepared.facts)
     if not kept.keep_features:
         prepared.material.delete()
     return history, files
 
 
-def finish(
+def finish_training(
     training: Training, out: Path, prepared: Prepared, tell: Callable[[Epoch], None]
 ) -> TrainingHistory:
     """Run what is left of a training; leave its best values in the learner."""

@@ -36,6 +36,18 @@ class TrainingSource:
         Literal["train", "validation", "test"],
         _option(FROM, help="Which images; test has the masks. Test on another data set then."),
     ] = "test"
+    synthesise: Annotated[
+        str | None,
+        _option(
+            FROM,
+            metavar="KIND,…",
+            help="Draw defects of these kinds, or all, on good images, and learn from those: the "
+            "images for training of a data set, or a folder.",
+        ),
+    ] = None
+    drawings: Annotated[
+        int, _option(FROM, min=1, help="How often each good image is drawn with, and without.")
+    ] = 1
     held_out: Annotated[
         list[str] | None,
         _option(
@@ -57,7 +69,10 @@ class LearningOptions:
     ] = None
     loss: Annotated[
         str | None,
-        _option(HOW, help="anomalyclip, image, windows or score; by default what fits the parts."),
+        _option(
+            HOW,
+            help="anomalyclip, april-gan, image, windows or score; by default what fits.",
+        ),
     ] = None
     epochs: Annotated[int, _option(HOW, min=1, help="How often all images are looked at.")] = 15
     batch_size: Annotated[int, _option(HOW, min=1, help="Images in each step.")] = 8
@@ -82,6 +97,14 @@ class LearningOptions:
             "share makes it defective.",
         ),
     ] = "share"
+    curve: Annotated[
+        str | None,
+        _option(
+            HOW,
+            metavar="N,…",
+            help="Learn from so many categories, each more with those before, and compare.",
+        ),
+    ] = None
     seed: Annotated[int, _option(HOW, min=0, help="Of all that is drawn.")] = 0
 
     def weights(self, scorers: float) -> Weights:
@@ -115,6 +138,17 @@ class LearningOptions:
             raise InputError("--rate takes a positive number, --beta1 and --beta2 0 to below 1")
         betas = (self.beta1, self.beta2)
         return Schedule(self.epochs, self.batch_size, self.rate, betas, self.seed)
+
+    def counts(self) -> list[int]:
+        """Return of how many categories the points of a curve are; none without one.
+
+        Raises:
+            InputError: these are no whole numbers from 1.
+        """
+        words = [] if self.curve is None else self.curve.split(",")
+        if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+            raise InputError(f"--curve takes whole numbers from 1, as 1,2,4; not '{self.curve}'")
+        return sorted({int(word) for word in words})
 
     def _threshold(self) -> float | None:
         if self.window_label == "share":

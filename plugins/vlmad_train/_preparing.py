@@ -18,6 +18,7 @@ from vlmad_run.opening import open_dataset
 from vlmad_train._frozen import FrozenImages
 from vlmad_train._images import check_classes, labelled_images
 from vlmad_train._learner import Learner
+from vlmad_train._synthetic_images import synthetic_images
 from vlmad_train._training_facts import TrainingFacts, gather_facts
 from vlmad_train.objectives import find_loss
 from vlmad_train.training import Training
@@ -100,8 +101,11 @@ def prepare(
     def sourced(path: object) -> ImageSource:
         return as_source(path, reading=detector.reading)
 
-    opened = open_dataset(data, source.dataset, of_reader)
-    images = labelled_images(opened, source.split, source.category or (), sourced)
+    if source.synthesise is None:
+        opened = open_dataset(data, source.dataset, of_reader)
+        images = labelled_images(opened, source.split, source.category or (), sourced)
+    else:
+        images = synthetic_images(data, source, learning.seed, sourced)
     held_out = choose_held_out([image.category for image in images], source, learning.seed)
     material = FrozenImages(
         learner, images, kept.folder / "features" if kept.disk else None, learning.batch_size
@@ -111,7 +115,9 @@ def prepare(
     loss = find_loss(learning.loss, learner)
     weights = learning.weights(getattr(detector.scorer, "temperature", TEMPERATURE))
     options = {"loss": loss, **asdict(weights), **asdict(learning.schedule())}
-    options["betas"] = [*options["betas"]]
+    options |= {"betas": [*learning.schedule().betas], "curve": learning.counts()}
+    if source.synthesise is not None:
+        options |= {"synthesise": source.synthesise, "drawings": source.drawings}
     return Prepared(
         learner,
         material,
@@ -159,13 +165,14 @@ def assembled(choice: Choice) -> Detector:
     usual = "hybrid" if windows else "anomalyclip"
     choice = replace(choice, detector=choice.detector or usual)
     registry = installed()
-    named = choice.prompt or _recipe(choice.detector or usual).parts.get("prompts")
-    if named is not None:
-        factory = registry.get("prompts", registry.split("prompts", named)[0]).resolve()
-        if ANEW in options_of(factory):
-            settings = [f"prompts.{ANEW}=true", *(choice.settings or [])]
-            choice = replace(choice, settings=settings)
-    return choice.load()
+    of_recipe, settings = _recipe(choice.detector or usual).parts, []
+    own = {"prompts": choice.prompt, "extractor": choice.extractor, "scorer": choice.scorer}
+    for kind, part in (own | {"attention": choice.attention}).items():
+        named = part or of_recipe.get(kind)
+        if named is not None:
+            factory = registry.get(kind, registry.split(kind, named)[0]).resolve()
+            settings += [f"{kind}.{ANEW}=true"] if ANEW in options_of(factory) else []
+    return replace(choice, settings=[*settings, *(choice.settings or [])]).load()
 
 
 def _recipe(name: str) -> Recipe:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from vlmad_train._frozen import Cost
     from vlmad_train._preparing import Prepared
+    from vlmad_train.category_curve import CategoryCurve
     from vlmad_train.history import Epoch, Losses, TrainingHistory
 
 OPTIONS = {"prompts": "--prompt", "extractor": "--extractor", "attention": "--attention"}
@@ -76,6 +77,13 @@ def _losses(losses: Losses) -> str:
     terms = " + ".join(f"{name} {value:.3f}" for name, value in losses.terms.items())
     auroc = "" if losses.auroc is None else f", image AUROC {losses.auroc:.3f}"
     return f"{losses.loss:.3f} = {terms}{auroc}"
+
+
+def curve_lines(curve: CategoryCurve) -> Iterator[str]:
+    """Yield what each point of a curve gave on what was held out."""
+    for point in curve.points:
+        names = ", ".join(point.categories)
+        yield f"{len(point.categories)} categories ({names}): held out {_losses(point.held_out)}"
 
 
 def result_lines(

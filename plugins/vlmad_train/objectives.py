@@ -18,6 +18,7 @@ from vlmad.errors import IncompatiblePartsError, InputError, did_you_mean
 from vlmad.parts import PATCHES, TEXT
 from vlmad.regions import coverage
 from vlmad.text import pool_sides
+from vlmad_aprilgan.layer_maps import layer_maps
 from vlmad_train.losses import dice_loss, focal_loss, image_loss, side_logits, side_maps
 
 if TYPE_CHECKING:
@@ -100,6 +101,21 @@ def layer_terms(judged: Considered, weights: Weights) -> Terms:
     return {"focal": weight * torch.stack(focal).sum(), "dice": weight * torch.stack(dice).sum()}
 
 
+def projected_terms(judged: Considered, weights: Weights) -> Terms:
+    """Return focal and dice of the anomalous map, summed over layers (APRIL-GAN)."""
+    if not judged.known.any():
+        return {"focal": judged.sides.sum() * 0}
+    features, sides, masks = judged.with_masks()
+    focal, dice = [], []
+    for layer in features.aligned:
+        maps = layer_maps(
+            layer.embeddings, sides, features.grid, features.image_size, weights.temperature
+        )
+        focal.append(focal_loss(maps, masks, weights.focal_gamma))
+        dice.append(dice_loss(maps[:, 1], masks))
+    return {"focal": torch.stack(focal).sum(), "dice": torch.stack(dice).sum()}
+
+
 def window_terms(judged: Considered, weights: Weights) -> Terms:
     """Return the image's term and the mean cross-entropy of windows, the mean over scales."""
     terms = image_terms(judged, weights)
@@ -160,6 +176,7 @@ def score_terms(judged: Considered, weights: Weights) -> Terms:
 
 LOSSES: Mapping[str, Objective] = {
     "anomalyclip": map_terms,
+    "april-gan": projected_terms,
     "image": image_terms,
     "score": score_terms,
     "windows": window_terms,
