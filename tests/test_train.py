@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from vlmad.testing import check_part
 from vlmad_train.category_curve import CategoryCurve
 from vlmad_train.history import Epoch, Losses, TrainingHistory
 from vlmad_train.objectives import Weights, defective_shares, window_loss
@@ -317,3 +318,74 @@ def test_a_curve_compares_ever_more_categories_on_the_same_ones_held_out(
     assert all(torch.equal(same[0][name], same[1][name]) for name in same[0])
     refused = command(*words, "--curve", "3", "--held-out", "c", "--out", "x.safetensors")
     assert "1 to 2 to learn from" in refused.error
+
+
+def test_an_adapter_of_a_third_party_is_learned_by_the_same_command(
+    command: Command, products: Path, install: Callable[..., Path]
+) -> None:
+    source = Path(__file__).parents[1] / "examples" / "third_party" / "vlmad_patch_adapter.py"
+    install("vlmad-patch-adapter", source.read_text(encoding="utf-8"))
+    check_part("extractor", "adapted")
+    parts = ("--prompt", "compositional", "--scorer", "dense", "--attention", "none", *SMALL)
+    words = ("train", products, *parts, "--set", "backbone.image_size=80", "--epochs", "3")
+    done = command(
+        *words, "--extractor", "adapted", "--held-out", "none", "--out", "ad.safetensors"
+    )
+    assert done.status == 0, done.error
+    assert "learns: extractor 'adapted', 4,096 numbers" in done.error
+    curve = losses(Path("ad-training"))
+    assert curve[-1] < curve[0]
+    used = command("run", products / "c", *parts, "--extractor", "adapted:ad.safetensors",
+                   "--overlays", "none")  # fmt: skip
+    assert used.status == 0, used.error
+
+
+PROBE = """
+import torch
+from vlmad import Prediction, Scorer, hookimpl
+from vlmad.parts import PATCHES
+from vlmad.regions import upsample
+from vlmad_documents.learned_file import read_learned
+from pathlib import Path
+
+class Probe(Scorer):
+    needs = frozenset({PATCHES})
+    scale = 1.0
+
+    def __init__(self, file: Path | None = None, raw: bool = False) -> None:
+        self.raw = raw
+        self.tensors = read_learned(file, "scorer", "probe")[0] if file else None
+
+    def learnable(self, spec, seed):
+        if self.tensors is None:
+            self.tensors = {"weight": torch.zeros(spec.embedding_dim)}
+        return self.tensors
+
+    def facts(self):
+        return {}
+
+    def __call__(self, features, text, memory):
+        logits = features.aligned[0].embeddings @ self.tensors["weight"]
+        cells = logits if self.raw else logits.sigmoid()
+        heat = upsample(cells.unflatten(1, features.grid), features.image_size)
+        return Prediction(heat.flatten(1).amax(1) + 2 * self.raw, heat)
+
+@hookimpl
+def register_scorers(register):
+    register("probe", Probe)
+"""
+
+
+def test_a_scorer_without_text_is_learned_by_its_own_scores_and_maps(
+    command: Command, products: Path, install: Callable[..., Path]
+) -> None:
+    install("probe", PROBE)
+    parts = ("--extractor", "dense", "--scorer", "probe", "--attention", "none", *SMALL)
+    words = ("train", products, *parts, "--set", "backbone.image_size=80", "--epochs", "3")
+    done = command(*words, "--held-out", "none", "--rate", "0.01", "--out", "p.safetensors")
+    assert done.status == 0, done.error
+    assert "by the loss 'score'" in done.error
+    curve = losses(Path("p-training"))
+    assert curve[-1] < curve[0]
+    refused = command(*words, "--set", "scorer.raw=true", "--out", "q.safetensors")
+    assert "must be probabilities, from 0 to 1" in refused.error
