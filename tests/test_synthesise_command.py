@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.conftest import Ended, noise
 
 from vlmad.errors import InputError
@@ -18,31 +20,7 @@ from vlmad_synthesis.good_images import find_good
 
 Command = Callable[..., Ended]
 KINDS = ("--kinds", "cutpaste,hole")
-SPLOTCH = '''
-import numpy as np
-from vlmad import hookimpl
-
-class Splotch:
-    """A black square.
-
-    Args:
-        side: pixels.
-    """
-
-    def __init__(self, side: int = 4) -> None:
-        self.side = side
-
-    def __call__(self, image, rng):
-        region = np.zeros(image.shape[:2], bool)
-        top, left = (int(rng.integers(max(1, n - self.side))) for n in region.shape)
-        region[top : top + self.side, left : left + self.side] = True
-        image[region] = 0
-        return image, region
-
-@hookimpl
-def register_defects(register):
-    register("splotch", Splotch, "a black square")
-'''
+DOCS = Path(__file__).parents[1] / "docs" / "synthesis.md"
 
 
 @pytest.fixture
@@ -113,6 +91,19 @@ def test_a_sheet_has_a_row_for_each_kind(good: Path, command: Command) -> None:
     assert two.height / one.height == 3 / 2  # the last row shows what is no defect
 
 
+def test_a_sheet_shows_every_category(tmp_path: Path, command: Command) -> None:
+    for name, level in (("dark", 40), ("light", 200)):
+        folder = tmp_path / "set" / name / "train" / "good"
+        folder.mkdir(parents=True)
+        for index in range(5):
+            Image.new("RGB", (40, 40), (level + index,) * 3).save(folder / f"{index}.png")
+    command("synthesise", "set", "--kinds", "hole", "--preview", "--out", "sheets")
+    sheet = np.asarray(decode(Path("sheets/preview.png")))
+    whole, _, other, _ = (sheet[22:212, left : left + 190] for left in range(6, 790, 196))
+    assert np.median(whole) < 60
+    assert np.median(other) > 180
+
+
 def test_only_good_images_for_training_are_drawn_in(tmp_path: Path) -> None:
     for place in ("train/good", "test/good", "test/cut"):
         (tmp_path / "nuts" / place).parent.mkdir(parents=True, exist_ok=True)
@@ -143,10 +134,11 @@ def test_what_cannot_be_done_is_said(
     assert not Path("vlmad-runs").exists()
 
 
-def test_a_plugin_brings_a_kind_of_its_own(
+def test_the_kind_of_the_documentation_is_drawn(
     good: Path, command: Command, install: Callable[..., Path]
 ) -> None:
-    install("splotch", SPLOTCH)
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    install("splotch", next(block for block in blocks if "class Splotch" in block))
     words = ("--kinds", "splotch", "--set", "defect.side=6", "--each", 1, "--out", "drawn")
     done = command("synthesise", good, *words)
     assert done.status == 0, done.error

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlmad.errors import InputError, OptionError, PluginError, UnknownPartError
+from vlmad.options import options_of
 from vlmad.registry import installed
+from vlmad.testing import check_part
 from vlmad_synthesis.noise_fields import rough_noise
 from vlmad_synthesis.nuisances import NUISANCES, disturb
 from vlmad_synthesis.surface import find_product
@@ -190,6 +192,34 @@ def test_unknown_kinds_and_options_are_named() -> None:
         choose_defects(["cutpaste"], {"jiter": "1"})
     with pytest.raises(OptionError, match="option 'area' takes"):
         choose_defects(["cutpaste"], {"area": "1"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "value"),
+    [
+        ("hole", "radius", "0.3,0.2"),
+        ("hole", "radius", "0.1,1.1"),
+        ("hole", "radius", "-1,0.2"),
+        ("hole", "radius", "0.1,nan"),
+        ("cutpaste", "aspect", "0,1"),
+        ("perlin", "cells", "0,11"),
+        ("perlin", "cells", "3,2"),
+    ],
+)
+def test_spans_that_hold_nothing_or_too_much_are_refused(
+    kind: str, option: str, value: str
+) -> None:
+    with pytest.raises(OptionError, match=f"option '{option}' takes"):
+        choose_defects([kind], {option: value})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_keep_the_protocol_and_their_widest_spans_can_be_drawn(kind: str) -> None:
+    check_part("defect", kind)
+    factory = installed().get("defect", kind).resolve()
+    options = [name for name, option in options_of(factory).items() if "radius" in name]
+    defect = choose_defects([kind], dict.fromkeys(options, "1,1"))
+    assert synthesise(disc(40), seeded(0), defect).mask.any()
 
 
 def test_an_option_goes_to_the_kinds_that_have_it() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vlmad_synthesis.colours import drawn_colour, turn_hue
 from vlmad_synthesis.noise_fields import rough_noise
-from vlmad_synthesis.spans import Span, drawn_by_factor, drawn_from
+from vlmad_synthesis.spans import Shares, drawn_by_factor, drawn_from
 from vlmad_synthesis.spots import draw_spot
 from vlmad_synthesis.surface import Painting, cut_out
 
@@ -28,7 +28,7 @@ class Stain:
         opacity: least and most.
     """
 
-    def __init__(self, radius: Span = (0.04, 0.15), opacity: Span = (0.5, 0.95)) -> None:
+    def __init__(self, radius: Shares = (0.04, 0.15), opacity: Shares = (0.5, 0.95)) -> None:
         self.radius, self.opacity = radius, opacity
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> Drawn:
@@ -62,8 +62,8 @@ class Specks:
     def __init__(
         self,
         most: Annotated[int, Ge(1), Le(1000)] = 60,
-        radius: Span = (0.002, 0.009),
-        spread: Span = (0.03, 0.2),
+        radius: Shares = (0.002, 0.009),
+        spread: Shares = (0.03, 0.2),
     ) -> None:
         self.most, self.radius, self.spread = most, radius, spread
 
@@ -104,9 +104,9 @@ class Colour:
 
     def __init__(
         self,
-        radius: Span = (0.07, 0.25),
-        hue: Span = (0.05, 0.5),
-        brightness: Span = (0.1, 0.4),
+        radius: Shares = (0.07, 0.25),
+        hue: Shares = (0.05, 0.5),
+        brightness: Shares = (0.1, 0.4),
     ) -> None:
         self.radius, self.hue, self.brightness = radius, hue, brightness
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmad_synthesis.spans import Span, drawn_by_factor, drawn_from
+from vlmad_synthesis.spans import Shares, drawn_by_factor, drawn_from
 from vlmad_synthesis.surface import Painting, cut_out, seen_from
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Warp:
         strength: how far, least and most, as shares of the radius.
     """
 
-    def __init__(self, radius: Span = (0.06, 0.2), strength: Span = (0.2, 0.5)) -> None:
+    def __init__(self, radius: Shares = (0.06, 0.2), strength: Shares = (0.2, 0.5)) -> None:
         self.radius, self.strength = radius, strength
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> Drawn:
@@ -81,7 +81,7 @@ class Shift:
     """
 
     def __init__(
-        self, width: Span = (0.04, 0.16), length: Span = (0.25, 0.8), by: Span = (0.015, 0.06)
+        self, width: Shares = (0.04, 0.16), length: Shares = (0.25, 0.8), by: Shares = (0.015, 0.06)
     ) -> None:
         self.width, self.length, self.by = width, length, by
 

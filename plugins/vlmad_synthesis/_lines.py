@@ -9,7 +9,7 @@ from annotated_types import Ge, Le
 from scipy import ndimage
 
 from vlmad_synthesis.colours import drawn_colour
-from vlmad_synthesis.spans import Span, drawn_by_factor, drawn_from
+from vlmad_synthesis.spans import Shares, Span, drawn_by_factor, drawn_from
 from vlmad_synthesis.spots import draw_stroke
 from vlmad_synthesis.surface import Painting
 
@@ -34,8 +34,8 @@ class Scratch:
 
     def __init__(
         self,
-        length: Span = (0.12, 0.55),
-        width: Span = (0.0025, 0.007),
+        length: Shares = (0.12, 0.55),
+        width: Shares = (0.0025, 0.007),
         most: Annotated[int, Ge(1), Le(20)] = 3,
         contrast: Span = (50, 120),
     ) -> None:
@@ -85,8 +85,8 @@ class Crack:
 
     def __init__(
         self,
-        length: Span = (0.2, 0.7),
-        width: Span = (0.0035, 0.011),
+        length: Shares = (0.2, 0.7),
+        width: Shares = (0.0035, 0.011),
         branching: Annotated[float, Ge(0), Le(20)] = 2.5,
     ) -> None:
         self.length, self.width, self.branching = length, width, branching
@@ -134,7 +134,7 @@ class Thread:
         width: least and most, likewise.
     """
 
-    def __init__(self, length: Span = (0.25, 0.9), width: Span = (0.004, 0.011)) -> None:
+    def __init__(self, length: Shares = (0.25, 0.9), width: Shares = (0.004, 0.011)) -> None:
         self.length, self.width = length, width
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> Drawn:

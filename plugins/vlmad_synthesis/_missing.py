@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from vlmad_synthesis.noise_fields import rough_noise
-from vlmad_synthesis.spans import Span, drawn_by_factor
+from vlmad_synthesis.spans import Shares, drawn_by_factor
 from vlmad_synthesis.spots import draw_spot
 from vlmad_synthesis.surface import Painting
 
@@ -28,7 +28,7 @@ class Missing:
         radius: least and most, as shares of the image's size; of a flake two thirds of that.
     """
 
-    def __init__(self, radius: Span = (0.06, 0.17)) -> None:
+    def __init__(self, radius: Shares = (0.06, 0.17)) -> None:
         self.radius = radius
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> Drawn:

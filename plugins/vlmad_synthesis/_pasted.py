@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from PIL import Image
 
 from vlmad_synthesis.colours import jitter
-from vlmad_synthesis.spans import Span, drawn_by_factor, drawn_from
+from vlmad_synthesis.spans import Shares, Span, drawn_by_factor, drawn_from
 from vlmad_synthesis.surface import Painting
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _side(wanted: float, most: int) -> int:
 
 
 def _piece_size(
-    shape: tuple[int, ...], area: Span, aspect: Span, rng: np.random.Generator
+    shape: tuple[int, ...], area: Shares, aspect: Span, rng: np.random.Generator
 ) -> tuple[int, int]:
     """Draw a height and width, aspects uniform in the logarithm."""
     pixels = drawn_from(area, rng) * shape[0] * shape[1]
@@ -69,7 +69,7 @@ class CutPaste:
 
     def __init__(
         self,
-        area: Span = (0.02, 0.15),
+        area: Shares = (0.02, 0.15),
         aspect: Span = (0.3, 1 / 0.3),
         jitter: Annotated[float, Ge(0), Le(0.5)] = 0.1,
     ) -> None:
@@ -129,7 +129,7 @@ class SmoothBlend:
 
     def __init__(
         self,
-        area: Span = (0.003, 0.02),
+        area: Shares = (0.003, 0.02),
         aspect: Span = (0.3, 1 / 0.3),
         jitter: Annotated[float, Ge(0), Le(0.5)] = 0.3,
     ) -> None:

@@ -14,7 +14,7 @@ from vlmad.images import decode
 from vlmad_run.finding import find_images
 from vlmad_synthesis._textures import change_texture, draw_texture
 from vlmad_synthesis.noise_fields import perlin_noise
-from vlmad_synthesis.spans import Span, drawn_from
+from vlmad_synthesis.spans import Shares, drawn_from
 from vlmad_synthesis.surface import Painting
 
 if TYPE_CHECKING:
@@ -22,8 +22,16 @@ if TYPE_CHECKING:
 
     from vlmad_synthesis.synthetic import Drawn
 
+MOST = 10
+"""The largest power of two of cells, 1024."""
 FINEST = 4
 """Pixels that a cell of the noise measures at least."""
+
+
+def _powers(values: tuple[int, ...]) -> tuple[int, ...]:
+    if not 0 <= values[0] <= values[1] <= MOST:
+        raise ValueError(values)
+    return values
 
 
 class PerlinBlend:
@@ -38,9 +46,9 @@ class PerlinBlend:
 
     def __init__(
         self,
-        cells: Annotated[tuple[int, ...], Len(2, 2)] = (0, 5),
+        cells: Annotated[tuple[int, ...], Len(2, 2), _powers] = (0, 5),
         threshold: Annotated[float, Ge(-1), Le(1)] = 0.5,
-        opacity: Span = (0.2, 1),
+        opacity: Shares = (0.2, 1),
         textures: Path | None = None,
     ) -> None:
         self.cells, self.threshold, self.opacity = cells, threshold, opacity

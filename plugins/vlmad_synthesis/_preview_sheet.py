@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SHOWN = 3
 """Examples of each kind."""
 TILE, GAP, TITLE = 190, 6, 22
+LARGEST = 1024
+"""Pixels of the longer side at which an image is drawn in; sizes are shares of it."""
 LEAST_CLOSE_UP = 48
 """Pixels of an image that a close-up shows at least."""
 
@@ -54,7 +56,7 @@ def preview(images: Sequence[Path], defects: Mapping[str, Defect], seed: int) ->
 
 def _example(path: Path, kind: str, defect: Defect, rng: np.random.Generator) -> list[Image.Image]:
     """Return an example as a whole and from near, or how it looks where nothing shows."""
-    good = np.asarray(decode(path))
+    good = _read(path)
     try:
         made = synthesise(good, rng, {kind: defect})
     except InputError:
@@ -82,9 +84,15 @@ def _near(image: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]) -> I
 def _disturbed(images: Sequence[Path], seed: int) -> list[Image.Image]:
     """Return an example of each change that is no defect."""
     return [
-        _tile(disturb(np.asarray(decode(images[i % len(images)])), seeded(seed, kind), [kind])[0])
+        _tile(disturb(_read(images[i % len(images)]), seeded(seed, kind), [kind])[0])
         for i, kind in enumerate(NUISANCES)
     ]
+
+
+def _read(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    image = decode(path)
+    image.thumbnail((LARGEST, LARGEST))
+    return np.asarray(image)
 
 
 def _tile(image: UInt8[np.ndarray, "h w 3"]) -> Image.Image:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from vlmad_synthesis._textures import draw_texture
-from vlmad_synthesis.spans import Span, drawn_by_factor, drawn_from
+from vlmad_synthesis.spans import Shares, drawn_by_factor, drawn_from
 from vlmad_synthesis.spots import draw_spot
 from vlmad_synthesis.surface import Painting, seen_from
 
@@ -33,7 +33,7 @@ class Hole:
         radius: least and most, as shares of the image's size.
     """
 
-    def __init__(self, radius: Span = (0.015, 0.06)) -> None:
+    def __init__(self, radius: Shares = (0.015, 0.06)) -> None:
         self.radius = radius
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> Drawn:
@@ -64,7 +64,7 @@ class Dent:
         contrast: share by which the light changes on its slopes, least and most.
     """
 
-    def __init__(self, radius: Span = (0.05, 0.15), contrast: Span = (0.2, 0.5)) -> None:
+    def __init__(self, radius: Shares = (0.05, 0.15), contrast: Shares = (0.2, 0.5)) -> None:
         self.radius, self.contrast = radius, contrast
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> Drawn:
@@ -92,7 +92,7 @@ class Foreign:
         radius: least and most, as shares of the image's size.
     """
 
-    def __init__(self, radius: Span = (0.02, 0.075)) -> None:
+    def __init__(self, radius: Shares = (0.02, 0.075)) -> None:
         self.radius = radius
 
     def __call__(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> Drawn:

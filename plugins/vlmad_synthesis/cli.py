@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,9 +75,9 @@ def synthesise(
     with ExitStack() as stack:
         folder = out or stack.enter_context(new_folder(RUNS, "synthesise"))
         if preview:
-            _write_sheet(
-                folder / SHEET, [path for paths in good.values() for path in paths], defects, seed
-            )
+            turns = zip_longest(*good.values())
+            images = [path for turn in turns for path in turn if path is not None]
+            _write_sheet(folder / SHEET, images, defects, seed)
         else:
             _write_folder(folder, good, defects, options, each, seed)
 

@@ -37,13 +37,14 @@ def perlin_noise(
     """Return gradient noise, -1 to 1, of so many cells down and across (Perlin, 2002)."""
     down, across = (np.arange(n) * c / n for n, c in zip(shape, cells, strict=True))
     angles = rng.uniform(0, 2 * np.pi, (cells[0] + 1, cells[1] + 1))
+    steep_y, steep_x = np.sin(angles), np.cos(angles)
     row, column = down.astype(int)[:, None], across.astype(int)[None, :]
     y, x = down[:, None] - row, across[None, :] - column
 
     def ramp(one: int, other: int) -> Float[np.ndarray, "h w"]:
-        angle = angles[row + one, column + other]
-        slope: Float[np.ndarray, "h w"] = np.sin(angle) * (y - one) + np.cos(angle) * (x - other)
-        return slope
+        corner = row + one, column + other
+        ramp: Float[np.ndarray, "h w"] = steep_y[corner] * (y - one) + steep_x[corner] * (x - other)
+        return ramp
 
     ease_y, ease_x = (t**3 * (6 * t**2 - 15 * t + 10) for t in (y, x))
     above = ramp(0, 0) + ease_x * (ramp(0, 1) - ramp(0, 0))

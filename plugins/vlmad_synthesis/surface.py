@@ -18,7 +18,7 @@ from scipy import ndimage
 from vlmad_synthesis.colours import to_levels
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Shaped, UInt8
+    from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
     from vlmad_synthesis.synthetic import Drawn
 
@@ -56,9 +56,13 @@ class Painting:
 
     def place(self, rng: np.random.Generator) -> tuple[int, int]:
         """Return the row and column of a pixel of the product."""
-        rows, columns = np.nonzero(self.product)
-        chosen = rng.integers(len(rows))
-        return int(rows[chosen]), int(columns[chosen])
+        chosen = self._places[rng.integers(len(self._places))]
+        row, column = divmod(int(chosen), self.product.shape[1])
+        return row, column
+
+    @cached_property
+    def _places(self) -> Int[np.ndarray, " n"]:
+        return np.flatnonzero(self.product)
 
     def cut(self, corner: tuple[int, int], shape: tuple[int, ...]) -> Float[np.ndarray, "a b 3"]:
         """Return levels of a piece; beyond the edge of the image its outermost pixels go on."""
