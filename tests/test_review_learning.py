@@ -182,6 +182,17 @@ def test_before_anything_is_learned_images_score_as_in_the_run(pupil: Pupil, run
 
 
 @pytest.mark.slow
+def test_prompts_that_a_backbone_ships_learn_on_from_where_they_are(run: Path) -> None:
+    images = [run / "photos" / kind / f"{kind}0.png" for kind in KINDS]
+    as_it_is = [each.score for each in load_detector("anomalyclip").predict(images, "plate")]
+    assert len(set(as_it_is)) == 2
+    own = Pupil(load_detector("anomalyclip"), "plate", images)
+    assert own.scores(range(2)) == pytest.approx(as_it_is, abs=1e-6)
+    own.learn(range(2), np.array([False, True]), HardExamples({}), SHORT)
+    assert own.scores(range(2)) != pytest.approx(as_it_is, abs=1e-4)
+
+
+@pytest.mark.slow
 def test_the_seed_fixes_what_is_learned_and_everything_begins_anew(pupil: Pupil) -> None:
     first = taught(pupil, range(8), TRUTH, HARD, SHORT)
     assert same(first, taught(pupil, range(8), TRUTH, HARD, SHORT))

@@ -44,6 +44,7 @@ class MistakeTrials:
     @cached_property
     def pupil(self) -> Pupil:
         """What learns."""
+        assert len(self.as_it_is)  # scored before anything of the detector changes
         assembled = self.material.assembled
         images = [each.path for each in self.material.images]
         return Pupil(assembled.detector, assembled.class_name, images)

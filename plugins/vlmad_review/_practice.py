@@ -17,6 +17,7 @@ from vlmad.loading import load
 from vlmad.parts import Learns
 from vlmad.text import pool_sides
 from vlmad.types import ImageBatch, VisualFeatures
+from vlmad_documents.learned_file import read_learned_document
 from vlmad_train.losses import side_logits
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def _learning(detector: Detector) -> tuple[str, Any]:
     if detector.inside is not None:
         raise IncompatiblePartsError("nothing is learned where only a region of images counts")
     for kind in ("extractor", "prompts"):
-        part = detector.assembly.parts[kind].part
+        part = _with_file(detector, kind)
         if isinstance(part, Learns):
             if kind == "extractor" and detector.memory is not None:
                 raise IncompatiblePartsError(
@@ -220,6 +221,20 @@ def _learning(detector: Detector) -> tuple[str, Any]:
     raise IncompatiblePartsError(
         f"nothing of this detector learns ({names}); run with --prompt coop:FILE or learned"
     )
+
+
+def _with_file(detector: Detector, kind: str) -> Any:
+    """Return a part; prompts that the backbone ships by their file, or they would be drawn anew."""
+    chosen, shipped = detector.assembly.parts[kind], detector.backbone.spec.learned_prompts
+    none = "file" in chosen.options and chosen.options["file"] is None
+    if kind != "prompts" or shipped is None or not none or chosen.options.get("anew"):
+        return chosen.part
+    said = read_learned_document(shipped)
+    if (said.kind, said.part) != (kind, chosen.registration.name):
+        return chosen.part
+    with blaming(f"{chosen.registration} cannot be built"):
+        detector.prompts = chosen.registration.resolve()(**{**chosen.options, "file": shipped})
+    return detector.prompts
 
 
 @torch.no_grad()
