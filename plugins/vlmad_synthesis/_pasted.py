@@ -131,7 +131,7 @@ class SmoothBlend:
         self,
         area: Shares = (0.003, 0.02),
         aspect: Span = (0.3, 1 / 0.3),
-        jitter: Annotated[float, Ge(0), Le(0.5)] = 0.3,
+        jitter: Annotated[float, Ge(0), Le(0.5)] = 0.15,
     ) -> None:
         self.area, self.aspect, self.jitter = area, aspect, jitter
 

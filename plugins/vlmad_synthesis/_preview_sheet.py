@@ -50,7 +50,8 @@ def preview(images: Sequence[Path], defects: Mapping[str, Defect], seed: int) ->
         top = row * (TITLE + TILE + GAP)
         draw.text((GAP, top + 3), title, "black", font)
         for column, tile in enumerate(tiles):
-            sheet.paste(tile, (GAP + column * (TILE + GAP), top + TITLE))
+            framed = ImageOps.pad(tile, (TILE, TILE), color="white")
+            sheet.paste(framed, (GAP + column * (TILE + GAP), top + TITLE))
     return png(sheet)
 
 

@@ -144,7 +144,8 @@ def find_product(image: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
     found = _largest((apart > 0.7 * between) & ~_in_shadow(pixels, ground))
     if not LEAST_PRODUCT < found.mean() < MOST_PRODUCT:
         return everywhere
-    soft = Image.fromarray(found.astype(np.float32)).resize(image.shape[1::-1])
+    even = ndimage.gaussian_filter(found.astype(np.float32), 0.8)  # or its outline has steps
+    soft = Image.fromarray(even).resize(image.shape[1::-1])
     return np.asarray(soft) > 0.5
 
 
@@ -178,13 +179,13 @@ def _in_shadow(
 
 
 def _largest(beyond: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Keep connected parts that are not much smaller than the largest, without their holes."""
+    """Keep connected parts that are not much smaller than the largest, without small holes."""
     parts, count = ndimage.label(ndimage.binary_opening(beyond))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     sizes[0] = 0
     kept = np.isin(parts, np.nonzero(sizes > SMALL_PART * sizes.max())[0])
-    filled: Bool[np.ndarray, "h w"] = ndimage.binary_fill_holes(kept)
-    return filled
+    closed: Bool[np.ndarray, "h w"] = kept | ndimage.binary_closing(kept, iterations=2)
+    return closed
 
 
 def _divide(values: Float[np.ndarray, "h w"]) -> float:
