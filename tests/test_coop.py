@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from vlmad_openclip.language import tokenise
 from vlmad_openclip.openclip import OpenClip
 from vlmad_train.losses import image_loss
 
+from .conftest import SMALL
 from .test_golden import assert_close, assert_gradient, whole_model
+from .test_train import draw_products, losses
 
 GOLDEN = Path(__file__).parent / "golden"
 CLASS_NAME = "metal_nut"
@@ -178,3 +181,24 @@ def test_sentences_without_a_place_for_each_vector_or_the_class_are_refused(
         )
         with pytest.raises(VlmadError, match=message):
             read_context(path)
+
+
+@pytest.mark.slow
+def test_context_of_each_side_is_learned_by_images_alone_and_then_taken_by_run(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    products = draw_products(tmp_path / "products")
+    own = ("per_class=yes", "position=front", "vectors=3")
+    settings = [word for each in own for word in ("--set", f"prompts.{each}")]
+    words = ("train", products, "--detector", "coop", *SMALL, *settings)
+    done = command(*words, "--epochs", "3", "--held-out", "none", "--out", "c.safetensors")
+    assert done.status == 0, done.error
+    assert "by the loss 'image'" in done.error
+    curve = losses(Path("c-training"))
+    assert curve[-1] < curve[0]
+    context = read_context(Path("c.safetensors"))
+    assert context.templates == ("flawless {} X X X .", "damaged {} X X X .")
+    assert sorted(context.tensors) == ["context.anomalous", "context.normal"]
+    use = done.out.split("vlmad run … ")[1].splitlines()[0].split()
+    used = command("run", products / "a", *SMALL, *use, "--overlays", "none")
+    assert used.status == 0, used.error
