@@ -23,18 +23,18 @@ TRAIN, GOOD, DEFECTIVE = 4, 3, 2
 """How many images there are of each product, for references and tests, and of each defect."""
 
 
-def pieces(product: ModuleType) -> Iterator[tuple[str, str | None, int]]:
+def pieces(product: ModuleType, times: int = 1) -> Iterator[tuple[str, str | None, int]]:
     """Yield the folder, the defect and the number of each image of a product."""
-    yield from (("train/good", None, number) for number in range(TRAIN))
-    yield from (("test/good", None, number) for number in range(GOOD))
+    yield from (("train/good", None, number) for number in range(TRAIN * times))
+    yield from (("test/good", None, number) for number in range(GOOD * times))
     for defect in product.DEFECTS:
-        yield from ((f"test/{defect}", defect, number) for number in range(DEFECTIVE))
+        yield from ((f"test/{defect}", defect, number) for number in range(DEFECTIVE * times))
 
 
-def draw_piece(product: ModuleType, index: int, out: Path, seed: int) -> None:
+def draw_piece(product: ModuleType, index: int, out: Path, seed: int, times: int = 1) -> None:
     """Draw one image of a product and its mask, by a generator of its own."""
     name = product.__name__.split(".")[-1]
-    folder, defect, number = list(pieces(product))[index]
+    folder, defect, number = list(pieces(product, times))[index]
     rng = np.random.default_rng([seed, *name.encode(), index])
     image, mask = product.draw(rng, defect)
     path = out / name / folder / f"{number:03d}.png"
@@ -50,7 +50,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "samples")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--times", type=int, default=1, help="as many images of each kind")
     arguments = parser.parse_args()
     for each in PRODUCTS:
-        for piece in range(len(list(pieces(each)))):
-            draw_piece(each, piece, arguments.out, arguments.seed)
+        for piece in range(len(list(pieces(each, arguments.times)))):
+            draw_piece(each, piece, arguments.out, arguments.seed, arguments.times)

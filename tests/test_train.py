@@ -17,7 +17,13 @@ from safetensors.torch import load_file
 from vlmad.testing import check_part
 from vlmad_train.category_curve import CategoryCurve
 from vlmad_train.history import Epoch, Losses, TrainingHistory
-from vlmad_train.objectives import Weights, defective_shares, window_loss
+from vlmad_train.objectives import (
+    LOSSES,
+    Considered,
+    Weights,
+    defective_shares,
+    window_loss,
+)
 
 from .conftest import SMALL, Ended
 
@@ -389,3 +395,54 @@ def test_a_scorer_without_text_is_learned_by_its_own_scores_and_maps(
     assert curve[-1] < curve[0]
     refused = command(*words, "--set", "scorer.raw=true", "--out", "q.safetensors")
     assert "must be probabilities, from 0 to 1" in refused.error
+
+
+def test_the_best_epoch_before_a_loss_that_is_no_number_is_written(
+    command: Command, products: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("train", products, *WORDS, "--extractor", "dense", "--held-out", "none")
+    whole = command(*words, "--epochs", "2", "--out", "two.safetensors")
+    assert whole.status == 0
+    usual, calls = LOSSES["anomalyclip"], 0
+
+    def breaking(judged: Considered, weights: Weights) -> dict[str, torch.Tensor]:
+        nonlocal calls
+        calls += 1
+        terms = usual(judged, weights)
+        return terms if calls <= 10 else {"image": terms["image"] * float("nan")}
+
+    monkeypatch.setitem(LOSSES, "anomalyclip", breaking)  # type: ignore[arg-type]
+    done = command(*words, "--epochs", "4", "--out", "n.safetensors")
+    assert done.status == 2
+    assert "the loss in epoch 3 is not a finite number" in done.error
+    assert "n.safetensors holds epoch 2" in done.error
+    kept, two = load_file("n.safetensors"), load_file("two.safetensors")
+    assert all(torch.equal(kept[name], two[name]) for name in two)
+
+
+def test_a_finished_training_is_found_done_and_written_again(
+    command: Command, products: Path
+) -> None:
+    words = ("train", products, *WORDS, "--extractor", "dense", "--epochs", "1")
+    assert command(*words, "--licence", "CC0-1.0").status == 0
+    first = Path("learned.safetensors").read_bytes()
+    Path("learned.safetensors").unlink()
+    done = command(*words, "--licence", "CC0-1.0")
+    assert done.status == 0, done.error
+    assert "epoch 1/1" not in done.error
+    assert Path("learned.safetensors").read_bytes() == first
+    assert "CC0-1.0" in command("prompts", "show", "learned.safetensors").out
+
+
+def test_categories_are_held_out_by_the_seed_or_by_name(command: Command, tmp_path: Path) -> None:
+    data = draw_products(tmp_path / "six", "abcdef", size=24)
+    words = ("train", data, *WORDS, "--extractor", "dense", "--dry-run")
+    first, again, other = (command(*words, "--seed", seed).error for seed in ("0", "0", "3"))
+    assert first.count("held out: 6 images") == 1
+    assert first.splitlines()[:3] == again.splitlines()[:3]
+    assert first != other
+    named = command(*words, "--held-out", "b", "--held-out", "e").error
+    assert "held out: 12 images, 6 of them defective, of b, e" in named
+    everything = [word for name in "abcdef" for word in ("--held-out", name)]
+    assert "none is left" in command(*words, *everything).error
+    assert "no category 'z'" in command(*words, "--held-out", "z").error

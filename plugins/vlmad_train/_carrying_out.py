@@ -32,7 +32,7 @@ def carry_out(
     claim(kept.folder, prepared.facts)
 
     def finish(training: Training) -> TrainingHistory:
-        return finish_training(training, kept.out, prepared, tell)
+        return finish_training(training, kept, prepared, tell)
 
     counts = prepared.learning.counts()
     if counts:
@@ -41,14 +41,14 @@ def carry_out(
             console().print(line)
     else:
         history = finish(prepared.training(kept.folder))
-    files = write_parts(kept.out, prepared.learner, prepared.facts)
+    files = write_parts(kept.out, prepared.learner, prepared.facts, kept.licence)
     if not kept.keep_features:
         prepared.material.delete()
     return history, files
 
 
 def finish_training(
-    training: Training, out: Path, prepared: Prepared, tell: Callable[[Epoch], None]
+    training: Training, kept: TrainingOutput, prepared: Prepared, tell: Callable[[Epoch], None]
 ) -> TrainingHistory:
     """Run what is left of a training; leave its best values in the learner."""
     training.resume()
@@ -60,7 +60,7 @@ def finish_training(
         best = training.history.best
         if best is None:
             raise
-        write_parts(out, prepared.learner, prepared.facts)
-        raise NotFinite(f"{error}; {out} holds epoch {best.number}") from error
+        write_parts(kept.out, prepared.learner, prepared.facts, kept.licence)
+        raise NotFinite(f"{error}; {kept.out} holds epoch {best.number}") from error
     finally:
         training.history.write_all(training.folder)

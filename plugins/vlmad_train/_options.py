@@ -170,6 +170,9 @@ class TrainingOutput:
     """What is written where, as the command line has it."""
 
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("learned.safetensors")
+    licence: Annotated[
+        str, typer.Option(metavar="WORDS", help="Of what was learned, as the file is to say.")
+    ] = "unknown"
     disk: Annotated[
         float,
         typer.Option(min=0, help="Gigabytes that features may take; 0 encodes in every epoch."),

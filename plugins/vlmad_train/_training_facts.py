@@ -77,7 +77,7 @@ def claim(folder: Path, facts: TrainingFacts) -> None:
     facts.write(path)
 
 
-def write_parts(out: Path, learner: Learner, facts: TrainingFacts) -> dict[str, Path]:
+def write_parts(out: Path, learner: Learner, facts: TrainingFacts, licence: str) -> dict[str, Path]:
     """Write what each part has learned, that of the main one to `out`; return the files by kind.
 
     Raises:
@@ -97,6 +97,7 @@ def write_parts(out: Path, learner: Learner, facts: TrainingFacts) -> dict[str, 
             layers=_layers(learner),
             data=dict(facts.images),
             options=facts.options,
+            licence=licence,
         )
         write_learned(path, learner.values(kind), learning)
         written[kind] = path
