@@ -184,7 +184,7 @@ def _largest(beyond: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     sizes[0] = 0
     kept = np.isin(parts, np.nonzero(sizes > SMALL_PART * sizes.max())[0])
-    closed: Bool[np.ndarray, "h w"] = kept | ndimage.binary_closing(kept, iterations=2)
+    closed: Bool[np.ndarray, "h w"] = kept | ndimage.binary_closing(kept)
     return closed
 
 
