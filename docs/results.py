@@ -1,9 +1,10 @@
-"""Put what a bench and two grids gave into docs/results.md, in the place of what was there.
+"""Put what benches and grids gave into docs/results.md, in the place of what was there.
 
-    python docs/results.py RECIPES PARTS WINDOWS
+    python docs/results.py recipes=DIR references=DIR parts=DIR windows=DIR
 
-RECIPES is what `vlmad bench` wrote, PARTS and WINDOWS are what `vlmad grid` wrote; results.md has
-the commands. Of PARTS the averages are shown alone. The words around the tables stay as they are.
+Of each section the folder that `vlmad bench` or `vlmad grid` wrote; results.md has the commands. A
+section that is not named stays as it is, and so do the words around the tables. Of `parts` the
+averages are shown alone, of `references` what `vlmad_evaluation` averages over named categories.
 """
 
 from __future__ import annotations
@@ -11,8 +12,19 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmad_evaluation.averaging import average, of_categories, over_seeds
+from vlmad_evaluation.result_folders import read_results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from vlmad_evaluation.averaging import Averaged, ByPlace
 
 PAGE = Path(__file__).with_name("results.md")
+APART = ("alien", "screw_block")
+"""Categories on which nothing was chosen; the second has boxes for masks, the first none."""
 
 
 def tables(text: str, only: str = "") -> str:
@@ -26,23 +38,92 @@ def tables(text: str, only: str = "") -> str:
     return (before + "".join(wanted)).strip()
 
 
+def references_page(folder: Path) -> str:
+    """Return what a bench with references gave: averages, and image AUROC of each category."""
+    results = read_results(folder)
+    stored = (results.stored(cell) for cell in results.document.cells)
+    by_place = over_seeds((each for each in stored if each is not None), 0.95)
+    detectors = list(dict.fromkeys(detector for detector, _, _ in by_place))
+    categories = list(dict.fromkeys(str(category) for _, category, _ in by_place))
+    chosen = [category for category in categories if category not in APART]
+    shots = sorted({count for _, _, count in by_place})
+    columns: list[tuple[str, list[str], str]] = [
+        (f"image AUROC, {len(chosen)} categories", chosen, "image_auroc"),
+        (f"image AUROC, all {len(categories)}", categories, "image_auroc"),
+        (f"pixel AUROC, {len(chosen)} categories", chosen, "pixel_auroc"),
+        *((f"image AUROC, {category}", [category], "image_auroc") for category in APART),
+    ]
+
+    def cells(detector: str, count: int) -> list[str]:
+        return [_average(by_place, detector, count, own, name) for _, own, name in columns]
+
+    places = list(_places(by_place, detectors, shots))
+    rows = [(detector, _shots(count), *cells(detector, count)) for detector, count in places]
+    page = [_table(("detector", "references", *(title for title, *_ in columns)), rows)]
+    for count in shots:
+        own = [detector for detector in detectors if (detector, count) in places]
+        of_each = [
+            (c, *(_plain(by_place[d, c, count]["image_auroc"]) for d in own)) for c in categories
+        ]
+        page += [f"### Image AUROC of each category, {_shots(count)}"]
+        page += [_table(("category", *own), of_each)]
+    return "\n\n".join(page)
+
+
+def _places(
+    by_place: ByPlace, detectors: Sequence[str], shots: Sequence[int]
+) -> Iterator[tuple[str, int]]:
+    measured = {(detector, count) for detector, _, count in by_place}
+    return ((d, count) for count in shots for d in detectors if (d, count) in measured)
+
+
+def _average(
+    by_place: ByPlace, detector: str, count: int, categories: Sequence[str], name: str
+) -> str:
+    found = average(of_categories(by_place, detector, count, categories, name), 0.95).metric
+    if found.value is None:
+        return "\N{EN DASH}"
+    interval = "" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.value:.3f}{interval}"
+
+
+def _plain(found: Averaged) -> str:
+    value, spread = found.metric.value, found.metric.deviation_over_seeds
+    around = "" if spread is None else f" ± {spread:.3f}"
+    return "\N{EN DASH}" if value is None else f"{value:.3f}{around}"
+
+
+def _shots(count: int) -> str:
+    return f"{count}-shot" if count else "zero-shot"
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = (titles, ["---"] * len(titles), *rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _grid_or_bench(folder: Path, only: str = "") -> str:
+    [file] = (folder / name for name in ("bench.md", "grid.md") if (folder / name).is_file())
+    return tables(file.read_text(encoding="utf-8"), only)
+
+
 def replaced(page: str, name: str, text: str) -> str:
     """Return the page with another text between the marks of a name."""
     place = re.compile(rf"(?s)(<!-- {name}: .*?-->\n\n).*?(\n\n<!-- end of {name} -->)")
     return place.sub(lambda marks: marks[1] + text + marks[2], page)
 
 
-def main(recipes: Path, parts: Path, windows: Path) -> None:
+def main(sections: Iterable[str]) -> None:
     """Write the page."""
     page = PAGE.read_text(encoding="utf-8")
-    for name, file, only in (
-        ("recipes", recipes / "bench.md", ""),
-        ("parts", parts / "grid.md", "Combinations"),
-        ("windows", windows / "grid.md", ""),
-    ):
-        page = replaced(page, name, tables(file.read_text(encoding="utf-8"), only))
+    for name, _, folder in (section.partition("=") for section in sections):
+        if name == "references":
+            text = references_page(Path(folder))
+        else:
+            text = _grid_or_bench(Path(folder), "Combinations" if name == "parts" else "")
+        page = replaced(page, name, text)
     PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]))
+    main(sys.argv[1:])

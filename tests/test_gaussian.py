@@ -19,7 +19,7 @@ from vlmad.errors import OptionError, WeightsError
 from vlmad.testing import TWO_LAYERS, check_scorer, two_layer_backbone
 from vlmad_explain import explain
 from vlmad_explain.words import equation
-from vlmad_memory._gaussian import PLACES, SLACK, Gaussian
+from vlmad_memory._gaussian import KEPT, SLACK, Gaussian
 
 from .conftest import features_of_maps
 
@@ -73,7 +73,7 @@ def by_a_plain_loop(references: Tensor, query: Tensor, ridge: float) -> Tensor:
 
 def test_pooled_distances_and_score_are_those_of_the_formula() -> None:
     references, query = drawn(2), drawn(1, seed=1)
-    memory = (scorer := Gaussian(displacement=0)).fit(features_of_maps({"one": references}))
+    memory = (scorer := Gaussian(nearest=0)).fit(features_of_maps({"one": references}))
     queries = features_of_maps({"one": query})
     attribution = scorer.attribute(queries, None, memory)
     distances, novelty = (judged.values[0].double() for judged in attribution.judged)
@@ -88,7 +88,7 @@ def test_pooled_distances_and_score_are_those_of_the_formula() -> None:
         assert float(value) == pytest.approx(1 - nearest, abs=1e-5)
     joined = ((distances + SLACK) * (novelty + SLACK) ** 0.3) ** (1 / 1.3)
     score = scorer(queries, None, memory).score
-    assert float(score) == pytest.approx(float((joined**16).mean() ** (1 / 16)), rel=1e-4)
+    assert float(score) == pytest.approx(float((joined**32).mean() ** (1 / 32)), rel=1e-4)
 
 
 def test_views_are_asked_for_of_few_references_and_of_no_positions() -> None:
@@ -110,7 +110,7 @@ def test_references_added_in_any_order_are_what_fitting_all_at_once_gives(
     for more in parts[1:]:
         memory = scorer.add(memory, more)
     assert memory.keys() == at_once.keys()
-    sums = memory.keys() - {PLACES}
+    sums = memory.keys() - {KEPT}
     assert all(torch.equal(memory[name], at_once[name]) for name in sums)
     queries = features_of_maps({"one": drawn(2, seed=1)})
     assert torch.equal(scorer(queries, None, memory).score, scorer(queries, None, at_once).score)
@@ -137,7 +137,7 @@ def test_turned_copies_count_as_long_as_references_are_few(parts: tuple[list[int
 
 
 def test_positions_take_added_references() -> None:
-    maps, scorer = drawn(5), Gaussian("each", unit=False, novelty=0, displacement=0)
+    maps, scorer = drawn(5), Gaussian("each", unit=False, novelty=0, nearest=0)
     parts = [scorer.fit(features_of_maps({"one": maps[i : i + 2]})) for i in (0, 2)]
     memory = scorer.add(*parts)
     queries = features_of_maps({"one": maps[4:]})
@@ -157,7 +157,7 @@ def test_one_reference_and_constant_features_are_enough(positions: str) -> None:
 
 
 def test_a_mean_far_from_zero_costs_no_precision() -> None:
-    scorer = Gaussian(unit=False, ridge=1e-3, novelty=0, displacement=0)
+    scorer = Gaussian(unit=False, ridge=1e-3, novelty=0, nearest=0)
     references, queries = drawn(3), drawn(2, seed=1)
     near, far = (
         scorer(
@@ -174,7 +174,7 @@ def test_two_kinds_of_good_are_both_nearer_than_a_third() -> None:
     kinds = [F.normalize(drawn(1, side=1, seed=seed), dim=1) for seed in (1, 2, 3)]
     noise = 0.05 * drawn(4, seed=4)
     references = torch.cat([kinds[0] + noise[:1], kinds[1] + noise[1:2]])
-    scorer = Gaussian(novelty=0, displacement=0)
+    scorer = Gaussian(novelty=0, nearest=0)
     memory = scorer.fit(features_of_maps({"one": references}))
     queries = torch.cat([kind + noise[2:3] for kind in kinds])
     first, second, third = scorer(features_of_maps({"one": queries}), None, memory).score.tolist()
@@ -275,7 +275,7 @@ def test_explanations_say_where_how_far_and_what_the_score_is_made_of(recipe: st
 
 @pytest.mark.parametrize("positions", ["pooled", "each"])
 def test_what_lies_outside_is_neither_remembered_nor_scored(positions: str) -> None:
-    scorer = Gaussian(positions, displacement=0)  # type: ignore[arg-type]  # both of its words
+    scorer = Gaussian(positions, nearest=0)  # type: ignore[arg-type]  # both of its words
     maps, other = drawn(6), drawn(6, seed=1)
     inside = torch.zeros(6, 60, 60, dtype=torch.bool)
     inside[:, :, :30] = True

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
     from vlmad.types import Features, Regions, TextEmbeddings
 
-Judge = Literal["text", "references", "others", "image", "map"]
-"""What a region was judged by: `others` are the other images of a set, `image` is the rest of its
-own image; `map` where only the scorer's finished map is known."""
+Judge = Literal["text", "references", "nearest", "others", "image", "map"]
+"""What a region was judged by: all references or the `nearest` place of them, where both are asked;
+`others` are the other images of a set, `image` is the rest of its own image; `map` where only the
+scorer's finished map is known."""
 Mean = Literal["arithmetic", "harmonic", "smoothed", "joined"]
 """How regions become a cell; `smoothed` is a pixel of the blurred map, about what they are, and
 `joined` is a rule of the scorer's own for levels, under a soft maximum over all cells."""

@@ -42,6 +42,7 @@ CONTEXT, SMALLEST_SHARE = 1.6, 0.16
 INK, PALE, DECIDED, FOR, AGAINST = "#202020", "#6a6a6a", "#ffe600", "#e0533d", "#3d7be0"
 COLOURS = {
     "references": "#ff8c1a",
+    "nearest": "#ffc21a",
     "others": "#ff8c1a",
     "text": "#19b5d8",
     "image": "#22c55e",

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 HEADINGS = {
     "references": "farthest from the references",
+    "nearest": "least like any place of the references",
     "others": "farthest from the other images",
     "text": "most anomalous by text",
     "image": "most unlike the rest of the image",
     "map": "highest on the scorer's map",
 }
 VALUES = {"text": "text {:.3f}", "references": "distance {:.3g}", "others": "distance {:.3g}"}
+VALUES |= {"nearest": "difference from the nearest {:.3g}"}
 VALUES |= {"image": "distance to the rest of the image {:.3g}", "map": "map {:.3g}"}
 
 

@@ -74,7 +74,7 @@ PADIM = Recipe(
             "rooted": True,
             "channels": 100,
             "novelty": 0,
-            "displacement": 0,
+            "nearest": 0,
             "power": None,
             "top": 0,
             "score_of": "pixels",

@@ -10,13 +10,12 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Le
 
 from vlmad import Prediction, Scorer, View
-from vlmad.attribution import Addend, Attribution, Judge, Judged, Mean
-from vlmad.errors import OptionError, WeightsError, did_you_mean
+from vlmad.attribution import Addend, Attribution, Judged, Mean
+from vlmad.errors import OptionError, did_you_mean
 from vlmad.parts import CELLS
 from vlmad.regions import inside_regions, only_inside
-from vlmad_memory.displacement import displacement as displacement_of
-from vlmad_memory.displacement import refuse_places
 from vlmad_memory.image_scores import mean_of_top, power_mean
+from vlmad_memory.kept_cells import differences, refuse_kept, surroundings
 from vlmad_memory.misses import apart
 from vlmad_memory.own_novelty import own_novelty
 from vlmad_memory.pooled_gaussian import PooledGaussian, as_they_are
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 SLACK = 0.02
 """What is added to distances before their logarithm, so that no small one decides alone."""
-PLACES = "places"
+KEPT = "kept cells"
 TURNS = (0.0, 90.0, 180.0, 270.0)
 SIGMAS = 60
 """Of the Gaussian over the map, how many its side has."""
@@ -53,8 +52,8 @@ class Gaussian(Scorer):
 
     By default wherever these lie: of unit cells t with mean m and covariance C over all of a
     level, ``ridge * (t - m)' (C + ridge I)^-1 (t - m)``, which is from 0 to 4 at any width. Joined
-    with it are the other levels' and how unlike the rest of its own image the cell is. The image
-    score grows with how displaced what the references show is (`vlmad_memory.displacement`).
+    with it are the other levels', how unlike the most similar cell of the references the cell is
+    (`vlmad_memory.kept_cells`), and how unlike the rest of its own image.
 
     Args:
         positions: whether one Gaussian holds for all positions of a level (pooled), or each has
@@ -66,9 +65,9 @@ class Gaussian(Scorer):
         seed: of that draw.
         turned: up to how many references seven turned and mirrored copies of each count too.
         novelty: the weight of a cell's distance to its own image, beside 1 for each level.
-        displacement: the exponent of the factor by which displaced parts raise the image score.
-        level: whose cells novelty and displacement look at; by default the first level's.
-        joining: of levels and novelty: their weighted geometric mean, or their weighted sum.
+        nearest: the weight of its difference from the most similar cell of the references.
+        level: whose cells novelty and nearest look at; by default the first level's.
+        joining: of all these: their weighted geometric mean, or their weighted sum.
         power: the image score is the power mean of this exponent; none takes `top` instead.
         top: the share of the highest whose mean is the image score; 0 is the maximum alone.
         score_of: whether the image score is made of cells or of the smooth map's pixels.
@@ -89,10 +88,10 @@ class Gaussian(Scorer):
         seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0,
         turned: Annotated[int, Ge(0)] = 2,
         novelty: Annotated[float, Ge(0)] = 0.3,
-        displacement: Annotated[float, Ge(0)] = 0.5,
+        nearest: Annotated[float, Ge(0)] = 2.0,
         level: str | None = None,
         joining: Literal["geometric", "sum"] = "geometric",
-        power: Annotated[float, Ge(1)] | None = 16,
+        power: Annotated[float, Ge(1)] | None = 32,
         top: Annotated[float, Ge(0), Le(1)] = 0.01,
         score_of: Literal["cells", "pixels"] = "cells",
         sigma: Annotated[float, Ge(0)] | None = None,
@@ -105,15 +104,16 @@ class Gaussian(Scorer):
         self.turned = turned
         self.learns_misses = positions == "pooled"
         self.ridge, self.unit, self.rooted = ridge, unit, rooted
-        self.novelty, self.displacement, self.level = novelty, displacement, level
+        self.novelty, self.nearest, self.level = novelty, nearest, level
         self.joining = joining
         self.power, self.top, self.score_of, self.sigma = power, top, score_of, sigma
 
     def fit(self, references: Features) -> Mapping[str, Tensor]:
         """Remember sums over the cells, or of each position its drawn channels."""
         memory = self.model.fit(references, self._levels(references))
-        if self.displacement:
-            memory[PLACES] = self._places(references)[as_they_are(references)]
+        if self.nearest:
+            cells = surroundings(references, self._own_level(references))
+            memory[KEPT] = cells[as_they_are(references)].contiguous()
         return memory
 
     def views(self, references: int) -> Sequence[View]:
@@ -123,10 +123,10 @@ class Gaussian(Scorer):
 
     def add(self, memory: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Add the sums, and join the cells."""
-        (places, sums), (others, added) = map(_apart, (memory, more))
+        (kept, sums), (others, added) = map(_apart, (memory, more))
         joined = self.model.add(sums, added)
-        if places is not None and others is not None:
-            joined[PLACES] = torch.cat([places, others])
+        if kept is not None and others is not None:
+            joined[KEPT] = torch.cat([kept, others])
         return joined
 
     def learn_miss(self, memory: Mapping[str, Tensor], miss: Features) -> Mapping[str, Tensor]:
@@ -139,10 +139,10 @@ class Gaussian(Scorer):
 
     def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
         """Return which tensors are none of such a Gaussian."""
-        places, others = _apart(memory)
-        if (places is not None) != bool(self.displacement):
-            return f"it does not hold '{PLACES}' just where displacement counts"
-        if places is not None and (reason := refuse_places(places)):
+        kept, others = _apart(memory)
+        if (kept is not None) != bool(self.nearest):
+            return f"it does not hold '{KEPT}' just where the nearest counts"
+        if kept is not None and (reason := refuse_kept(kept)):
             return reason
         return self.model.refuses(others)
 
@@ -156,8 +156,7 @@ class Gaussian(Scorer):
         assert memory is not None
         cells = self._joined(self._weighed(features, memory))
         heat = self._map(features, cells)
-        score = self._score(cells, heat) * self._factor(features, memory)
-        return Prediction(score, heat)
+        return Prediction(self._score(cells, heat), heat)
 
     def attribute(
         self,
@@ -171,10 +170,9 @@ class Gaussian(Scorer):
         cells = self._joined(weighed)
         score = self._score(cells, self._map(features, cells))
         levels = tuple(each.judged for each in weighed)
-        compared = tuple(level for level in levels if level.by == "references")
+        compared = tuple(level for level in levels if level.by != "image")
         mean: Mean = "joined" if self.power is not None else "smoothed"
-        factor = self._factor(features, memory)
-        whole = Addend("references", factor, score, compared, mean, cells)
+        whole = Addend("references", 1.0, score, compared, mean, cells)
         return Attribution((whole,), levels)
 
     def _levels(self, features: Features) -> list[Regions]:
@@ -187,25 +185,28 @@ class Gaussian(Scorer):
     def _weighed(self, features: Features, memory: Mapping[str, Tensor]) -> list[Weighed]:
         """Judge each level, and one by its own image."""
         distances = self.model.distances(self._levels(features), memory)
-        found: list[tuple[Judge, float, Regions, Tensor]] = []
+        found: list[tuple[Judged, float]] = []
         for regions in features.regions:
             if regions.name in distances:
                 squared = distances[regions.name]
                 value = squared.sqrt() if self.rooted else self.ridge * squared
-                found.append(("references", 1.0, regions, value))
+                found.append((Judged(regions, "references", value), 1.0))
+        own = self._own_level(features)
+        if self.nearest:
+            value, nearest = differences(features, own, memory[KEPT])
+            found.append((Judged(own, "nearest", value, nearest), self.nearest))
         if self.novelty:
-            regions = self._own_level(features)
-            found.append(("image", self.novelty, regions, own_novelty(features, regions)))
-        finest = max(regions.grid or features.grid for _, _, regions, _ in found)
+            found.append((Judged(own, "image", own_novelty(features, own)), self.novelty))
+        finest = max(judged.regions.grid or features.grid for judged, _ in found)
         weighed = []
-        for by, weight, regions, values in found:
-            inside = only_inside(values, inside_regions(features, regions))
-            cells = to_pixels(inside.unflatten(1, regions.grid or features.grid), finest)
-            weighed.append(Weighed(Judged(regions, by, values), weight, cells))
+        for judged, weight in found:
+            inside = only_inside(judged.values, inside_regions(features, judged.regions))
+            cells = to_pixels(inside.unflatten(1, judged.regions.grid or features.grid), finest)
+            weighed.append(Weighed(judged, weight, cells))
         return weighed
 
     def _own_level(self, features: Features) -> Regions:
-        """Return the level whose cells novelty and displacement look at."""
+        """Return the level whose cells novelty and nearest look at."""
         if self.level is None:
             return features.regions[0]
         names = {regions.name.removeprefix("level "): regions for regions in features.regions}
@@ -214,22 +215,6 @@ class Gaussian(Scorer):
                 f"there is no level '{self.level}'; {did_you_mean(self.level, names)}"
             )
         return names[self.level]
-
-    def _places(self, features: Features) -> Float[Tensor, "b r d"]:
-        """Return the unit cells of that level, zero where they do not count."""
-        regions = self._own_level(features)
-        units, inside = F.normalize(regions.embeddings, dim=-1), inside_regions(features, regions)
-        return units if inside is None else units * inside[..., None]
-
-    def _factor(self, features: Features, memory: Mapping[str, Tensor]) -> Float[Tensor, " b"]:
-        """Return by what displacement multiplies the score."""
-        if not self.displacement:
-            return features.image.new_ones(len(features))
-        kept, cells = memory.get(PLACES), self._places(features)
-        if kept is None or kept.shape[1:] != cells.shape[1:]:
-            raise WeightsError("the references' memory is of another grid or width; fit it anew")
-        grid = self._own_level(features).grid or features.grid
-        return (self.displacement * displacement_of(kept, cells, grid)).exp()
 
     def _joined(self, weighed: Sequence[Weighed]) -> Float[Tensor, "b gh gw"]:
         maps = torch.stack([each.cells for each in weighed])
@@ -253,6 +238,6 @@ class Gaussian(Scorer):
 
 
 def _apart(memory: Mapping[str, Tensor]) -> tuple[Tensor | None, dict[str, Tensor]]:
-    """Return the cells at their places, if there are some, and the rest of a memory."""
+    """Return the kept cells, if there are some, and the rest of a memory."""
     rest = dict(memory)
-    return rest.pop(PLACES, None), rest
+    return rest.pop(KEPT, None), rest
