@@ -30,9 +30,9 @@ MOST_SINGLY, GROUPS = 40, 5
 """Of more references so many groups are left out in turn instead of each."""
 RATE = 0.05
 """The share of false alarms that an automatic threshold is to allow."""
-MARGIN, CHANGED_MARGIN = 1.075, 1.383
-"""Of a threshold above the largest of few good scores, and above the geometric mean of those of a
-single changed reference: 5 % false alarms on average; examples/few_references.py measures them."""
+MARGIN, CHANGED_MARGIN = 1.075, 1.53
+"""Of a threshold above the largest of few good scores, or of those of a single changed reference:
+5 % false alarms on average; examples/few_references.py measures them."""
 LEAST, STANDS_OUT = 4, 1.35
 """Of so many references one may show a defect that scores so many times the others' median."""
 CROP, LIGHT = 0.9, (0.9, 1.1)
@@ -140,7 +140,7 @@ def automatic_threshold(good: GoodScores, rate: float = RATE) -> Threshold:
     Enough of them promise the rate: then it is their quantile. Fewer cannot; see `above_few`.
 
     Raises:
-        InputError: a score is not above 0, so that no share of it is a margin.
+        InputError: no score is above 0, so that no share of it is a margin.
     """
     count = len(good.scores)
     rank = conformal_rank(count, rate)
@@ -154,15 +154,12 @@ def above_few(good: GoodScores) -> float:
     """Return the threshold that lies above few good scores by a margin that was measured.
 
     Raises:
-        InputError: a score is not above 0, so that no share of it is a margin.
+        InputError: no score is above 0, so that no share of it is a margin.
     """
-    changed, scores = good.how == "changed", good.scores
-    if (min if changed else max)(scores) <= 0:  # of two equal references each may score 0
+    highest = max(good.scores)
+    if highest <= 0:
         raise InputError("scores that are not above 0 allow no margin: calibrate with --good DIR")
-    value = max(scores) * MARGIN
-    if changed:
-        value = statistics.geometric_mean(scores) * CHANGED_MARGIN
-    return float(f"{value:.9g}")
+    return float(f"{highest * (CHANGED_MARGIN if good.how == 'changed' else MARGIN):.9g}")
 
 
 def standing_out(scores: Sequence[float]) -> list[int]:
