@@ -85,11 +85,19 @@ def as_prompts(path: Path) -> object:
     return load_detector("anomalyclip", prompts=f"learned:{path}")
 
 
+def as_context(path: Path) -> object:
+    return load_detector("coop", prompts=f"coop:{path}")
+
+
+def as_maps(path: Path) -> object:
+    return load_detector("april-gan", extractor=f"projected:{path}")
+
+
 def as_fitted(path: Path) -> object:
     return load_fitted(path, {})
 
 
-DOORS = (convert_checkpoint, read_learned, as_prompts, as_backbone, as_fitted)
+DOORS = (convert_checkpoint, read_learned, as_prompts, as_context, as_maps, as_backbone, as_fitted)
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["archive", "legacy"])
@@ -267,6 +275,9 @@ def test_a_malicious_pickle_is_refused_by_every_command(
         ("run", photos, "--detector", "hybrid", "--set", "prompts.file=evil.pth"),
         ("run", photos, "--detector", "evil.toml"),
         ("run", photos, "--model", "evil.pth"),
+        ("run", photos, "--prompt", "coop:evil.pth"),
+        ("run", photos, "--detector", "april-gan", "--extractor", "projected:evil.pth"),
+        ("train", photos, "--prompt", "learned:evil.pth", "--extractor", "dense"),
         ("run", photos, "--backbone", "openclip", "--set", "backbone.weights=evil.pth"),
         ("grid", photos, "--prompt", "learned:evil.pth", "--extractor", "dense"),
         ("fit", photos, "--detector", "anomalyclip", "--prompt", "learned:evil.pth"),

@@ -56,6 +56,7 @@ def untaught(path: Path, seed: int) -> Path:
         layers=[],
         data={},
         options={},
+        licence="CC0-1.0",
     )
     write_learned(path, tensors, learning)
     return path
@@ -108,6 +109,7 @@ def test_prompts_learn_from_mistakes_and_rank_new_images_better(run: Path) -> No
     tensors, said = read_learned(run / "plate.safetensors", "prompts", "coop")
     assert not torch.equal(tensors["context"], read_learned(run / UNTAUGHT)[0]["context"])
     assert (said.options["contrast"], said.backbone.name) == (0.5, "tiny")
+    assert said.licence == "CC0-1.0"  # of what it began from
     assert said.data.keys() == {"images", "verdicts"}
     draw(run / "others", seed=9)
     use = found["use"].split()[3:]  # after vlmad run NEW

@@ -187,6 +187,7 @@ def _learning(trials: MistakeTrials, found: LearnedReview, verdicts: Path) -> Le
         layers=sorted({each.layer for each in detector.requests() if isinstance(each, Patches)}),
         data={"images": images.hexdigest(), "verdicts": digest(verdicts)},
         options={"from review of": found.run, **found.options},
+        licence=trials.pupil.licence,
     )
 
 

@@ -17,7 +17,7 @@ from vlmad.loading import load
 from vlmad.parts import Learns
 from vlmad.text import pool_sides
 from vlmad.types import ImageBatch, VisualFeatures
-from vlmad_documents.learned_file import read_learned_document
+from vlmad_documents.learned_file import UNKNOWN, read_learned_document
 from vlmad_train.losses import side_logits
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ class Pupil:
         self.name = detector.assembly.parts[self.kind].registration.name
         self.tensors: Mapping[str, Tensor] = self.part.learnable(detector.backbone.spec, 0)
         self._start = {name: tensor.detach().clone() for name, tensor in self.tensors.items()}
+        file = detector.assembly.parts[self.kind].options.get("file")
+        self.licence = read_learned_document(file).licence if file else UNKNOWN
+        """Of what it began from."""
         self.visual = [_encode(detector, image) for image in images]
 
     def restart(self) -> None:
