@@ -16,6 +16,8 @@ DOCUMENTS = {
     "fitted": "vlmad_run.fitted:FittedDetector",
     "threshold": "vlmad_run.thresholds:Threshold",
     "learned": "vlmad_documents.learned_file:LearnedFile",
+    "training": "vlmad_train.history:TrainingHistory",
+    "training-curve": "vlmad_train.category_curve:CategoryCurve",
     "learned-description": "vlmad_anomalyclip._nearest_words:LearnedDescription",
     "threshold-evidence": "vlmad_calibration.calibration:Evidence",
     "bench": "vlmad_evaluation.result_documents:BenchDocument",
