@@ -16,6 +16,7 @@ Images are encoded once. The figures in docs/thresholds.md are its output.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +154,9 @@ def main() -> None:
         for count, measured in rows.items():
             if count < len(own.train):
                 measured.append(measure(detector, own, count, words.draws))
-                table.add_row(name, str(count), *(f"{100 * share:.0f}" for share in measured[-1]))
+                row = name, str(count), *(f"{100 * share:.0f}" for share in measured[-1])
+                print(*row, sep="\t", file=sys.stderr)  # of what takes an hour, what is known
+                table.add_row(*row)
     for count, measured in rows.items():
         mean = np.mean(measured, axis=0)
         table.add_row("mean", str(count), *(f"{100 * share:.1f}" for share in mean))
