@@ -53,6 +53,17 @@ def averages() -> str:
     return "\n".join(lines)
 
 
+def with_references() -> str:
+    """Return what the default with references reaches, in words."""
+    row = r"(?m)^\| gaussian \| (\d)-shot \| [^|]+\| (0\.\d+)[^|]+\| (0\.\d+)"
+    found = re.findall(row, RESULTS.read_text())
+    count, image, pixel = (" and ".join(part) for part in zip(found[0], found[-1], strict=True))
+    return (
+        f"With {count} references the default (`gaussian`) has an image AUROC of {image} on ten "
+        f"sets,\nand a pixel AUROC of {pixel} on the eight with exact masks."
+    )
+
+
 def filled(page: str, table: str, console: str) -> str:
     """Return the page with another table and other output."""
     page = re.sub(
@@ -72,4 +83,5 @@ if __name__ == "__main__":
         [picture] = (out / "overlays").glob(SHOWN)
         with Image.open(picture) as shown_beside:
             shown_beside.save(PICTURE)
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), averages(), shown), encoding="utf-8")
+    measured = averages() + "\n\n" + with_references()
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), measured, shown), encoding="utf-8")

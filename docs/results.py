@@ -1,10 +1,10 @@
 """Put what benches and grids gave into docs/results.md, in the place of what was there.
 
-    python docs/results.py recipes=DIR references=DIR parts=DIR windows=DIR
+    python docs/results.py recipes=DIR references=DIR,DIR parts=DIR windows=DIR
 
-Of each section the folder that `vlmad bench` or `vlmad grid` wrote; results.md has the commands. A
-section that is not named stays as it is, and so do the words around the tables. Of `parts` the
-averages are shown alone, of `references` what `vlmad_evaluation` averages over named categories.
+Of each section the folder that `vlmad bench` or `vlmad grid` wrote, of `references` several;
+results.md has the commands. A section that is not named stays as it is, and so do the words around
+the tables. Of `parts` the averages are shown alone, of `references` those over named categories.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from vlmad_evaluation.averaging import Averaged, ByPlace
+    from vlmad_evaluation.result_folders import CellResult
 
 PAGE = Path(__file__).with_name("results.md")
 APART = ("alien", "screw_block")
@@ -38,11 +39,9 @@ def tables(text: str, only: str = "") -> str:
     return (before + "".join(wanted)).strip()
 
 
-def references_page(folder: Path) -> str:
-    """Return what a bench with references gave: averages, and image AUROC of each category."""
-    results = read_results(folder)
-    stored = (results.stored(cell) for cell in results.document.cells)
-    by_place = over_seeds((each for each in stored if each is not None), 0.95)
+def references_page(folders: Iterable[Path]) -> str:
+    """Return what benches with references gave: averages, and image AUROC of each category."""
+    by_place = over_seeds((each for folder in folders for each in _stored(folder)), 0.95)
     detectors = list(dict.fromkeys(detector for detector, _, _ in by_place))
     categories = list(dict.fromkeys(str(category) for _, category, _ in by_place))
     chosen = [category for category in categories if category not in APART]
@@ -68,6 +67,12 @@ def references_page(folder: Path) -> str:
         page += [f"### Image AUROC of each category, {_shots(count)}"]
         page += [_table(("category", *own), of_each)]
     return "\n\n".join(page)
+
+
+def _stored(folder: Path) -> Iterator[CellResult]:
+    results = read_results(folder)
+    found = (results.stored(cell) for cell in results.document.cells)
+    return (each for each in found if each is not None)
 
 
 def _places(
@@ -118,7 +123,7 @@ def main(sections: Iterable[str]) -> None:
     page = PAGE.read_text(encoding="utf-8")
     for name, _, folder in (section.partition("=") for section in sections):
         if name == "references":
-            text = references_page(Path(folder))
+            text = references_page(map(Path, folder.split(",")))
         else:
             text = _grid_or_bench(Path(folder), "Combinations" if name == "parts" else "")
         page = replaced(page, name, text)
