@@ -22,8 +22,8 @@ HEADINGS = {
     "map": "highest on the scorer's map",
 }
 VALUES = {"text": "text {:.3f}", "references": "distance {:.3g}", "others": "distance {:.3g}"}
-VALUES |= {"nearest": "difference from the nearest {:.3g}"}
-VALUES |= {"image": "distance to the rest of the image {:.3g}", "map": "map {:.3g}"}
+VALUES |= {"nearest": "from nearest {:.3g}"}
+VALUES |= {"image": "from own image {:.3g}", "map": "map {:.3g}"}
 
 
 def equation(explanation: Explanation) -> list[str]:
