@@ -17,6 +17,7 @@ DOCUMENTS = {
     "threshold": "vlmad_run.thresholds:Threshold",
     "learned": "vlmad_documents.learned_file:LearnedFile",
     "training": "vlmad_train.history:TrainingHistory",
+    "training-drawings": "vlmad_train.visible_drawings:VisibleDrawings",
     "training-curve": "vlmad_train.category_curve:CategoryCurve",
     "learned-description": "vlmad_anomalyclip._nearest_words:LearnedDescription",
     "threshold-evidence": "vlmad_calibration.calibration:Evidence",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmad.console import console
-from vlmad_train._telling import curve_lines
+from vlmad.console import console, messages
+from vlmad_train._telling import curve_lines, drawings_line
 from vlmad_train._training_facts import claim, write_parts
 from vlmad_train.category_curve import learn_curve
 from vlmad_train.training import NotFinite
+from vlmad_train.visible_drawings import choose_visible, defective
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,7 @@ def carry_out(
         OutputError: the folder is of another training, or cannot be written.
     """
     claim(kept.folder, prepared.facts)
+    prepared = leave_out_unseen(prepared, kept.folder)
 
     def finish(training: Training) -> TrainingHistory:
         return finish_training(training, kept, prepared, tell)
@@ -45,6 +47,16 @@ def carry_out(
     if not kept.keep_features:
         prepared.material.delete()
     return history, files
+
+
+def leave_out_unseen(prepared: Prepared, folder: Path) -> Prepared:
+    """Return the training without drawn defects that the backbone does not see, and say so."""
+    material = prepared.material
+    if not defective(material.images):
+        return prepared
+    found = choose_visible(prepared.learner, material.images, material.batch, folder)
+    messages().print(drawings_line(found))
+    return prepared.of_images(found.chosen_of(material.images))
 
 
 def finish_training(

@@ -19,7 +19,7 @@ from vlmad.files import write_atomically
 from vlmad.loading import ahead, chunks
 from vlmad.types import ImageBatch
 from vlmad.watching import track
-from vlmad_train._images import at_model_size, blank
+from vlmad_train._images import at_model_size, blank, ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -156,10 +156,9 @@ class FrozenImages:
         sources, masks = [], []
         for row in rows:
             source, mask = self.images[row].open()
-            source.make_ready(detector.preprocessings(), resize)
             sources.append(source)
             masks.append(None if mask is None else at_model_size(mask, size, resize))
-        return self._drawn(rows, ImageBatch(tuple(sources), resize), masks)
+        return self._drawn(rows, ready(sources, detector), masks)
 
     def _drawn(
         self, rows: Sequence[int], frozen: list[Tensor] | ImageBatch, masks: list[Tensor | None]

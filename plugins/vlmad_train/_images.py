@@ -14,7 +14,7 @@ from PIL import Image
 from vlmad.errors import InputError
 from vlmad.files import digest
 from vlmad.resizing import frame, resample
-from vlmad.types import Preprocessing
+from vlmad.types import ImageBatch, Preprocessing
 from vlmad_datasets.masks import mask_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad.datasets import Split
+    from vlmad.detector import Detector
     from vlmad.images import Source
     from vlmad.types import Resize
     from vlmad_run.opening import OpenDataset
@@ -105,14 +106,22 @@ def check_classes(images: Sequence[TrainingImage]) -> None:
             )
 
 
+def ready(sources: Sequence[Source], detector: Detector) -> ImageBatch:
+    """Return images decoded and resized as the backbone of a detector takes them."""
+    resize = detector.resizing.of_each
+    for source in sources:
+        source.make_ready(detector.preprocessings(), resize)
+    return ImageBatch(tuple(sources), resize)
+
+
 def at_model_size(
-    mask: Bool[np.ndarray, "H W"], size: tuple[int, int], resize: Resize
+    mask: Bool[np.ndarray, "H W"], size: tuple[int, int], resize: Resize, share: float = 0.5
 ) -> Bool[Tensor, "h w"]:
-    """Bring a mask to where the model's pixels lie: defective by more than half of their share."""
+    """Bring a mask to where the model's pixels lie: defective by more than that share of them."""
     picture = Image.fromarray(mask.astype(np.uint8) * 255).convert("RGB")
     shares = Preprocessing(size, (0.0,) * 3, (1.0,) * 3, "bilinear")
     box = frame(picture.size, size, resize)
-    small: Tensor = resample(picture, box, shares)[0] > 0.5
+    small: Tensor = resample(picture, box, shares)[0] > share
     return small
 
 

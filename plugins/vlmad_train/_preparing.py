@@ -15,6 +15,7 @@ from vlmad.recipes import find_recipe, read_recipe
 from vlmad.registry import installed
 from vlmad_run.choosing import parse_settings
 from vlmad_run.opening import open_dataset
+from vlmad_synthesis.visibility import LEAST
 from vlmad_train._frozen import FrozenImages
 from vlmad_train._images import check_classes, labelled_images
 from vlmad_train._learner import Learner
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from vlmad.recipes import Recipe
     from vlmad_run.choosing import Choice
     from vlmad_train._frozen import Cost
+    from vlmad_train._images import TrainingImage
     from vlmad_train._options import LearningOptions, TrainingOutput, TrainingSource
     from vlmad_train.objectives import Weights
 
@@ -76,6 +78,16 @@ class Prepared:
         training.gradients(cost.first)
         return time.perf_counter() - started
 
+    def of_images(self, images: Sequence[TrainingImage]) -> Prepared:
+        """Return the same of some of the images, or of others; each category stays where it is."""
+        away, own = set(self.categories(self.held_out)), self.material
+        return replace(
+            self,
+            material=FrozenImages(self.learner, images, own.folder, own.batch),
+            rows=[row for row, image in enumerate(images) if image.category not in away],
+            held_out=[row for row, image in enumerate(images) if image.category in away],
+        )
+
     def categories(self, rows: Sequence[int]) -> list[str]:
         """Return the categories of some images, in their order."""
         return [*dict.fromkeys(self.material.images[row].category for row in rows)]
@@ -119,6 +131,7 @@ def prepare(
     options |= {"betas": [*learning.schedule().betas], "curve": learning.counts()}
     if source.synthesise is not None:
         options |= {"synthesise": source.synthesise, "drawings": source.drawings}
+        options |= {"least_change": LEAST}
     return Prepared(
         learner,
         material,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmad_train._frozen import GIGABYTE
+from vlmad_train._synthetic_images import TRIES
+from vlmad_train.visible_drawings import defective
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from vlmad_train._preparing import Prepared
     from vlmad_train.category_curve import CategoryCurve
     from vlmad_train.history import Epoch, Losses, TrainingHistory
+    from vlmad_train.visible_drawings import VisibleDrawings
 
 OPTIONS = {"prompts": "--prompt", "extractor": "--extractor", "attention": "--attention"}
 
@@ -36,6 +39,10 @@ def plan_lines(prepared: Prepared, cost: Cost, step: float | None = None) -> Ite
         yield f"held out: {_described(prepared, prepared.held_out)}"
     else:
         yield "held out: nothing, so that the last epoch is kept"
+    drawn = len(defective(images))
+    if drawn:
+        takes = f", about {duration(2 * drawn * cost.seconds)}" if cost.seconds else ""
+        yield f"before: are the {drawn} drawn defects seen by the backbone{takes}"
     count, folder = len(images), prepared.material.folder
     seconds = duration(cost.seconds * count)
     if learner.stage == "images":
@@ -65,6 +72,17 @@ def duration(seconds: float) -> str:
     ('1 s', '90 s', '120 min')
     """
     return f"{seconds / 60:.0f} min" if seconds > 100 else f"{max(1, seconds):.0f} s"
+
+
+def drawings_line(found: VisibleDrawings) -> str:
+    """Return what became of defects that the backbone does not see."""
+    if not found.judged:
+        return "drawings: all are taken, because without regions nothing shows what is seen"
+    return (
+        f"drawings: of {len(found.taken)} defects {found.again} were drawn again until the "
+        f"backbone saw them, and {found.left_out} left out that it saw in none of "
+        f"up to {2 * TRIES} drawings"
+    )
 
 
 def epoch_line(epoch: Epoch, epochs: int) -> str:
