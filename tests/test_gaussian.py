@@ -289,3 +289,14 @@ def test_what_lies_outside_is_neither_remembered_nor_scored(positions: str) -> N
         found.append((memory, scorer(features[4:], None, memory).score))
     assert all(torch.equal(found[0][0][name], found[1][0][name]) for name in found[0][0])
     torch.testing.assert_close(found[0][1], found[1][1])
+
+
+def test_the_nearest_cell_is_named_among_references_with_their_turned_copies() -> None:
+    scorer, maps = Gaussian(), drawn(2)
+    looks = [View(), *scorer.views(2)]
+    everything = torch.cat([maps[[i]] + 9 * bool(n) for i in (0, 1) for n in range(len(looks))])
+    memory = scorer.fit(features_of_maps({"one": everything}, views=tuple(looks) * 2))
+    judged = scorer.attribute(features_of_maps({"one": maps[1:]}), None, memory).judged
+    [nearest] = [each.nearest for each in judged if each.by == "nearest"]
+    assert nearest is not None
+    assert torch.equal(nearest[0], torch.arange(64) + 64 * len(looks))

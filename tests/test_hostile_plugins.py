@@ -89,9 +89,9 @@ def test_a_plugin_that_is_no_utf_8_or_is_gone_is_broken(install: Install) -> Non
 def test_looking_around_works_beside_a_plugin_that_interrupts_and_prints(
     install: Install, command: Command
 ) -> None:
-    install("hostile", "print('noise')\nraise KeyboardInterrupt")
+    install("hostile", "print('chatter')\nraise KeyboardInterrupt")
     assert_tool_works(command)
-    assert "noise" not in command("plugins").out
+    assert "chatter" not in command("plugins").out
 
 
 # at registration

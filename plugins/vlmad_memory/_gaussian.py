@@ -193,7 +193,10 @@ class Gaussian(Scorer):
                 found.append((Judged(regions, "references", value), 1.0))
         own = self._own_level(features)
         if self.nearest:
-            value, nearest = differences(features, own, memory[KEPT])
+            kept = memory[KEPT]
+            value, nearest = differences(features, own, kept)
+            # of each reference as it is; its turned copies lie behind it
+            nearest += nearest // kept.shape[1] * kept.shape[1] * len(self.views(len(kept)))
             found.append((Judged(own, "nearest", value, nearest), self.nearest))
         if self.novelty:
             found.append((Judged(own, "image", own_novelty(features, own)), self.novelty))
