@@ -62,7 +62,8 @@ def references_page(folders: Iterable[Path]) -> str:
     for count in shots:
         own = [detector for detector in detectors if (detector, count) in places]
         of_each = [
-            (c, *(_plain(by_place[d, c, count]["image_auroc"]) for d in own)) for c in categories
+            (c, *(_plain(by_place.get((d, c, count), {}).get("image_auroc")) for d in own))
+            for c in categories
         ]
         page += [f"### Image AUROC of each category, {_shots(count)}"]
         page += [_table(("category", *own), of_each)]
@@ -89,10 +90,13 @@ def _average(
     if found.value is None:
         return "\N{EN DASH}"
     interval = "" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]"
-    return f"{found.value:.3f}{interval}"
+    few = len(found.categories) < len(categories)
+    return f"{found.value:.3f}{interval}" + (f" (over {len(found.categories)})" if few else "")
 
 
-def _plain(found: Averaged) -> str:
+def _plain(found: Averaged | None) -> str:
+    if found is None:
+        return "\N{EN DASH}"
     value, spread = found.metric.value, found.metric.deviation_over_seeds
     around = "" if spread is None else f" ± {spread:.3f}"
     return "\N{EN DASH}" if value is None else f"{value:.3f}{around}"
