@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad_evaluation.averaging import average, of_categories, over_seeds
-from vlmad_evaluation.result_folders import read_results
+from vlmad_evaluation.result_folders import read_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,7 +43,7 @@ def references_page(folders: Iterable[Path]) -> str:
     """Return what benches with references gave: averages, and image AUROC of each category."""
     by_place = over_seeds((each for folder in folders for each in _stored(folder)), 0.95)
     detectors = list(dict.fromkeys(detector for detector, _, _ in by_place))
-    categories = list(dict.fromkeys(str(category) for _, category, _ in by_place))
+    categories = sorted({str(category) for _, category, _ in by_place})
     chosen = [category for category in categories if category not in APART]
     shots = sorted({count for _, _, count in by_place})
     columns: list[tuple[str, list[str], str]] = [
@@ -71,8 +71,7 @@ def references_page(folders: Iterable[Path]) -> str:
 
 
 def _stored(folder: Path) -> Iterator[CellResult]:
-    results = read_results(folder)
-    found = (results.stored(cell) for cell in results.document.cells)
+    found = (read_result(file.parent) for file in sorted(folder.glob("cells/**/metrics.json")))
     return (each for each in found if each is not None)
 
 
