@@ -58,7 +58,7 @@ class Choice:
         option(
             metavar="RECIPE",
             help="A recipe (vlmad plugins lists them) or a recipe's FILE.toml; by default winclip, "
-            "with references and nothing else named gaussian.",
+            "with references and nothing else named gaussian; to train anomalyclip, or hybrid.",
             autocompletion=completing("detector"),
         ),
     ] = None

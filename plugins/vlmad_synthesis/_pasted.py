@@ -17,7 +17,7 @@ from vlmad_synthesis.spans import Shares, Span, drawn_by_factor, drawn_from
 from vlmad_synthesis.surface import Painting
 
 if TYPE_CHECKING:
-    from jaxtyping import UInt8
+    from jaxtyping import Float, UInt8
 
     from vlmad_synthesis.synthetic import Drawn
 
@@ -80,8 +80,11 @@ class CutPaste:
         size = _piece_size(image.shape, self.area, self.aspect, rng)
         piece = np.asarray(_cut(image, size, self.jitter, rng), np.float32)
         painting = Painting(image)
-        painting.lay(piece, np.ones(size, np.float32), _corner(image.shape, size, rng))
+        painting.lay(piece, self._opacity(size), _corner(image.shape, size, rng))
         return painting.drawn()
+
+    def _opacity(self, size: tuple[int, int]) -> Float[np.ndarray, "h w"]:
+        return np.ones(size, np.float32)
 
 
 class Scar:
@@ -118,7 +121,7 @@ class Scar:
         return painting.drawn()
 
 
-class SmoothBlend:
+class SmoothBlend(CutPaste):
     """A small piece of the image, its colours changed, that fades in elsewhere.
 
     Args:
@@ -133,15 +136,12 @@ class SmoothBlend:
         aspect: Span = (0.3, 1 / 0.3),
         jitter: Annotated[float, Ge(0), Le(0.5)] = 0.15,
     ) -> None:
-        self.area, self.aspect, self.jitter = area, aspect, jitter
+        super().__init__(area, aspect, jitter)
 
-    def __call__(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> Drawn:
-        """Cut and blend; the opacity is a bell, 1 in the middle and 0 at the edge."""
-        size = _piece_size(image.shape, self.area, self.aspect, rng)
-        piece = np.asarray(_cut(image, size, self.jitter, rng), np.float32)
+    def _opacity(self, size: tuple[int, int]) -> Float[np.ndarray, "h w"]:
+        """Return a bell, 1 in the middle and 0 at the edge."""
         down, across = (np.abs(np.arange(n) * 2 + 1 - n) / n for n in size)
         away = np.sqrt(down[:, None] ** 2 + across[None, :] ** 2)
-        bell = np.clip(1.4 * np.cos(np.clip(away, 0, 1) * np.pi / 2), 0, 1)
-        painting = Painting(image)
-        painting.lay(piece, bell.astype(np.float32), _corner(image.shape, size, rng))
-        return painting.drawn()
+        height = 1.4 * np.cos(np.clip(away, 0, 1) * np.pi / 2)
+        bell: Float[np.ndarray, "h w"] = np.clip(height, 0, 1).astype(np.float32)
+        return bell
