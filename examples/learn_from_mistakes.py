@@ -32,8 +32,7 @@ def main() -> None:
     parser.add_argument("--emphasis", type=float, default=4.0)
     given = parser.parse_args()
     paths, good = find(given.folder, given.of_each)
-    shipped = load_detector("anomalyclip").backbone.spec.learned_prompts
-    detector = load_detector("anomalyclip", prompts=f"learned:{shipped}")
+    detector = load_detector("anomalyclip", options={"prompts": {"bundled": "original"}})
     run: Any = SimpleNamespace(folder=given.folder, threshold=None, rows=list)
     images = [
         PersonalVerdict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vlmad import load_detector
-from vlmad.errors import IncompatiblePartsError, WeightsError
+from vlmad.errors import IncompatiblePartsError, OptionError, WeightsError
 from vlmad.files import digest
 from vlmad.testing import TWO_LAYERS
 from vlmad_anomalyclip._official_checkpoint import convert_checkpoint
-from vlmad_anomalyclip.learned_prompts import SIDES, read_learned_prompts
-from vlmad_documents.learned_file import LearnedOn, Learning, write_learned
+from vlmad_anomalyclip.learned_prompts import SIDES, Learned, read_learned_prompts
+from vlmad_documents.learned_file import LearnedOn, Learning, tensors_digest, write_learned
 
 GOLDEN = Path(__file__).parent / "golden" / "anomalyclip"
+ORIGINAL = "80c60ecd8bc22cea5275fb4593f5ac3a2ee8766bbf3f1c38961c6369bc1a92dc"
+"""Digest of the tensors that `--prompt learned` takes on the embedded backbone."""
 
 
 class Boom:
@@ -199,3 +202,72 @@ def test_the_licence_of_a_file_is_noted(tmp_path: Path) -> None:
     notes = load_detector("anomalyclip", prompts=f"learned:{file}").assembly.notes
     assert notes == ("prompts 'learned': licence of what was learned: CC-BY-NC-4.0",)
     assert load_detector("anomalyclip").assembly.notes == ()
+
+
+def bundled(name: str | None) -> dict[str, Any]:
+    return {"prompts": {"bundled": name}}
+
+
+@pytest.mark.parametrize("extractor", ["dense", "window"])
+def test_what_was_learned_from_drawn_images_fits_the_weights_that_it_ships_with(
+    extractor: str,
+) -> None:
+    detector = load_detector("anomalyclip", options=bundled(f"drawn-{extractor}"))
+    assert isinstance(detector.prompts, Learned)
+    said = detector.prompts.learned(detector.backbone.spec).file
+    assert said.backbone == LearnedOn.describe(detector.backbone), "see docs/training.md"
+    assert said.licence == detector.backbone.spec.licence
+    losses = {"dense": "anomalyclip", "window": "windows"}
+    assert said.options["loss"] == losses[extractor]
+    assert {*said.data} == {"brushed_metal", "circuit", "cloth", "tile"}
+
+
+@pytest.mark.parametrize("name", [None, "original"])
+def test_the_usual_learned_prompts_are_those_made_with_the_weights(name: str | None) -> None:
+    detector = load_detector("hybrid", options=bundled(name))
+    assert isinstance(detector.prompts, Learned)
+    own = detector.prompts.learned(detector.backbone.spec)
+    assert tensors_digest(own.tensors) == ORIGINAL
+    assert own.class_token == "normed"
+
+
+def test_prompts_that_a_backbone_does_not_ship_are_refused_with_those_that_it_does() -> None:
+    message = "tiny ships no prompts 'drawn'; bundled: original, drawn-dense, drawn-window"
+    with pytest.raises(OptionError, match=message):
+        load_detector("hybrid", options=bundled("drawn"))
+    with pytest.raises(IncompatiblePartsError, match="no prompts were learned for it"):
+        load_detector(
+            "hybrid",
+            backbone=f"openclip:{TWO_LAYERS}",
+            prompts="learned",
+            options=bundled("original"),
+        )
+
+
+def test_a_file_takes_the_place_of_what_a_recipe_takes_of_the_bundled(tmp_path: Path) -> None:
+    file = trained(tmp_path / "own", LearnedOn(name="tiny"))
+    detector = load_detector("hybrid", prompts=f"learned:{file}", options=bundled("drawn-window"))
+    assert isinstance(detector.prompts, Learned)
+    own = detector.prompts.learned(detector.backbone.spec)
+    assert own.templates == ("X X normal.", "X X anomalous.")
+
+
+def test_learning_goes_on_from_bundled_prompts_where_they_are_named() -> None:
+    spec = load_detector("hybrid").backbone.spec
+    given = read_learned_prompts(spec.learned_prompts["drawn-dense"]).tensors
+    start = Learned(bundled="drawn-dense", anew=True).learnable(spec, seed=0)
+    assert tensors_digest(start) == tensors_digest(given)
+
+
+@pytest.mark.slow
+def test_a_run_says_which_bundled_prompts_it_took_and_goes_on_with_no_others(
+    tmp_path: Path, photos: Path, command: Any
+) -> None:
+    words = ("run", photos, "--detector", "hybrid", "--quiet", "--out", "out", "--set")
+    assert command(*words, "prompts.bundled=drawn-dense").status == 0
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
+    assert manifest["options"]["prompts"]["bundled"] == "drawn-dense"
+    assert manifest["files"] == {}
+    other = command(*words, "prompts.bundled=drawn-window")
+    assert other.status == 2
+    assert "prompts.options.bundled (drawn-dense, now drawn-window)" in other.error

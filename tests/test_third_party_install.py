@@ -84,6 +84,8 @@ def test_the_wheel_holds_the_core_all_plugins_and_nothing_else(wheels: list[Path
         "vlmad_tiny/weights/levels.safetensors",
         "vlmad_tiny/weights/tiny.safetensors",
         "vlmad_tiny/weights/prompts.safetensors",
+        "vlmad_tiny/weights/drawn-dense.safetensors",
+        "vlmad_tiny/weights/drawn-window.safetensors",
         "vlmad_report/templates/report.css",
         "vlmad_report/templates/page.html.j2",
     ):

@@ -184,8 +184,8 @@ class BackboneSpec:
     text_width: int | None = None
     text_depth: int | None = None
     licence: str = "unknown"
-    learned_prompts: Path | None = None
-    """A safetensors file of learned prompts that the backbone ships for itself."""
+    learned_prompts: Mapping[str, Path] = field(default_factory=dict)
+    """Files of learned prompts that the backbone ships for itself, by name, the usual one first."""
     levels: Mapping[str, LevelSpec] = field(default_factory=dict)
     """What `Level` can ask for, in the order of the network."""
     middle: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from annotated_types import Gt, Interval
 
 from vlmad import ContextPrompts, Prompts, TextEmbeddings
-from vlmad.errors import WeightsError, one_line
+from vlmad.errors import OptionError, WeightsError, one_line
 from vlmad.parts import CONTEXT_VECTORS
 from vlmad_documents.learned_file import UNKNOWN, LearnedOn, Learning, read_learned
 
@@ -110,8 +110,9 @@ class Learned(Prompts):
     Args:
         file: a safetensors file of learned prompts; by default the backbone's own, if it
             ships any. `vlmad prompts import` converts the official checkpoints.
+        bundled: the name of those to take without a file; by default the first of the backbone's.
         any_weights: take them on other weights of the same widths than they were learned on.
-        anew: whether, without a file, they are drawn at random, to be learned: `vlmad train`
+        anew: whether, with neither, they are drawn at random, to be learned: `vlmad train`
             sets it, and what follows shapes them.
         context: how many vectors stand before the words of a sentence.
         deep_tokens: how many vectors overwrite the first positions before a text block.
@@ -125,6 +126,7 @@ class Learned(Prompts):
     def __init__(
         self,
         file: Path | None = None,
+        bundled: str | None = None,
         any_weights: bool = False,
         anew: bool = False,
         context: Annotated[int, Interval(ge=1, le=64)] = 12,
@@ -134,15 +136,16 @@ class Learned(Prompts):
         token: ClassToken = "raw",
     ) -> None:
         self.given = read_learned_prompts(file) if file else None
-        self._is_drawn, self.any_weights = file is None, any_weights
-        self.anew, self.context, self.std = anew, context, std
+        self.bundled, self.any_weights = bundled, any_weights
+        self._is_drawn = file is None and bundled is None
+        self.anew, self.context, self.std = anew and self._is_drawn, context, std
         self.deep_tokens, self.deep_blocks, self.token = deep_tokens, deep_blocks, token
 
     def refuses(self, spec: BackboneSpec) -> str | None:
         """Return what of width or depth does not fit the backbone's text encoder."""
         if self.given is None and self.anew:
             return None
-        if self.given is None and spec.learned_prompts is None:
+        if self.given is None and not spec.learned_prompts:
             return (
                 "no prompts were learned for it; learn some (vlmad train) or convert a checkpoint "
                 "(vlmad prompts import), then add --set prompts.file=FILE"
@@ -172,12 +175,20 @@ class Learned(Prompts):
         return self.learned(spec).class_token
 
     def learned(self, spec: BackboneSpec) -> LearnedPrompts:
-        """Return the prompts in use with a backbone."""
+        """Return the prompts in use with a backbone.
+
+        Raises:
+            OptionError: it ships none of the name `bundled`.
+        """
         if self.given is None and self.anew:
             self.given = self._drawn(spec, seed=0)
         if self.given is None:
-            assert spec.learned_prompts is not None
-            self.given = read_learned_prompts(spec.learned_prompts)
+            shipped = spec.learned_prompts
+            name = next(iter(shipped)) if self.bundled is None else self.bundled
+            if name not in shipped:
+                unknown, known = one_line(name, 60), ", ".join(shipped)
+                raise OptionError(f"{spec.name} ships no prompts '{unknown}'; bundled: {known}")
+            self.given = read_learned_prompts(shipped[name])
         return self.given
 
     def learnable(self, spec: BackboneSpec, seed: int) -> Mapping[str, Tensor]:

@@ -72,7 +72,8 @@ class Pupil:
         self.name = detector.assembly.parts[self.kind].registration.name
         self.tensors: Mapping[str, Tensor] = self.part.learnable(detector.backbone.spec, 0)
         self._start = {name: tensor.detach().clone() for name, tensor in self.tensors.items()}
-        file = detector.assembly.parts[self.kind].options.get("file")
+        options, spec = detector.assembly.parts[self.kind].options, detector.backbone.spec
+        file = options.get("file") or spec.learned_prompts.get(options.get("bundled", ""))
         self.licence = read_learned_document(file).licence if file else UNKNOWN
         """Of what it began from."""
         self.visual = [_encode(detector, image) for image in images]
@@ -212,7 +213,7 @@ def _learning(detector: Detector) -> tuple[str, Any]:
     if detector.inside is not None:
         raise IncompatiblePartsError("nothing is learned where only a region of images counts")
     for kind in ("extractor", "prompts"):
-        part = _with_file(detector, kind)
+        part = _as_shipped(detector, kind)
         if isinstance(part, Learns):
             if kind == "extractor" and detector.memory is not None:
                 raise IncompatiblePartsError(
@@ -226,17 +227,16 @@ def _learning(detector: Detector) -> tuple[str, Any]:
     )
 
 
-def _with_file(detector: Detector, kind: str) -> Any:
-    """Return a part; prompts that the backbone ships by their file, or they would be drawn anew."""
+def _as_shipped(detector: Detector, kind: str) -> Any:
+    """Return a part; prompts that the backbone ships by their name, or they would be drawn anew."""
     chosen, shipped = detector.assembly.parts[kind], detector.backbone.spec.learned_prompts
-    none = "file" in chosen.options and chosen.options["file"] is None
-    if kind != "prompts" or shipped is None or not none or chosen.options.get("anew"):
-        return chosen.part
-    said = read_learned_document(shipped)
-    if (said.kind, said.part) != (kind, chosen.registration.name):
+    options = dict(chosen.options)
+    named = options.get("file") or options.get("bundled", "other prompts")
+    if kind != "prompts" or not shipped or named or options.get("anew"):
         return chosen.part
     with blaming(f"{chosen.registration} cannot be built"):
-        detector.prompts = chosen.registration.resolve()(**{**chosen.options, "file": shipped})
+        options["bundled"] = next(iter(shipped))
+        detector.prompts = chosen.registration.resolve()(**options)
     return detector.prompts
 
 

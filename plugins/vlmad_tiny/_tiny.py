@@ -65,7 +65,11 @@ SPEC = BackboneSpec(
     text_width=architecture.TEXT["width"],
     text_depth=architecture.TEXT["layers"],
     licence="Apache-2.0",
-    learned_prompts=FOLDER / "prompts.safetensors",
+    learned_prompts={
+        "original": FOLDER / "prompts.safetensors",
+        "drawn-dense": FOLDER / "drawn-dense.safetensors",
+        "drawn-window": FOLDER / "drawn-window.safetensors",
+    },
     levels=TRUNK_LEVELS
     | blocks_as_levels(
         architecture.VISION["layers"],
@@ -84,6 +88,9 @@ class Tiny:
 
     It is small and drawn from little data, so that everything runs anywhere; for real
     inspection take a large CLIP.
+
+    Learned prompts come with it: `original`, made with its weights, and `drawn-dense` and
+    `drawn-window`, which `vlmad train` learned from images drawn by code (docs/training.md).
 
     Args:
         device: auto, cpu, cuda or mps.
