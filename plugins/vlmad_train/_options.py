@@ -12,7 +12,7 @@ from vlmad.errors import InputError
 
 if TYPE_CHECKING:
     from vlmad_train.objectives import Weights
-    from vlmad_train.training import Schedule
+    from vlmad_train.schedule import Schedule
 
 
 def _option(panel: str, *names: str, help: str, **settings: Any) -> Any:
@@ -76,9 +76,20 @@ class LearningOptions:
     ] = None
     epochs: Annotated[int, _option(HOW, min=1, help="How often all images are looked at.")] = 15
     batch_size: Annotated[int, _option(HOW, min=1, help="Images in each step.")] = 8
-    rate: Annotated[float, _option(HOW, help="Adam's learning rate.")] = 1e-3
+    rate: Annotated[float, _option(HOW, help="The learning rate.")] = 1e-3
+    decay: Annotated[
+        Literal["none", "cosine"], _option(HOW, help="How the rate falls from epoch to epoch.")
+    ] = "none"
+    warm_up: Annotated[int, _option(HOW, min=0, help="So many first epochs at a rate of 1e-5.")] = 0
+    optimizer: Annotated[Literal["adam", "sgd"], _option(HOW, help="What takes the steps.")] = (
+        "adam"
+    )
     beta1: Annotated[float, _option(HOW, min=0, max=1, help="Adam's memory of gradients.")] = 0.5
     beta2: Annotated[float, _option(HOW, min=0, max=1, help="And of their squares.")] = 0.999
+    momentum: Annotated[float, _option(HOW, min=0, max=1, help="Of sgd.")] = 0.9
+    weight_decay: Annotated[
+        float, _option(HOW, min=0, help="How strongly numbers are drawn towards 0.")
+    ] = 0.0
     temperature: Annotated[
         float | None, _option(HOW, help="Of the softmax over both sides; by default the scorer's.")
     ] = None
@@ -132,12 +143,25 @@ class LearningOptions:
         Raises:
             InputError: a number is none that works.
         """
-        from vlmad_train.training import Schedule
+        from vlmad_train.schedule import Schedule
 
-        if not 0 < self.rate < float("inf") or not max(self.beta1, self.beta2) < 1:
-            raise InputError("--rate takes a positive number, --beta1 and --beta2 0 to below 1")
-        betas = (self.beta1, self.beta2)
-        return Schedule(self.epochs, self.batch_size, self.rate, betas, self.seed)
+        memories = (self.beta1, self.beta2, self.momentum)
+        if not 0 < self.rate < float("inf") or not max(memories) < 1:
+            raise InputError(
+                "--rate takes a positive number, --beta1, --beta2 and --momentum 0 to below 1"
+            )
+        return Schedule(
+            self.epochs,
+            self.batch_size,
+            self.rate,
+            (self.beta1, self.beta2),
+            self.seed,
+            self.optimizer,
+            self.momentum,
+            self.weight_decay,
+            self.decay,
+            self.warm_up,
+        )
 
     def counts(self) -> list[int]:
         """Return of how many categories the points of a curve are; none without one.

@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -29,24 +28,14 @@ if TYPE_CHECKING:
 
     from vlmad_train._frozen import Drawn, FrozenImages
     from vlmad_train._learner import Learner
+    from vlmad_train.schedule import Schedule
 
 CHECKPOINT = "checkpoint.safetensors"
 HISTORY = "history"
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")
-"""What Adam remembers of each tensor."""
+MEMORY = "optimizer."
+"""Before the number of a tensor and the name of what the optimiser remembers of it."""
 Order: TypeAlias = Callable[[int], Sequence[int]]
 """From the number of an epoch, from 1, to the images that it looks at, in turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How long and how fast is learned; the defaults are AnomalyCLIP's."""
-
-    epochs: int = 15
-    batch: int = 8
-    rate: float = 1e-3
-    betas: tuple[float, float] = (0.5, 0.999)
-    seed: int = 0
 
 
 class NotFinite(InputError):
@@ -86,9 +75,8 @@ class Training:
         self.order = order or shuffled(rows, schedule.seed)
         learner.start([material.images[row].class_name for row in (*rows, *held_out)])
         self.best = {name: t.detach().clone() for name, t in learner.tensors.items()}
-        self._adam = torch.optim.Adam(
-            [*learner.tensors.values()], lr=schedule.rate, betas=schedule.betas
-        )
+        self._optimizer = schedule.descent(learner.tensors.values())
+        self._rates = schedule.rates()
 
     @property
     def left(self) -> int:
@@ -136,19 +124,18 @@ class Training:
     def _restore(self, found: dict[str, Tensor]) -> None:
         self.learner.load({name: found[f"now.{name}"] for name in self.learner.tensors})
         self.best = {name: found[f"best.{name}"].clone() for name in self.learner.tensors}
-        state = self._adam.state_dict()
-        state["state"] = {
-            index: {moment: found[f"adam.{index}.{moment}"] for moment in MOMENTS}
-            for index in range(len(self.learner.tensors))
-            if f"adam.{index}.step" in found
-        }
-        self._adam.load_state_dict(state)
+        memory: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for name, tensor in found.items():
+            if name.startswith(MEMORY):
+                index, moment = name.removeprefix(MEMORY).split(".")
+                memory[int(index)][moment] = tensor
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": memory})
 
     def _save(self) -> None:
         kept = {f"now.{name}": tensor for name, tensor in self.learner.tensors.items()}
         kept |= {f"best.{name}": tensor for name, tensor in self.best.items()}
-        for index, moments in self._adam.state_dict()["state"].items():
-            kept |= {f"adam.{index}.{moment}": moments[moment] for moment in MOMENTS}
+        for index, memory in self._optimizer.state_dict()["state"].items():
+            kept |= {f"{MEMORY}{index}.{moment}": tensor for moment, tensor in memory.items()}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in kept.items()}
         history = self.history.to_json(None).decode()
         write_atomically(self.folder / CHECKPOINT, save(plain, {HISTORY: history}))
@@ -169,11 +156,13 @@ class Training:
         )
 
     def _learn(self, number: int) -> Losses:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rates[number - 1]
         groups = list(chunks(self.order(number), self.schedule.batch))
         sums = _Means()
         for drawn in track(self.material.steps(groups), "learning", len(groups)):
             terms = self.gradients(drawn, f"the loss in epoch {number}")
-            self._adam.step()
+            self._optimizer.step()
             sums.add(terms, len(drawn.images))
         return sums.losses()
 
@@ -186,7 +175,7 @@ class Training:
         terms = self.loss(self._judged(drawn), self.weights)
         loss = torch.stack([*terms.values()]).sum()
         _check_finite(loss.detach(), what)
-        self._adam.zero_grad()
+        self._optimizer.zero_grad()
         loss.backward()
         return terms
 
