@@ -121,4 +121,4 @@ def result_lines(
             words.append(f"{OPTIONS.get(kind, f'--{kind}')} {name} --set {kind}.file={path}")
     recipe = prepared.learner.detector.assembly.recipe.name
     yield f"use it with: vlmad run … --detector {recipe} {' '.join(words)}"
-    yield "note: test it on another data set than the one that it was learned from"
+    yield "note: test it on other images; what it does on new products, another data set shows"
