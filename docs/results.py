@@ -1,10 +1,11 @@
 """Put what benches and grids gave into docs/results.md, in the place of what was there.
 
-    python docs/results.py recipes=DIR references=DIR,DIR parts=DIR windows=DIR
+    python docs/results.py recipes=DIR references=DIR,DIR learned=DIR parts=DIR windows=DIR
 
 Of each section the folder that `vlmad bench` or `vlmad grid` wrote, of `references` several;
 results.md has the commands. A section that is not named stays as it is, and so do the words around
-the tables. Of `parts` the averages are shown alone, of `references` those over named categories.
+the tables. Of `parts` the averages are shown alone, of `references` those over named categories,
+of `learned` those over all, and the differences of `PAIRS`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmad_evaluation.averaging import average, of_categories, over_seeds
+from vlmad_evaluation.averaging import average, compare_averages, of_categories, over_seeds
 from vlmad_evaluation.result_folders import read_result
 
 if TYPE_CHECKING:
@@ -26,6 +27,27 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).with_name("results.md")
 APART = ("alien", "screw_block")
 """Categories on which nothing was chosen; the second has boxes for masks, the first none."""
+LEARNED = {
+    "image_auroc": "image AUROC",
+    "pixel_auroc": "pixel AUROC",
+    "pixel_aupro_30": "AUPRO to .30",
+}
+WINDOWS = ("winclip", "hybrid", "hybrid-drawn-dense", "hybrid-drawn-window")
+PATCHES = (
+    "patches-compositional",
+    "patches-learned",
+    "patches-drawn-dense",
+    "patches-drawn-window",
+)
+PAIRS = (
+    *((each, WINDOWS[0]) for each in WINDOWS[1:]),
+    *((each, PATCHES[0]) for each in PATCHES[1:]),
+    ("hybrid-drawn-window", "patches-drawn-dense"),
+    ("hybrid-drawn-window", "hybrid-drawn-dense"),
+    ("patches-drawn-window", "patches-drawn-dense"),
+)
+"""Learned against compositional; inside windows against through patches, each in its place; and
+learned inside windows against through patches and carried, in windows and in patches."""
 
 
 def tables(text: str, only: str = "") -> str:
@@ -68,6 +90,30 @@ def references_page(folders: Iterable[Path]) -> str:
         page += [f"### Image AUROC of each category, {_shots(count)}"]
         page += [_table(("category", *own), of_each)]
     return "\n\n".join(page)
+
+
+def learned_page(folder: Path) -> str:
+    """Return what a bench of learned prompts gave: averages, differences, each category."""
+    by_place = over_seeds(_stored(folder), 0.95)
+    categories, detectors = sorted({str(each) for _, each, _ in by_place}), (*WINDOWS, *PATCHES)
+    averages = [(d, *(_average(by_place, d, 0, categories, n) for n in LEARNED)) for d in detectors]
+    page = [_table(("detector", *LEARNED.values()), averages)]
+    differences = [
+        (f"{one} \N{MINUS SIGN} {other}", *(_difference(by_place, one, other, n) for n in LEARNED))
+        for one, other in PAIRS
+    ]
+    page += [_table(("difference", *LEARNED.values()), differences)]
+    for name, shown in (("image_auroc", WINDOWS), ("pixel_auroc", detectors)):
+        rows = [(c, *(_plain(by_place[d, c, 0].get(name)) for d in shown)) for c in categories]
+        page += [f"### Of each category, {LEARNED[name]}", _table(("category", *shown), rows)]
+    return "\n\n".join(page)
+
+
+def _difference(by_place: ByPlace, one: str, other: str, name: str) -> str:
+    categories = sorted({str(category) for _, category, _ in by_place})
+    own, others = (of_categories(by_place, each, 0, categories, name) for each in (one, other))
+    found, _ = compare_averages(own, others, 0.95)
+    return f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
 def _stored(folder: Path) -> Iterator[CellResult]:
@@ -127,6 +173,8 @@ def main(sections: Iterable[str]) -> None:
     for name, _, folder in (section.partition("=") for section in sections):
         if name == "references":
             text = references_page(map(Path, folder.split(",")))
+        elif name == "learned":
+            text = learned_page(Path(folder))
         else:
             text = _grid_or_bench(Path(folder), "Combinations" if name == "parts" else "")
         page = replaced(page, name, text)
