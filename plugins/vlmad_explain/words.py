@@ -44,6 +44,8 @@ def _addend(explanation: Explanation, addend: ScoreAddend) -> str:
     elif addend.by == "others":
         what = "other images: "
         what += "what similar ones add" if addend.whole_image else "the largest distance to them"
+    elif addend.by == "image":
+        what = f"the rest of the image: {_distance(addend)}"
     elif explanation.unit == "log-odds":
         what = "text: the probability of the anomalous side"
     else:

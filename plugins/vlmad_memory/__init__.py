@@ -1,4 +1,4 @@
-"""Comparing with normal references, without text: patch features and what is remembered of them."""
+"""Comparing without text, with references or others: patch features and what is kept of them."""
 
 from __future__ import annotations
 
@@ -86,6 +86,10 @@ PADIM = Recipe(
     paper="Defard et al., ICPR workshops 2020, arXiv 2011.08785",
 )
 
+RARITY = Recipe(
+    parts={**GAUSSIAN.parts, "scorer": "rarity"},
+    summary="how rare each cell is within its own image, without references or text",
+)
 MUSC = Recipe(
     parts={**GAUSSIAN.parts, "scorer": "mutual"},
     options={"scorer": {"rescoring": (1, 2, 3)}},
@@ -114,7 +118,7 @@ def register_extractors(register: Register) -> None:
 
 @hookimpl
 def register_scorers(register: Register) -> None:
-    """Register `nearest`, `gaussian`, `spade`, `subspace` and `mutual`."""
+    """Register `nearest`, `gaussian`, `spade`, `subspace`, `mutual` and `rarity`."""
     register(
         "nearest",
         "vlmad_memory._nearest_patches:NearestPatches",
@@ -126,6 +130,7 @@ def register_scorers(register: Register) -> None:
     register(
         "mutual", "vlmad_memory._mutual:Mutual", "distance to the nearest patches of other images"
     )
+    register("rarity", "vlmad_memory._rarity:Rarity", "distance to the cells of its own image")
 
 
 @hookimpl
@@ -139,3 +144,4 @@ def register_detectors(register: Register) -> None:
     register("spade", SPADE, SPADE.summary)
     register("subspace", SUBSPACE, SUBSPACE.summary)
     register("musc", MUSC, MUSC.summary)
+    register("rarity", RARITY, RARITY.summary)

@@ -11,16 +11,16 @@ from annotated_types import Ge, Gt, Le
 
 from vlmad import Prediction, Scorer, View
 from vlmad.attribution import Addend, Attribution, Judged, Mean
-from vlmad.errors import OptionError, did_you_mean
+from vlmad.errors import OptionError
 from vlmad.parts import CELLS
 from vlmad.regions import inside_regions, only_inside
 from vlmad_memory.image_scores import mean_of_top, power_mean
 from vlmad_memory.kept_cells import differences, refuse_kept, surroundings
 from vlmad_memory.misses import apart
-from vlmad_memory.own_novelty import own_novelty
+from vlmad_memory.own_novelty import own_level, own_novelty
 from vlmad_memory.pooled_gaussian import PooledGaussian, as_they_are
 from vlmad_memory.position_gaussians import PositionGaussians
-from vlmad_memory.smoothing import to_pixels
+from vlmad_memory.smoothing import SIGMAS, to_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +34,6 @@ SLACK = 0.02
 """What is added to distances before their logarithm, so that no small one decides alone."""
 KEPT = "kept cells"
 TURNS = (0.0, 90.0, 180.0, 270.0)
-SIGMAS = 60
-"""Of the Gaussian over the map, how many its side has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ class Gaussian(Scorer):
         """Remember sums over the cells, or of each position its drawn channels."""
         memory = self.model.fit(references, self._levels(references))
         if self.nearest:
-            cells = surroundings(references, self._own_level(references))
+            cells = surroundings(references, own_level(references, self.level))
             memory[KEPT] = cells[as_they_are(references)].contiguous()
         return memory
 
@@ -191,7 +189,7 @@ class Gaussian(Scorer):
                 squared = distances[regions.name]
                 value = squared.sqrt() if self.rooted else self.ridge * squared
                 found.append((Judged(regions, "references", value), 1.0))
-        own = self._own_level(features)
+        own = own_level(features, self.level)
         if self.nearest:
             kept = memory[KEPT]
             value, nearest = differences(features, own, kept)
@@ -207,17 +205,6 @@ class Gaussian(Scorer):
             cells = to_pixels(inside.unflatten(1, judged.regions.grid or features.grid), finest)
             weighed.append(Weighed(judged, weight, cells))
         return weighed
-
-    def _own_level(self, features: Features) -> Regions:
-        """Return the level whose cells novelty and nearest look at."""
-        if self.level is None:
-            return features.regions[0]
-        names = {regions.name.removeprefix("level "): regions for regions in features.regions}
-        if self.level not in names:
-            raise OptionError(
-                f"there is no level '{self.level}'; {did_you_mean(self.level, names)}"
-            )
-        return names[self.level]
 
     def _joined(self, weighed: Sequence[Weighed]) -> Float[Tensor, "b gh gw"]:
         maps = torch.stack([each.cells for each in weighed])

@@ -27,7 +27,7 @@ from vlmad_memory.image_scores import mean_of_top, top_places
 from vlmad_memory.patch_memory import IMAGES, PatchMemory, refused
 from vlmad_memory.patch_search import PatchSearch
 from vlmad_memory.reweighting import novelty_weight
-from vlmad_memory.smoothing import Border, Interpolation, to_pixels
+from vlmad_memory.smoothing import SIGMAS, Border, Interpolation, to_pixels
 from vlmad_memory.whitening import whitening_of
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad import BackboneSpec, Features, Regions, TextEmbeddings
-
-SIGMAS = 60
-"""Of the Gaussian over the map, how many its side has."""
 
 
 class NearestPatches(Scorer):

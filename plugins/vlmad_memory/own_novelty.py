@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
+from vlmad.errors import OptionError, did_you_mean
 from vlmad.regions import inside_regions
 
 if TYPE_CHECKING:
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
 
 NEAR = 2
 """Rows and columns within which a cell's neighbours are too like it to say anything."""
+
+
+def own_level(features: Features, name: str | None) -> Regions:
+    """Return the level of that name; None is the first.
+
+    Raises:
+        OptionError: there is none; the nearest names are given.
+    """
+    if name is None:
+        return features.regions[0]
+    names = {regions.name.removeprefix("level "): regions for regions in features.regions}
+    if name not in names:
+        raise OptionError(f"there is no level '{name}'; {did_you_mean(name, names)}")
+    return names[name]
 
 
 def own_novelty(features: Features, regions: Regions) -> Float[Tensor, "b r"]:

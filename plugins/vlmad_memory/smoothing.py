@@ -22,6 +22,8 @@ Border: TypeAlias = Literal["reflect", "symmetric"]
 """How a map goes on outside: mirrored without repeating its edge, or with."""
 Interpolation: TypeAlias = Literal["bilinear", "bilinear-corners", "nearest"]
 """`bilinear` has half-pixel centres, `bilinear-corners` aligns the corners."""
+SIGMAS = 60
+"""Of the Gaussian over a map, how many its side has where nobody says."""
 SCIPY_MODES = {"reflect": "mirror", "symmetric": "reflect"}
 
 
