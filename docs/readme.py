@@ -19,7 +19,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
 PICTURE = ROOT / "docs" / "images" / "overlay.png"
-COMMAND = "vlmad run examples/samples/cloth/test --class-name cloth"
+COMMAND = "vlmad run examples/samples/cloth/test"
 SHOWN = "hole_000-*.jpg"
 PAPERS = {
     "winclip": "Jeong et al., CVPR 2023",

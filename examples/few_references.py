@@ -28,8 +28,8 @@ from rich.table import Table
 from torch import Tensor
 
 from vlmad import Detector, load_detector
-from vlmad.recipes import DEFAULT_WITH_REFERENCES
 from vlmad.types import Features
+from vlmad_run.choosing import DEFAULT_WITH_REFERENCES
 from vlmad_run.leaving_out import (
     LEAST,
     automatic_threshold,

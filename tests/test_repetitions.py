@@ -82,7 +82,10 @@ REFUSED = {
         "has layers 1 to",
     ),
     "no references": (("--scorer", "needs-references"), "needs normal images"),
-    "a name that is too long": (("--class-name", "x " * 90), "is longer than the 77 tokens"),
+    "a name that is too long": (
+        ("--prompt", "compositional", "--class-name", "x " * 90),
+        "is longer than the 77 tokens",
+    ),
 }
 
 NEEDS = """

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from vlmad import Detector, load_detector
 from vlmad.errors import IncompatiblePartsError
-from vlmad.recipes import DEFAULT, DEFAULT_WITH_REFERENCES
-from vlmad_run.choosing import Choice
+from vlmad.recipes import DEFAULT
+from vlmad_run.choosing import DEFAULT_ALONE, DEFAULT_WITH_REFERENCES, Choice
 
-from .conftest import SMALL, vlmad
+from .conftest import SMALL, Ended, vlmad
 
 CLOTH = Path(__file__).parents[1] / "examples/samples/cloth"
 GOOD = sorted((CLOTH / "train/good").glob("*.png"))[:2]
@@ -48,13 +49,42 @@ def test_naming_prompts_and_extractor_stays_the_hybrid_score_for_score(reference
     ],
 )
 def test_naming_anything_of_text_takes_the_rest_from_the_recipe_of_text(choice: Choice) -> None:
-    assert choice.load(references=True).assembly.recipe.name == DEFAULT
+    for references in (True, False, None):
+        assert choice.load(references).assembly.recipe.name == DEFAULT
 
 
 @pytest.mark.parametrize("choice", [Choice(), Choice(backbone="tiny")])
 def test_with_references_and_nothing_named_references_decide(choice: Choice) -> None:
     assert choice.load(references=True).assembly.recipe.name == DEFAULT_WITH_REFERENCES
-    assert choice.load(references=False).assembly.recipe.name == DEFAULT
+
+
+@pytest.mark.parametrize("choice", [Choice(), Choice(class_name="cloth"), Choice(resize="pad")])
+def test_without_references_and_nothing_named_each_image_is_judged_by_itself(
+    choice: Choice,
+) -> None:
+    assert choice.load(references=False).assembly.recipe.name == DEFAULT_ALONE
+    assert choice.load(references=None).assembly.recipe.name == DEFAULT
+
+
+def test_naming_a_backbone_or_words_stays_winclip_score_for_score() -> None:
+    expected = scores(load_detector("winclip"))
+    named = (Choice(backbone="tiny"), Choice(prompt="compositional"), Choice(scorer="harmonic"))
+    for choice in named:
+        assert scores(choice.load(references=False)) == expected
+
+
+def test_a_run_of_many_images_says_what_does_better_than_each_by_itself(
+    command: Callable[..., Ended], tmp_path: Path
+) -> None:
+    quiet = ("--overlays", "none", "--out", "out")
+    many = command("run", CLOTH / "test", *quiet)
+    assert many.status == 0
+    assert many.error.count("each of 9 images is judged by itself; a few good ones as") == 1
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["recipe"] == DEFAULT_ALONE
+    assert "judged by itself" not in command("run", *TESTED, "--out", "few").error
+    named = ("--detector", "rarity", "--out", "named")
+    assert "judged by itself" not in command("run", CLOTH / "test", *named).error
 
 
 def test_a_detector_whose_scorer_needs_no_text_has_no_prompts() -> None:

@@ -30,8 +30,6 @@ WORDS = ("summary", "paper", "resize")
 """What a recipe says of itself, be it nothing."""
 DEFAULT = "winclip"
 """The recipe that parts come from where none is named."""
-DEFAULT_WITH_REFERENCES = "gaussian"
-"""Likewise, where neither a recipe nor a part is named and there are references."""
 DEFAULT_PROMPTS = "compositional"
 """The prompts where a scorer of text takes its place in a recipe that names none."""
 

@@ -73,14 +73,15 @@ class Plan:
 
 
 def load_detectors(
-    choice: Choice, names: Sequence[str] | None, references: bool
+    choice: Choice, names: Sequence[str] | None, references: bool | None
 ) -> dict[str, Detector]:
     """Assemble every detector; named parts and options hold for all of them.
 
     Args:
         choice: parts and options.
         names: recipes.
-        references: whether every cell has references, which matters where nothing is named.
+        references: whether every cell has references, or none has, which matters where nothing is
+            named; None if only some have.
     """
     recipes: list[str | None] = [n for text in names or () for n in text.split(",") if n]
     detectors: dict[str, Detector] = {}

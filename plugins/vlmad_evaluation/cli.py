@@ -60,7 +60,8 @@ def bench(
     from vlmad_evaluation._bench_plan import load_detectors
     from vlmad_run.progress import print_notes
 
-    detectors = load_detectors(choice, detector, references=min(settings.shots) > 0)
+    fitted = {shots > 0 for shots in settings.shots}
+    detectors = load_detectors(choice, detector, fitted.pop() if len(fitted) == 1 else None)
     for name, each in detectors.items():
         print_notes([f"{name}: {note}" for note in each.assembly.notes], console)
     ready = Bench(opened, categories, detectors, settings, problems)

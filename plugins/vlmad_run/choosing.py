@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from vlmad_formats.reading import Reading
 
 Completions = list[tuple[str, str]]
+DEFAULT_WITH_REFERENCES = "gaussian"
+"""The recipe where neither one nor a part is named, and there are references."""
+DEFAULT_ALONE = "rarity"
+"""Likewise without references, unless a backbone is named: that may know words well."""
 IMAGE = "image"
 """What takes options in `--set` beside the kinds of parts: how images are read."""
 
@@ -57,8 +61,9 @@ class Choice:
         str | None,
         option(
             metavar="RECIPE",
-            help="A recipe (vlmad plugins lists them) or a recipe's FILE.toml; by default winclip, "
-            "with references and nothing else named gaussian; to train anomalyclip, or hybrid.",
+            help="A recipe (vlmad plugins lists them) or a recipe's FILE.toml; by default rarity, "
+            "with references gaussian, beside any part that is named winclip; to train "
+            "anomalyclip, or hybrid.",
             autocompletion=completing("detector"),
         ),
     ] = None
@@ -108,19 +113,25 @@ class Choice:
         parts = (self.detector, self.prompt, self.extractor, self.attention, self.scorer)
         return parts == (None,) * len(parts) and self.options().keys() <= {"backbone"}
 
-    def load(self, references: bool = False) -> Detector:
+    def recipe(self, references: bool | None) -> str | None:
+        """Return the recipe for what will be fitted, or not, or both; None for the core's own."""
+        if references is None or not self.names_nothing:
+            return self.detector
+        if references:
+            return DEFAULT_WITH_REFERENCES
+        return DEFAULT_ALONE if self.backbone is None else None
+
+    def load(self, references: bool | None = False) -> Detector:
         """Assemble the detector, not fitted; see `vlmad.load_detector`.
 
         Args:
-            references: whether it will be fitted: where nothing is named, another recipe is
-                better then.
+            references: whether it will be fitted, None if it may or may not: where nothing is
+                named, other recipes are better then.
         """
         from vlmad.building import load_detector
-        from vlmad.recipes import DEFAULT_WITH_REFERENCES
 
-        by_references = references and self.names_nothing
         return load_detector(
-            DEFAULT_WITH_REFERENCES if by_references else self.detector,
+            self.recipe(references),
             backbone=self.backbone,
             prompts=self.prompt,
             extractor=self.extractor,

@@ -107,7 +107,7 @@ def run(
 
     vlmad run photos/ --prompt learned --extractor window
 
-    vlmad run photos/ --threshold 0.6 --fail-on anomalous
+    vlmad run photos/ --model nut.safetensors --fail-on anomalous
 
     vlmad run photos/ --backbone openclip:ViT-B-16-plus-240/laion400m_e31
     """

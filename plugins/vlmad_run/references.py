@@ -25,6 +25,8 @@ PUBLISHED_SHOTS = 4
 """Of a folder, where nobody says, for scorers of text: as WinCLIP's are published."""
 MOST_WHOLE = 200
 """Likewise for scorers that have nothing but references: a folder of up to so many whole."""
+MANY = 8
+"""Of so many images it is said that there are better ways than to judge each by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,11 @@ def assemble_runnable(
             remarks.append(f"{drawn}; --shots takes another number")
     elif references.shots is not None:
         raise InputError("--shots needs --references DIR to draw from")
+    elif len(images) >= MANY and choice.recipe(references=False) != choice.detector:
+        remarks.append(
+            f"each of {len(images)} images is judged by itself; a few good ones as --references "
+            "do better, and --detector musc compares all with each other"
+        )
     remarks += settle_range(chosen or images, detector)
     if choice.align:
         align_to_first(detector, chosen)
