@@ -1,6 +1,7 @@
 """What a few references promise: thresholds, and defects among them, over many draws.
 
     python examples/few_references.py parts/ --references 1 4 --draws 50
+    python examples/few_references.py parts/ --detector padim --references 4 --exchange
 
 For every category of a data set and every draw of references from its good train images, by the
 detector that `vlmad run --references` takes, or by another recipe:
@@ -10,17 +11,18 @@ detector that `vlmad run --references` takes, or by another recipe:
 - defective references: one of them is exchanged for a defective test image; how often it alone
   stands out, and how often a good one of the others does.
 
-Images are encoded once. The figures in docs/thresholds.md are its output.
+Images are encoded once; `--exchange` measures the second alone, on the images that it draws.
+The figures in docs/thresholds.md are its output.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import numpy as np
 from rich.console import Console
@@ -28,6 +30,7 @@ from rich.table import Table
 from torch import Tensor
 
 from vlmad import Detector, load_detector
+from vlmad.images import Source
 from vlmad.types import Features
 from vlmad_run.choosing import DEFAULT_WITH_REFERENCES
 from vlmad_run.leaving_out import (
@@ -54,33 +57,52 @@ COLUMNS = (
 )
 
 
-@dataclass
+class Encoded(Sequence[Views]):
+    """The features of images in several views, each encoded when it is first asked for."""
+
+    def __init__(
+        self, detector: Detector, images: Sequence[Path], views: Callable[[Source], list[Source]]
+    ) -> None:
+        self.detector, self.images, self.views = detector, images, views
+        self.known: dict[int, Views] = {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @overload
+    def __getitem__(self, index: int) -> Views: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Views]: ...
+    def __getitem__(self, index: int | slice) -> Views | list[Views]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        if index not in self.known:
+            [source] = self.detector.sources([self.images[index]])
+            self.known[index] = list(self.detector.encode(self.views(source)))
+        return self.known[index]
+
+
+@dataclass(frozen=True)
 class Category:
-    """Encoded images of a category, the good train images in all views and changes."""
+    """Images of a category: good train images turned and changed, and the test images."""
 
-    train: list[Views]
-    changed: list[Views]
-    good: list[Features]
-    bad: list[Views]
+    train: Encoded
+    changed: Encoded
+    good: Encoded
+    bad: Encoded
 
 
-def encode(detector: Detector, data: OpenDataset, name: str) -> Category:
-    """Encode the images of a category, each once."""
-
-    def views(image: Path) -> Views:
-        return list(detector.encode(detector.views_of(list(detector.sources([image])), 1)))
-
+def category(detector: Detector, data: OpenDataset, name: str) -> Category:
+    """Return the images of a category."""
     samples = data.select([name])
     train = [s.image for s in samples if s.split == "train" and not s.anomalous]
-    tested = [s for s in samples if s.split == "test"]
+    good = [s.image for s in samples if s.split == "test" and not s.anomalous]
+    bad = [s.image for s in samples if s.split == "test" and s.anomalous]
     return Category(
-        [views(image) for image in train],
-        [
-            list(detector.encode(list(changes_of(next(detector.sources([image]))))))
-            for image in train
-        ],
-        list(detector.encode([s.image for s in tested if not s.anomalous])),
-        [views(s.image) for s in tested if s.anomalous],
+        Encoded(detector, train, lambda source: detector.views_of([source], 1)),
+        Encoded(detector, train, lambda source: list(changes_of(source))),
+        Encoded(detector, good, lambda source: [source]),
+        Encoded(detector, bad, lambda source: detector.views_of([source], 1)),
     )
 
 
@@ -105,8 +127,8 @@ def judge(detector: Detector, own: Category, chosen: list[int]) -> tuple[float, 
         left_out = judge_encoded(detector, held(detector, references, count - 1))
         good = GoodScores(scores=left_out, how="left out")
     threshold = automatic_threshold(good).value
-    spare = [views[0] for index, views in enumerate(own.train) if index not in chosen]
-    tested = [*own.good, *spare], [views[0] for views in own.bad]
+    spare = [views for index, views in enumerate(own.train) if index not in chosen]
+    tested = [[views[0] for views in each] for each in ([*own.good, *spare], own.bad)]
     alarms, found = (np.array(scores(detector, each, memory)) >= threshold for each in tested)
     return float(alarms.mean()), float(found.mean())
 
@@ -124,13 +146,18 @@ def exchange(detector: Detector, own: Category, chosen: list[int], bad: int) -> 
     return [float(named), float(np.argmax(left_out) == 0), float(bool(standing_out(clean)))]
 
 
-def measure(detector: Detector, own: Category, count: int, draws: int) -> list[float]:
-    """Return the mean over draws of all five shares; of few references only the first two."""
+def measure(
+    detector: Detector, own: Category, count: int, draws: int, exchanged: bool
+) -> list[float]:
+    """Return the mean over draws of all five shares; of few references only the first two.
+
+    `exchanged` measures the last three alone.
+    """
     found = []
     for seed in range(draws):
         rng = np.random.default_rng([seed, count])
         chosen = rng.choice(len(own.train), count, replace=False).tolist()
-        shares = list(judge(detector, own, chosen))
+        shares = [] if exchanged else list(judge(detector, own, chosen))
         if count >= LEAST:
             shares += exchange(detector, own, chosen, int(rng.integers(len(own.bad))))
         found.append(shares)
@@ -144,16 +171,20 @@ def main() -> None:
     parser.add_argument("--detector", default=DEFAULT_WITH_REFERENCES, help="a recipe")
     parser.add_argument("--references", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--draws", type=int, default=50)
+    parser.add_argument("--exchange", action="store_true", help="measure defective ones alone")
     words = parser.parse_args()
+    if words.exchange and min(words.references) < LEAST:
+        parser.error(f"of {LEAST} references on one may stand out; give --references {LEAST}")
+    columns = (*COLUMNS[:2], *COLUMNS[4:]) if words.exchange else COLUMNS
     detector, data = load_detector(words.detector), open_dataset(words.data)
     names = list(dict.fromkeys(sample.category for sample in data.select(None)))
     rows: dict[int, list[list[float]]] = {count: [] for count in words.references}
-    table = Table(*COLUMNS, box=None)
+    table = Table(*columns, box=None)
     for name in names:
-        own = encode(detector, data, name)
+        own = category(detector, data, name)
         for count, measured in rows.items():
             if count < len(own.train):
-                measured.append(measure(detector, own, count, words.draws))
+                measured.append(measure(detector, own, count, words.draws, words.exchange))
                 row = name, str(count), *(f"{100 * share:.0f}" for share in measured[-1])
                 print(*row, sep="\t", file=sys.stderr)  # of what takes an hour, what is known
                 table.add_row(*row)
