@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, overload
@@ -102,7 +102,7 @@ def category(detector: Detector, data: OpenDataset, name: str) -> Category:
         Encoded(detector, train, lambda source: detector.views_of([source], 1)),
         Encoded(detector, train, lambda source: list(changes_of(source))),
         Encoded(detector, good, lambda source: [source]),
-        Encoded(detector, bad, lambda source: detector.views_of([source], 1)),
+        Encoded(detector, bad, lambda source: detector.views_of([source], LEAST - 1)),
     )
 
 
@@ -112,13 +112,19 @@ def held(detector: Detector, references: Sequence[Views], count: int) -> list[Vi
     return [own[:views] for own in references]
 
 
-def scores(detector: Detector, images: Iterable[Features], memory: Memory) -> list[float]:
-    """Return what images score by a memory."""
-    return [float(detector.score(each, memory=memory).score.max()) for each in images]
+def scores(detector: Detector, images: Sequence[Features], memory: Memory) -> list[float]:
+    """Return what images score by a memory, each the highest of its tiles."""
+    found = detector.score(Features.concatenate(images), memory=memory).score
+    return [float(own.max()) for own in found.split([len(each.image) for each in images])]
 
 
-def judge(detector: Detector, own: Category, chosen: list[int]) -> tuple[float, float]:
-    """Return the shares of false alarms, and of defects found, by one draw of references."""
+def judge(
+    detector: Detector, own: Category, chosen: list[int], most: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return the shares of false alarms, and of defects found, by one draw of references.
+
+    Of good and of defective images `most` are drawn.
+    """
     count, references = len(chosen), [own.train[index] for index in chosen]
     memory = detector.memory_of([v for views in held(detector, references, count) for v in views])
     if count == 1:
@@ -127,10 +133,15 @@ def judge(detector: Detector, own: Category, chosen: list[int]) -> tuple[float, 
         left_out = judge_encoded(detector, held(detector, references, count - 1))
         good = GoodScores(scores=left_out, how="left out")
     threshold = automatic_threshold(good).value
-    spare = [views for index, views in enumerate(own.train) if index not in chosen]
-    tested = [[views[0] for views in each] for each in ([*own.good, *spare], own.bad)]
-    alarms, found = (np.array(scores(detector, each, memory)) >= threshold for each in tested)
-    return float(alarms.mean()), float(found.mean())
+    spare = [(own.train, index) for index in range(len(own.train)) if index not in chosen]
+    candidates = [(own.good, index) for index in range(len(own.good))] + spare
+    tested = candidates, [(own.bad, index) for index in range(len(own.bad))]
+    shares = []
+    for images in tested:
+        drawn = rng.permutation(len(images))[:most]
+        seen = [images[index][0][images[index][1]][0] for index in drawn]
+        shares.append(float((np.array(scores(detector, seen, memory)) >= threshold).mean()))
+    return shares[0], shares[1]
 
 
 def exchange(detector: Detector, own: Category, chosen: list[int], bad: int) -> list[float]:
@@ -142,22 +153,22 @@ def exchange(detector: Detector, own: Category, chosen: list[int], bad: int) -> 
     clean = judge_encoded(detector, held(detector, references, len(chosen) - 1))
     references[0] = own.bad[bad]
     left_out = judge_encoded(detector, held(detector, references, len(chosen) - 1))
-    named = 0 in standing_out(left_out)
-    return [float(named), float(np.argmax(left_out) == 0), float(bool(standing_out(clean)))]
+    odd = detector.scorer.odd_reference
+    named, wrong = 0 in standing_out(left_out, odd), bool(standing_out(clean, odd))
+    return [float(named), float(np.argmax(left_out) == 0), float(wrong)]
 
 
 def measure(
-    detector: Detector, own: Category, count: int, draws: int, exchanged: bool
+    detector: Detector, own: Category, count: int, words: argparse.Namespace
 ) -> list[float]:
-    """Return the mean over draws of all five shares; of few references only the first two.
-
-    `exchanged` measures the last three alone.
-    """
+    """Return the mean over draws of all five shares; of few references only the first two."""
     found = []
-    for seed in range(draws):
+    for seed in range(words.draws):
         rng = np.random.default_rng([seed, count])
         chosen = rng.choice(len(own.train), count, replace=False).tolist()
-        shares = [] if exchanged else list(judge(detector, own, chosen))
+        shares = list[float]()
+        if not words.exchange:
+            shares += judge(detector, own, chosen, words.images, rng)
         if count >= LEAST:
             shares += exchange(detector, own, chosen, int(rng.integers(len(own.bad))))
         found.append(shares)
@@ -171,6 +182,7 @@ def main() -> None:
     parser.add_argument("--detector", default=DEFAULT_WITH_REFERENCES, help="a recipe")
     parser.add_argument("--references", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--draws", type=int, default=50)
+    parser.add_argument("--images", type=int, default=12, help="good, and bad, ones of each draw")
     parser.add_argument("--exchange", action="store_true", help="measure defective ones alone")
     words = parser.parse_args()
     if words.exchange and min(words.references) < LEAST:
@@ -184,7 +196,7 @@ def main() -> None:
         own = category(detector, data, name)
         for count, measured in rows.items():
             if count < len(own.train):
-                measured.append(measure(detector, own, count, words.draws, words.exchange))
+                measured.append(measure(detector, own, count, words))
                 row = name, str(count), *(f"{100 * share:.0f}" for share in measured[-1])
                 print(*row, sep="\t", file=sys.stderr)  # of what takes an hour, what is known
                 table.add_row(*row)

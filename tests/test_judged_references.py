@@ -39,6 +39,14 @@ def test_a_reference_that_stands_out_is_named_and_left_out(fitted: tuple[Path, D
     assert not any("hole" in each.path for each in assembled.references)
 
 
+def test_by_a_scorer_of_text_none_is_named(fitted: tuple[Path, Done]) -> None:
+    folder, _ = fitted
+    done = vlmad("fit", "good", "--detector", "winclip", "--out", "text.safetensors", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "may show a defect" not in done.stderr
+    assert f"fitted on {len(GOOD) + 1} images" in done.stderr
+
+
 def test_what_stands_out_can_be_kept(fitted: tuple[Path, Done]) -> None:
     folder, _ = fitted
     words = ("good", "--keep-all", "--out", "all.safetensors")

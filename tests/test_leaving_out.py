@@ -13,7 +13,6 @@ from vlmad.errors import InputError
 from vlmad_run.leaving_out import (
     CHANGED_MARGIN,
     MARGIN,
-    STANDS_OUT,
     above_few,
     automatic_threshold,
     judge_references,
@@ -75,9 +74,9 @@ def test_a_changed_reference_gives_one_by_a_margin_of_its_own() -> None:
 
 
 def test_a_reference_stands_out_beside_three_others_at_least() -> None:
-    assert standing_out([0.2, 0.2 * STANDS_OUT + 0.01, 0.2, 0.2]) == [1]
-    assert standing_out([0.2, 0.2 * STANDS_OUT, 0.2, 0.2]) == []
-    assert standing_out([0.2, 20.0, 0.2]) == []
+    assert standing_out([0.25, 0.51, 0.25, 0.25], odd=2) == [1]
+    assert standing_out([0.25, 0.5, 0.25, 0.25], odd=2) == []
+    assert standing_out([0.2, 20.0, 0.2], odd=2) == []
 
 
 def test_as_many_as_the_rate_needs_give_their_quantile() -> None:

@@ -272,6 +272,14 @@ class AddsReferences(Protocol):
 
 
 @runtime_checkable
+class TellsOddReferences(Protocol):
+    """A scorer by which a reference with a defect stands out when the others judge it."""
+
+    odd_reference: float
+    """How many times the median of the others a good one of four exceeds one time in twenty."""
+
+
+@runtime_checkable
 class LearnsMisses(Protocol):
     """A scorer whose memory can also hold what is to be scored higher."""
 

@@ -100,6 +100,7 @@ class Gaussian(Scorer):
         if positions == "each":
             self.model, turned = PositionGaussians(ridge, channels, seed), 0
         self.turned = turned
+        self.odd_reference = 1.35 if positions == "pooled" else 1.8
         self.learns_misses = positions == "pooled"
         self.ridge, self.unit, self.rooted = ridge, unit, rooted
         self.novelty, self.nearest, self.level = novelty, nearest, level

@@ -74,6 +74,7 @@ class NearestPatches(Scorer):
     needs = frozenset({CELLS})
     references = "required"
     honours_inside = True
+    odd_reference = 1.25
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class Spade(Scorer):
     needs = frozenset({CELLS})
     references = "required"
     adds_exactly = True
+    odd_reference = 1.35
 
     def __init__(
         self,

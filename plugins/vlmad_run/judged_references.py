@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmad.parts import TEXT
-from vlmad_run.leaving_out import STANDS_OUT, judge_references, standing_out
+from vlmad.parts import TellsOddReferences
+from vlmad_run.leaving_out import judge_references, standing_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from vlmad_run.manifest import Reference
+    from vlmad import Scorer
+    from vlmad_run.manifest import GoodScores, Reference
     from vlmad_run.references import Assembled
 
 KEEP_ALL = "--keep-all"
@@ -35,8 +37,7 @@ def judge_fitted(assembled: Assembled, keep_all: bool = False) -> Assembled:
     if not all(Path(each.path).is_file() for each in references):
         return replace(assembled, good=None, remarks=(*assembled.remarks, GONE))
     good = judge_references(detector, _paths(references), assembled.class_name)
-    of_distances = TEXT not in detector.scorer.needs  # only of these is such a ratio unlikely
-    standing = standing_out(good.scores) if of_distances and good.how == "left out" else []
+    standing = _standing(detector.scorer, good)
     remarks = [*assembled.remarks, *_name(assembled, standing, good.scores, keep_all)]
     if not standing or keep_all:
         return replace(assembled, good=good, remarks=tuple(remarks))
@@ -51,6 +52,12 @@ def judge_fitted(assembled: Assembled, keep_all: bool = False) -> Assembled:
     )
 
 
+def _standing(scorer: Scorer, good: GoodScores) -> list[int]:
+    """Return which references may show a defect; none by a scorer that was not measured."""
+    odd = scorer.odd_reference if isinstance(scorer, TellsOddReferences) else None
+    return [] if odd is None or good.how != "left out" else standing_out(good.scores, odd)
+
+
 def _paths(references: Sequence[Reference]) -> list[Path]:
     return [Path(each.path) for each in references]
 
@@ -61,5 +68,6 @@ def _name(
     done = "kept" if keep_all else f"left out ({KEEP_ALL} keeps it)"
     for index in standing:
         path, score = assembled.references[index].path, scores[index]
-        why = f"it scores {score:.3g}, over {STANDS_OUT} times the median of the others"
+        median = statistics.median([*scores[:index], *scores[index + 1 :]])
+        why = f"it scores {score:.3g}, the median of the others {median:.3g}"
         yield f"reference {path} may show a defect: {why}; {done}"

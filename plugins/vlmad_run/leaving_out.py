@@ -33,8 +33,8 @@ RATE = 0.05
 MARGIN, CHANGED_MARGIN = 1.075, 1.53
 """Of a threshold above the largest of few good scores, or of those of a single changed reference:
 5 % false alarms on average; examples/few_references.py measures them."""
-LEAST, STANDS_OUT = 4, 1.35
-"""Of so many references one may show a defect that scores so many times the others' median."""
+LEAST = 4
+"""Of so many references one may show a defect."""
 CROP, LIGHT = 0.9, (0.9, 1.1)
 """What becomes of a single reference: the side of its crops, the factors of its brightness."""
 
@@ -162,18 +162,19 @@ def above_few(good: GoodScores) -> float:
     return float(f"{highest * (CHANGED_MARGIN if good.how == 'changed' else MARGIN):.9g}")
 
 
-def standing_out(scores: Sequence[float]) -> list[int]:
+def standing_out(scores: Sequence[float], odd: float) -> list[int]:
     """Return which references may show a defect, by what each scores by a memory of the others.
 
-    That takes four of them at least: among fewer nothing tells which one is the odd one.
+    That takes four of them at least: among fewer nothing tells which one is the odd one. One that
+    scores more than `odd` times the median of the others is (`vlmad.parts.TellsOddReferences`).
 
-    >>> standing_out([0.20, 0.21, 0.19, 0.33])
+    >>> standing_out([0.20, 0.21, 0.19, 0.33], odd=1.35)
     [3]
     """
     if len(scores) < LEAST:
         return []
     others = [[*scores[:index], *scores[index + 1 :]] for index in range(len(scores))]
-    return [i for i, own in enumerate(scores) if own > STANDS_OUT * statistics.median(others[i])]
+    return [i for i, own in enumerate(scores) if own > odd * statistics.median(others[i])]
 
 
 def promise_of(good: GoodScores) -> str:
