@@ -74,7 +74,7 @@ class NearestPatches(Scorer):
     needs = frozenset({CELLS})
     references = "required"
     honours_inside = True
-    odd_reference = 1.3
+    odd_reference = 1.4
 
     def __init__(
         self,

@@ -60,7 +60,7 @@ class Subspace(Scorer):
     references = "required"
     adds_exactly = True
     honours_inside = True
-    odd_reference = 3.0
+    odd_reference = 4.0
 
     def __init__(
         self,
