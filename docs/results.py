@@ -1,11 +1,11 @@
 """Put what benches and grids gave into docs/results.md, in the place of what was there.
 
-    python docs/results.py recipes=DIR references=DIR,DIR learned=DIR parts=DIR windows=DIR
+    python docs/results.py recipes=DIR alone=DIR references=DIR,DIR learned=DIR parts=DIR …
 
 Of each section the folder that `vlmad bench` or `vlmad grid` wrote, of `references` several;
 results.md has the commands. A section that is not named stays as it is, and so do the words around
-the tables. Of `parts` the averages are shown alone, of `references` those over named categories,
-of `learned` those over all, and the differences of `PAIRS`.
+the tables. Of `parts` the averages are shown alone, of `alone` and `references` those over named
+categories, of `learned` those over all, and the differences of `PAIRS`.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def main(sections: Iterable[str]) -> None:
     """Write the page."""
     page = PAGE.read_text(encoding="utf-8")
     for name, _, folder in (section.partition("=") for section in sections):
-        if name == "references":
+        if name in ("alone", "references"):
             text = references_page(map(Path, folder.split(",")))
         elif name == "learned":
             text = learned_page(Path(folder))
