@@ -99,7 +99,7 @@ class LearningOptions:
     focal_gamma: Annotated[float, _option(HOW, min=0, help="Of the focal loss.")] = 2.0
     window_weight: Annotated[
         float, _option(HOW, help="Of the windows' loss beside the image's.")
-    ] = 1.0
+    ] = 0.1
     window_label: Annotated[
         str,
         _option(

@@ -36,7 +36,7 @@ class Weights:
 
     temperature: float = 0.07
     map_weight: float = 4.0
-    window_weight: float = 1.0
+    window_weight: float = 0.1
     window_threshold: float | None = None
     """From which share of defective pixels on a window is defective; None takes the share."""
     focal_gamma: float = 2.0
