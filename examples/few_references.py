@@ -18,6 +18,7 @@ The figures in docs/thresholds.md are its output.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from torch import Tensor
 
 from vlmad import Detector, load_detector
 from vlmad.images import Source
+from vlmad.parts import TellsOddReferences
 from vlmad.types import Features
 from vlmad_run.choosing import DEFAULT_WITH_REFERENCES
 from vlmad_run.leaving_out import (
@@ -153,7 +155,8 @@ def exchange(detector: Detector, own: Category, chosen: list[int], bad: int) -> 
     clean = judge_encoded(detector, held(detector, references, len(chosen) - 1))
     references[0] = own.bad[bad]
     left_out = judge_encoded(detector, held(detector, references, len(chosen) - 1))
-    odd = detector.scorer.odd_reference
+    scorer = detector.scorer
+    odd = scorer.odd_reference if isinstance(scorer, TellsOddReferences) else math.inf
     named, wrong = 0 in standing_out(left_out, odd), bool(standing_out(clean, odd))
     return [float(named), float(np.argmax(left_out) == 0), float(wrong)]
 

@@ -8,7 +8,7 @@ images are scored by the detector `anomalyclip` as it is, by what was learned, a
 with references, which are the ten good images. Differences are paired: of the same images. Their
 intervals are Student's over draws, and so speak of other twenty images, not of other products.
 
-Images are encoded once for each detector. The figures in docs/training.md are its output.
+Images are encoded once for each detector. The table in docs/training.md is its output.
 """
 
 from __future__ import annotations

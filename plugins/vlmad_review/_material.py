@@ -261,13 +261,17 @@ def _why_gone(path: Path, sha256: str | None) -> str:
 def _why_no_misses(assembled: Assembled) -> str:
     scorer = assembled.detector.scorer
     learns = isinstance(scorer, LearnsMisses) and scorer.learns_misses
-    return "" if learns else f"{assembled.detector.assembly.parts['scorer']} learns from no misses"
+    part = assembled.detector.assembly.parts["scorer"]
+    return "" if learns else f"{part} learns from no misses; run with --references DIR"
 
 
 def _why_no_references(assembled: Assembled) -> str:
     """Return why no memory can be made of the references and further images, if so."""
     if assembled.detector.scorer.references == "none":
-        return f"{assembled.detector.assembly.parts['scorer']} makes no use of references"
+        part = assembled.detector.assembly.parts["scorer"]
+        return (
+            f"{part} makes no use of references; run with --references DIR, or --detector winclip"
+        )
     known = [*assembled.references, *assembled.misses]
     gone = [why for each in known if (why := _why_gone(Path(each.path), each.sha256))]
     if not gone:

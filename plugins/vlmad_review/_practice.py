@@ -231,8 +231,8 @@ def _as_shipped(detector: Detector, kind: str) -> Any:
     """Return a part; prompts that the backbone ships by their name, or they would be drawn anew."""
     chosen, shipped = detector.assembly.parts[kind], detector.backbone.spec.learned_prompts
     options = dict(chosen.options)
-    named = options.get("file") or options.get("bundled", "other prompts")
-    if kind != "prompts" or not shipped or named or options.get("anew"):
+    named = any(options.get(name) for name in ("file", "bundled", "anew"))
+    if kind != "prompts" or "bundled" not in options or not shipped or named:
         return chosen.part
     with blaming(f"{chosen.registration} cannot be built"):
         options["bundled"] = next(iter(shipped))

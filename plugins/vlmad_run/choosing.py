@@ -62,8 +62,8 @@ class Choice:
         option(
             metavar="RECIPE",
             help="A recipe (vlmad plugins lists them) or a recipe's FILE.toml; by default rarity, "
-            "with references gaussian, beside any part that is named winclip; to train "
-            "anomalyclip, or hybrid.",
+            "with references gaussian, where a part or an option of one is named winclip; to "
+            "train anomalyclip, or hybrid.",
             autocompletion=completing("detector"),
         ),
     ] = None

@@ -26,7 +26,7 @@ PUBLISHED_SHOTS = 4
 MOST_WHOLE = 200
 """Likewise for scorers that have nothing but references: a folder of up to so many whole."""
 MANY = 8
-"""Of so many images it is said that there are better ways than to judge each by itself."""
+"""Of so many images it is said that there are other ways than to judge each by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def assemble_runnable(
     elif len(images) >= MANY and choice.recipe(references=False) != choice.detector:
         remarks.append(
             f"each of {len(images)} images is judged by itself; a few good ones as --references "
-            "do better, and --detector musc compares all with each other"
+            "do better, or if most are good ones of one product, --detector musc compares them"
         )
     remarks += settle_range(chosen or images, detector)
     if choice.align:

@@ -150,6 +150,8 @@ class LearningOptions:
             raise InputError(
                 "--rate takes a positive number, --beta1, --beta2 and --momentum 0 to below 1"
             )
+        if self.warm_up >= self.epochs:
+            raise InputError(f"--warm-up takes fewer than the {self.epochs} of --epochs")
         return Schedule(
             self.epochs,
             self.batch_size,
