@@ -242,6 +242,7 @@ def fit(
     """
     from vlmad_run.fitted import holds, made_by, tensors_of, write_fitted
     from vlmad_run.fitted_products import tensors_of_products
+    from vlmad_run.leaving_out import automatic_threshold
     from vlmad_run.products import ProductLine
     from vlmad_run.products_fitting import fit_references
     from vlmad_run.progress import bars, print_notes
@@ -264,6 +265,10 @@ def fit(
         write_fitted(tensors, manifests, out)
     elif not holds(out, tensors, manifests):
         raise OutputError(f"{out} exists and is another; choose another --out or add --force")
+    for one in each:
+        if one.good and max(one.good.scores) > 0:
+            chosen = automatic_threshold(one.good)
+            errors.print(f"threshold for {one.class_name}: {chosen.value:.4g}, {chosen.rule}")
     count = sum(len(one.references) for one in each)
     images = "image" if count == 1 else "images"
     errors.print(f"fitted on {count} {images}; use it with: vlmad run … --model {out}")
