@@ -313,7 +313,7 @@ class Detector:
         if self.scorer.references == "none":
             raise IncompatiblePartsError(
                 f"{self.assembly.parts['scorer']} makes no use of references; "
-                "choose a scorer that does, such as 'harmonic'"
+                "choose a scorer that does, such as 'gaussian'"
             )
         encoded = list(self.encode(references, batch_size))
         if not encoded:

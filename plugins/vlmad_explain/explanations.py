@@ -87,7 +87,7 @@ class ScoreAddend(Document):
     If `whole_image`, `value` is a judgement of the whole image. If not, it is that of the cell
     at `place` (None if that lies in the margins of padding): the mean over levels of the
     `mean` of `regions`, or where that is `smoothed` of one pixel of the blurred map. Where it is
-    `joined`, `value` is a soft maximum over all cells, of which the one at `place` is the highest.
+    `joined`, `value` is a power mean over all cells, of which the one at `place` is the highest.
     """
 
     by: Judge

@@ -29,7 +29,7 @@ def top_places(values: Float[Tensor, " b *shape"], share: float) -> Int[Tensor, 
 
 
 def power_mean(values: Float[Tensor, " b *shape"], exponent: float) -> Float[Tensor, " b"]:
-    """Return a soft maximum of the values of each image, none of them negative.
+    """Return a power mean of the values of each image, none of them negative.
 
     It is that mean, of powers, which is nearer to the maximum the larger the exponent.
     """
