@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, overload
+from typing import TypeAlias
 
 import numpy as np
 from rich.console import Console
@@ -59,7 +59,7 @@ COLUMNS = (
 )
 
 
-class Encoded(Sequence[Views]):
+class Encoded:
     """The features of images in several views, each encoded when it is first asked for."""
 
     def __init__(
@@ -71,13 +71,7 @@ class Encoded(Sequence[Views]):
     def __len__(self) -> int:
         return len(self.images)
 
-    @overload
-    def __getitem__(self, index: int) -> Views: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Views]: ...
-    def __getitem__(self, index: int | slice) -> Views | list[Views]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> Views:
         if index not in self.known:
             [source] = self.detector.sources([self.images[index]])
             self.known[index] = list(self.detector.encode(self.views(source)))
@@ -140,8 +134,8 @@ def judge(
     tested = candidates, [(own.bad, index) for index in range(len(own.bad))]
     shares = []
     for images in tested:
-        drawn = rng.permutation(len(images))[:most]
-        seen = [images[index][0][images[index][1]][0] for index in drawn]
+        drawn = [images[index] for index in rng.permutation(len(images))[:most]]
+        seen = [encoded[index][0] for encoded, index in drawn]
         shares.append(float((np.array(scores(detector, seen, memory)) >= threshold).mean()))
     return shares[0], shares[1]
 

@@ -139,7 +139,7 @@ def _entries(path: Path) -> list[zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             return archive.infolist()
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return []  # whatever else it is, reading it will tell
+        return []  # no archive, or of a kind that zipfile does not know: reading it will tell
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:

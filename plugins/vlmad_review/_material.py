@@ -262,7 +262,7 @@ def _why_no_misses(assembled: Assembled) -> str:
     scorer = assembled.detector.scorer
     learns = isinstance(scorer, LearnsMisses) and scorer.learns_misses
     part = assembled.detector.assembly.parts["scorer"]
-    return "" if learns else f"{part} learns from no misses; run with --references DIR"
+    return "" if learns else f"{part} learns from no misses, as 'gaussian' does with --references"
 
 
 def _why_no_references(assembled: Assembled) -> str:
