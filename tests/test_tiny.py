@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,9 +27,9 @@ from vlmad import (
 from vlmad.files import digest
 from vlmad.testing import UsualAttention, example_images
 from vlmad_run.manifest import identity
+from vlmad_tiny._efficientnet import EfficientNetLite0, fold_norms
 from vlmad_tiny._encode_threads import encode_in_streams
 from vlmad_tiny._tiny import LEVEL_WEIGHTS, WEIGHTS, Tiny
-from vlmad_tiny._tiny_model import build_trunk, fold_norms
 from vlmad_tiny._trunk_levels import TRUNK, WIDTHS
 
 REQUESTS = (ClassToken(), Patches(4), Windows(3))
@@ -83,20 +87,68 @@ def test_what_fails_in_a_stream_fails_the_batch(threads: None) -> None:
     assert torch.get_num_threads() == 2
 
 
-@torch.inference_mode()
-def test_a_trunk_with_folded_norms_computes_the_same() -> None:
-    trunk = build_trunk().eval()
+def timms_trunk() -> Any:
+    """Return the same trunk as timm has it; calling it gives strides 2, 4, 8 and 16."""
+    import timm
+
+    trunk = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=range(4))
+    trunk.blocks = trunk.blocks[:5]
+    return trunk.eval()
+
+
+def with_seeded_norms(trunk: Any) -> Any:
+    """Give batch norms something to do."""
     generator = torch.Generator().manual_seed(0)
     for module in trunk.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1, generator=generator)
             module.running_var.uniform_(0.5, 2, generator=generator)
-    images = torch.randn(2, 3, 64, 64, generator=generator)
-    before = trunk(images)
+    return trunk
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_the_trunk_computes_what_timms_does_to_the_last_bit() -> None:
+    trunk, expected = EfficientNetLite0().eval(), with_seeded_norms(timms_trunk())
+    trunk.load_state_dict(expected.state_dict())
+    for size in ((64, 64), (61, 46), (33, 95)):  # whose strides leave other remainders
+        images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+        maps = list(trunk(images))
+        for ours, theirs in zip((maps[i] for i in (0, 1, 2, 4)), expected(images), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+@torch.inference_mode()
+def test_a_trunk_with_folded_norms_computes_the_same() -> None:
+    trunk = with_seeded_norms(EfficientNetLite0().eval())
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    before = list(trunk(images))
     fold_norms(trunk)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in trunk.modules())
     for ours, expected in zip(trunk(images), before, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+LOADED = """
+import sys
+from vlmad.cli import main
+try:
+    main()
+finally:
+    print("loaded:", *sorted(sys.modules.keys() & {"open_clip", "timm", "torch", "torchvision"}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [(), ("--references", "photos")], ids=["rarity", "gaussian"])
+def test_where_levels_are_enough_no_library_of_the_towers_is_loaded(
+    words: tuple[str, ...], photos: Path
+) -> None:
+    files = sorted(photos.iterdir())[:2]
+    run = [sys.executable, "-c", LOADED, "run", *files, *words, "--out", "out"]
+    done = subprocess.run(run, cwd=photos.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded: torch"
 
 
 @pytest.mark.slow
@@ -106,13 +158,13 @@ def test_levels_are_what_the_layers_of_the_trunk_give(threads: None) -> None:
     tiny, batch = Tiny(device="cpu"), example_images(3)
     requests = [Level(name, each) for name in ("e5", "b2", "b4") for each in (False, True)]
     answers = tiny.encode(batch, requests, UsualAttention())
-    trunk = build_trunk().eval()  # as timm runs it, its norms as they are
+    trunk = timms_trunk()  # its norms as they are
     weights = load_file(WEIGHTS)
     trunk.load_state_dict({k[len(TRUNK) :]: t for k, t in weights.items() if k.startswith(TRUNK)})
     layer = {k: t.float() for k, t in load_file(LEVEL_WEIGHTS).items()}
     pixels = batch.pixels(tiny.spec.preprocessing_of(requests[0]))
     assert pixels.shape == (3, 3, 320, 320)
-    _, b2, b4 = trunk(pixels)
+    _, _, b2, b4 = trunk(pixels)
     e5 = torch.nn.functional.conv2d(b4, layer["e5.weight"], layer["e5.bias"]).clamp(0, 6)
     for name, maps in {"b2": b2, "b4": b4, "e5": e5}.items():
         cells = maps.permute(0, 2, 3, 1)

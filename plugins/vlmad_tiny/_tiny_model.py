@@ -8,13 +8,13 @@ its similarity to the others of its image.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from vlmad_tiny._efficientnet import EfficientNetLite0, fold_norms
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -47,17 +47,6 @@ def build_model() -> Any:
     return model
 
 
-def build_trunk() -> Any:
-    """Return EfficientNet-Lite0 up to its stride of 16; calling it gives strides 4, 8 and 16."""
-    import timm  # comes with open_clip_torch
-
-    trunk: Any = timm.create_model(
-        "tf_efficientnet_lite0", features_only=True, out_indices=(1, 2, 3)
-    )
-    trunk.blocks = trunk.blocks[:5]
-    return trunk
-
-
 def make_ready(model: Any) -> None:
     """Make a trained model as fast as it can be, in place; it cannot be trained any more.
 
@@ -67,16 +56,6 @@ def make_ready(model: Any) -> None:
     trunk = model.visual.conv1.trunk
     fold_norms(trunk)
     trunk.to(memory_format=torch.channels_last)
-
-
-def fold_norms(module: nn.Module) -> None:
-    """Make one convolution of each convolution and the batch norm after it, in place."""
-    for (name, conv), (after, norm) in pairwise(list(module.named_children())):
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            setattr(module, name, fuse_conv_bn_eval(conv, norm))
-            setattr(module, after, norm.act)
-    for child in module.children():
-        fold_norms(child)
 
 
 class Stem(nn.Module):
@@ -94,7 +73,7 @@ class Stem(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.trunk = build_trunk()
+        self.trunk = EfficientNetLite0()
         self.register_buffer("mu", torch.zeros(TRUNK_WIDTH))
         self.register_buffer("sd", torch.ones(TRUNK_WIDTH))
         self.register_buffer("smu", torch.zeros(SIMILARITIES))
@@ -117,7 +96,7 @@ class Stem(nn.Module):
     def features(self, pixels: Float[Tensor, "b 3 240 240"]) -> Float[Tensor, "b 344 15 15"]:
         """Return the trunk's features of all strides on the coarsest grid."""
         by_pixel = pixels.contiguous(memory_format=torch.channels_last)
-        stride_4, stride_8, stride_16 = self.trunk(by_pixel)
+        _, stride_4, stride_8, _, stride_16 = self.trunk(by_pixel)
         pooled = [F.avg_pool2d(stride_4, 4), F.max_pool2d(stride_4, 4), -F.max_pool2d(-stride_4, 4)]
         return torch.cat([stride_16, F.pixel_unshuffle(stride_8, 2), *pooled], dim=1)
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from vlmad import LevelSpec
-from vlmad_tiny._tiny_model import build_trunk, fold_norms
+from vlmad_tiny._efficientnet import EfficientNetLite0, fold_norms
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -52,7 +52,7 @@ class TrunkLevels(nn.Module):
     def __init__(self, weights: Mapping[str, Tensor], layer: Mapping[str, Tensor]) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):  # initial values draw random numbers
-            self.trunk = build_trunk()
+            self.trunk = EfficientNetLite0()
             self.expand = nn.Conv2d(WIDTHS["b4"][1], WIDTHS[EXPANSION][1], 1)
         own = {k.removeprefix(TRUNK): t for k, t in weights.items() if k.startswith(TRUNK)}
         self.trunk.load_state_dict(own)
@@ -83,9 +83,7 @@ class TrunkLevels(nn.Module):
         """Return the cells of each level, as they are."""
         by_pixel = pixels.contiguous(memory_format=torch.channels_last)
         found = {}
-        cells = self.trunk.bn1(self.trunk.conv_stem(by_pixel))
-        for number, block in enumerate(self.trunk.blocks):
-            cells = block(cells)
+        for number, cells in enumerate(self.trunk(by_pixel)):
             found[f"b{number}"] = cells
             if found.keys() >= set(names):
                 break

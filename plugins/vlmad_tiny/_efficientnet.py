@@ -1,0 +1,132 @@
+"""EfficientNet-Lite0 up to its stride of 16, without what comes after it.
+
+The stages are those of Tan and Le (ICML 2019, arXiv 1905.11946, table 1); as in the lite variant
+of the authors there is ReLU6, and no squeeze and excitation. Tensors have the names that timm
+gives them, in which the published weights come.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+STEM, FIRST = 32, 16
+"""Channels after the first convolution and after the first stage."""
+STAGES = ((24, 2, 3, 2), (40, 2, 5, 2), (80, 3, 3, 2), (112, 3, 5, 1))
+"""Of each later stage: channels, blocks, side of the kernel, and the first block's stride."""
+EXPANSION = 6
+NORM_EPSILON = 1e-3
+
+
+class EfficientNetLite0(nn.Module):
+    """The stem and five stages, whose maps have strides 2, 4, 8, 16 and 16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_stem = SameConvolution(3, STEM, 3, 2)
+        self.bn1 = _norm(STEM)
+        stages, channels = [nn.Sequential(SeparableConvolution(STEM, FIRST, 3))], FIRST
+        for width, count, kernel, stride in STAGES:
+            later = (InvertedResidual(width, width, kernel) for _ in range(count - 1))
+            first = InvertedResidual(channels, width, kernel, stride)
+            stages.append(nn.Sequential(first, *later))
+            channels = width
+        self.blocks = nn.Sequential(*stages)
+
+    def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Iterator[Float[Tensor, "b c gh gw"]]:
+        """Yield the maps after each stage, each computed as it is asked for."""
+        cells = _clipped(self.bn1(self.conv_stem(pixels)))
+        for stage in self.blocks:
+            cells = stage(cells)
+            yield cells
+
+
+class SeparableConvolution(nn.Module):
+    """Each channel is convolved by itself, then all are projected."""
+
+    def __init__(self, channels: int, width: int, kernel: int) -> None:
+        super().__init__()
+        self.conv_dw = SameConvolution(channels, channels, kernel, groups=channels)
+        self.bn1 = _norm(channels)
+        self.conv_pw = SameConvolution(channels, width)
+        self.bn2 = _norm(width)
+
+    def forward(self, cells: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h w"]:
+        """Return the projected maps."""
+        projected: Tensor = self.bn2(self.conv_pw(_clipped(self.bn1(self.conv_dw(cells)))))
+        return projected
+
+
+class InvertedResidual(nn.Module):
+    """Channels are expanded, convolved each by itself and projected; the input is added if it fits.
+
+    Source: Sandler et al., CVPR 2018, arXiv 1801.04381, section 3.3.
+    """
+
+    def __init__(self, channels: int, width: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        inner = EXPANSION * channels
+        self.conv_pw = SameConvolution(channels, inner)
+        self.bn1 = _norm(inner)
+        self.conv_dw = SameConvolution(inner, inner, kernel, stride, groups=inner)
+        self.bn2 = _norm(inner)
+        self.conv_pwl = SameConvolution(inner, width)
+        self.bn3 = _norm(width)
+        self.adds = stride == 1 and channels == width
+
+    def forward(self, cells: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e gh gw"]:
+        """Return the projected maps."""
+        inner = _clipped(self.bn1(self.conv_pw(cells)))
+        inner = _clipped(self.bn2(self.conv_dw(inner)))
+        projected: Tensor = self.bn3(self.conv_pwl(inner))
+        return projected + cells if self.adds else projected
+
+
+class SameConvolution(nn.Conv2d):
+    """A convolution with an odd kernel, no bias, and TensorFlow's zeros around.
+
+    A stride s makes n / s pixels of n, rounded up; an odd number of zeros has one more behind the
+    pixels than before them.
+    """
+
+    def __init__(
+        self, channels: int, width: int, kernel: int = 1, stride: int = 1, groups: int = 1
+    ) -> None:
+        around = kernel // 2 if stride == 1 else 0
+        super().__init__(channels, width, kernel, stride, around, groups=groups, bias=False)
+
+    def forward(self, cells: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e gh gw"]:
+        """Pad and convolve."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        if stride > 1:
+            rows, columns = (max(0, kernel - stride + -n % stride) for n in cells.shape[-2:])
+            cells = F.pad(cells, (columns // 2, -(-columns // 2), rows // 2, -(-rows // 2)))
+        return super().forward(cells)
+
+
+def fold_norms(module: nn.Module) -> None:
+    """Make one convolution of each convolution and the batch norm after it, in place."""
+    for (name, conv), (after, norm) in pairwise(list(module.named_children())):
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(module, name, fuse_conv_bn_eval(conv, norm))
+            setattr(module, after, nn.Identity())
+    for child in module.children():
+        fold_norms(child)
+
+
+def _norm(width: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(width, NORM_EPSILON)
+
+
+def _clipped(cells: Tensor) -> Tensor:
+    return F.relu6(cells, inplace=True)
