@@ -11,7 +11,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "weights"))
 from products.drawing import FAMILIES, draw_product, draw_set, flawed
 from products.fields import SIZE
-from products.flaws import KINDS, LEAST
+from products.flaws import KINDS
+from products.structure import LEAST
 
 from vlmad_synthesis.synthetic import seeded
 
@@ -40,6 +41,7 @@ def test_the_last_two_of_a_set_have_defects_of_two_kinds_inside_of_the_product()
         assert not (picture.mask & ~picture.product).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_defect_of_every_kind_changes_nothing_outside_of_its_mask(kind: str) -> None:
     product = draw_product(0, 0, "label" if "print" in kind else "tray")
@@ -52,6 +54,7 @@ def test_a_defect_of_every_kind_changes_nothing_outside_of_its_mask(kind: str) -
     assert (by[flaw.mask] >= LEAST).mean() > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pieces_of_every_family_are_pictures_that_differ(family: str) -> None:
     product = draw_product(0, 1, family)
@@ -60,3 +63,9 @@ def test_pieces_of_every_family_are_pictures_that_differ(family: str) -> None:
     assert np.isfinite(one).all()
     assert np.abs(one - other).mean() > 0
     assert one.std() > 1
+
+
+def test_products_differ_in_family_and_name() -> None:
+    products = [draw_product(0, number) for number in range(12)]
+    assert len({product.family for product in products}) > 6
+    assert len({product.name for product in products}) > 6

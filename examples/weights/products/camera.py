@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from products.fields import SIZE, Array, Pixels, Rng, noise, step
 
@@ -33,20 +33,18 @@ class Camera(NamedTuple):
 
     def take(self, image: Array, rng: Rng) -> Pixels:
         """Return the picture (h, w, 3) of what is seen (3, h, w)."""
-        lit = image * self._light(rng)
+        lit = softened(image * self._light(rng), rng.uniform(0, self.blur))
         if rng.random() < self.gleaming:
             lit += np.float32(rng.uniform(10, 60)) * _band(rng, rng.uniform(0.05, 0.5))
-        blur, grain = rng.uniform(0, self.blur), rng.uniform(0, self.grain)
+        grain = rng.uniform(0, self.grain)
         if grain > 0.3:
             lit += np.float32(grain) * rng.standard_normal(lit.shape, np.float32)
-        seen = Image.fromarray(levels(lit))
-        if blur > 0.3:
-            seen = seen.filter(ImageFilter.GaussianBlur(blur))
+        pixels = levels(lit)
         if rng.random() < self.compressed:
             buffer = io.BytesIO()
-            seen.save(buffer, "JPEG", quality=int(rng.integers(60, 96)))
-            seen = Image.open(buffer)
-        return np.asarray(seen)
+            Image.fromarray(pixels).save(buffer, "JPEG", quality=int(rng.integers(60, 96)))
+            pixels = np.asarray(Image.open(buffer))
+        return pixels
 
     def _light(self, rng: Rng) -> Array:
         """Return by how much everything is lighter or darker, (3, h, w)."""
@@ -70,6 +68,18 @@ def draw_camera(rng: Rng) -> Camera:
         rng.uniform(0, 1.2), float(np.clip(rng.exponential(2.5), 0, 9)),
         float(rng.choice([0, 0.3, 1])),
     )  # fmt: skip
+
+
+def softened(image: Array, blur: float) -> Array:
+    """Return a picture with a spread of so many pixels, up to 1.1, by weights of neighbours."""
+    share = np.float32(min(blur * blur / 4, 0.3))
+    if share < 0.02:
+        return image
+    for _ in range(2):
+        for axis in (1, 2):
+            before, after = np.roll(image, 1, axis), np.roll(image, -1, axis)
+            image = image + share * (before + after - 2 * image)
+    return image
 
 
 def levels(image: Array) -> Pixels:

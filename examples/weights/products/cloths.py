@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from products.covering import Draw, Pattern, covered, draw_finish
 from products.fields import Array, Rng, cells, line_noise, noise, one_of_each, step, wave
 from products.scene import Scene
-from products.textures import Draw, Pattern, covered, draw_finish
 
 
 def _turned(pattern: Pattern, rng: Rng) -> Pattern:

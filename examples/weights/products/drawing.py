@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from products import cloths, goods, objects, textures
+from products import assemblies, cloths, goods, objects, textures
 from products.camera import Camera, draw_camera
+from products.covering import Draw
 from products.fields import SIZE, Array, Mask, Pixels, Rng
 from products.flaws import Flaw, draw_flaw
 from products.materials import plain_ground
 from products.scene import Habits, Piece, Scene, draw_habits, finished
-from products.textures import Draw
 from vlmad_synthesis.synthetic import GOOD, seeded
 
 SURFACES = textures.FAMILIES | cloths.FAMILIES
-THINGS = objects.FAMILIES | goods.FAMILIES
+THINGS = objects.FAMILIES | goods.FAMILIES | assemblies.FAMILIES
 FAMILIES = SURFACES | THINGS
 """By name: what draws a product of the family, and what it may be called."""
 GROUNDS = ("weave", "wood", "brushed", "stone", "paper", "stripes", "glaze")

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from products.camera import levels
 from products.fields import SIZE, Array, Mask, Rng
-from products.scene import Piece
-from products.structure import CHANGES
+from products.scene import LOOSE, PART, PRINT, Piece
+from products.structure import CHANGES, LEAST, OF_OUTLINES, OF_PARTS, OF_PRINTS
 from vlmad.errors import InputError
 from vlmad_synthesis.synthetic import Defect, choose_defects, synthesise
 
@@ -22,8 +22,8 @@ ON_SURFACES = (
 )  # fmt: skip
 ANOTHER = "another product"
 KINDS = (*ON_SURFACES, *CHANGES, ANOTHER)
-LEAST, CLEAR = 6, 12
-"""Levels by which a pixel differs at least, and the clearest of a defect."""
+CLEAR = 2 * LEAST
+"""Levels by which the clearest pixels of a defect differ at least."""
 SMALLEST = 40
 """Pixels of a mask at least, and that many of them differ."""
 LARGEST = 0.3
@@ -50,21 +50,24 @@ def draw_flaw(piece: Piece, rng: Rng, another: Callable[[Rng], Piece], kind: str
         another: draws a piece of another product on the same ground.
         kind: one of `KINDS`; empty means any that the piece can have.
     """
-    good = piece.render()
+    good, kinds = piece.render(), (kind,) if kind else _kinds(piece, rng)
     while True:
-        chosen = kind or _kind(piece, rng)
+        chosen = kinds[rng.integers(len(kinds))]
         flaw = _draw(chosen, piece, good, rng, another)
         if flaw is not None:
             return flaw
 
 
-def _kind(piece: Piece, rng: Rng) -> str:
+def _kinds(piece: Piece, rng: Rng) -> tuple[str, ...]:
+    """Choose between what only the drawing knows, what changes a surface, and another product."""
     if rng.random() < WHOLE:
-        return ANOTHER
-    has_parts = len(piece.of_role("part", "print")) > 0
-    structural = PARTS if has_parts else 0 if piece.whole else OUTLINE
-    kinds = [*CHANGES] if rng.random() < structural else ON_SURFACES
-    return str(kinds[rng.integers(len(kinds))])
+        return (ANOTHER,)
+    parts, prints = piece.of_role(PART, LOOSE), piece.of_role(PRINT)
+    structural = PARTS if parts or prints else OUTLINE
+    if (piece.whole and not parts) or rng.random() > structural:
+        return ON_SURFACES
+    return (*(OF_PARTS if parts else ()), *(OF_PRINTS if prints else ()),
+            *(() if piece.whole else OF_OUTLINES))  # fmt: skip
 
 
 def _draw(
@@ -101,7 +104,7 @@ def _on_surface(kind: str, piece: Piece, good: Array, rng: Rng) -> Flaw | None:
     except InputError:
         return None
     by = made.image.astype(np.float32) - pixels[window]
-    fading = 1 if rng.random() < 0.6 else rng.uniform(0.3, 1)
+    fading = 1 if rng.random() < 0.45 else rng.uniform(0.25, 1)
     image = good.copy()
     image[:, *window] += np.float32(fading) * product[window] * by.transpose(2, 0, 1)
     return _kept(good, image, kind)

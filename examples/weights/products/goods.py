@@ -7,32 +7,32 @@ from collections.abc import Callable
 
 import numpy as np
 
+from products.assemblies import small_form
+from products.covering import Draw
 from products.fields import SIZE, Rng, any_colour
 from products.materials import any_material, ink, metal, plastic, rough
 from products.objects import around, words
 from products.outlines import (
-    Outline,
     bar,
+    both,
     box,
     disc,
     joined,
     moved,
     polygon,
     radial,
-    ring,
     text,
     without,
     wobbly,
 )  # fmt: skip
-from products.scene import BODY, PART, PRINT, Scene
-from products.textures import Draw
+from products.scene import BODY, LOOSE, PART, PRINT, Scene
 
 
 def cookie(rng: Rng) -> Draw:
     """Draw a biscuit: a crumbly disc or box with holes, chips or crumbs that lie anywhere."""
     radius, crumbly = rng.uniform(85, 130), np.exp(rng.uniform(-4.5, -2.2))
     body, chip = rough(rng), rough(rng)
-    holes, chips = int(rng.choice([0, 5, 8, 12])), int(rng.choice([0, 0, 9, 25]))
+    holes, chips = ((0, 0), (5, 0), (8, 0), (12, 0), (0, 9), (0, 25), (5, 6))[rng.integers(7)]
     square, longer = rng.random() < 0.35, np.exp(rng.exponential(0.12))
     pierced = body._replace(colour=body.colour * np.float32(0.5), rise=-2, bevel=3)
 
@@ -42,8 +42,7 @@ def cookie(rng: Rng) -> Draw:
         outline = wobbly(size, rough_by, rng, 30, longer)
         if square:
             rim, straight = wobbly(size * 1.25, rough_by, rng, 30), box(1.8 * size, 1.7 * size, 14)
-            whole = without(straight, without(straight, rim))
-            outline = without(whole, without(disc(2 * size), whole))
+            outline = both(straight, rim)
         scene.lay(outline, body, reach=1.5 * size, thick=7)
         for x, y, _ in around(holes, 0.55 * size):
             at = (x + scene.off(3), y + scene.off(3))
@@ -67,13 +66,13 @@ def shell(rng: Rng) -> Draw:
     def draw(scene: Scene) -> None:
         whole = wobbly(scene.about(radius), uneven * (0.5 + scene.vary / 2), scene.rng, 8, longer)
         scene.lay(whole, body, reach=radius * 1.7, thick=9)
-        for each in range(furrows):
-            down = (each - (furrows - 1) / 2) * radius * 1.5 / max(furrows, 1) + scene.off(2)
-            line = without(whole, without(whole, moved(bar(2 * radius, fine), 0, down)))
-            scene.lay(line, dark, reach=radius * 1.5)
+        if furrows:
+            gaps = [(each - (furrows - 1) / 2) * radius * 1.5 / furrows for each in range(furrows)]
+            lines = joined(*(moved(bar(2 * radius, fine), 0, gap + scene.off(2)) for gap in gaps))
+            scene.lay(both(whole, lines), dark, reach=radius * 1.5)
         if capped:
             end = moved(wobbly(radius * 0.6, 0.04, scene.rng, 9), -radius * longer, 0)
-            scene.lay(without(whole, without(whole, end)), cap, PART, reach=radius * 1.7)
+            scene.lay(both(whole, end), cap, PART, reach=radius * 1.7)
 
     return draw
 
@@ -128,8 +127,7 @@ def leaf(rng: Rng) -> Draw:
             lines += [moved(bar(length, 0.8), along + 0.4 * length * math.cos(lean),
                             side * 0.4 * length * math.sin(lean), side * lean)
                       for side in (-1, 1)]  # fmt: skip
-        inside = without(outline, without(outline, joined(*lines)))
-        scene.lay(inside, pale, BODY, turn=turn, reach=1.3 * length)
+        scene.lay(both(outline, joined(*lines)), pale, BODY, turn=turn, reach=1.3 * length)
 
     return draw
 
@@ -187,27 +185,17 @@ def label(rng: Rng) -> Draw:
     return draw
 
 
-def _form(rng: Rng, size: float) -> Outline:
-    """Draw the outline of a small part that fits into a circle."""
-    forms = (
-        disc(size), ring(size, size * rng.uniform(0.3, 0.7)), polygon(6, size),
-        box(1.5 * size, size * rng.uniform(0.6, 1.3), size * 0.2),
-        bar(1.9 * size, size * rng.uniform(0.25, 0.5)), polygon(int(rng.integers(3, 9)), size),
-        without(polygon(6, size), disc(0.5 * size)), wobbly(size * 0.8, 0.08, rng, 6, 1.2),
-    )  # fmt: skip
-    return forms[rng.integers(len(forms))]
-
-
 def tray(rng: Rng) -> Draw:
     """Draw a tray or block with equal parts in its places, in rows or in a ring."""
-    rows, columns = int(rng.integers(1, 6)), int(rng.integers(2, 7))
+    rows, columns = int(rng.integers(1, 5)), int(rng.integers(2, 6))
     pitch = min(250 / columns, 250 / rows, 90)
     size, role = 0.42 * pitch, any_material(rng)
-    outline, spins = _form(rng, size), rng.random() < 0.4
+    outline, spins = small_form(rng, size), rng.random() < 0.4
+    sort = LOOSE if spins else PART
     block = any_material(rng)._replace(rise=3)
     pocket = block._replace(colour=block.colour * np.float32(0.6), rise=-3, bevel=4)
     slot = disc(size * 1.12) if rng.random() < 0.6 else box(2.2 * size, 2.2 * size, 4)
-    inner, mark = _form(rng, 0.45 * size), any_material(rng)
+    inner, mark = small_form(rng, 0.45 * size), any_material(rng)
     marked = rng.random() < 0.5
     loose, base = rng.uniform(0, 0.05) * size, (columns * pitch + 20, rows * pitch + 20)
 
@@ -220,9 +208,9 @@ def tray(rng: Rng) -> Draw:
         for x, y in places:
             at = (x + scene.off(loose), y + scene.off(loose))
             turn = scene.rng.uniform(0, 7) if spins else scene.off(0.02)
-            scene.lay(outline, role, PART, at, turn, 1.3 * size, 4)
+            scene.lay(outline, role, sort, at, turn, 1.3 * size, 4)
             if marked:
-                scene.lay(inner, mark, PART, at, turn, size, 1)
+                scene.lay(inner, mark, sort, at, turn, size, 1)
 
     return draw
 
@@ -233,7 +221,7 @@ def kit(rng: Rng) -> Draw:
     places = np.array([(x, y) for x in (-90, 0, 90) for y in (-96, -32, 32, 96)], float)
     chosen = places[rng.permutation(len(places))[:count]] + rng.normal(0, 4, (count, 2))
     sizes = rng.uniform(16, 38, count)
-    parts = [(_form(rng, size), any_material(rng), float(size)) for size in sizes]
+    parts = [(small_form(rng, size), any_material(rng), float(size)) for size in sizes]
     spread, card = rng.uniform(0.3, 4), any_material(rng)
     carded, turning = rng.random() < 0.5, rng.choice([0.02, 0.1, 3])
 

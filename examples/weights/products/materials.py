@@ -126,6 +126,6 @@ def plain_ground(rng: Rng) -> Material:
         any_colour(rng),
     )[sort]
     return Material(
-        colour, beside(colour, rng, 20, 60), rng.exponential(0.08), rng.uniform(2, 60),
-        rng.exponential(2.5), relief=float(rng.choice([0, 0, 0.3])) * rng.random(),
+        colour, beside(colour, rng, 20, 60), rng.exponential(0.03), rng.uniform(2, 60),
+        rng.exponential(2), relief=float(rng.choice([0, 0, 0.3])) * rng.random(),
     )  # fmt: skip

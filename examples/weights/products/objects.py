@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from products.covering import Draw
 from products.fields import SIZE, Rng
 from products.materials import any_material, ink, metal, plastic
 from products.outlines import (
     Outline,
     about,
     bar,
+    both,
     box,
     disc,
     joined,
@@ -23,8 +25,7 @@ from products.outlines import (
     text,
     without,
 )  # fmt: skip
-from products.scene import BODY, PART, PRINT, Scene
-from products.textures import Draw
+from products.scene import BODY, LOOSE, PART, PRINT, Scene
 
 LETTERS = np.array([*"ABCDEFGHKLMNPRSTUVXZ0123456789"])
 
@@ -42,7 +43,7 @@ def around(times: int, radius: float, start: float = 0) -> list[tuple[float, flo
 
 def gear(rng: Rng) -> Draw:
     """Draw a gear: teeth, a hub, holes."""
-    radius, teeth = rng.uniform(70, 115), int(rng.integers(8, 30))
+    radius, teeth = rng.uniform(70, 115), int(rng.integers(8, 24))
     high, pitch = radius * rng.uniform(0.12, 0.25), 2 * math.pi * radius / teeth
     body, hub = any_material(rng), any_material(rng)
     bore, holes = radius * rng.uniform(0.1, 0.3), int(rng.choice([0, 0, 3, 4, 5, 6]))
@@ -87,7 +88,7 @@ def washer(rng: Rng) -> Draw:
         scene.lay(ring(radius, scene.about(hole, 0.01)), body, reach=radius, thick=4)
         for x, y, angle in around(bolts, (radius + hole) / 2):
             turn = angle + scene.rng.uniform(0, 7)
-            scene.lay(polygon(6, size), bolt, PART, (x, y), turn, size, 2)
+            scene.lay(polygon(6, size), bolt, LOOSE, (x, y), turn, size, 2)
 
     return draw
 
@@ -167,7 +168,7 @@ def pill(rng: Rng) -> Draw:
         if two and capsule:
             scene.lay(right, other, PART, reach=long / 2, thick=1)
         if groove and not capsule:
-            line = without(whole, without(whole, bar(long, 1.5)))
+            line = both(whole, bar(long, 1.5))
             scene.lay(line, ink(body.colour, np.random.default_rng(2)), reach=long / 2)
         at = (-long / 4 if two and capsule else 0.0, scene.off(2) - (20 if groove else 0))
         scene.lay(printed, mark, PRINT, at, reach=60)
@@ -253,7 +254,7 @@ def bracket(rng: Rng) -> Draw:
         scene.lay(outline, body, reach=SIZE / 2, thick=5)
         for across, down in places if screws else ():
             turn = scene.rng.uniform(0, 7)
-            scene.lay(polygon(6, 20), head, PART, (across, down), turn, 22, 4)
+            scene.lay(polygon(6, 20), head, LOOSE, (across, down), turn, 22, 4)
 
     return draw
 

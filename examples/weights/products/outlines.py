@@ -45,6 +45,18 @@ def bar(length: float, radius: float) -> Outline:
     return box(length, 2 * radius, radius)
 
 
+def bent(radius: float, thick: float, half: float) -> Outline:
+    """Outline a bar bent along a circle, by an angle to either side of the right."""
+    end_x, end_y = radius * math.cos(half), radius * math.sin(half)
+
+    def depth(x: Array, y: Array) -> Array:
+        on_circle, beside_end = abs(length(x, y) - radius), length(x - end_x, abs(y) - end_y)
+        away = np.where(abs(np.arctan2(y, x)) < half, on_circle, beside_end)
+        return (thick - away).astype(np.float32)
+
+    return depth
+
+
 def radial(radii: npt.ArrayLike) -> Outline:
     """Outline what has one radius in each direction, from the right turning down."""
     values = np.asarray(radii, np.float32)
@@ -93,6 +105,11 @@ def wobbly(radius: float, rough: float, rng: Rng, waves: int = 12, longer: float
 def without(whole: Outline, hole: Outline) -> Outline:
     """Outline what is left of a shape without another."""
     return lambda x, y: np.minimum(whole(x, y), -hole(x, y))
+
+
+def both(one: Outline, other: Outline) -> Outline:
+    """Outline what two shapes have in common."""
+    return lambda x, y: np.minimum(one(x, y), other(x, y))
 
 
 def joined(*shapes: Outline) -> Outline:

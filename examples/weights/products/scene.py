@@ -15,8 +15,9 @@ from products.fields import SIZE, Array, Lamp, Mask, Rng
 from products.materials import Material
 from products.outlines import Outline
 
-BODY, PART, PRINT = "body", "part", "print"
-"""What a layer is: what a product is, what may be missing from it, what is printed on it."""
+BODY, PART, LOOSE, PRINT = "body", "part", "loose part", "print"
+"""What a layer is: the product itself, a part that may be missing or turned wrongly, one that may
+lie at any angle, and what is printed."""
 
 
 class Layer(NamedTuple):
@@ -54,6 +55,8 @@ class Habits(NamedTuple):
     """Spread of the angle of light."""
     shadow: float
     """How dark a shadow is, 0 to 1."""
+    size: float
+    """How large they are, about 1."""
 
 
 def draw_habits(rng: Rng) -> Habits:
@@ -67,6 +70,7 @@ def draw_habits(rng: Rng) -> Habits:
         Lamp(rng.uniform(-math.pi, math.pi), rng.uniform(0.2, 0.9)),
         float(rng.choice([0.03, 0.03, 0.4])),
         rng.uniform(0, 0.6) if rng.random() < 0.7 else 0.0,
+        rng.uniform(0.8, 1.2),
     )
 
 
@@ -93,7 +97,7 @@ class Scene:
         any_angle = habits.turn > math.pi
         self.vary = habits.vary
         self.angle = rng.uniform(0, 2 * math.pi) if any_angle else habits.turn * rng.normal()
-        self.zoom = float(np.exp(habits.zoom * rng.normal()))
+        self.zoom = habits.size * float(np.exp(habits.zoom * rng.normal()))
         self.middle = SIZE / 2 + habits.shift * np.clip(rng.normal(0, 1, 2), -2.5, 2.5)
         lit = habits.lamp.strength * math.exp(0.08 * rng.normal())
         self.lamp = Lamp(habits.lamp.angle + habits.lamp_turn * rng.normal(), lit)
@@ -126,7 +130,7 @@ class Scene:
         Args:
             outline: of the thing, about its own middle.
             material: of its surface.
-            role: `BODY`, `PART` or `PRINT`.
+            role: `BODY`, `PART`, `LOOSE` or `PRINT`.
             at: where its middle lies in the piece, x and y.
             turn: its angle in the piece.
             reach: no point of it is farther from its middle.

@@ -3,7 +3,8 @@
     python examples/weights/products/sheet.py --seed 0 --out sheet.png
 
 A row is a product: its good pieces and those with a defect, outlined. With `--families` a row is a
-family and shows several of its products. The processor's time for a picture is printed.
+family and shows several of its products, with `--kinds` it is a kind of defect. The processor's
+time for a picture is printed.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from products.drawing import FAMILIES, Picture, draw_product, draw_set
+from products.camera import levels
+from products.drawing import FAMILIES, Picture, draw_product, draw_set, flawed
 from products.fields import SIZE, Pixels
+from products.flaws import KINDS
+from products.structure import CHANGES
 from vlmad_synthesis.synthetic import seeded
 
 TILE, TITLE = 200, 14
@@ -78,15 +82,43 @@ def of_families(seed: int, chosen: list[str]) -> list[tuple[str, list[Pixels]]]:
 
 
 
+def of_kinds(seed: int) -> list[tuple[str, list[Pixels]]]:
+    """Return a row for each kind of defect: three, outlined and from near."""
+    rows = []
+    for kind in KINDS:
+        row: list[Pixels] = []
+        for number in range(14):
+            product, rng = draw_product(seed, number), seeded(seed, kind, number)
+            piece = product.piece(rng)
+            has = kind not in CHANGES or CHANGES[kind](piece, rng) is not None
+            if has and len(row) < 6:
+                flaw = flawed(product, piece, rng, kind)
+                picture = Picture(levels(flaw.image), flaw.mask, kind, flaw.mask)
+                row += [outlined(picture), near(picture)]
+        rows.append((kind, row))
+    return rows
+
+
+def near(picture: Picture) -> Pixels:
+    """Return a square about the defect, half as large again."""
+    at = [np.nonzero(picture.mask.any(axis))[0] for axis in (1, 0)]
+    side = int(min(SIZE, max(48, 1.5 * max(int(np.ptp(places)) for places in at))))
+    top, left = (int(np.clip((p[0] + p[-1] - side) // 2, 0, SIZE - side)) for p in at)
+    return picture.image[top : top + side, left : left + side]
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first product")
     parser.add_argument("--count", type=int, default=8, help="of products")
     parser.add_argument("--families", nargs="*", help="rows of these, or of all")
+    parser.add_argument("--kinds", action="store_true", help="rows of all kinds of defect")
     parser.add_argument("--out", type=Path, default=Path("sheet.png"))
     arguments = parser.parse_args()
-    if arguments.families is None:
+    if arguments.kinds:
+        page = sheet(of_kinds(arguments.seed))
+    elif arguments.families is None:
         page = sheet(of_products(arguments.seed, arguments.first, arguments.count))
     else:
         page = sheet(of_families(arguments.seed, arguments.families))

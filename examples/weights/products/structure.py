@@ -14,14 +14,20 @@ from scipy import ndimage
 
 from products.fields import SIZE, Array, Rng, any_colour, noise
 from products.outlines import wobbly
-from products.scene import BODY, PART, PRINT, Layer, Piece
+from products.scene import BODY, LOOSE, PART, PRINT, Layer, Piece
 
+LEAST = 6
+"""Levels by which a pixel of a defect differs at least."""
 Change: TypeAlias = Callable[[Piece, Rng], Piece | None]
 
 
-def _one_part(piece: Piece, rng: Rng) -> list[int]:
+SAME = 0.12
+"""Share of a part's area by which its outline differs from another's at least."""
+
+
+def _one_part(piece: Piece, rng: Rng, *roles: str) -> list[int]:
     """Choose a part; return its place among the layers and those of what lies on it."""
-    parts = piece.of_role(PART)
+    parts = piece.of_role(*(roles or (PART, LOOSE)))
     if not parts:
         return []
     chosen = parts[rng.integers(len(parts))]
@@ -85,12 +91,24 @@ def wrong_part(piece: Piece, rng: Rng) -> Piece | None:
     if not part or part[0] == other[0]:
         return None
     here, there = _middle(piece.layers[part[0]]), _middle(piece.layers[other[0]])
-    put = [
-        _moved(piece.layers[place], here[0] - there[0], here[1] - there[1]) for place in other
-    ]
+    way = here[0] - there[0], here[1] - there[1]
+    put = [_moved(piece.layers[place], *way) for place in other]
+    if not _differ(piece.layers[part[0]], put[0]):
+        return None
     before = piece.layers[: part[0]]
     after = [layer for i, layer in enumerate(piece.layers) if i > part[0] and i not in part]
     return piece.with_layers([*before, *put, *after])
+
+
+def _differ(one: Layer, other: Layer) -> bool:
+    """Return whether two layers differ in outline or colour, not only in their surface."""
+    covers = np.zeros((2, SIZE, SIZE), np.float32)
+    for each, layer in zip(covers, (one, other), strict=True):
+        each[layer.window] = layer.opacity
+    by = np.abs(covers[0] - covers[1]).sum()
+    colours = [layer.paint[:, layer.opacity > 0.5].mean(1) for layer in (one, other)]
+    apart = np.abs(colours[0] - colours[1]).max()
+    return bool(by > SAME * covers[0].sum() or apart > 2 * LEAST)
 
 
 def displaced_part(piece: Piece, rng: Rng) -> Piece | None:
@@ -106,12 +124,14 @@ def displaced_part(piece: Piece, rng: Rng) -> Piece | None:
 
 def turned_part(piece: Piece, rng: Rng) -> Piece | None:
     """Turn a part about its middle."""
-    part = _one_part(piece, rng)
+    part = _one_part(piece, rng, PART)
     if not part:
         return None
     degrees = float(rng.choice([90, 180, rng.uniform(12, 168)]))
     middle = _middle(piece.layers[part[0]])
-    return _exchanged(piece, part, [_turned(piece.layers[p], degrees, middle) for p in part])
+    turned = [_turned(piece.layers[place], degrees, middle) for place in part]
+    differ = any(_differ(piece.layers[p], each) for p, each in zip(part, turned, strict=True))
+    return _exchanged(piece, part, turned) if differ else None
 
 
 def _turned(layer: Layer, degrees: float, about: tuple[int, int]) -> Layer:
@@ -208,16 +228,15 @@ def _bite(piece: Piece, rng: Rng, most: float = 1) -> Array | None:
     return bite
 
 
-CHANGES: dict[str, Change] = {
+OF_PARTS: dict[str, Change] = {
     "missing part": missing_part,
     "wrong colour": wrong_colour,
     "wrong part": wrong_part,
     "displaced part": displaced_part,
     "turned part": turned_part,
     "part too many": part_too_many,
-    "missing print": missing_print,
-    "smeared print": smeared_print,
-    "broken off": broken_off,
-    "surplus": surplus,
 }
+OF_PRINTS: dict[str, Change] = {"missing print": missing_print, "smeared print": smeared_print}
+OF_OUTLINES: dict[str, Change] = {"broken off": broken_off, "surplus": surplus}
+CHANGES = OF_PARTS | OF_PRINTS | OF_OUTLINES
 """By its name, each defect of structure."""
