@@ -30,9 +30,13 @@ class Camera(NamedTuple):
     """Levels of noise at most."""
     compressed: float
     """Share of pictures that were JPEG."""
+    grey: bool
+    """Whether it sees no colours."""
 
     def take(self, image: Array, rng: Rng) -> Pixels:
         """Return the picture (h, w, 3) of what is seen (3, h, w)."""
+        if self.grey:
+            image = np.repeat(image.mean(0, keepdims=True), 3, 0)
         lit = softened(image * self._light(rng), rng.uniform(0, self.blur))
         if rng.random() < self.gleaming:
             lit += np.float32(rng.uniform(10, 60)) * _band(rng, rng.uniform(0.05, 0.5))
@@ -66,7 +70,7 @@ def draw_camera(rng: Rng) -> Camera:
         float(np.clip(np.exp(rng.normal(-0.2, 0.7)), 0.1, 3)),
         float(rng.choice([0, 0.1, 0.4])), float(rng.choice([0, 0.1, 0.3])),
         rng.uniform(0, 1.2), float(np.clip(rng.exponential(2.5), 0, 9)),
-        float(rng.choice([0, 0.3, 1])),
+        float(rng.choice([0, 0.3, 1])), bool(rng.random() < 0.15),
     )  # fmt: skip
 
 

@@ -140,7 +140,7 @@ def another(product: Product, piece: Piece, rng: Rng) -> Piece:
     """Draw a piece that is no piece of the product: another one, or of another size, turn, tint."""
     sort = rng.integers(4)
     if sort == 0:
-        scale = float(np.exp(rng.choice([-1, 1]) * rng.uniform(0.12, 0.5)))
+        scale = float(np.exp(rng.choice([-1, 1]) * rng.uniform(0.2, 0.5)))
         other = product.piece(rng, scale, rng.uniform(0.3, 1.5) if piece.whole else 0)
     elif sort == 1:
         other = _tinted(product.piece(rng), rng)
@@ -154,6 +154,7 @@ def another(product: Product, piece: Piece, rng: Rng) -> Piece:
 
 def _tinted(piece: Piece, rng: Rng) -> Piece:
     """Return a piece in another tint."""
-    tint = np.exp(rng.normal(0, 0.2, (3, 1, 1))).astype(np.float32)
+    by = rng.choice([-1, 1], (3, 1, 1)) * rng.uniform(0.1, 0.4, (3, 1, 1))
+    tint = np.exp(by).astype(np.float32)
     layers = [layer._replace(paint=layer.paint * tint) for layer in piece.layers]
     return replace(piece, ground=piece.ground * tint, layers=tuple(layers))

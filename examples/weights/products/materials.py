@@ -42,6 +42,10 @@ class Material(NamedTuple):
     bevel: float = 6
     """over so many."""
     gloss: float = 0
+    sheen: float = 0
+    """Strength of a soft reflection that lies elsewhere on each piece."""
+    differs: float = 1
+    """How much its colour differs from piece to piece, about 1."""
 
     def paint(
         self, x: Array, y: Array, depth: Array, lamp: Lamp, rng: Rng, vary: float = 1
@@ -57,13 +61,17 @@ class Material(NamedTuple):
             vary: how much colour and unevenness differ from piece to piece, about 1.
         """
         spots = noise(x.shape, self.spots, rng, octaves=2)
-        tint = 1 + 0.012 * vary * (rng.standard_normal() + 0.5 * rng.standard_normal((3, 1, 1)))
+        by = rng.standard_normal() + 0.5 * rng.standard_normal((3, 1, 1))
+        tint = 1 + 0.012 * vary * self.differs * np.clip(by, -3, 3)
         share = np.float32(self.uneven * np.exp(0.15 * vary * rng.standard_normal())) * spots
         paint = mix(self.colour, self.other, share) * tint.astype(np.float32)
         fine = np.float32(self.grain) * rng.standard_normal(x.shape, np.float32)
         if self.streaks:
             along = length(x, y) if self.streaks < 0 else y
             fine += np.float32(abs(self.streaks)) * line_noise(along, 1.5, rng)
+        if self.sheen:
+            away = x * np.float32(rng.uniform(0.5, 1)) + y - np.float32(40 * vary * rng.normal())
+            fine += np.float32(self.sheen) * np.exp(-np.square(away / np.float32(30)))
         paint += fine
         if not (self.rise or self.relief):
             return paint
@@ -81,6 +89,7 @@ def metal(rng: Rng) -> Material:
         colour, beside(colour, rng, 20, 60), rng.uniform(0, 0.25), rng.uniform(10, 60),
         rng.uniform(1, 5), rng.choice([-1, 0, 1]) * rng.uniform(2, 14), rng.uniform(0, 0.4),
         rng.uniform(1, 5), rng.uniform(2, 12), rng.uniform(0, 120),
+        rng.choice([0, 0, 1]) * rng.uniform(10, 60),
     )  # fmt: skip
 
 
@@ -90,7 +99,7 @@ def plastic(rng: Rng) -> Material:
     return Material(
         colour, beside(colour, rng, 15, 50), rng.uniform(0, 0.12), rng.uniform(10, 80),
         rng.uniform(0.5, 4), 0, rng.uniform(0, 0.3), rng.uniform(1, 7), rng.uniform(3, 25),
-        rng.uniform(0, 110),
+        rng.uniform(0, 110), rng.choice([0, 0, 0, 1]) * rng.uniform(10, 50),
     )  # fmt: skip
 
 
@@ -101,7 +110,7 @@ def rough(rng: Rng) -> Material:
     return Material(
         colour, beside(colour, rng, 25, 90), rng.uniform(0.1, 0.5), rng.uniform(3, 18),
         rng.uniform(3, 14), 0, rng.uniform(0.2, 1.6), rng.uniform(1, 6), rng.uniform(5, 25),
-        rng.uniform(0, 30),
+        rng.uniform(0, 30), 0, rng.uniform(1, 4),
     )  # fmt: skip
 
 

@@ -20,6 +20,10 @@ BODY, PART, LOOSE, PRINT = "body", "part", "loose part", "print"
 lie at any angle, and what is printed."""
 
 
+WAVE = 35
+"""Pixels over which a piece that is out of shape bends one way."""
+
+
 class Layer(NamedTuple):
     """Paint that covers a piece of the picture."""
 
@@ -57,6 +61,8 @@ class Habits(NamedTuple):
     """How dark a shadow is, 0 to 1."""
     size: float
     """How large they are, about 1."""
+    bend: float
+    """Pixels by which they are out of shape, as soft or grown things are."""
 
 
 def draw_habits(rng: Rng) -> Habits:
@@ -71,6 +77,7 @@ def draw_habits(rng: Rng) -> Habits:
         float(rng.choice([0.03, 0.03, 0.4])),
         rng.uniform(0, 0.6) if rng.random() < 0.7 else 0.0,
         rng.uniform(0.8, 1.2),
+        rng.choice([0, 0, 1]) * rng.exponential(1.5),
     )
 
 
@@ -100,6 +107,7 @@ class Scene:
         self.zoom = habits.size * float(np.exp(habits.zoom * rng.normal()))
         self.middle = SIZE / 2 + habits.shift * np.clip(rng.normal(0, 1, 2), -2.5, 2.5)
         lit = habits.lamp.strength * math.exp(0.08 * rng.normal())
+        self.bends = np.append(rng.uniform(0, 7, 2), habits.bend * rng.normal(0, 1, 2))
         self.lamp = Lamp(habits.lamp.angle + habits.lamp_turn * rng.normal(), lit)
 
     @cached_property
@@ -156,7 +164,7 @@ class Scene:
         self, at: tuple[float, float], reach: float
     ) -> tuple[tuple[int, int], tuple[int, int]]:
         first, last = (
-            [int(np.clip(middle + sign * (reach * self.zoom + 2), 0, SIZE))
+            [int(np.clip(middle + sign * (reach * self.zoom + 2 + 3 * self.habits.bend), 0, SIZE))
              for middle in self._seen_at(at)] for sign in (-1, 1)
         )  # fmt: skip
         return (first[0], first[1]), (last[0] - first[0], last[1] - first[1])
@@ -165,8 +173,14 @@ class Scene:
         self, corner: tuple[int, int], shape: tuple[int, int], at: tuple[float, float], turn: float
     ) -> tuple[Array, Array]:
         row, column = self._seen_at(at)
-        down = (np.arange(shape[0], dtype=np.float32) + corner[0] - row)[:, None] / self.zoom
-        across = (np.arange(shape[1], dtype=np.float32) + corner[1] - column)[None] / self.zoom
+        rows, columns = (
+            np.arange(start, start + size, dtype=np.float32)
+            for start, size in zip(corner, shape, strict=True)
+        )
+        phases, by = self.bends[:2], self.bends[2:]
+        down = (rows - row)[:, None] + (by[0] * np.sin(columns / WAVE + phases[0]))[None]
+        across = (columns - column)[None] + (by[1] * np.sin(rows / WAVE + phases[1]))[:, None]
+        down, across = down / self.zoom, across / self.zoom
         angle = self.angle + turn
         cosine, sine = np.float32(math.cos(angle)), np.float32(math.sin(angle))
         x, y = cosine * across + sine * down, cosine * down - sine * across
