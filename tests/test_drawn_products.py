@@ -17,6 +17,7 @@ from products.structure import LEAST
 from vlmad_synthesis.synthetic import seeded
 
 
+@pytest.mark.slow
 def test_a_set_is_the_same_in_any_order() -> None:
     first = draw_set(3, 5)
     draw_set(3, 4)

@@ -16,6 +16,7 @@ from products.outlines import (
     Outline,
     bar,
     bent,
+    both,
     box,
     disc,
     joined,
@@ -241,7 +242,7 @@ def pipe(rng: Rng) -> Draw:
     bands = [(rng.uniform(-0.35, 0.35) * long, rng.uniform(4, 40)) for _ in range(rng.integers(4))]
     materials = [Material(beside(body.colour, rng), any_colour(rng), 0.05) for _ in bands]
     label, turn = text(words(rng, 3, 8), wide * 0.4), float(rng.choice([0, math.pi / 2]))
-    mark = ink(body.colour, rng)
+    mark, rolls = ink(body.colour, rng), float(rng.choice([0, 0, 0.3]))
 
     def draw(scene: Scene) -> None:
         def at(along: float) -> tuple[float, float]:
@@ -252,7 +253,8 @@ def pipe(rng: Rng) -> Draw:
             lit = material._replace(bevel=body.bevel, rise=0)
             scene.lay(box(size, wide * 0.98), lit, PART, at(along), turn, wide)
         scene.lay(box(0.2 * long, neck, 4), cap, PART, at(-0.5 * long), turn, wide + long / 5, 6)
-        scene.lay(label, mark, PRINT, at(0.1 * long), turn, 0.4 * long)
+        rolled = moved(label, 0.1 * long, rolls * wide * scene.rng.normal())
+        scene.lay(both(box(long, wide), rolled), mark, PRINT, turn=turn, reach=long / 2)
 
     return draw
 

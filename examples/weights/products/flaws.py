@@ -33,6 +33,11 @@ PARTS, OUTLINE, WHOLE = 0.5, 0.15, 0.06
 pictures of another product."""
 
 
+TRIES = 30
+THIN, FINE = ("crack", "scratch", "thread"), (0.002, 0.005)
+"""Kinds of which some are hairlines, and how wide those are, as shares of the picture."""
+
+
 class Flaw(NamedTuple):
     """A piece with a defect, before the camera."""
 
@@ -51,11 +56,12 @@ def draw_flaw(piece: Piece, rng: Rng, another: Callable[[Rng], Piece], kind: str
         kind: one of `KINDS`; empty means any that the piece can have.
     """
     good, kinds = piece.render(), (kind,) if kind else _kinds(piece, rng)
-    while True:
-        chosen = kinds[rng.integers(len(kinds))]
-        flaw = _draw(chosen, piece, good, rng, another)
-        if flaw is not None:
-            return flaw
+    tries = 0
+    while (flaw := _draw(kinds[rng.integers(len(kinds))], piece, good, rng, another)) is None:
+        tries += 1
+        if tries == TRIES and not kind:  # what this piece has of them cannot be seen
+            kinds = ON_SURFACES
+    return flaw
 
 
 def _kinds(piece: Piece, rng: Rng) -> tuple[str, ...]:
@@ -93,14 +99,15 @@ def _replaced(piece: Piece, good: Array, other: Piece) -> Flaw | None:
 def _on_surface(kind: str, piece: Piece, good: Array, rng: Rng) -> Flaw | None:
     """Draw a kind of vlmad's own, in the picture or for a smaller defect in a part of it."""
     pixels, product = levels(good), piece.product()
-    side = SIZE if rng.random() < 0.4 else int(rng.integers(72, 240))
+    fine = kind in THIN and rng.random() < 0.4
+    side = SIZE if fine or rng.random() < 0.4 else int(rng.integers(72, 240))
     row, column = divmod(int(rng.choice(np.flatnonzero(product))), SIZE)
     window = tuple(
         slice(start, start + side)
         for start in (min(max(0, at - side // 2), SIZE - side) for at in (row, column))
     )
     try:
-        made = synthesise(np.ascontiguousarray(pixels[window]), rng, _defect(kind))
+        made = synthesise(np.ascontiguousarray(pixels[window]), rng, _defect(kind, fine))
     except InputError:
         return None
     by = made.image.astype(np.float32) - pixels[window]
@@ -111,8 +118,8 @@ def _on_surface(kind: str, piece: Piece, good: Array, rng: Rng) -> Flaw | None:
 
 
 @cache
-def _defect(kind: str) -> dict[str, Defect]:
-    return choose_defects([kind])
+def _defect(kind: str, fine: bool) -> dict[str, Defect]:
+    return choose_defects([kind], {"width": FINE} if fine else None)
 
 
 def _kept(good: Array, changed: Array, kind: str) -> Flaw | None:

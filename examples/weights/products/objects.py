@@ -161,6 +161,7 @@ def pill(rng: Rng) -> Draw:
     other, label = plastic(rng)._replace(bevel=radius, rise=radius * 0.3), words(rng, 2, 6)
     printed, groove = text(label, rng.uniform(16, 34)), rng.random() < 0.4
     mark, two = ink(body.colour, rng), rng.random() < 0.6
+    rolls = float(rng.choice([0, 0, 0.4]))
     right = without(whole, moved(box(long, long), -long / 2, 0))
 
     def draw(scene: Scene) -> None:
@@ -170,8 +171,9 @@ def pill(rng: Rng) -> Draw:
         if groove and not capsule:
             line = both(whole, bar(long, 1.5))
             scene.lay(line, ink(body.colour, np.random.default_rng(2)), reach=long / 2)
-        at = (-long / 4 if two and capsule else 0.0, scene.off(2) - (20 if groove else 0))
-        scene.lay(printed, mark, PRINT, at, reach=60)
+        down = scene.off(2) - (20 if groove else 0) + rolls * radius * scene.rng.normal()
+        seen = both(whole, moved(printed, -long / 4 if two and capsule else 0, down))
+        scene.lay(seen, mark, PRINT, reach=long / 2)
 
     return draw
 

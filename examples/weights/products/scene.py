@@ -107,7 +107,7 @@ class Scene:
         self.zoom = habits.size * float(np.exp(habits.zoom * rng.normal()))
         self.middle = SIZE / 2 + habits.shift * np.clip(rng.normal(0, 1, 2), -2.5, 2.5)
         lit = habits.lamp.strength * math.exp(0.08 * rng.normal())
-        self.bends = np.append(rng.uniform(0, 7, 2), habits.bend * rng.normal(0, 1, 2))
+        self.bends = np.append(rng.uniform(0, 7, 2), habits.bend * rng.uniform(-1.5, 1.5, 2))
         self.lamp = Lamp(habits.lamp.angle + habits.lamp_turn * rng.normal(), lit)
 
     @cached_property
@@ -164,7 +164,7 @@ class Scene:
         self, at: tuple[float, float], reach: float
     ) -> tuple[tuple[int, int], tuple[int, int]]:
         first, last = (
-            [int(np.clip(middle + sign * (reach * self.zoom + 2 + 3 * self.habits.bend), 0, SIZE))
+            [int(np.clip(middle + sign * (reach * self.zoom + 2 + 1.5 * self.habits.bend), 0, SIZE))
              for middle in self._seen_at(at)] for sign in (-1, 1)
         )  # fmt: skip
         return (first[0], first[1]), (last[0] - first[0], last[1] - first[1])
