@@ -5,7 +5,7 @@
 Of each section the folder that `vlmad bench` or `vlmad grid` wrote, of `references` several;
 results.md has the commands. A section that is not named stays as it is, and so do the words around
 the tables. Of `parts` the averages are shown alone, of `alone` and `references` those over named
-categories, of `learned` those over all, and the differences of `PAIRS`.
+categories, of `learned` those over all, and the differences of `PAIRS`, of `installed` every one.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def tables(text: str, only: str = "") -> str:
     return (before + "".join(wanted)).strip()
 
 
-def references_page(folders: Iterable[Path]) -> str:
+def references_page(folders: Sequence[Path]) -> str:
     """Return what benches with references gave: averages, and image AUROC of each category."""
     by_place = over_seeds((each for folder in folders for each in _stored(folder)), 0.95)
     detectors = list(dict.fromkeys(detector for detector, _, _ in by_place))
@@ -80,14 +80,23 @@ def references_page(folders: Iterable[Path]) -> str:
 
     places = list(_places(by_place, detectors, shots))
     rows = [(detector, _shots(count), *cells(detector, count)) for detector, count in places]
-    page = [_table(("detector", "references", *(title for title, *_ in columns)), rows)]
-    for count in shots:
-        own = [detector for detector in detectors if (detector, count) in places]
+    table = _table(("detector", "references", *(title for title, *_ in columns)), rows)
+    return f"{table}\n\n{categories_page(folders)}"
+
+
+def categories_page(folders: Iterable[Path]) -> str:
+    """Return image AUROC of each category."""
+    by_place = over_seeds((each for folder in folders for each in _stored(folder)), 0.95)
+    measured = {(detector, count): None for detector, _, count in by_place}
+    categories = sorted({str(category) for _, category, _ in by_place})
+    page = []
+    for shots in sorted({count for _, count in measured}):
+        own = [detector for detector, count in measured if count == shots]
         of_each = [
-            (c, *(_plain(by_place.get((d, c, count), {}).get("image_auroc")) for d in own))
+            (c, *(_plain(by_place.get((d, c, shots), {}).get("image_auroc")) for d in own))
             for c in categories
         ]
-        page += [f"### Image AUROC of each category, {_shots(count)}"]
+        page += [f"### Image AUROC of each category, {_shots(shots)}"]
         page += [_table(("category", *own), of_each)]
     return "\n\n".join(page)
 
@@ -172,7 +181,9 @@ def main(sections: Iterable[str]) -> None:
     page = PAGE.read_text(encoding="utf-8")
     for name, _, folder in (section.partition("=") for section in sections):
         if name in ("alone", "references"):
-            text = references_page(map(Path, folder.split(",")))
+            text = references_page([Path(each) for each in folder.split(",")])
+        elif name == "installed":
+            text = categories_page([Path(folder)])
         elif name == "learned":
             text = learned_page(Path(folder))
         else:
