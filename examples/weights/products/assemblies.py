@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
 from products import cloths, textures
-from products.covering import Draw
+from products.covering import Draw, Family
 from products.fields import SIZE, Rng, any_colour, beside, tone
 from products.materials import Material, any_material, ink, metal, plastic, rough
 from products.objects import around, words
@@ -56,13 +55,12 @@ def circuit(rng: Rng) -> Draw:
     green = tone(rng, (0.2, 0.65), (0.4, 0.9), (0.15, 0.6))
     board = plastic(rng)._replace(colour=green, rise=1, uneven=0.03)
     copper = ink(board.colour, rng)._replace(colour=board.colour * np.float32(1.35))
-    pad, steps = metal(rng), np.linspace(-120, 120, 9)
+    pad, steps = metal(rng), np.linspace(-100, 100, 9)
     tracks = []
     for _ in range(rng.integers(4, 10)):
-        x, y = rng.choice(steps, 2)
-        long, wide = rng.uniform(30, 140), rng.uniform(2, 5)
+        (x, y), long, wide = rng.choice(steps, 2), rng.uniform(30, 140), rng.uniform(2, 5)
         angle = float(rng.choice([0, math.pi / 2, math.pi / 4, -math.pi / 4]))
-        tracks.append(moved(bar(long, wide), x, y, angle))
+        tracks.append((bar(long, wide), (float(x), float(y)), angle, long / 2 + wide))
     cells = [_grid(6, 6, 44)[place] for place in rng.permutation(36)]
     vias, smalls = cells[: rng.integers(0, 8)], cells[8 : 8 + rng.integers(4, 12)]
     sorts = [(box(rng.uniform(16, 36), rng.uniform(9, 22), 2), any_material(rng)) for _ in "abc"]
@@ -74,7 +72,8 @@ def circuit(rng: Rng) -> Draw:
 
     def draw(scene: Scene) -> None:
         scene.lay(box(side, side, 3), board, reach=side, thick=4)
-        scene.lay(joined(*tracks), copper, reach=200)
+        for track, place, turn, reach in tracks:
+            scene.lay(track, copper, BODY, place, turn, reach)
         for place in vias:
             scene.lay(ring(7, 3), pad, BODY, place, 0, 8)
         for place, (outline, material), turn in parts:
@@ -259,7 +258,7 @@ def pipe(rng: Rng) -> Draw:
     return draw
 
 
-FAMILIES: dict[str, tuple[Callable[[Rng], Draw], tuple[str, ...]]] = {
+FAMILIES: dict[str, Family] = {
     "circuit": (circuit, ("circuit board", "control board")),
     "keyboard": (keyboard, ("keyboard", "keypad", "letter blocks")),
     "zipper": (zipper, ("zipper",)),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
-from products.covering import Draw, Pattern, covered, draw_finish
+from products.covering import Draw, Family, Pattern, covered, draw_finish
 from products.fields import Array, Rng, cells, line_noise, noise, one_of_each, step, wave
 from products.scene import Scene
 
@@ -283,7 +282,7 @@ def cobbles(rng: Rng) -> Draw:
     return covered(pattern, draw_finish(rng))
 
 
-FAMILIES: dict[str, tuple[Callable[[Rng], Draw], tuple[str, ...]]] = {
+FAMILIES: dict[str, Family] = {
     "weave": (weave, ("woven cloth", "canvas", "basket weave", "twill")),
     "knit": (knit, ("knitwear", "knitted fabric")),
     "mesh": (mesh, ("mesh", "grid", "net", "lattice")),

@@ -11,6 +11,8 @@ from products.fields import Array, Rng, any_colour, beside, mix, noise, shaded
 from products.scene import Scene
 
 Draw: TypeAlias = Callable[[Scene], None]
+Family: TypeAlias = tuple[Callable[[Rng], Draw], tuple[str, ...]]
+"""Draws a product; the names that one may have."""
 Pattern: TypeAlias = Callable[[Array, Array, Scene], tuple[Array, Array]]
 """Returns the share of the second colour and the height, both about 0 to 1, at places x and y."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
 from products.assemblies import small_form
-from products.covering import Draw
+from products.covering import Draw, Family
 from products.fields import SIZE, Rng, any_colour
 from products.materials import any_material, ink, metal, plastic, rough
 from products.objects import around, words
@@ -25,7 +24,7 @@ from products.outlines import (
     without,
     wobbly,
 )  # fmt: skip
-from products.scene import BODY, LOOSE, PART, PRINT, Scene
+from products.scene import BODY, CRUMB, LOOSE, PART, PRINT, Scene
 
 
 def cookie(rng: Rng) -> Draw:
@@ -35,9 +34,14 @@ def cookie(rng: Rng) -> Draw:
     holes, chips = ((0, 0), (5, 0), (8, 0), (12, 0), (0, 9), (0, 25), (5, 6))[rng.integers(7)]
     square, longer = rng.random() < 0.35, np.exp(rng.exponential(0.12))
     pierced = body._replace(colour=body.colour * np.float32(0.5), rise=-2, bevel=3)
+    crumbs = int(rng.choice([0, 0, 4, 10]))
 
     def draw(scene: Scene) -> None:
         rng, size = scene.rng, scene.about(radius, 0.015)
+        for _ in range(rng.poisson(crumbs)):
+            away, angle, crumb = size * rng.uniform(1, 1.5), rng.uniform(0, 7), rng.uniform(1, 5)
+            at = (away * math.cos(angle), away * math.sin(angle))
+            scene.lay(wobbly(crumb, 0.3, rng, 6), body, CRUMB, at, 0, 2 * crumb, 1)
         rough_by = crumbly * (0.5 + scene.vary / 2)
         outline = wobbly(size, rough_by, rng, 30, longer)
         if square:
@@ -257,7 +261,7 @@ def pins(rng: Rng) -> Draw:
     return draw
 
 
-FAMILIES: dict[str, tuple[Callable[[Rng], Draw], tuple[str, ...]]] = {
+FAMILIES: dict[str, Family] = {
     "cookie": (cookie, ("cookie", "biscuit", "cracker")),
     "shell": (shell, ("hazelnut", "seed", "fruit", "pebble")),
     "figure": (figure, ("toy figure", "robot", "doll")),

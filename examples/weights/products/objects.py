@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
-from products.covering import Draw
+from products.covering import Draw, Family
 from products.fields import SIZE, Rng
 from products.materials import any_material, ink, metal, plastic
 from products.outlines import (
@@ -281,7 +280,7 @@ def key(rng: Rng) -> Draw:
     return draw
 
 
-FAMILIES: dict[str, tuple[Callable[[Rng], Draw], tuple[str, ...]]] = {
+FAMILIES: dict[str, Family] = {
     "gear": (gear, ("gear", "sprocket", "cogwheel")),
     "nut": (nut, ("nut", "hexagon nut")),
     "washer": (washer, ("washer", "flange", "sealing ring")),

@@ -157,7 +157,8 @@ def stencil(opacity: Array, finer: float) -> Outline:
 
     def depth(x: Array, y: Array) -> Array:
         at = [y * finer + middle[0], x * finer + middle[1]]
-        inside: Array = ndimage.map_coordinates(soft, at, order=1, mode="constant") - 0.5
+        # twice, so that nothing is left outside where a piece is smaller than usual
+        inside: Array = 2 * ndimage.map_coordinates(soft, at, order=1, mode="constant") - 1
         return inside
 
     return depth

@@ -15,9 +15,9 @@ from products.fields import SIZE, Array, Lamp, Mask, Rng
 from products.materials import Material
 from products.outlines import Outline
 
-BODY, PART, LOOSE, PRINT = "body", "part", "loose part", "print"
+BODY, PART, LOOSE, PRINT, CRUMB = "body", "part", "loose part", "print", "crumb"
 """What a layer is: the product itself, a part that may be missing or turned wrongly, one that may
-lie at any angle, and what is printed."""
+lie at any angle, what is printed, and what came off and lies on the ground, as on good pieces."""
 
 
 WAVE = 35
@@ -77,7 +77,7 @@ def draw_habits(rng: Rng) -> Habits:
         float(rng.choice([0.03, 0.03, 0.4])),
         rng.uniform(0, 0.6) if rng.random() < 0.7 else 0.0,
         rng.uniform(0.8, 1.2),
-        rng.choice([0, 0, 1]) * rng.exponential(1.5),
+        rng.choice([0, 0, 1]) * min(2, rng.exponential(0.8)),
     )
 
 
@@ -138,7 +138,7 @@ class Scene:
         Args:
             outline: of the thing, about its own middle.
             material: of its surface.
-            role: `BODY`, `PART`, `LOOSE` or `PRINT`.
+            role: `BODY`, `PART`, `LOOSE`, `PRINT` or `CRUMB`.
             at: where its middle lies in the piece, x and y.
             turn: its angle in the piece.
             reach: no point of it is farther from its middle.
@@ -223,7 +223,7 @@ class Piece:
         """Return where the product is."""
         covered = np.full((SIZE, SIZE), self.whole)
         for layer in self.layers:
-            covered[layer.window] |= layer.opacity > 0.5
+            covered[layer.window] |= (layer.opacity > 0.5) & (layer.role != CRUMB)
         return covered
 
     def of_role(self, *roles: str) -> list[int]:

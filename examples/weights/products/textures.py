@@ -7,11 +7,10 @@ a piece in a scene.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
-from products.covering import Draw, covered, draw_finish
+from products.covering import Draw, Family, covered, draw_finish
 from products.fields import (
     Array,
     Rng,
@@ -245,7 +244,7 @@ def ripples(rng: Rng) -> Draw:
     return covered(pattern, finish._replace(relief=rng.uniform(1, 0.2 * period)))
 
 
-FAMILIES: dict[str, tuple[Callable[[Rng], Draw], tuple[str, ...]]] = {
+FAMILIES: dict[str, Family] = {
     "stone": (stone, ("stone", "plaster", "rusted sheet", "suede")),
     "concrete": (concrete, ("concrete", "aerated block", "cement plate")),
     "brushed": (brushed, ("brushed metal", "ground steel", "rolled sheet")),
