@@ -28,7 +28,7 @@ SMALLEST = 40
 """Pixels of a mask at least, and that many of them differ."""
 LARGEST = 0.3
 """Share of the picture that a mask covers at most, unless everything is another."""
-PARTS, OUTLINE, WHOLE = 0.5, 0.15, 0.06
+PARTS, OUTLINE, WHOLE = 0.5, 0.3, 0.06
 """Shares of structural defects where a piece has parts or prints, or only an outline; and of
 pictures of another product."""
 
