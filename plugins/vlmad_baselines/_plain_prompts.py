@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 from vlmad import Prompts
 from vlmad.text import check_place, embed_sides
+from vlmad_openclip.telling_words import note_words
 
 if TYPE_CHECKING:
     from vlmad import Backbone, Features, TextEmbeddings
+
+
+NORMAL, ANOMALOUS = "a photo of a normal {}.", "a photo of an anomalous {}."
 
 
 class Plain(Prompts):
@@ -19,11 +23,7 @@ class Plain(Prompts):
         anomalous: the anomalous one.
     """
 
-    def __init__(
-        self,
-        normal: str = "a photo of a normal {}.",
-        anomalous: str = "a photo of an anomalous {}.",
-    ) -> None:
+    def __init__(self, normal: str = NORMAL, anomalous: str = ANOMALOUS) -> None:
         check_place(normal, "option 'normal'")
         check_place(anomalous, "option 'anomalous'")
         self.normal, self.anomalous = normal, anomalous
@@ -31,9 +31,9 @@ class Plain(Prompts):
     def __call__(
         self, backbone: Backbone, class_name: str, features: Features | None
     ) -> TextEmbeddings:
-        """Encode the two sentences."""
-        return embed_sides(
-            backbone,
-            [self.normal.replace("{}", class_name)],
-            [self.anomalous.replace("{}", class_name)],
-        )
+        """Encode the two sentences, and say where a user's do not tell good from bad."""
+        sides = (self.normal, self.anomalous)
+        text = embed_sides(backbone, *([side.replace("{}", class_name)] for side in sides))
+        if sides != (NORMAL, ANOMALOUS):
+            note_words(backbone, class_name, text)
+        return text

@@ -10,6 +10,7 @@ from vlmad import Prompts
 from vlmad.errors import InputError
 from vlmad.files import read_toml
 from vlmad.text import check_place, embed_sides
+from vlmad_openclip.telling_words import note_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,13 +124,17 @@ class Compositional(Prompts):
         list: Literal["paper22", "anomalib21", "comparison", "april-gan"] = "paper22",
         file: Path | None = None,
     ) -> None:
+        self.own = file is not None
         self.prompts = read_prompt_list(file) if file else LISTS[list]
 
     def __call__(
         self, backbone: Backbone, class_name: str, features: Features | None
     ) -> TextEmbeddings:
-        """Encode all sentences for what the images show."""
-        return embed_sides(backbone, *self.prompts.sentences(class_name))
+        """Encode all sentences for what the images show, and say where a user's do not tell."""
+        text = embed_sides(backbone, *self.prompts.sentences(class_name))
+        if self.own:
+            note_words(backbone, class_name, text)
+        return text
 
     def states(self, class_name: str) -> list[str]:
         """Return the state that each sentence puts into a template, for explanations."""
