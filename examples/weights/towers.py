@@ -98,9 +98,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=THREADS)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    given.work.mkdir(parents=True, exist_ok=True)
+    work = given.work / f"seed-{given.seed}"
+    work.mkdir(parents=True, exist_ok=True)
     model, teacher = untrained(given.trunk, given.seed), SentenceModel(given.sentences)
-    learn(model, teacher, given.work, seed=given.seed, shards=given.shards, draw=drawn)
+    learn(model, teacher, work, seed=given.seed, shards=given.shards, draw=drawn)
     write(model, given.out, {"seed": given.seed, "products": given.shards * PRODUCTS_EACH})
     print(f"{given.out}: SHA-256 {digest(given.out)}")
 
