@@ -58,6 +58,17 @@ def test_a_threshold_divides_scores_as_the_models_and_as_the_tables_give_them(
     assert all(above < float(f"{value:.9g}") for value in values[max(cut, 1) :])
 
 
+@pytest.mark.parametrize("scale", [1e-3, 0.1, 1, 40, 2300])
+def test_a_threshold_lies_further_above_a_score_than_another_machine_computes_it(
+    scale: float,
+) -> None:
+    values = as_scores([0.2 * scale, 0.5 * scale, scale])
+    for low, other in ((values[0], values[1]), (values[2], np.inf)):
+        distance = value_above(values, low) - low
+        assert min(9e-6 * max(1, low), 5e-3 * scale) < distance < other - low
+        assert distance < 1.1e-5 * max(1, low)
+
+
 @given(FLOATS)
 def test_neighbouring_float32_numbers_have_a_threshold_between_them(score: float) -> None:
     values = as_scores([score, np.nextafter(np.float32(score), np.float32(np.inf))])

@@ -22,7 +22,7 @@ from vlmad.testing import TWO_LAYERS
 from vlmad_run.finding import find
 from vlmad_run.manifest import Manifest, describe_run
 from vlmad_run.references import choose_references
-from vlmad_run.repeating import rebuild, repeat
+from vlmad_run.repeating import compare, rebuild, repeat
 from vlmad_run.stored_run import StoredRun, read_run
 
 from .conftest import SMALL
@@ -68,6 +68,26 @@ def test_a_repeated_run_says_which_images_changed(
     assert again.status == 1
     assert "scores DIFFER: 5 compared, largest difference 0 (float32" in again.error
     assert ", 1 are of files that have changed" in again.error
+
+
+@pytest.mark.parametrize("scale", [0.1, 1000])
+def test_scores_agree_to_a_share_where_they_are_large(
+    scale: float, photos: Path, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert command(*CLIP, "--out", "out").status == 0
+    shutil.copytree(tmp_path / "out", tmp_path / "other")
+
+    def agree(apart: float) -> bool:
+        for out, factor in (("out", 1.0), ("other", 1 + apart)):
+            lines = (tmp_path / out / "scores.jsonl").read_text().splitlines()
+            rows = [{**json.loads(line), "score": scale * factor} for line in lines]
+            text = "".join(f"{json.dumps(row)}\n" for row in rows)
+            (tmp_path / out / "scores.jsonl").write_text(text)
+        return compare(read_run(tmp_path / "out"), read_run(tmp_path / "other"))[0]
+
+    largest = 1e-5 * max(1, 1 / scale)
+    assert agree(0.9 * largest)
+    assert not agree(1.1 * largest)
 
 
 def test_a_run_is_not_repeated_into_its_own_folder(

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 DIGITS = 9
 TOLERANCE = 1e-5
-"""How far two scores of one image may be apart: what batches and processors change."""
+"""How far two scores of one image may be apart: what batches and processors change. Of scores above
+1 by so large a share."""
 
 
 def as_scores(scores: Sequence[float] | Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -99,7 +100,8 @@ def value_in_gap(values: Float[np.ndarray, " m"], cut: int) -> float:
 def value_above(values: Float[np.ndarray, " m"], score: float) -> float:
     """Return the threshold just above a score, below the next one if there is any.
 
-    It lies as far above it as two runs of one image may differ, not more than `TOLERANCE`.
+    It lies as far above it as two runs of one image may differ (`TOLERANCE`), or less where the
+    scores lie close.
     """
     end = _beyond(values, score, +1)
     return _between(score, min([end, *values[values > score][:1]]))
@@ -107,7 +109,7 @@ def value_above(values: Float[np.ndarray, " m"], score: float) -> float:
 
 def _beyond(values: Float[np.ndarray, " m"], score: float, side: int) -> float:
     """Return a float32 a little above (+1) or below (-1) a score, small beside their spread."""
-    step = 2 * min(TOLERANCE, (values[-1] - values[0]) / 100)
+    step = 2 * min(TOLERANCE * max(1.0, abs(score)), (values[-1] - values[0]) / 100)
     neighbour = float(np.nextafter(np.float32(score), np.float32(side * np.inf)))
     further = float(np.float32(score + side * step))
     return max(neighbour, further) if side > 0 else min(neighbour, further)

@@ -41,7 +41,7 @@ ELSEWHERE = ("//", "\\\\")
 
 TOLERANCES = {"float32": 1e-5, "bfloat16": 2.0**-8}
 """How far two scores may be apart and still agree, by precision: what batches and processors
-change."""
+change; of scores above 1, by so large a share."""
 
 
 def repeat(run: StoredRun, options: Mapping[str, Mapping[str, Any]], fit: bool = True) -> Runnable:
@@ -89,7 +89,7 @@ def compare(run: StoredRun, other: StoredRun) -> tuple[bool, str]:
     apart, changed = list[float](), 0
     for one, another in pairs:
         if one.sha256 == another.sha256 and one.score is not None and another.score is not None:
-            apart.append(abs(one.score - another.score))
+            apart.append(abs(one.score - another.score) / max(1.0, abs(one.score)))
         elif one.score is not None and another.score is not None:
             changed += 1
     if not (apart or changed):
