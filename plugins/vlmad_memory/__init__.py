@@ -90,6 +90,12 @@ RARITY = Recipe(
     parts={**GAUSSIAN.parts, "scorer": "rarity"},
     summary="how rare each cell is within its own image, without references or text",
 )
+CHANGE = Recipe(
+    parts={**GAUSSIAN.parts, "scorer": "change"},
+    options={"extractor": {"levels": ("b2", "b4", "e5")}},
+    summary="gaussian, or rarity without references, and a network that learned what defects are",
+    resize="auto",
+)
 MUSC = Recipe(
     parts={**GAUSSIAN.parts, "scorer": "mutual"},
     options={"scorer": {"rescoring": (1, 2, 3)}},
@@ -118,7 +124,7 @@ def register_extractors(register: Register) -> None:
 
 @hookimpl
 def register_scorers(register: Register) -> None:
-    """Register `nearest`, `gaussian`, `spade`, `subspace`, `mutual` and `rarity`."""
+    """Register `nearest`, `gaussian`, `spade`, `subspace`, `mutual`, `rarity` and `change`."""
     register(
         "nearest",
         "vlmad_memory._nearest_patches:NearestPatches",
@@ -131,6 +137,7 @@ def register_scorers(register: Register) -> None:
         "mutual", "vlmad_memory._mutual:Mutual", "distance to the nearest patches of other images"
     )
     register("rarity", "vlmad_memory._rarity:Rarity", "distance to the cells of its own image")
+    register("change", "vlmad_memory._change:LearnedChange", "differences, judged by a network")
 
 
 @hookimpl
@@ -145,3 +152,4 @@ def register_detectors(register: Register) -> None:
     register("subspace", SUBSPACE, SUBSPACE.summary)
     register("musc", MUSC, MUSC.summary)
     register("rarity", RARITY, RARITY.summary)
+    register("change", CHANGE, CHANGE.summary)

@@ -132,7 +132,7 @@ class Gaussian(Scorer):
         """Remember in what the most unusual cells differ, whatever was learned before."""
         assert isinstance(self.model, PooledGaussian)
         levels, (_, rest) = self._levels(miss), apart(memory)
-        cells = self._joined(self._weighed(miss, rest))
+        cells = self.cells(miss, rest)
         unusual = {r.name: to_pixels(cells, r.grid or miss.grid).flatten(1) for r in levels}
         return self.model.learn(memory, levels, unusual)
 
@@ -153,9 +153,13 @@ class Gaussian(Scorer):
     ) -> Prediction:
         """Score by the highest cells, of all levels and the image's own novelty joined."""
         assert memory is not None
-        cells = self._joined(self._weighed(features, memory))
+        cells = self.cells(features, memory)
         heat = self._map(features, cells)
         return Prediction(self._score(cells, heat), heat)
+
+    def cells(self, features: Features, memory: Mapping[str, Tensor]) -> Float[Tensor, "b gh gw"]:
+        """Return what all say together of each cell of the finest level."""
+        return self._joined(self._weighed(features, memory))
 
     def attribute(
         self,

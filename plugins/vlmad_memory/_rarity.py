@@ -64,11 +64,15 @@ class Rarity(Scorer):
         memory: Mapping[str, Tensor] | None,
     ) -> Prediction:
         """Score by the power mean over cells."""
-        cells = self._cells(features, self._judged(features))
+        cells = self.cells(features)
         sigma = min(features.image_size) / SIGMAS if self.sigma is None else self.sigma
         return Prediction(
             power_mean(cells, self.power), to_pixels(cells, features.image_size, sigma)
         )
+
+    def cells(self, features: Features) -> Float[Tensor, "b gh gw"]:
+        """Return how rare each cell of the level is."""
+        return self._cells(features, self._judged(features))
 
     def attribute(
         self,

@@ -1,0 +1,227 @@
+"""The scorer that joins a rule with a network which learned on drawn products what a defect is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+from annotated_types import Ge, Le
+
+from vlmad import Prediction, Scorer
+from vlmad.attribution import Addend, Attribution, Judged
+from vlmad.parts import CELLS
+from vlmad.regions import inside_regions, only_inside
+from vlmad_memory._gaussian import Gaussian
+from vlmad_memory._rarity import Rarity
+from vlmad_memory.cell_grids import to_grid
+from vlmad_memory.comparison_channels import (
+    ImageCells,
+    all_channels,
+)
+from vlmad_memory.comparison_network import load_network
+from vlmad_memory.image_scores import power_mean
+from vlmad_memory.pooled_gaussian import as_they_are
+from vlmad_memory.smoothing import SIGMAS, to_pixels
+from vlmad_memory.whole_picture import departures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from vlmad import BackboneSpec, Features, TextEmbeddings, View
+    from vlmad.attribution import Judge
+
+NETWORK = Path(__file__).parent / "weights" / "comparison.safetensors"
+"""What examples/weights/comparison.py makes."""
+LEVELS = ("fine", "middle", "deep")
+REMEMBERED = 24
+"""Images, or tiles of some, whose cells are remembered; Gaussians take all."""
+POWER, POWER_ALONE = 32, 6
+
+
+class LearnedChange(Scorer):
+    """What changed: beside references, or within each image where there are none.
+
+    The rule of `gaussian`, or without references that of `rarity`, times the exponential of
+    `weight` times the log-odds of a network, cell by cell; with three references or more, the score
+    also counts whether the image is another one as a whole. The network sees nothing but distances
+    at a fine level, which the rule leaves out, at the first of the others, and at the last.
+
+    Args:
+        weight: of the network's log-odds in the image score, beside the logarithm of the rule; 0
+            leaves it out.
+        map_weight: likewise in the map.
+        whole: of how far an image lies from three references or more as a whole
+            (`vlmad_memory.whole_picture`).
+        beside: the references most like an image with which the network compares it.
+        sigma: of the Gaussian over the map, in pixels; by default a sixtieth of its side.
+    """
+
+    needs = frozenset({CELLS})
+    references = "optional"
+    adds_exactly = honours_inside = True
+
+    def __init__(
+        self,
+        weight: Annotated[float, Ge(0)] = 0.03,
+        map_weight: Annotated[float, Ge(0)] = 0.06,
+        whole: Annotated[float, Ge(0)] = 1.0,
+        beside: Annotated[int, Ge(1), Le(REMEMBERED)] = 4,
+        sigma: Annotated[float, Ge(0)] | None = None,
+    ) -> None:
+        self.weight, self.map_weight, self.whole = weight, map_weight, whole
+        self.beside, self.sigma = beside, sigma
+        self.rule, self.alone = Gaussian(), Rarity()
+
+    @cached_property
+    @torch.inference_mode(False)
+    def network(self) -> torch.nn.Module:
+        """The trained network; its file is read when the first image is scored."""
+        return load_network(NETWORK)
+
+    def notes_on(self, spec: BackboneSpec) -> Iterable[str]:
+        """Say where the network was not trained on the levels that it will see."""
+        if spec.name != "tiny":
+            yield f"change: its network learned on levels of 'tiny', not of '{spec.name}'"
+
+    def fit(self, references: Features) -> Mapping[str, Tensor]:
+        """Remember what the rule does, and the cells of the first references as they are."""
+        first = as_they_are(references).nonzero()[:REMEMBERED, 0]
+        levels = zip(LEVELS, _where_it_counts(references), strict=True)
+        cells = {name: grids[first].half().contiguous() for name, grids in levels}
+        return {**self.rule.fit(_for_rule(references)), **cells}
+
+    def views(self, references: int) -> Sequence[View]:
+        """Turn and mirror few references, for the rule."""
+        return self.rule.views(references)
+
+    def add(self, memory: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Add what the rule adds, and join cells."""
+        (cells, rule), (others, added) = map(_apart, (memory, more))
+        joined = {k: torch.cat([cells[k], others[k]])[:REMEMBERED] for k in LEVELS}
+        return {**self.rule.add(rule, added), **joined}
+
+    def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
+        """Return which tensors are none of the rule, or no cells of three levels."""
+        cells, rule = _apart(memory)
+        if set(cells) != set(LEVELS):
+            return f"it does not hold the cells of {', '.join(LEVELS)}"
+        fine, middle, deep = (cells[name].shape for name in LEVELS)
+        known = all(len(shape) == 4 and 0 not in shape for shape in (fine, middle, deep))
+        if not known or fine[0] != middle[0] or deep[:3] != middle[:3] or middle[0] > REMEMBERED:
+            return "its cells are not those of the same references at three levels"
+        if any(t.dtype != torch.float16 or not t.isfinite().all() for t in cells.values()):
+            return "its cells are not finite numbers of half precision"
+        return self.rule.refuses_memory(rule, spec)
+
+    def __call__(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Prediction:
+        """Score by a power mean over cells."""
+        rule, odds = self._rule(features, memory), self._odds(features, memory)
+        heat = _joined(features, rule, self.map_weight * odds)
+        sigma = min(features.image_size) / SIGMAS if self.sigma is None else self.sigma
+        cells = _joined(features, rule, self.weight * odds) * self._changed(features, memory)
+        return Prediction(
+            power_mean(cells, _power(memory)), to_pixels(heat, features.image_size, sigma)
+        )
+
+    def attribute(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Attribution:
+        """Name the cells that decide, and how probable the network finds a defect in each."""
+        rule, odds = self._rule(features, memory), self._odds(features, memory)
+        cells = _joined(features, rule, self.weight * odds) * self._changed(features, memory)
+        by: Judge = "references" if memory else "image"
+        judged = Judged(_for_rule(features).regions[0], by, odds.sigmoid())
+        whole = Addend(by, 1.0, power_mean(cells, _power(memory)), (judged,), "joined", cells)
+        return Attribution((whole,), (judged,))
+
+    def _changed(
+        self, features: Features, memory: Mapping[str, Tensor] | None
+    ) -> Float[Tensor, "b 1 1"]:
+        """Return by what the cells of an image are multiplied that differs as a whole."""
+        levels = _where_it_counts(features)[1:]
+        kept = [memory[name].to(levels[0]) for name in LEVELS[1:]] if memory else []
+        return (self.whole * departures(levels, kept)).exp()[:, None, None]
+
+    def _rule(
+        self, features: Features, memory: Mapping[str, Tensor] | None
+    ) -> Float[Tensor, "b gh gw"]:
+        own = _for_rule(features)
+        return self.rule.cells(own, _apart(memory)[1]) if memory else self.alone.cells(own)
+
+    def _odds(
+        self, features: Features, memory: Mapping[str, Tensor] | None
+    ) -> Float[Tensor, "b r"]:
+        """Return the network's log-odds of all cells, image by image: products round by shape."""
+        levels = _where_it_counts(features)
+        kept = [memory[name].to(levels[0]) for name in LEVELS] if memory else []
+        images = range(len(features))
+        return torch.stack([self._odds_of([each[n] for each in levels], kept) for n in images])
+
+    def _odds_of(
+        self, image: Sequence[Float[Tensor, "h w c"]], kept: Sequence[Float[Tensor, "n h w c"]]
+    ) -> Float[Tensor, " r"]:
+        beside = _most_like(image, kept)[: self.beside] if kept else []
+        references = [ImageCells(*(level[row] for level in kept)) for row in beside]
+        channels = all_channels(ImageCells(*image), references)
+        odds: Tensor = self.network(channels[None], torch.tensor([len(references)]))
+        return odds[0].flatten()
+
+
+def _joined(
+    features: Features, rule: Float[Tensor, "b gh gw"], odds: Float[Tensor, "b r"]
+) -> Float[Tensor, "b gh gw"]:
+    """Multiply the rule's cells by the exponential of the network's weighed odds."""
+    joined = rule.flatten(1) * odds.exp()
+    return only_inside(joined, inside_regions(features, _for_rule(features).regions[0])).view(
+        rule.shape
+    )
+
+
+def _power(memory: Mapping[str, Tensor] | None) -> float:
+    return POWER if memory else POWER_ALONE
+
+
+def _most_like(
+    image: Sequence[Float[Tensor, "h w c"]], kept: Sequence[Float[Tensor, "n h w c"]]
+) -> list[int]:
+    """Return the remembered images, the one with the most similar mean cell first."""
+    means = kept[1].flatten(1, 2).mean(1)
+    cosines = torch.cosine_similarity(means, image[1].flatten(0, 1).mean(0)[None], dim=1)
+    return cosines.argsort(descending=True, stable=True).tolist()
+
+
+def _for_rule(features: Features) -> Features:
+    """Return what the rule looks at: all levels but the first of several."""
+    return replace(features, regions=features.regions[1:] or features.regions)
+
+
+def _where_it_counts(features: Features) -> list[Float[Tensor, "b h w c"]]:
+    """Return fine, middle and deep cells, the last on the middle's grid; outside are zeros."""
+    rule = _for_rule(features).regions
+    found = []
+    for regions in (features.regions[0], rule[0], rule[-1]):
+        inside = inside_regions(features, regions)
+        cells = regions.embeddings if inside is None else regions.embeddings * inside[..., None]
+        found.append(cells.unflatten(1, regions.grid or features.grid))
+    rows, columns = found[1].shape[1:3]
+    return [*found[:2], to_grid(found[2], (rows, columns), "bilinear")]
+
+
+def _apart(memory: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the remembered cells, and the rule's memory."""
+    cells = {name: memory[name] for name in LEVELS if name in memory}
+    return cells, {name: tensor for name, tensor in memory.items() if name not in LEVELS}

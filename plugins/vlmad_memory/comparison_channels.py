@@ -1,0 +1,191 @@
+"""What a network is told of each cell: distances within its image, and to cells of references.
+
+No channel is a feature itself. What a network learns of distances on drawn products holds for
+photographs of others; what it learns of features does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+from vlmad_memory._rarity import own_distances
+from vlmad_memory.cell_grids import neighbourhood_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+OWN = (
+    *("novelty", "deep novelty", "fine novelty", "finest novelty", "soft novelty"),
+    *("rarity", "rarity with length", "fine rarity", "finest rarity"),
+    *("beside neighbours", "mirrored"),
+)
+"""Channels of an image alone. Of the fine cells within a cell: their mean and, `finest`, their
+maximum."""
+COMPARED = (
+    *("nearest", "soft nearest", "softer nearest", "same place", "within 1", "within 3"),
+    *("found again", "found again within 3", "deep nearest", "deep within 2"),
+    *("fine nearest", "finest nearest"),
+    *("surroundings", "surroundings within 1"),
+    *("surroundings found again", "surroundings found again within 3"),
+)
+"""Channels beside references: how far the nearest cell of theirs is, and, `found again`, how far
+the nearest cell of the image is from theirs at the same place, so that what is missing is seen."""
+SOFT, SOFTER = 0.05, 0.2
+"""Temperatures of soft minima over cosine distances."""
+RIDGE, FINE_RIDGE = 0.003, 0.01
+FAR = 9.0
+"""Beyond all distances of unit cells."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCells:
+    """Cells of an image at three levels.
+
+    Args:
+        fine: standardised, not of unit length, as the others.
+        middle: on the grid that channels are made for.
+        deep: on the same grid.
+    """
+
+    fine: Float[Tensor, "y x f"]
+    middle: Float[Tensor, "h w m"]
+    deep: Float[Tensor, "h w d"]
+
+    def unit(self, name: str) -> Float[Tensor, "r c"]:
+        """Return the cells of a level in one row, of unit length; cells of zeros stay so."""
+        cells: Tensor = getattr(self, name)
+        unit: Tensor = F.normalize(cells.flatten(0, 1), dim=-1)
+        return unit
+
+    @property
+    def surroundings(self) -> Float[Tensor, "r m"]:
+        """The mean over the middle cells around each; see `vlmad_memory.kept_cells`."""
+        return neighbourhood_mean(self.middle[None], 3, zeros_outside=True)[0].flatten(0, 1)
+
+
+def all_channels(image: ImageCells, references: Sequence[ImageCells]) -> Float[Tensor, "27 h w"]:
+    """Return both, `COMPARED` as zeros where there are no references."""
+    own = own_channels(image)
+    none = own.new_zeros(len(COMPARED), own.shape[1])
+    compared = compared_channels(image, references) if references else none
+    channels: Tensor = torch.cat([own, compared]).unflatten(1, image.middle.shape[:2])
+    return channels
+
+
+def own_channels(image: ImageCells) -> Float[Tensor, "11 h*w"]:
+    """Return the channels `OWN` of an image."""
+    grid = (image.middle.shape[0], image.middle.shape[1])
+    middle, fine = image.unit("middle"), image.unit("fine")
+    apart = steps(*grid)
+    distances = 1 - middle @ middle.T
+    beside = (apart == 1).float()
+    finer = (image.fine.shape[0], image.fine.shape[1])
+    fine_novelty = _nearest_beyond(fine, steps(*finer), 4)
+    fine_rarity = own_distances(fine[None], FINE_RIDGE)[0]
+    raw = image.middle.flatten(0, 1) / image.middle.shape[-1] ** 0.5
+    return torch.stack([
+        distances.masked_fill(apart <= 2, FAR).amin(1),
+        _nearest_beyond(image.unit("deep"), apart, 2),
+        *_by_cell(fine_novelty, finer, grid),
+        _soft_minimum(distances, SOFTER),
+        own_distances(middle[None], RIDGE)[0],
+        own_distances(raw[None], RIDGE)[0],
+        *_by_cell(fine_rarity, finer, grid),
+        (distances * beside).sum(1) / beside.sum(1).clamp_min(1),
+        _mirrored(distances, apart, grid),
+    ])  # fmt: skip
+
+
+def compared_channels(
+    image: ImageCells, references: Sequence[ImageCells]
+) -> Float[Tensor, "16 h*w"]:
+    """Return the channels `COMPARED` of an image beside references of the same grids."""
+    grid = (image.middle.shape[0], image.middle.shape[1])
+    apart = steps(*grid)[:, None]
+    middle, deep = (_between(image, references, name) for name in ("middle", "deep"))
+    fine = 1 - (image.unit("fine") @ torch.cat([r.unit("fine") for r in references]).T).amax(1)
+    around = torch.cat([r.surroundings for r in references])
+    differs = torch.cdist(image.surroundings, around) / around.shape[1] ** 0.5
+    differs = differs.unflatten(1, (len(references), -1))
+    return torch.stack([
+        middle.flatten(1).amin(1),
+        _soft_minimum(middle.flatten(1), SOFT),
+        _soft_minimum(middle.flatten(1), SOFTER),
+        *(_within(middle, apart, steps) for steps in (0, 1, 3)),
+        *_found_again(middle, apart),
+        deep.flatten(1).amin(1),
+        _within(deep, apart, 2),
+        *_by_cell(fine, (image.fine.shape[0], image.fine.shape[1]), grid),
+        differs.flatten(1).amin(1),
+        _within(differs, apart, 1),
+        *_found_again(differs, apart),
+    ])  # fmt: skip
+
+
+@cache
+def steps(rows: int, columns: int) -> Int[Tensor, "r r"]:
+    """Return how many rows or columns, the larger of both, cells of a grid lie apart."""
+    places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
+    return (places[:, None] - places[None]).abs().amax(-1)
+
+
+def _between(
+    image: ImageCells, references: Sequence[ImageCells], level: str
+) -> Float[Tensor, "r k r"]:
+    """Return the cosine distances of an image's cells to those of each reference."""
+    cells = torch.cat([reference.unit(level) for reference in references])
+    cosines = image.unit(level) @ cells.T
+    distances: Tensor = (1 - cosines).unflatten(1, (len(references), -1))
+    return distances
+
+
+def _within(
+    distances: Float[Tensor, "r k r"], apart: Int[Tensor, "r 1 r"], most: int
+) -> Float[Tensor, " r"]:
+    return distances.masked_fill(apart > most, FAR * 99).flatten(1).amin(1)
+
+
+def _found_again(
+    distances: Float[Tensor, "r k r"], apart: Int[Tensor, "r 1 r"]
+) -> list[Float[Tensor, " r"]]:
+    """Return how far the image's nearest cell is from the references', and that within 3."""
+    near = distances.masked_fill(apart > 3, FAR * 99)
+    return [each.amin(0).amin(0) for each in (distances, near)]
+
+
+def _nearest_beyond(
+    unit: Float[Tensor, "r c"], apart: Int[Tensor, "r r"], near: int
+) -> Float[Tensor, " r"]:
+    return 1 - (unit @ unit.T).masked_fill_(apart <= near, -1).amax(1)
+
+
+def _soft_minimum(distances: Float[Tensor, "r n"], temperature: float) -> Float[Tensor, " r"]:
+    mean = (-distances / temperature).exp().mean(1)
+    return -temperature * mean.log()
+
+
+def _mirrored(
+    distances: Float[Tensor, "r r"], apart: Int[Tensor, "r r"], grid: tuple[int, int]
+) -> Float[Tensor, " r"]:
+    """Return the distance to the nearest beside the mirrored place, of both ways to mirror."""
+    places = torch.arange(len(distances)).view(grid)
+    mirrors = (places.flip(axis).flatten() for axis in (0, 1))
+    found = [distances[:, m].masked_fill(apart > 1, FAR).amin(1) for m in mirrors]
+    return torch.minimum(*found)
+
+
+def _by_cell(
+    values: Float[Tensor, " f"], fine: tuple[int, int], grid: tuple[int, int]
+) -> list[Float[Tensor, " r"]]:
+    """Return the mean and the maximum of the fine cells of each cell."""
+    image = values.view(1, *fine)
+    pooled = F.adaptive_avg_pool2d(image, grid), F.adaptive_max_pool2d(image, grid)
+    return [each.flatten() for each in pooled]

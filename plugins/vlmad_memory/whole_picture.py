@@ -1,0 +1,76 @@
+"""Whether a picture as a whole is another one: what changed everywhere stands out nowhere.
+
+Means and deviations of a level's channels over all cells are compared with those of references, in
+units of how much they vary within and between these. It takes `FEWEST` references that are alike
+by that measure themselves, each left out in turn; of others it says nothing, since their light or
+place changes more from picture to picture than a defect does.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+FEWEST = 3
+FLOOR = 0.1
+"""Of the median variance: channels that hardly ever vary are not blown up."""
+USUAL, MOST = math.log(0.9), 0.2
+"""The logarithm of a distance from which on it counts, and by how much it counts at most."""
+
+
+def departures(
+    levels: Sequence[Float[Tensor, "b h w c"]], references: Sequence[Float[Tensor, "n h w c"]]
+) -> Float[Tensor, " b"]:
+    """Return how far images as a whole lie from references, as an addend of a logarithm.
+
+    Args:
+        levels: of images, standardised.
+        references: the same levels of theirs.
+    """
+    images, kept = ([_statistics(each) for each in some] for some in (levels, references))
+    numbers = range(len(kept[0]) if kept else 0)
+    if len(numbers) < FEWEST:
+        return levels[0].new_zeros(len(levels[0]))
+    left_out = [
+        _distances([each[n : n + 1] for each in kept], [_without(each, n) for each in kept])
+        for n in numbers
+    ]
+    if torch.cat(left_out).mean() > 0:
+        return levels[0].new_zeros(len(levels[0]))
+    return (_distances(images, kept) - USUAL).clamp(0, MOST)
+
+
+def _without(kept: Float[Tensor, "n 5 s"], number: int) -> Float[Tensor, "m 5 s"]:
+    return torch.cat([kept[:number], kept[number + 1 :]])
+
+
+def _statistics(images: Float[Tensor, "b h w c"]) -> Float[Tensor, "b 5 s"]:
+    """Return mean and deviation of every channel, over each image and over its quadrants."""
+    rows, columns = images.shape[1] // 2, images.shape[2] // 2
+    halves = (images[:, :rows], images[:, rows:])
+    quadrants = [half[:, :, part] for half in halves
+                 for part in (slice(columns), slice(columns, None))]  # fmt: skip
+    flat = [each.flatten(1, 2) for each in (images, *quadrants)]
+    return torch.stack([torch.cat([each.mean(1), each.std(1)], 1) for each in flat], 1)
+
+
+def _distances(
+    images: Sequence[Float[Tensor, "b 5 s"]], references: Sequence[Float[Tensor, "n 5 s"]]
+) -> Float[Tensor, " b"]:
+    """Return the mean over levels of the logarithm of the root mean square distance."""
+    found = []
+    for own, kept in zip(images, references, strict=True):
+        whole, quadrants = kept[:, 0], kept[:, 1:]
+        variance = torch.maximum(quadrants.var(1).mean(0) / 4, whole.var(0))
+        variance = variance + FLOOR * variance.median()
+        squares = (own[:, 0] - whole.mean(0)).square() / variance
+        found.append(squares.mean(1).clamp_min(1e-12).log() / 2)
+    return torch.stack(found).mean(0)
