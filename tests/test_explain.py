@@ -17,7 +17,7 @@ from vlmad.images import Source
 from vlmad_explain import explain, explain_with_maps
 from vlmad_explain._explanation_picture import COLOURS, DPI, VIEW, draw
 from vlmad_explain.explanations import Explanation, ExplanationFile, ScoreAddend
-from vlmad_explain.words import by_state
+from vlmad_explain.words import by_state, named
 
 from .conftest import vlmad
 
@@ -194,6 +194,16 @@ def test_places_lie_in_the_original_and_the_first_where_the_map_is_high(
 
 
 @pytest.mark.slow
+def test_what_is_named_lies_in_the_original_and_where_the_map_is_highest(
+    explained: tuple[Explanation, np.ndarray],
+) -> None:
+    explanation, heat = explained
+    place = explanation.named[0].place
+    assert heat[place.top : place.bottom, place.left : place.right].max() == heat.max()
+    assert 0 <= place.left < place.right <= explanation.width
+    assert 0 <= place.top < place.bottom <= explanation.height
+
+
 def test_findings_of_one_kind_lie_apart_and_go_from_strong_to_weak() -> None:
     [explanation] = explain(load_detector("winclip"), [CUT], "circuit", top=8)
     values = [finding.values["text"] for finding in explanation.findings]
@@ -342,6 +352,9 @@ def test_explain_writes_a_picture_and_a_document_and_names_what_it_cannot_read(
     close = [each.nearest for each in explanation.findings if each.by == "nearest"]
     assert all(found and "turned" not in (found.image or "") for found in close)
     assert f"{explanation.score:.3f}  {CUT}" in done.stdout
+    assert 1 <= len(explanation.named) <= 2
+    for each in explanation.named:
+        assert f"{named(each)}, at pixels {each.place}" in done.stdout
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from vlmad.detector import as_list
 from vlmad.errors import InputError, blaming
 from vlmad.images import restore_whole
 from vlmad.parts import CLASS_TOKEN, HasAttribution, HasStates
+from vlmad_explain._naming import name_regions
 from vlmad_explain._reference_regions import ReferenceRegions, encode_whole
 from vlmad_explain._shown_regions import (
     JudgedRegion,
@@ -145,7 +146,11 @@ class _Explainer:
             if not (torch.isfinite(maps).all() and torch.isfinite(scores).all()):
                 raise InputError(f"{source.name}: its score or map is not a finite number")
             explanation = self._explain(source, start, int(scores.argmax()), len(pieces) > 1)
-            yield explanation, restore_whole(pieces, maps, each)
+            heat = restore_whole(pieces, maps, each)
+            if source.prepared is None:
+                named = name_regions(source.decoded(), heat, self.top)
+                explanation = explanation.model_copy(update={"named": named})
+            yield explanation, heat
             start += len(pieces)
 
     def _explain(self, source: Source, start: int, highest: int, tiled: bool) -> Explanation:

@@ -35,6 +35,9 @@ VIEW, LINE, CARD = 4.7, 0.22, 2.3
 """The longest side of the image, and the heights of a line of text and of a crop, in inches."""
 LONGEST = 800
 """The side in pixels to which larger images are reduced."""
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+LABEL: dict[str, Any] = {"size": 8, "weight": "bold", "color": "white"}
+"""Of the regions that are named, on the map."""
 COLUMNS, SENTENCES = 6, 4
 """Crops in a row, and sentences on a side."""
 CONTEXT, SMALLEST_SHARE = 1.6, 0.16
@@ -85,6 +88,9 @@ def _rows(
 ) -> Iterator[Painter]:
     title = f"{explanation.score:.3f}   {explanation.image}  ({explanation.class_name})"
     yield _text([title], size=14, weight="bold")
+    if explanation.named:
+        pairs = zip(LETTERS, explanation.named, strict=False)
+        yield _text([f"{letter}  {words.named(each)}" for letter, each in pairs], weight="bold")
     yield _text(words.equation(explanation), color=PALE)
     height = VIEW * min(1, image.height / image.width) + 0.2
     yield height, partial(_paint_views, explanation, heat, image)
@@ -140,6 +146,9 @@ def _paint_views(
     values = Image.fromarray(heat.astype(np.float32, copy=False))
     opacity = (np.asarray(_reduced(values)) - low) / (high - low or 1)
     shades = _show(right, values, cmap="inferno", vmin=low, vmax=high, alpha=0.75 * opacity)
+    for letter, region in zip(LETTERS, explanation.named, strict=False):
+        _outline(right, region.place, "white", 1)
+        right.text(region.place.left, region.place.top, letter, va="bottom", **LABEL)
     place.colorbar(shades, cax=beside)
     beside.tick_params(labelsize=8)
 

@@ -149,6 +149,7 @@ def _print(explanation: Explanation, written: Iterable[Path]) -> None:
     """Print one explanation for a person."""
     screen = console()
     lines = [f"{explanation.score:.3f}  {explanation.image}"]
+    lines += [f"  {words.named(each)}, at pixels {each.place}" for each in explanation.named]
     lines += [f"  {line}" for line in words.equation(explanation)]
     screen.print(*lines, sep="\n")
     table = Table("", "region", "pixels", "values", "nearest reference", box=None)

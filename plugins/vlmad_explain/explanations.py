@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue
 
 from vlmad.attribution import Judge, Mean
 from vlmad_documents.documents import Document, FileName
+from vlmad_explain._look import Where
 
 
 class PixelBox(Document):
@@ -101,6 +102,22 @@ class ScoreAddend(Document):
     regions: list[CoveringRegion] = Field(default_factory=list)
 
 
+class NamedRegion(Document):
+    """Where the map stands out, and what that looks like: see docs/explanations.md.
+
+    `certainty` is how often such a judgement is right on drawn defects. It and `kind` are None
+    where the kind is not sure enough to be told.
+    """
+
+    place: PixelBox
+    where: Where
+    """In which of nine equal parts of the image its middle lies."""
+    look: str | None
+    """Dark, light or a colour, as it differs from its surroundings; None if it hardly does."""
+    kind: str | None
+    certainty: float | None
+
+
 class Explanation(Document):
     """What drove the score of one image.
 
@@ -122,6 +139,8 @@ class Explanation(Document):
     """What the sentences are about: the whole image or tile, or the place that decided."""
     sentences: list[SentenceShare]
     findings: list[ShownRegion]
+    named: list[NamedRegion] = Field(default_factory=list)
+    """The most striking first; none where the map is even or only prepared pixels are given."""
     gap: str | None
     """What is not known."""
 

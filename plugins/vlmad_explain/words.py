@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmad_explain.explanations import Explanation, ScoreAddend, SentenceShare, ShownRegion
+    from vlmad_explain.explanations import (
+        Explanation,
+        NamedRegion,
+        ScoreAddend,
+        SentenceShare,
+        ShownRegion,
+    )
 
 HEADINGS = {
     "references": "farthest from the references",
@@ -24,6 +30,17 @@ HEADINGS = {
 VALUES = {"text": "text {:.3f}", "references": "distance {:.3g}", "others": "distance {:.3g}"}
 VALUES |= {"nearest": "from nearest {:.3g}"}
 VALUES |= {"image": "from own image {:.3g}", "map": "map {:.3g}"}
+PLURAL, COLOURLESS = {"specks"}, {"distortion", "displaced strip", "missing piece"}
+"""Kinds that are said without an article, and those that no colour or shade tells."""
+
+
+def named(region: NamedRegion) -> str:
+    """Return what a region looks like and where it lies: a dark hole, upper left (71 %)."""
+    kind, look = region.kind or "spot", region.look
+    said = f"{look} {kind}" if look and kind not in COLOURLESS else kind
+    article = "" if kind in PLURAL else "an " if said[0] in "aeiou" else "a "
+    sure = "" if region.certainty is None else f" ({region.certainty:.0%})".replace("%", " %")
+    return f"{article}{said}, {region.where}{sure}"
 
 
 def equation(explanation: Explanation) -> list[str]:

@@ -231,7 +231,9 @@ def _explain(scored: Scored) -> Explanation:
 
 
 def sentences_of(explanation: Explanation) -> Iterator[str]:
-    """Yield the sum that the score is, the region that stands out most, the strongest sentences."""
+    """Yield what stands out and where, the sum that the score is, the strongest sentences."""
+    for region in explanation.named:
+        yield f"{words.named(region).capitalize()}."
     parts = [" ".join(line.split()) for line in words.equation(explanation)]
     if parts:
         yield f"{explanation.score:.3f} {' '.join(parts)}."

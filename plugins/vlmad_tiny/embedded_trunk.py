@@ -1,0 +1,33 @@
+"""The embedded trunk by itself, for who looks at a piece of an image at its own size."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from vlmad_tiny._tiny import Tiny
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+def trunk_cells(
+    pixels: Float[Tensor, "3 h w"], names: Sequence[str]
+) -> dict[str, Float[Tensor, "g k w"]]:
+    """Return standardised cells of levels of the trunk, on the processor.
+
+    Args:
+        pixels: levels from 0 to 255, of any size; of each h / g go to a row of cells.
+        names: of the levels, as the backbone `tiny` has them.
+    """
+    trunk = _on_processor()._trunk
+    cells = trunk(pixels[None] / 127.5 - 1, names)
+    return {name: trunk.standardise(name, cells[name])[0] for name in names}
+
+
+@cache
+def _on_processor() -> Tiny:
+    return Tiny(device="cpu")
