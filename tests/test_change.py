@@ -113,7 +113,7 @@ def test_an_image_has_the_same_score_in_any_batch() -> None:
 def test_a_memory_survives_its_file_and_grows_by_adding() -> None:
     scorer, images = LearnedChange(), levels(2, seed=1)
     stored = load(save(dict(scorer.fit(levels(4)))))
-    assert scorer.refuses_memory(stored, None) is None  # type: ignore[arg-type]
+    assert scorer.refuses_memory(stored, SPEC) is None
     first, rest = (scorer.fit(levels(4)[part]) for part in (slice(0, 3), slice(3, 4)))
     both = scorer.add(first, rest)
     torch.testing.assert_close(scorer(images, None, both), scorer(images, None, stored))
@@ -133,7 +133,23 @@ def test_a_memory_of_another_kind_is_told(name: str, wrong: Tensor | None, reaso
     scorer = LearnedChange()
     memory = {k: v for k, v in scorer.fit(levels(4)).items() if k != name or wrong is not None}
     memory |= {} if wrong is None else {name: wrong}
-    assert reason in str(scorer.refuses_memory(memory, None))  # type: ignore[arg-type]
+    assert reason in str(scorer.refuses_memory(memory, SPEC))
+
+
+def test_a_miss_that_was_learned_is_more_anomalous_and_its_memory_a_memory() -> None:
+    scorer, miss = LearnedChange(), levels(1, seed=2)
+    memory = scorer.fit(levels(4))
+    learned = scorer.learn_miss(memory, miss)
+    assert scorer.refuses_memory(learned, SPEC) is None
+    before, after = (float(scorer(miss, None, each).score) for each in (memory, learned))
+    assert after > 1.01 * before
+
+
+def test_its_attribution_adds_up_to_the_score() -> None:
+    scorer, images = LearnedChange(), levels(2, seed=1)
+    for memory in (None, scorer.fit(levels(3))):
+        [addend] = scorer.attribute(images, None, memory).addends
+        torch.testing.assert_close(addend.value, scorer(images, None, memory).score)
 
 
 def test_what_lies_outside_changes_no_score() -> None:

@@ -64,7 +64,7 @@ class LearnedChange(Scorer):
 
     needs = frozenset({CELLS})
     references = "optional"
-    adds_exactly = honours_inside = True
+    adds_exactly = honours_inside = learns_misses = True
 
     def __init__(
         self,
@@ -106,6 +106,11 @@ class LearnedChange(Scorer):
         joined = {k: torch.cat([cells[k], others[k]])[:REMEMBERED] for k in LEVELS}
         return {**self.rule.add(rule, added), **joined}
 
+    def learn_miss(self, memory: Mapping[str, Tensor], miss: Features) -> Mapping[str, Tensor]:
+        """Let the rule remember in what the most unusual cells differ."""
+        cells, rule = _apart(memory)
+        return {**self.rule.learn_miss(rule, _for_rule(miss)), **cells}
+
     def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
         """Return which tensors are none of the rule, or no cells of three levels."""
         cells, rule = _apart(memory)
@@ -140,11 +145,12 @@ class LearnedChange(Scorer):
         text: TextEmbeddings | None,
         memory: Mapping[str, Tensor] | None,
     ) -> Attribution:
-        """Name the cells that decide, and how probable the network finds a defect in each."""
-        rule, odds = self._rule(features, memory), self._odds(features, memory)
-        cells = _joined(features, rule, self.weight * odds) * self._changed(features, memory)
+        """Name the cells that decide, as the rule and the network together have them."""
+        odds = self._odds(features, memory)
+        cells = _joined(features, self._rule(features, memory), self.weight * odds)
+        cells = cells * self._changed(features, memory)
         by: Judge = "references" if memory else "image"
-        judged = Judged(_for_rule(features).regions[0], by, odds.sigmoid())
+        judged = Judged(_for_rule(features).regions[0], by, cells.flatten(1))
         whole = Addend(by, 1.0, power_mean(cells, _power(memory)), (judged,), "joined", cells)
         return Attribution((whole,), (judged,))
 
