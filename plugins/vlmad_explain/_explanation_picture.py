@@ -35,7 +35,7 @@ VIEW, LINE, CARD = 4.7, 0.22, 2.3
 """The longest side of the image, and the heights of a line of text and of a crop, in inches."""
 LONGEST = 800
 """The side in pixels to which larger images are reduced."""
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LABEL: dict[str, Any] = {"size": 8, "weight": "bold", "color": "white"}
 """Of the regions that are named, on the map."""
 COLUMNS, SENTENCES = 6, 4
