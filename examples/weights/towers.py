@@ -12,6 +12,7 @@ command that was stopped goes on from there, to the same weights.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -61,7 +62,8 @@ def write(model: Any, path: Path, facts: Mapping[str, object]) -> None:
     }
     versions = {library: version(library) for library in LIBRARIES}
     told = {"trunk": TRUNK_LICENCE, "text": LICENCE, "data": "drawn by code", **facts, **versions}
-    save_file(tensors, path, {name: str(value) for name, value in told.items()})
+    written = json.dumps({name: str(value) for name, value in told.items()})
+    save_file(tensors, path, {"facts": written})  # one entry: their order is chance
 
 
 def drawn(seed: int, number: int) -> tuple[str, list[Picture]]:

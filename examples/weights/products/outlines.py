@@ -131,9 +131,7 @@ def moved(shape: Outline, across: float, down: float, turn: float = 0) -> Outlin
 def about(shape: Outline, times: int, radius: float, start: float = 0) -> Outline:
     """Repeat an outline about the middle, as in a bolt circle."""
     angles = [start + 2 * math.pi * each / times for each in range(times)]
-    return joined(
-        *(moved(shape, radius * math.cos(a), radius * math.sin(a), a) for a in angles)
-    )
+    return joined(*(moved(shape, radius * math.cos(a), radius * math.sin(a), a) for a in angles))
 
 
 def text(words: str, size: float) -> Outline:

@@ -80,8 +80,6 @@ def of_families(seed: int, chosen: list[str]) -> list[tuple[str, list[Pixels]]]:
     return rows
 
 
-
-
 def of_kinds(seed: int) -> list[tuple[str, list[Pixels]]]:
     """Return a row for each kind of defect: three, outlined and from near."""
     rows = []
