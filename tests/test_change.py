@@ -201,6 +201,30 @@ def test_a_picture_that_changed_everywhere_departs_from_references() -> None:
     assert not departures([usual + 0.5], [references[:2]]).any()
 
 
+@pytest.mark.parametrize("side", [1, 3, 4, 5])
+def test_of_any_grid_and_of_plain_pictures_a_number_is_said(side: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    references, plain = torch.randn(4, side, side, 6, generator=draw), torch.ones(4, side, side, 6)
+    for kept, images in ((references, references + 1), (plain, plain), (plain, references)):
+        assert bool(torch.isfinite(departures([images], [kept])).all())
+
+
+def test_the_score_counts_the_whole_and_the_map_does_not() -> None:
+    kept, usual = uneven(5), uneven(2, seed=1)
+    levels = [
+        features_of_maps({name: cells.movedim(-1, 1) for name in ("a", "b", "c")}, (100, 100))
+        for cells in (kept, usual + 0.5)
+    ]
+    with_whole, without = LearnedChange(), LearnedChange(whole=0)
+    memory = with_whole.fit(levels[0])
+    found, plain = (each(levels[1], None, memory) for each in (with_whole, without))
+    assert bool((found.score > 1.15 * plain.score).all())
+    assert torch.equal(found.map, plain.map)
+    assert torch.equal(with_whole(levels[1][:1], None, memory).score[0], found.score[0])
+    [addend] = with_whole.attribute(levels[1], None, memory).addends
+    torch.testing.assert_close(addend.value, found.score)
+
+
 def test_of_references_that_differ_as_a_whole_nothing_is_said() -> None:
     references = uneven(4) + torch.tensor([-1.0, 0, 2, 4]).view(4, 1, 1, 1)
     assert not departures([references[:1] + 9], [references]).any()

@@ -204,6 +204,7 @@ def test_what_is_named_lies_in_the_original_and_where_the_map_is_highest(
     assert 0 <= place.top < place.bottom <= explanation.height
 
 
+@pytest.mark.slow
 def test_findings_of_one_kind_lie_apart_and_go_from_strong_to_weak() -> None:
     [explanation] = explain(load_detector("winclip"), [CUT], "circuit", top=8)
     values = [finding.values["text"] for finding in explanation.findings]

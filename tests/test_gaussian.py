@@ -270,7 +270,7 @@ def test_explanations_say_where_how_far_and_what_the_score_is_made_of(recipe: st
     assert {each.by for each in found.findings} >= {"references"}
     assert all(each.nearest for each in found.findings)
     text = "\n".join(equation(found))
-    assert ("a power mean of distances" in text) == (recipe == "gaussian")
+    assert ("a power mean over all cells" in text) == (recipe == "gaussian")
 
 
 @pytest.mark.parametrize("positions", ["pooled", "each"])

@@ -34,6 +34,7 @@ OTHERS = {
 }
 """On a processor that has no AVX2, the variables of the second change nothing."""
 DETECTORS = ("rarity", "gaussian", "winclip", "winclip with references", "hybrid")
+DETECTORS += ("change", "change with references")
 SCORING = """
 import sys
 from pathlib import Path

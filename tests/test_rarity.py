@@ -111,7 +111,7 @@ def test_the_recipe_tells_good_from_bad_and_says_where() -> None:
     [found] = explain(detector, hole)
     assert found.gap is None
     assert found.score == pytest.approx(odd.score, abs=1e-6)
-    assert "the rest of the image: a power mean of distances" in "\n".join(equation(found))
+    assert "the rest of the image: a power mean over all cells" in "\n".join(equation(found))
     assert {region.by for region in found.findings} == {"image"}
 
 

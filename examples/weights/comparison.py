@@ -156,7 +156,8 @@ def train(examples: dict[str, Tensor], work: Path, seed: int, steps: int) -> Com
     mean = torch.optim.swa_utils.AveragedModel(network, use_buffers=True, multi_avg_fn=
         torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))  # fmt: skip
     optimizer = torch.optim.AdamW(network.parameters(), RATE, (0.9, 0.98), weight_decay=DECAY)
-    state, begin = work / f"training-{seed}.pt", 0
+    of = f"{seed}-{int(examples['product'].max()) + 1}-{steps}"
+    state, begin = work / f"training-{of}.pt", 0
     if state.exists():
         kept = torch.load(state, weights_only=True)
         begin = kept["step"]

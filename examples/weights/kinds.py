@@ -146,7 +146,10 @@ def look_at_others(seed: int, products: range) -> Iterator[Looked]:
 def _other_pictures(product: Product, number: int, rng: np.random.Generator) -> Iterator[Drawn]:
     for index in range(EACH):
         kind = list(NAMES)[(number * EACH + index) % len(NAMES)]
-        flaw = flawed(product, product.piece(rng), rng, str(rng.choice(NAMES[kind])))
+        try:
+            flaw = flawed(product, product.piece(rng), rng, str(rng.choice(NAMES[kind])))
+        except InputError:
+            continue
         yield product.camera.take(flaw.image, rng), flaw.mask, kind
     good = product.camera.take(product.piece(rng).render(), rng)
     yield good, np.zeros(good.shape[:2], bool), NOTHING

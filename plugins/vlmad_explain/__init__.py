@@ -19,7 +19,11 @@ __all__ = ["explain", "explain_with_maps"]
 @hookimpl
 def register_commands(register: Register) -> None:
     """Register `vlmad explain`."""
-    register("explain", "vlmad_explain.cli:explain", "Show what drove the score of an image.")
+    register(
+        "explain",
+        "vlmad_explain.cli:explain",
+        "Say what was found where, and what drove the score.",
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -125,5 +125,5 @@ def _along(middle: float, side: int, count: int) -> Int[np.ndarray, " side"]:
     start = min(max(round(middle - side / 2), 0), count - side)
     if side > count:
         start = (count - side) // 2
-    place = np.abs(np.arange(side) + start) % max(1, 2 * count - 1)
+    place = np.abs(np.arange(side) + start) % max(1, 2 * count - 2)
     return np.where(place >= count, 2 * count - 2 - place, place)

@@ -46,7 +46,7 @@ def explain(
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
 ) -> None:
-    """Show what drove the score: regions, sentences, the nearest references.
+    """Say what was found where, and what drove the score: regions, sentences, references.
 
     Writes a picture and a JSON file for each image.
 

@@ -78,7 +78,7 @@ def _addend(explanation: Explanation, addend: ScoreAddend) -> str:
 
 def _distance(addend: ScoreAddend) -> str:
     if addend.mean == "joined":
-        return "a power mean of distances"
+        return "a power mean over all cells"
     if addend.whole_image:
         return "the distance to the nearest of them"
     several = f"mean of the {addend.highest} " if addend.highest > 1 else ""

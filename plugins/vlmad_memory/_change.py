@@ -57,7 +57,7 @@ class LearnedChange(Scorer):
             leaves it out.
         map_weight: likewise in the map.
         whole: of how far an image lies from three references or more as a whole
-            (`vlmad_memory.whole_picture`).
+            (`vlmad_memory.whole_picture`); of images cut into tiles each tile is one.
         beside: the references most like an image with which the network compares it.
         sigma: of the Gaussian over the map, in pixels; by default a sixtieth of its side.
     """
@@ -85,9 +85,9 @@ class LearnedChange(Scorer):
         return load_network(NETWORK)
 
     def notes_on(self, spec: BackboneSpec) -> Iterable[str]:
-        """Say where the network was not trained on the levels that it will see."""
+        """Say on another backbone that the network was not trained on it."""
         if spec.name != "tiny":
-            yield f"change: its network learned on levels of 'tiny', not of '{spec.name}'"
+            yield f"its network learned on levels of 'tiny', not of '{spec.name}'"
 
     def fit(self, references: Features) -> Mapping[str, Tensor]:
         """Remember what the rule does, and the cells of the first references as they are."""
@@ -102,18 +102,18 @@ class LearnedChange(Scorer):
 
     def add(self, memory: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Add what the rule adds, and join cells."""
-        (cells, rule), (others, added) = map(_apart, (memory, more))
+        (cells, rule), (others, added) = map(_cells_and_rule, (memory, more))
         joined = {k: torch.cat([cells[k], others[k]])[:REMEMBERED] for k in LEVELS}
         return {**self.rule.add(rule, added), **joined}
 
     def learn_miss(self, memory: Mapping[str, Tensor], miss: Features) -> Mapping[str, Tensor]:
         """Let the rule remember in what the most unusual cells differ."""
-        cells, rule = _apart(memory)
+        cells, rule = _cells_and_rule(memory)
         return {**self.rule.learn_miss(rule, _for_rule(miss)), **cells}
 
     def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
         """Return which tensors are none of the rule, or no cells of three levels."""
-        cells, rule = _apart(memory)
+        cells, rule = _cells_and_rule(memory)
         if set(cells) != set(LEVELS):
             return f"it does not hold the cells of {', '.join(LEVELS)}"
         fine, middle, deep = (cells[name].shape for name in LEVELS)
@@ -166,16 +166,17 @@ class LearnedChange(Scorer):
         self, features: Features, memory: Mapping[str, Tensor] | None
     ) -> Float[Tensor, "b gh gw"]:
         own = _for_rule(features)
-        return self.rule.cells(own, _apart(memory)[1]) if memory else self.alone.cells(own)
+        return self.rule.cells(own, _cells_and_rule(memory)[1]) if memory else self.alone.cells(own)
 
     def _odds(
         self, features: Features, memory: Mapping[str, Tensor] | None
     ) -> Float[Tensor, "b r"]:
         """Return the network's log-odds of all cells, image by image: products round by shape."""
-        levels = _where_it_counts(features)
+        levels = [each.float().cpu() for each in _where_it_counts(features)]  # the same anywhere
         kept = [memory[name].to(levels[0]) for name in LEVELS] if memory else []
         images = range(len(features))
-        return torch.stack([self._odds_of([each[n] for each in levels], kept) for n in images])
+        odds = [self._odds_of([each[n] for each in levels], kept) for n in images]
+        return torch.stack(odds).to(features.image.device)
 
     def _odds_of(
         self, image: Sequence[Float[Tensor, "h w c"]], kept: Sequence[Float[Tensor, "n h w c"]]
@@ -227,7 +228,9 @@ def _where_it_counts(features: Features) -> list[Float[Tensor, "b h w c"]]:
     return [*found[:2], to_grid(found[2], (rows, columns), "bilinear")]
 
 
-def _apart(memory: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _cells_and_rule(
+    memory: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the remembered cells, and the rule's memory."""
     cells = {name: memory[name] for name in LEVELS if name in memory}
     return cells, {name: tensor for name, tensor in memory.items() if name not in LEVELS}

@@ -7,7 +7,7 @@ photographs of others; what it learns of features does not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,6 +41,9 @@ the nearest cell of the image is from theirs at the same place, so that what is 
 SOFT, SOFTER = 0.05, 0.2
 """Temperatures of soft minima over cosine distances."""
 RIDGE, FINE_RIDGE = 0.003, 0.01
+"""Of rarities: that of the rule, and more where a cell has fewer channels."""
+NEAR, FINE_NEAR = 2, 4
+"""Cells apart within which neighbours are too like a cell, the same on a grid twice as fine."""
 FAR = 9.0
 """Beyond all distances of unit cells."""
 
@@ -88,12 +91,12 @@ def own_channels(image: ImageCells) -> Float[Tensor, "11 h*w"]:
     distances = 1 - middle @ middle.T
     beside = (apart == 1).float()
     finer = (image.fine.shape[0], image.fine.shape[1])
-    fine_novelty = _nearest_beyond(fine, steps(*finer), 4)
+    fine_novelty = _nearest_beyond(fine, steps(*finer), FINE_NEAR)
     fine_rarity = own_distances(fine[None], FINE_RIDGE)[0]
     raw = image.middle.flatten(0, 1) / image.middle.shape[-1] ** 0.5
     return torch.stack([
-        distances.masked_fill(apart <= 2, FAR).amin(1),
-        _nearest_beyond(image.unit("deep"), apart, 2),
+        distances.masked_fill(apart <= NEAR, FAR).amin(1),
+        _nearest_beyond(image.unit("deep"), apart, NEAR),
         *_by_cell(fine_novelty, finer, grid),
         _soft_minimum(distances, SOFTER),
         own_distances(middle[None], RIDGE)[0],
@@ -113,13 +116,13 @@ def compared_channels(
     middle, deep = (_between(image, references, name) for name in ("middle", "deep"))
     fine = 1 - (image.unit("fine") @ torch.cat([r.unit("fine") for r in references]).T).amax(1)
     around = torch.cat([r.surroundings for r in references])
-    differs = torch.cdist(image.surroundings, around) / around.shape[1] ** 0.5
+    differs = _lengths(image.surroundings, around) / around.shape[1] ** 0.5
     differs = differs.unflatten(1, (len(references), -1))
     return torch.stack([
         middle.flatten(1).amin(1),
         _soft_minimum(middle.flatten(1), SOFT),
         _soft_minimum(middle.flatten(1), SOFTER),
-        *(_within(middle, apart, steps) for steps in (0, 1, 3)),
+        *(_within(middle, apart, most) for most in (0, 1, 3)),
         *_found_again(middle, apart),
         deep.flatten(1).amin(1),
         _within(deep, apart, 2),
@@ -130,7 +133,7 @@ def compared_channels(
     ])  # fmt: skip
 
 
-@cache
+@lru_cache(8)
 def steps(rows: int, columns: int) -> Int[Tensor, "r r"]:
     """Return how many rows or columns, the larger of both, cells of a grid lie apart."""
     places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
@@ -145,6 +148,12 @@ def _between(
     cosines = image.unit(level) @ cells.T
     distances: Tensor = (1 - cosines).unflatten(1, (len(references), -1))
     return distances
+
+
+def _lengths(cells: Float[Tensor, "r c"], others: Float[Tensor, "n c"]) -> Float[Tensor, "r n"]:
+    """Return distances; in double precision, or near ones would be what rounding left of them."""
+    mode = "use_mm_for_euclid_dist"
+    return torch.cdist(cells.double(), others.double(), compute_mode=mode).to(cells)
 
 
 def _within(

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FEWEST = 3
-FLOOR = 0.1
-"""Of the median variance: channels that hardly ever vary are not blown up."""
+FLOOR, LEAST = 0.1, 1e-6
+"""Of the median variance, and that at least: channels that hardly ever vary are not blown up."""
+SMALLEST = 4
+"""Rows and columns, so that there are quadrants."""
 USUAL, MOST = math.log(0.9), 0.2
 """The logarithm of a distance from which on it counts, and by how much it counts at most."""
 
@@ -35,16 +37,17 @@ def departures(
         levels: of images, standardised.
         references: the same levels of theirs.
     """
+    nothing = levels[0].new_zeros(len(levels[0]))
+    numbers = range(len(references[0]) if references else 0)
+    if len(numbers) < FEWEST or min(side for each in levels for side in each.shape[1:3]) < SMALLEST:
+        return nothing
     images, kept = ([_statistics(each) for each in some] for some in (levels, references))
-    numbers = range(len(kept[0]) if kept else 0)
-    if len(numbers) < FEWEST:
-        return levels[0].new_zeros(len(levels[0]))
     left_out = [
         _distances([each[n : n + 1] for each in kept], [_without(each, n) for each in kept])
         for n in numbers
     ]
     if torch.cat(left_out).mean() > 0:
-        return levels[0].new_zeros(len(levels[0]))
+        return nothing
     return (_distances(images, kept) - USUAL).clamp(0, MOST)
 
 
@@ -59,7 +62,9 @@ def _statistics(images: Float[Tensor, "b h w c"]) -> Float[Tensor, "b 5 s"]:
     quadrants = [half[:, :, part] for half in halves
                  for part in (slice(columns), slice(columns, None))]  # fmt: skip
     flat = [each.flatten(1, 2) for each in (images, *quadrants)]
-    return torch.stack([torch.cat([each.mean(1), each.std(1)], 1) for each in flat], 1)
+    return torch.stack(
+        [torch.cat([each.mean(1), each.std(1, correction=0)], 1) for each in flat], 1
+    )
 
 
 def _distances(
@@ -70,7 +75,7 @@ def _distances(
     for own, kept in zip(images, references, strict=True):
         whole, quadrants = kept[:, 0], kept[:, 1:]
         variance = torch.maximum(quadrants.var(1).mean(0) / 4, whole.var(0))
-        variance = variance + FLOOR * variance.median()
+        variance = variance + FLOOR * variance.median().clamp_min(LEAST)
         squares = (own[:, 0] - whole.mean(0)).square() / variance
         found.append(squares.mean(1).clamp_min(1e-12).log() / 2)
     return torch.stack(found).mean(0)

@@ -20,7 +20,7 @@ def trunk_cells(
     """Return standardised cells of levels of the trunk, on the processor.
 
     Args:
-        pixels: levels from 0 to 255, of any size; of each h / g go to a row of cells.
+        pixels: levels from 0 to 255, of any size; a cell is of h / g rows of them.
         names: of the levels, as the backbone `tiny` has them.
     """
     trunk = _on_processor()._trunk

@@ -59,7 +59,9 @@ def draw_flaw(piece: Piece, rng: Rng, another: Callable[[Rng], Piece], kind: str
     tries = 0
     while (flaw := _draw(kinds[rng.integers(len(kinds))], piece, good, rng, another)) is None:
         tries += 1
-        if tries == TRIES and not kind:  # what this piece has of them cannot be seen
+        if tries == TRIES and kind:
+            raise InputError(f"this piece cannot show: {kind}")
+        if tries == TRIES:  # what this piece has of them cannot be seen
             kinds = ON_SURFACES
     return flaw
 
