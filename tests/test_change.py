@@ -16,7 +16,7 @@ from vlmad_memory._gaussian import Gaussian
 from vlmad_memory._rarity import Rarity
 from vlmad_memory.comparison_channels import COMPARED, OWN, ImageCells, all_channels
 from vlmad_memory.comparison_network import ComparisonNetwork
-from vlmad_memory.whole_picture import MOST, departures
+from vlmad_memory.whole_picture import MOST, WholePicture
 from vlmad_tiny._tiny import SPEC
 
 from .conftest import features_of_maps
@@ -195,10 +195,12 @@ def test_a_picture_that_changed_everywhere_departs_from_references() -> None:
     references, usual = (uneven(n, seed) for n, seed in ((5, 0), (3, 1)))
     spot = usual.clone()
     spot[:, 0, 0] += 3
-    assert not departures([usual], [references]).gt(0.05).any()
-    assert float(departures([usual + 0.5], [references]).min()) == pytest.approx(MOST)
-    assert float((departures([spot], [references]) - departures([usual], [references])).max()) < 0.1
-    assert not departures([usual + 0.5], [references[:2]]).any()
+    assert not WholePicture([references]).departures([usual]).gt(0.05).any()
+    assert float(WholePicture([references]).departures([usual + 0.5]).min()) == pytest.approx(MOST)
+    there, here = (WholePicture([references]).departures([each]) for each in (spot, usual))
+    assert float((there - here).max()) < 0.1
+    assert not WholePicture([references[:2]]).departures([usual + 0.5]).any()
+    assert not WholePicture([references[:2]]).departures([usual + 0.5]).any()
 
 
 @pytest.mark.parametrize("side", [1, 3, 4, 5])
@@ -206,7 +208,7 @@ def test_of_any_grid_and_of_plain_pictures_a_number_is_said(side: int) -> None:
     draw = torch.Generator().manual_seed(0)
     references, plain = torch.randn(4, side, side, 6, generator=draw), torch.ones(4, side, side, 6)
     for kept, images in ((references, references + 1), (plain, plain), (plain, references)):
-        assert bool(torch.isfinite(departures([images], [kept])).all())
+        assert bool(torch.isfinite(WholePicture([kept]).departures([images])).all())
 
 
 def test_the_score_counts_the_whole_and_the_map_does_not() -> None:
@@ -227,4 +229,4 @@ def test_the_score_counts_the_whole_and_the_map_does_not() -> None:
 
 def test_of_references_that_differ_as_a_whole_nothing_is_said() -> None:
     references = uneven(4) + torch.tensor([-1.0, 0, 2, 4]).view(4, 1, 1, 1)
-    assert not departures([references[:1] + 9], [references]).any()
+    assert not WholePicture([references]).departures([references[:1] + 9]).any()

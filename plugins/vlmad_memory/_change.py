@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,9 +23,10 @@ from vlmad_memory.comparison_channels import (
 )
 from vlmad_memory.comparison_network import load_network
 from vlmad_memory.image_scores import power_mean
+from vlmad_memory.once import OncePerTensor
 from vlmad_memory.pooled_gaussian import as_they_are
 from vlmad_memory.smoothing import SIGMAS, to_pixels
-from vlmad_memory.whole_picture import departures
+from vlmad_memory.whole_picture import WholePicture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -77,6 +78,8 @@ class LearnedChange(Scorer):
         self.weight, self.map_weight, self.whole = weight, map_weight, whole
         self.beside, self.sigma = beside, sigma
         self.rule, self.alone = Gaussian(), Rarity()
+        self._remembered = OncePerTensor[list[ImageCells]]()
+        self._usual = OncePerTensor[WholePicture]()
 
     @cached_property
     @torch.inference_mode(False)
@@ -159,8 +162,11 @@ class LearnedChange(Scorer):
     ) -> Float[Tensor, "b 1 1"]:
         """Return by what the cells of an image are multiplied that differs as a whole."""
         levels = _where_it_counts(features)[1:]
-        kept = [memory[name].to(levels[0]) for name in LEVELS[1:]] if memory else []
-        return (self.whole * departures(levels, kept)).exp()[:, None, None]
+        if not memory:
+            return levels[0].new_ones(len(features), 1, 1)
+        kept = [memory[name].to(levels[0]) for name in LEVELS[1:]]
+        usual = self._usual(memory["middle"], partial(WholePicture, kept))
+        return (self.whole * usual.departures(levels)).exp()[:, None, None]
 
     def _rule(
         self, features: Features, memory: Mapping[str, Tensor] | None
@@ -172,19 +178,16 @@ class LearnedChange(Scorer):
         self, features: Features, memory: Mapping[str, Tensor] | None
     ) -> Float[Tensor, "b r"]:
         """Return the network's log-odds of all cells, image by image: products round by shape."""
-        levels = [each.float().cpu() for each in _where_it_counts(features)]  # the same anywhere
-        kept = [memory[name].to(levels[0]) for name in LEVELS] if memory else []
-        images = range(len(features))
-        odds = [self._odds_of([each[n] for each in levels], kept) for n in images]
+        images = _images(_where_it_counts(features))
+        kept = [memory[name] for name in LEVELS] if memory else []
+        references = self._remembered(kept[1], partial(_images, kept)) if kept else []
+        odds = [self._odds_of(image, references) for image in images]
         return torch.stack(odds).to(features.image.device)
 
-    def _odds_of(
-        self, image: Sequence[Float[Tensor, "h w c"]], kept: Sequence[Float[Tensor, "n h w c"]]
-    ) -> Float[Tensor, " r"]:
-        beside = _most_like(image, kept)[: self.beside] if kept else []
-        references = [ImageCells(*(level[row] for level in kept)) for row in beside]
-        channels = all_channels(ImageCells(*image), references)
-        odds: Tensor = self.network(channels[None], torch.tensor([len(references)]))
+    def _odds_of(self, image: ImageCells, references: Sequence[ImageCells]) -> Float[Tensor, " r"]:
+        beside = _most_like(image, references)[: self.beside] if references else []
+        channels = all_channels(image, beside)
+        odds: Tensor = self.network(channels[None], torch.tensor([len(beside)]))
         return odds[0].flatten()
 
 
@@ -202,13 +205,17 @@ def _power(memory: Mapping[str, Tensor] | None) -> float:
     return POWER if memory else POWER_ALONE
 
 
-def _most_like(
-    image: Sequence[Float[Tensor, "h w c"]], kept: Sequence[Float[Tensor, "n h w c"]]
-) -> list[int]:
-    """Return the remembered images, the one with the most similar mean cell first."""
-    means = kept[1].flatten(1, 2).mean(1)
-    cosines = torch.cosine_similarity(means, image[1].flatten(0, 1).mean(0)[None], dim=1)
-    return cosines.argsort(descending=True, stable=True).tolist()
+def _images(levels: Sequence[Float[Tensor, "b h w c"]]) -> list[ImageCells]:
+    """Return the cells of each image, on the processor, where all numbers are the same."""
+    on_processor = [each.float().cpu() for each in levels]
+    return [ImageCells(*cells) for cells in zip(*on_processor, strict=True)]
+
+
+def _most_like(image: ImageCells, references: Sequence[ImageCells]) -> list[ImageCells]:
+    """Return the references, the one with the most similar mean cell first."""
+    means = torch.stack([each.middle.flatten(0, 1).mean(0) for each in references])
+    cosines = torch.cosine_similarity(means, image.middle.flatten(0, 1).mean(0)[None], dim=1)
+    return [references[n] for n in cosines.argsort(descending=True, stable=True).tolist()]
 
 
 def _for_rule(features: Features) -> Features:

@@ -7,7 +7,7 @@ photographs of others; what it learns of features does not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,7 +48,7 @@ FAR = 9.0
 """Beyond all distances of unit cells."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageCells:
     """Cells of an image at three levels.
 
@@ -62,13 +62,13 @@ class ImageCells:
     middle: Float[Tensor, "h w m"]
     deep: Float[Tensor, "h w d"]
 
-    def unit(self, name: str) -> Float[Tensor, "r c"]:
-        """Return the cells of a level in one row, of unit length; cells of zeros stay so."""
-        cells: Tensor = getattr(self, name)
-        unit: Tensor = F.normalize(cells.flatten(0, 1), dim=-1)
-        return unit
+    @cached_property
+    def units(self) -> dict[str, Float[Tensor, "r c"]]:
+        """The cells of each level in one row, of unit length; cells of zeros stay so."""
+        levels = {"fine": self.fine, "middle": self.middle, "deep": self.deep}
+        return {name: F.normalize(cells.flatten(0, 1), dim=-1) for name, cells in levels.items()}
 
-    @property
+    @cached_property
     def surroundings(self) -> Float[Tensor, "r m"]:
         """The mean over the middle cells around each; see `vlmad_memory.kept_cells`."""
         return neighbourhood_mean(self.middle[None], 3, zeros_outside=True)[0].flatten(0, 1)
@@ -86,7 +86,7 @@ def all_channels(image: ImageCells, references: Sequence[ImageCells]) -> Float[T
 def own_channels(image: ImageCells) -> Float[Tensor, "11 h*w"]:
     """Return the channels `OWN` of an image."""
     grid = (image.middle.shape[0], image.middle.shape[1])
-    middle, fine = image.unit("middle"), image.unit("fine")
+    middle, fine = image.units["middle"], image.units["fine"]
     apart = steps(*grid)
     distances = 1 - middle @ middle.T
     beside = (apart == 1).float()
@@ -96,7 +96,7 @@ def own_channels(image: ImageCells) -> Float[Tensor, "11 h*w"]:
     raw = image.middle.flatten(0, 1) / image.middle.shape[-1] ** 0.5
     return torch.stack([
         distances.masked_fill(apart <= NEAR, FAR).amin(1),
-        _nearest_beyond(image.unit("deep"), apart, NEAR),
+        _nearest_beyond(image.units["deep"], apart, NEAR),
         *_by_cell(fine_novelty, finer, grid),
         _soft_minimum(distances, SOFTER),
         own_distances(middle[None], RIDGE)[0],
@@ -114,7 +114,7 @@ def compared_channels(
     grid = (image.middle.shape[0], image.middle.shape[1])
     apart = steps(*grid)[:, None]
     middle, deep = (_between(image, references, name) for name in ("middle", "deep"))
-    fine = 1 - (image.unit("fine") @ torch.cat([r.unit("fine") for r in references]).T).amax(1)
+    fine = 1 - (image.units["fine"] @ torch.cat([r.units["fine"] for r in references]).T).amax(1)
     around = torch.cat([r.surroundings for r in references])
     differs = _lengths(image.surroundings, around) / around.shape[1] ** 0.5
     differs = differs.unflatten(1, (len(references), -1))
@@ -144,8 +144,8 @@ def _between(
     image: ImageCells, references: Sequence[ImageCells], level: str
 ) -> Float[Tensor, "r k r"]:
     """Return the cosine distances of an image's cells to those of each reference."""
-    cells = torch.cat([reference.unit(level) for reference in references])
-    cosines = image.unit(level) @ cells.T
+    cells = torch.cat([reference.units[level] for reference in references])
+    cosines = image.units[level] @ cells.T
     distances: Tensor = (1 - cosines).unflatten(1, (len(references), -1))
     return distances
 

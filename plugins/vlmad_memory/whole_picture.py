@@ -28,27 +28,34 @@ USUAL, MOST = math.log(0.9), 0.2
 """The logarithm of a distance from which on it counts, and by how much it counts at most."""
 
 
-def departures(
-    levels: Sequence[Float[Tensor, "b h w c"]], references: Sequence[Float[Tensor, "n h w c"]]
-) -> Float[Tensor, " b"]:
-    """Return how far images as a whole lie from references, as an addend of a logarithm.
+class WholePicture:
+    """What references are like as a whole.
 
     Args:
-        levels: of images, standardised.
-        references: the same levels of theirs.
+        references: levels of theirs (n, h, w, c), standardised.
     """
-    nothing = levels[0].new_zeros(len(levels[0]))
-    numbers = range(len(references[0]) if references else 0)
-    if len(numbers) < FEWEST or min(side for each in levels for side in each.shape[1:3]) < SMALLEST:
-        return nothing
-    images, kept = ([_statistics(each) for each in some] for some in (levels, references))
-    left_out = [
-        _distances([each[n : n + 1] for each in kept], [_without(each, n) for each in kept])
-        for n in numbers
-    ]
-    if torch.cat(left_out).mean() > 0:
-        return nothing
-    return (_distances(images, kept) - USUAL).clamp(0, MOST)
+
+    def __init__(self, references: Sequence[Float[Tensor, "n h w c"]]) -> None:
+        number = len(references[0])
+        sides = [side for each in references for side in each.shape[1:3]]
+        self._kept: list[Tensor] | None = None
+        if number < FEWEST or min(sides) < SMALLEST:
+            return
+        kept = [_statistics(each) for each in references]
+        left_out = [
+            _distances([each[n : n + 1] for each in kept], [_without(each, n) for each in kept])
+            for n in range(number)
+        ]
+        if torch.cat(left_out).mean() <= 0:
+            self._kept = kept
+
+    def departures(self, levels: Sequence[Float[Tensor, "b h w c"]]) -> Float[Tensor, " b"]:
+        """Return how far images as a whole lie from them, as an addend of a logarithm."""
+        if self._kept is None:
+            return levels[0].new_zeros(len(levels[0]))
+        return (_distances([_statistics(each) for each in levels], self._kept) - USUAL).clamp(
+            0, MOST
+        )
 
 
 def _without(kept: Float[Tensor, "n 5 s"], number: int) -> Float[Tensor, "m 5 s"]:
