@@ -200,7 +200,6 @@ def test_a_picture_that_changed_everywhere_departs_from_references() -> None:
     there, here = (WholePicture([references]).departures([each]) for each in (spot, usual))
     assert float((there - here).max()) < 0.1
     assert not WholePicture([references[:2]]).departures([usual + 0.5]).any()
-    assert not WholePicture([references[:2]]).departures([usual + 0.5]).any()
 
 
 @pytest.mark.parametrize("side", [1, 3, 4, 5])

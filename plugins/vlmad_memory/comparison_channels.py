@@ -44,6 +44,8 @@ RIDGE, FINE_RIDGE = 0.003, 0.01
 """Of rarities: that of the rule, and more where a cell has fewer channels."""
 NEAR, FINE_NEAR = 2, 4
 """Cells apart within which neighbours are too like a cell, the same on a grid twice as fine."""
+ROWS = 100
+"""Cells of a fine level that are compared at once."""
 FAR = 9.0
 """Beyond all distances of unit cells."""
 
@@ -114,7 +116,7 @@ def compared_channels(
     grid = (image.middle.shape[0], image.middle.shape[1])
     apart = steps(*grid)[:, None]
     middle, deep = (_between(image, references, name) for name in ("middle", "deep"))
-    fine = 1 - (image.units["fine"] @ torch.cat([r.units["fine"] for r in references]).T).amax(1)
+    fine = _nearest(image.units["fine"], torch.cat([r.units["fine"] for r in references]))
     around = torch.cat([r.surroundings for r in references])
     differs = _lengths(image.surroundings, around) / around.shape[1] ** 0.5
     differs = differs.unflatten(1, (len(references), -1))
@@ -170,10 +172,18 @@ def _found_again(
     return [each.amin(0).amin(0) for each in (distances, near)]
 
 
+def _nearest(unit: Float[Tensor, "r c"], others: Float[Tensor, "n c"]) -> Float[Tensor, " r"]:
+    """Return the cosine distance to the nearest, in pieces that stay in a processor's cache."""
+    return 1 - torch.cat([(rows @ others.T).amax(1) for rows in unit.split(ROWS)])
+
+
 def _nearest_beyond(
     unit: Float[Tensor, "r c"], apart: Int[Tensor, "r r"], near: int
 ) -> Float[Tensor, " r"]:
-    return 1 - (unit @ unit.T).masked_fill_(apart <= near, -1).amax(1)
+    """Return the same among the cells themselves, those near each left out."""
+    pieces = zip(unit.split(ROWS), apart.split(ROWS), strict=True)
+    found = [(rows @ unit.T).masked_fill_(a <= near, -1).amax(1) for rows, a in pieces]
+    return 1 - torch.cat(found)
 
 
 def _soft_minimum(distances: Float[Tensor, "r n"], temperature: float) -> Float[Tensor, " r"]:
