@@ -19,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -146,6 +147,12 @@ def loss_of(odds: Tensor, covered: Tensor) -> Tensor:
     return FOCAL * focal + DICE * dice + WHOLE * whole
 
 
+def rate_at(step: int, steps: int) -> float:
+    """Return the learning rate of a step: it rises in a line, then falls like a cosine."""
+    falling = 0.5 + 0.5 * math.cos(math.pi * step / steps)
+    return RATE * min(1, (step + 1) / WARM_UP) * falling + 1e-6
+
+
 def train(examples: dict[str, Tensor], work: Path, seed: int, steps: int) -> ComparisonNetwork:
     """Train on all but the held-out products; the running mean of the weights is returned."""
     learned = (examples["product"] % HELD_OUT != 0).nonzero()[:, 0]
@@ -158,16 +165,15 @@ def train(examples: dict[str, Tensor], work: Path, seed: int, steps: int) -> Com
     optimizer = torch.optim.AdamW(network.parameters(), RATE, (0.9, 0.98), weight_decay=DECAY)
     of = f"{seed}-{int(examples['product'].max()) + 1}-{steps}"
     state, begin = work / f"training-{of}.pt", 0
+    parts: dict[str, Any] = {"network": network, "mean": mean, "optimizer": optimizer}
     if state.exists():
         kept = torch.load(state, weights_only=True)
         begin = kept["step"]
-        network.load_state_dict(kept["network"])
-        mean.load_state_dict(kept["mean"])
-        optimizer.load_state_dict(kept["optimizer"])
+        for name, part in parts.items():
+            part.load_state_dict(kept[name])
     for step in range(begin, steps):
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / WARM_UP) * (
-                0.5 + 0.5 * math.cos(math.pi * step / steps)) + 1e-6  # fmt: skip
+            group["lr"] = rate_at(step, steps)
         draw = torch.Generator().manual_seed(seed * 1_000_003 + step)
         chosen = learned[torch.randint(len(learned), (BATCH,), generator=draw)]
         way = int(torch.randint(8, (), generator=draw))
@@ -180,12 +186,7 @@ def train(examples: dict[str, Tensor], work: Path, seed: int, steps: int) -> Com
         optimizer.step()
         mean.update_parameters(network)
         if (step + 1) % 100 == 0:
-            kept = {
-                "step": step + 1,
-                "network": network.state_dict(),
-                "mean": mean.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            }
+            kept = {name: part.state_dict() for name, part in parts.items()} | {"step": step + 1}
             torch.save(kept, state.with_suffix(".part"))
             os.replace(state.with_suffix(".part"), state)
             print(f"step {step + 1} of {steps}: loss {loss.item():.3f}", flush=True)
