@@ -78,7 +78,7 @@ def test_a_list_of_own_states_is_looked_at_as_a_whole(
 
 @pytest.mark.slow
 def test_a_run_notes_words_that_do_not_tell(command: Callable[..., Ended], tmp_path: Path) -> None:
-    own = ("--set", "prompts.normal=a blue {}", "--set", "prompts.anomalous=a red {}")
+    own = ("--set", "prompts.normal=a large {}", "--set", "prompts.anomalous=a small {}")
     ended = command("run", noise(tmp_path / "photos", 1), "--detector", "clip", *own)
     assert ended.error.count(NOTE) == 1
     assert ended.status == 0

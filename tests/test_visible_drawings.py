@@ -60,7 +60,7 @@ def register_defects(register):
 @pytest.fixture
 def good(tmp_path: Path, install: Callable[..., Path]) -> Path:
     """Three images of noise, the second of them dark, and a plugin that draws in them."""
-    install("kinds", KINDS)
+    install("odd_kinds", KINDS)
     folder = tmp_path / "good"
     folder.mkdir()
     rng = np.random.default_rng(0)
