@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmad_explain._found_regions import find_regions, view_of
-from vlmad_explain._kinds import kind_of
+from vlmad_explain._kinds import SURROUNDINGS, kind_of
 from vlmad_explain._look import shade_of, where
 from vlmad_explain.explanations import NamedRegion, PixelBox
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     from vlmad_explain._found_regions import FoundRegion, RegionView
 
-SURROUNDINGS, FAR = 0.3, 0.5
-"""Below which share of the highest value a map is of surroundings; and of a region's difference
-from these, what a pixel of the defect has."""
+FAR = 0.5
+"""Of a region's difference from its surroundings, what a pixel of the defect has."""
 LEAST = 12.0
 """Levels by which a region differs from its surroundings if there is anything to tell."""
 

@@ -17,10 +17,7 @@ from vlmad.regions import inside_regions, only_inside
 from vlmad_memory._gaussian import Gaussian
 from vlmad_memory._rarity import Rarity
 from vlmad_memory.cell_grids import to_grid
-from vlmad_memory.comparison_channels import (
-    ImageCells,
-    all_channels,
-)
+from vlmad_memory.comparison_channels import ImageCells, all_channels
 from vlmad_memory.comparison_network import load_network
 from vlmad_memory.image_scores import power_mean
 from vlmad_memory.once import OncePerTensor
@@ -134,10 +131,8 @@ class LearnedChange(Scorer):
         memory: Mapping[str, Tensor] | None,
     ) -> Prediction:
         """Score by a power mean over cells."""
-        rule, odds = self._rule(features, memory), self._odds(features, memory)
-        heat = _joined(features, rule, self.map_weight * odds)
+        cells, heat = self._cells(features, memory)
         sigma = min(features.image_size) / SIGMAS if self.sigma is None else self.sigma
-        cells = _joined(features, rule, self.weight * odds) * self._changed(features, memory)
         return Prediction(
             power_mean(cells, _power(memory)), to_pixels(heat, features.image_size, sigma)
         )
@@ -149,40 +144,40 @@ class LearnedChange(Scorer):
         memory: Mapping[str, Tensor] | None,
     ) -> Attribution:
         """Name the cells that decide, as the rule and the network together have them."""
-        odds = self._odds(features, memory)
-        cells = _joined(features, self._rule(features, memory), self.weight * odds)
-        cells = cells * self._changed(features, memory)
+        cells, _ = self._cells(features, memory)
         by: Judge = "references" if memory else "image"
         judged = Judged(_for_rule(features).regions[0], by, cells.flatten(1))
         whole = Addend(by, 1.0, power_mean(cells, _power(memory)), (judged,), "joined", cells)
         return Attribution((whole,), (judged,))
 
-    def _changed(
+    def _cells(
         self, features: Features, memory: Mapping[str, Tensor] | None
+    ) -> tuple[Float[Tensor, "b gh gw"], Float[Tensor, "b gh gw"]]:
+        """Return what the score is made of, and what the map is."""
+        levels, own = _where_it_counts(features), _for_rule(features)
+        remembered = _cells_and_rule(memory)[1] if memory else None
+        rule = self.rule.cells(own, remembered) if remembered else self.alone.cells(own)
+        odds = self._odds(levels, memory).to(rule)
+        score, heat = (_joined(features, rule, w * odds) for w in (self.weight, self.map_weight))
+        return score * self._changed(levels[1:], memory), heat
+
+    def _changed(
+        self, levels: Sequence[Float[Tensor, "b h w c"]], memory: Mapping[str, Tensor] | None
     ) -> Float[Tensor, "b 1 1"]:
         """Return by what the cells of an image are multiplied that differs as a whole."""
-        levels = _where_it_counts(features)[1:]
         if not memory:
-            return levels[0].new_ones(len(features), 1, 1)
+            return levels[0].new_ones(len(levels[0]), 1, 1)
         kept = [memory[name].to(levels[0]) for name in LEVELS[1:]]
         usual = self._usual(memory["middle"], partial(WholePicture, kept))
         return (self.whole * usual.departures(levels)).exp()[:, None, None]
 
-    def _rule(
-        self, features: Features, memory: Mapping[str, Tensor] | None
-    ) -> Float[Tensor, "b gh gw"]:
-        own = _for_rule(features)
-        return self.rule.cells(own, _cells_and_rule(memory)[1]) if memory else self.alone.cells(own)
-
     def _odds(
-        self, features: Features, memory: Mapping[str, Tensor] | None
+        self, levels: Sequence[Float[Tensor, "b h w c"]], memory: Mapping[str, Tensor] | None
     ) -> Float[Tensor, "b r"]:
         """Return the network's log-odds of all cells, image by image: products round by shape."""
-        images = _images(_where_it_counts(features))
         kept = [memory[name] for name in LEVELS] if memory else []
         references = self._remembered(kept[1], partial(_images, kept)) if kept else []
-        odds = [self._odds_of(image, references) for image in images]
-        return torch.stack(odds).to(features.image.device)
+        return torch.stack([self._odds_of(image, references) for image in _images(levels)])
 
     def _odds_of(self, image: ImageCells, references: Sequence[ImageCells]) -> Float[Tensor, " r"]:
         beside = _most_like(image, references)[: self.beside] if references else []

@@ -161,14 +161,14 @@ def _lengths(cells: Float[Tensor, "r c"], others: Float[Tensor, "n c"]) -> Float
 def _within(
     distances: Float[Tensor, "r k r"], apart: Int[Tensor, "r 1 r"], most: int
 ) -> Float[Tensor, " r"]:
-    return distances.masked_fill(apart > most, FAR * 99).flatten(1).amin(1)
+    return distances.masked_fill(apart > most, torch.inf).flatten(1).amin(1)
 
 
 def _found_again(
     distances: Float[Tensor, "r k r"], apart: Int[Tensor, "r 1 r"]
 ) -> list[Float[Tensor, " r"]]:
     """Return how far the image's nearest cell is from the references', and that within 3."""
-    near = distances.masked_fill(apart > 3, FAR * 99)
+    near = distances.masked_fill(apart > 3, torch.inf)
     return [each.amin(0).amin(0) for each in (distances, near)]
 
 
