@@ -153,17 +153,25 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = set(sys.modules)
 
-    def add(name: str, source: str, version: str = "1.0") -> Path:
-        install_plugin(folder, name, source, version)
+    def forget() -> None:
+        from vlmad_openclip.code_digest import distribution_digest
+
         installed.cache_clear()
+        distribution_digest.cache_clear()
+        for module in set(sys.modules) - before:
+            origin = getattr(sys.modules[module], "__file__", None) or ""
+            if origin.startswith(str(folder)):
+                del sys.modules[module]
+
+    def add(name: str, source: str, version: str = "1.0") -> Path:
+        for earlier in folder.glob(f"{name.replace('-', '_')}-*.dist-info"):
+            shutil.rmtree(earlier)
+        install_plugin(folder, name, source, version)
+        forget()
         return folder
 
     yield add
-    installed.cache_clear()
-    for module in set(sys.modules) - before:
-        origin = getattr(sys.modules[module], "__file__", None) or ""
-        if origin.startswith(str(folder)):
-            del sys.modules[module]
+    forget()
 
 
 def vlmad(*words: str | Path, cwd: Path, **env: str) -> Done:

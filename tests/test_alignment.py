@@ -338,7 +338,7 @@ def test_a_run_that_aligns_is_another_run(parts: Path, command: Callable[..., An
     ended = command(*words, "--align", "--out", "out")
 
     assert ended.status == 2
-    assert "holds a run that differs in align (none, now" in ended.error
+    assert "holds a run that differs: align (none, now" in ended.error
 
 
 def test_nothing_can_be_aligned_without_a_reference(

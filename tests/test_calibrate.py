@@ -21,8 +21,10 @@ from vlmad_calibration._labelled_images import (
 )
 from vlmad_calibration.calibration import Evidence, calibrate
 from vlmad_run.finding import find
+from vlmad_run.identity import identity
 from vlmad_run.leaving_out import above_few
-from vlmad_run.manifest import GoodScores, Reference, identity
+from vlmad_run.manifest import GoodScores
+from vlmad_run.memory_documents import Reference
 from vlmad_run.references import Assembled, choose_references
 from vlmad_run.thresholds import read_threshold
 

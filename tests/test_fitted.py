@@ -21,7 +21,8 @@ from vlmad.errors import VlmadError, WeightsError
 from vlmad.testing import example_images
 from vlmad_openclip.store import tensor_digest
 from vlmad_run.fitted import _unpacked, load_fitted, save_fitted
-from vlmad_run.manifest import Reference, describe_run
+from vlmad_run.manifest import describe_run
+from vlmad_run.memory_documents import Reference
 
 LIST = 'normal_states = ["clean {}"]\nanomalous_states = ["torn {}"]\ntemplates = ["a {}."]\n'
 

@@ -26,7 +26,9 @@ from vlmad_datasets.object_groups import read_groups
 from vlmad_datasets.tabular import read_rows
 from vlmad_openclip.openclip import OpenClip
 from vlmad_review._verdicts import read_verdicts
-from vlmad_run.manifest import MANIFEST, Identity, Manifest, Reference, describe_run
+from vlmad_run.identity import Identity
+from vlmad_run.manifest import MANIFEST, Manifest, describe_run
+from vlmad_run.memory_documents import Reference
 from vlmad_run.pictures import Range, read_map
 from vlmad_run.repeating import repeat
 from vlmad_run.rows import LINES, ScoreRow

@@ -379,7 +379,8 @@ import numpy as np
 
 from vlmad.hookspecs import hookimpl
 from vlmad.types import Result
-from vlmad_run.manifest import Identity, Manifest, digest_of_names
+from vlmad_run.identity import Identity
+from vlmad_run.manifest import Manifest, digest_of_names
 
 @hookimpl
 def register_engines(register):

@@ -29,7 +29,7 @@ from vlmad_review._proposals import Adoptable, mostly_mistakes, propose, settle_
 from vlmad_review._trials import MOST, Lessons, Trials
 from vlmad_review._verdicts import PersonalVerdict
 from vlmad_review.gains import HeldOut, confidence_of_each, f1_replicates, gain, make_folds
-from vlmad_run.manifest import Reference
+from vlmad_run.memory_documents import Reference
 from vlmad_run.references import Assembled
 from vlmad_run.rows import ScoreRow
 from vlmad_run.thresholds import Threshold

@@ -12,7 +12,7 @@ import pytest
 from vlmad.errors import OutputError
 from vlmad_review._keeping import check_folder, page, replacing
 from vlmad_review.review_document import Lesson, ReviewDocument
-from vlmad_run.manifest import Reference
+from vlmad_run.memory_documents import Reference
 
 
 def content(folder: Path) -> dict[str, str]:

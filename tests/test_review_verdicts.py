@@ -16,7 +16,8 @@ from vlmad_datasets.sides import ANOMALOUS_WORDS, NORMAL_WORDS, side_of
 from vlmad_datasets.tabular import read_rows
 from vlmad_review._verdicts import UNDECIDED, read_verdicts, write_blank
 from vlmad_run.csv_cells import csv_line
-from vlmad_run.manifest import Identity, Manifest
+from vlmad_run.identity import Identity
+from vlmad_run.manifest import Manifest
 from vlmad_run.rows import ScoreRow, to_line
 from vlmad_run.stored_run import StoredRun
 

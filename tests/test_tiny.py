@@ -26,7 +26,7 @@ from vlmad import (
 )
 from vlmad.files import digest
 from vlmad.testing import UsualAttention, example_images
-from vlmad_run.manifest import identity
+from vlmad_run.identity import identity
 from vlmad_tiny._efficientnet import EfficientNetLite0, fold_norms
 from vlmad_tiny._encode_threads import encode_in_streams
 from vlmad_tiny._tiny import LEVEL_WEIGHTS, WEIGHTS, Tiny

@@ -13,8 +13,8 @@ from vlmad.datasets import LABELS
 from vlmad.errors import InputError, printable
 from vlmad.files import digest
 from vlmad_run.finding import find
+from vlmad_run.identity import identity
 from vlmad_run.leaving_out import judge_references
-from vlmad_run.manifest import identity
 from vlmad_run.progress import bars
 from vlmad_run.stored_run import read_run
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from vlmad.datasets import Label
+    from vlmad_run.identity import Identity
     from vlmad_run.leaving_out import How
-    from vlmad_run.manifest import Identity
     from vlmad_run.passed_over import PassedOver
     from vlmad_run.references import Assembled
 

@@ -20,7 +20,7 @@ from vlmad.files import refuse_links
 from vlmad_documents.documents import Document, FileName
 from vlmad_evaluation.result_documents import BenchSettings
 from vlmad_run.differences import differences
-from vlmad_run.manifest import Identity
+from vlmad_run.identity import Identity
 from vlmad_run.places import RUNS, folder_name, locked, new_folder
 
 if TYPE_CHECKING:
@@ -57,10 +57,16 @@ class BenchIdentity(Document):
         conditions = {n: each for n, each in other.conditions.items() if n in own.conditions}
         seeds = min(own.seeds, other.seeds)
         more = {"shots": shots, "seeds": seeds, "conditions": conditions}
-        detectors = {n: now.detectors[n] for n in self.detectors if n in now.detectors}
-        settings = other.model_copy(update=more)
-        same = now.model_copy(update={"detectors": detectors, "settings": settings})
-        return differences(self.model_dump(), same.model_dump())
+        same = now.model_copy(update={"settings": other.model_copy(update=more)})
+        left_out = {"detectors"}
+        of_all = differences(self.model_dump(exclude=left_out), same.model_dump(exclude=left_out))
+        return [*of_all, *(d for n in self.detectors for d in self._of_detector(n, now))]
+
+    def _of_detector(self, name: str, now: BenchIdentity) -> list[str]:
+        if name not in now.detectors:
+            return [f"detectors.{name} is left out"]
+        own = self.detectors[name].differences(now.detectors[name])
+        return [f"detectors.{name}: {each}" for each in own]
 
 
 class BenchManifest(Document):
@@ -131,7 +137,7 @@ def _check_identity(path: Path, manifest: BenchManifest) -> None:
     other = before.identity.differences(manifest.identity)
     if other:
         raise OutputError(
-            f"{path} holds a bench that differs in {'; '.join(other[:4])}: choose another --out"
+            f"{path} holds a bench that differs: {'; '.join(other[:4])}; choose another --out"
         )
 
 

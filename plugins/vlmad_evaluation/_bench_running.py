@@ -22,7 +22,8 @@ from vlmad_evaluation.notation import not_measured
 from vlmad_evaluation.result_documents import GridDocument, SkippedEntry, write_document
 from vlmad_evaluation.result_folders import CellResult, read_result, write_result, write_samples
 from vlmad_evaluation.sharing import share
-from vlmad_run.manifest import digest_of_names, identity
+from vlmad_run.identity import identity
+from vlmad_run.manifest import digest_of_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -64,7 +64,8 @@ if TYPE_CHECKING:
     from vlmad_evaluation.labelled_maps import LabelledMap
     from vlmad_evaluation.result_documents import BenchSettings
     from vlmad_evaluation.result_folders import Scored
-    from vlmad_run.manifest import Identity, Reference
+    from vlmad_run.identity import Identity
+    from vlmad_run.memory_documents import Reference
 
 PIXELS_AT_ONCE = 1 << 26
 """More are streamed; so many take about 1.5 GB."""

@@ -19,7 +19,8 @@ from vlmad_evaluation.labelled_maps import resize_map
 from vlmad_evaluation.result_folders import Scored
 from vlmad_evaluation.sharing import share
 from vlmad_run.aligning import align_to_first
-from vlmad_run.manifest import Reference, describe_run
+from vlmad_run.manifest import describe_run
+from vlmad_run.memory_documents import Reference
 from vlmad_run.run_folder import RunFolder
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ import PIL
 from vlmad.types import Patches
 from vlmad_evaluation.conditions import ChangedSource
 from vlmad_formats.reading import Reading
+from vlmad_openclip.backbone_facts import backbone_facts
 from vlmad_openclip.code_digest import distribution_digest
-from vlmad_openclip.store import backbone_facts, key_of, pack, tensor_digest, unpack
+from vlmad_openclip.store import key_of, pack, tensor_digest, unpack
 from vlmad_run.part_options import content_of
 
 if TYPE_CHECKING:

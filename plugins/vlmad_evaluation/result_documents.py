@@ -19,7 +19,7 @@ from vlmad_documents.documents import Document, FileName
 from vlmad_evaluation.comparison import Comparison
 from vlmad_evaluation.conditions import CLEAN, Change, ConditionSettings
 from vlmad_evaluation.metric import METRICS, SATURATED_METRICS, Count, Metric, Share
-from vlmad_run.manifest import Reference
+from vlmad_run.memory_documents import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

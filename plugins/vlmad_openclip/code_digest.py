@@ -3,39 +3,95 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 from functools import cache
-from importlib.metadata import Distribution, PackageNotFoundError
+from importlib.metadata import Distribution
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from vlmad_openclip.store import remembered_digest, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SMALL = 1 << 20
+"""Bytes up to which a file is read each time; of a larger one the digest is remembered."""
+NO_CODE = (".pyc", ".pth")
+_INSTALLERS = re.compile(r"\.\.$|__editable__|.*\.dist-info$")
+"""Where an installer puts scripts, what leads to an editable install, and metadata."""
+
 
 @cache
 def distribution_digest(name: str) -> str | None:
-    """Return the SHA-256 of the Python files of an installed distribution, or None.
+    """Return the SHA-256 of the files of an installed distribution, or None.
 
-    They are those that its RECORD names or, of an editable install, those below the folders that
-    it adds to the path. A result belongs to the code that made it: this tells one from another.
+    They are those that its RECORD names and, of an editable install, those of its packages. A
+    result belongs to the code that made it: this tells one from another, whatever the version says.
     """
+    total = hashlib.sha256()
     try:
-        files = sorted(_python_files(Distribution.from_name(name)))
-        digest = hashlib.sha256()
-        for label, path in files:
-            content = path.read_bytes()
-            digest.update(f"{label} {len(content)}\n".encode() + content)
-    except (OSError, PackageNotFoundError, ValueError):
+        files = _files_of(Distribution.from_name(name))
+        for label in sorted(files):
+            total.update(f"{label} {_digest(files[label])}\n".encode("utf-8", "surrogateescape"))
+    except Exception:  # whatever stands in the files of a stranger
         return None
-    return digest.hexdigest() if files else None
+    return total.hexdigest() if files else None
 
 
-def _python_files(distribution: Distribution) -> Iterator[tuple[str, Path]]:
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size <= SMALL:
+            return hashlib.sha256(file.read()).hexdigest()
+    return remembered_digest(Path(path), stamp(Path(path)), "bytes", lambda: _whole(path))
+
+
+def _whole(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _files_of(distribution: Distribution) -> dict[str, str]:
+    """Return the files that code is in or may read, by their names from where packages lie."""
+    files: dict[str, str] = {}
     for file in distribution.files or ():
-        path = Path(str(distribution.locate_file(file)))
-        if path.suffix == ".py":
-            yield str(file), path
-        elif path.suffix == ".pth":
-            for folder in map(Path, path.read_text().splitlines()):
-                if folder.is_dir():
-                    yield from ((str(p.relative_to(folder)), p) for p in folder.rglob("*.py"))
+        path = str(distribution.locate_file(file))
+        if file.suffix == ".pth":
+            for folder in filter(os.path.isdir, Path(path).read_text().splitlines()):
+                for package in Path(folder).glob("*/__init__.py"):
+                    files |= _below(package.parent, folder)
+        elif not file.name.endswith(NO_CODE) and not _INSTALLERS.match(file.parts[0]):
+            files[file.as_posix()] = path
+    known = {name.partition("/")[0].removesuffix(".py") for name in files}
+    modules = {point.module for point in distribution.entry_points}
+    modules |= set((distribution.read_text("top_level.txt") or "").split())
+    for module in modules:
+        if module.partition(".")[0] not in known:
+            files |= _found(module)
+    return files
+
+
+def _found(module: str) -> dict[str, str]:
+    """Return the files of the outermost package of a module that is no namespace."""
+    words = module.split(".")
+    for depth in range(len(words)):
+        spec = find_spec(".".join(words[: depth + 1]))
+        if spec is not None and spec.origin is not None:
+            origin = Path(spec.origin)
+            place = origin if spec.submodule_search_locations is None else origin.parent
+            return _below(place, place.parents[depth])
+    return {}
+
+
+def _below(place: Path, base: Path | str) -> dict[str, str]:
+    """Return a module's file, or the files of a package, by their names from `base`."""
+    paths = [str(place)] if place.is_file() else _walk(place)
+    return {os.path.relpath(path, base).replace(os.sep, "/"): path for path in paths}
+
+
+def _walk(place: Path) -> Iterator[str]:
+    for folder, folders, names in os.walk(place):
+        folders[:] = [each for each in folders if each[0] != "." and each != "__pycache__"]
+        own = (each for each in names if each[0] != "." and not each.endswith(NO_CODE))
+        yield from (os.path.join(folder, each) for each in own)

@@ -13,21 +13,17 @@ import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from vlmad.errors import OptionError, OutputError
 from vlmad.files import CACHE_VARIABLE, cache_folder, read_bounded, refuse_links, write_atomically
-from vlmad.parts import HasDevice
-from vlmad_openclip.code_digest import distribution_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
-    from vlmad.parts import Backbone
 
 Kind: TypeAlias = Literal["text", "visual", "digests"]
 GIGABYTE = 10**9
@@ -56,14 +52,6 @@ SETTLED = 2.0
 FileStamp: TypeAlias = tuple[str, int, int, int, int]
 """What tells one state of a file from another without reading it: its path, size, inode, and
 when its content and its state on the disk, which copying tools cannot set back, changed."""
-
-
-@runtime_checkable
-class HasIdentity(Protocol):
-    """A backbone whose numbers depend on more than spec, options and weights."""
-
-    identity: str
-    """What they depend on, such as the digest of a file that it reads."""
 
 
 class CachePlace(NamedTuple):
@@ -338,32 +326,3 @@ def remembered_digest(
     if settled and stamp(path) == before:  # or it was another file that was hashed
         store.write(key, digest.encode("ascii"))
     return digest
-
-
-def backbone_facts(backbone: Backbone, distribution: str) -> dict[str, object] | None:
-    """Return all that a backbone's numbers depend on besides its input, for `key_of`.
-
-    None stands for a distribution whose files cannot be read.
-
-    Args:
-        backbone: its optional `identity`, `precision` and `device` count where it has them.
-        distribution: which one the backbone's code is in.
-    """
-    import torch
-
-    from vlmad_openclip.devices import processor_of
-
-    code = [distribution_digest(name) for name in ("vlmad", distribution)]
-    if None in code:
-        return None
-    device = backbone.device if isinstance(backbone, HasDevice) else torch.device("cpu")
-    return {
-        "backbone": f"{type(backbone).__module__}.{type(backbone).__qualname__}",
-        "spec": asdict(backbone.spec),
-        "weights": backbone.weights_hash,
-        "identity": backbone.identity if isinstance(backbone, HasIdentity) else None,
-        "precision": backbone.precision if isinstance(backbone, HasDevice) else "float32",
-        "code": code,
-        "torch": torch.__version__,
-        "processor": processor_of(device),
-    }

@@ -13,7 +13,8 @@ import torch
 
 from vlmad.parts import HasDevice, HasTokenIds
 from vlmad.types import ContextPrompts
-from vlmad_openclip.store import backbone_facts, key_of, open_store, pack, tensor_digest, unpack
+from vlmad_openclip.backbone_facts import backbone_facts
+from vlmad_openclip.store import key_of, open_store, pack, tensor_digest, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -18,7 +18,7 @@ from vlmad.files import digest
 from vlmad.images import decode
 from vlmad.parts import LearnsMisses
 from vlmad.types import View
-from vlmad_run.manifest import identity
+from vlmad_run.identity import identity
 from vlmad_run.references import Assembled
 from vlmad_run.repeating import repeat
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vlmad.types import Features
     from vlmad_formats.reading import Reading
     from vlmad_review._verdicts import PersonalVerdict
-    from vlmad_run.manifest import Reference
+    from vlmad_run.memory_documents import Reference
     from vlmad_run.stored_run import StoredRun
 
 Each = TypeVar("Each")
@@ -199,18 +199,18 @@ def _with_miss(
 def _differences(run: StoredRun, repeated: Assembled) -> list[str]:
     """Refuse a detector whose scores mean something else than those of the run.
 
-    A part of another version only makes a note: the scores are computed anew.
+    Another version of the same code only makes a note.
     """
     known = repeated.references, None, repeated.misses
     now = identity(repeated.detector, repeated.class_name, *known)
-    found = run.manifest.identity.differences(now, threshold=False)
-    grave = [each for each in found if ".version (" not in each]
+    was = run.manifest.identity
+    grave = was.differences(now, threshold=False)
     if grave:
         raise InputError(
             f"the detector is not that of {run.folder} any more: {'; '.join(grave[:3])}; "
             "run the images again and review that run"
         )
-    return [printable(f"differs from the run: {each}") for each in found]
+    return [printable(f"differs from the run: {each}") for each in was.remarks(now)]
 
 
 def find_doubles(

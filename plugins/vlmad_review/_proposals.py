@@ -11,7 +11,7 @@ from vlmad_calibration.rules import Rule, settle
 from vlmad_review._trials import Lessons
 from vlmad_review.gains import LEAST, HeldOut, confidence_of_each, gain
 from vlmad_review.review_document import DetectorGains, Lesson, ReviewDocument
-from vlmad_run.manifest import Reference
+from vlmad_run.memory_documents import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

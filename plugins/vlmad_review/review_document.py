@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from vlmad_documents.documents import Document, FileName
-from vlmad_run.manifest import Reference
+from vlmad_run.memory_documents import Reference
 
 
 class GainInterval(Document):

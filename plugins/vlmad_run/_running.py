@@ -64,12 +64,12 @@ def score_images(
         loading = progress.add_task("loading", total=None)
         manifest = detector.describe(images, threshold.value if threshold else None)
         manifest = manifest.model_copy(update={"passed_over": list(passed_over)})
-        if threshold is not None:
-            threshold.check(manifest.identity)
-        print_notes(detector.notes, console)
+        known = threshold.check(manifest.identity) if threshold is not None else []
+        print_notes(dict.fromkeys([*detector.notes, *known]), console)
         path = out or (stopped_run(manifest) if resume else None)
         path = path or stack.enter_context(new_folder(RUNS, manifest.recipe))
         folder = stack.enter_context(RunFolder(path, manifest, threshold))
+        print_notes(folder.remarks, console)
         stack.enter_context(interruptible(path, detector.together))
         if len(folder):
             console.print(f"{'comparing anew in' if detector.together else 'going on with'} {path}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError, blaming
 from vlmad.parts import AddsReferences
-from vlmad_run.manifest import Reference
+from vlmad_run.memory_documents import Reference
 from vlmad_run.part_options import file_digest
 from vlmad_run.references import draw_references, settle_range
 
@@ -47,7 +47,11 @@ def add_references(
     more = [Reference(path=str(path), sha256=file_digest(path)) for path in chosen]
     refuse_repeated(fitted.references, more)
     detector = fitted.detector.on(fitted.detector.backbone)
-    remarks = [*settle_range(chosen, detector), *_remember(detector, chosen, fitted)]
+    remarks = [
+        *fitted.remarks,
+        *settle_range(chosen, detector),
+        *_remember(detector, chosen, fitted),
+    ]
     return replace(
         fitted,
         detector=detector,

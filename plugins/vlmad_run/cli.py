@@ -188,8 +188,8 @@ def _repeated(
     if out is not None and out.resolve() == stored.folder.resolve():
         raise InputError(f"{out} is the run to compare with; choose another --out")
     detector = repeat(stored, choice.options())
-    was = stored.manifest.identity
-    for difference in was.differences(detector.describe().identity, threshold=False):
+    was, now = stored.manifest.identity, detector.describe().identity
+    for difference in [*was.differences(now, threshold=False), *was.remarks(now)]:
         say(f"differs from the manifest: {difference}")
     return detector
 

@@ -27,7 +27,8 @@ from vlmad.types import View
 from vlmad_documents.documents import Document
 from vlmad_openclip.store import tensor_digest
 from vlmad_run.aligning import PIXELS, SIZE, read_frame, stored_frame, take_frame
-from vlmad_run.manifest import Manifest, identity
+from vlmad_run.identity import identity
+from vlmad_run.manifest import Manifest
 from vlmad_run.part_options import file_digest
 from vlmad_run.references import Assembled
 from vlmad_run.region_of_interest import RegionOfInterest
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad.detector import Detector
-    from vlmad_run.manifest import Reference
+    from vlmad_run.memory_documents import Reference
 
 DOCUMENT = "vlmad"
 """Under which the metadata have the document."""
@@ -166,14 +167,16 @@ def fill(
         for name, tensor in tensors.items()
         if name.startswith(MEMORY)
     }
-    _check_memory(detector, path)
     if INSIDE in tensors:
         detector.look_inside(_region(tensors[INSIDE], path))
     class_name = manifest.identity.class_name
     known = manifest.references, None, manifest.misses
-    other = manifest.identity.differences(identity(detector, class_name, *known))
+    now = identity(detector, class_name, *known)
+    other = manifest.identity.differences(now)
     if other:
-        raise WeightsError(f"{path} was fitted with something else: {'; '.join(other[:3])}")
+        why = "; ".join(other[:3])
+        raise WeightsError(f"{path} was fitted with something else: {why}; fit it anew")
+    _check_memory(detector, path)
     detector.views = tuple(View(each.degrees, each.mirrored) for each in manifest.views)
     references, misses = (_from_here(manifest, each) for each in (known[0], known[2]))
     detector.references = tuple(
@@ -181,9 +184,11 @@ def fill(
         for source in detector.sources(_still_there(references))
         for view in (source.view, *detector.views)
     )
+    remarks = tuple(manifest.identity.remarks(now))
     return Assembled(
-        detector, class_name, references, path, manifest.seed, good=manifest.good, misses=misses
-    )
+        detector, class_name, references, path, manifest.seed,
+        good=manifest.good, remarks=remarks, misses=misses,
+    )  # fmt: skip
 
 
 def read_fitted(path: Path) -> tuple[FittedDetector, dict[str, Tensor]]:

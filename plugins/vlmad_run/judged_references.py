@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from vlmad import Scorer
-    from vlmad_run.manifest import GoodScores, Reference
+    from vlmad_run.manifest import GoodScores
+    from vlmad_run.memory_documents import Reference
     from vlmad_run.references import Assembled
 
 KEEP_ALL = "--keep-all"

@@ -1,9 +1,4 @@
-"""What a run is, and what is needed to repeat it.
-
-The identity is what the scores depend on: parts with their options and versions, weights,
-preprocessing, class name, references and threshold. Two commands of one identity are the same
-run, however they are worded; where a file is an option, its content counts and not its name.
-"""
+"""What a run is (its identity, see `vlmad_run.identity`), and what is needed to repeat it."""
 
 from __future__ import annotations
 
@@ -17,71 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, JsonValue
-from pydantic_core import to_jsonable_python
 
 from vlmad.files import digest
-from vlmad.types import Level
 from vlmad_documents.documents import Document, FileName
 from vlmad_formats.reading import Reading
-from vlmad_run.differences import differences
-from vlmad_run.memory_documents import ProductIdentity, ReferenceView, RegionMask
-from vlmad_run.part_options import NOT_SUBSTANCE, content_of, file_digests, options_in_full
+from vlmad_run.identity import Identity, identity
+from vlmad_run.memory_documents import Reference, ReferenceView, RegionMask
+from vlmad_run.part_options import file_digests, options_in_full
 from vlmad_run.passed_over import PassedOver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from vlmad.assembly import Chosen
     from vlmad.detector import Detector
 
 MANIFEST = "manifest.json"
 LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
-
-
-class PartIdentity(Document):
-    """A part, where it is from, and its options; for files their hashes stand."""
-
-    name: str = Field(min_length=1)
-    distribution: str = Field(min_length=1)
-    version: str
-    options: dict[str, JsonValue]
-
-
-class Identity(Document):
-    """What the scores and verdicts of a detector depend on."""
-
-    parts: dict[str, PartIdentity]
-    weights_sha256: str
-    precision: str
-    preprocessing: dict[str, JsonValue]
-    resize: str
-    reading: str = "auto"
-    """How files are read that leave it open (`vlmad_formats.reading.Reading`)."""
-    align: str | None = None
-    """What images are brought to, and how (`vlmad.resizing.Fixture.digest`)."""
-    class_name: str
-    sentences_sha256: str | None
-    """Of the sentences in use; None where images change them or there are none."""
-    references_sha256: list[str]
-    inside_sha256: str | None = None
-    """Of the region of interest; None where whole images count."""
-    products: dict[str, ProductIdentity] = Field(default_factory=dict)
-    """Of a detector of several, by name."""
-    misses_sha256: list[str] = Field(default_factory=list)
-    """Of anomalous images that it has learned from."""
-    threshold: float | None
-
-    def differences(self, now: Identity, threshold: bool = True) -> list[str]:
-        """Return in what another one differs, as ``place (this, now that)``."""
-        was = self if threshold else self.model_copy(update={"threshold": now.threshold})
-        return differences(was.model_dump(), now.model_dump())
-
-
-class Reference(Document):
-    """An image that a detector was fitted on."""
-
-    path: FileName
-    sha256: str
 
 
 class GoodScores(Document):
@@ -170,46 +116,6 @@ def reading_of(folder: Path) -> Reading:
     return Reading() if manifest is None else Reading.parse(manifest.identity.reading)
 
 
-def identity(
-    detector: Detector,
-    class_name: str,
-    references: Sequence[Reference] = (),
-    threshold: float | None = None,
-    misses: Sequence[Reference] = (),
-) -> Identity:
-    """Return what the scores and verdicts of a detector depend on (loads the weights).
-
-    Raises:
-        WeightsError: the weights cannot be loaded.
-        InputError: a file that is an option cannot be read.
-    """
-    backbone = detector.backbone
-    return Identity(
-        parts={kind: _part(chosen) for kind, chosen in detector.assembly.parts.items()},
-        weights_sha256=_weights_digest(detector),
-        precision=getattr(backbone, "precision", "float32"),
-        preprocessing=to_jsonable_python(backbone.spec.preprocessing),
-        resize=str(detector.resizing),
-        reading=str(detector.reading or Reading()),
-        align=None if detector.fixture is None else detector.fixture.digest,
-        class_name=class_name.replace("_", " "),  # as prompts read it
-        sentences_sha256=_sentences_digest(detector, class_name),
-        references_sha256=[reference.sha256 for reference in references],
-        inside_sha256=getattr(detector.inside, "sha256", None),
-        misses_sha256=[miss.sha256 for miss in misses],
-        threshold=threshold,
-    )
-
-
-def _weights_digest(detector: Detector) -> str:
-    """Return that of the backbone, and of what levels that are asked for have beside it."""
-    own, levels = detector.backbone.weights_hash, detector.backbone.spec.levels
-    asked = [levels[r.name] for r in detector.requests() if isinstance(r, Level)]
-    others = sorted({level.identity for level in asked} - {""})
-    together = " ".join([own, *others])
-    return hashlib.sha256(together.encode()).hexdigest() if others else str(own)
-
-
 def describe_run(
     detector: Detector,
     class_name: str,
@@ -264,23 +170,3 @@ def digest_of_names(images: Iterable[Path]) -> str:
     """Return the SHA-256 of the whole names of images."""
     text = "\0".join(os.path.abspath(image) for image in images)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _sentences_digest(detector: Detector, class_name: str) -> str | None:
-    changing = detector.prompts is not None and detector.prompts.looks_at_image
-    text = None if changing else detector.text(class_name, None)
-    if text is None:
-        return None
-    return hashlib.sha256("\n".join(text.sentences).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _part(chosen: Chosen) -> PartIdentity:
-    registration = chosen.registration
-    left_out = NOT_SUBSTANCE.get(registration.kind, ())
-    options = {name: value for name, value in chosen.options.items() if name not in left_out}
-    return PartIdentity(
-        name=registration.name,
-        distribution=registration.distribution,
-        version=registration.version,
-        options={name: content_of(value) for name, value in options.items()},
-    )

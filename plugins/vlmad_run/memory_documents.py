@@ -1,8 +1,15 @@
-"""What documents say of a memory beside its references: views, a region, several products."""
+"""What documents say of a memory: its references, views of them, a region, several products."""
 
 from __future__ import annotations
 
 from vlmad_documents.documents import Document, FileName
+
+
+class Reference(Document):
+    """An image that a detector was fitted on."""
+
+    path: FileName
+    sha256: str
 
 
 class ProductIdentity(Document):

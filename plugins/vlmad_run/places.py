@@ -33,7 +33,7 @@ def stopped_run(manifest: Manifest) -> Path | None:
     for path in sorted(RUNS.glob(f"*/{MANIFEST}"), reverse=True):
         with suppress(InputError):
             before = Manifest.read(path)
-            same = before.identity == manifest.identity
+            same = not before.identity.differences(manifest.identity)
             stopped = before.result is not None and not before.result.finished
             if same and stopped and before.images_sha256 == manifest.images_sha256:
                 return path.parent

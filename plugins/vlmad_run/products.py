@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad.types import Features, ImageBatch
-    from vlmad_run.manifest import GoodScores, Identity, Manifest
+    from vlmad_run.identity import Identity
+    from vlmad_run.manifest import GoodScores, Manifest
     from vlmad_run.references import Assembled
     from vlmad_run.region_of_interest import RegionOfInterest
     from vlmad_run.rows import Verdict

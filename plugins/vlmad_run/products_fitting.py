@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad_run.choosing import Choice
-    from vlmad_run.manifest import Reference
+    from vlmad_run.memory_documents import Reference
     from vlmad_run.references import Assembled
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from vlmad_run.choosing import Choice
     from vlmad_run.finding import FoundImages
     from vlmad_run.kinds import Runnable
-    from vlmad_run.manifest import GoodScores, Manifest, Reference
+    from vlmad_run.manifest import GoodScores, Manifest
+    from vlmad_run.memory_documents import Reference
     from vlmad_run.region_of_interest import RegionOfInterest
 
 PUBLISHED_SHOTS = 4
@@ -178,7 +179,7 @@ def assemble_runnable(
     if references.model is not None:
         return _open_model(references.model, choice, references, images)
     from vlmad_run.aligning import align_to_first
-    from vlmad_run.manifest import Reference
+    from vlmad_run.memory_documents import Reference
     from vlmad_run.part_options import file_digest
 
     detector, chosen, found = choice.load(bool(references.references)), list[Path](), None
@@ -240,7 +241,7 @@ def _open_model(
     if name not in (None, found.class_name):
         raise InputError(f"{path} was fitted for '{found.class_name}': leave out --class-name")
     if isinstance(found, Assembled):
-        return replace(found, remarks=settle_range(images, found.detector))
+        return replace(found, remarks=(*found.remarks, *settle_range(images, found.detector)))
     return found
 
 

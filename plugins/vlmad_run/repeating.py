@@ -19,7 +19,7 @@ from vlmad.options import options_of
 from vlmad_formats.reading import Reading
 from vlmad_run.aligning import align_to_first
 from vlmad_run.kinds import HasProducts, engine_for
-from vlmad_run.manifest import Reference
+from vlmad_run.memory_documents import Reference
 from vlmad_run.part_options import file_digest
 from vlmad_run.references import Assembled
 from vlmad_run.region_of_interest import read_region

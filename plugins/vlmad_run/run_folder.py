@@ -77,6 +77,8 @@ class RunFolder:
         self._batch: list[Future[ScoreRow]] = []
         self._complete: list[Future[ScoreRow]] = []
         """The batch before, whose maps may still be on their way to the disk."""
+        self.remarks: list[str] = []
+        """What is to be known of the code that the rest of the run is scored with."""
 
     def __enter__(self) -> Self:
         """Take the folder; whatever was left half-written is put right."""
@@ -242,9 +244,10 @@ class RunFolder:
             other = before.identity.differences(self.manifest.identity)
             if other:
                 raise OutputError(
-                    f"{self.path} holds a run that differs in {'; '.join(other[:4])}: "
+                    f"{self.path} holds a run that differs: {'; '.join(other[:4])}; "
                     "choose another --out, or repeat that run's options"
                 )
+            self.remarks = before.identity.remarks(self.manifest.identity)
             self.manifest = self.manifest.model_copy(update={"folder": before.folder})
         self._note(RunResult(finished=False))
         for folder in (self.path, self.path / MAPS, self.path / OVERLAYS):

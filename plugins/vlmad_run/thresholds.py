@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 
 from vlmad.errors import InputError
 from vlmad_documents.documents import Document
-from vlmad_run.manifest import Identity
+from vlmad_run.identity import Identity
 
 
 class Threshold(Document):
@@ -29,20 +29,21 @@ class Threshold(Document):
         """Judge a score."""
         return "anomalous" if score >= self.value else "ok"
 
-    def check(self, identity: Identity) -> None:
-        """Refuse a detector whose scores it was not chosen on.
+    def check(self, identity: Identity) -> list[str]:
+        """Refuse a detector whose scores it was not chosen on; return what to know of its code.
 
         Raises:
             InputError: the detector differs in substance.
         """
         if self.identity is None:
-            return
+            return []
         other = self.identity.differences(identity, threshold=False)
         if other:
             raise InputError(
                 f"the threshold was calibrated on other scores: {'; '.join(other[:3])}; "
                 "calibrate anew, or give the number itself"
             )
+        return self.identity.remarks(identity)
 
 
 def read_threshold(text: str) -> Threshold:

@@ -12,7 +12,7 @@ from vlmad.types import Patches
 from vlmad_documents.documents import Document
 from vlmad_documents.learned_file import LearnedOn, Learning, write_learned
 from vlmad_run.differences import differences
-from vlmad_run.manifest import Identity, identity
+from vlmad_run.identity import Identity, identity
 from vlmad_train._images import data_digest
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ def claim(folder: Path, facts: TrainingFacts) -> None:
     path = folder / FACTS
     if path.exists():
         before = TrainingFacts.read(path)
-        differ = differences(before.model_dump(), facts.model_dump())
+        left_out = {"identity"}
+        was, now = (each.model_dump(exclude=left_out) for each in (before, facts))
+        differ = [*before.identity.differences(facts.identity), *differences(was, now)]
         if differ:
             raise OutputError(
                 f"{folder} is of another training: {', '.join(differ[:3])}; delete it, or choose "

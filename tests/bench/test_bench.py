@@ -220,7 +220,7 @@ def test_another_bench_is_refused_in_the_same_folder(
     other = [word if word != "0,1,2" else "0,1" for word in WORDS]
     ran = run_bench(two_categories, *other, *small, "--out", done, "--quiet", cwd=tmp_path)
     assert ran.returncode == 2
-    assert "holds a bench that differs in settings.shots" in ran.stderr
+    assert "holds a bench that differs: settings.shots" in ran.stderr
     assert (done / "bench.json").read_bytes() == before
 
 

@@ -333,7 +333,7 @@ def test_conditions_are_added_to_a_bench_and_cannot_be_left_out(
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
     ran = run_bench(parts, *WORDS, *small, "--out", "out", cwd=tmp_path)
     assert ran.returncode == 2
-    assert "holds a bench that differs in settings.conditions" in ran.stderr
+    assert "holds a bench that differs: settings.conditions" in ran.stderr
 
 
 def test_a_run_of_unchanged_images_does_not_go_on_among_changed_ones(

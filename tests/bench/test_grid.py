@@ -199,7 +199,7 @@ def test_a_larger_grid_takes_over_what_is_there(
     assert len(list((tmp_path / "out").rglob("scores.jsonl"))) > len(files)
     fewer = run_vlmad("grid", two_categories, *words, *few, cwd=tmp_path)
     assert fewer.returncode == 2
-    assert "holds a bench that differs in detectors." in fewer.stderr
+    assert "holds a bench that differs: detectors." in fewer.stderr
 
 
 @pytest.mark.slow

@@ -248,4 +248,4 @@ def test_a_bench_shows_it_where_the_data_set_brings_the_file(
     config = tmp_path / "loco" / "box" / "defects_config.json"
     config.write_text(json.dumps([each | {"saturation_threshold": 1} for each in CONFIG]))
     again = run_bench(*words, cwd=tmp_path)
-    assert "holds a bench that differs in categories.box.content" in again.stderr
+    assert "holds a bench that differs: categories.box.content" in again.stderr

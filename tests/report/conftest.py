@@ -37,7 +37,8 @@ from vlmad_evaluation.result_documents import (
     write_document,
 )
 from vlmad_evaluation.result_folders import CellResult, write_result, write_samples
-from vlmad_run.manifest import Identity, Manifest
+from vlmad_run.identity import Identity
+from vlmad_run.manifest import Manifest
 from vlmad_run.pictures import to_16_bits
 from vlmad_run.rows import ScoreRow, to_line
 
