@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
+from vlmad import Recipe, load_detector
+from vlmad.testing import TWO_LAYERS
 from vlmad_openclip.code_digest import distribution_digest
+from vlmad_run.part_options import recipe_name
 
 from .bench.conftest import draw_category
 from .conftest import Done, vlmad
@@ -149,6 +152,48 @@ def test_what_recorded_no_code_still_opens_with_a_note(fitted: Place) -> None:
     fitted.install("odd-parts", SOURCE, "1.1")
     done = run(fitted, "--model", "bolt.safetensors", "--threshold", "threshold.json")
     assert "is of another version (odd-parts 1.0, now 1.1)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("parts", "name"),
+    [
+        ({}, "winclip"),
+        ({"scorer": "harmonic", "attention": "vlmad:none"}, "winclip"),
+        ({"backbone": f"openclip:{TWO_LAYERS}"}, "winclip"),
+        ({"scorer": "max-cosine"}, "winclip-with-max-cosine"),
+        ({"scorer": "nearest"}, "winclip-with-patches-nearest"),
+        ({"prompts": "plain", "extractor": "dense"}, "winclip-with-plain-dense"),
+    ],
+)
+def test_a_detector_is_called_by_the_parts_that_took_the_place_of_its_recipes(
+    parts: dict[str, str], name: str
+) -> None:
+    first = load_detector("winclip", **parts).assembly
+    assert recipe_name(first) == name
+    own = {kind: chosen.registration.full_name for kind, chosen in first.parts.items()}
+    again = load_detector(Recipe(own, name=name), **own).assembly  # as runs are repeated
+    assert recipe_name(again) == name
+
+
+@pytest.mark.parametrize(
+    ("distribution", "words"),
+    [
+        ("acme-parts", "pip install acme-parts==1.0, if you trust it"),
+        ("a; rm -rf ~", "pip install 'a; rm -rf ~==1.0', if you trust it"),
+    ],
+)
+def test_a_part_of_a_file_that_is_not_installed_is_named_with_what_installs_it(
+    distribution: str, words: str, place: Place
+) -> None:
+    assert run(place, *PARTS, "--references", "parts/bolt/train/good", "--out", "o").returncode == 0
+    path = place.folder / "o" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["identity"]["parts"]["scorer"]["distribution"] = distribution
+    path.write_text(json.dumps(manifest))
+    done = place("run", "--manifest", "o/manifest.json", "--out", "again")
+    assert done.returncode == 2
+    said = f"scorer 'closest' is of {distribution}==1.0, which is not installed: {words}"
+    assert said in done.stderr
 
 
 def lay_out(folder: Path, layout: str) -> Path:

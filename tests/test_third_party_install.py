@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -112,6 +113,34 @@ def test_the_strangers_detector_runs(vlmad: Vlmad, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     with (tmp_path / "out" / "scores.csv").open() as file:
         assert [row["status"] for row in csv.DictReader(file)] == ["done", "done"]
+
+
+def test_a_strangers_code_counts_by_its_files_in_a_wheel_and_in_a_checkout(
+    python: Path, vlmad: Vlmad, wheels: list[Path], tmp_path: Path
+) -> None:
+    words = ("run", IMAGES, "--detector", "top-share", "--overlays", "none", "--out", "out")
+    [installed] = python.parents[1].glob("lib/python*/site-packages/vlmad_top_share/scorer.py")
+    checkout = shutil.copytree(THIRD_PARTY, tmp_path / "checkout")
+    assert vlmad(*words).returncode == 0
+
+    def edited(path: Path) -> Done:
+        content = path.read_text()
+        path.write_text(content.replace("TEMPERATURE = 0.07", "TEMPERATURE = 0.7"))
+        try:
+            return vlmad(*words)
+        finally:
+            path.write_text(content)
+
+    assert "scorer 'top-share' was edited since" in edited(installed).stderr
+    pip("install", python, "--no-deps", "--no-build-isolation", "--no-index", "-e", checkout)
+    try:
+        done = vlmad(*words)
+        assert "going on with out" in done.stderr, done.stderr
+        done = edited(checkout / "vlmad_top_share" / "scorer.py")
+        assert "scorer 'top-share' was edited since" in done.stderr
+    finally:
+        [wheel] = [path for path in wheels if path.name.startswith("vlmad_top_share")]
+        pip("install", python, "--no-deps", "--no-index", "--force-reinstall", wheel)
 
 
 def test_the_strangers_own_tests_pass(python: Path) -> None:

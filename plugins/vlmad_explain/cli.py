@@ -112,7 +112,7 @@ def _folder(out: Path | None, as_json: bool) -> AbstractContextManager[Path | No
 
 def _file(detector: Detector, explanations: list[Explanation]) -> ExplanationFile:
     from vlmad_explain.explanations import ExplainedDetector, ExplainedPart, ExplanationFile
-    from vlmad_run.part_options import options_in_full
+    from vlmad_run.part_options import options_in_full, recipe_name
 
     assembly = detector.assembly
     parts = {
@@ -120,7 +120,7 @@ def _file(detector: Detector, explanations: list[Explanation]) -> ExplanationFil
         for kind, options in options_in_full(detector).items()
     }
     return ExplanationFile(
-        detector=ExplainedDetector(recipe=assembly.recipe.name, parts=parts),
+        detector=ExplainedDetector(recipe=recipe_name(assembly), parts=parts),
         references=[source.name for source in detector.references],
         explanations=explanations,
     )

@@ -18,7 +18,7 @@ from vlmad_documents.documents import Document, FileName
 from vlmad_formats.reading import Reading
 from vlmad_run.identity import Identity, identity
 from vlmad_run.memory_documents import Reference, ReferenceView, RegionMask
-from vlmad_run.part_options import file_digests, options_in_full
+from vlmad_run.part_options import file_digests, options_in_full, recipe_name
 from vlmad_run.passed_over import PassedOver
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def describe_run(
     return Manifest(
         vlmad=version("vlmad"),
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        recipe=detector.assembly.recipe.name,
+        recipe=recipe_name(detector.assembly),
         identity=identity(detector, class_name, references, threshold, misses),
         options=options,
         files=file_digests(options),

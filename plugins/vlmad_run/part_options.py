@@ -17,11 +17,23 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from vlmad.assembly import Assembly
     from vlmad.detector import Detector
 
 NOT_SUBSTANCE = {"backbone": ("device", "weights", "precision", "fetch")}
 """Options that change where and how, not what is computed; the weights' hash and the precision
 in force stand in the identity themselves."""
+
+
+def recipe_name(assembly: Assembly) -> str:
+    """Return the name of the recipe, with the parts that took the place of its own.
+
+    The backbone does not count: a recipe is of any.
+    """
+    recipe = assembly.recipe
+    found = {k: c.registration.name for k, c in assembly.parts.items() if k != "backbone"}
+    replaced = [n for k, n in found.items() if n not in recipe.part(k).split(":")[:2]]
+    return f"{recipe.name}-with-{'-'.join(replaced)}" if replaced else recipe.name
 
 
 def options_in_full(detector: Detector) -> dict[str, dict[str, JsonValue]]:

@@ -8,11 +8,13 @@ machine is not touched.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError, one_line
+from vlmad.errors import InputError, UnknownPartError, one_line
 from vlmad.files import digest
 from vlmad.hookspecs import KINDS
 from vlmad.options import options_of
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from vlmad.detector import Detector
+    from vlmad_run.identity import PartIdentity
     from vlmad_run.kinds import Runnable
     from vlmad_run.manifest import Manifest
     from vlmad_run.stored_run import StoredRun
@@ -121,7 +124,7 @@ def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Det
         raise InputError("the manifest does not list the parts of a detector and their options")
     given = {kind: {**manifest.options[kind], **options.get(kind, {})} for kind in parts}
     _check_files(manifest, options)
-    names = {kind: f"{parts[kind].distribution}:{parts[kind].name}" for kind in parts}
+    names = {kind: _installed(kind, part) for kind, part in parts.items()}
     backbone = installed().get("backbone", names["backbone"]).resolve()
     if FETCH in options_of(backbone):
         given["backbone"][FETCH] = options.get("backbone", {}).get(FETCH, False)
@@ -136,6 +139,22 @@ def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Det
         attention=names["attention"],
         scorer=names["scorer"],
     )
+
+
+def _installed(kind: str, part: PartIdentity) -> str:
+    """Return the full name of a part, if its distribution is installed.
+
+    Raises:
+        UnknownPartError: it is not; the words that install it are named.
+    """
+    name, needed = f"{part.distribution}:{part.name}", f"{part.distribution}=={part.version}"
+    try:
+        distribution(part.distribution)
+    except (PackageNotFoundError, ValueError):
+        words = one_line(f"{kind} '{part.name}' is of {needed}, which is not installed")
+        trusted = one_line(shlex.quote(needed))
+        raise UnknownPartError(f"{words}: pip install {trusted}, if you trust it") from None
+    return name
 
 
 def recorded_file(name: str, sha256: str | None) -> Path:
