@@ -29,6 +29,7 @@ DOCUMENTS = {
     "synthesis": "vlmad_synthesis._synthetic_folder:SyntheticFolder",
     "learned-review": "vlmad_review.review_document:LearnedReview",
     "dataset": "vlmad_datasets.description:DatasetDescription",
+    "conformance": "vlmad_conformance.conformance_document:Conformance",
     "health": "vlmad_doctor.health:Health",
     "speed": "vlmad_speed.encoding_ways:SpeedReport",
 }

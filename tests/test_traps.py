@@ -24,11 +24,11 @@ from vlmad import (
 )
 from vlmad.regions import harmonic_map
 from vlmad.testing import TWO_LAYERS, UsualAttention, example_features, example_images, example_text
-from vlmad.testing._facts import unchanged
 from vlmad.text import anomaly_probability, pool_sides
 from vlmad_anomalyclip._dense_scorer import DenseScorer
 from vlmad_anomalyclip._modified_attention import Diagonal, ValueValue
 from vlmad_baselines._unmodified import Unmodified
+from vlmad_conformance.facts import unchanged
 from vlmad_openclip._blocks import merge_heads, split_heads
 from vlmad_winclip._harmonic import Harmonic
 from vlmad_winclip.compositional import LISTS

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+import vlmad
 from vlmad.images import as_source
 from vlmad.parts import CELLS, PATCHES, Attention
 from vlmad.regions import patch_cells, window_cells
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
     from vlmad.parts import Backbone
 
-TWO_LAYERS = Path(__file__).with_name("two_layer.json")
+TWO_LAYERS = Path(vlmad.__file__).parent / "testing" / "two_layer.json"
 """open_clip's configuration of a CLIP with two blocks: 80 pixels, 5 x 5 patches."""
-GRID, IMAGE_SIZE, DIMENSIONS = (5, 5), (80, 80), 64
+GRID, PATCH, DIMENSIONS = (5, 5), 16, 64
 SIZES = ((80, 80), (120, 60), (33, 70))
 """Width and height of the example images: square, wide and tall."""
 
@@ -55,6 +56,7 @@ def example_features(
     gives: Iterable[str] = (),
     dimensions: int = DIMENSIONS,
     seed: int = 0,
+    grid: tuple[int, int] = GRID,
 ) -> Features:
     """Return features as an extractor makes them.
 
@@ -65,25 +67,27 @@ def example_features(
             patches that are not aligned.
         dimensions: of an embedding.
         seed: of the embeddings.
+        grid: rows and columns of patches, of 16 pixels each.
     """
     generator = torch.Generator().manual_seed(seed)
 
     def embeddings(*shape: int) -> Tensor:
         return torch.randn(*shape, dimensions, generator=generator)
 
+    size = (PATCH * grid[0], PATCH * grid[1])
     if CELLS in gives:
-        grids = {"level 1": (10, 10), "level 2": GRID}
+        grids = {"level 1": (2 * grid[0], 2 * grid[1]), "level 2": grid}
         levels = [
-            Regions(name, embeddings(count, math.prod(grid)), patch_cells(grid), False, grid)
-            for name, grid in grids.items()
+            Regions(name, embeddings(count, math.prod(each)), patch_cells(each), False, each)
+            for name, each in grids.items()
         ]
-        return Features(embeddings(count), tuple(levels), GRID, IMAGE_SIZE)
-    windows, patches = window_cells(GRID, 2), patch_cells(GRID)
+        return Features(embeddings(count), tuple(levels), grid, size)
+    windows, patches = window_cells(grid, 2), patch_cells(grid)
     single = PATCHES in gives
     first = Regions("layer 1", embeddings(count, len(patches)), patches, aligned=single)
     cells = patches if single else windows
     second = Regions("layer 2" if single else "window 2", embeddings(count, len(cells)), cells)
-    return Features(embeddings(count), (first, second), GRID, IMAGE_SIZE)
+    return Features(embeddings(count), (first, second), grid, size)
 
 
 def example_text(dimensions: int = DIMENSIONS, seed: int = 0) -> TextEmbeddings:

@@ -1,0 +1,14 @@
+from vlmad_conformance.authors import TWO_LAYERS as TWO_LAYERS
+from vlmad_conformance.authors import UsualAttention as UsualAttention
+from vlmad_conformance.authors import check_attention as check_attention
+from vlmad_conformance.authors import check_backbone as check_backbone
+from vlmad_conformance.authors import check_extractor as check_extractor
+from vlmad_conformance.authors import check_learning as check_learning
+from vlmad_conformance.authors import check_part as check_part
+from vlmad_conformance.authors import check_prompts as check_prompts
+from vlmad_conformance.authors import check_scorer as check_scorer
+from vlmad_conformance.authors import example_features as example_features
+from vlmad_conformance.authors import example_images as example_images
+from vlmad_conformance.authors import example_text as example_text
+from vlmad_conformance.authors import parametrize_parts as parametrize_parts
+from vlmad_conformance.authors import two_layer_backbone as two_layer_backbone

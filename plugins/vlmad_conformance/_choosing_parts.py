@@ -1,0 +1,120 @@
+"""Which parts are checked, with which options, and what is expected of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vlmad.errors import InputError, OptionError, UnknownPartError, did_you_mean
+from vlmad.files import read_toml
+from vlmad_conformance.checking import check_registered
+from vlmad_conformance.conformance_document import BrokenPromise, CheckedPart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from vlmad.registry import Registration, Registry
+
+TABLES = ("options", "expected")
+
+
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """Options of parts that need some, and what is known to be broken, both by ``kind:name``."""
+
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    expected: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def read_expectations(path: Path) -> Expectations:
+    """Read a TOML file of tables ``[options."kind:name"]`` and ``[expected."kind:name"]``.
+
+    Raises:
+        InputError: it cannot be read, or says something else.
+    """
+    table = read_toml(path, "file of expectations", InputError)
+    for key, entries in table.items():
+        if key not in TABLES:
+            raise InputError(f"{path}: unknown table '{key}'; {did_you_mean(key, TABLES)}")
+        if not (isinstance(entries, dict) and all(isinstance(e, dict) for e in entries.values())):
+            raise InputError(f"{path}: '{key}' holds a table for each part: [{key}.\"kind:name\"]")
+    reasons = [why for own in table.get("expected", {}).values() for why in own.values()]
+    if not all(isinstance(why, str) and why for why in reasons):
+        raise InputError(f"{path}: what is expected to be broken has a reason, a text")
+    return Expectations(table.get("options", {}), table.get("expected", {}))
+
+
+def chosen(registry: Registry, named: Iterable[str]) -> list[Registration]:
+    """Return what distributions, plugins or ``kind:name`` stand for; nothing is all.
+
+    Raises:
+        UnknownPartError: one is none of them.
+    """
+    everything = [r for kind in registry.kinds for r in registry.of_kind(kind)]
+    words = list(named)
+    if not words:
+        return everything
+    found: list[Registration] = []
+    for word in words:
+        own = [r for r in everything if word in (r.distribution, r.plugin.name)]
+        kind, _, name = word.partition(":")
+        if not own and kind in registry.kinds and name:
+            own = [registry.get(kind, name)]
+        if not own:
+            known = {r.distribution for r in everything} | {
+                f"{r.kind}:{r.name}" for r in everything
+            }
+            hint = did_you_mean(word, known)
+            raise UnknownPartError(f"'{word}' is no distribution and no KIND:NAME; {hint}")
+        found += own
+    return list(dict.fromkeys(found))
+
+
+def parse_settings(settings: Iterable[str], parts: Iterable[Registration]) -> dict[str, Any]:
+    """Return options as after ``--set``: NAME=VALUE, of the only part that is checked.
+
+    Raises:
+        OptionError: one is no NAME=VALUE, or there are several parts.
+    """
+    table = dict(each.partition("=")[::2] for each in settings)
+    if table and len(list(parts)) != 1:
+        raise OptionError("--set is for one part: vlmad check KIND:NAME --set NAME=VALUE")
+    for name, value in table.items():
+        if not (name and value):
+            raise OptionError(f"--set {name}: write NAME=VALUE")
+    return table
+
+
+def hold(
+    registration: Registration, expectations: Expectations, settings: Mapping[str, Any]
+) -> CheckedPart:
+    """Hold a part to its promises; one that is expected to be broken, and is kept, is broken."""
+    place = f"{registration.kind}:{registration.name}"
+    started = time.perf_counter()
+    own = {**expectations.options.get(place, {}), **settings}
+    expected = dict(expectations.expected.get(place, {}))
+    broken = [
+        BrokenPromise(
+            promise=each.promise,
+            what=each.what,
+            smallest=each.smallest,
+            expected=expected.get(each.promise),
+        )
+        for each in check_registered(registration, own)
+    ]
+    kept = {each.promise for each in broken if each.expected is None} == set()
+    for promise in expected.keys() - {each.promise for each in broken}:
+        what = f"it is kept, though expected to be broken: {expected[promise]}"
+        broken.append(BrokenPromise(promise=promise, what=what, smallest=""))
+        kept = False
+    return CheckedPart(
+        kind=registration.kind,
+        name=registration.name,
+        distribution=registration.distribution,
+        version=registration.version,
+        kept=kept,
+        seconds=round(time.perf_counter() - started, 3),
+        broken=broken,
+    )

@@ -1,0 +1,201 @@
+"""What recipes, readers of data sets, commands and parts of plugins' own kinds promise."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import typer
+from typer.testing import CliRunner
+
+from vlmad.assembly import missing_attributes
+from vlmad.building import load_detector
+from vlmad.datasets import GOOD, LABELS, SPLITS, Contents, Dataset, Sample
+from vlmad.errors import InputError, VlmadError
+from vlmad.hookspecs import KINDS
+from vlmad.options import options_of
+from vlmad.recipes import Recipe, find_recipe
+from vlmad.registry import installed
+from vlmad_conformance._making_promises import ROOT
+from vlmad_conformance.facts import Breach, given, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vlmad_conformance.promises import Subject
+
+ANEW = "anew"
+"""The option by which what is learned is drawn."""
+SIZES = ((64, 96), (24, 17), (1, 1))
+"""Height and width of images to draw in."""
+NOTHING = (b"", b"\0" * 16, b"neither a picture nor anything else")
+
+
+def is_a_recipe(subject: Subject) -> None:
+    """It names parts that there are, with options that they have, says so, and fits together."""
+    registry = installed()
+    require(isinstance(subject.factory, Recipe), "it is no vlmad.Recipe")
+    recipe = find_recipe(registry, subject.name)
+    require(bool(recipe.summary), "it has no summary")
+    drawn: dict[str, dict[str, bool]] = {}
+    for kind, name in recipe.parts.items():
+        registration = registry.get(kind, registry.split(kind, name)[0], recipe.distribution)
+        if ANEW in options_of(registration.resolve()):
+            drawn[kind] = {ANEW: True}
+    for kind in (key.split(":")[0] for key in recipe.options):
+        require(kind in KINDS, f"it has options of '{kind}', which is no kind of part")
+    chosen = load_detector(subject.name, options=drawn).assembly
+    for kind, name in recipe.parts.items():
+        own = chosen.parts.get(kind)
+        kept = own is None or own.registration.name in name
+        require(kept, f"{own} takes the place of its '{name}', which does not fit")
+
+
+def recognises_its_own(subject: Subject) -> None:
+    """It recognises no empty folder, and refuses to read one by an error of vlmad's own."""
+    with tempfile.TemporaryDirectory() as folder, given("an empty folder"):
+        root = Path(folder)
+        recognised = subject.factory.recognises(root)
+        require(recognised is False, f"recognises gives {recognised!r}, not False")
+        options = {name: v for name, v in subject.options.items() if name != ROOT}
+        try:
+            contents = subject.factory(root, **options).read()
+        except InputError:
+            return
+        require(isinstance(contents, Contents), "read gives no vlmad.Contents")
+        require(not contents.samples, "it finds samples where there are none")
+
+
+def reads_samples(subject: Subject) -> None:
+    """Its samples are the same each time, in their order, each with files that exist."""
+    if ROOT not in subject.options:
+        return
+    root = Path(subject.options[ROOT])
+    with given(f"the folder {root}"):
+        contents = subject.make().read()
+        require(isinstance(contents, Contents), "read gives no vlmad.Contents")
+        require(bool(contents.samples), "it finds no samples")
+        require(subject.factory.recognises(root) is True, "it does not recognise what it reads")
+        again = subject.make().read()
+        require(again == contents, "it reads other samples, or another order, the second time")
+        images = [sample.image for sample in contents.samples]
+        require(len(set(images)) == len(images), "it gives an image twice")
+    reader = subject.make()
+    for sample in contents.samples:
+        with given(f"the image {getattr(sample, 'image', sample)}"):
+            _check_sample(sample)
+            words = reader.class_name(sample.category)
+            require(isinstance(words, str) and bool(words), "class_name gives no text")
+
+
+def _check_sample(sample: Sample) -> None:
+    require(isinstance(sample, Sample), "it is no vlmad.Sample")
+    paths = [sample.image] if sample.mask is None else [sample.image, sample.mask]
+    for path in paths:
+        require(isinstance(path, Path), f"{path!r} is no Path")
+        require(path.exists(), f"{path} does not exist")
+    require(sample.label in LABELS, f"its label is {sample.label!r}")
+    require(sample.split in SPLITS, f"its split is {sample.split!r}")
+    sides = sample.anomalous != (sample.defect == GOOD)
+    require(sides, f"it is {sample.label}, yet its defect is called '{sample.defect}'")
+    require(sample.anomalous or sample.mask is None, "a normal image has a mask")
+
+
+def is_a_command(subject: Subject) -> None:
+    """It is a function or Typer app whose help page says what it and each option does."""
+    app = subject.factory
+    require(isinstance(app, typer.Typer) or callable(app), "it is no function and no Typer app")
+    if not isinstance(app, typer.Typer):
+        app = typer.Typer(add_completion=False)
+        app.command()(subject.factory)
+    for command in _commands_of(typer.main.get_command(app)):
+        with given(f"vlmad {subject.name} --help"):
+            require(bool((command.help or "").strip()), f"command '{command.name}' has no help")
+            for parameter in command.params:
+                said = getattr(parameter, "help", None) or parameter.name == "help"
+                require(bool(said), f"'{parameter.name}' of '{command.name}' has no help")
+    for words, status in ((["--help"], 0), (["--no-such-option"], 2)):
+        with given(f"vlmad {subject.name} {words[0]}"):
+            ended = CliRunner().invoke(app, words)
+            shown = f"it ends with {ended.exit_code}, not {status}"
+            require(ended.exit_code == status, shown)
+
+
+def _commands_of(command: Any) -> Iterator[Any]:
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield command
+    for each in (below or {}).values():
+        yield from _commands_of(each)
+
+
+def has_a_name_of_its_own(subject: Subject) -> None:
+    """No other distribution registered its name for the same kind."""
+    named = [r for r in installed().of_kind(subject.kind) if r.name == subject.name.split(":")[-1]]
+    if len(named) > 1:
+        raise Breach(f"its name is taken: {' and '.join(r.origin for r in named)}")
+
+
+def has_its_members(subject: Subject) -> None:
+    """It has what the protocol of its kind asks for."""
+    protocol = Dataset if subject.kind == "dataset" else installed().protocol(subject.kind)
+    if protocol is None:
+        return
+    called = set(vars(protocol)) >= {"__call__"}
+    seen = subject.make() if called and isinstance(subject.factory, type) else subject.factory
+    lacks = missing_attributes(seen, protocol)
+    require(not lacks, f"it lacks {', '.join(lacks)}")
+
+
+def draws_where_it_says(subject: Subject) -> None:
+    """A synthetic defect shows, in an image of the same size, and all chance is of its `rng`."""
+    for height, width in SIZES:
+        good = np.random.default_rng(0).integers(60, 200, (height, width, 3), dtype=np.uint8)
+        shown = 0
+        for seed in range(5):
+            with given(f"an image of {width} x {height} pixels, seed {seed}"):
+                drawn = _draw(subject.make(), good, seed)
+                changed, region = drawn
+                sized = changed.shape == good.shape and region.shape == good.shape[:2]
+                require(sized, f"it gives shapes {changed.shape} and {region.shape}")
+                typed = changed.dtype == np.uint8 and region.dtype == np.bool_
+                require(typed, f"it gives {changed.dtype} and {region.dtype}, not uint8 and bool")
+                again = _draw(subject.make(), good, seed)
+                same = all(np.array_equal(a, b) for a, b in zip(drawn, again, strict=True))
+                require(same, "the same rng draws another defect")
+                differs = np.abs(changed.astype(int) - good).max(-1) > 0
+                shown += bool((differs & region).any())
+        if (height, width) == SIZES[0]:
+            require(shown > 0, "nothing is changed where it says that a defect is")
+
+
+def _draw(defect: Any, good: Any, seed: int) -> Any:
+    return defect(good.copy(), np.random.default_rng(seed))
+
+
+def leaves_files_of_others(subject: Subject) -> None:
+    """A format recognises by its first bytes what it reads, and nothing else."""
+    reader = subject.make()
+    endings = list(reader.endings)
+    lower = all(e.startswith(".") and e == e.lower() for e in endings)
+    require(lower, f"endings are in lower case, with the dot: {endings}")
+    for content in NOTHING:
+        with given(f"a file of the bytes {content[:20]!r}"):
+            known = reader.recognises(content)
+            require(known is False, f"recognises gives {known!r}, not False")
+
+
+def takes_arguments(subject: Subject) -> None:
+    """What names nothing is refused by an error of vlmad's own."""
+    words = {"source": (f"{subject.name.split(':')[-1]}://nothing/here",)}
+    missing = Path("/nothing/here").with_suffix(f".{subject.name.split(':')[-1]}")
+    for argument in words.get(subject.kind, (missing,)):
+        with given(f"the argument {argument}"):
+            try:
+                made = subject.factory(argument, *([{}] if subject.kind == "engine" else []))
+                list(made if subject.kind == "source" else ())
+            except VlmadError:
+                return
+            require(subject.kind == "source", "it opens a file that does not exist")
