@@ -13,6 +13,7 @@ import pytest
 from vlmad import Recipe, load_detector
 from vlmad.testing import TWO_LAYERS
 from vlmad_openclip.code_digest import distribution_digest
+from vlmad_run.identity import identity
 from vlmad_run.part_options import recipe_name
 
 from .bench.conftest import draw_category
@@ -194,6 +195,31 @@ def test_a_part_of_a_file_that_is_not_installed_is_named_with_what_installs_it(
     assert done.returncode == 2
     said = f"scorer 'closest' is of {distribution}==1.0, which is not installed: {words}"
     assert said in done.stderr
+
+
+def test_an_option_that_came_since_is_no_difference_while_it_is_left_alone() -> None:
+    small = {"backbone": {"weights": "random:0", "image_size": 80}}
+    now, warmer = (
+        identity(
+            load_detector(
+                "clip",
+                backbone=f"openclip:{TWO_LAYERS}",
+                options=small | {"scorer": {"temperature": temperature}},
+            ),
+            "bolt",
+        )
+        for temperature in (0.07, 0.5)
+    )
+    scorer = now.parts["scorer"]
+    fewer = {name: value for name, value in scorer.options.items() if name != "temperature"}
+    part = scorer.model_copy(update={"options": fewer, "version": "0.0.1"})
+    before = now.model_copy(update={"parts": now.parts | {"scorer": part}})
+    assert before.differences(now) == []
+    assert before.differences(warmer) == ["parts.scorer.options.temperature (none, now 0.5)"]
+    part = part.model_copy(update={"revision": 0})
+    before = now.model_copy(update={"parts": now.parts | {"scorer": part}})
+    [said] = before.differences(now)
+    assert said == "scorer 'dense' gives other scores since (revision 0, now 1)"
 
 
 def lay_out(folder: Path, layout: str) -> Path:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, JsonValue
 from pydantic_core import to_jsonable_python
 
-from vlmad.registry import BUILT_IN
+from vlmad.options import options_of
+from vlmad.registry import BUILT_IN, installed
 from vlmad.types import Level
 from vlmad_documents.documents import Document
 from vlmad_formats.reading import Reading
@@ -102,6 +103,9 @@ class Identity(Document):
         """Return in what another one differs in substance, in words."""
         left_out: dict[str, Any] = {"parts": {"__all__": CODE}, "threshold": not threshold}
         was, other = (each.model_dump(exclude=left_out) for each in (self, now))
+        for kind in [kind for kind in self.parts if kind in now.parts]:
+            for name in _came_since(kind, self.parts[kind], now.parts[kind]):
+                del other["parts"][kind]["options"][name]
         return [*self._of_parts(now, PartIdentity.changed), *differences(was, other)]
 
     def remarks(self, now: Identity) -> list[str]:
@@ -117,6 +121,15 @@ class Identity(Document):
             same = (was.name, was.distribution) == (other.name, other.distribution)
             if same and (said := say(was, other)):
                 yield f"{kind} '{was.name}' {said}"
+
+
+def _came_since(kind: str, was: PartIdentity, now: PartIdentity) -> Iterator[str]:
+    """Yield options that an earlier version did not have, where they are as by default."""
+    new = now.options.keys() - was.options.keys()
+    if new and (was.name, was.distribution) == (now.name, now.distribution):
+        registration = installed().get(kind, f"{now.distribution}:{now.name}")
+        offered = options_of(registration.resolve(), registration)
+        yield from (n for n in new if content_of(offered[n].default) == now.options[n])
 
 
 def identity(
