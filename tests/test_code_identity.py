@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -287,3 +288,37 @@ def test_the_files_of_a_distribution_count_however_it_is_installed(
     for module in [module for module in sys.modules if module.partition(".")[0] == "space"]:
         monkeypatch.delitem(sys.modules, module)
     assert now() == first
+
+
+def test_code_counts_where_python_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    installed = lay_out(tmp_path, "wheel")
+    monkeypatch.syspath_prepend(installed.parent)
+    first = distribution_digest("acme")
+    shadow = shutil.copytree(installed, tmp_path / "folder" / "acme")
+    monkeypatch.syspath_prepend(shadow.parent)
+    distribution_digest.cache_clear()
+    assert distribution_digest("acme") == first
+    (shadow / "scorer.py").write_text("A = 2")
+    distribution_digest.cache_clear()
+    assert distribution_digest("acme") not in (None, first)
+
+
+def test_of_compiled_code_the_version_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    package = lay_out(tmp_path, "wheel")
+    found = []
+    for machine, version in (("linux", "1.0"), ("darwin", "1.0"), ("linux", "1.1")):
+        extension = package / f"fast.cpython-311-{machine}.so"
+        extension.write_text(machine)
+        info = tmp_path / "site" / "acme-1.0.dist-info"
+        with (info / "RECORD").open("a") as record:
+            record.write(f"\nacme/{extension.name},,")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme\nVersion: {version}\n")
+        distribution_digest.cache_clear()
+        found.append(distribution_digest("acme"))
+        extension.unlink()
+    assert found[0] == found[1] != found[2]

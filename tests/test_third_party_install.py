@@ -121,6 +121,8 @@ def test_a_strangers_code_counts_by_its_files_in_a_wheel_and_in_a_checkout(
     words = ("run", IMAGES, "--detector", "top-share", "--overlays", "none", "--out", "out")
     [installed] = python.parents[1].glob("lib/python*/site-packages/vlmad_top_share/scorer.py")
     checkout = shutil.copytree(THIRD_PARTY, tmp_path / "checkout")
+    with (checkout / "pyproject.toml").open("a") as project:  # no finder, which takes a library
+        project.write('[tool.hatch.build]\ndev-mode-dirs = ["."]\n')
     assert vlmad(*words).returncode == 0
 
     def edited(path: Path) -> Done:

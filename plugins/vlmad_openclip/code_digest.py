@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from vlmad_openclip.store import remembered_digest, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SMALL = 1 << 20
 """Bytes up to which a file is read each time; of a larger one the digest is remembered."""
 NO_CODE = (".pyc", ".pth")
-_INSTALLERS = re.compile(r"\.\.$|__editable__|.*\.dist-info$")
+COMPILED = (".so", ".pyd", ".dll", ".dylib")
+"""Machines have their own: in their place the version counts."""
+_INSTALLERS = re.compile(r"\.\.$|__editable__|_editable_impl_|.*\.(dist|egg)-info$")
 """Where an installer puts scripts, what leads to an editable install, and metadata."""
 
 
@@ -32,9 +34,13 @@ def distribution_digest(name: str) -> str | None:
     """
     total = hashlib.sha256()
     try:
-        files = _files_of(Distribution.from_name(name))
-        for label in sorted(files):
+        distribution = Distribution.from_name(name)
+        files = _files_of(distribution)
+        plain = sorted(label for label in files if not label.endswith(COMPILED))
+        for label in plain:
             total.update(f"{label} {_digest(files[label])}\n".encode("utf-8", "surrogateescape"))
+        if len(plain) < len(files):
+            total.update(distribution.version.encode())
     except Exception:  # whatever stands in the files of a stranger
         return None
     return total.hexdigest() if files else None
@@ -62,25 +68,29 @@ def _files_of(distribution: Distribution) -> dict[str, str]:
                 for package in Path(folder).glob("*/__init__.py"):
                     files |= _below(package.parent, folder)
         elif not file.name.endswith(NO_CODE) and not _INSTALLERS.match(file.parts[0]):
-            files[file.as_posix()] = path
-    known = {name.partition("/")[0].removesuffix(".py") for name in files}
+            files |= {file.as_posix(): path} if os.path.isfile(path) else {}
     modules = {point.module for point in distribution.entry_points}
     modules |= set((distribution.read_text("top_level.txt") or "").split())
     for module in modules:
-        if module.partition(".")[0] not in known:
-            files |= _found(module)
+        files |= _found(module, files)
     return files
 
 
-def _found(module: str) -> dict[str, str]:
-    """Return the files of the outermost package of a module that is no namespace."""
+def _found(module: str, known: Mapping[str, str]) -> dict[str, str]:
+    """Return the files of the outermost package of a module that is no namespace.
+
+    Nothing if Python finds it where it is known to be.
+    """
     words = module.split(".")
     for depth in range(len(words)):
         spec = find_spec(".".join(words[: depth + 1]))
         if spec is not None and spec.origin is not None:
             origin = Path(spec.origin)
             place = origin if spec.submodule_search_locations is None else origin.parent
-            return _below(place, place.parents[depth])
+            base = place.parents[depth]
+            there = known.get(origin.relative_to(base).as_posix())
+            same = there is not None and os.path.samefile(there, origin)
+            return {} if same else _below(place, base)
     return {}
 
 
