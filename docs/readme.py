@@ -1,9 +1,9 @@
-"""Put real output, a real picture and measured figures into README.md.
+"""Put real output and measured figures into README.md.
 
     python docs/readme.py
 
-Runs the command that the page shows, draws its picture, and takes the averages of the detectors
-from results.md, which `vlmad bench` wrote.
+Runs the command that the page shows, and takes the averages of the detectors from results.md,
+which `vlmad bench` wrote. Its picture is drawn by pictures.py.
 """
 
 from __future__ import annotations
@@ -14,13 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
-
 ROOT = Path(__file__).parents[1]
 PAGE, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
-PICTURE = ROOT / "docs" / "images" / "overlay.png"
 COMMAND = "vlmad run examples/samples/cloth/test"
-SHOWN = "hole_000-*.jpg"
 PAPERS = {
     "winclip": "Jeong et al., CVPR 2023",
     "anomalyclip": "Zhou et al., ICLR 2024",
@@ -83,11 +79,6 @@ def filled(page: str, table: str, console: str) -> str:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "run")
-        shown = output(out)
-        PICTURE.parent.mkdir(exist_ok=True)
-        [picture] = (out / "overlays").glob(SHOWN)
-        with Image.open(picture) as shown_beside:
-            shown_beside.save(PICTURE)
+        shown = output(Path(folder, "run"))
     measured = averages() + "\n\n" + defaults()
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), measured, shown), encoding="utf-8")

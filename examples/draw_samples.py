@@ -1,4 +1,4 @@
-"""Draw the sample images: four products, good and defective, with exact masks.
+"""Draw the sample images: products, good and defective, with exact masks.
 
     python examples/draw_samples.py
 
@@ -15,12 +15,17 @@ from types import ModuleType
 
 import numpy as np
 
-from drawing import brushed_metal, circuit, cloth, tile
+from drawing import brushed_metal, circuit, cloth, fasteners, tile
 from drawing.surface import mask_image, photograph
 
-PRODUCTS: tuple[ModuleType, ...] = (brushed_metal, circuit, cloth, tile)
+PRODUCTS: tuple[ModuleType, ...] = (brushed_metal, circuit, cloth, fasteners, tile)
 TRAIN, GOOD, DEFECTIVE = 4, 3, 2
 """How many images there are of each product, for references and tests, and of each defect."""
+
+
+def name_of(product: ModuleType) -> str:
+    """Return the name of a product, which is that of its module."""
+    return product.__name__.rpartition(".")[2]
 
 
 def pieces(product: ModuleType, times: int = 1) -> Iterator[tuple[str, str | None, int]]:
@@ -33,7 +38,7 @@ def pieces(product: ModuleType, times: int = 1) -> Iterator[tuple[str, str | Non
 
 def draw_piece(product: ModuleType, index: int, out: Path, seed: int, times: int = 1) -> None:
     """Draw one image of a product and its mask, by a generator of its own."""
-    name = product.__name__.split(".")[-1]
+    name = name_of(product)
     folder, defect, number = list(pieces(product, times))[index]
     rng = np.random.default_rng([seed, *name.encode(), index])
     image, mask = product.draw(rng, defect)
@@ -50,8 +55,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "samples")
     parser.add_argument("--seed", type=int, default=0)
+    by_name = {name_of(product): product for product in PRODUCTS}
+    parser.add_argument("--product", nargs="*", choices=by_name, default=[*by_name])
     parser.add_argument("--times", type=int, default=1, help="as many images of each kind")
     arguments = parser.parse_args()
-    for each in PRODUCTS:
+    for each in map(by_name.__getitem__, arguments.product):
         for piece in range(len(list(pieces(each, arguments.times)))):
             draw_piece(each, piece, arguments.out, arguments.seed, arguments.times)

@@ -16,7 +16,7 @@ sys.path.insert(0, str(EXAMPLES))
 from draw_samples import PRODUCTS as DRAWN  # noqa: E402  (the scripts are no package)
 from draw_samples import draw_piece, pieces  # noqa: E402
 
-PRODUCTS = ("brushed_metal", "circuit", "cloth", "tile")
+PRODUCTS = ("brushed_metal", "circuit", "cloth", "fasteners", "tile")
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -87,13 +87,13 @@ def light(rng: np.random.Generator, strength: float) -> Array:
 def photograph(rng: np.random.Generator, image: Array) -> Image.Image:
     """Return what a camera sees: softened, half as large, darker at the corners, a little noisy."""
     soft = gaussian_filter(image, (0.7, 0.7, 0))
-    small = soft.reshape(SIZE // 2, 2, SIZE // 2, 2, 3).mean((1, 3))
+    small = soft.reshape(SIZE // 2, 2, SIZE // 2, 2, -1).mean((1, 3))
     half = np.linspace(-1, 1, SIZE // 2)
     corners = 1 - 0.1 * (half[:, None] ** 2 + half[None] ** 2)[..., None]
     seen = small * corners * rng.uniform(0.95, 1.05) + rng.normal(0, 0.006, small.shape)
     # two levels fewer bits than a file has: nobody sees it, and the file is half as large
     levels = np.rint(np.clip(seen, 0, 1) ** (1 / 1.25) * 127) * 2
-    return Image.fromarray(levels.astype(np.uint8))
+    return Image.fromarray(levels.astype(np.uint8).squeeze())
 
 
 def mask_image(mask: Mask) -> Image.Image:
