@@ -32,13 +32,8 @@ LEARNED = {
     "pixel_auroc": "pixel AUROC",
     "pixel_aupro_30": "AUPRO to .30",
 }
-WINDOWS = ("winclip", "hybrid", "hybrid-drawn-dense", "hybrid-drawn-window")
-PATCHES = (
-    "patches-compositional",
-    "patches-learned",
-    "patches-drawn-dense",
-    "patches-drawn-window",
-)
+WINDOWS = ("winclip", "hybrid-drawn-dense", "hybrid-drawn-window")
+PATCHES = ("patches-compositional", "patches-drawn-dense", "patches-drawn-window")
 PAIRS = (
     *((each, WINDOWS[0]) for each in WINDOWS[1:]),
     *((each, PATCHES[0]) for each in PATCHES[1:]),

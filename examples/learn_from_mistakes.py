@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--emphasis", type=float, default=4.0)
     given = parser.parse_args()
     paths, good = find(given.folder, given.of_each)
-    detector = load_detector("anomalyclip", options={"prompts": {"bundled": "original"}})
+    detector = load_detector("anomalyclip")
     run: Any = SimpleNamespace(folder=given.folder, threshold=None, rows=list)
     images = [
         PersonalVerdict(

@@ -84,7 +84,6 @@ def test_the_wheel_holds_the_core_all_plugins_and_nothing_else(wheels: list[Path
         "vlmad/testing/two_layer.json",
         "vlmad_tiny/weights/levels.safetensors",
         "vlmad_tiny/weights/tiny.safetensors",
-        "vlmad_tiny/weights/prompts.safetensors",
         "vlmad_tiny/weights/drawn-dense.safetensors",
         "vlmad_tiny/weights/drawn-window.safetensors",
         "vlmad_report/templates/report.css",

@@ -15,7 +15,7 @@ WEIGHTS = Path(__file__).parents[1] / "examples" / "weights"
 sys.path.insert(0, str(WEIGHTS))
 from descent import Descent  # noqa: E402  (the scripts are no package)
 from image_tower import WEIGHTS as TERMS  # noqa: E402
-from image_tower import choose_patches, image_losses  # noqa: E402
+from image_tower import Rarity, choose_patches, image_losses, learned_odds  # noqa: E402
 from phrases import (  # noqa: E402
     Axis,
     allowed,
@@ -28,7 +28,7 @@ from picture_features import Shard, covered  # noqa: E402
 from picture_pairs import draw_pairs, products_of, turned  # noqa: E402
 
 from vlmad_openclip.language import clip_tokenizer  # noqa: E402
-from vlmad_tiny._tiny_model import build_model  # noqa: E402
+from vlmad_tiny._tiny_model import SIMILARITIES, build_model  # noqa: E402
 
 
 def test_no_sentence_of_the_training_holds_a_word_that_judges_it() -> None:
@@ -102,7 +102,7 @@ def _shard() -> Shard:
     rng, cover = torch.Generator().manual_seed(0), torch.zeros(6, 225)
     cover[2, 5], cover[3, :20], cover[5, 7] = 0.5, torch.arange(20) / 20, 0.01
     features = torch.randn(6, 344, 15, 15, generator=rng).half()
-    similarities = torch.randn(6, 225, 36, generator=rng).half()
+    similarities = torch.randn(6, 225, SIMILARITIES, generator=rng).half()
     return Shard(features, similarities, cover, torch.tensor([0, 0, 0, 0, 1, 1]), ["nut", "bolt"])
 
 
@@ -134,6 +134,22 @@ def test_defective_patches_are_looked_at_first() -> None:
     assert all(len(set(row)) == 12 for row in chosen.tolist())
 
 
+def test_what_is_rare_or_defective_is_to_be_called_bad() -> None:
+    shard = _shard()
+    rarity = Rarity([shard])
+    whole = rarity(shard.similarities)
+    assert whole.shape == (6, 1)
+    torch.testing.assert_close(whole.mean(), torch.tensor(0.0), atol=1e-4, rtol=0)
+    assert rarity(shard.similarities, 2).shape == (6, 14 * 14)
+    rarer = shard.similarities.clone()
+    rarer[0, 30, 6:8] += 5  # the rarity of one patch, at the coarsest stride
+    raised = rarity(rarer)
+    assert float(raised[0]) > float(whole[0]) + 1
+    assert torch.equal(raised[1:], whole[1:])
+    odds = learned_odds(torch.tensor([0.0, 0, 1, 1]), torch.tensor([False, True, False, True]))
+    assert odds.argsort().tolist() in ([0, 1, 2, 3], [0, 2, 1, 3])
+
+
 class _Sides:
     def draw(self, names: list[str], rng: np.random.Generator) -> torch.Tensor:
         sides = torch.zeros(len(names), 2, 256)
@@ -149,9 +165,11 @@ def test_every_term_of_the_loss_reaches_the_image_tower() -> None:
     visual = build_model().visual
     shard = _shard()
     pairs = draw_pairs([shard], products_of([shard]), 1, np.random.default_rng(0))
+    rarity = Rarity([shard])
     for name in TERMS:
         visual.zero_grad()
-        losses = image_losses(visual, pairs, _Sides(), 60, np.random.default_rng(1))  # type: ignore[arg-type]  # a stand-in
+        rng = np.random.default_rng(1)
+        losses = image_losses(visual, pairs, rarity, _Sides(), 60, rng)  # type: ignore[arg-type]  # a stand-in
         assert losses.keys() == TERMS.keys()
         if name != "name":  # of one name there is no choice
             losses[name].backward()

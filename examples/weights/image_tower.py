@@ -1,11 +1,14 @@
 """The image tower: the first number of its embeddings says how bad, the others what is shown.
 
 It learns to agree with the sentences of a text tower that learns no more: the class token of an
-image, the patches, and windows of 2 x 2 and 3 x 3 patches with a class token of their own.
+image, the patches, and windows of 2 x 2 and 3 x 3 patches with a class token of their own. They
+learn not only what is defective but also how rare it is within its image, which holds for products
+that are unlike the drawn ones (docs/log.md).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,15 +27,58 @@ from vlmad_openclip.language import TextLoop, clip_tokenizer
 from vlmad_tiny import _tiny_model as architecture
 from vlmad_train.losses import dice_loss, focal_loss, image_loss, side_logits
 
-STEPS, RATE, PRODUCTS = 500, 1e-3, 16
-KEPT, WHOLE = 96, 0.8
+STEPS, RATE, PRODUCTS = 320, 1e-3, 12
+KEPT, WHOLE = 64, 0.9
 """Patches of an image that a step looks at, and after which share of the steps it looks at all."""
-WINDOWS, WINDOWS_EACH = (2, 3), 3
+WINDOWS, WINDOWS_EACH = (2, 3), 2
 ENSEMBLES, SENTENCES = 8, 6
 """Of each name: ensembles of good and of bad sentences, and how many sentences each has."""
 WEIGHTS = {"image": 1.0, "pair": 0.5, "focal": 8.0, "dice": 0.5, "window": 0.5}
-WEIGHTS |= {"name": 0.1, "apart": 1.0}
+WEIGHTS |= {"patch": 1.0, "name": 0.1, "apart": 1.0}
 NAME_TEMPERATURE = 0.1
+RARE, DEFECT = 3.0, 1.0
+"""Of the log-odds that are learned: rarity in deviations, and whether there is a defect."""
+LENGTHS, FINER, POWER = 0.3, 0.3, 6
+"""Rarity as the scorer `rarity` has it: the weights of patches as they are beside unit ones, and of
+the finer stride beside the coarsest; the exponent of the mean over patches."""
+
+
+class Rarity:
+    """How rare patches, windows and images are within their image, in deviations of drawn ones.
+
+    Args:
+        shards: of drawn pictures.
+    """
+
+    def __init__(self, shards: Sequence[Shard]) -> None:
+        cells = torch.cat([self._cells(shard.similarities) for shard in shards])
+        self.members = {size: window_patches((GRID, GRID), size) for size in (1, *WINDOWS, GRID)}
+        found = {size: _power_mean(cells[:, own]) for size, own in self.members.items()}
+        self.usual = {size: (values.mean(), values.std()) for size, values in found.items()}
+
+    def __call__(self, similarities: Tensor, size: int = GRID) -> Tensor:
+        """Return the rarity of all windows of a size (b, r)."""
+        mean, deviation = self.usual[size]
+        found = _power_mean(self._cells(similarities)[:, self.members[size]])
+        return (found - mean) / deviation
+
+    def _cells(self, similarities: Tensor) -> Tensor:
+        """Return the logarithm of the rarity of each patch (b, 225)."""
+        each = architecture.SIMILARITIES // len(architecture.FEATURE_GROUPS)
+        first = len(architecture.NEIGHBOURS) + 1  # after the distances of a group
+        groups = similarities.float().unflatten(2, (-1, each))[..., first : first + 2]
+        units, lengths = groups[..., 0], groups[..., 1]
+        both = (units + LENGTHS * lengths) / (1 + LENGTHS)
+        return both[..., 0] + FINER * both[..., 1]
+
+
+def _power_mean(logarithms: Tensor) -> Tensor:
+    return ((POWER * logarithms).logsumexp(-1) - math.log(logarithms.shape[-1])) / POWER
+
+
+def learned_odds(rarity: Tensor, defective: Tensor) -> Tensor:
+    """Return the probability of the bad side that is to be learned."""
+    return torch.sigmoid(RARE * rarity + DEFECT * (2 * defective.float() - 1))
 
 
 class Sides:
@@ -109,24 +155,27 @@ def margins(embeddings: Tensor, sides: Tensor) -> Tensor:
 
 
 def window_loss(
-    visual: Any, tokens: Tensor, pairs: Pairs, sides: Tensor, rng: np.random.Generator
+    visual: Any,
+    tokens: Tensor,
+    pairs: Pairs,
+    rarity: Rarity,
+    sides: Tensor,
+    rng: np.random.Generator,
 ) -> Tensor:
     """Return the cross-entropy of some windows of every image, near half of them defective."""
     losses = []
     for size in WINDOWS:
-        members = window_patches((GRID, GRID), size)
+        members = rarity.members[size]
         cover = pairs.cover[:, members].amax(2)  # b r
         chance = torch.from_numpy(rng.random(cover.shape)).float()
         liked = chance + torch.where(cover > DEFECTIVE, 1.0, 0.0) * (chance > 0.5)
         chosen = liked.topk(WINDOWS_EACH, dim=1).indices  # b n
         repeated = tokens.repeat_interleave(WINDOWS_EACH, 0)
         found = encode(visual, repeated, members[chosen].flatten(0, 1))[:, 0]
-        target = (cover.gather(1, chosen) > DEFECTIVE).float()
-        losses.append(
-            F.binary_cross_entropy_with_logits(
-                margins(found.unflatten(0, chosen.shape), sides), target
-            )
-        )
+        rare = rarity(pairs.similarities, size).gather(1, chosen)
+        target = learned_odds(rare, cover.gather(1, chosen) > DEFECTIVE)
+        own = margins(found.unflatten(0, chosen.shape), sides)
+        losses.append(F.binary_cross_entropy_with_logits(own, target))
     return torch.stack(losses).sum()
 
 
@@ -139,7 +188,7 @@ def name_loss(shown: Tensor, names: Sequence[str], sides: Sides) -> Tensor:
 
 
 def image_losses(
-    visual: Any, pairs: Pairs, sides: Sides, kept: int, rng: np.random.Generator
+    visual: Any, pairs: Pairs, rarity: Rarity, sides: Sides, kept: int, rng: np.random.Generator
 ) -> dict[str, Tensor]:
     """Return the weighted terms of the loss of a step.
 
@@ -151,15 +200,21 @@ def image_losses(
     found = encode(visual, tokens, chosen)
     image = found[:, 0]
     good, bad = margins(image[:, None], own).flatten().chunk(2)
-    maps = side_logits(found[:, 1:], own).softmax(-1).mT[:, :, None]  # b 2 1 k
-    defective = (pairs.cover.gather(1, chosen) > DEFECTIVE)[:, None]
+    target = learned_odds(rarity(pairs.similarities)[:, 0], pairs.bad)
+    logits = side_logits(found[:, 1:], own)
+    maps = logits.softmax(-1).mT[:, :, None]  # b 2 1 k
+    defective = pairs.cover.gather(1, chosen) > DEFECTIVE
+    rare = rarity(pairs.similarities, 1).gather(1, chosen) - 1  # most patches are to be good
     shown_good, shown_bad = image[:, 1:].chunk(2)
     terms = {
-        "image": image_loss(image, own, pairs.bad.float()),
+        "image": image_loss(image, own, target),
         "pair": F.softplus(good - bad).mean(),
-        "focal": focal_loss(maps, defective),
-        "dice": dice_loss(maps[:, 1], defective),
-        "window": window_loss(visual, tokens, pairs, own, rng),
+        "focal": focal_loss(maps, defective[:, None]),
+        "dice": dice_loss(maps[:, 1], defective[:, None]),
+        "patch": F.binary_cross_entropy_with_logits(
+            logits[..., 1] - logits[..., 0], learned_odds(rare, defective)
+        ),
+        "window": window_loss(visual, tokens, pairs, rarity, own, rng),
         "name": name_loss(image[:, 1:], pairs.names, sides),
         "apart": (shown_good - shown_bad).pow(2).sum(1).mean(),
     }
@@ -175,7 +230,7 @@ def train_image(
     steps: int = STEPS,
 ) -> None:
     """Train the image tower of a model, in place; a folder keeps what it has come to."""
-    products = products_of(shards)
+    products, rarity = products_of(shards), Rarity(shards)
     names = [product.name for product in products]
     sides = Sides(model, own, names, np.random.default_rng(seed))
     visual = model.visual
@@ -186,5 +241,5 @@ def train_image(
     for number, rng in descent:
         pairs = turned(draw_pairs(shards, products, PRODUCTS, rng), rng)
         kept = KEPT if number < WHOLE * steps else GRID * GRID
-        descent.step(image_losses(visual, pairs, sides, kept, rng))
+        descent.step(image_losses(visual, pairs, rarity, sides, kept, rng))
     model.requires_grad_(False)

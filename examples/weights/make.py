@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from vlmad.files import digest
 from vlmad_explain._kinds import WEIGHTS as KINDS
 from vlmad_memory._change import NETWORK
-from vlmad_tiny._tiny import LEVEL_WEIGHTS
+from vlmad_tiny._tiny import LEVEL_WEIGHTS, WEIGHTS
 
 FOLDER = Path(__file__).parent
 PACKAGES = (
@@ -72,15 +72,12 @@ def main() -> None:
         ("trunk_levels.py", LEVEL_WEIGHTS, (trunk, photographs)),
         ("comparison.py", NETWORK, ("--work", str(work))),
         ("kinds.py", KINDS, ()),
-        ("towers.py", None, (trunk, sentences, "--work", str(work / "towers"))),
+        ("towers.py", WEIGHTS, (trunk, sentences, "--work", str(work / "towers"))),
     )
     for script, shipped, arguments in steps:
-        out = work / (shipped.name if shipped else "towers.safetensors")
+        out = work / shipped.name
         make(script, out, *arguments)
-        if shipped is None:
-            print("  nothing of it is shipped", flush=True)
-        else:
-            print("  as shipped" if same(out, shipped) else "  not as shipped", flush=True)
+        print("  as shipped" if same(out, shipped) else "  not as shipped", flush=True)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Shard:
     features: Tensor
     """(n, 344, 15, 15), of half precision."""
     similarities: Tensor
-    """(n, 225, 36), of half precision."""
+    """(n, 225, 48), of half precision: how each patch differs from the others."""
     cover: Tensor
     """(n, 225), the share of each patch that is defective, 0 to 1."""
     product: Tensor
@@ -73,7 +73,7 @@ def features(stem: architecture.Stem, pictures: Sequence[Picture]) -> Tensor:
 
 @torch.inference_mode()
 def similarities(stem: architecture.Stem, found: Tensor) -> Tensor:
-    """Return each patch's distances to the others (n, 225, 36), not standardised."""
+    """Return each patch's differences to the others (n, 225, 48), not standardised."""
     parts = [stem.similarities(standardised(stem, some)) for some in found.split(16)]
     return torch.cat(parts).half()
 

@@ -25,7 +25,7 @@ from vlmad_tiny import _tiny_model as architecture
 
 REACH = 0.7
 """How far from the middle good and bad are."""
-WORDS, STEPS, BATCH, RATE = 16_000, 800, 256, 2e-3
+WORDS, STEPS, BATCH, RATE = 16_000, 400, 256, 2e-3
 SHARES = 0.45, 0.45, 0.1
 """Of a batch: known states, any words, names alone."""
 SCALE = 0.05

@@ -40,7 +40,7 @@ from vlmad.files import digest
 from vlmad_openclip.language import clip_tokenizer
 from vlmad_tiny import _tiny_model as architecture
 
-SHARDS, SEED, THREADS = 34, 0, 2
+SHARDS, SEED, THREADS = 10, 0, 1
 LIBRARIES = "torch", "numpy", "open_clip_torch"
 
 

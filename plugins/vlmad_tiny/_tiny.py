@@ -66,9 +66,8 @@ SPEC = BackboneSpec(
     text_depth=architecture.TEXT["layers"],
     licence="Apache-2.0",
     learned_prompts={
-        "original": FOLDER / "prompts.safetensors",
-        "drawn-dense": FOLDER / "drawn-dense.safetensors",
         "drawn-window": FOLDER / "drawn-window.safetensors",
+        "drawn-dense": FOLDER / "drawn-dense.safetensors",
     },
     levels=TRUNK_LEVELS
     | blocks_as_levels(
@@ -89,8 +88,8 @@ class Tiny:
     It is small and drawn from little data, so that everything runs anywhere; for real
     inspection take a large CLIP.
 
-    Learned prompts come with it: `original`, made with its weights, and `drawn-dense` and
-    `drawn-window`, which `vlmad train` learned from images drawn by code (docs/training.md).
+    Learned prompts come with it: `drawn-window`, inside windows, and `drawn-dense`, through
+    patches, as `vlmad train` learned them from images drawn by code (docs/training.md).
 
     Args:
         device: auto, cpu, cuda or mps.

@@ -2,7 +2,7 @@
 
 It is open_clip's CLIP with one exchange: where a large CLIP cuts the image into patches with a
 convolution, this one puts a frozen convolutional trunk and a stem that also gives each patch
-its similarity to the others of its image.
+its similarity to the others of its image, and how rare it is among them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ NEIGHBOURS = (1, 3, 8, 20, 60)
 """The nearest other patches whose distances a patch gets, by rank."""
 IMAGES_AT_ONCE = 2
 """Through the stem on a processor: the early maps of more would leave its cache."""
-SIMILARITIES = 2 * len(FEATURE_GROUPS) * (len(NEIGHBOURS) + 1)
+RIDGE = 0.003
+"""Added to every variance of an image's patches."""
+SIMILARITIES = 2 * len(FEATURE_GROUPS) * (len(NEIGHBOURS) + 3)
 
 
 def build_model() -> Any:
@@ -100,22 +102,25 @@ class Stem(nn.Module):
         pooled = [F.avg_pool2d(stride_4, 4), F.max_pool2d(stride_4, 4), -F.max_pool2d(-stride_4, 4)]
         return torch.cat([stride_16, F.pixel_unshuffle(stride_8, 2), *pooled], dim=1)
 
-    def similarities(self, features: Float[Tensor, "b 344 15 15"]) -> Float[Tensor, "b p 36"]:
-        """Return each patch's distances to others outside its neighbourhood, and to the mean.
+    def similarities(self, features: Float[Tensor, "b 344 15 15"]) -> Float[Tensor, "b p 48"]:
+        """Return how each patch differs from the others of its image.
 
-        For each group of channels: the logarithm of the distances to the nearest patches of
-        the ranks `NEIGHBOURS`, as they are and with the image's mean removed.
+        For each group of channels, as logarithms, as they are and with the image's mean removed:
+        the distances to the nearest patches outside its neighbourhood of the ranks `NEIGHBOURS`,
+        that to the mean, and the rarity of unit patches and of patches as they are.
         """
         tokens = features.flatten(2).transpose(1, 2)
         found = []
         for start, stop in FEATURE_GROUPS:
             group = tokens[..., start:stop]
-            distances = _distances(group) / math.sqrt(stop - start)
+            width = math.sqrt(stop - start)
+            distances = _distances(group) / width
             distances = distances.masked_fill(self.near, 1e4)
             nearest = distances.topk(max(NEIGHBOURS), largest=False).values
             ranked = nearest[..., [rank - 1 for rank in NEIGHBOURS]]
             to_mean = (group - group.mean(1, keepdim=True)).pow(2).mean(-1, keepdim=True).sqrt()
-            logs = torch.log(torch.cat([ranked, to_mean], dim=-1) + 1e-3)
+            rare = [_rarity(F.normalize(group, dim=-1)), _rarity(group / width)]
+            logs = torch.log(torch.cat([ranked, to_mean, *rare], dim=-1) + 1e-3)
             found += [logs, logs - logs.mean(1, keepdim=True)]
         return torch.cat(found, dim=-1)
 
@@ -132,6 +137,17 @@ def _distances(tokens: Float[Tensor, "b p c"]) -> Float[Tensor, "b p p"]:
     centred = tokens.double()
     centred = centred - centred.mean(1, keepdim=True)
     return torch.cdist(centred, centred, compute_mode="use_mm_for_euclid_dist").float()
+
+
+def _rarity(tokens: Float[Tensor, "b p c"]) -> Float[Tensor, "b p 1"]:
+    """Return the squared Mahalanobis distance of each token to all of its image, times `RIDGE`."""
+    centred = tokens.double() if tokens.device.type == "cpu" else tokens
+    centred = centred - centred.mean(1, keepdim=True)
+    covariance = centred.mT @ centred / tokens.shape[1]
+    covariance.diagonal(dim1=1, dim2=2).add_(RIDGE)
+    triangle = torch.linalg.cholesky(covariance)
+    whitened = torch.linalg.solve_triangular(triangle, centred.mT, upper=False)
+    return RIDGE * whitened.square().sum(1).to(tokens)[..., None]
 
 
 def _per_channel(values: Tensor) -> Tensor:
