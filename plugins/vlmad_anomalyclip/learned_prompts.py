@@ -165,9 +165,9 @@ class Learned(Prompts):
         return None if self.any_weights or reason is None else f"{reason}; {hint}"
 
     def notes_on(self, spec: BackboneSpec) -> Iterator[str]:
-        """Yield the licence of a file that states one."""
+        """Yield the licence of a file that states another one than the backbone's."""
         licence = self.given.file.licence if self.given else UNKNOWN
-        if licence != UNKNOWN:
+        if licence not in (UNKNOWN, spec.licence):
             yield f"licence of what was learned: {one_line(licence, 80)}"
 
     def class_token(self, spec: BackboneSpec) -> ClassToken:
