@@ -15,7 +15,7 @@ WEIGHTS = Path(__file__).parents[1] / "examples" / "weights"
 sys.path.insert(0, str(WEIGHTS))
 from descent import Descent  # noqa: E402  (the scripts are no package)
 from image_tower import WEIGHTS as TERMS  # noqa: E402
-from image_tower import Rarity, choose_patches, image_losses, learned_odds  # noqa: E402
+from image_tower import RarityScale, choose_patches, image_losses, learned_odds  # noqa: E402
 from phrases import (  # noqa: E402
     Axis,
     allowed,
@@ -136,7 +136,7 @@ def test_defective_patches_are_looked_at_first() -> None:
 
 def test_what_is_rare_or_defective_is_to_be_called_bad() -> None:
     shard = _shard()
-    rarity = Rarity([shard])
+    rarity = RarityScale([shard])
     whole = rarity(shard.similarities)
     assert whole.shape == (6, 1)
     torch.testing.assert_close(whole.mean(), torch.tensor(0.0), atol=1e-4, rtol=0)
@@ -165,7 +165,7 @@ def test_every_term_of_the_loss_reaches_the_image_tower() -> None:
     visual = build_model().visual
     shard = _shard()
     pairs = draw_pairs([shard], products_of([shard]), 1, np.random.default_rng(0))
-    rarity = Rarity([shard])
+    rarity = RarityScale([shard])
     for name in TERMS:
         visual.zero_grad()
         rng = np.random.default_rng(1)

@@ -43,7 +43,7 @@ LENGTHS, FINER, POWER = 0.3, 0.3, 6
 the finer stride beside the coarsest; the exponent of the mean over patches."""
 
 
-class Rarity:
+class RarityScale:
     """How rare patches, windows and images are within their image, in deviations of drawn ones.
 
     Args:
@@ -69,7 +69,8 @@ class Rarity:
         groups = similarities.float().unflatten(2, (-1, each))[..., first : first + 2]
         units, lengths = groups[..., 0], groups[..., 1]
         both = (units + LENGTHS * lengths) / (1 + LENGTHS)
-        return both[..., 0] + FINER * both[..., 1]
+        found: Tensor = both[..., 0] + FINER * both[..., 1]
+        return found
 
 
 def _power_mean(logarithms: Tensor) -> Tensor:
@@ -158,7 +159,7 @@ def window_loss(
     visual: Any,
     tokens: Tensor,
     pairs: Pairs,
-    rarity: Rarity,
+    rarity: RarityScale,
     sides: Tensor,
     rng: np.random.Generator,
 ) -> Tensor:
@@ -188,7 +189,12 @@ def name_loss(shown: Tensor, names: Sequence[str], sides: Sides) -> Tensor:
 
 
 def image_losses(
-    visual: Any, pairs: Pairs, rarity: Rarity, sides: Sides, kept: int, rng: np.random.Generator
+    visual: Any,
+    pairs: Pairs,
+    rarity: RarityScale,
+    sides: Sides,
+    kept: int,
+    rng: np.random.Generator,
 ) -> dict[str, Tensor]:
     """Return the weighted terms of the loss of a step.
 
@@ -230,7 +236,7 @@ def train_image(
     steps: int = STEPS,
 ) -> None:
     """Train the image tower of a model, in place; a folder keeps what it has come to."""
-    products, rarity = products_of(shards), Rarity(shards)
+    products, rarity = products_of(shards), RarityScale(shards)
     names = [product.name for product in products]
     sides = Sides(model, own, names, np.random.default_rng(seed))
     visual = model.visual

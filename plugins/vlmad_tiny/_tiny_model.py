@@ -147,7 +147,8 @@ def _rarity(tokens: Float[Tensor, "b p c"]) -> Float[Tensor, "b p 1"]:
     covariance.diagonal(dim1=1, dim2=2).add_(RIDGE)
     triangle = torch.linalg.cholesky(covariance)
     whitened = torch.linalg.solve_triangular(triangle, centred.mT, upper=False)
-    return RIDGE * whitened.square().sum(1).to(tokens)[..., None]
+    found: Tensor = RIDGE * whitened.square().sum(1).to(tokens)[..., None]
+    return found
 
 
 def _per_channel(values: Tensor) -> Tensor:
