@@ -28,12 +28,9 @@ FOUND = (
     "tile/test/crack/000.png",
     "cloth/test/hole/000.png",
 )
-MISSED = (
-    "fasteners/test/missing_nut/000.png",
-    "fasteners/test/washer_for_nut/000.png",
-    "fasteners/test/swarf/000.png",
-    "fasteners/test/good/000.png",
-)
+MISSED = ("fasteners/test/missing_nut/000.png", "fasteners/test/washer_for_nut/000.png")
+BESIDE = ("fasteners/test/swarf/000.png", "fasteners/test/good/000.png")
+"""What is shown beside what is missed."""
 SIDE, LINE, LETTER = 256, 18, 15
 
 
@@ -93,7 +90,8 @@ def beside(columns: list[Image.Image]) -> Image.Image:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        for name, images, settings in (("found", FOUND, [True]), ("missed", MISSED, [False, True])):
+        missed = (*MISSED, *BESIDE)
+        for name, images, settings in (("found", FOUND, [True]), ("missed", missed, [False, True])):
             columns = []
             for image in images:
                 runs = [run(Path(folder), image.split("/")[0], each) for each in settings]

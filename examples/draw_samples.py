@@ -15,10 +15,12 @@ from types import ModuleType
 
 import numpy as np
 
-from drawing import brushed_metal, circuit, cloth, fasteners, tile
+from drawing import brushed_metal, circuit, cloth, fasteners, placed_fasteners, tile
 from drawing.surface import mask_image, photograph
 
 PRODUCTS: tuple[ModuleType, ...] = (brushed_metal, circuit, cloth, fasteners, tile)
+OTHERS: tuple[ModuleType, ...] = (placed_fasteners,)
+"""Products that are drawn only by name."""
 TRAIN, GOOD, DEFECTIVE = 4, 3, 2
 """How many images there are of each product, for references and tests, and of each defect."""
 
@@ -55,8 +57,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "samples")
     parser.add_argument("--seed", type=int, default=0)
-    by_name = {name_of(product): product for product in PRODUCTS}
-    parser.add_argument("--product", nargs="*", choices=by_name, default=[*by_name])
+    by_name = {name_of(product): product for product in (*PRODUCTS, *OTHERS)}
+    usual = [*map(name_of, PRODUCTS)]
+    parser.add_argument("--product", nargs="*", choices=by_name, default=usual)
     parser.add_argument("--times", type=int, default=1, help="as many images of each kind")
     arguments = parser.parse_args()
     for each in map(by_name.__getitem__, arguments.product):

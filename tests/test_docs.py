@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from vlmad import load_detector
+from vlmad_run.choosing import DEFAULT_WITH_REFERENCES
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
-import readme  # noqa: E402  (the scripts are no package)
+import pictures  # noqa: E402  (the scripts are no package)
+import readme  # noqa: E402
 import results  # noqa: E402
 import schemas  # noqa: E402
 from pointers import corrected, pages  # noqa: E402
@@ -63,6 +67,19 @@ def test_the_front_page_shows_what_its_command_prints(tmp_path: Path) -> None:
         return {line.split()[1]: float(line.split()[0]) for line in lines[1:]}
 
     assert scores(shown) == pytest.approx(scores(printed), abs=0.002)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("image", "is_found"),
+    [*((image, True) for image in pictures.FOUND), *((image, False) for image in pictures.MISSED)],
+)
+def test_pictures_show_what_the_default_finds_and_what_not(image: str, is_found: bool) -> None:
+    product = ROOT / pictures.SAMPLES / image.split("/")[0]
+    detector = load_detector(DEFAULT_WITH_REFERENCES).fit(sorted(product.glob("train/good/*")))
+    good = [result.score for result in detector.predict(sorted(product.glob("test/good/*")))]
+    [result] = detector.predict(ROOT / pictures.SAMPLES / image)
+    assert (result.score > max(good)) == is_found
 
 
 def test_the_front_page_is_short() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from drawing.surface import COLUMNS, ROWS, SIZE, Array, Mask, fill, grain, light, strokes
 
 DEFECTS = ("missing_nut", "swarf", "washer_for_nut")
+Places: TypeAlias = list[tuple[float, float]]
+"""Row and column of the middle of each part."""
 KIT = ("nut", "nut", "nut", "screw", "screw", "washer", "washer", "washer")
 REACH = {"nut": 50.0, "screw": 88.0, "washer": 50.0}
 """Pixels from the middle of a part within which no other lies."""
@@ -16,11 +21,21 @@ LAMP = (-0.7, -0.7)
 
 
 def draw(rng: np.random.Generator, defect: str | None) -> tuple[Array, Mask]:
-    """Draw a kit of one channel, with a defect or without."""
+    """Draw a kit that lies anywhere, of one channel, with a defect or without."""
+    return kit(rng, defect, anywhere, 2 * np.pi)
+
+
+def kit(
+    rng: np.random.Generator,
+    defect: str | None,
+    places: Callable[[np.random.Generator], Places],
+    turned: float,
+) -> tuple[Array, Mask]:
+    """Draw a kit whose parts lie where `places` says, turned by up to an angle."""
     image = mat(rng)
     mask = np.zeros((SIZE, SIZE), dtype=bool)
     for index, (part, (row, column)) in enumerate(zip(KIT, places(rng), strict=True)):
-        turn = rng.uniform(0, 2 * np.pi)
+        turn = rng.uniform(0, turned)
         if index or defect not in ("missing_nut", "washer_for_nut"):
             image = lay(rng, image, depth_of(part, row, column, turn))
             continue
@@ -38,9 +53,9 @@ def mat(rng: np.random.Generator) -> Array:
     return (0.17 + 0.008 * grain(rng, 1.3) + 0.008 * grain(rng, 40))[..., None]
 
 
-def places(rng: np.random.Generator) -> list[tuple[float, float]]:
+def anywhere(rng: np.random.Generator) -> Places:
     """Draw where the parts of a kit lie, no two of them on each other."""
-    found: list[tuple[float, float]] = []
+    found: Places = []
     tries = 0
     while len(found) < len(KIT):
         reach = REACH[KIT[len(found)]]
