@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,10 +25,9 @@ from vlmad_conformance.facts import (
     meaning,
     require,
     require_close,
+    require_pure,
     require_quick,
-    require_repeatable,
     require_tensor,
-    unchanged,
 )
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def fits(subject: Subject) -> None:
                 require(named, f"fit: '{name}' in memory is no tensor")
                 held = not tensor.requires_grad
                 require(held, f"fit: '{name}' in memory wants gradients")
-            with unchanged(references, name="fit"):
-                require_repeatable(lambda: scorer.fit(references), "fit")  # noqa: B023
+            require_pure(lambda: scorer.fit(references), references, name="fit")  # noqa: B023
             require_quick(lambda: scorer.fit(references), "fit")  # noqa: B023
 
 
@@ -136,8 +135,7 @@ def adds(subject: Subject) -> None:
     )
     with torch.inference_mode(), given("2 references, one added to the other"):
         first, second = (scorer.fit(references[[index]]) for index in (0, 1))
-        with unchanged(first, second, name="add"):
-            added = require_repeatable(lambda: scorer.add(first, second), "add")
+        added = require_pure(lambda: scorer.add(first, second), first, second, name="add")
         together = scorer(features, text, scorer.fit(references))
         predicted = scorer(features, text, added)
         if scorer.adds_exactly:
@@ -153,8 +151,8 @@ def learns_misses(subject: Subject) -> None:
     miss, text = features_for(scorer, 1), text_for(scorer)
     with torch.inference_mode(), given("2 references, 1 miss"):
         memory: Mapping[str, Tensor] = scorer.fit(references_for(scorer, 2))
-        with unchanged(memory, miss, name="learn_miss"):
-            learned = require_repeatable(lambda: scorer.learn_miss(memory, miss), "learn_miss")
+        learn = partial(scorer.learn_miss, memory, miss)
+        learned = require_pure(learn, memory, miss, name="learn_miss")
         after, before = (scorer(miss, text, each).score for each in (learned, memory))
         raised = bool((after > before).all())
         require(raised, "learn_miss: the miss itself does not score higher")

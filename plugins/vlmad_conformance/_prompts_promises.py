@@ -15,10 +15,9 @@ from vlmad_conformance.facts import (
     given,
     require,
     require_close,
-    require_repeatable,
+    require_pure,
     require_tensor,
     require_type,
-    unchanged,
 )
 
 if TYPE_CHECKING:
@@ -92,12 +91,9 @@ def repeat(subject: Subject) -> None:
     backbone = _backbone_for(subject)
     prompts = subject.made_for(backbone)
     seen = _seen(prompts, backbone)
-    with (
-        torch.inference_mode(),
-        given(_shown("bolt", seen)),
-        unchanged(backbone.backbone, seen, name="the prompts"),
-    ):
-        require_repeatable(partial(prompts, backbone, "bolt", seen), "the prompts")
+    with torch.inference_mode(), given(_shown("bolt", seen)):
+        embed = partial(prompts, backbone, "bolt", seen)
+        require_pure(embed, backbone.backbone, seen, name="the prompts")
 
 
 def remember_no_class_name(subject: Subject) -> None:

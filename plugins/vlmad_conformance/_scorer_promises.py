@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,11 +37,10 @@ from vlmad_conformance.facts import (
     given,
     require,
     require_close,
+    require_pure,
     require_quick,
-    require_repeatable,
     require_tensor,
     require_type,
-    unchanged,
 )
 
 if TYPE_CHECKING:
@@ -116,12 +116,9 @@ def repeats(subject: Subject) -> None:
     """Asked again it gives the same bits, soon, and it leaves what it is given as it is."""
     for call in calls_of(subject):
         features, text = features_for(call.scorer, 3), text_for(call.scorer)
-        with (
-            torch.inference_mode(),
-            given(shown(features, call)),
-            unchanged(features, text, call.memory, name="the scorer"),
-        ):
-            require_repeatable(lambda: call(features, text), "the scorer")  # noqa: B023
+        with torch.inference_mode(), given(shown(features, call)):
+            score, seen = partial(call, features, text), (features, text, call.memory)
+            require_pure(score, *seen, name="the scorer")
 
 
 def is_quick(subject: Subject) -> None:

@@ -23,6 +23,7 @@ from vlmad_conformance.examples import UsualAttention, example_images
 from vlmad_conformance.facts import (
     differ,
     given,
+    modules_of,
     require,
     require_close,
     require_repeatable,
@@ -135,6 +136,8 @@ def repeats(subject: Subject) -> None:
     """Asked again it gives the same bits, and it leaves nothing behind on its model."""
     backbone = subject.part
     _encode(backbone)  # whatever is loaded lazily is there before the model is looked at
+    trains = any(m.training for model in modules_of(backbone) for m in model.modules())
+    require(not trains, "its model is in training mode")
     with given("2 images"), unchanged(backbone, name="the backbone"):
         visual = require_repeatable(lambda: _encode(backbone), "encode")
         if ATTENTION in backbone.spec.provides:

@@ -131,6 +131,13 @@ def require_repeatable(compute: Callable[[], Made], name: str) -> Made:
     return first
 
 
+def require_pure(compute: Callable[[], Made], *values: Any, name: str) -> Made:
+    """Require that computing changes none of the values, and gives the same bits twice."""
+    with unchanged(*values, name=name):
+        compute()
+    return require_repeatable(compute, name)
+
+
 def require_quick(compute: Callable[[], object], name: str, most: float = LONG) -> None:
     """Require that the quicker of two calls is done soon."""
     seconds = []

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import torch
+
 from vlmad.parts import Learns
 from vlmad_conformance._manners import Rudeness, good_manners
 from vlmad_conformance.facts import Breach, given
@@ -45,7 +47,8 @@ class Subject:
     @cached_property
     def part(self) -> Any:
         """One that all promises use which need no fresh one: weights are loaded once."""
-        return self.make()
+        with torch.inference_mode(False):  # as it is made for a user
+            return self.make()
 
     def made_for(self, backbone: Backbone) -> Any:
         """Return it made anew; if it learns, with what was drawn for a backbone."""
