@@ -126,6 +126,12 @@ def test_any_text_is_converted_or_refused_but_never_crashes(text: str) -> None:
             continue
 
 
+@pytest.mark.parametrize("kind", [list[int], set[str], list[int] | None])
+def test_no_type_but_a_tuple_takes_a_text_apart(kind: Any) -> None:
+    with pytest.raises(ValueError, match="23"):
+        convert(kind, "23")
+
+
 def test_an_argument_without_a_type_is_the_plugins_fault() -> None:
     def factory(count):  # type: ignore[no-untyped-def]
         return count

@@ -159,6 +159,8 @@ def convert(kind: Any, value: Any) -> Any:
         items = value.split(",") if isinstance(value, str) else value
         items = items if isinstance(items, list | tuple) else [items]
         return tuple(convert(within[0], i.strip() if isinstance(i, str) else i) for i in items)
+    if origin is not None:  # list[int] would take a text apart into its characters
+        raise ValueError(value)
     return _convert_plain(kind, value)
 
 

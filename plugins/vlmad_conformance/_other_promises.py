@@ -143,8 +143,7 @@ def has_its_members(subject: Subject) -> None:
     protocol = Dataset if subject.kind == "dataset" else installed().protocol(subject.kind)
     if protocol is None:
         return
-    called = set(vars(protocol)) >= {"__call__"}
-    seen = subject.make() if called and isinstance(subject.factory, type) else subject.factory
+    seen = subject.factory if subject.kind == "dataset" else subject.make()
     lacks = missing_attributes(seen, protocol)
     require(not lacks, f"it lacks {', '.join(lacks)}")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -117,8 +116,8 @@ def repeats(subject: Subject) -> None:
     for call in calls_of(subject):
         features, text = features_for(call.scorer, 3), text_for(call.scorer)
         with torch.inference_mode(), given(shown(features, call)):
-            score, seen = partial(call, features, text), (features, text, call.memory)
-            require_pure(score, *seen, name="the scorer")
+            seen = features, text, call.memory
+            require_pure(lambda: call(features, text), *seen, name="the scorer")  # noqa: B023
 
 
 def is_quick(subject: Subject) -> None:

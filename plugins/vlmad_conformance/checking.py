@@ -150,7 +150,8 @@ def subject_of(
     known = {} if registration.distribution != BUILT_IN else OPTIONS
     given = {**known.get(f"{kind}:{registration.name}", {}), **(options or {})}
     if kind not in WITH_OPTIONS:
-        return Subject(lambda: factory, kind, name, factory, package)
+        made = factory if isinstance(factory, type) else lambda: factory
+        return Subject(made, kind, name, factory, package)
     offered = options_of(factory, registration)
     for word, value in (("precision", "float32"), ("anew", True)):
         if word in offered:  # the tolerance is that of float32; what is learned is drawn
