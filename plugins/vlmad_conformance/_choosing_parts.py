@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.errors import InputError, OptionError, UnknownPartError, did_you_mean
 from vlmad.files import read_toml
+from vlmad_conformance._smoke import smoke
 from vlmad_conformance.checking import check_registered
 from vlmad_conformance.conformance_document import BrokenPromise, CheckedPart
 
@@ -88,13 +89,26 @@ def parse_settings(settings: Iterable[str], parts: Iterable[Registration]) -> di
 
 
 def hold(
-    registration: Registration, expectations: Expectations, settings: Mapping[str, Any]
+    registration: Registration,
+    expectations: Expectations,
+    settings: Mapping[str, Any],
+    in_use: bool = False,
 ) -> CheckedPart:
-    """Hold a part to its promises; one that is expected to be broken, and is kept, is broken."""
+    """Hold a part to its promises; one that is expected to be broken, and is kept, is broken.
+
+    Args:
+        registration: the part.
+        expectations: of all parts.
+        settings: options beside those.
+        in_use: whether commands are run with it too (`vlmad_conformance._smoke`).
+    """
     place = f"{registration.kind}:{registration.name}"
     started = time.perf_counter()
     own = {**expectations.options.get(place, {}), **settings}
     expected = dict(expectations.expected.get(place, {}))
+    found = check_registered(registration, own)
+    if in_use:
+        found += smoke(registration, own)
     broken = [
         BrokenPromise(
             promise=each.promise,
@@ -102,7 +116,7 @@ def hold(
             smallest=each.smallest,
             expected=expected.get(each.promise),
         )
-        for each in check_registered(registration, own)
+        for each in found
     ]
     kept = {each.promise for each in broken if each.expected is None} == set()
     for promise in expected.keys() - {each.promise for each in broken}:

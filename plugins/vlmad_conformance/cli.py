@@ -28,6 +28,12 @@ def check(
             help="A TOML file: options of parts that need some, and promises known to be broken."
         ),
     ] = None,
+    in_use: Annotated[
+        bool,
+        typer.Option(
+            "--smoke", help="Also run, fit, explain, bench and plan with it; about a minute a part."
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
@@ -53,7 +59,7 @@ def check(
     options = parse_settings(settings or [], registrations)
     checked = []
     for registration in registrations:
-        checked.append(hold(registration, known, options))
+        checked.append(hold(registration, known, options, in_use))
         if not as_json:
             _print(console(), checked[-1])
     kept = all(part.kept for part in checked)
