@@ -25,7 +25,7 @@ def run(words: list[str]) -> tuple[int, str]:
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else 1
     error.flush()
-    return status, error.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    return status, error.buffer.getvalue().decode()
 
 
 if __name__ == "__main__":

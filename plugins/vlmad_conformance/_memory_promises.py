@@ -13,6 +13,7 @@ from vlmad.parts import AddsReferences, JudgesMemory, LearnsMisses
 from vlmad_conformance._scorer_inputs import (
     GRIDS,
     ScorerCall,
+    counted,
     features_for,
     honestly,
     references_for,
@@ -45,7 +46,7 @@ def fits(subject: Subject) -> None:
         return
     for count in (1, 2):
         references = references_for(scorer, count)
-        with torch.inference_mode(), given(f"{count} references"):
+        with torch.inference_mode(), given(counted(count, "reference")):
             memory = honestly(lambda: scorer.fit(references))  # noqa: B023
             if memory is None:
                 continue
@@ -99,7 +100,7 @@ def _fitted(subject: Subject) -> Iterator[ScorerCall]:
         scorer = subject.make()
         if scorer.references == "none":
             return
-        with torch.inference_mode(), given(f"{count} references, for fit"):
+        with torch.inference_mode(), given(f"{counted(count, 'reference')}, for fit"):
             memory = honestly(lambda: scorer.fit(references_for(scorer, count)))  # noqa: B023
         if memory is not None:
             yield ScorerCall(scorer, memory, count)
@@ -113,7 +114,7 @@ def judges_memory(subject: Subject) -> None:
         width = features_for(call.scorer, 1).image.shape[-1]
         spec = replace(two_layer_backbone().spec, embedding_dim=width, vision_width=width)
         assert call.memory is not None
-        with torch.inference_mode(), given(f"memory of {call.references} references"):
+        with torch.inference_mode(), given(f"memory of {counted(call.references, 'reference')}"):
             refused = call.scorer.refuses_memory(call.memory, spec)
             require(refused is None, f"refuses_memory: it refuses what fit gave: {refused}")
             for name in [name for name, t in call.memory.items() if t.is_floating_point()]:

@@ -96,9 +96,13 @@ def honestly(compute: Callable[[], Made]) -> Made | None:
 
 def shown(features: Features, call: ScorerCall) -> str:
     """Return the input of a call in words."""
-    images = "1 image" if len(features) == 1 else f"{len(features)} images"
-    memory = f", memory of {call.references} references" if call.references else ""
-    return f"{images} of {_grid(features)} cells{memory}"
+    memory = f", memory of {counted(call.references, 'reference')}" if call.references else ""
+    return f"{counted(len(features), 'image')} of {_grid(features)} cells{memory}"
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _grid(features: Features) -> str:
