@@ -45,7 +45,7 @@ from vlmad_conformance.facts import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vlmad.types import Features
+    from vlmad.types import Features, Regions
     from vlmad_conformance._scorer_inputs import ScorerCall
     from vlmad_conformance.promises import Subject
 
@@ -109,6 +109,31 @@ def _check_prediction(seen: Prediction, features: Features) -> None:
     require_tensor(seen.map, (count, *features.image_size), "map")
     require_type(seen.score, features.image.dtype, "score")
     require_type(seen.map, features.image.dtype, "map")
+
+
+def puts_scores_in_their_place(subject: Subject) -> None:
+    """What differs at the top right of an image does not show at the bottom left of its map."""
+    for call in calls_of(subject, GRIDS[1]):
+        count = 1 if call.scorer.scope == "image" else 3
+        features, text = features_for(call.scorer, count, grid=GRIDS[1]), text_for(call.scorer)
+        levels = tuple(_changed_in_the_corner(r, r.grid or features.grid) for r in features.regions)
+        with torch.inference_mode(), given(f"{shown(features, call)}, another at the top right"):
+            maps = [
+                call(each, text).map[0] for each in (features, replace(features, regions=levels))
+            ]
+            apart = (maps[1] - maps[0]).abs()
+            row, column = (side // 2 for side in apart.shape)
+            there, across = apart[:row, column:].mean(), apart[row:, :column].mean()
+            turned = "what differs at the top right shows at the bottom left of the map"
+            require(bool(there >= across), turned)
+
+
+def _changed_in_the_corner(regions: Regions, grid: tuple[int, int]) -> Regions:
+    top, _, _, right = regions.cells.T
+    corner = (top == 0) & (right == grid[1])
+    return replace(
+        regions, embeddings=regions.embeddings.where(~corner[:, None], 5 - regions.embeddings)
+    )
 
 
 def repeats(subject: Subject) -> None:

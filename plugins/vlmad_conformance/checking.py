@@ -73,6 +73,7 @@ TIERS: Mapping[str, Tiers] = {
         (scorer.needs, memory.fits),
         (scorer.predicts,),
         (
+            scorer.puts_scores_in_their_place,
             scorer.repeats,
             scorer.is_quick,
             scorer.keeps_no_state,

@@ -431,6 +431,17 @@ class TurnedGrid(Sound):
         return replace(seen, map=seen.map.transpose(1, 2))
 
 
+class ColumnsFirst(Sound):
+    """Wrong."""
+
+    def __call__(self, features: Features, *given: Any) -> Any:
+        seen = super().__call__(features, *given)
+        rows, columns = features.grid
+        cells = F.adaptive_avg_pool2d(seen.map[:, None], features.grid)[:, 0]
+        turned = cells.transpose(1, 2).reshape(-1, rows, columns)
+        return replace(seen, map=upsample(turned, features.image_size))
+
+
 class OneTextForAll(Sound):
     """Wrong."""
 
@@ -533,6 +544,7 @@ WRONG = [
     (RegionsUnsaid, "needs", "it uses 'regions', yet does not list it"),
     (SquareGrid, "predicts", "it raises RuntimeError: shape .*3 x 5 cells"),
     (TurnedGrid, "predicts", r"map has shape \(1, 80, 48\)"),
+    (ColumnsFirst, "puts-scores-in-their-place", "shows at the bottom left of the map"),
     (OneTextForAll, "takes-text-per-image", "text per image is not used image by image"),
     (TextOfTwoDimensions, "takes-text-per-image", "it raises ValueError: too many values"),
     (SeveralReferences, "takes-any-number-of-references|fits", "not finite|another result"),
