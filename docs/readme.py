@@ -57,11 +57,11 @@ def defaults() -> str:
     own, by_words = (
         re.findall(row % (name, "zero-shot"), alone)[0][0] for name in ("rarity", "winclip")
     )
-    found = re.findall(row % ("gaussian", r"(\d)-shot"), page)
+    found = re.findall(row % ("change", r"(\d)-shot"), page)
     count, image, pixel = (" and ".join(part) for part in zip(found[0], found[-1], strict=True))
     return (
         f"Without references the default (`rarity`) has an image AUROC of {own} on ten sets "
-        f"(`winclip` {by_words});\nwith {count} of them (`gaussian`) {image}, and a pixel AUROC "
+        f"(`winclip` {by_words});\nwith {count} of them (`change`) {image}, and a pixel AUROC "
         f"of {pixel} on the eight with exact masks."
     )
 

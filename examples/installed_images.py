@@ -32,7 +32,7 @@ Category: TypeAlias = tuple[str, Sequence[Path], Sequence[Path]]
 """Its name, good images and defective ones."""
 TRAIN, TEST = 20, 100
 BENCH = (
-    *("--detector", "rarity,gaussian,winclip", "--shots", "0,1,4", "--seeds", "3"),
+    *("--detector", "rarity,change", "--shots", "0,4", "--seeds", "2"),
     *("--resolution", "64"),  # without masks no map is measured
 )
 

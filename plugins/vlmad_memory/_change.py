@@ -63,6 +63,7 @@ class LearnedChange(Scorer):
     needs = frozenset({CELLS})
     references = "optional"
     adds_exactly = honours_inside = learns_misses = True
+    odd_reference = 1.35
 
     def __init__(
         self,

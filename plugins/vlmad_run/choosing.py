@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vlmad_formats.reading import Reading
 
 Completions = list[tuple[str, str]]
-DEFAULT_WITH_REFERENCES = "gaussian"
+DEFAULT_WITH_REFERENCES = "change"
 """The recipe where neither one nor a part is named, and there are references."""
 DEFAULT_ALONE = "rarity"
 """Likewise without references, unless a backbone is named: that may know words well."""
@@ -62,7 +62,7 @@ class Choice:
         option(
             metavar="RECIPE",
             help="A recipe (vlmad plugins lists them) or a recipe's FILE.toml; by default rarity, "
-            "with references gaussian, where a part or an option of one is named winclip; to "
+            "with references change, where a part or an option of one is named winclip; to "
             "train anomalyclip, or hybrid.",
             autocompletion=completing("detector"),
         ),
