@@ -31,7 +31,8 @@ def _tokens(
     images: int, tokens: int, seed: int = 0, width: int = 8
 ) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    q, k, v = (torch.randn(images, 3, tokens, width, generator=generator) for _ in range(3))
+    drawn = (torch.randn(images, tokens, 3, width, generator=generator) for _ in range(3))
+    q, k, v = (tensor.transpose(1, 2) for tensor in drawn)  # views, as backbones split heads
     return q, k, v
 
 

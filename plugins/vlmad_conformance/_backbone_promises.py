@@ -94,10 +94,11 @@ def _with_another_seed(subject: Subject) -> Any:
         if isinstance(value, str) and value.startswith(RANDOM):
             return subject.factory(**options | {name: f"{value}1"})
     offered = options_of(subject.factory)
-    if "seed" not in offered:
+    seed = next((name for name in offered if "seed" in name), None)
+    if seed is None:
         return None
-    first = options.get("seed", offered["seed"].default)
-    return subject.factory(**options | {"seed": first + 1 if isinstance(first, int) else 1})
+    first = options.get(seed, offered[seed].default)
+    return subject.factory(**options | {seed: first + 1 if isinstance(first, int) else 1})
 
 
 def encodes_sentences(subject: Subject) -> None:

@@ -16,6 +16,7 @@ from vlmad.parts import (
     TEXT,
     HasAttribution,
     HonoursInside,
+    ScoresSets,
 )
 from vlmad.regions import inside_regions
 from vlmad.types import Prediction, TextEmbeddings
@@ -192,6 +193,25 @@ def scores_each_alone(subject: Subject) -> None:
             with torch.inference_mode(), given(shown(features, call)):
                 alone, seen = call(features[[1]], text), call(features, text)
                 require_close(alone, seen[[1]], "other images change the scorer")
+
+
+def scores_sets_alike(subject: Subject) -> None:
+    """`score_set`, which takes images one by one, gives what a call with all of them gives."""
+    for call in calls_of(subject):
+        if not isinstance(call.scorer, ScoresSets):
+            return
+        for count in (2, 3):
+            features, text = features_for(call.scorer, count), text_for(call.scorer)
+            pieces = [features[[row]] for row in range(count)]
+            with torch.inference_mode(), given(shown(features, call)):
+                each = list(call.scorer.score_set(pieces, text, call.memory))
+                joined = Prediction(*(torch.cat(t) for t in zip(*map(_both, each), strict=True)))
+                seen = call(features, text)
+                require_close(joined, seen, "score_set gives other scores than a call")
+
+
+def _both(seen: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
+    return seen.score, seen.map
 
 
 def takes_a_set_of_one(subject: Subject) -> None:

@@ -79,6 +79,7 @@ TIERS: Mapping[str, Tiers] = {
             scorer.keeps_no_state,
             scorer.ignores_order,
             scorer.scores_each_alone,
+            scorer.scores_sets_alike,
             scorer.takes_a_set_of_one,
             scorer.takes_a_uniform_image,
             scorer.takes_text_per_image,

@@ -98,6 +98,14 @@ class Overflows(Sharper):
         return weights / weights.sum(-1, keepdim=True) @ v
 
 
+class WantsOneLayout(Sharper):
+    """Wrong."""
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        flat = (tensor.view(-1, *tensor.shape[2:]) for tensor in (q, k, v))
+        return F.scaled_dot_product_attention(*flat).reshape(v.shape)
+
+
 class RemembersTokens(Sharper):
     """Wrong."""
 
@@ -380,6 +388,7 @@ WRONG = [
     ("attention", AnotherShape, "mixes", "mix has shape"),
     ("attention", Float32OutOfBfloat16, "mixes-in-any-precision", "float32, made of .*bfloat16"),
     ("attention", Overflows, "mixes-large-numbers", "mix holds values that are not finite"),
+    ("attention", WantsOneLayout, "mixes", "it raises RuntimeError: view size"),
     ("attention", RemembersTokens, "keeps-no-state", "mixed before changes mix"),
     ("attention", RunningMean, "mixes", "mix gives another result when asked again"),
     ("extractor", FixedGrid, "arranges", "it raises|cells must be|leaves the grid"),

@@ -483,6 +483,14 @@ class SetOfSeveral(SoundSet):
         return replace(seen, score=seen.score / seen.score.std())
 
 
+class ScoresSetsOtherwise(SoundSet):
+    """Wrong."""
+
+    def score_set(self, images: Any, text: Any, memory: Any) -> Any:
+        for features in images:
+            yield self(features, text, memory)
+
+
 class ChangesTheDefaultType(Sound):
     """Wrong."""
 
@@ -550,6 +558,7 @@ WRONG = [
     (SeveralReferences, "takes-any-number-of-references|fits", "not finite|another result"),
     (OneReference, "fits", "it raises ValueError: too many values .*2 references"),
     (SetOfSeveral, "takes-a-set-of-one", "score holds values that are not finite.*1 image of"),
+    (ScoresSetsOtherwise, "scores-sets-alike", "score_set gives other scores than a call"),
     (ChangesTheDefaultType, "good-manners", "torch's default type"),
     (MemoryWantsGradients, "fits", "'width' in memory wants gradients"),
 ]
