@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -90,14 +90,14 @@ def _as_it_was() -> Iterator[None]:
 
 def _process_state() -> dict[str, Any]:
     """Return what could be changed, in a form that can be compared."""
-    numbers = signal.valid_signals()
+    numbers, drawn = signal.valid_signals(), cast("tuple[Any, ...]", np.random.get_state())
     return {
         "standard input and error": (sys.stdin, sys.stderr),
         "the handlers of signals": [signal.getsignal(number) for number in sorted(numbers)],
         "the working folder": os.getcwd(),
         "the environment": dict(os.environ),
         "Python's random numbers": random.getstate(),
-        "numpy's random numbers": repr(np.random.get_state()),
+        "numpy's random numbers": (drawn[1].tobytes(), drawn[2:]),
         "torch's random numbers": torch.get_rng_state().numpy().tobytes(),
         "torch's default type": torch.get_default_dtype(),
         "torch's default device": torch.get_default_device(),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
+from torch import nn
 
 from vlmad.images import as_source
 from vlmad.parts import (
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from vlmad.types import BackboneSpec, Request, VisualFeatures
     from vlmad_conformance.promises import Subject
 
+OF_TRAINING = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)
+"""Modules that compute otherwise while they are trained."""
 MOST_LAYERS = 4
 """Of a deeper model so many are asked for, the last among them."""
 
@@ -136,8 +139,9 @@ def repeats(subject: Subject) -> None:
     """Asked again it gives the same bits, and it leaves nothing behind on its model."""
     backbone = subject.part
     _encode(backbone)  # whatever is loaded lazily is there before the model is looked at
-    trains = any(m.training for model in modules_of(backbone) for m in model.modules())
-    require(not trains, "its model is in training mode")
+    modules = (module for model in modules_of(backbone) for module in model.modules())
+    trains = [type(m).__name__ for m in modules if m.training and isinstance(m, OF_TRAINING)]
+    require(not trains, f"its model is in training mode: {', '.join(sorted({*trains}))}")
     with given("2 images"), unchanged(backbone, name="the backbone"):
         visual = require_repeatable(lambda: _encode(backbone), "encode")
         if ATTENTION in backbone.spec.provides:

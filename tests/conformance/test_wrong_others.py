@@ -242,6 +242,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "changes", "words"), WRONG.values(), ids=WRONG)
 def test_a_wrong_one_is_caught(
     kind: str, changes: dict[str, Any], words: str, folder: Path, install: Install
@@ -253,6 +254,7 @@ def test_a_wrong_one_is_caught(
 SLOW = "import time\ntime.sleep(1.2)\n"
 
 
+@pytest.mark.slow
 def test_a_plugin_that_takes_long_to_import_is_caught(folder: Path, install: Install) -> None:
     install("others", SLOW + SOURCE.format(**SOUND))
     found = check_registered(Registry.discover().get("defect", "spot"))

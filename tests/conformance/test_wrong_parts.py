@@ -420,6 +420,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "part", "promise", "words"), WRONG, ids=[part.__name__ for _, part, *_ in WRONG]
 )

@@ -564,6 +564,7 @@ WRONG = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scorer", "promises", "words"), WRONG, ids=[scorer.__name__ for scorer, *_ in WRONG]
 )
