@@ -14,6 +14,7 @@ from vlmad_conformance import _backbone_promises as backbone
 from vlmad_conformance import _extractor_promises as extractor
 from vlmad_conformance import _making_promises as making
 from vlmad_conformance import _memory_promises as memory
+from vlmad_conformance import _offered_promises as offered
 from vlmad_conformance import _other_promises as other
 from vlmad_conformance import _prompts_promises as prompts
 from vlmad_conformance import _scorer_promises as scorer
@@ -79,12 +80,12 @@ TIERS: Mapping[str, Tiers] = {
             scorer.keeps_no_state,
             scorer.ignores_order,
             scorer.scores_each_alone,
-            scorer.scores_sets_alike,
+            offered.scores_sets_alike,
             scorer.takes_a_set_of_one,
             scorer.takes_a_uniform_image,
             scorer.takes_text_per_image,
-            scorer.attributes,
-            scorer.honours_inside,
+            offered.attributes,
+            offered.honours_inside,
             memory.survives_a_file,
             memory.remembers_in_memory_alone,
             memory.takes_any_number_of_references,
@@ -154,11 +155,11 @@ def subject_of(
     if kind not in WITH_OPTIONS:
         made = factory if isinstance(factory, type) else lambda: factory
         return Subject(made, kind, name, factory, package)
-    offered = options_of(factory, registration)
+    has = options_of(factory, registration)
     for word, value in (("precision", "float32"), ("anew", True)):
-        if word in offered:  # the tolerance is that of float32; what is learned is drawn
+        if word in has:  # the tolerance is that of float32; what is learned is drawn
             given.setdefault(word, value)
-    checked = check_options(str(registration), offered, given)
+    checked = check_options(str(registration), has, given)
     make = partial(factory, **checked)
     return Subject(make, kind, name, factory, package, checked, backbone)
 
