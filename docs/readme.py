@@ -38,8 +38,9 @@ def output(out: Path) -> str:
 def averages() -> str:
     """Return a table of the detectors' averages over public photographs, zero-shot."""
     average = r"^\| average \| zero-shot \| (\S+) \| (.*)\|$"
+    recipes = RESULTS.read_text(encoding="utf-8").partition("<!-- recipes:")[2]
     found: dict[str, list[list[str]]] = {}
-    for name, cells in re.findall(average, RESULTS.read_text(), re.MULTILINE):
+    for name, cells in re.findall(average, recipes.partition("<!-- end")[0], re.MULTILINE):
         figures = [re.findall(r"\d\.\d+", cell)[0] for cell in cells.split("|")[:2]]
         found.setdefault(name, []).append(figures)
     lines = ["| detector | from | image AUROC | pixel AUROC | AUPRO |", "|---|---|---|---|---|"]

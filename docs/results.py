@@ -4,7 +4,7 @@
 
 Of each section the folder that `vlmad bench` or `vlmad grid` wrote, of `references` several;
 results.md has the commands. A section that is not named stays as it is, and so do the words around
-the tables. Of `parts` the averages are shown alone, of `alone` and `references` those over named
+the tables. Of `parts` and `windows` the averages are shown alone, of `alone` and `references` those over named
 categories, of `learned` those over all, and the differences of `PAIRS`, of `installed` every one.
 """
 
@@ -182,7 +182,7 @@ def main(sections: Iterable[str]) -> None:
         elif name == "learned":
             text = learned_page(Path(folder))
         else:
-            text = _grid_or_bench(Path(folder), "Combinations" if name == "parts" else "")
+            text = _grid_or_bench(Path(folder), "Combinations" if name != "recipes" else "")
         page = replaced(page, name, text)
     PAGE.write_text(page, encoding="utf-8")
 
