@@ -4,8 +4,9 @@
 
 Of each section the folder that `vlmad bench` or `vlmad grid` wrote, of `references` several;
 results.md has the commands. A section that is not named stays as it is, and so do the words around
-the tables. Of `parts` and `windows` the averages are shown alone, of `alone` and `references` those over named
-categories, of `learned` those over all, and the differences of `PAIRS`, of `installed` every one.
+the tables. Of `parts` and `windows` the averages are shown alone, of `alone` and `references` those
+over named categories, of `learned` those over all, and the differences of `PAIRS`, of `installed`
+every one.
 """
 
 from __future__ import annotations
