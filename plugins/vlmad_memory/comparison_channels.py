@@ -93,19 +93,19 @@ def own_channels(image: ImageCells) -> Float[Tensor, "11 h*w"]:
     distances = 1 - middle @ middle.T
     beside = (apart == 1).float()
     finer = (image.fine.shape[0], image.fine.shape[1])
-    fine_novelty = _nearest_beyond(fine, steps(*finer), FINE_NEAR)
+    fine_novelty = _nearest_beyond(fine, within(*finer, FINE_NEAR))
     fine_rarity = own_distances(fine[None], FINE_RIDGE)[0]
     raw = image.middle.flatten(0, 1) / image.middle.shape[-1] ** 0.5
     return torch.stack([
-        distances.masked_fill(apart <= NEAR, FAR).amin(1),
-        _nearest_beyond(image.units["deep"], apart, NEAR),
+        distances.scatter(1, within(*grid, NEAR), FAR).amin(1),
+        _nearest_beyond(image.units["deep"], within(*grid, NEAR)),
         *_by_cell(fine_novelty, finer, grid),
         _soft_minimum(distances, SOFTER),
         own_distances(middle[None], RIDGE)[0],
         own_distances(raw[None], RIDGE)[0],
         *_by_cell(fine_rarity, finer, grid),
         (distances * beside).sum(1) / beside.sum(1).clamp_min(1),
-        _mirrored(distances, apart, grid),
+        _mirrored(distances, grid),
     ])  # fmt: skip
 
 
@@ -114,7 +114,6 @@ def compared_channels(
 ) -> Float[Tensor, "16 h*w"]:
     """Return the channels `COMPARED` of an image beside references of the same grids."""
     grid = (image.middle.shape[0], image.middle.shape[1])
-    apart = steps(*grid)[:, None]
     middle, deep = (_between(image, references, name) for name in ("middle", "deep"))
     fine = _nearest(image.units["fine"], torch.cat([r.units["fine"] for r in references]))
     around = torch.cat([r.surroundings for r in references])
@@ -124,14 +123,14 @@ def compared_channels(
         middle.flatten(1).amin(1),
         _soft_minimum(middle.flatten(1), SOFT),
         _soft_minimum(middle.flatten(1), SOFTER),
-        *(_within(middle, apart, most) for most in (0, 1, 3)),
-        *_found_again(middle, apart),
+        *(_nearest_within(middle, within(*grid, most)) for most in (0, 1, 3)),
+        *_found_again(middle, within(*grid, 3)),
         deep.flatten(1).amin(1),
-        _within(deep, apart, 2),
+        _nearest_within(deep, within(*grid, 2)),
         *_by_cell(fine, (image.fine.shape[0], image.fine.shape[1]), grid),
         differs.flatten(1).amin(1),
-        _within(differs, apart, 1),
-        *_found_again(differs, apart),
+        _nearest_within(differs, within(*grid, 1)),
+        *_found_again(differs, within(*grid, 3)),
     ])  # fmt: skip
 
 
@@ -140,6 +139,19 @@ def steps(rows: int, columns: int) -> Int[Tensor, "r r"]:
     """Return how many rows or columns, the larger of both, cells of a grid lie apart."""
     places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
     return (places[:, None] - places[None]).abs().amax(-1)
+
+
+@lru_cache(32)
+def within(rows: int, columns: int, most: int) -> Int[Tensor, "r n"]:
+    """Return which cells lie so few steps apart; beyond the edge the cell itself stands."""
+    places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
+    beside = torch.cartesian_prod(*[torch.arange(-most, most + 1)] * 2)
+    found = places[:, None] + beside
+    size = torch.tensor([rows, columns])
+    exists = ((found >= 0) & (found < size)).all(-1)
+    return torch.where(
+        exists, found[..., 0] * columns + found[..., 1], torch.arange(rows * columns)[:, None]
+    )
 
 
 def _between(
@@ -158,18 +170,21 @@ def _lengths(cells: Float[Tensor, "r c"], others: Float[Tensor, "n c"]) -> Float
     return torch.cdist(cells.double(), others.double(), compute_mode=mode).to(cells)
 
 
-def _within(
-    distances: Float[Tensor, "r k r"], apart: Int[Tensor, "r 1 r"], most: int
+def _nearest_within(
+    distances: Float[Tensor, "r k r"], near: Int[Tensor, "r n"]
 ) -> Float[Tensor, " r"]:
-    return distances.masked_fill(apart > most, torch.inf).flatten(1).amin(1)
+    return _some(distances, near).flatten(1).amin(1)
 
 
 def _found_again(
-    distances: Float[Tensor, "r k r"], apart: Int[Tensor, "r 1 r"]
+    distances: Float[Tensor, "r k r"], near: Int[Tensor, "r n"]
 ) -> list[Float[Tensor, " r"]]:
-    """Return how far the image's nearest cell is from the references', and that within 3."""
-    near = distances.masked_fill(apart > 3, torch.inf)
-    return [each.amin(0).amin(0) for each in (distances, near)]
+    """Return how far the image's nearest cell is from the references', and that within some."""
+    return [distances.amin(0).amin(0), _nearest_within(distances.transpose(0, 2), near)]
+
+
+def _some(distances: Float[Tensor, "r k r"], which: Int[Tensor, "r n"]) -> Float[Tensor, "r k n"]:
+    return distances.gather(2, which[:, None].expand(-1, distances.shape[1], -1))
 
 
 def _nearest(unit: Float[Tensor, "r c"], others: Float[Tensor, "n c"]) -> Float[Tensor, " r"]:
@@ -177,13 +192,10 @@ def _nearest(unit: Float[Tensor, "r c"], others: Float[Tensor, "n c"]) -> Float[
     return 1 - torch.cat([(rows @ others.T).amax(1) for rows in unit.split(ROWS)])
 
 
-def _nearest_beyond(
-    unit: Float[Tensor, "r c"], apart: Int[Tensor, "r r"], near: int
-) -> Float[Tensor, " r"]:
+def _nearest_beyond(unit: Float[Tensor, "r c"], near: Int[Tensor, "r n"]) -> Float[Tensor, " r"]:
     """Return the same among the cells themselves, those near each left out."""
-    pieces = zip(unit.split(ROWS), apart.split(ROWS), strict=True)
-    found = [(rows @ unit.T).masked_fill_(a <= near, -1).amax(1) for rows, a in pieces]
-    return 1 - torch.cat(found)
+    pieces = zip(unit.split(ROWS), near.split(ROWS), strict=True)
+    return 1 - torch.cat([(rows @ unit.T).scatter_(1, own, -1).amax(1) for rows, own in pieces])
 
 
 def _soft_minimum(distances: Float[Tensor, "r n"], temperature: float) -> Float[Tensor, " r"]:
@@ -191,13 +203,11 @@ def _soft_minimum(distances: Float[Tensor, "r n"], temperature: float) -> Float[
     return -temperature * mean.log()
 
 
-def _mirrored(
-    distances: Float[Tensor, "r r"], apart: Int[Tensor, "r r"], grid: tuple[int, int]
-) -> Float[Tensor, " r"]:
+def _mirrored(distances: Float[Tensor, "r r"], grid: tuple[int, int]) -> Float[Tensor, " r"]:
     """Return the distance to the nearest beside the mirrored place, of both ways to mirror."""
     places = torch.arange(len(distances)).view(grid)
     mirrors = (places.flip(axis).flatten() for axis in (0, 1))
-    found = [distances[:, m].masked_fill(apart > 1, FAR).amin(1) for m in mirrors]
+    found = [distances.gather(1, m[within(*grid, 1)]).amin(1) for m in mirrors]
     return torch.minimum(*found)
 
 
