@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from vlmad.registry import installed
 from vlmad.testing import check_part
 from vlmad_scaffold.new_distribution import LONGEST, distribution_of, offered_kinds
 
@@ -38,6 +39,7 @@ def begun(install: Callable[..., Path], tmp_path: Path) -> Path:
     (site / "vlmad_foo.py").unlink()
     folder = written(tmp_path, "vlmad-foo", *offered_kinds())
     (folder / "vlmad_foo").rename(site / "vlmad_foo")
+    installed.cache_clear()  # the command has looked for it where it was not yet
     return folder
 
 

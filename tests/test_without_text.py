@@ -11,7 +11,7 @@ import pytest
 from vlmad import Detector, load_detector
 from vlmad.errors import IncompatiblePartsError
 from vlmad.recipes import DEFAULT
-from vlmad_run.choosing import DEFAULT_ALONE, DEFAULT_WITH_REFERENCES, Choice
+from vlmad_run.choosing import DEFAULT_ALONE, DEFAULT_WITH_REFERENCES, ON_OTHERS, Choice
 
 from .conftest import SMALL, Ended, vlmad
 
@@ -56,6 +56,11 @@ def test_naming_anything_of_text_takes_the_rest_from_the_recipe_of_text(choice: 
 @pytest.mark.parametrize("choice", [Choice(), Choice(backbone="tiny")])
 def test_with_references_and_nothing_named_references_decide(choice: Choice) -> None:
     assert choice.load(references=True).assembly.recipe.name == DEFAULT_WITH_REFERENCES
+
+
+def test_on_another_backbone_its_own_middle_levels_are_compared() -> None:
+    choice = Choice(backbone="timm:test_resnet", settings=["backbone.weights=random:0"])
+    assert choice.load(references=True).assembly.recipe.name == ON_OTHERS
 
 
 @pytest.mark.parametrize("choice", [Choice(), Choice(class_name="cloth"), Choice(resize="pad")])

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Completions = list[tuple[str, str]]
 DEFAULT_WITH_REFERENCES = "change"
 """The recipe where neither one nor a part is named, and there are references."""
+EMBEDDED, ON_OTHERS = "tiny", "gaussian"
+"""The backbone on whose levels the network of that recipe learned; likewise on others."""
 DEFAULT_ALONE = "rarity"
 """Likewise without references, unless a backbone is named: that may know words well."""
 IMAGE = "image"
@@ -62,8 +64,8 @@ class Choice:
         option(
             metavar="RECIPE",
             help="A recipe (vlmad plugins lists them) or a recipe's FILE.toml; by default rarity, "
-            "with references change, where a part or an option of one is named winclip; to "
-            "train anomalyclip, or hybrid.",
+            "with references change (gaussian on another backbone), where a part or an option of "
+            "one is named winclip; to train anomalyclip, or hybrid.",
             autocompletion=completing("detector"),
         ),
     ] = None
@@ -118,7 +120,8 @@ class Choice:
         if references is None or not self.names_nothing:
             return self.detector
         if references:
-            return DEFAULT_WITH_REFERENCES
+            embedded = self.backbone in (None, EMBEDDED)
+            return DEFAULT_WITH_REFERENCES if embedded else ON_OTHERS
         return DEFAULT_ALONE if self.backbone is None else None
 
     def load(self, references: bool | None = False) -> Detector:

@@ -170,7 +170,7 @@ def test_btad_has_ok_and_ko_and_masks_of_another_format(tmp_path: Path, draw, dr
 def test_the_samples_that_come_with_the_project_have_no_problems() -> None:
     opened = open_dataset(REPOSITORY / "examples" / "samples")
     assert survey(opened).problems == ()
-    assert opened.categories == ("brushed_metal", "circuit", "cloth", "tile")
+    assert opened.categories == ("brushed_metal", "circuit", "cloth", "fasteners", "tile")
 
 
 @pytest.mark.slow
