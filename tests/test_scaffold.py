@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from vlmad.registry import installed
 from vlmad.testing import check_part
 from vlmad_scaffold.new_distribution import LONGEST, distribution_of, offered_kinds
 
-from .conftest import vlmad
+from .conftest import noise, vlmad
 
 ROOT = Path(__file__).parents[1]
 BEGUN = {"vlmad_foo/__init__.py", "vlmad_foo/py.typed", "tests/test_promises.py"}
@@ -146,3 +147,35 @@ def test_what_was_begun_passes_ruff_and_strict_mypy(tmp_path: Path) -> None:
             text=True,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Path:
+    """What the commands of a new plugin's page name: photographs, and lists of them."""
+    noise(tmp_path / "photos", 2)
+    noise(tmp_path / "good", 4)
+    noise(tmp_path / "products", 8)
+    names = sorted(path.name for path in (tmp_path / "products").iterdir())
+    lines = [f"{'good' if i < 6 else 'scratch'} {name}\n" for i, name in enumerate(names)]
+    (tmp_path / "products" / "labels.txt").write_text("".join(lines))
+    (tmp_path / "list.txt").write_text("photos/0000.png\nphotos/0001.png\n")
+    (tmp_path / "recipe.foo").write_text('scorer = "dense"\nclass_name = "nut"\n')
+    rows = "\n".join(" ".join(str(n * m % 256) for n in range(40)) for m in range(30))
+    (tmp_path / "photos" / "text.foo").write_text(f"# foo\n{rows}\n")
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", offered_kinds())
+def test_the_page_of_a_new_plugin_shows_commands_that_work(
+    kind: str, begun: Path, workshop: Path
+) -> None:
+    page = (begun / "README.md").read_text(encoding="utf-8")
+    [command] = re.findall(rf"^\| `{kind}:foo` \| `vlmad (.*)` \|$", page, re.MULTILINE)
+    words = [
+        found
+        for word in command.split()
+        for found in (sorted(map(str, workshop.glob(word))) if "*" in word else [word])
+    ]
+    done = vlmad(*words, cwd=workshop)
+    assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from vlmad import (
     Attention,
@@ -12,14 +11,14 @@ from vlmad import (
     ClassToken,
     ContextPrompts,
     ImageBatch,
+    LevelSpec,
     Preprocessing,
     Request,
     VisualFeatures,
 )
-from vlmad.parts import PATCH_TOKENS
+from vlmad.parts import LEVELS
 
-PATCH = 16
-"""Pixels of a patch's side."""
+SIZE, GRID = (224, 224), (14, 14)
 
 
 class SproutBackbone(Backbone):
@@ -27,28 +26,29 @@ class SproutBackbone(Backbone):
 
     spec = BackboneSpec(
         name="sprout",
-        preprocessing=Preprocessing((224, 224), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-        grid=(224 // PATCH, 224 // PATCH),
+        preprocessing=Preprocessing(SIZE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        grid=GRID,
         depth=1,
         vision_width=6,
         embedding_dim=6,
-        provides=frozenset({PATCH_TOKENS}),
+        provides=frozenset({LEVELS}),
+        levels={"colours": LevelSpec(GRID, width=6)},
+        middle=("colours",),
     )
     weights_hash = "0" * 64  # there are none
 
     def encode(
         self, batch: ImageBatch, requests: Sequence[Request], attention: Attention
     ) -> VisualFeatures:
-        """Answer the class token by the mean of all patches, and patches by their moments."""
+        """Answer the level by a row of numbers for each patch, the class token by their mean."""
         pixels = batch.pixels(self.spec.preprocessing)
-        blocks = F.unfold(pixels, PATCH, stride=PATCH)
-        blocks = blocks.reshape(len(batch), 3, PATCH * PATCH, -1)
-        patches = torch.cat([blocks.mean(2), blocks.std(2)], dim=1).mT
+        patches = pixels.unfold(2, 16, 16).unfold(3, 16, 16).flatten(4)
+        moments = torch.cat([patches.mean(-1), patches.std(-1)], dim=1).permute(0, 2, 3, 1)
         answers = {
-            request: patches.mean(1) if isinstance(request, ClassToken) else patches.clone()
+            request: moments.mean((1, 2)) if isinstance(request, ClassToken) else moments.clone()
             for request in requests
         }
-        return VisualFeatures(answers, self.spec.grid, self.spec.preprocessing.size)
+        return VisualFeatures(answers, GRID, SIZE)
 
     def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Tensor:
         """Refuse: the spec provides no text encoder, so that nobody asks."""
