@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,17 @@ from .conftest import vlmad
 
 RANDOM = {"weights": "random:0", "image_size": 80}
 ODD_PARTS = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text()
+
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("third_party*/**/*.py"))
+PRIVATE = re.compile(
+    r"^ *(?:from|import) vlmad(?:\w|\.)*\._|^ *from vlmad\S* import _", re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: "/".join(path.parts[-3:]))
+def test_examples_for_authors_import_public_modules_only(path: Path) -> None:
+    assert PRIVATE.findall(path.read_text(encoding="utf-8")) == []
 
 
 @pytest.fixture
