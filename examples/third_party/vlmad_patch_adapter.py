@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-
 from vlmad import (
     Attention,
     BackboneSpec,

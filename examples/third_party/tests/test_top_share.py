@@ -1,17 +1,19 @@
-"""The scorer keeps vlmad's contract and averages what it says."""
+"""The parts keep their promises, and the scorer averages what it says."""
+
+from collections.abc import Callable
 
 import pytest
 import torch
-from vlmad_top_share.scorer import TopShare
-
 from vlmad import load_detector
 from vlmad.errors import OptionError
-from vlmad.testing import check_part, example_features, example_text
+from vlmad.testing import example_features, example_text, parametrize_parts
+
+from vlmad_top_share.scorer import TopShare
 
 
-def test_it_keeps_the_contract_of_a_scorer() -> None:
-    check_part("scorer", "top-share")
-    check_part("scorer", "top-share", {"share": 1})
+@parametrize_parts("vlmad-top-share", {"scorer:top-share": {"share": 0.1}})
+def test_part_keeps_its_promises(check: Callable[[], None]) -> None:
+    check()
 
 
 def test_the_whole_share_is_the_mean_of_the_map() -> None:

@@ -1,33 +1,24 @@
-"""A scorer for vlmad: the mean of the highest pixels of the map."""
+"""The hooks of vlmad-top-share; parts are imported when they are used."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from vlmad import Recipe, hookimpl
-
-if TYPE_CHECKING:
-    from vlmad.hookspecs import Register
-
-TOP_SHARE = Recipe(
-    parts={
-        "backbone": "tiny",
-        "prompts": "compositional",
-        "extractor": "window",
-        "attention": "none",
-        "scorer": "top-share",
-    },
-    summary="WinCLIP's windows under the mean of the highest pixels",
-)
+from vlmad import hookimpl
+from vlmad.hookspecs import Register
 
 
 @hookimpl
 def register_scorers(register: Register) -> None:
-    """Register `top-share`; its module is imported when it is used."""
-    register("top-share", "vlmad_top_share.scorer:TopShare", "mean of the highest pixels")
+    """Register the scorer."""
+    register(
+        "top-share",
+        "vlmad_top_share.scorer:TopShare",
+        "mean of the highest pixels",
+    )
 
 
 @hookimpl
 def register_detectors(register: Register) -> None:
-    """Register the recipe `top-share`."""
-    register("top-share", TOP_SHARE, TOP_SHARE.summary)
+    """Register the recipe."""
+    register(
+        "top-share",
+        "vlmad_top_share.recipe:TOP_SHARE",
+        "WinCLIP's windows under the mean of the highest pixels",
+    )

@@ -1,20 +1,14 @@
 """The scorer `top-share`."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 from annotated_types import Gt, Le
-
-from vlmad import Prediction, Scorer
+from torch import Tensor
+from vlmad import Features, Prediction, Scorer, TextEmbeddings
 from vlmad.regions import mean_map, upsample
 from vlmad.text import anomaly_probability, pool_sides
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from vlmad import Features, TextEmbeddings
 
 TEMPERATURE = 0.07
 
@@ -30,15 +24,11 @@ class TopShare(Scorer):
         self.share = share
 
     def __call__(
-        self,
-        features: Features,
-        text: TextEmbeddings | None,
-        memory: Mapping[str, torch.Tensor] | None,
+        self, features: Features, text: TextEmbeddings | None, memory: Mapping[str, Tensor] | None
     ) -> Prediction:
         """Average the regions' probabilities cell by cell, then the highest pixels."""
-        assert text is not None
-        sides = pool_sides(text)
-        maps = []
+        assert text is not None  # it needs text, by default
+        sides, maps = pool_sides(text), []
         for regions in features.aligned:
             scores = anomaly_probability(regions.embeddings, sides, TEMPERATURE)
             maps.append(mean_map(scores, regions.cells, features.grid))
