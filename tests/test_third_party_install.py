@@ -1,4 +1,4 @@
-"""The wheels of vlmad and of a stranger's plugin, really built, installed with pip, and run."""
+"""The wheels of vlmad and of strangers' plugins, really built, installed with pip, and run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 THIRD_PARTY = ROOT / "examples" / "third_party"
-IMAGES = ROOT / "examples" / "samples" / "cloth" / "test" / "hole"
+OTHERS = sorted((ROOT / "examples").glob("third_party_*"))
+CLOTH = ROOT / "examples" / "samples" / "cloth"
+IMAGES, GOOD = CLOTH / "test" / "hole", CLOTH / "train" / "good"
 
 # one group: two workers would each make the environment
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("third-party")]
@@ -44,7 +46,7 @@ def pip(command: str, python: Path, *words: str | Path) -> None:
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     out = tmp_path_factory.mktemp("wheels")
-    for project in (ROOT, THIRD_PARTY):
+    for project in (ROOT, THIRD_PARTY, *OTHERS):
         words = ("--no-deps", "--no-build-isolation", "--wheel-dir", out, project)
         pip("wheel", Path(sys.executable), *words)
     return sorted(out.glob("*.whl"))
@@ -52,7 +54,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def python(wheels: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new environment with both wheels; everything else comes from the one that tests run in."""
+    """A new environment with all wheels; everything else comes from the one that tests run in."""
     folder = tmp_path_factory.mktemp("environment")
     succeed(sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", folder)
     own = next(folder.glob("lib/python*/site-packages"))
@@ -107,11 +109,17 @@ def test_the_strangers_part_is_described(vlmad: Vlmad) -> None:
     assert "how many of the pixels count" in described.stdout
 
 
+def test_checking_prints_what_the_page_for_authors_shows(vlmad: Vlmad) -> None:
+    page = (ROOT / "docs" / "writing-a-plugin.md").read_text(encoding="utf-8")
+    command, shown = page.split("\n$ ")[1].split("\n```")[0].split("\n", 1)
+    done = vlmad(*command.split()[1:])
+    assert done.stdout == f"{shown}\n", done.stderr
+
+
 def test_the_strangers_detector_runs(vlmad: Vlmad, tmp_path: Path) -> None:
     done = vlmad("run", IMAGES, "--detector", "top-share", "--out", "out")
     assert done.returncode == 0, done.stderr
-    with (tmp_path / "out" / "scores.csv").open() as file:
-        assert [row["status"] for row in csv.DictReader(file)] == ["done", "done"]
+    assert statuses(tmp_path / "out" / "scores.csv") == ["done", "done"]
 
 
 def test_a_strangers_code_counts_by_its_files_in_a_wheel_and_in_a_checkout(
@@ -120,8 +128,6 @@ def test_a_strangers_code_counts_by_its_files_in_a_wheel_and_in_a_checkout(
     words = ("run", IMAGES, "--detector", "top-share", "--overlays", "none", "--out", "out")
     [installed] = python.parents[1].glob("lib/python*/site-packages/vlmad_top_share/scorer.py")
     checkout = shutil.copytree(THIRD_PARTY, tmp_path / "checkout")
-    with (checkout / "pyproject.toml").open("a") as project:  # no finder, which takes a library
-        project.write('[tool.hatch.build]\ndev-mode-dirs = ["."]\n')
     assert vlmad(*words).returncode == 0
 
     def edited(path: Path) -> Done:
@@ -144,10 +150,63 @@ def test_a_strangers_code_counts_by_its_files_in_a_wheel_and_in_a_checkout(
         pip("install", python, "--no-deps", "--no-index", "--force-reinstall", wheel)
 
 
-def test_the_strangers_own_tests_pass(python: Path) -> None:
-    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", THIRD_PARTY / "tests")
-    done = run(python, *words, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
-    assert done.returncode == 0, done.stdout
+@pytest.mark.parametrize("project", [THIRD_PARTY, *OTHERS], ids=lambda project: project.name)
+def test_the_strangers_own_tests_pass(project: Path, python: Path) -> None:
+    assert_tests_pass(project, python)
+
+
+def assert_tests_pass(project: Path, python: Path) -> None:
+    words = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
+    done = run(python, *words, cwd=project, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def statuses(table: Path) -> list[str]:
+    with table.open() as file:
+        return [row["status"] for row in csv.DictReader(file)]
+
+
+def test_a_strangers_backbone_without_text_is_fitted_kept_and_run(
+    vlmad: Vlmad, tmp_path: Path
+) -> None:
+    detector = ("--backbone", "gabor:8", "--detector", "patchcore")
+    done = vlmad("fit", GOOD, *detector, "--shots", "4", "--out", "cloth.safetensors")
+    assert done.returncode == 0, done.stderr
+    done = vlmad("run", IMAGES, "--model", "cloth.safetensors", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert statuses(tmp_path / "out" / "scores.csv") == ["done", "done"]
+    done = vlmad("run", IMAGES, "--backbone", "gabor", "--prompt", "compositional")
+    assert "needs text encoder, but backbone 'gabor'" in done.stderr
+
+
+def test_a_strangers_prompts_describe_each_image(vlmad: Vlmad, tmp_path: Path) -> None:
+    words = ("run", IMAGES, "--prompt", "described", "--overlays", "none")
+    for out, adjectives in (("both", "dark,bright"), ("one", "dark")):
+        done = vlmad(*words, "--set", f"prompts.words={adjectives}", "--out", out)
+        assert done.returncode == 0, done.stderr
+        assert statuses(tmp_path / out / "scores.csv") == ["done", "done"]
+    assert (tmp_path / "both/scores.csv").read_bytes() != (tmp_path / "one/scores.csv").read_bytes()
+
+
+def test_a_strangers_command_takes_the_options_of_a_detector(vlmad: Vlmad) -> None:
+    words = ("worst", CLOTH / "test", "--references", GOOD, "--shots", "2", "--count", "2")
+    done = vlmad(*words, "--backbone", "gabor", "--detector", "patchcore")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2
+    assert vlmad(*words, "--scorer", "dence").stderr.count("'dense'") == 1
+
+
+def test_a_new_plugin_passes_its_tests_as_it_is(python: Path, vlmad: Vlmad, tmp_path: Path) -> None:
+    done = vlmad("new-plugin", "vlmad-foo", "--part", "scorer", "--part", "command")
+    assert done.returncode == 0, done.stderr
+    without = ("--no-deps", "--no-build-isolation", "--no-index")
+    pip("install", python, *without, "-e", tmp_path / "vlmad-foo")
+    try:
+        assert_tests_pass(tmp_path / "vlmad-foo", python)
+        done = vlmad("foo", IMAGES / "000.png", "--scorer", "foo")
+        assert done.stdout.endswith("000.png\n"), done.stderr
+    finally:
+        pip("uninstall", python, "--yes", "vlmad-foo")
 
 
 def test_uninstalling_removes_the_part(python: Path, vlmad: Vlmad) -> None:
