@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from vlmad.registry import installed
+from vlmad.images import formats
 from vlmad.testing import check_part
 from vlmad_scaffold.new_distribution import LONGEST, distribution_of, offered_kinds
 
@@ -34,14 +34,15 @@ def files_in(folder: Path) -> set[str]:
 
 
 @pytest.fixture
-def begun(install: Callable[..., Path], tmp_path: Path) -> Path:
+def begun(install: Callable[..., Path], tmp_path: Path) -> Iterator[Path]:
     """A plugin of every kind, found in this process as if it were installed."""
+    folder = written(tmp_path, "vlmad-foo", *offered_kinds())
     site = install("vlmad-foo", "")
     (site / "vlmad_foo.py").unlink()
-    folder = written(tmp_path, "vlmad-foo", *offered_kinds())
     (folder / "vlmad_foo").rename(site / "vlmad_foo")
-    installed.cache_clear()  # the command has looked for it where it was not yet
-    return folder
+    formats.cache_clear()
+    yield folder
+    formats.cache_clear()
 
 
 def test_it_begins_every_kind_that_there_is(registry: object) -> None:
