@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from vlmad import load_detector
 from vlmad.errors import IncompatiblePartsError, InputError
 from vlmad.testing import TWO_LAYERS, check_part, example_images
 
-from .conftest import vlmad
+from .conftest import noise, vlmad
 
 RANDOM = {"weights": "random:0", "image_size": 80}
 ODD_PARTS = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text()
@@ -29,6 +30,30 @@ PRIVATE = re.compile(
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: "/".join(path.parts[-3:]))
 def test_examples_for_authors_import_public_modules_only(path: Path) -> None:
     assert PRIVATE.findall(path.read_text(encoding="utf-8")) == []
+
+
+PROJECTS = sorted((Path(__file__).parents[1] / "examples").glob("third_party*"))
+COMMANDS = [
+    pytest.param(project, command, id=command)
+    for project in PROJECTS
+    for command in (project / "README.md").read_text(encoding="utf-8").splitlines()
+    if command.startswith(("vlmad run", "vlmad worst")) and ".safetensors" not in command
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("project", "command"), COMMANDS)
+def test_the_commands_on_the_pages_of_examples_work(
+    project: Path, command: str, install: Callable[..., Path], tmp_path: Path
+) -> None:
+    [package] = project.glob("vlmad_*/")
+    site = install(package.name.replace("_", "-"), "")
+    (site / f"{package.name}.py").unlink()
+    shutil.copytree(package, site / package.name)
+    for name in ("photos", "good"):
+        noise(tmp_path / name, 4)
+    done = vlmad(*command.split()[1:], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
