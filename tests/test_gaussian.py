@@ -57,7 +57,7 @@ def test_drawn_channels_go_by_the_seed_and_are_as_many_as_asked_for() -> None:
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert len(set(first.tolist())) == 5
-    with pytest.raises(OptionError, match="13 channels cannot be drawn of 12"):
+    with pytest.raises(OptionError, match="of the 12 that the levels have"):
         Gaussian("each", channels=13).fit(references)
 
 

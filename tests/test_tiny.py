@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -217,8 +218,17 @@ def test_weights_of_levels_count_where_they_are_asked_for() -> None:
         detector = load_detector("patchcore", options=given)
         hashes[levels] = identity(detector, "bolt").weights_sha256
     assert hashes["1,2"] == text == digest(WEIGHTS)
-    assert hashes["2,b4"] == hashes["b4,e5"] != text
-    assert len(hashes["b4,e5"]) == 64
+    assert hashes["b4,e5"] == digest(LEVEL_WEIGHTS)  # whatever becomes of the towers
+    both = " ".join(sorted([text, hashes["b4,e5"]]))
+    assert hashes["2,b4"] == hashlib.sha256(both.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("recipe", ["gaussian", "change", "rarity"])
+def test_towers_that_a_detector_does_not_read_do_not_count(recipe: str) -> None:
+    of_levels = identity(load_detector(recipe), "bolt").weights_sha256
+    assert of_levels == digest(LEVEL_WEIGHTS)
+    tokens = {"extractor": {"image": "class-token"}}
+    assert identity(load_detector(recipe, options=tokens), "bolt").weights_sha256 != of_levels
 
 
 def test_public_statistics_name_their_photographs_and_are_finite() -> None:

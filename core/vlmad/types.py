@@ -163,7 +163,10 @@ class LevelSpec:
     statistics: bool = False
     """Whether it can be asked for standardised: the statistics ship with the backbone."""
     identity: str = ""
-    """What its numbers depend on beside the backbone's weights, such as a digest of a file."""
+    """What its numbers depend on in the place of `weights_hash`, such as a digest of a file.
+
+    Empty where they follow from the backbone's weights like all others.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,10 @@ class PositionGaussians:
     def _draw(self, width: int) -> Int[Tensor, " n"]:
         count = width if self.channels is None else self.channels
         if count > width:
-            raise OptionError(f"{count} channels cannot be drawn of {width}")
+            raise OptionError(
+                f"{count} channels cannot be drawn of the {width} that the levels have together: "
+                f"--set scorer.channels=1 to {width}, or none for all"
+            )
         order = torch.randperm(width, generator=torch.Generator().manual_seed(self.seed))
         return order[:count].sort().values
 

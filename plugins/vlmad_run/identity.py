@@ -165,12 +165,15 @@ def identity(
 
 
 def _weights_digest(detector: Detector) -> str:
-    """Return that of the backbone, and of what levels that are asked for have beside it."""
-    own, levels = detector.backbone.weights_hash, detector.backbone.spec.levels
-    asked = [levels[r.name] for r in detector.requests() if isinstance(r, Level)]
-    others = sorted({level.identity for level in asked} - {""})
-    together = " ".join([own, *others])
-    return hashlib.sha256(together.encode()).hexdigest() if others else str(own)
+    """Return that of the weights which are read: the backbone's, or those of levels, or both."""
+    levels, asked = detector.backbone.spec.levels, detector.requests()
+    digests = {levels[r.name].identity if isinstance(r, Level) else "" for r in asked}
+    if detector.prompts is not None:
+        digests.add("")
+    if "" in digests:
+        digests = digests - {""} | {detector.backbone.weights_hash}
+    together = " ".join(sorted(digests))
+    return hashlib.sha256(together.encode()).hexdigest() if len(digests) > 1 else together
 
 
 def _sentences_digest(detector: Detector, class_name: str) -> str | None:

@@ -119,7 +119,7 @@ class Tiny:
 
     @cached_property
     def weights_hash(self) -> str:
-        """SHA-256 of the weights file; its trunk's levels have an identity of their own."""
+        """SHA-256 of the weights file; levels of its trunk go by an identity of their own."""
         return remembered_digest(WEIGHTS, stamp(WEIGHTS), "bytes", lambda: digest(WEIGHTS))
 
     @cached_property

@@ -32,7 +32,11 @@ blocks[5] expands that to, after norm and activation."""
 
 
 def trunk_levels(identity: str) -> dict[str, LevelSpec]:
-    """Return the levels, whose numbers depend on a file of that digest."""
+    """Return the levels.
+
+    Args:
+        identity: the digest of the file of their statistics, which follow from the trunk, too.
+    """
     return {
         name: LevelSpec((cells, cells), width, SIZE, statistics=True, identity=identity)
         for name, (cells, width) in WIDTHS.items()
