@@ -32,9 +32,9 @@ from torch import Tensor
 
 from vlmad import Detector, load_detector
 from vlmad.images import Source
-from vlmad.parts import TellsOddReferences
 from vlmad.types import Features
 from vlmad_run.choosing import DEFAULT_WITH_REFERENCES
+from vlmad_run.kinds import TellsOddReferences
 from vlmad_run.leaving_out import (
     LEAST,
     automatic_threshold,

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmad.regions import (
-    box_cells,
     coverage,
     harmonic_map,
     harmonic_mean,
@@ -24,6 +23,7 @@ from vlmad.regions import (
 from vlmad.testing import example_text
 from vlmad.text import anomaly_probability, pool_sides
 from vlmad.types import Features, Regions, TextEmbeddings
+from vlmad_baselines._image_tiles import box_cells
 
 SIDES = st.integers(1, 7)
 GRIDS = st.tuples(SIDES, SIDES)

@@ -24,7 +24,7 @@ from vlmad.text import anomaly_probability, pool_sides
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from vlmad.types import Features, Regions, TextEmbeddings
@@ -135,15 +135,3 @@ def pooled_voices(text: TextEmbeddings, pooling: Pooling, temperature: float) ->
         return pushes
 
     return Voices("log-odds", pushes)
-
-
-def largest_voice(text: TextEmbeddings, counting: Bool[Tensor, " n"]) -> Voices:
-    """Return the voices where the largest cosine of those that count decides alone."""
-
-    def pushes(embeddings: Float[Tensor, "b r d"]) -> Float[Tensor, "b r n"]:
-        cosines = F.normalize(embeddings, dim=-1) @ text.embeddings.transpose(-1, -2)
-        counted = cosines.masked_fill(~counting, -torch.inf)
-        winner: Tensor = F.one_hot(counted.argmax(-1), len(counting)) * cosines
-        return winner
-
-    return Voices("cosine", pushes)

@@ -198,14 +198,6 @@ class HasTokenIds(Protocol):
 
 
 @runtime_checkable
-class HasStates(Protocol):
-    """Prompts whose sentences are made of states, several of one state alike in meaning."""
-
-    def states(self, class_name: str) -> Sequence[str | None]:
-        """Return the state that each sentence is made of, in their order."""
-
-
-@runtime_checkable
 class JudgesMemory(Protocol):
     """A scorer that can tell a memory of its own from another, such as that of a damaged file."""
 
@@ -269,14 +261,6 @@ class AddsReferences(Protocol):
 
     def add(self, memory: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return one memory for the references of two."""
-
-
-@runtime_checkable
-class TellsOddReferences(Protocol):
-    """A scorer by which a reference with a defect stands out when the others judge it."""
-
-    odd_reference: float
-    """How many times the median of the others a good one of four exceeds one time in twenty."""
 
 
 @runtime_checkable

@@ -60,15 +60,6 @@ def tile_boxes(count: int, overlap: float) -> Float[Tensor, "t 4"]:
     return torch.stack([top, left, top + side, left + side], dim=1)
 
 
-def box_cells(boxes: Float[Tensor, "t 4"], grid: Grid) -> Int[Tensor, "t 4"]:
-    """Return for each box the cells whose centres lie in it, at least one."""
-    rows, columns = grid
-    scale = torch.tensor([rows, columns, rows, columns])
-    first, last = torch.round(boxes * scale).long().split(2, dim=1)
-    first = torch.minimum(first, scale[:2] - 1)
-    return torch.cat([first, torch.maximum(last, first + 1)], dim=1)
-
-
 def coverage(cells: Int[Tensor, "r 4"], grid: Grid) -> Float[Tensor, "r p"]:
     """Return 1 where a region covers a cell and 0 elsewhere."""
     row = torch.arange(grid[0], device=cells.device)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
+import torch
 from annotated_types import Interval, Len
 
 from vlmad import ClassToken, Extractor, Features, Regions, Tiles
 from vlmad.options import in_order
 from vlmad.parts import IMAGE_TILES
-from vlmad.regions import box_cells, tile_boxes
+from vlmad.regions import tile_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from jaxtyping import Float, Int
+    from torch import Tensor
 
     from vlmad import Attention, BackboneSpec, Request, VisualFeatures
 
@@ -64,3 +68,12 @@ class ImageTiles(Extractor):
                 cells = box_cells(boxes, visual.grid).to(tensor.device)
                 regions.append(Regions(f"tiles {request.grid}", tensor, cells))
         return Features(image, tuple(regions), visual.grid, visual.image_size)
+
+
+def box_cells(boxes: Float[Tensor, "t 4"], grid: tuple[int, int]) -> Int[Tensor, "t 4"]:
+    """Return for each box the cells whose centres lie in it, at least one."""
+    rows, columns = grid
+    scale = torch.tensor([rows, columns, rows, columns])
+    first, last = torch.round(boxes * scale).long().split(2, dim=1)
+    first = torch.minimum(first, scale[:2] - 1)
+    return torch.cat([first, torch.maximum(last, first + 1)], dim=1)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from vlmad import Prediction, Scorer
-from vlmad.attribution import Addend, Attribution, Judged, largest_voice
+from vlmad.attribution import Addend, Attribution, Judged, Voices
 from vlmad.regions import mean_map, upsample
 
 if TYPE_CHECKING:
@@ -83,3 +83,15 @@ def largest_cosine(
     """Return for each region its largest cosine to a sentence (of unit length)."""
     cosines = F.normalize(embeddings, dim=-1) @ sentences.transpose(-1, -2)
     return cosines.amax(-1)
+
+
+def largest_voice(text: TextEmbeddings, counting: Bool[Tensor, " n"]) -> Voices:
+    """Return the voices where the largest cosine of those that count decides alone."""
+
+    def pushes(embeddings: Float[Tensor, "b r d"]) -> Float[Tensor, "b r n"]:
+        cosines = F.normalize(embeddings, dim=-1) @ text.embeddings.transpose(-1, -2)
+        counted = cosines.masked_fill(~counting, -torch.inf)
+        winner: Tensor = F.one_hot(counted.argmax(-1), len(counting)) * cosines
+        return winner
+
+    return Voices("cosine", pushes)

@@ -17,7 +17,7 @@ from vlmad.attribution import Addend, Attribution
 from vlmad.detector import as_list
 from vlmad.errors import InputError, blaming
 from vlmad.images import restore_whole
-from vlmad.parts import CLASS_TOKEN, HasAttribution, HasStates
+from vlmad.parts import CLASS_TOKEN, HasAttribution
 from vlmad_explain._naming import name_regions
 from vlmad_explain._reference_regions import ReferenceRegions, encode_whole
 from vlmad_explain._shown_regions import (
@@ -34,6 +34,7 @@ from vlmad_explain._shown_regions import (
 from vlmad_explain.explanations import (
     CoveringRegion,
     Explanation,
+    HasStates,
     ScoreAddend,
     SentenceShare,
     ShownRegion,

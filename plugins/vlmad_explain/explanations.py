@@ -5,13 +5,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, JsonValue
 
 from vlmad.attribution import Judge, Mean
 from vlmad_documents.documents import Document, FileName
 from vlmad_explain._look import Where
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@runtime_checkable
+class HasStates(Protocol):
+    """Prompts whose sentences are made of states, several of one state alike in meaning."""
+
+    def states(self, class_name: str) -> Sequence[str | None]:
+        """Return the state that each sentence is made of, in their order."""
 
 
 class PixelBox(Document):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmad.parts import TellsOddReferences
+from vlmad_run.kinds import TellsOddReferences
 from vlmad_run.leaving_out import judge_references, standing_out
 
 if TYPE_CHECKING:

@@ -59,6 +59,14 @@ class HasProducts(Protocol):
         """
 
 
+@runtime_checkable
+class TellsOddReferences(Protocol):
+    """A scorer by which a reference with a defect stands out when the others judge it."""
+
+    odd_reference: float
+    """How many times the median of the others a good one of four exceeds one time in twenty."""
+
+
 class Engine(Protocol):
     """Makes a detector of a model file, for ``--model FILE``."""
 

@@ -166,7 +166,7 @@ def standing_out(scores: Sequence[float], odd: float) -> list[int]:
     """Return which references may show a defect, by what each scores by a memory of the others.
 
     That takes four of them at least: among fewer nothing tells which one is the odd one. One that
-    scores more than `odd` times the median of the others is (`vlmad.parts.TellsOddReferences`).
+    scores more than `odd` times the median of the others is (`vlmad_run.kinds.TellsOddReferences`).
 
     >>> standing_out([0.20, 0.21, 0.19, 0.33], odd=1.35)
     [3]
