@@ -116,7 +116,7 @@ def test_a_hostile_index_runs_nothing_that_the_plugin_does_not_register(
     line: list[object], acme: Path, cache: Path
 ) -> None:
     for entry in (cache / "index").glob("acme-*.json"):
-        entry.write_text(json.dumps([line]))
+        entry.write_text(json.dumps([[line], 0.1]))
     forget("acme")
     registry = Registry.discover()
     if line != HOSTILE[1]:
@@ -212,7 +212,7 @@ def test_a_plugin_in_another_place_is_another(
     assert listed("acme")[1][0] == "moved"
 
 
-@pytest.mark.parametrize("content", [b"", b"{}x", b"[1]", b"[[1]]", b"\xff\xfe"])
+@pytest.mark.parametrize("content", [b"", b"{}x", b"[1]", b"[[1], 0]", b"[[], {}]", b"\xff\xfe"])
 def test_a_damaged_index_is_made_anew(content: bytes, acme: Path, cache: Path) -> None:
     for entry in (cache / "index").glob("acme-*.json"):
         entry.write_bytes(content)

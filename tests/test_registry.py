@@ -11,6 +11,7 @@ from vlmad import load_detector
 from vlmad.errors import NameClashError, PluginError, UnknownPartError
 from vlmad.registry import Plugin, Registry
 from vlmad.testing import example_images
+from vlmad_doctor._catalogue import clashes
 
 Install = Callable[..., Path]
 
@@ -98,12 +99,13 @@ def test_a_hook_that_raises_loses_only_its_own_plugin(install: Install) -> None:
     ],
     ids=["unknown argument", "unknown hook"],
 )
-def test_a_hook_of_another_version_is_outdated(hook: str, install: Install) -> None:
+def test_a_hook_of_another_version_is_incompatible(hook: str, install: Install) -> None:
     install("from-elsewhere", f"from vlmad import hookimpl\n@hookimpl\n{hook}\n")
     registry = Registry.discover()
     plugin = status_of(registry, "from_elsewhere")
-    assert plugin.status == "outdated"
+    assert plugin.status == "incompatible"
     assert "register_" in plugin.reason
+    assert plugin.reason.endswith("pip install --upgrade vlmad from-elsewhere")
     assert_others_work(registry)
 
 
@@ -152,7 +154,7 @@ def test_clashing_names_are_told_apart_by_their_distribution(install: Install) -
         registry.get("scorer", "harmonic")
     assert registry.get("scorer", "rival:harmonic").distribution == "rival"
     assert registry.get("scorer", "vlmad:harmonic").distribution == "vlmad"
-    assert ("scorer", "harmonic") in registry.clashes()
+    assert ("scorer", "harmonic") in clashes(registry)
     detector = load_detector("winclip", registry=registry)
     assert detector.assembly.parts["scorer"].registration.distribution == "vlmad"
     detector = load_detector("winclip", scorer="rival:harmonic", registry=registry)

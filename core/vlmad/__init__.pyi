@@ -5,6 +5,7 @@ from .datasets import Problem as Problem
 from .datasets import Sample as Sample
 from .detector import Detector as Detector
 from .errors import VlmadError as VlmadError
+from .hookspecs import API as API
 from .hookspecs import hookimpl as hookimpl
 from .parts import Attention as Attention
 from .parts import Backbone as Backbone

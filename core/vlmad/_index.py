@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from vlmad import hookspecs
 from vlmad.errors import OutputError
@@ -24,9 +24,15 @@ from vlmad.files import cache_folder, read_bounded, refuse_links, write_atomical
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-Words: TypeAlias = tuple[str, str, str]
-"""Kind, name and summary of a registration."""
 MOST_BYTES = 1 << 20
+
+
+class Entry(NamedTuple):
+    """What a plugin registers: kind, name, summary and former names of each; and what it took."""
+
+    rows: list[list[str]]
+    seconds: float
+    """How long its import took."""
 
 
 def entry_of(package: str, facts: Iterable[str]) -> Path | None:
@@ -44,22 +50,23 @@ def entry_of(package: str, facts: Iterable[str]) -> Path | None:
     return None
 
 
-def read_entry(path: Path) -> list[Words] | None:
+def read_entry(path: Path) -> Entry | None:
     """Return what a plugin registers, or None if that is not known."""
     try:
-        rows = json.loads(read_bounded(path, MOST_BYTES))
-        return [(str(kind), str(name), str(summary)) for kind, name, summary in rows]
+        rows, seconds = json.loads(read_bounded(path, MOST_BYTES))
+        words = [[str(kind), str(name), *map(str, more)] for kind, name, *more in rows]
+        return Entry(words, float(seconds))
     except (OSError, ValueError, TypeError, RecursionError):
         return None  # there is none, or it is nothing that we wrote
 
 
-def write_entry(path: Path, rows: Iterable[Words]) -> None:
+def write_entry(path: Path, entry: Entry) -> None:
     """Keep what a plugin registers in place of what it did."""
     with suppress(OSError, OutputError):
         refuse_links([path.parent])
         for earlier in path.parent.glob(f"{path.stem.rpartition('-')[0]}-*.json"):
             earlier.unlink(missing_ok=True)
-        write_atomically(path, json.dumps(list(rows)))
+        write_atomically(path, json.dumps(entry))
 
 
 def _stamps(package: str) -> Iterator[str]:

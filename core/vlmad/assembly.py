@@ -108,7 +108,7 @@ def assemble(
     first = without_unused(built)
     problem = misfit(first)
     if problem is None:
-        return Assembly(recipe, first, tuple(_notes_of(first)))
+        return Assembly(recipe, first, (*builder.notes, *_notes_of(first)))
     mismatch = misfit({kind: chosen for kind, chosen in first.items() if chosen.named})
     others = [] if mismatch else builder.replacements(built)
     fitting = next((parts for parts in others if misfit(parts) is None), None)
@@ -119,22 +119,26 @@ def assemble(
         for kind, old in first.items()
         if kind in fitting and fitting[kind] is not old
     ]
-    return Assembly(recipe, fitting, (*exchanged, *_notes_of(fitting)))
+    return Assembly(recipe, fitting, (*builder.notes, *exchanged, *_notes_of(fitting)))
 
 
 class _Builder:
-    """Builds parts by name; remembers none."""
+    """Builds parts by name; remembers none, but notes which of them were renamed."""
 
     def __init__(
         self, registry: Registry, recipe: Recipe, settings: Mapping[str, Mapping[str, Any]]
     ) -> None:
         self.registry, self.recipe, self.settings = registry, recipe, settings
+        self.notes: list[str] = []
 
     def build(self, kind: str, named: str | None) -> Chosen:
         """Build the part the user named, or the recipe's."""
         name, argument = self.registry.split(kind, named or self.recipe.part(kind))
         prefer = None if named else self.recipe.distribution
-        return self._make(self.registry.get(kind, name, prefer), argument, bool(named))
+        registration = self.registry.get(kind, name, prefer)
+        if name not in (registration.name, registration.full_name):
+            self.notes.append(f"{kind} '{name}' is called '{registration.name}' now")
+        return self._make(registration, argument, bool(named))
 
     def alternatives(self, kind: str, but: Registration) -> Iterator[Chosen]:
         """Build all other parts of a kind that can be built without further options."""
@@ -177,7 +181,7 @@ class _Builder:
         kind, factory = registration.kind, registration.resolve()
         owner = f"{kind} '{registration.name}'"
         offered = options_of(factory, registration)
-        given = self.recipe.options_for(kind, registration.name)
+        given = self.recipe.options_for(kind, *registration.names)
         if argument is not None:
             if not offered:
                 raise OptionError(f"{owner} takes no options, but was given '{argument}'")

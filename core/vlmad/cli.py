@@ -78,12 +78,12 @@ class CommandsOfPlugins(Paged, TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return what help pages show of a command."""
-        found = (r for r in _registered() if cmd_name in (r.name, r.full_name))
+        found = _named(cmd_name)
         return next((_make(r, lambda: None, help=r.summary) for r in found), None)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the arguments name, imported."""
-        found = [r for r in _registered() if args and args[0] in (r.name, r.full_name)]
+        found = _named(args[0]) if args else []
         if args and not found and not args[0].startswith("-"):
             hint = did_you_mean(args[0], self.list_commands(ctx))
             raise UnknownPartError(f"no command is called '{args[0]}'; {hint}")
@@ -94,6 +94,12 @@ class CommandsOfPlugins(Paged, TyperGroup):
 def _registered() -> list[Registration]:
     with redirect_stdout(sys.stderr):  # where a plugin prints when it is imported
         return installed().of_kind("command")
+
+
+def _named(name: str) -> list[Registration]:
+    """Return the commands of a name, before those that had it once."""
+    own = [r for r in _registered() if name in (r.name, r.full_name)]
+    return own or [r for r in _registered() if name in r.names]
 
 
 def _load(registration: Registration) -> Any:
@@ -158,9 +164,12 @@ def options(
 def main() -> None:
     """Run the command line; an error of vlmad's own is one line and exit status 2."""
     if COMPLETION in os.environ:
-        app(prog_name="vlmad")
+        with keep_output():
+            app(prog_name="vlmad")
         return
     debug = _take("--debug")
+    if debug and sys.argv[1:]:
+        sys.argv.insert(1, "--debug")  # where commands find it, as an option of the whole
     if _take("--no-plugins"):
         os.environ[LIMIT_VARIABLE] = ""
     installed.cache_clear()  # whoever runs several commands in a process may install between them
@@ -177,7 +186,7 @@ def main() -> None:
         except Exception as error:
             message = _message_of(error)
             if debug or message is None:
-                say_traceback()
+                say_traceback(error)
                 sys.exit(1)
             say(message)
             sys.exit(2)

@@ -62,6 +62,8 @@ def keep_output() -> Iterator[None]:
         yield
     finally:
         sys.stdout, _kept = usual, None
+        with suppress(OSError, ValueError):
+            usual.flush()  # what a plugin wrote to it, while it still leads to standard error
         with suppress(OSError, ValueError):  # what could not be written was an error before
             if duplicate is None:
                 kept.flush()
@@ -132,10 +134,11 @@ def say(text: object) -> None:
         print(f"vlmad: {shown(text)}", file=sys.stderr)
 
 
-def say_traceback() -> None:
-    """Print where the error that is being handled came from."""
+def say_traceback(error: BaseException) -> None:
+    """Print where an error came from."""
     with suppress(OSError):
-        print("\n".join(map(shown, traceback.format_exc().splitlines())), file=sys.stderr)
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        print("\n".join(map(shown, lines)), file=sys.stderr)
 
 
 def console() -> Console:

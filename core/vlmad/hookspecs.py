@@ -3,15 +3,21 @@
 Each hook gets a function ``register(name, factory, summary="")``. `factory` is a callable, or,
 so that listing plugins imports nothing heavy, the string ``"module:attribute"`` of one. The
 factory's keyword arguments are the options of the part. Hooks only ever gain arguments, so a
-plugin written for this version goes on working with later ones.
+plugin written for this version goes on working with later ones that have the same `API`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+API = 1
+"""Rises when a public name (docs/public_names.txt) goes or changes so that plugins must too; one
+that says ``vlmad_api = 1`` in its package is loaded by an API of that number only."""
 GROUP = "vlmad"
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
@@ -20,8 +26,17 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 class Register(Protocol):
     """What every hook is given: it takes one name and what makes the part of that name."""
 
-    def __call__(self, name: str, factory: Any, summary: str = "") -> None:
-        """Register `factory` (a callable or ``"module:attribute"``) under `name`."""
+    def __call__(
+        self, name: str, factory: Any, summary: str = "", formerly: Sequence[str] = ()
+    ) -> None:
+        """Register `factory` (a callable or ``"module:attribute"``) under `name`.
+
+        Args:
+            name: letters, digits and ``-``.
+            factory: what makes the part, or a recipe.
+            summary: a line for lists.
+            formerly: names that it had before, by which files and users may still know it.
+        """
 
 
 @hookspec

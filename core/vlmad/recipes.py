@@ -56,10 +56,14 @@ class Recipe:
         """Return the recipe's part of a kind; what it has none of are prompts."""
         return self.parts.get(kind, DEFAULT_PROMPTS)
 
-    def options_for(self, kind: str, part: str) -> dict[str, Any]:
-        """Return the options that the recipe gives to `part` if it is chosen for `kind`."""
-        own = self.options.get(kind, {}) if part == self.parts.get(kind) else {}
-        return {**own, **self.options.get(f"{kind}:{part}", {})}
+    def options_for(self, kind: str, *names: str) -> dict[str, Any]:
+        """Return the options that the recipe gives to a part, by all its names, if it is chosen."""
+        part = self.parts.get(kind, "")
+        own = any(part == name or part.startswith(f"{name}:") for name in names)
+        found = dict(self.options.get(kind, {})) if own else {}
+        for name in names:
+            found |= self.options.get(f"{kind}:{name}", {})
+        return found
 
     def over(self, base: Recipe) -> Recipe:
         """Return this recipe with what it leaves out taken from `base`."""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from vlmad.registry import Registration, Registry
 
 
+SLOW = 1.0
+"""Seconds of an import above which it is told."""
+
+
 class RegisteredName(TypedDict):
     """A name and where it came from."""
 
@@ -71,15 +75,23 @@ def list_plugins(out: Console, registry: Registry) -> None:
 
 def catalogue(registry: Registry) -> dict[str, Any]:
     """Return what is registered, the plugins it comes from, and clashes, as JSON takes it."""
-    words = ("name", "distribution", "version", "status", "reason")
+    words = ("name", "distribution", "version", "status", "reason", "seconds")
     return {
         "registered": [_origin(r) for kind in registry.kinds for r in registry.of_kind(kind)],
         "plugins": [{word: getattr(plugin, word) for word in words} for plugin in registry.plugins],
         "clashes": [
             {"kind": kind, "name": name, "distributions": [r.distribution for r in found]}
-            for (kind, name), found in registry.clashes().items()
+            for (kind, name), found in clashes(registry).items()
         ],
     }
+
+
+def clashes(registry: Registry) -> dict[tuple[str, str], list[Registration]]:
+    """Return the names that more than one distribution registered."""
+    by_name: dict[tuple[str, str], list[Registration]] = {}
+    for registration in (r for plugin in registry.plugins for r in plugin.registrations):
+        by_name.setdefault((registration.kind, registration.name), []).append(registration)
+    return {key: found for key, found in by_name.items() if len(found) > 1}
 
 
 def _entry(out: Console, name: str, width: int, meaning: str) -> None:
@@ -92,12 +104,14 @@ def _entry(out: Console, name: str, width: int, meaning: str) -> None:
 
 
 def _notes(registry: Registry) -> Iterator[str]:
-    """Yield what a user should know of plugins that are not loaded, and of names used twice."""
+    """Yield what a user should know of plugins that are slow or lost, and of names used twice."""
     for plugin in registry.plugins:
+        origin = f"{plugin.name} ({plugin.distribution} {plugin.version})"
         if plugin.status != "ok":
-            origin = f"{plugin.name} ({plugin.distribution} {plugin.version})"
             yield f"not loaded: {origin}: {plugin.status}, {plugin.reason}"
-    for (kind, name), found in registry.clashes().items():
+        elif plugin.seconds > SLOW:
+            yield f"slow: {origin} takes {plugin.seconds:.1f} s to import"
+    for (kind, name), found in clashes(registry).items():
         choices = " or ".join(f"{r.distribution}:{r.name}" for r in found)
         yield f"{kind} '{name}' is registered more than once: write {choices}"
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vlmad.console import console, write_json
+from vlmad.console import console, say, say_traceback, write_json
 from vlmad.hookspecs import HOOKS
 from vlmad.registry import Registry
 from vlmad_run.choosing import completing
@@ -16,14 +16,27 @@ COLOURS = {"ok": "green", "note": "yellow", "wrong": "red"}
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
 
-def plugins(as_json: AsJson = False) -> None:
+def plugins(
+    context: typer.Context,
+    as_json: AsJson = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Import all, also what ended vlmad when imported.")
+    ] = False,
+) -> None:
     """List all parts, recipes and commands, and the plugins they come from.
+
+    With --debug, where each that is broken failed.
 
     Example: vlmad plugins
     """
     from vlmad_doctor._catalogue import catalogue, list_plugins
 
-    registry = Registry.discover()
+    registry = Registry.discover(retry=retry)
+    if context.find_root().params.get("debug"):
+        for plugin in registry.plugins:
+            if plugin.error is not None:
+                say(f"{plugin}: {plugin.reason}")
+                say_traceback(plugin.error)
     if as_json:
         _write_json(catalogue(registry))
     else:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vlmad.errors import InputError, VlmadError, first_line, reason_of
 from vlmad.registry import BUILT_IN, Registry
+from vlmad_doctor._catalogue import clashes
 from vlmad_documents.documents import Document
 from vlmad_openclip.store import find_place
 
@@ -121,7 +122,7 @@ def _plugins() -> Iterator[HealthCheck]:
         else:
             upgrade = f"pip install --upgrade {plugin.distribution}, or uninstall it"
             yield _note(name, lost, upgrade)
-    for (kind, name), registered in registry.clashes().items():
+    for (kind, name), registered in clashes(registry).items():
         choices = " or ".join(f"{r.distribution}:{r.name}" for r in registered)
         yield _note(f"{kind} {name}", "registered more than once", f"write {choices}")
 

@@ -101,10 +101,10 @@ def is_as_registered(assembly: Assembly) -> bool:
         registration, recipe = chosen.registration, assembly.recipe
         if kind == "backbone":
             continue
-        if registration.name != recipe.part(kind):
+        if recipe.part(kind) not in registration.names:
             return False
         expected = {o.name: o.default for o in options_of(registration.resolve()).values()}
-        expected |= recipe.options_for(kind, registration.name)
+        expected |= recipe.options_for(kind, *registration.names)
         if any(
             not isinstance(value, Path) and value != expected[name]
             for name, value in chosen.options.items()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, JsonValue
 from pydantic_core import to_jsonable_python
 
+from vlmad.errors import VlmadError
 from vlmad.options import options_of
 from vlmad.registry import BUILT_IN, installed
 from vlmad.types import Level
@@ -102,15 +103,21 @@ class Identity(Document):
     def differences(self, now: Identity, threshold: bool = True) -> list[str]:
         """Return in what another one differs in substance, in words."""
         left_out: dict[str, Any] = {"parts": {"__all__": CODE}, "threshold": not threshold}
-        was, other = (each.model_dump(exclude=left_out) for each in (self, now))
-        for kind in [kind for kind in self.parts if kind in now.parts]:
-            for name in _came_since(kind, self.parts[kind], now.parts[kind]):
+        before = self._with_names_of_today()
+        was, other = (each.model_dump(exclude=left_out) for each in (before, now))
+        for kind in [kind for kind in before.parts if kind in now.parts]:
+            for name in _came_since(kind, before.parts[kind], now.parts[kind]):
                 del other["parts"][kind]["options"][name]
-        return [*self._of_parts(now, PartIdentity.changed), *differences(was, other)]
+        return [*before._of_parts(now, PartIdentity.changed), *differences(was, other)]
 
     def remarks(self, now: Identity) -> list[str]:
         """Return what is to be known of the code of one that does not differ."""
-        return list(self._of_parts(now, PartIdentity.remark))
+        return list(self._with_names_of_today()._of_parts(now, PartIdentity.remark))
+
+    def _with_names_of_today(self) -> Identity:
+        """Return it with the names that renamed parts have now."""
+        parts = {kind: _with_name_of_today(kind, part) for kind, part in self.parts.items()}
+        return self.model_copy(update={"parts": parts})
 
     def _of_parts(
         self, now: Identity, say: Callable[[PartIdentity, PartIdentity], str]
@@ -121,6 +128,14 @@ class Identity(Document):
             same = (was.name, was.distribution) == (other.name, other.distribution)
             if same and (said := say(was, other)):
                 yield f"{kind} '{was.name}' {said}"
+
+
+def _with_name_of_today(kind: str, part: PartIdentity) -> PartIdentity:
+    try:
+        found = installed().get(kind, f"{part.distribution}:{part.name}")
+    except VlmadError:
+        return part
+    return part.model_copy(update={"name": found.name})
 
 
 def _came_since(kind: str, was: PartIdentity, now: PartIdentity) -> Iterator[str]:

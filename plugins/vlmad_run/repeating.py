@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from vlmad.errors import InputError, UnknownPartError, one_line
 from vlmad.files import digest
 from vlmad.hookspecs import KINDS
 from vlmad.options import options_of
+from vlmad.registry import installed
 from vlmad_formats.reading import Reading
 from vlmad_run.aligning import align_to_first
 from vlmad_run.kinds import HasProducts, engine_for
@@ -117,7 +118,6 @@ def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Det
         VlmadError: a part is not installed here, or takes other options.
     """
     from vlmad import Recipe, load_detector
-    from vlmad.registry import installed
 
     parts = manifest.identity.parts
     if set(parts) | {"prompts"} != set(KINDS) or parts.keys() != manifest.options.keys():
@@ -142,19 +142,29 @@ def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Det
 
 
 def _installed(kind: str, part: PartIdentity) -> str:
-    """Return the full name of a part, if its distribution is installed.
+    """Return the full name that a part has now, if it is installed.
 
     Raises:
-        UnknownPartError: it is not; the words that install it are named.
+        UnknownPartError: it is not, or not in that version; the words that install it are named.
     """
-    name, needed = f"{part.distribution}:{part.name}", f"{part.distribution}=={part.version}"
+    needed = f"{part.distribution}=={part.version}"
     try:
-        distribution(part.distribution)
-    except (PackageNotFoundError, ValueError):
-        words = one_line(f"{kind} '{part.name}' is of {needed}, which is not installed")
+        return installed().get(kind, f"{part.distribution}:{part.name}").full_name
+    except UnknownPartError as error:
+        there = _version_of(part.distribution)
+        if there == part.version:
+            raise  # why it was not loaded stands in the message
+        instead = "which is not installed" if there is None else f"and {there} has none of the name"
+        words = one_line(f"{kind} '{part.name}' is of {needed}, {instead}")
         trusted = one_line(shlex.quote(needed))
-        raise UnknownPartError(f"{words}: pip install {trusted}, if you trust it") from None
-    return name
+        raise UnknownPartError(f"{words}: pip install {trusted}, if you trust it") from error
+
+
+def _version_of(name: str) -> str | None:
+    try:
+        return version(name)
+    except (PackageNotFoundError, ValueError):
+        return None
 
 
 def recorded_file(name: str, sha256: str | None) -> Path:
