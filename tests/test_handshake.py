@@ -9,8 +9,9 @@ import pytest
 
 from vlmad import API, load_detector
 from vlmad.errors import PluginError, UnknownPartError
+from vlmad.plugin import Plugin
 from vlmad.recipes import Recipe
-from vlmad.registry import Plugin, Registry
+from vlmad.registry import Registry
 from vlmad_run.identity import Identity, PartIdentity
 
 Install = Callable[..., Path]
@@ -42,7 +43,6 @@ def listed(name: str) -> Plugin:
         ("vlmad_api = 2", "2", "vlmad"),
         ("vlmad_api: int = 99  # of the future", "99", "vlmad"),
         ("vlmad_api = 0", "0", "acme"),
-        ("vlmad_api = 'one'", "'one'", "acme"),
     ],
 )
 def test_a_plugin_of_another_api_is_told_both_numbers_and_nothing_of_it_runs(
@@ -63,6 +63,12 @@ def test_a_plugin_of_another_api_is_told_both_numbers_and_nothing_of_it_runs(
 def test_a_plugin_of_this_api_or_without_a_number_is_loaded(line: str, install: Install) -> None:
     install("acme", HOOK.format(formerly="()") + line)
     assert listed("acme").status == "ok"
+
+
+def test_what_is_no_number_is_no_api(install: Install) -> None:
+    install("acme", HOOK.format(formerly="()") + "vlmad_api = 'one'")
+    assert listed("acme").status == "incompatible"
+    assert "made for API 'one' of vlmad" in listed("acme").reason
 
 
 def test_a_number_deep_in_a_package_counts_too(install: Install) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from vlmad import load_detector
-from vlmad.registry import Plugin, Registry, installed
+from vlmad.plugin import Plugin
+from vlmad.registry import Registry, installed
 
 pytestmark = pytest.mark.usefixtures("cache")
 Install = Callable[..., Path]

@@ -103,7 +103,8 @@ def test_import_contracts_hold() -> None:
 
 
 def test_commands_are_declared_in_the_cli_of_their_room(registry: object) -> None:
-    from vlmad.registry import BUILT_IN, Registry
+    from vlmad.plugin import BUILT_IN
+    from vlmad.registry import Registry
 
     for registration in Registry.discover().of_kind("command"):
         if registration.distribution == BUILT_IN:

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from vlmad import registry as registry_module
+from vlmad import plugin as plugin_module
 from vlmad._import_mark import LAPSES, ImportMark
-from vlmad.registry import Plugin, Registry
+from vlmad.plugin import Plugin
+from vlmad.registry import Registry
 
 from .conftest import Process
 
@@ -231,7 +232,7 @@ def test_an_import_that_takes_long_is_listed_with_its_seconds(
     assert "slow: deadly" not in command("plugins").out
     (Path(sys.path[0]) / "deadly.py").write_text(f"{HOOK}\n")
     clock = SimpleNamespace(perf_counter=itertools.count(0.0, 2.5).__next__)
-    monkeypatch.setattr(registry_module, "time", clock)
+    monkeypatch.setattr(plugin_module, "time", clock)
     for _ in range(2):  # imported, and as it was written down
         sys.modules.pop("deadly", None)
         assert "slow: deadly (deadly 1.0) takes 2.5 s to import" in command("plugins").out

@@ -84,8 +84,11 @@ def test_what_goes_or_is_asked_of_parts_anew_breaks_plugins(line: str, instead: 
 def test_a_hook_that_is_to_go_warns_at_the_line_of_the_plugin(
     install: Callable[..., Path], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    going = hookspecs.hookspec(warn_on_impl=DeprecationWarning("register_scorers goes"))
-    monkeypatch.setattr(hookspecs, "register_scorers", going(hookspecs.register_scorers))
+    @hookspecs.hookspec(warn_on_impl=DeprecationWarning("register_scorers goes"))
+    def going(register: hookspecs.Register) -> None:
+        pass
+
+    monkeypatch.setattr(hookspecs, "register_scorers", going)
     hook = "@hookimpl\ndef register_scorers(register):\n    pass\n"
     folder = install("acme", f"from vlmad import hookimpl\n\n\n{hook}")
     with warnings.catch_warnings(record=True) as said:

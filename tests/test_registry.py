@@ -9,7 +9,8 @@ import pytest
 
 from vlmad import load_detector
 from vlmad.errors import NameClashError, PluginError, UnknownPartError
-from vlmad.registry import Plugin, Registry
+from vlmad.plugin import Plugin
+from vlmad.registry import Registry
 from vlmad.testing import example_images
 from vlmad_doctor._catalogue import clashes
 

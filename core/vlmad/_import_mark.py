@@ -7,11 +7,14 @@ work. Where nothing can be kept or locked there are no marks.
 
 from __future__ import annotations
 
+import atexit
+import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LAPSES = 24 * 60 * 60.0
@@ -34,6 +37,27 @@ class ImportMark:
             since = time.time() - float(file.read())
             return 0 <= since < min(LAPSES, time.monotonic())
         return False
+
+    @contextmanager
+    def standing(self, sound: bool) -> Iterator[None]:
+        """Let the mark stand while the plugin is imported, and until threads that it left end.
+
+        Args:
+            sound: whether the plugin was imported well before, so that Ctrl-C blames it of nothing.
+        """
+        before = {*threading.enumerate()}
+        self.begin()
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.end(well=sound)
+            raise
+        finally:
+            left = [each for each in {*threading.enumerate()} - before if not each.daemon]
+            if left:  # Python waits for them before it calls this
+                atexit.register(lambda: self.end(well=not any(each.is_alive() for each in left)))
+            else:
+                self.end()
 
     def begin(self) -> None:
         """Make the mark, unless another process imports the plugin at this moment."""

@@ -72,7 +72,9 @@ def write_entry(path: Path, entry: Entry) -> None:
 def _stamps(package: str) -> Iterator[str]:
     """Yield what tells whether a package, or what reads plugins, has changed."""
     core = os.path.dirname(hookspecs.__file__)
-    yield from (_stamp(os.path.join(core, name)) for name in ("registry.py", "hookspecs.py"))
+    yield from (
+        _stamp(os.path.join(core, name)) for name in ("plugin.py", "_api.py", "hookspecs.py")
+    )
     spec = find_spec(package)
     if spec is None:
         return

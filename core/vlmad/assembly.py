@@ -30,8 +30,9 @@ from vlmad.types import BackboneSpec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from vlmad.plugin import Registration
     from vlmad.recipes import Recipe
-    from vlmad.registry import Registration, Registry
+    from vlmad.registry import Registry
 
 _OF_A_BACKBONE = (
     words.TEXT_ENCODER,

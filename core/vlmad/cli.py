@@ -21,10 +21,14 @@ from vlmad.errors import (
     raise_interrupted,
     reason_of,
 )
-from vlmad.registry import BUILT_IN, LIMIT_VARIABLE, Plugin, Registration, installed
+from vlmad.plugin import BUILT_IN
+from vlmad.registry import LIMIT_VARIABLE, installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from vlmad.plugin import Plugin, Registration
+    from vlmad.registry import Registry
 
 COMPLETION = "_VLMAD_COMPLETE"
 """Set by shells that ask for completions."""
@@ -74,16 +78,16 @@ class CommandsOfPlugins(Paged, TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return built-in names first."""
-        return list(dict.fromkeys(r.name for r in _registered()))
+        return _installed().names("command")
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return what help pages show of a command."""
-        found = _named(cmd_name)
+        found = _installed().named("command", cmd_name)
         return next((_make(r, lambda: None, help=r.summary) for r in found), None)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the arguments name, imported."""
-        found = _named(args[0]) if args else []
+        found = _installed().named("command", args[0]) if args else []
         if args and not found and not args[0].startswith("-"):
             hint = did_you_mean(args[0], self.list_commands(ctx))
             raise UnknownPartError(f"no command is called '{args[0]}'; {hint}")
@@ -91,15 +95,9 @@ class CommandsOfPlugins(Paged, TyperGroup):
         return name, _load(found[0]) if found else command, rest
 
 
-def _registered() -> list[Registration]:
+def _installed() -> Registry:
     with redirect_stdout(sys.stderr):  # where a plugin prints when it is imported
-        return installed().of_kind("command")
-
-
-def _named(name: str) -> list[Registration]:
-    """Return the commands of a name, before those that had it once."""
-    own = [r for r in _registered() if name in (r.name, r.full_name)]
-    return own or [r for r in _registered() if name in r.names]
+        return installed()
 
 
 def _load(registration: Registration) -> Any:

@@ -2,7 +2,6 @@
 
     VlmadError
     ├── PluginError              a plugin cannot be loaded or breaks its contract
-    │   ├── IncompatiblePluginError  it is made for another API of vlmad
     │   └── NameClashError       two distributions registered the same name
     ├── UnknownPartError         no part, recipe or command of that name
     ├── OptionError              no such option, or a value of the wrong type
@@ -35,10 +34,6 @@ class VlmadError(Exception):
 
 class PluginError(VlmadError):
     """A plugin cannot be loaded, is incompatible, or breaks its contract."""
-
-
-class IncompatiblePluginError(PluginError):
-    """A plugin is made for another API of vlmad (`vlmad.hookspecs.API`)."""
 
 
 class NameClashError(PluginError):

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from vlmad.registry import Registration, Registry
+    from vlmad.plugin import Registration
+    from vlmad.registry import Registry
 
 TABLES = ("options", "expected")
 

@@ -21,7 +21,7 @@ from vlmad_conformance.promises import Broken
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vlmad.registry import Registration
+    from vlmad.plugin import Registration
 
 USED = (*KINDS, "detector")
 """Kinds that detectors are made of."""

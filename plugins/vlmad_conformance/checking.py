@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vlmad.errors import VlmadError
 from vlmad.hookspecs import KINDS
 from vlmad.options import check_options, options_of
-from vlmad.registry import BUILT_IN
+from vlmad.plugin import BUILT_IN
 from vlmad_conformance import _attention_promises as attention
 from vlmad_conformance import _backbone_promises as backbone
 from vlmad_conformance import _extractor_promises as extractor
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vlmad.parts import Backbone
-    from vlmad.registry import Registration
+    from vlmad.plugin import Registration
     from vlmad_conformance.promises import Tiers
 
 TIERS: Mapping[str, Tiers] = {

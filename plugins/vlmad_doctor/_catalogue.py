@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from vlmad.registry import Registration, Registry
+    from vlmad.plugin import Registration
+    from vlmad.registry import Registry
 
 
 SLOW = 1.0

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vlmad.errors import InputError, VlmadError, first_line, reason_of
-from vlmad.registry import BUILT_IN, Registry
+from vlmad.plugin import BUILT_IN
+from vlmad.registry import Registry
 from vlmad_doctor._catalogue import clashes
 from vlmad_documents.documents import Document
 from vlmad_openclip.store import find_place

@@ -19,7 +19,8 @@ from pydantic_core import to_jsonable_python
 
 from vlmad.errors import VlmadError
 from vlmad.options import options_of
-from vlmad.registry import BUILT_IN, installed
+from vlmad.plugin import BUILT_IN
+from vlmad.registry import installed
 from vlmad.types import Level
 from vlmad_documents.documents import Document
 from vlmad_formats.reading import Reading

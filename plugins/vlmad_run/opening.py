@@ -16,7 +16,8 @@ from vlmad_run.unrecognised import why_unrecognised
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from vlmad.registry import Registration, Registry
+    from vlmad.plugin import Registration
+    from vlmad.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)

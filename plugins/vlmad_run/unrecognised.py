@@ -16,7 +16,7 @@ from vlmad_run.walking import look_into, walk_photographs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from vlmad.registry import Registration
+    from vlmad.plugin import Registration
     from vlmad_run.walking import Kind, Place
 
     Recognising = Callable[[Path], Sequence[Registration]]

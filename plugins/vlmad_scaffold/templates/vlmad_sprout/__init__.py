@@ -3,6 +3,8 @@
 from vlmad import hookimpl
 from vlmad.hookspecs import Register
 
+vlmad_api = 1
+
 
 @hookimpl
 def register_backbones(register: Register) -> None:
