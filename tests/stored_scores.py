@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vlmad import load_detector
-from vlmad.parts import Learns
 from vlmad.testing import TWO_LAYERS, example_images
+from vlmad_documents.learned_file import Learns
 from vlmad_run.identity import identity
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlmad import Features, Regions, TextEmbeddings
-from vlmad.attribution import Attribution, pooled_voices
 from vlmad.parts import PATCHES
 from vlmad.registry import Registry
 from vlmad.testing import example_features, example_text
+from vlmad_attribution.attribution import Attribution, pooled_voices
 
 REFERENCES = 3
 POOLINGS = st.sampled_from(["mean", "unit-mean"])

@@ -28,7 +28,7 @@ ODD_PARTS = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text()
 BOAST = """
 from dataclasses import replace
 import vlmad
-from vlmad.attribution import Attribution, Addend
+from vlmad_attribution.attribution import Attribution, Addend
 from vlmad.registry import Registry
 
 Harmonic = Registry.discover().get("scorer", "harmonic").resolve()

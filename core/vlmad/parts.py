@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
     from torch import Tensor, device
 
-    from vlmad.attribution import Attribution
     from vlmad.types import (
         BackboneSpec,
         ContextPrompts,
@@ -187,28 +186,6 @@ class HasDevice(Protocol):
 
 
 @runtime_checkable
-class HasTokenIds(Protocol):
-    """A backbone whose text embeddings may be kept on disk."""
-
-    def token_ids(self, prompts: Sequence[str] | ContextPrompts) -> Int[Tensor, "n c"] | None:
-        """Return the token ids that it would encode, or None if it cannot tell them.
-
-        In the place of learned vectors -1 stands. No weight should be loaded for it.
-        """
-
-
-@runtime_checkable
-class JudgesMemory(Protocol):
-    """A scorer that can tell a memory of its own from another, such as that of a damaged file."""
-
-    def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
-        """Return what no `fit` on features of that backbone gives: of names, types, shapes, values.
-
-        None if it could be one.
-        """
-
-
-@runtime_checkable
 class JudgesWeights(Protocol):
     """A part that fits certain weights, such as those that its tensors were learned on."""
 
@@ -250,52 +227,3 @@ class HonoursInside(Protocol):
 
     honours_inside: bool
     """Whether what lies outside of `Features.inside` is neither remembered nor scored."""
-
-
-@runtime_checkable
-class AddsReferences(Protocol):
-    """A scorer that adds more references to a memory without those that it was fitted on."""
-
-    adds_exactly: bool
-    """Whether that is what fitting all at once gives; if not, such as of coresets, near to it."""
-
-    def add(self, memory: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return one memory for the references of two."""
-
-
-@runtime_checkable
-class LearnsMisses(Protocol):
-    """A scorer whose memory can also hold what is to be scored higher."""
-
-    learns_misses: bool
-    """Whether it does."""
-
-    def learn_miss(self, memory: Mapping[str, Tensor], miss: Features) -> Mapping[str, Tensor]:
-        """Return a memory by which what resembles an anomalous image, in pieces, scores higher."""
-
-
-@runtime_checkable
-class Learns(Protocol):
-    """A part with tensors that can be learned; its option `file` names a file of learned ones."""
-
-    def learnable(self, spec: BackboneSpec, seed: int) -> Mapping[str, Tensor]:
-        """Return the tensors that calls read from now on, for a backbone of that spec.
-
-        They are those of its file, or, where it was given none, drawn anew by the seed.
-        """
-
-    def facts(self) -> Mapping[str, str]:
-        """Return what its file says beside the tensors, such as sentences."""
-
-
-@runtime_checkable
-class HasAttribution(Protocol):
-    """A scorer that can say what its scores are made of."""
-
-    def attribute(
-        self,
-        features: Features,
-        text: TextEmbeddings | None,
-        memory: Mapping[str, Tensor] | None,
-    ) -> Attribution:
-        """Take the score of the same features, text and memory apart."""

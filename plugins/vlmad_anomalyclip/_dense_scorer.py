@@ -10,10 +10,10 @@ from annotated_types import Gt, Interval
 from scipy.ndimage import gaussian_filter
 
 from vlmad import Prediction, Scorer
-from vlmad.attribution import Attribution, pooled_attribution
 from vlmad.parts import CLASS_TOKEN, PATCHES, TEXT
 from vlmad.regions import mean_map, upsample
 from vlmad.text import anomaly_probability, pool_sides
+from vlmad_attribution.attribution import Attribution, pooled_attribution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

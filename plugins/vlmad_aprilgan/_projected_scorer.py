@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from annotated_types import Gt
 
 from vlmad import Prediction, Scorer
-from vlmad.attribution import Addend, Attribution, Judged, pooled_attribution
 from vlmad.errors import WeightsError
 from vlmad.parts import CLASS_TOKEN, PATCHES, TEXT
 from vlmad.text import anomaly_probability, pool_sides
 from vlmad_aprilgan.layer_maps import layer_maps, to_aligned_pixels
+from vlmad_attribution.attribution import Addend, Attribution, Judged, pooled_attribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from vlmad import Prediction, Scorer
-from vlmad.attribution import Addend, Attribution, Judged, Voices
 from vlmad.regions import mean_map, upsample
+from vlmad_attribution.attribution import Addend, Attribution, Judged, Voices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vlmad.options import options_of
-from vlmad.parts import CONTEXT_VECTORS, LEVELS, TEXT_ENCODER, HasTokenIds
+from vlmad.parts import CONTEXT_VECTORS, LEVELS, TEXT_ENCODER
 from vlmad.types import BackboneSpec, ClassToken, ContextPrompts
 from vlmad_conformance.examples import UsualAttention, example_images
 from vlmad_conformance.facts import (
@@ -23,6 +23,7 @@ from vlmad_conformance.facts import (
     require_tensor,
     require_type,
 )
+from vlmad_openclip.backbone_facts import HasTokenIds
 
 if TYPE_CHECKING:
     from vlmad.parts import Backbone

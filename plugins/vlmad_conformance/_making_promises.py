@@ -16,10 +16,11 @@ from vlmad.assembly import GIVERS, missing_attributes
 from vlmad.errors import did_you_mean
 from vlmad.hookspecs import KINDS
 from vlmad.options import REQUIRED, convert, options_of
-from vlmad.parts import PROTOCOLS, Learns
+from vlmad.parts import PROTOCOLS
 from vlmad.registry import installed
 from vlmad_conformance._small_backbone import SmallBackbone
 from vlmad_conformance.facts import given, require, require_close, require_quick
+from vlmad_documents.learned_file import Learns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load, save
 
-from vlmad.parts import AddsReferences, JudgesMemory, LearnsMisses
 from vlmad_conformance._scorer_inputs import (
     GRIDS,
     ScorerCall,
@@ -30,6 +29,7 @@ from vlmad_conformance.facts import (
     require_quick,
     require_tensor,
 )
+from vlmad_run.kinds import AddsReferences, JudgesMemory, LearnsMisses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

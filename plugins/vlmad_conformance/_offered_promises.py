@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vlmad.attribution import Attribution
-from vlmad.parts import HasAttribution, HonoursInside, ScoresSets
+from vlmad.parts import HonoursInside, ScoresSets
 from vlmad.regions import inside_regions
 from vlmad.types import Prediction
+from vlmad_attribution.attribution import Attribution, HasAttribution
 from vlmad_conformance._scorer_inputs import calls_of, features_for, shown, text_for
 from vlmad_conformance.facts import given, require, require_close, require_tensor
 

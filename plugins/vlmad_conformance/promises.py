@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 
-from vlmad.parts import Learns
 from vlmad_conformance._manners import Rudeness, good_manners
 from vlmad_conformance.facts import Breach, given
+from vlmad_documents.learned_file import Learns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,9 +15,10 @@ from annotated_types import Interval
 
 from vlmad import ContextPrompts, Prompts, TextEmbeddings
 from vlmad.errors import IncompatiblePartsError, OptionError, WeightsError
-from vlmad.parts import CONTEXT_VECTORS, HasTokenIds
+from vlmad.parts import CONTEXT_VECTORS
 from vlmad.text import check_place
 from vlmad_documents.learned_file import LearnedOn, read_learned
+from vlmad_openclip.backbone_facts import HasTokenIds
 from vlmad_openclip.language import HasVocabulary
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, JsonValue
 
@@ -40,6 +40,20 @@ TORCHS = (b"PK\x03\x04", b"\x80")
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Width = Annotated[int, Field(ge=1)]
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """A part with tensors that can be learned; its option `file` names a file of learned ones."""
+
+    def learnable(self, spec: BackboneSpec, seed: int) -> Mapping[str, Tensor]:
+        """Return the tensors that calls read from now on, for a backbone of that spec.
+
+        They are those of its file, or, where it was given none, drawn anew by the seed.
+        """
+
+    def facts(self) -> Mapping[str, str]:
+        """Return what its file says beside the tensors, such as sentences."""
 
 
 class LearnedOn(Document):

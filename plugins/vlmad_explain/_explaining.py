@@ -1,8 +1,8 @@
 """Explaining: from a detector and an image to what drove its score.
 
-The numbers come from the scorer's own `vlmad.attribution.Attribution`, which rebuilds the score.
-Of a scorer that offers none, an explanation shows where its map is highest and which sentences
-and reference regions are nearest, and names in `gap` what cannot be known.
+The numbers come from the scorer's own `vlmad_attribution.attribution.Attribution`, which rebuilds
+the score. Of a scorer that offers none, an explanation shows where its map is highest and which
+sentences and reference regions are nearest, and names in `gap` what cannot be known.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from vlmad.attribution import Addend, Attribution
 from vlmad.detector import as_list
 from vlmad.errors import InputError, blaming
 from vlmad.images import restore_whole
-from vlmad.parts import CLASS_TOKEN, HasAttribution
+from vlmad.parts import CLASS_TOKEN
+from vlmad_attribution.attribution import Addend, Attribution, HasAttribution
 from vlmad_explain._naming import name_regions
 from vlmad_explain._reference_regions import ReferenceRegions, encode_whole
 from vlmad_explain._shown_regions import (

@@ -16,10 +16,10 @@ from vlmad_explain.explanations import NearestRegion
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmad.attribution import Judged
     from vlmad.detector import Detector
     from vlmad.images import Source
     from vlmad.types import Regions
+    from vlmad_attribution.attribution import Judged
 
 BATCH = 8
 

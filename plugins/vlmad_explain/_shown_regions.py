@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 import torch.nn.functional as F
 
-from vlmad.attribution import Addend, Judged
 from vlmad.regions import coverage
 from vlmad.resizing import Box
 from vlmad.resizing import frame as frame_of
+from vlmad_attribution.attribution import Addend, Judged
 from vlmad_explain.explanations import PixelBox
 
 if TYPE_CHECKING:

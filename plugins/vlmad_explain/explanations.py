@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, JsonValue
 
-from vlmad.attribution import Judge, Mean
+from vlmad_attribution.attribution import Judge, Mean
 from vlmad_documents.documents import Document, FileName
 from vlmad_explain._look import Where
 

@@ -11,9 +11,9 @@ import torch
 from annotated_types import Ge, Le
 
 from vlmad import Prediction, Scorer
-from vlmad.attribution import Addend, Attribution, Judged
 from vlmad.parts import CELLS
 from vlmad.regions import inside_regions, only_inside
+from vlmad_attribution.attribution import Addend, Attribution, Judged
 from vlmad_memory._gaussian import Gaussian
 from vlmad_memory._rarity import Rarity
 from vlmad_memory.cell_grids import to_grid
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad import BackboneSpec, Features, TextEmbeddings, View
-    from vlmad.attribution import Judge
+    from vlmad_attribution.attribution import Judge
 
 NETWORK = Path(__file__).parent / "weights" / "comparison.safetensors"
 """What examples/weights/comparison.py makes."""

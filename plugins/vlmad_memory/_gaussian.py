@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Le
 
 from vlmad import Prediction, Scorer, View
-from vlmad.attribution import Addend, Attribution, Judged, Mean
 from vlmad.errors import OptionError
 from vlmad.parts import CELLS
 from vlmad.regions import inside_regions, only_inside
+from vlmad_attribution.attribution import Addend, Attribution, Judged, Mean
 from vlmad_memory.image_scores import mean_of_top, power_mean
 from vlmad_memory.kept_cells import differences, refuse_kept, surroundings
 from vlmad_memory.misses import apart

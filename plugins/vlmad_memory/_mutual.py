@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from annotated_types import Ge, Le
 
 from vlmad import Prediction, Scorer
-from vlmad.attribution import Addend, Attribution, Judged
 from vlmad.errors import OptionError
 from vlmad.parts import CELLS
 from vlmad.regions import only_inside
 from vlmad.watching import note, track
+from vlmad_attribution.attribution import Addend, Attribution, Judged
 from vlmad_memory._mutual_distances import MutualDistances, Pairing, nearest_patches
 from vlmad_memory.smoothing import to_pixels
 

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Interval, Le, Len
 
 from vlmad import Prediction, Scorer, View
-from vlmad.attribution import Addend, Attribution, Judged
 from vlmad.errors import OptionError
 from vlmad.parts import CELLS
 from vlmad.regions import inside_regions, only_inside
+from vlmad_attribution.attribution import Addend, Attribution, Judged
 from vlmad_memory.coreset import (
     coreset_size,
     farthest_first,

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt
 
 from vlmad import Prediction, Scorer
-from vlmad.attribution import Addend, Attribution, Judged
 from vlmad.parts import CELLS
 from vlmad.regions import inside_regions, only_inside
+from vlmad_attribution.attribution import Addend, Attribution, Judged
 from vlmad_memory.image_scores import power_mean
 from vlmad_memory.own_novelty import own_level
 from vlmad_memory.pooled_gaussian import whitening_of

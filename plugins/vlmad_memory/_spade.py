@@ -8,9 +8,9 @@ import torch
 from annotated_types import Ge
 
 from vlmad import Prediction, Scorer
-from vlmad.attribution import Addend, Attribution, Judged
 from vlmad.errors import WeightsError
 from vlmad.parts import CELLS
+from vlmad_attribution.attribution import Addend, Attribution, Judged
 from vlmad_memory.nearest_rows import nearest_rows
 from vlmad_memory.smoothing import to_pixels
 

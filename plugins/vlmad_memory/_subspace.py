@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Le
 
 from vlmad import Prediction, Scorer
-from vlmad.attribution import Addend, Attribution, Judged
 from vlmad.parts import CELLS
 from vlmad.regions import inside_regions, only_inside
+from vlmad_attribution.attribution import Addend, Attribution, Judged
 from vlmad_memory.image_scores import mean_of_top
 from vlmad_memory.once import OncePerTensor
 from vlmad_memory.smoothing import to_pixels

@@ -9,7 +9,13 @@ from vlmad.parts import HasDevice
 from vlmad_openclip.code_digest import distribution_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Int
+    from torch import Tensor
+
     from vlmad.parts import Backbone
+    from vlmad.types import ContextPrompts
 
 
 @runtime_checkable
@@ -18,6 +24,17 @@ class HasIdentity(Protocol):
 
     identity: str
     """What they depend on, such as the digest of a file that it reads."""
+
+
+@runtime_checkable
+class HasTokenIds(Protocol):
+    """A backbone whose text embeddings may be kept on disk."""
+
+    def token_ids(self, prompts: Sequence[str] | ContextPrompts) -> Int[Tensor, "n c"] | None:
+        """Return the token ids that it would encode, or None if it cannot tell them.
+
+        In the place of learned vectors -1 stands. No weight should be loaded for it.
+        """
 
 
 def backbone_facts(backbone: Backbone, distribution: str) -> dict[str, object] | None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vlmad.parts import HasDevice, HasTokenIds
+from vlmad.parts import HasDevice
 from vlmad.types import ContextPrompts
-from vlmad_openclip.backbone_facts import backbone_facts
+from vlmad_openclip.backbone_facts import HasTokenIds, backbone_facts
 from vlmad_openclip.store import key_of, open_store, pack, tensor_digest, unpack
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def encode_once(
 
     Args:
         backbone: its `token_ids`, weights, spec and `identity` are what an entry depends on
-            (`vlmad.parts.HasTokenIds`, `HasIdentity`).
+            (`HasTokenIds`, `HasIdentity`).
         distribution: which one the backbone's code is in; an edit of it makes new entries.
         prompts: as `encode_text` takes them.
         encode: computes the raw embeddings.

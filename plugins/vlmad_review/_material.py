@@ -16,9 +16,9 @@ from vlmad.console import messages
 from vlmad.errors import InputError, blaming, printable
 from vlmad.files import digest
 from vlmad.images import decode
-from vlmad.parts import LearnsMisses
 from vlmad.types import View
 from vlmad_run.identity import identity
+from vlmad_run.kinds import LearnsMisses
 from vlmad_run.references import Assembled
 from vlmad_run.repeating import repeat
 

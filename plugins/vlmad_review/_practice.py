@@ -14,10 +14,9 @@ from annotated_types import Interval
 
 from vlmad.errors import IncompatiblePartsError, InputError, blaming
 from vlmad.loading import load
-from vlmad.parts import Learns
 from vlmad.text import pool_sides
 from vlmad.types import ImageBatch, VisualFeatures
-from vlmad_documents.learned_file import UNKNOWN, read_learned_document
+from vlmad_documents.learned_file import UNKNOWN, Learns, read_learned_document
 from vlmad_train.losses import side_logits
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError, blaming
-from vlmad.parts import AddsReferences
+from vlmad_run.kinds import AddsReferences
 from vlmad_run.memory_documents import Reference
 from vlmad_run.part_options import file_digest
 from vlmad_run.references import draw_references, settle_range

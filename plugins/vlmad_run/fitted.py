@@ -22,12 +22,12 @@ from pydantic import Field
 from vlmad.errors import InputError, WeightsError, first_line, one_line
 from vlmad.files import write_atomically
 from vlmad.hookspecs import KINDS
-from vlmad.parts import JudgesMemory
 from vlmad.types import View
 from vlmad_documents.documents import Document
 from vlmad_openclip.store import tensor_digest
 from vlmad_run.aligning import PIXELS, SIZE, read_frame, stored_frame, take_frame
 from vlmad_run.identity import identity
+from vlmad_run.kinds import JudgesMemory
 from vlmad_run.manifest import Manifest
 from vlmad_run.part_options import file_digest
 from vlmad_run.references import Assembled

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from vlmad.types import Result
+    from torch import Tensor
+
+    from vlmad.types import BackboneSpec, Features, Result
     from vlmad_run.manifest import Manifest
 
 
@@ -57,6 +59,39 @@ class HasProducts(Protocol):
         Raises:
             InputError: there is none of that name.
         """
+
+
+@runtime_checkable
+class JudgesMemory(Protocol):
+    """A scorer that can tell a memory of its own from another, such as that of a damaged file."""
+
+    def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
+        """Return what no `fit` on features of that backbone gives: of names, types, shapes, values.
+
+        None if it could be one.
+        """
+
+
+@runtime_checkable
+class AddsReferences(Protocol):
+    """A scorer that adds more references to a memory without those that it was fitted on."""
+
+    adds_exactly: bool
+    """Whether that is what fitting all at once gives; if not, such as of coresets, near to it."""
+
+    def add(self, memory: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return one memory for the references of two."""
+
+
+@runtime_checkable
+class LearnsMisses(Protocol):
+    """A scorer whose memory can also hold what is to be scored higher."""
+
+    learns_misses: bool
+    """Whether it does."""
+
+    def learn_miss(self, memory: Mapping[str, Tensor], miss: Features) -> Mapping[str, Tensor]:
+        """Return a memory by which what resembles an anomalous image, in pieces, scores higher."""
 
 
 @runtime_checkable

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import torch
 
 from vlmad.errors import IncompatiblePartsError, blaming
-from vlmad.parts import TEXT, HasDevice, Learns
+from vlmad.parts import TEXT, HasDevice
 from vlmad.types import TextEmbeddings, VisualFeatures
+from vlmad_documents.learned_file import Learns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

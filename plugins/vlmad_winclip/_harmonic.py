@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from annotated_types import Gt
 
 from vlmad import Prediction, Scorer
-from vlmad.attribution import Addend, Attribution, Judged, pooled_attribution
 from vlmad.errors import WeightsError
 from vlmad.regions import harmonic_map, harmonic_mean, upsample
 from vlmad.text import anomaly_probability, pool_sides
+from vlmad_attribution.attribution import Addend, Attribution, Judged, pooled_attribution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

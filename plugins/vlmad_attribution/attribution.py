@@ -13,7 +13,7 @@ regions that cover it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from vlmad.regions import harmonic_map, mean_map
 from vlmad.text import anomaly_probability, pool_sides
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from jaxtyping import Float, Int
     from torch import Tensor
@@ -96,6 +96,19 @@ class Attribution:
     judged: tuple[Judged, ...]
     """All regions that were judged, whether they entered the image score or only the map."""
     voices: Voices | None = None
+
+
+@runtime_checkable
+class HasAttribution(Protocol):
+    """A scorer that can say what its scores are made of."""
+
+    def attribute(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Attribution:
+        """Take the score of the same features, text and memory apart."""
 
 
 def pooled_attribution(
