@@ -154,7 +154,8 @@ class Detector:
             for features, prediction in zip(images, predictions, strict=True):
                 yield _checked(prediction, features)
 
-    @torch.inference_mode()
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def text(
         self, class_name: str = "object", features: Features | None = None
     ) -> TextEmbeddings | None:
