@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from vlmad.errors import IncompatiblePartsError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -75,7 +77,11 @@ class Backbone(Protocol):
         """Answer all requests in one pass over the images; leave nothing behind on the model."""
 
     def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
-        """Return raw text embeddings; gradients flow to learned vectors."""
+        """Return raw text embeddings; gradients flow to learned vectors.
+
+        Asked only of a backbone that provides `TEXT_ENCODER`; others need not write it.
+        """
+        raise IncompatiblePartsError(f"{self.spec.name} encodes no text")
 
 
 class Attention(Protocol):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from annotated_types import Interval, Len
 
-from vlmad import BackboneSpec, Level, Preprocessing, VisualFeatures
-from vlmad.errors import IncompatiblePartsError, WeightsError
+from vlmad import Backbone, BackboneSpec, Level, Preprocessing, VisualFeatures
+from vlmad.errors import WeightsError
 from vlmad.parts import LEVELS
 from vlmad_openclip.checkpoint import fill, seed_of, weights_digest
 from vlmad_openclip.devices import Precision, pick_device, pick_precision
@@ -22,13 +22,10 @@ from vlmad_timm._timm_weights import find_weights, load_weights, random_weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float
-    from torch import Tensor
-
-    from vlmad import Attention, ContextPrompts, ImageBatch, Request
+    from vlmad import Attention, ImageBatch, Request
 
 
-class TimmBackbone:
+class TimmBackbone(Backbone):
     """Any model of timm that gives features of its layers; it has no text.
 
     The levels of a vision transformer are its blocks by their numbers, class and register tokens
@@ -62,9 +59,13 @@ class TimmBackbone:
         self.name, self.weights, self.fetch = model, weights, fetch
         self._seed = seed_of(weights)
         self._facts = find_facts(model, image_size)
-        self.spec = spec_of(model, self._facts, published=weights is None)
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
+
+    @cached_property
+    def spec(self) -> BackboneSpec:
+        """What timm tells of the model."""
+        return spec_of(self.name, self._facts, published=self.weights is None)
 
     @cached_property
     @torch.inference_mode(False)
@@ -125,14 +126,6 @@ class TimmBackbone:
             found = run(self.model, pixels, set(wanted.values()), self.spec.levels)
         answers = {request: found[name] for request, name in wanted.items()}
         return VisualFeatures(answers, self.spec.grid, self._facts.size)
-
-    def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
-        """Refuse: there is no text.
-
-        Raises:
-            IncompatiblePartsError: always.
-        """
-        raise IncompatiblePartsError(f"{self.spec.name} encodes no text")
 
 
 def spec_of(name: str, facts: TimmFacts, published: bool) -> BackboneSpec:

@@ -14,7 +14,6 @@ from vlmad import (
     Backbone,
     BackboneSpec,
     ClassToken,
-    ContextPrompts,
     ImageBatch,
     Level,
     LevelSpec,
@@ -77,10 +76,6 @@ class GaborBackbone(Backbone):
             elif isinstance(request, ClassToken):
                 answers[request] = torch.cat([m.mean((1, 2)) for m in maps.values()], dim=1)
         return VisualFeatures(answers, self.spec.grid, SIZE)
-
-    def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Tensor:
-        """Refuse: the spec provides no text encoder, so that nobody asks."""
-        raise NotImplementedError
 
     def _amplitudes(self, grey: Tensor, level: str) -> Tensor:
         bank = self._banks[level]

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 from vlmad import (
     Attention,
     Backbone,
     BackboneSpec,
     ClassToken,
-    ContextPrompts,
     ImageBatch,
     LevelSpec,
     Preprocessing,
@@ -49,7 +47,3 @@ class SproutBackbone(Backbone):
             for request in requests
         }
         return VisualFeatures(answers, GRID, SIZE)
-
-    def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Tensor:
-        """Refuse: the spec provides no text encoder, so that nobody asks."""
-        raise NotImplementedError
