@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vlmad.testing import TWO_LAYERS
-from vlmad_speed.encoding_ways import SpeedReport
+from vlmad_speed.encoding_ways import SpeedReport, measure_speed
 
 from .conftest import vlmad
 
@@ -33,10 +33,7 @@ def test_it_prints_ratios_and_shares_of_the_limit(
 
 
 @pytest.mark.slow
-def test_a_backbone_without_windows_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vlmad_speed.encoding_ways.TOKEN_WINDOWS", "windows of another kind")
-    done = vlmad("bench-speed", "--backbone", "tiny", "--rounds", "1", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.endswith("has no windows to measure\n")
+def test_of_a_backbone_without_text_what_it_provides_is_timed() -> None:
+    options = {"weights": "random:0", "precision": "float32"}
+    report = measure_speed("timm:test_resnet", 1, 1, options)
+    assert [(way.way, way.precision) for way in report.ways] == [("levels", "float32")]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +19,12 @@ from vlmad.testing import TWO_LAYERS, check_part, example_images
 
 from .conftest import noise, vlmad
 
+COOKBOOK = Path(__file__).parents[1] / "examples" / "cookbook"
 RANDOM = {"weights": "random:0", "image_size": 80}
 ODD_PARTS = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text()
 
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("third_party*/**/*.py"))
+EXAMPLES = sorted([*COOKBOOK.glob("*.py"), *COOKBOOK.parent.glob("third_party*/**/*.py")])
 PRIVATE = re.compile(
     r"^ *(?:from|import) vlmad(?:\w|\.)*\._|^ *from vlmad\S* import _", re.MULTILINE
 )
@@ -41,15 +44,20 @@ COMMANDS = [
 ]
 
 
+def install_example(install: Callable[..., Path], project: Path) -> None:
+    """Make the package of a distribution importable and found."""
+    [package] = project.glob("vlmad_*/")
+    site = install(package.name.replace("_", "-"), "")
+    (site / f"{package.name}.py").unlink()
+    shutil.copytree(package, site / package.name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("project", "command"), COMMANDS)
 def test_the_commands_on_the_pages_of_examples_work(
     project: Path, command: str, install: Callable[..., Path], tmp_path: Path
 ) -> None:
-    [package] = project.glob("vlmad_*/")
-    site = install(package.name.replace("_", "-"), "")
-    (site / f"{package.name}.py").unlink()
-    shutil.copytree(package, site / package.name)
+    install_example(install, project)
     for name in ("photos", "good"):
         noise(tmp_path / name, 4)
     done = vlmad(*command.split()[1:], cwd=tmp_path)
@@ -58,6 +66,8 @@ def test_the_commands_on_the_pages_of_examples_work(
 
 @pytest.fixture
 def site(install: Callable[..., Path]) -> Path:
+    for scorer in ("closest", "peers"):
+        install(f"vlmad-{scorer}", (COOKBOOK / f"vlmad_{scorer}.py").read_text())
     return install("odd-parts", ODD_PARTS)
 
 
@@ -145,6 +155,32 @@ def test_prompts_that_look_at_the_image_work_in_every_scorer(
         assert one.score != pytest.approx(unmoved.score, abs=1e-5)
 
 
+def test_prompts_may_keep_what_they_encoded_for_each_class_name(
+    install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_example(install, COOKBOOK.parent / "third_party_prompts")
+    detector = load_detector(
+        backbone=f"openclip:{TWO_LAYERS}",
+        prompts="described",
+        extractor="dense",
+        scorer="dense",
+        options={"backbone": RANDOM},
+    )
+    encode, asked = detector.backbone.encode_text, []
+    monkeypatch.setattr(
+        detector.backbone, "encode_text", lambda prompts: asked.append(prompts) or encode(prompts)
+    )
+    features = detector.features(example_images(2))
+    for name in ("bolt", "metal nut", "bolt"):
+        detector.score(features, name)
+    assert len(asked) == 2
+    image = features.image.clone().requires_grad_()  # as where something before it learns
+    text = detector.prompts(detector.backbone, "bolt", replace(features, image=image))
+    text.embeddings.amax(1).sum().backward()
+    assert len(asked) == 2
+    assert image.grad is not None
+
+
 def test_a_set_scorer_sees_all_images_whatever_the_batch_size(
     site: Path, photographs: list[Path]
 ) -> None:
@@ -180,6 +216,42 @@ def test_a_broken_image_stays_alone_under_a_set_scorer(
     kept = [with_it[0], *with_it[2:]]
     for one, other in zip(kept, without, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+def test_a_backbone_of_others_is_told_where_and_how_exactly_to_compute(
+    site: Path, photographs: list[Path], tmp_path: Path
+) -> None:
+    words = ("--backbone", "colour-moments", "--scorer", "closest", "--device", "cpu")
+    words += ("--references", photographs[0], "--overlays", "none")
+    scores = {}
+    for precision in ("float32", "bfloat16"):
+        out = ("--precision", precision, "--out", precision)
+        done = vlmad("run", photographs[5], *words, *out, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        manifest = json.loads((tmp_path / precision / "manifest.json").read_text())
+        assert (manifest["device"], manifest["identity"]["precision"]) == ("cpu", precision)
+        row = json.loads((tmp_path / precision / "scores.jsonl").read_text())
+        scores[precision] = row["score"]
+    assert scores["float32"] != scores["bfloat16"]
+    assert scores["float32"] == pytest.approx(scores["bfloat16"], rel=0.1)
+    unknown = vlmad("run", photographs[5], *words, "--precision", "half", cwd=tmp_path)
+    assert unknown.returncode == 2
+    assert "option 'precision' takes float32|bfloat16, not 'half'" in unknown.stderr
+
+
+@pytest.mark.parametrize("precision", [None, "bfloat16"])
+def test_the_speed_of_a_backbone_of_others_is_measured_in_its_precisions(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str | None
+) -> None:
+    for name in ("ROWS", "WIDTH", "TRIALS"):
+        monkeypatch.setattr(f"vlmad_speed.encoding_ways.{name}", 8)
+    monkeypatch.setattr("vlmad_speed.encoding_ways.computes_bfloat16", lambda device: True)
+    told = () if precision is None else ("--precision", precision)
+    words = ("--backbone", "colour-moments", *told, "--batch", "1", "--rounds", "1", "--json")
+    done = vlmad("bench-speed", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    ways = [(way["way"], way["precision"]) for way in json.loads(done.stdout)["ways"]]
+    assert ways == [("dense", p) for p in ("float32", "bfloat16") if precision in (None, p)]
 
 
 def test_odd_parts_run_from_the_command_line(

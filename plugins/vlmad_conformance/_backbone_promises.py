@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
@@ -51,6 +51,22 @@ def spec(subject: Subject) -> None:
             bool(seen.text_width and seen.text_depth), "learned context needs text_width and depth"
         )
     require(backbone.spec == seen and subject.make().spec == seen, "its spec is not repeatable")
+
+
+def says_how_it_computes(subject: Subject) -> None:
+    """It says what is in force of the options `device` and `precision`: caches rely on it."""
+    if subject.factory is None:
+        return
+    offered = options_of(subject.factory)
+    for name, kind in (("device", torch.device), ("precision", str)):
+        if name in offered:
+            said = getattr(subject.make(), name, None)
+            require(isinstance(said, kind), f"it takes {name}, but its {name} is {said!r}")
+    for word in get_args(offered["precision"].type) if "precision" in offered else ():
+        if isinstance(word, str) and word != "auto":
+            with given(f"precision={word}"):
+                said = subject.factory(**{**subject.options, "precision": word}).precision
+                require(said == word, f"its precision is {said!r}")
 
 
 def names_its_weights(subject: Subject) -> None:

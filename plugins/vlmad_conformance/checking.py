@@ -33,6 +33,7 @@ TIERS: Mapping[str, Tiers] = {
     "backbone": (
         (backbone.spec, vision.answers),
         (
+            backbone.says_how_it_computes,
             backbone.names_its_weights,
             vision.repeats,
             vision.encodes_each_image_alone,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from vlmad.parts import HasDevice
 from vlmad_openclip.code_digest import distribution_digest
 
 if TYPE_CHECKING:
@@ -53,14 +52,13 @@ def backbone_facts(backbone: Backbone, distribution: str) -> dict[str, object] |
     code = [distribution_digest(name) for name in ("vlmad", distribution)]
     if None in code:
         return None
-    device = backbone.device if isinstance(backbone, HasDevice) else torch.device("cpu")
     return {
         "backbone": f"{type(backbone).__module__}.{type(backbone).__qualname__}",
         "spec": asdict(backbone.spec),
         "weights": backbone.weights_hash,
         "identity": backbone.identity if isinstance(backbone, HasIdentity) else None,
-        "precision": backbone.precision if isinstance(backbone, HasDevice) else "float32",
+        "precision": getattr(backbone, "precision", "float32"),
         "code": code,
         "torch": torch.__version__,
-        "processor": processor_of(device),
+        "processor": processor_of(getattr(backbone, "device", torch.device("cpu"))),
     }

@@ -28,6 +28,10 @@ EMBEDDED, ON_OTHERS = "tiny", "gaussian"
 """The backbone on whose levels the network of that recipe learned; likewise on others."""
 DEFAULT_ALONE = "rarity"
 """Likewise without references, unless a backbone is named: that may know words well."""
+COMPUTING = ("device", "precision")
+"""Options that any backbone may have, for which the command line has words of its own."""
+OF_PARTS = ("settings", *COMPUTING)
+"""Fields of a `Choice` that name no part but set its options."""
 IMAGE = "image"
 """What takes options in `--set` beside the kinds of parts: how images are read."""
 
@@ -81,6 +85,13 @@ class Choice:
     settings: Annotated[
         list[str] | None,
         option("--set", metavar="KIND.OPTION=VALUE", help="An option of a part; repeatable."),
+    ] = None
+    device: Annotated[
+        str | None,
+        option(metavar="NAME", help="Of backbones that can choose: auto, cpu, cuda or mps."),
+    ] = None
+    precision: Annotated[
+        str | None, option(metavar="NAME", help="Likewise: auto, float32 or bfloat16.")
     ] = None
     class_name: Annotated[
         str | None, option(metavar="WORDS", help="What the images show; 'object' by default.")
@@ -178,7 +189,11 @@ class Choice:
         return Reading(**check_options("reading images", options_of(Reading), given))
 
     def _settings(self) -> dict[str, dict[str, str]]:
-        return parse_settings(self.settings or [], (*KINDS, IMAGE))
+        settings = parse_settings(self.settings or [], (*KINDS, IMAGE))
+        for name in COMPUTING:
+            if getattr(self, name) is not None:
+                settings.setdefault("backbone", {})[name] = getattr(self, name)
+        return settings
 
 
 def parse_settings(texts: Iterable[str], kinds: Iterable[str] = KINDS) -> dict[str, dict[str, str]]:

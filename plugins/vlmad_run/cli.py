@@ -13,7 +13,7 @@ import typer
 
 from vlmad.console import console, messages, say, write_json
 from vlmad.errors import InputError, OutputError
-from vlmad_run.choosing import Choice, choosing
+from vlmad_run.choosing import OF_PARTS, Choice, choosing
 from vlmad_run.references import References, assemble_runnable, check_unused
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _repeated(
     """Build the detector of a stored run; only where its weights are may differ."""
     from vlmad_run.repeating import repeat
 
-    check_unused("--manifest", choice, "settings")
+    check_unused("--manifest", choice, *OF_PARTS)
     check_unused("--manifest", references, "seed")
     if out is not None and out.resolve() == stored.folder.resolve():
         raise InputError(f"{out} is the run to compare with; choose another --out")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vlmad.datasets import class_name
 from vlmad.errors import InputError
 from vlmad_run.adding import add_references, refuse_repeated
+from vlmad_run.choosing import OF_PARTS
 from vlmad_run.finding import find_images
 from vlmad_run.judged_references import judge_fitted
 from vlmad_run.products import UNKNOWN, Product, ProductLine, looks_of
@@ -32,7 +33,7 @@ def fit_references(
     if add_to is not None:
         if named:
             raise InputError("--add-to adds to a file of one product: leave out NAME=")
-        check_unused("--add-to", choice, "settings", "class_name")
+        check_unused("--add-to", choice, "class_name", *OF_PARTS)
         before = assemble(choice, References(model=add_to))
         return judge_fitted(
             add_references(before, paths, references.shots, references.seed), keep_all=True

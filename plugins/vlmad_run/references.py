@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vlmad.errors import InputError
 from vlmad.parts import TEXT
-from vlmad_run.choosing import option
+from vlmad_run.choosing import OF_PARTS, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -232,7 +232,7 @@ def _open_model(
 ) -> Runnable:
     from vlmad_run.kinds import HasProducts, engine_for
 
-    check_unused("--model", choice, "settings", "class_name")
+    check_unused("--model", choice, "class_name", *OF_PARTS)
     check_unused("--model", references, "model", "seed")
     found = engine_for(path)(path, choice.options())
     name = choice.name()

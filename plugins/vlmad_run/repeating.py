@@ -43,9 +43,9 @@ FETCH = "fetch"
 ELSEWHERE = ("//", "\\\\")
 """How names of files on other machines, and on Windows of devices, begin."""
 
-TOLERANCES = {"float32": 1e-5, "bfloat16": 2.0**-8}
-"""How far two scores may be apart and still agree, by precision: what batches and processors
-change; of scores above 1, by so large a share."""
+EXACT, ROUGH = 1e-5, 2.0**-8
+"""How far two scores may be apart and still agree, in float32 and in any other precision: what
+batches and processors change; of scores above 1, by so large a share."""
 
 
 def repeat(run: StoredRun, options: Mapping[str, Mapping[str, Any]], fit: bool = True) -> Runnable:
@@ -99,12 +99,12 @@ def compare(run: StoredRun, other: StoredRun) -> tuple[bool, str]:
     if not (apart or changed):
         return False, "nothing to compare: the runs scored no image in common"
     largest = max(apart, default=0.0)
-    precisions = {each.manifest.identity.precision for each in (run, other)}
-    precision = "bfloat16" if "bfloat16" in precisions else "float32"
-    agree = bool(apart) and largest <= TOLERANCES[precision] and not (changed or missing)
+    precisions = {each.manifest.identity.precision for each in (run, other)} - {"float32"}
+    precision, most = next(((each, ROUGH) for each in sorted(precisions)), ("float32", EXACT))
+    agree = bool(apart) and largest <= most and not (changed or missing)
     return agree, (
         f"scores {'agree' if agree else 'DIFFER'}: {len(apart)} compared, "
-        f"largest difference {largest:.2g} ({precision}: up to {TOLERANCES[precision]:.2g})"
+        f"largest difference {largest:.2g} ({precision}: up to {most:.2g})"
         + (f", {changed} are of files that have changed" if changed else "")
         + (f", {missing} are in one run only" if missing else "")
     )

@@ -20,11 +20,17 @@ def bench_speed(
     backbone: Annotated[
         str, typer.Option(help="Whose encoding is timed: NAME or NAME:ARGUMENT.")
     ] = DEFAULT_MODEL,
+    device: Annotated[
+        str | None, typer.Option(help="Of backbones that can choose: auto, cpu, cuda or mps.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Likewise; by default float32, and bfloat16 if native.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images encoded together.")] = 4,
     rounds: Annotated[int, typer.Option(min=1, help="How often each way is timed.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Time the encoding of windows and patches against each other and against the machine.
+    """Time what a backbone can be asked for, such as windows and patches, and the machine.
 
     The ways take turns, and each ratio is the median over the rounds, so that what else the
     machine does meets them all. bfloat16 is timed where the machine computes it natively. The
@@ -32,7 +38,9 @@ def bench_speed(
 
     Example: vlmad bench-speed --backbone tiny --batch 1 --rounds 2
     """
-    report = measure_speed(backbone, batch, rounds)
+    given = {"device": device, "precision": precision}
+    options = {name: value for name, value in given.items() if value is not None}
+    report = measure_speed(backbone, batch, rounds, options)
     if as_json:
         write_json(report.to_json())
     else:

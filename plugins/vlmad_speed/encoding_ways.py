@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vlmad import ClassToken, ImageBatch, Patches, Windows, load_detector
-from vlmad.errors import OptionError
-from vlmad.images import as_source
-from vlmad.parts import SHARED_WINDOWS, TOKEN_WINDOWS
+from vlmad import ClassToken, ImageBatch, Level, Patches, Tiles, Windows, load_detector
+from vlmad.options import convert, options_of
+from vlmad.parts import IMAGE_TILES, LEVELS, PATCH_TOKENS, SHARED_WINDOWS, TOKEN_WINDOWS
 from vlmad.regions import window_patches
 from vlmad_documents.documents import Document
-from vlmad_openclip.devices import computes_bfloat16, pick_device
+from vlmad_openclip.devices import computes_bfloat16
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from jaxtyping import Float
     from torch import Tensor
 
-    from vlmad import Backbone, Request
+    from vlmad import BackboneSpec, Detector, Preprocessing, Request
+    from vlmad.types import Resize
 
-SIZES = (2, 3)
+SIZES, TILES = (2, 3), 2
 ROWS, WIDTH = 2048, 1024
 """Of the products that are timed: many tokens by the matrices of a middling transformer."""
 TRIALS = 7
@@ -74,26 +77,35 @@ class EncodingWay(NamedTuple):
     work: Callable[[], object]
 
 
-def measure_speed(backbone: str, batch: int, rounds: int) -> SpeedReport:
+def measure_speed(
+    backbone: str, batch: int, rounds: int, options: Mapping[str, str] | None = None
+) -> SpeedReport:
     """Time each way of encoding, in turns, and what the machine can do at best.
 
     Args:
         backbone: NAME or NAME:ARGUMENT.
         batch: images that are encoded together.
         rounds: how often each way is timed.
+        options: of the backbone, such as its `device`, or one `precision` alone.
 
     Raises:
-        VlmadError: the backbone cannot be loaded or has no windows.
+        VlmadError: the backbone cannot be loaded, has no such option, or fits nothing.
     """
-    device = pick_device("auto")
+    given = {"weights": "random:0"} if backbone.split(":")[0] == "openclip" else {}
+    given |= options or {}
+    usual = load_detector("winclip", backbone=backbone, options={"backbone": given})
+    device = getattr(usual.backbone, "device", torch.device("cpu"))
     native = computes_bfloat16(device)
     limits = MachineLimits(
         float32_gflops=_products(torch.float32, device),
         bfloat16_gflops=_products(torch.bfloat16, device) if native else None,
     )
-    ways = _find_ways(backbone, batch, "float32")
-    if native:
-        ways += _find_ways(backbone, batch, "bfloat16")
+    each = [] if "precision" in given else _precisions(usual, native)
+    detectors = [
+        load_detector("winclip", backbone=backbone, options={"backbone": given | {"precision": p}})
+        for p in each
+    ]
+    ways = [way for detector in detectors or [usual] for way in _find_ways(detector, batch)]
     seconds = _run_rounds(ways, rounds)
     return SpeedReport(
         backbone=backbone,
@@ -106,27 +118,39 @@ def measure_speed(backbone: str, batch: int, rounds: int) -> SpeedReport:
     )
 
 
-def _find_ways(backbone: str, batch: int, precision: str) -> list[EncodingWay]:
-    options = {"precision": precision}
-    if backbone.split(":")[0] == "openclip":
-        options["weights"] = "random:0"
-    detector = load_detector("winclip", backbone=backbone, options={"backbone": options})
-    model, attention, spec = detector.backbone, detector.attention, detector.backbone.spec
-    if TOKEN_WINDOWS not in spec.provides:
-        raise OptionError(f"{spec.name} has no windows to measure")
-    images, patches = _noise(model, batch), Patches(spec.depth, stage="normed")
-    requests: dict[str, list[Request]] = {
-        "windows, exact": [ClassToken(), *(Windows(size) for size in SIZES), patches]
-    }
-    if SHARED_WINDOWS in spec.provides:
-        shared = [Windows(size, encoding="shared") for size in SIZES]
-        requests["windows, shared"] = [ClassToken(), *shared, patches]
-    requests["dense"] = [ClassToken(), patches]
+def _precisions(detector: Detector, native: bool) -> list[str]:
+    """Return which are timed, of those that a backbone can be told by its option."""
+    factory = detector.assembly.parts["backbone"].registration.resolve()
+    option, found = options_of(factory).get("precision"), list[str]()
+    for precision in ("float32", "bfloat16") if native else ("float32",):
+        with suppress(ValueError):
+            found += [] if option is None else [convert(option.type, precision)]
+    return found
+
+
+def _find_ways(detector: Detector, batch: int) -> list[EncodingWay]:
+    model, attention = detector.backbone, detector.attention
+    images = ImageBatch(tuple(map(SeededNoise, range(batch))))
+    precision = getattr(model, "precision", "float32")
     ways = [
         EncodingWay(name, precision, lambda r=each: model.encode(images, r, attention))  # type: ignore[misc]
-        for name, each in requests.items()
+        for name, each in _asked(model.spec).items()
     ]
     return (_naive(model, images) if precision == "float32" else []) + ways
+
+
+def _asked(spec: BackboneSpec) -> dict[str, list[Request]]:
+    """Return what is asked of a backbone for each way that it provides."""
+    patches = [Patches(spec.depth, stage="normed")] if PATCH_TOKENS in spec.provides else []
+    shared = [Windows(size, encoding="shared") for size in SIZES]
+    ways: dict[str, tuple[str, list[Request]]] = {
+        "windows, exact": (TOKEN_WINDOWS, [ClassToken(), *map(Windows, SIZES), *patches]),
+        "windows, shared": (SHARED_WINDOWS, [ClassToken(), *shared, *patches]),
+        "tiles": (IMAGE_TILES, [ClassToken(), Tiles(TILES), *patches]),
+        "dense": (PATCH_TOKENS, [ClassToken(), *patches]),
+        "levels": (LEVELS, [*map(Level, spec.middle or spec.levels)]),
+    }
+    return {name: asked for name, (word, asked) in ways.items() if word in spec.provides}
 
 
 def _naive(model: Any, images: ImageBatch) -> list[EncodingWay]:
@@ -167,11 +191,27 @@ def _through(visual: Any, tokens: Float[Tensor, "b t w"]) -> Float[Tensor, "b t 
     return visual.ln_post(tokens)  # type: ignore[no-any-return]
 
 
-def _noise(model: Backbone, count: int) -> ImageBatch:
-    """Return seeded noise of the size that a backbone takes."""
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randn(count, 3, *model.spec.preprocessing.size, generator=generator)
-    return ImageBatch(tuple(as_source(image) for image in pixels))
+@dataclass
+class SeededNoise:
+    """An image of any size that takes no time to read."""
+
+    seed: int
+    name: str = "noise"
+
+    def pixels(self, preprocessing: Preprocessing, resize: Resize) -> Float[Tensor, "3 h w"]:
+        """Return the same noise whenever a size is asked for."""
+        return _noise(self.seed, preprocessing.size)
+
+    def crops(
+        self, boxes: Float[Tensor, "t 4"], preprocessing: Preprocessing, resize: Resize
+    ) -> Float[Tensor, "t 3 h w"]:
+        """Return noise for each box."""
+        return self.pixels(preprocessing, resize).expand(len(boxes), -1, -1, -1)
+
+
+@cache
+def _noise(seed: int, size: tuple[int, int]) -> Float[Tensor, "3 h w"]:
+    return torch.randn(3, *size, generator=torch.Generator().manual_seed(seed))
 
 
 @torch.inference_mode()

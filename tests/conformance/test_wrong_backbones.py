@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -323,6 +323,34 @@ class SlowSpec(Modular):
         return super().__getattribute__(name)
 
 
+class TakesADeviceSilently(Modular):
+    """Wrong.
+
+    Args:
+        seed: of the weights.
+        device: unused.
+    """
+
+    def __init__(self, seed: int = 0, device: str = "cpu") -> None:
+        super().__init__(seed)
+
+
+class IgnoresItsPrecision(Modular):
+    """Wrong.
+
+    Args:
+        seed: of the weights.
+        precision: unused.
+    """
+
+    precision = "float32"
+
+    def __init__(
+        self, seed: int = 0, precision: Literal["float32", "bfloat16"] = "float32"
+    ) -> None:
+        super().__init__(seed)
+
+
 class LevelsUnnamed(Modular):
     """Wrong.
 
@@ -405,6 +433,8 @@ WRONG = [
     (IgnoresAttentionBeside, "exchanges-attention", "it ignores attention beside the stream"),
     (HalfAnswers, "answers", r"is torch.float16, made of torch.float32"),
     (SlowSpec, "spec", r"spec takes 0\.\d seconds|spec takes 1"),
+    (TakesADeviceSilently, "says-how-it-computes", "it takes device, but its device is None"),
+    (IgnoresItsPrecision, "says-how-it-computes", "precision is 'float32'.*precision=bfloat16"),
     (LevelsUnnamed, "spec", "it provides levels, but names none"),
     (WindowsNotAnswered, "answers", r"Windows\(size=2.* has shape"),
     (BlackIsNotFinite, "takes-a-uniform-image", "not finite.*64 x 48 black pixels"),
