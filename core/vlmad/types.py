@@ -289,10 +289,7 @@ class Features:
 
     def take(self, rows: Sequence[int]) -> Features:
         """Return the features of some of the images."""
-        picked = list(rows)
-        regions = (replace(each, embeddings=each.embeddings[picked]) for each in self.regions)
-        inside = None if self.inside is None else self.inside[picked]
-        return replace(self, image=self.image[picked], regions=tuple(regions), inside=inside)
+        return self[list(rows)]
 
     @staticmethod
     def concatenate(parts: Sequence[Features]) -> Features:
