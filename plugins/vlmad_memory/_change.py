@@ -209,8 +209,8 @@ def _images(levels: Sequence[Float[Tensor, "b h w c"]]) -> list[ImageCells]:
 
 def _most_like(image: ImageCells, references: Sequence[ImageCells]) -> list[ImageCells]:
     """Return the references, the one with the most similar mean cell first."""
-    means = torch.stack([each.middle.flatten(0, 1).mean(0) for each in references])
-    cosines = torch.cosine_similarity(means, image.middle.flatten(0, 1).mean(0)[None], dim=1)
+    means = torch.stack([each.mean for each in references])
+    cosines = torch.cosine_similarity(means, image.mean[None], dim=1)
     return [references[n] for n in cosines.argsort(descending=True, stable=True).tolist()]
 
 

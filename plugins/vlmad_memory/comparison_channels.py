@@ -44,8 +44,8 @@ RIDGE, FINE_RIDGE = 0.003, 0.01
 """Of rarities: that of the rule, and more where a cell has fewer channels."""
 NEAR, FINE_NEAR = 2, 4
 """Cells apart within which neighbours are too like a cell, the same on a grid twice as fine."""
-ROWS = 100
-"""Cells of a fine level that are compared at once."""
+ROWS, BESIDE = 100, 200
+"""Cells of a fine level that are compared at once, and with how many of a reference."""
 FAR = 9.0
 """Beyond all distances of unit cells."""
 
@@ -71,9 +71,21 @@ class ImageCells:
         return {name: F.normalize(cells.flatten(0, 1), dim=-1) for name, cells in levels.items()}
 
     @cached_property
-    def surroundings(self) -> Float[Tensor, "r m"]:
-        """The mean over the middle cells around each; see `vlmad_memory.kept_cells`."""
-        return neighbourhood_mean(self.middle[None], 3, zeros_outside=True)[0].flatten(0, 1)
+    def mean(self) -> Float[Tensor, " m"]:
+        """The mean middle cell."""
+        return self.middle.flatten(0, 1).mean(0)
+
+    @cached_property
+    def surroundings(self) -> tuple[Float[Tensor, "r m+2"], Float[Tensor, "r m+2"]]:
+        """The mean over the middle cells around each (`vlmad_memory.kept_cells`), in two forms.
+
+        Products of the first with another image's second are squared distances; in double
+        precision, or near ones would be what rounding left of them.
+        """
+        around = neighbourhood_mean(self.middle[None], 3, zeros_outside=True)[0]
+        cells = around.flatten(0, 1).double()
+        squares, ones = cells.pow(2).sum(1, keepdim=True), cells.new_ones(len(cells), 1)
+        return torch.cat([-2 * cells, squares, ones], 1), torch.cat([cells, ones, squares], 1)
 
 
 def all_channels(image: ImageCells, references: Sequence[ImageCells]) -> Float[Tensor, "27 h w"]:
@@ -114,24 +126,19 @@ def compared_channels(
 ) -> Float[Tensor, "16 h*w"]:
     """Return the channels `COMPARED` of an image beside references of the same grids."""
     grid = (image.middle.shape[0], image.middle.shape[1])
-    middle, deep = (_between(image, references, name) for name in ("middle", "deep"))
-    fine = _nearest(image.units["fine"], torch.cat([r.units["fine"] for r in references]))
-    around = torch.cat([r.surroundings for r in references])
-    differs = _lengths(image.surroundings, around) / around.shape[1] ** 0.5
-    differs = differs.unflatten(1, (len(references), -1))
-    return torch.stack([
+    middle = _between(image, references, "middle")
+    found = [
         middle.flatten(1).amin(1),
         _soft_minimum(middle.flatten(1), SOFT),
         _soft_minimum(middle.flatten(1), SOFTER),
         *(_nearest_within(middle, within(*grid, most)) for most in (0, 1, 3)),
         *_found_again(middle, within(*grid, 3)),
-        deep.flatten(1).amin(1),
-        _nearest_within(deep, within(*grid, 2)),
-        *_by_cell(fine, (image.fine.shape[0], image.fine.shape[1]), grid),
-        differs.flatten(1).amin(1),
-        _nearest_within(differs, within(*grid, 1)),
-        *_found_again(differs, within(*grid, 3)),
-    ])  # fmt: skip
+    ]
+    deep = _between(image, references, "deep", out=middle)  # new memory costs as much as products
+    found += [deep.flatten(1).amin(1), _nearest_within(deep, within(*grid, 2))]
+    fine = _nearest(image.units["fine"], [r.units["fine"] for r in references])
+    found += _by_cell(fine, (image.fine.shape[0], image.fine.shape[1]), grid)
+    return torch.stack([*found, *_differences(image, references, grid)])
 
 
 @lru_cache(8)
@@ -155,19 +162,34 @@ def within(rows: int, columns: int, most: int) -> Int[Tensor, "r n"]:
 
 
 def _between(
-    image: ImageCells, references: Sequence[ImageCells], level: str
+    image: ImageCells,
+    references: Sequence[ImageCells],
+    level: str,
+    out: Float[Tensor, "r k r"] | None = None,
 ) -> Float[Tensor, "r k r"]:
     """Return the cosine distances of an image's cells to those of each reference."""
-    cells = torch.cat([reference.units[level] for reference in references])
-    cosines = image.units[level] @ cells.T
-    distances: Tensor = (1 - cosines).unflatten(1, (len(references), -1))
-    return distances
+    cells = image.units[level]
+    found = cells.new_empty(len(cells), len(references), len(cells)) if out is None else out
+    for number, reference in enumerate(references):
+        torch.mm(cells, reference.units[level].T, out=found[:, number])
+    return found.neg_().add_(1)
 
 
-def _lengths(cells: Float[Tensor, "r c"], others: Float[Tensor, "n c"]) -> Float[Tensor, "r n"]:
-    """Return distances; in double precision, or near ones would be what rounding left of them."""
-    mode = "use_mm_for_euclid_dist"
-    return torch.cdist(cells.double(), others.double(), compute_mode=mode).to(cells)
+def _differences(
+    image: ImageCells, references: Sequence[ImageCells], grid: tuple[int, int]
+) -> list[Float[Tensor, " r"]]:
+    """Return the channels of what surrounds cells."""
+    own = image.surroundings[0]
+    squared = own.new_empty(len(own), len(references), len(own))
+    for number, reference in enumerate(references):
+        torch.mm(own, reference.surroundings[1].T, out=squared[:, number])
+    nearest = [
+        squared.flatten(1).amin(1),
+        _nearest_within(squared, within(*grid, 1)),
+        *_found_again(squared, within(*grid, 3)),
+    ]
+    width = image.middle.shape[-1]
+    return [each.clamp_min(0).sqrt().to(image.middle) / width**0.5 for each in nearest]
 
 
 def _nearest_within(
@@ -187,9 +209,16 @@ def _some(distances: Float[Tensor, "r k r"], which: Int[Tensor, "r n"]) -> Float
     return distances.gather(2, which[:, None].expand(-1, distances.shape[1], -1))
 
 
-def _nearest(unit: Float[Tensor, "r c"], others: Float[Tensor, "n c"]) -> Float[Tensor, " r"]:
+def _nearest(
+    unit: Float[Tensor, "r c"], references: Sequence[Float[Tensor, "n c"]]
+) -> Float[Tensor, " r"]:
     """Return the cosine distance to the nearest, in pieces that stay in a processor's cache."""
-    return 1 - torch.cat([(rows @ others.T).amax(1) for rows in unit.split(ROWS)])
+    pieces = [piece for each in references for piece in each.split(BESIDE)]
+    cosines, highest = unit.new_empty(len(unit) * BESIDE), unit.new_full((len(unit),), -FAR)
+    for piece in pieces:
+        found = cosines[: len(unit) * len(piece)].view(len(unit), len(piece))
+        torch.maximum(highest, torch.mm(unit, piece.T, out=found).amax(1), out=highest)
+    return 1 - highest
 
 
 def _nearest_beyond(unit: Float[Tensor, "r c"], near: Int[Tensor, "r n"]) -> Float[Tensor, " r"]:
@@ -199,7 +228,7 @@ def _nearest_beyond(unit: Float[Tensor, "r c"], near: Int[Tensor, "r n"]) -> Flo
 
 
 def _soft_minimum(distances: Float[Tensor, "r n"], temperature: float) -> Float[Tensor, " r"]:
-    mean = (-distances / temperature).exp().mean(1)
+    mean = (distances / -temperature).exp_().mean(1)
     return -temperature * mean.log()
 
 

@@ -53,9 +53,8 @@ class WholePicture:
         """Return how far images as a whole lie from them, as an addend of a logarithm."""
         if self._kept is None:
             return levels[0].new_zeros(len(levels[0]))
-        return (_distances([_statistics(each) for each in levels], self._kept) - USUAL).clamp(
-            0, MOST
-        )
+        own = [_mean_and_deviation(each.flatten(1, 2))[:, None] for each in levels]
+        return (_distances(own, self._kept) - USUAL).clamp(0, MOST)
 
 
 def _without(kept: Float[Tensor, "n 5 s"], number: int) -> Float[Tensor, "m 5 s"]:
@@ -69,13 +68,15 @@ def _statistics(images: Float[Tensor, "b h w c"]) -> Float[Tensor, "b 5 s"]:
     quadrants = [half[:, :, part] for half in halves
                  for part in (slice(columns), slice(columns, None))]  # fmt: skip
     flat = [each.flatten(1, 2) for each in (images, *quadrants)]
-    return torch.stack(
-        [torch.cat([each.mean(1), each.std(1, correction=0)], 1) for each in flat], 1
-    )
+    return torch.stack([_mean_and_deviation(each) for each in flat], 1)
+
+
+def _mean_and_deviation(cells: Float[Tensor, "b r c"]) -> Float[Tensor, "b s"]:
+    return torch.cat([cells.mean(1), cells.std(1, correction=0)], 1)
 
 
 def _distances(
-    images: Sequence[Float[Tensor, "b 5 s"]], references: Sequence[Float[Tensor, "n 5 s"]]
+    images: Sequence[Float[Tensor, "b _ s"]], references: Sequence[Float[Tensor, "n 5 s"]]
 ) -> Float[Tensor, " b"]:
     """Return the mean over levels of the logarithm of the root mean square distance."""
     found = []
