@@ -16,6 +16,7 @@ from vlmad_run.choosing import DEFAULT_WITH_REFERENCES
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
 import pictures  # noqa: E402  (the scripts are no package)
+import protocols  # noqa: E402
 import readme  # noqa: E402
 import results  # noqa: E402
 import schemas  # noqa: E402
@@ -39,6 +40,11 @@ def test_pointers_name_the_line_where_the_code_defines_a_name(page: Path) -> Non
 def test_links_lead_to_files_that_are_there(page: Path) -> None:
     targets = LINK.findall(page.read_text(encoding="utf-8"))
     assert [t for t in targets if not (page.parent / t).exists()] == []
+
+
+def test_the_reference_says_what_the_docstrings_say() -> None:
+    """Written by ``python docs/protocols.py``."""
+    assert protocols.page() == protocols.PAGE.read_text(encoding="utf-8")
 
 
 def test_the_front_page_shows_the_averages_of_the_results_page() -> None:

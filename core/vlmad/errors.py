@@ -12,7 +12,9 @@
     └── OutputError              a folder that cannot be written
 
 The command line prints the message of any of them as one line on standard error and exits
-with status 2; ``--debug`` shows the traceback instead.
+with status 2; ``--debug`` shows the traceback instead. A factory may raise `OptionError`, a part
+`WeightsError` and `InputError`, which costs only those images of a batch that raise it alone.
+Whatever else a part raises becomes a `PluginError` that names it.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class UnknownPartError(VlmadError):
 
 
 class OptionError(VlmadError):
-    """A part has no such option, or its value has the wrong type."""
+    """A part has no such option, or its value cannot be."""
 
 
 class RecipeError(VlmadError):

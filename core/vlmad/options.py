@@ -4,7 +4,8 @@ Allowed types are bool, int, float, str, Path, Literal, tuple[X, ...] of these, 
 ``Annotated[X, Ge(1), Le(24)]`` bounds a number, ``Annotated[tuple[X, ...], Len(1, 32)]`` how many
 there are (see `annotated_types`); what lies outside is refused before anything is read.
 ``Annotated[X, function]`` brings values that mean the same to one form (`in_order`), so that
-they are known for the same setting wherever options are compared.
+they are known for the same setting wherever options are compared. The first option is also what
+``NAME:ARGUMENT`` sets, as in ``openclip:ViT-B-32``.
 """
 
 from __future__ import annotations

@@ -61,11 +61,15 @@ CELLS = "cells of levels"
 
 
 class Backbone(Protocol):
-    """An image-text model (or an image model: text is optional, see `BackboneSpec`)."""
+    """An image-text model, or an image model: who lists no `TEXT_ENCODER` knows no text.
+
+    State: weights, loaded when first needed and outside of inference mode, since `encode_text`
+    is also called with gradients; nothing that changes an answer. Several threads may call it.
+    """
 
     @property
     def spec(self) -> BackboneSpec:
-        """What is known before any weight is loaded."""
+        """What is known before any weight is loaded; asked often."""
 
     @property
     def weights_hash(self) -> str:
@@ -74,7 +78,10 @@ class Backbone(Protocol):
     def encode(
         self, batch: ImageBatch, requests: Sequence[Request], attention: Attention
     ) -> VisualFeatures:
-        """Answer all requests in one pass over the images; leave nothing behind on the model."""
+        """Answer all requests in one pass over a batch; leave nothing behind on the model.
+
+        Called for each batch, in inference mode; answers are on its device and the asker's own.
+        """
 
     def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Float[Tensor, "n d"]:
         """Return raw text embeddings; gradients flow to learned vectors.
@@ -85,7 +92,10 @@ class Backbone(Protocol):
 
 
 class Attention(Protocol):
-    """What takes the place of, or stands beside, the attention of chosen vision blocks."""
+    """What takes the place of, or stands beside, the attention of chosen vision blocks.
+
+    State: none. A backbone calls it, for each batch and from several threads at once.
+    """
 
     needs: frozenset[str] = frozenset({ATTENTION})
     path: Literal["stream", "beside"] = "stream"
@@ -97,11 +107,15 @@ class Attention(Protocol):
     def mix(
         self, q: Float[Tensor, "b a t e"], k: Float[Tensor, "b a t e"], v: Float[Tensor, "b a t e"]
     ) -> Float[Tensor, "b a t e"]:
-        """Mix the values of t tokens in each of a heads of width e."""
+        """Mix the values of t tokens in each of a heads of width e; device and type stay."""
 
 
 class Prompts(Protocol):
-    """A strategy for the texts that images are compared with."""
+    """A strategy for the texts that images are compared with.
+
+    State: what was encoded for a class name may be kept, as one object meets one backbone, but
+    nothing that depends on tensors which learn. Called without gradients, but for learning.
+    """
 
     needs: frozenset[str] = frozenset({TEXT_ENCODER})
     gives: frozenset[str] = frozenset({TEXT})
@@ -109,7 +123,7 @@ class Prompts(Protocol):
     """If so, it is asked anew for every batch; if not, once for every class name."""
 
     def refuses(self, spec: BackboneSpec) -> str | None:
-        """Return why it does not fit that backbone, or None."""
+        """Return why it does not fit that backbone, or None; asked before weights are loaded."""
         return None
 
     def class_token(self, spec: BackboneSpec) -> Literal["normed", "raw"]:
@@ -121,12 +135,16 @@ class Prompts(Protocol):
     ) -> TextEmbeddings | None:
         """Return the embedded sentences, or None if the strategy is to use no text.
 
-        Features are given to prompts that look at the image; others must not count on them.
+        Features are given to prompts that look at the image, which may return (b, n, d); others
+        must not count on them. In class names blanks stand for underscores.
         """
 
 
 class Extractor(Protocol):
-    """What to ask of a backbone and how to arrange the answer."""
+    """What to ask of a backbone and how to arrange the answer.
+
+    State: none. Both methods are called for each batch.
+    """
 
     needs: frozenset[str] = frozenset()
     gives: frozenset[str] = frozenset({CLASS_TOKEN, REGIONS})
@@ -134,7 +152,7 @@ class Extractor(Protocol):
     def requests(
         self, spec: BackboneSpec, attention: Attention, class_token: Literal["normed", "raw"]
     ) -> Sequence[Request]:
-        """Return what it wants of each image."""
+        """Return what it wants of each image; `class_token` is what the prompts are made for."""
 
     def __call__(self, visual: VisualFeatures) -> Features:
         """Arrange the answers to exactly those requests."""
@@ -144,15 +162,20 @@ class Scorer(Protocol):
     """What turns features and text into an anomaly score and a map.
 
     One that does not need `text` makes no use of text: a detector with it has no prompts.
+    State: none but options; what `fit` learns is what it returns.
     """
 
     needs: frozenset[str] = frozenset({CLASS_TOKEN, REGIONS, TEXT})
     references: Literal["none", "optional", "required"] = "none"
+    """Whether `fit` is called; a memory is there if it was."""
     scope: Literal["image", "set"] = "image"
     """A `set` scorer is called once, with the features of all images; see `ScoresSets`."""
 
     def fit(self, references: Features) -> Mapping[str, Tensor]:
-        """Return what to remember of normal images, as named tensors that can be stored."""
+        """Return what to remember of normal images, as named tensors that can be stored.
+
+        Called once with all of them; a fresh object may score, with what was read from a file.
+        """
         return {}
 
     def __call__(
@@ -161,7 +184,10 @@ class Scorer(Protocol):
         text: TextEmbeddings | None,
         memory: Mapping[str, Tensor] | None,
     ) -> Prediction:
-        """Score each image and each of its pixels."""
+        """Score each image and each of its pixels, by finite floating-point numbers.
+
+        Called for each batch, in inference mode; in learning, with gradients.
+        """
 
 
 PROTOCOLS: Mapping[str, type] = {
@@ -184,7 +210,7 @@ class HasNotes(Protocol):
 
 @runtime_checkable
 class HasDevice(Protocol):
-    """A backbone that says where and how exactly it computes."""
+    """A backbone with options `device` and `precision`, which says what of them is in force."""
 
     device: device
     precision: str

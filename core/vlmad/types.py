@@ -93,7 +93,7 @@ class ImageBatch:
 
 @dataclass(frozen=True, slots=True)
 class ClassToken:
-    """Ask for the class token of the whole image, projected into the text's space."""
+    """Ask for the image's class token, in the text's space; without text, for what is pooled."""
 
     normed: bool = True
     """Whether the final norm comes before the projection (AnomalyCLIP leaves it out)."""
@@ -107,7 +107,7 @@ class Patches:
     path: Literal["plain", "beside"] = "plain"
     """`beside` is the second path that attention modifiers such as `vv` write."""
     stage: Literal["raw", "normed", "projected"] = "projected"
-    """As they are, after the final norm, or after norm and projection."""
+    """As they are, after the final norm, or after norm and projection; alike without text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +178,9 @@ class BackboneSpec:
     grid: tuple[int, int]
     """Rows and columns of patches."""
     depth: int
-    """Blocks of the vision transformer, or stages of a pyramid."""
+    """Blocks of the vision transformer, or stages of a pyramid: the last layer's number."""
     vision_width: int
+    """Of patches, raw or normed."""
     embedding_dim: int
     """Width of the image's embedding, in the space that it shares with text if there is text."""
     provides: frozenset[str]
@@ -226,6 +227,7 @@ class VisualFeatures:
     """
 
     tensors: Mapping[Request, Tensor]
+    """In float32, unless the backbone computes less exactly."""
     grid: tuple[int, int]
     image_size: tuple[int, int]
 
