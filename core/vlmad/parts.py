@@ -205,7 +205,7 @@ class HasNotes(Protocol):
     """A part of any kind with something to note about the backbone it is used with."""
 
     def notes_on(self, spec: BackboneSpec) -> Iterable[str]:
-        """Return sentences for the user."""
+        """Return sentences for the user, shown wherever a detector is chosen."""
 
 
 @runtime_checkable
@@ -222,7 +222,7 @@ class JudgesWeights(Protocol):
     """A part that fits certain weights, such as those that its tensors were learned on."""
 
     def refuses_weights(self, backbone: Backbone) -> str | None:
-        """Return why it does not fit a backbone's weights, or None."""
+        """Return why it does not fit a backbone's weights, or None; asked before any scoring."""
 
 
 @runtime_checkable

@@ -100,7 +100,7 @@ class Attribution:
 
 @runtime_checkable
 class HasAttribution(Protocol):
-    """A scorer that can say what its scores are made of."""
+    """A scorer that can say what its scores are made of; ``vlmad explain`` asks."""
 
     def attribute(
         self,

@@ -27,7 +27,7 @@ class HasIdentity(Protocol):
 
 @runtime_checkable
 class HasTokenIds(Protocol):
-    """A backbone whose text embeddings may be kept on disk."""
+    """A backbone whose text embeddings may be kept on disk (`vlmad_openclip.text_cache`)."""
 
     def token_ids(self, prompts: Sequence[str] | ContextPrompts) -> Int[Tensor, "n c"] | None:
         """Return the token ids that it would encode, or None if it cannot tell them.

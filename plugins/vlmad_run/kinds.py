@@ -99,7 +99,10 @@ class TellsOddReferences(Protocol):
     """A scorer by which a reference with a defect stands out when the others judge it."""
 
     odd_reference: float
-    """How many times the median of the others a good one of four exceeds one time in twenty."""
+    """How many times the median of the others a good one of four exceeds one time in twenty.
+
+    `examples/few_references.py --exchange` measures it; without it all references are kept.
+    """
 
 
 class Engine(Protocol):
