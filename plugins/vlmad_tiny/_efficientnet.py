@@ -8,14 +8,14 @@ gives them, in which the published weights come.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from jaxtyping import Float
     from torch import Tensor
@@ -26,6 +26,8 @@ STAGES = ((24, 2, 3, 2), (40, 2, 5, 2), (80, 3, 3, 2), (112, 3, 5, 1))
 """Of each later stage: channels, blocks, side of the kernel, and the first block's stride."""
 EXPANSION = 6
 NORM_EPSILON = 1e-3
+Around: TypeAlias = "tuple[int, int, int, int]"
+"""Columns to the left and right, rows above and below."""
 
 
 class EfficientNetLite0(nn.Module):
@@ -86,8 +88,9 @@ class InvertedResidual(nn.Module):
 
     def forward(self, cells: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e gh gw"]:
         """Return the projected maps."""
-        inner = _clipped(self.bn1(self.conv_pw(cells)))
-        inner = _clipped(self.bn2(self.conv_dw(inner)))
+        around = self.conv_dw.zeros_around(cells.shape[-2:])
+        inner = _clipped(self.bn1(self.conv_pw(_padded(cells, around))))
+        inner = _clipped(self.bn2(self.conv_dw.within(_zeroed(inner, around))))
         projected: Tensor = self.bn3(self.conv_pwl(inner))
         return projected + cells if self.adds else projected
 
@@ -107,11 +110,19 @@ class SameConvolution(nn.Conv2d):
 
     def forward(self, cells: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e gh gw"]:
         """Pad and convolve."""
+        return self.within(_padded(cells, self.zeros_around(cells.shape[-2:])))
+
+    def within(self, padded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e gh gw"]:
+        """Convolve what has `zeros_around` already."""
+        return super().forward(padded)
+
+    def zeros_around(self, size: Sequence[int]) -> Around:
+        """Return how many there are that torch does not add itself."""
         kernel, stride = self.kernel_size[0], self.stride[0]
-        if stride > 1:
-            rows, columns = (max(0, kernel - stride + -n % stride) for n in cells.shape[-2:])
-            cells = F.pad(cells, (columns // 2, -(-columns // 2), rows // 2, -(-rows // 2)))
-        return super().forward(cells)
+        if stride == 1:
+            return 0, 0, 0, 0
+        rows, columns = (max(0, kernel - stride + -n % stride) for n in size)
+        return columns // 2, -(-columns // 2), rows // 2, -(-rows // 2)
 
 
 def fold_norms(module: nn.Module) -> None:
@@ -126,6 +137,25 @@ def fold_norms(module: nn.Module) -> None:
 
 def _norm(width: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(width, NORM_EPSILON)
+
+
+def _padded(cells: Float[Tensor, "b c h w"], around: Around) -> Float[Tensor, "b c h2 w2"]:
+    return F.pad(cells, around) if any(around) else cells  # none around would be a copy
+
+
+def _zeroed(cells: Float[Tensor, "b c h w"], around: Around) -> Float[Tensor, "b c h w"]:
+    """Make edges zeros in place.
+
+    Who pads before channels are expanded copies a sixth of what it would afterwards.
+    """
+    if any(around):
+        left, right, above, below = around
+        height, width = cells.shape[-2:]
+        for columns in (slice(left), slice(width - right, None)):
+            cells[..., columns] = 0
+        for rows in (slice(above), slice(height - below, None)):
+            cells[..., rows, :] = 0
+    return cells
 
 
 def _clipped(cells: Tensor) -> Tensor:
