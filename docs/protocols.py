@@ -40,11 +40,13 @@ HELPERS = (
     "core/vlmad/files.py",
     "core/vlmad/console.py",
     "core/vlmad/watching.py",
+    "plugins/vlmad_openclip/vision.py",
+    "plugins/vlmad_openclip/language.py",
     "plugins/vlmad_openclip/devices.py",
     "plugins/vlmad_openclip/text_cache.py",
     "plugins/vlmad_conformance/authors.py",
 )
-"""Modules with functions for authors; the last is what `vlmad.testing` has."""
+"""Modules for authors; the last is what `vlmad.testing` has."""
 BEGINNING = """# The protocols
 
 What an author implements, is given, and may call, written by [protocols.py](protocols.py) from
@@ -93,12 +95,12 @@ def _text_of(node: ast.stmt | None) -> str:
     return ""
 
 
-def signature(node: ast.FunctionDef, name: str | None = None) -> str:
-    """Return a function as it is called, in one line, with the types of all arguments."""
+def signature(node: ast.FunctionDef) -> str:
+    """Return what a function takes and gives, in one line, with all types."""
     own = ast.unparse(node.args)
     own = re.sub(r"^(self|cls)(, )?", "", own)
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return f"{name or node.name}({own}){returns}"
+    return f"({own}){returns}"
 
 
 def in_markdown(doc: str) -> str:
@@ -118,14 +120,18 @@ def _one_line(text: str) -> str:
     return " ".join(text.replace("``", "`").split())
 
 
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
 def member(each: Described) -> str:
     """Return a method, property or field of a class as an entry of a list."""
     node = each.node
     if isinstance(node, ast.FunctionDef):
         is_property = any(ast.unparse(d) == "property" for d in node.decorator_list)
         returns = ast.unparse(node.returns) if node.returns else ""
-        shown = f"{node.name}: {returns}" if is_property else signature(node)
-        shown = shown.replace("__call__", "", 1) if node.name == "__call__" else shown
+        name = "" if node.name == "__call__" else node.name
+        shown = f"{name}: {returns}" if is_property else f"{name}{signature(node)}"
     else:
         shown = ast.unparse(node)
     says = in_markdown(each.doc)
@@ -187,7 +193,7 @@ def module_doc(path: str) -> str:
 
 
 def helpers() -> Iterator[str]:
-    """Yield a table of the functions of each module that is for authors."""
+    """Yield a table of what each module has that is for authors."""
     for path in HELPERS:
         module = ast.parse((ROOT / path).read_text(encoding="utf-8"))
         first = (ast.get_docstring(module) or "").splitlines()[0]
@@ -195,10 +201,10 @@ def helpers() -> Iterator[str]:
         name = "vlmad.testing" if name == "vlmad_conformance.authors" else name
         lines = [f"### `{name}`", "", first, "", "| | |", "|---|---|"]
         for each in described(path):
-            if isinstance(each.node, ast.FunctionDef):
-                call = signature(each.node).replace("|", "\\|")
-                says = _one_line(each.doc.partition("\n\n")[0]).replace("|", "\\|")
-                lines.append(f"| `{call}` | {says} |")
+            if isinstance(each.node, ast.FunctionDef | ast.ClassDef):
+                node, says = each.node, _one_line(each.doc.partition("\n\n")[0])
+                takes = f" `{signature(node)}`" if isinstance(node, ast.FunctionDef) else ""
+                lines.append(f"| {each.pointer}{_cell(takes)} | {_cell(says)} |")
         yield "\n".join(lines)
 
 
