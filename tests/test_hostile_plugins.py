@@ -213,7 +213,10 @@ def test_metadata_that_cannot_be_read_is_a_broken_plugin(
     folder = install("hostile", "")
     (folder / "hostile-1.0.dist-info" / "entry_points.txt").write_bytes(b"[vlmad]\n\xff = x\n")
     plugin = listed("hostile-1.0")
-    assert (plugin.status, "metadata cannot be read" in plugin.reason) == ("broken", True)
+    assert (plugin.status, "entry_points.txt or METADATA cannot be read" in plugin.reason) == (
+        "broken",
+        True,
+    )
     assert_tool_works(command)
 
 
@@ -226,6 +229,14 @@ def test_an_entry_point_that_leads_nowhere_is_a_plugin_without_names(
     entry.write_text(f"[vlmad]\nhostile = {value}\n")
     assert not listed("hostile").registrations
     assert_tool_works(command, "")
+
+
+@pytest.mark.parametrize("value", ["", "vlmad-hostile", "no such!", ":"])
+def test_an_entry_point_that_names_no_module_says_so(value: str, install: Install) -> None:
+    folder = install("hostile", "")
+    entry = folder / "hostile-1.0.dist-info" / "entry_points.txt"
+    entry.write_text(f"[vlmad]\nhostile = {value}\n")
+    assert listed("hostile").reason == f"PluginError: its entry point names no module: {value!r}"
 
 
 @pytest.mark.parametrize("text", ["", "Name: \nVersion: \n", "Name: [/red]\x1b[2J\n", "\xff"])

@@ -33,7 +33,7 @@ def register_scorers(register):
     register("blunt", Scorer)
 """
 LEFT_OUT = (
-    "vlmad did not come to its end when it imported it last; 'vlmad plugins --retry' tries it again"
+    "vlmad ended, or was ended, while it imported this; 'vlmad plugins --retry' tries it again"
 )
 
 
@@ -82,9 +82,10 @@ def test_a_plugin_that_died_once_by_no_fault_of_its_own_is_retried(
     (tmp_path / "once").touch()
     assert listed_elsewhere() != 0
     (tmp_path / "once").unlink()
-    out = command("plugins").out
+    _, out, error = command("plugins")
     assert f"not loaded: deadly (deadly 1.0): broken, {LEFT_OUT}" in out
     assert "blunt" not in out
+    assert error == f"vlmad: plugin 'deadly' of deadly 1.0 is left out: {LEFT_OUT}\n"
     for words in (["--retry"], []):
         out = command("plugins", *words).out
         assert "deadly (deadly 1.0): broken" not in out
@@ -253,7 +254,7 @@ def test_the_doctor_works_beside_metadata_that_stop_other_libraries(
     folder = install("deadly", "")
     entry = folder / "deadly-1.0.dist-info" / "entry_points.txt"
     entry.write_text("[vlmad]\nno equals sign\n")
-    for words, said in ((["--no-plugins"], "blocked"), ([], "its metadata cannot be read")):
+    for words, said in ((["--no-plugins"], "blocked"), ([], "its entry_points.txt or METADATA")):
         done = process("doctor", *words, cwd=folder, PYTHONPATH=str(folder))
         assert done.returncode == 0, done
         assert said in done.stdout

@@ -87,6 +87,9 @@ class CommandsOfPlugins(Paged, TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the arguments name, imported."""
+        left_out = [p for p in _installed().plugins if p.status == "broken" and p.mark.stands()]
+        for plugin in [] if ctx.resilient_parsing else left_out:  # not while a shell completes
+            say(f"{plugin} is left out: {plugin.reason}")
         found = _installed().named("command", args[0]) if args else []
         if args and not found and not args[0].startswith("-"):
             hint = did_you_mean(args[0], self.list_commands(ctx))

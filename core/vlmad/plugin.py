@@ -145,7 +145,7 @@ class Plugin:
         if not retry and self.mark.stands():
             retried = "'vlmad plugins --retry' tries it again"
             self.status = "broken"
-            self.reason = f"vlmad did not come to its end when it imported it last; {retried}"
+            self.reason = f"vlmad ended, or was ended, while it imported this; {retried}"
             return
         entry = None if path is None or retry else _index.read_entry(path)
         if entry is not None and self._take(entry):
@@ -171,6 +171,8 @@ class Plugin:
         manager.add_hookspecs(hookspecs)
         for kind in self.kinds.keys() - HOOKS.keys():
             manager.add_hookspecs(_spec_of(self.kinds[kind]))
+        if self.point.pattern.match(self.point.value) is None:
+            raise PluginError(f"its entry point names no module: {self.point.value!r}")
         check_api(stated_api(self.package), self.distribution)
         module = self.point.load()
         check_api(getattr(module, "vlmad_api", API), self.distribution)  # deep in its package

@@ -150,8 +150,9 @@ def _find_plugins() -> tuple[list[Plugin], dict[str, EntryPoint]]:
             known.add(found.name)
         except Exception as error:  # whatever stands in the files of a stranger
             name = _shown(getattr(found, "_path", Path("unknown")).stem)
-            reason = f"its metadata cannot be read: {reason_of(error)}"
-            plugins.append(Plugin(name, name, "unknown", status="broken", reason=reason))
+            reason = f"its entry_points.txt or METADATA cannot be read: {reason_of(error)}"
+            lost = Plugin(name, name, "unknown", status="broken", reason=reason, error=error)
+            plugins.append(lost)
             _pass_over_damaged()
             continue
         own = points.select(group=GROUP)

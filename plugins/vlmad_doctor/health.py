@@ -121,8 +121,9 @@ def _plugins() -> Iterator[HealthCheck]:
         elif plugin.distribution == BUILT_IN:
             yield _wrong(name, lost, REINSTALL)
         else:
-            upgrade = f"pip install --upgrade {plugin.distribution}, or uninstall it"
-            yield _note(name, lost, upgrade)
+            told = plugin.status == "incompatible"  # what to upgrade
+            upgrade = "" if told else f"pip install --upgrade {plugin.distribution}, "
+            yield _note(name, lost, f"{upgrade}or pip uninstall {plugin.distribution}")
     for (kind, name), registered in clashes(registry).items():
         choices = " or ".join(f"{r.distribution}:{r.name}" for r in registered)
         yield _note(f"{kind} {name}", "registered more than once", f"write {choices}")
