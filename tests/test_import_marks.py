@@ -254,6 +254,10 @@ def test_the_doctor_works_beside_metadata_that_stop_other_libraries(
     folder = install("deadly", "")
     entry = folder / "deadly-1.0.dist-info" / "entry_points.txt"
     entry.write_text("[vlmad]\nno equals sign\n")
+    other = folder / "of_another_program-1.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Name: of-another-program\nVersion: 1.0\n")
+    (other / "entry_points.txt").write_text("[console_scripts]\nno equals sign\n")
     for words, said in ((["--no-plugins"], "blocked"), ([], "its entry_points.txt or METADATA")):
         done = process("doctor", *words, cwd=folder, PYTHONPATH=str(folder))
         assert done.returncode == 0, done

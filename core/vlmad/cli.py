@@ -22,7 +22,7 @@ from vlmad.errors import (
     reason_of,
 )
 from vlmad.plugin import BUILT_IN
-from vlmad.registry import LIMIT_VARIABLE, installed
+from vlmad.registry import LIMIT_VARIABLE, installed, pass_over_damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,6 +164,7 @@ def options(
 
 def main() -> None:
     """Run the command line; an error of vlmad's own is one line and exit status 2."""
+    pass_over_damaged()
     if COMPLETION in os.environ:
         with keep_output():
             app(prog_name="vlmad")

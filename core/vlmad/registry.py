@@ -153,7 +153,6 @@ def _find_plugins() -> tuple[list[Plugin], dict[str, EntryPoint]]:
             reason = f"its entry_points.txt or METADATA cannot be read: {reason_of(error)}"
             lost = Plugin(name, name, "unknown", status="broken", reason=reason, error=error)
             plugins.append(lost)
-            _pass_over_damaged()
             continue
         own = points.select(group=GROUP)
         plugins += [Plugin(_shown(point.name), *origin, point, kinds) for point in own]
@@ -163,8 +162,11 @@ def _find_plugins() -> tuple[list[Plugin], dict[str, EntryPoint]]:
 
 
 @cache
-def _pass_over_damaged() -> None:
-    """Let torch, triton and pydantic, which read all entry points, not fail at damaged ones."""
+def pass_over_damaged() -> None:
+    """Let torch, triton and pydantic, which read all entry points, not fail at damaged ones.
+
+    That holds for the process, so it is for one that is vlmad's own.
+    """
 
     def readable(found: Distribution) -> Any:
         try:
