@@ -64,13 +64,14 @@ class LearnedChange(Scorer):
     references = "optional"
     adds_exactly = honours_inside = learns_misses = True
     odd_reference = 1.35
+    scores_revision = 2
 
     def __init__(
         self,
         weight: Annotated[float, Ge(0)] = 0.03,
         map_weight: Annotated[float, Ge(0)] = 0.06,
         whole: Annotated[float, Ge(0)] = 1.0,
-        beside: Annotated[int, Ge(1), Le(REMEMBERED)] = 4,
+        beside: Annotated[int, Ge(1), Le(REMEMBERED)] = 2,
         sigma: Annotated[float, Ge(0)] | None = None,
     ) -> None:
         self.weight, self.map_weight, self.whole = weight, map_weight, whole

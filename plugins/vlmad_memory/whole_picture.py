@@ -72,7 +72,8 @@ def _statistics(images: Float[Tensor, "b h w c"]) -> Float[Tensor, "b 5 s"]:
 
 
 def _mean_and_deviation(cells: Float[Tensor, "b r c"]) -> Float[Tensor, "b s"]:
-    return torch.cat([cells.mean(1), cells.std(1, correction=0)], 1)
+    mean = cells.mean(1)
+    return torch.cat([mean, (cells - mean[:, None]).square_().mean(1).sqrt()], 1)
 
 
 def _distances(
