@@ -263,4 +263,5 @@ def test_odd_parts_run_from_the_command_line(
     assert done.returncode == 0, done.stderr
     assert "extractor 'dense' takes the place of 'window'" in done.stderr
     assert "prompts" not in done.stderr
+    assert "3 images scored by colour-moments on cpu in float32" in " ".join(done.stdout.split())
     assert len((tmp_path / "out" / "scores.csv").read_text().splitlines()) == 4

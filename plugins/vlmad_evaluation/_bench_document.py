@@ -22,7 +22,7 @@ from vlmad_evaluation.result_documents import (
 )
 from vlmad_evaluation.result_folders import CellResult
 from vlmad_run.manifest import LIBRARIES
-from vlmad_run.part_options import options_in_full
+from vlmad_run.part_options import options_in_full, recipe_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,14 +115,14 @@ def _category(dataset: OpenDataset, category: str) -> CategoryFacts:
 def _detector(detector: Detector) -> DetectorFacts:
     backbone = detector.backbone
     return DetectorFacts(
-        recipe=detector.assembly.recipe.name,
+        recipe=recipe_name(detector.assembly),
         parts={k: c.registration.name for k, c in detector.assembly.parts.items()},
         options=options_in_full(detector),
         notes=list(detector.assembly.notes),
         backbone=backbone.spec.name,
         licence=backbone.spec.licence,
         weights_sha256=backbone.weights_hash,
-        device=str(getattr(backbone, "device", "unknown")),
+        device=str(getattr(backbone, "device", "cpu")),
         precision=getattr(backbone, "precision", "float32"),
     )
 

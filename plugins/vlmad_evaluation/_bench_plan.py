@@ -13,6 +13,7 @@ from vlmad.files import digest
 from vlmad_evaluation._saturated_overlap import find_config
 from vlmad_evaluation.conditions import changes_of
 from vlmad_evaluation.result_documents import SkippedEntry
+from vlmad_run.part_options import recipe_name
 from vlmad_run.references import draw_references
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def load_detectors(
     backbones: list[Chosen] = []
     for recipe in recipes or [None]:
         detector = replace(choice, detector=recipe).load(references)
-        name = detector.assembly.recipe.name
+        name = recipe_name(detector.assembly)
         if name in detectors:
             raise InputError(f"detector '{name}' is named twice")
         shared = share_backbone(detector.assembly, backbones)

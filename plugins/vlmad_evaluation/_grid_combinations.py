@@ -28,6 +28,7 @@ from vlmad.recipes import DEFAULT, Recipe, find_recipe, read_recipe
 from vlmad_evaluation._bench_plan import share_backbone
 from vlmad_evaluation.result_documents import GridAxes
 from vlmad_run.choosing import parse_settings
+from vlmad_run.part_options import recipe_name, replaced_parts
 
 if TYPE_CHECKING:
     from vlmad.assembly import Assembly, Chosen
@@ -99,7 +100,11 @@ def combine(
             continue
         if "prompts" not in assembly.parts:
             varied = _without_prompts(varied)
-            name = _name(varied) or recipe.name
+        replaced = replaced_parts(assembly)
+        fixed = [replaced[k] for k in replaced if k in combination and k not in varied]
+        if "detector" in varied and fixed:
+            varied["detector"] = "-".join([varied["detector"], "with", *fixed])
+        name = _name(varied) or recipe_name(assembly)
         parts = how, *((c.registration, repr(c.options)) for c in assembly.parts.values())
         if known.setdefault(parts, name) == name:
             detectors[name], combinations[name] = detector, varied

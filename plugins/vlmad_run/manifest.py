@@ -141,7 +141,7 @@ def describe_run(
         files=file_digests(options),
         backbone=detector.backbone.spec.name,
         licence=detector.backbone.spec.licence,
-        device=str(getattr(detector.backbone, "device", "unknown")),
+        device=str(getattr(detector.backbone, "device", "cpu")),
         references=list(references),
         misses=list(misses),
         views=[ReferenceView(degrees=v.degrees, mirrored=v.mirrored) for v in detector.views],

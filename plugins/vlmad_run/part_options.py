@@ -30,10 +30,14 @@ def recipe_name(assembly: Assembly) -> str:
 
     The backbone does not count: a recipe is of any.
     """
-    recipe = assembly.recipe
+    names = "-".join(dict.fromkeys(replaced_parts(assembly).values()))
+    return f"{assembly.recipe.name}-with-{names}" if names else assembly.recipe.name
+
+
+def replaced_parts(assembly: Assembly) -> dict[str, str]:
+    """Return by kind the names of parts that took the place of the recipe's, but the backbone."""
     found = {k: c.registration.name for k, c in assembly.parts.items() if k != "backbone"}
-    replaced = [n for k, n in found.items() if n not in recipe.part(k).split(":")[:2]]
-    return f"{recipe.name}-with-{'-'.join(replaced)}" if replaced else recipe.name
+    return {k: n for k, n in found.items() if n not in assembly.recipe.part(k).split(":")[:2]}
 
 
 def options_in_full(detector: Detector) -> dict[str, dict[str, JsonValue]]:

@@ -14,6 +14,7 @@ import pytest
 from vlmad import Detector, load_detector
 from vlmad.errors import InputError, OptionError, UnknownPartError
 from vlmad.registry import Registry
+from vlmad_evaluation._bench_plan import load_detectors
 from vlmad_evaluation._grid_combinations import combine, parse_space, with_baseline
 from vlmad_evaluation._grid_plan import GridPlan
 from vlmad_evaluation.result_documents import GridDocument
@@ -343,6 +344,16 @@ def test_recipes_can_vary_too_also_those_in_files(registry: Registry, tmp_path: 
     found, axes = combine(parse_space(choice, registry), registry)
     assert {"winclip + none", f"{own} + none", f"{own} + vv"} <= set(found)
     assert axes.combinations[f"{own} + vv"] == {"detector": str(own), "attention": "vv"}
+
+
+def test_a_recipe_whose_part_was_replaced_is_not_called_by_its_name_alone(
+    registry: Registry,
+) -> None:
+    for recipes in ("winclip", "winclip,comparison"):
+        space = parse_space(Choice(detector=recipes, prompt="plain"), registry)
+        names = [f"{recipe}-with-plain" for recipe in recipes.split(",")]
+        assert list(combine(space, registry)[0]) == names
+        assert list(load_detectors(Choice(prompt="plain"), [recipes], None)) == names
 
 
 def test_an_unknown_name_is_refused_before_anything_else(registry: Registry) -> None:
