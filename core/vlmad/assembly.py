@@ -21,6 +21,7 @@ from vlmad.errors import (
     PluginError,
     VlmadError,
     blaming,
+    did_you_mean,
 )
 from vlmad.hookspecs import KINDS
 from vlmad.options import REQUIRED, check_options, options_of
@@ -40,6 +41,7 @@ _OF_A_BACKBONE = (
     words.ATTENTION,
     words.PATCH_TOKENS,
     words.TOKEN_WINDOWS,
+    words.SHARED_WINDOWS,
     words.IMAGE_TILES,
     words.LEVELS,
 )
@@ -256,7 +258,7 @@ def misfit(parts: Mapping[str, Chosen]) -> str | None:
 def _unmet(chosen: Chosen, need: str, giver: Chosen | None) -> str:
     owner = f"{chosen} ({chosen.registration.origin}) needs {need}"
     if giver is None:
-        return f"{owner}, which no chosen part gives"
+        return f"{owner}, which no chosen part gives; {did_you_mean(need, GIVERS)}"
     gives = ", ".join(sorted(giver.gives)) or "nothing"
     return f"{owner}, but {giver} ({giver.registration.origin}) gives {gives}"
 

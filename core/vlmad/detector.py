@@ -10,46 +10,33 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 
-from vlmad._checks import (
-    check_answers,
-    check_features,
-    check_memory,
-    check_prediction,
-    check_text,
-)
-from vlmad.errors import (
-    IncompatiblePartsError,
-    InputError,
-    PluginError,
-    VlmadError,
-    WeightsError,
-    reason_of,
-)
+from vlmad._handovers import Giver, given_attention, given_backbone, is_finite, of_image
+from vlmad.errors import IncompatiblePartsError, InputError, WeightsError
+from vlmad.handing import only_named
 from vlmad.image_set import ImageSet
 from vlmad.images import Source, as_source, restore_whole
-from vlmad.loading import batches, load, rows_of
+from vlmad.loading import batches, load
 from vlmad.parts import HasViews, HonoursInside, JudgesWeights, ScoresSets
-from vlmad.regions import inside_regions, only_inside
+from vlmad.regions import inside_regions
 from vlmad.resizing import parse_resizing
 from vlmad.types import Features, ImageBatch, Prediction, Result
 from vlmad.watching import track
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from jaxtyping import Bool
     from torch import Tensor
 
-    from vlmad.assembly import Assembly, Chosen
+    from vlmad.assembly import Assembly
     from vlmad.loading import Pieces
     from vlmad.resizing import Fixture
     from vlmad.types import Preprocessing, Request, TextEmbeddings, View
@@ -75,8 +62,8 @@ class Detector:
         self.reading = reading
         parts = {kind: chosen.part for kind, chosen in assembly.parts.items()}
         self.backbone, self.prompts = parts["backbone"], parts.get("prompts")
-        self.extractor, self.attention = parts["extractor"], parts["attention"]
-        self.scorer = parts["scorer"]
+        self.extractor, self.scorer = parts["extractor"], parts["scorer"]
+        self.attention = given_attention(self._giver("attention"))
         self.memory: Mapping[str, Tensor] | None = None
         self.references: tuple[Source, ...] = ()
         self.fixture: Fixture | None = None
@@ -107,18 +94,31 @@ class Detector:
     @torch.inference_mode()
     def features(self, batch: ImageBatch, batch_size: int | None = None) -> Features:
         """Encode a batch, so many images at a time, and arrange what the scorer gets."""
-        requests, made = self.requests(), []
-        for some in batch.split(batch_size):
-            with self._blaming("backbone"):
-                visual = self.backbone.encode(some, requests, self.attention)
-                check_answers(visual, requests, len(some))
-            with self._blaming("extractor"):
-                made.append(check_features(self.extractor(visual), len(some)))
+        requests = self.requests()
+        made = [self._features_of(some, requests) for some in batch.split(batch_size)]
         features, inside = Features.concatenate(made), None
         views = tuple(s.original.view for s in batch.sources if isinstance(s, Source))
         if self.inside is not None:
             inside = self.inside(batch, features.image_size).to(features.image.device)
         return replace(features, inside=inside, views=views)
+
+    def _features_of(self, batch: ImageBatch, requests: Sequence[Request]) -> Features:
+        spec, count = self.backbone.spec, len(batch)
+        with self._blaming("backbone") as backbone:
+            visual = self.backbone.encode(batch, requests, self.attention)
+            backbone.answers(visual, requests, spec, count)
+        with self._blaming("extractor") as extractor:
+            features = self.extractor(visual)
+            extractor.features(features, visual, spec.embedding_dim, count)
+        answers = [visual[request] for request in requests]
+        known = {id(tensor) for tensor in answers}
+        if not is_finite([*answers, *(t for t in features.tensors if id(t) not in known)]):
+            with of_image(batch):
+                watched = given_attention(self._giver("attention"), finite=True)
+                self.backbone.encode(batch, requests, watched)
+                backbone.require_finite(answers, "answers")
+                extractor.require_finite(features.tensors, "features")
+        return features  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def score(
@@ -131,17 +131,16 @@ class Detector:
         memory = self.memory if memory is None else memory
         self._check_memory(memory)
         text = self.text(class_name, features)
-        with self._blaming("scorer"):
-            prediction = self.scorer(features, text, memory)
-            return _checked(prediction, features)
+        with self._blaming("scorer") as scorer:
+            given = only_named(features, self.scorer.needs)
+            return scorer.prediction(self.scorer(given, text, memory), features)
 
     @torch.inference_mode()
     def score_set(
         self, images: Sequence[Features], class_name: str = "object"
     ) -> Iterator[Prediction]:
         """Yield the prediction of each image of a set, by the detector's own memory."""
-        looking = self.prompts is not None and self.prompts.looks_at_image
-        if looking or not isinstance(self.scorer, ScoresSets):
+        if self._looks_at_image or not isinstance(self.scorer, ScoresSets):
             whole, end = self.score(Features.concatenate(images), class_name), 0
             for features in images:
                 start, end = end, end + len(features)
@@ -149,10 +148,10 @@ class Detector:
             return
         self._check_memory(self.memory)
         text = self.text(class_name)
-        with self._blaming("scorer"):
+        with self._blaming("scorer") as scorer:
             predictions = self.scorer.score_set(images, text, self.memory)
             for features, prediction in zip(images, predictions, strict=True):
-                yield _checked(prediction, features)
+                yield scorer.prediction(prediction, features)
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -168,18 +167,22 @@ class Detector:
             return None
         if class_name in self._text:
             return self._text[class_name]
-        with self._blaming("prompts"):
-            text = check_text(self.prompts(self.backbone, class_name, features))
-        if not self.prompts.looks_at_image:
+        seen = features if self._looks_at_image else None
+        with self._blaming("prompts") as prompts:
+            backbone = given_backbone(self.backbone, self._giver("backbone"), prompts)
+            text = self.prompts(backbone, class_name, seen)
+            prompts.text(text, self.backbone.spec.embedding_dim, len(seen) if seen else 1)
+        if not self._looks_at_image:
             self._text[class_name] = text
-        return text
+        return text  # type: ignore[no-any-return]
 
     def requests(self) -> list[Request]:
         """Return what is asked of each image."""
         spec = self.backbone.spec
-        with self._blaming("extractor"):
+        with self._blaming("prompts" if self.prompts else "extractor"):
             class_token = self.prompts.class_token(spec) if self.prompts else "normed"
-            return list(self.extractor.requests(spec, self.attention, class_token))
+        with self._blaming("extractor") as extractor:
+            return extractor.asks(self.extractor.requests(spec, self.attention, class_token), spec)
 
     def preprocessings(self) -> list[Preprocessing]:
         """Return how the pixels of each image are wanted, once for each pass over it."""
@@ -243,34 +246,52 @@ class Detector:
         """
         started = time.perf_counter()
         score = partial(self, class_name=class_name, batch_size=batch_size)
-        prediction, end = self.of_readable(images, score), 0
+        prediction, failures = self._of_readable(images, score)
         count = len(prediction.score) if prediction else 1
-        each, found = (time.perf_counter() - started) / count, []
-        for pieces in images:
-            start, end = end, end + rows_of(pieces)
-            own = prediction[start:end] if prediction else None
-            found.append(self.result(pieces, own, each, pieces is images[-1]))
+        each, found, end = (time.perf_counter() - started) / count, [], 0
+        for pieces, failure in zip(images, failures, strict=True):
+            start, end = end, end + (0 if failure else len(pieces))
+            own = prediction[start:end] if prediction and not failure else None
+            result = self.result(pieces, own, each, pieces is images[-1])
+            found.append(replace(result, error=failure) if failure else result)
         return found
 
     def image_set(self, class_name: str = "object", batch_size: int | None = None) -> ImageSet:
         """Return what images are added to that are scored together, as `results` scores batches."""
-        encode = partial(self.of_readable, make=partial(self.features, batch_size=batch_size))
-        return ImageSet(encode, partial(self.score_set, class_name=class_name), self.result)
 
-    def of_readable(
+        def features(batch: ImageBatch) -> Features:
+            made = self.features(batch, batch_size)
+            return made if self._looks_at_image else only_named(made, self.scorer.needs)
+
+        encode, score = partial(self._of_readable, make=features), self.score_set
+        return ImageSet(encode, partial(score, class_name=class_name), self.result)
+
+    def _of_readable(
         self, images: Sequence[Pieces], make: Callable[[ImageBatch], Made]
-    ) -> Made | None:
-        """Return what is made of all pieces of those that can be read, if any; note why of others.
+    ) -> tuple[Made | None, list[str | None]]:
+        """Return what is made of all pieces of those that can be read, and why others cannot.
 
         Raises:
             InputError: it is not the fault of any image.
         """
-        readable = [pieces for pieces in images if rows_of(pieces)]
+        failures = [pieces[0].failure for pieces in images]
+        while not all(failures):
+            readable = [p for p, failure in zip(images, failures, strict=True) if not failure]
+            try:
+                return make(self._batch(readable)), failures
+            except InputError:  # such as of a file that went away after it was read
+                before, failures = failures, [self._failure_of(pieces, make) for pieces in images]
+                if failures == before:
+                    raise
+        return None, failures
+
+    def _failure_of(self, pieces: Pieces, make: Callable[[ImageBatch], Any]) -> str | None:
         try:
-            return make(self._batch(readable)) if readable else None
-        except InputError as error:  # such as a file that went away after it was read
-            self._find_unreadable(readable, make, error)
-            return self.of_readable(images, make)
+            if pieces[0].failure is None:
+                make(self._batch([pieces]))
+            return pieces[0].failure
+        except InputError as error:
+            return str(error)
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
         """Remember normal images, as `predict` takes them (`encode_references`); return itself."""
@@ -347,8 +368,8 @@ class Detector:
             inside = inside_regions(features, regions)
             if inside is not None and not inside.any():
                 raise InputError(f"what counts of the references is less than a {regions.name}")
-        with self._blaming("scorer"):
-            return check_memory(self.scorer.fit(features))
+        with self._blaming("scorer") as scorer:
+            return scorer.memory(self.scorer.fit(only_named(features, self.scorer.needs)))
 
     def look_inside(self, inside: Inside) -> Detector:
         """Neither remember nor score what lies outside of some pixels; return itself.
@@ -387,7 +408,7 @@ class Detector:
                 judging = isinstance(chosen.part, JudgesWeights)
                 if judging and (reason := chosen.part.refuses_weights(self.backbone)):
                     raise WeightsError(f"{chosen} does not fit the backbone: {reason}")
-        if self.prompts is not None and not self.prompts.looks_at_image:
+        if not self._looks_at_image:
             self.text(class_name)
 
     def _check_memory(self, memory: Mapping[str, Tensor] | None) -> None:
@@ -401,59 +422,40 @@ class Detector:
         pieces = tuple(piece for image in images for piece in image)
         return ImageBatch(pieces, self.resizing.of_each)
 
-    def _find_unreadable(
-        self, images: Sequence[Pieces], make: Callable[[ImageBatch], Any], error: InputError
-    ) -> None:
-        """Note the failure of each image of which alone nothing is made; raise `error` if none."""
-        for pieces in images:
-            try:
-                make(self._batch([pieces]))
-            except InputError as own:
-                pieces[0].failure = str(own)
-        if all(pieces[0].failure is None for pieces in images):
-            raise error
-
     def result(
         self, pieces: Pieces, prediction: Prediction | None, seconds: float, ends: bool = True
     ) -> Result:
         """Make the result of an image from the prediction of its pieces, at `seconds` for each."""
         file, failure, score, heat = pieces[0].original, pieces[0].failure, float("nan"), None
-        if prediction is not None and failure is None:
+        if prediction is not None:
             scores, maps = prediction.score, prediction.map
             if torch.isfinite(scores).all() and torch.isfinite(maps).all():
                 score = float(scores.max())
                 heat = restore_whole(pieces, maps, self.resizing.of_each)
             else:
-                failure = f"{file.name}: its score or map is not a finite number"
-        took = seconds * rows_of(pieces)
+                scorer = self._giver("scorer")
+                who = f"{scorer.chosen.registration} returned a score or map"
+                failure = f"{file.name}: {who} that is not a finite number{scorer.hint}"
+        took = 0.0 if prediction is None else seconds * len(pieces)
         return Result(
             file.name, score, heat, failure, took, file.sha256, file.status, ends, file.notes
         )
 
-    @contextmanager
-    def _blaming(self, kind: str) -> Iterator[None]:
+    @property
+    def _looks_at_image(self) -> bool:
+        return self.prompts is not None and bool(self.prompts.looks_at_image)
+
+    def _giver(self, kind: str) -> Giver:
+        if kind == "scorer":
+            return Giver(self.assembly.parts[kind])
+        precision = getattr(self.backbone, "precision", "float32")
+        return Giver(
+            self.assembly.parts[kind], (torch.float32, getattr(torch, precision, torch.float32))
+        )
+
+    def _blaming(self, kind: str) -> AbstractContextManager[Giver]:
         """Turn whatever a part raises into an error that names the part and its plugin."""
-        try:
-            yield
-        except VlmadError:  # a part may say what is wrong with an image, an option or weights
-            raise
-        except (Exception, SystemExit) as error:
-            chosen = self._at_fault(error, self.assembly.parts[kind])
-            raise PluginError(f"{chosen.registration} failed: {reason_of(error)}") from error
-
-    def _at_fault(self, error: BaseException, called: Chosen) -> Chosen:
-        """Return the part in whose code an error arose: a backbone runs the attention."""
-        parts = (*self.assembly.parts.values(), called)
-        owners = {type(chosen.part).__module__.partition(".")[0]: chosen for chosen in parts}
-        frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-        packages = [str(f.f_globals.get("__name__")).partition(".")[0] for f in frames]
-        return next((owners[name] for name in reversed(packages) if name in owners), called)
-
-
-def _checked(prediction: Any, features: Features) -> Prediction:
-    """Return what a scorer made of features, without what lies outside of what counts."""
-    checked = check_prediction(prediction, features)
-    return replace(checked, map=only_inside(checked.map, features.inside))
+        return self._giver(kind).blamed()
 
 
 def as_list(images: Any) -> list[Any]:

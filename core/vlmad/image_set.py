@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vlmad.loading import rows_of
 from vlmad.temporary import StoredFeatures
 from vlmad.watching import track
 
@@ -21,31 +21,32 @@ class ImageSet:
     """All images that a scorer of sets is to compare with each other (`Detector.image_set`).
 
     Args:
-        encode: returns the features of all pieces of those images that can be read.
+        encode: returns the features of all pieces of those images that can be read, and why others
+            cannot.
         score: yields the prediction of each from the features of all.
         result: makes what is told of an image, at so many seconds for each of its pieces.
     """
 
     def __init__(
         self,
-        encode: Callable[[Sequence[Pieces]], Features | None],
+        encode: Callable[[Sequence[Pieces]], tuple[Features | None, list[str | None]]],
         score: Callable[[Sequence[Features]], Iterator[Prediction]],
         result: Callable[[Pieces, Prediction | None, float], Result],
     ) -> None:
         self._encode, self._score, self._result = encode, score, result
-        self._images: list[Pieces] = []
+        self._images: list[tuple[Pieces, str | None]] = []
         self._features = StoredFeatures()
         self._seconds = 0.0
 
     def add(self, images: Sequence[Pieces]) -> None:
         """Encode images, each as its pieces, whose pixels are not needed any more then."""
         started, end = time.perf_counter(), 0
-        features = self._encode(images)
-        for pieces in images:
-            start, end = end, end + rows_of(pieces)
-            if features is not None and start < end:
+        features, failures = self._encode(images)
+        self._images += zip(images, failures, strict=True)
+        for pieces, failure in zip(images, failures, strict=True):
+            if features is not None and failure is None:
+                start, end = end, end + len(pieces)
                 self._features.append(features[start:end])
-        self._images += images
         self._seconds += time.perf_counter() - started
 
     def results(self) -> Iterator[Result]:
@@ -55,7 +56,9 @@ class ImageSet:
         first = next(predictions, None)  # which is there when all were compared
         predictions = itertools.chain(filter(None, [first]), predictions)
         self._seconds += time.perf_counter() - started
-        each = self._seconds / max(1, sum(map(rows_of, self._images)))
-        for pieces in track(self._images, "writing", len(self._images)):
-            prediction = next(predictions) if rows_of(pieces) else None
-            yield self._result(pieces, prediction, each)
+        rows = sum(len(pieces) for pieces, failure in self._images if failure is None)
+        each = self._seconds / max(1, rows)
+        for pieces, failure in track(self._images, "writing", len(self._images)):
+            prediction = next(predictions) if failure is None else None
+            result = self._result(pieces, prediction, each)
+            yield replace(result, error=failure) if failure else result

@@ -51,11 +51,6 @@ def batches(images: Iterable[Pieces], size: int | None) -> Iterator[list[Pieces]
         yield batch
 
 
-def rows_of(pieces: Pieces) -> int:
-    """Return how many pieces of an image are scored: all, or none if it cannot be read."""
-    return 0 if pieces[0].failure else len(pieces)
-
-
 def ahead(
     items: Iterable[Given],
     make: Callable[[Given], Made],

@@ -57,7 +57,8 @@ PATCHES = "patch features"
 LEVELS = "levels"
 """A backbone that answers `Level` for all levels of its spec."""
 CELLS = "cells of levels"
-"""An extractor whose regions are all cells of whole levels, which text cannot judge."""
+"""An extractor whose regions are all cells of whole levels, which text cannot judge, beside what
+stands for the whole image."""
 
 
 class Backbone(Protocol):
@@ -135,8 +136,8 @@ class Prompts(Protocol):
     ) -> TextEmbeddings | None:
         """Return the embedded sentences, or None if the strategy is to use no text.
 
-        Features are given to prompts that look at the image, which may return (b, n, d); others
-        must not count on them. In class names blanks stand for underscores.
+        Features are given to prompts that look at the image, which may return (b, n, d), and None
+        to others. In class names blanks stand for underscores.
         """
 
 
@@ -213,6 +214,7 @@ class HasDevice(Protocol):
     """A backbone with options `device` and `precision`, which says what of them is in force."""
 
     device: device
+    """The processor is assumed of backbones without it."""
     precision: str
     """Such as float32, which is assumed of backbones without it."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
+from vlmad.handing import word_of
 from vlmad.parts import (
     ATTENTION,
     CONTEXT_VECTORS,
@@ -29,7 +30,6 @@ from vlmad.types import (
     LevelSpec,
     Patches,
     Preprocessing,
-    Tiles,
     VisualFeatures,
     Windows,
 )
@@ -218,11 +218,3 @@ class OnlyOffers:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backbone, name)
-
-
-def word_of(request: Request) -> str | None:
-    """Return the word for what a backbone must provide to answer a request, None for any."""
-    if isinstance(request, Windows):
-        return SHARED_WINDOWS if request.encoding == "shared" else TOKEN_WINDOWS
-    words = {Patches: PATCH_TOKENS, Tiles: IMAGE_TILES, Level: LEVELS}
-    return words.get(type(request))

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from vlmad.handing import shape_of
 from vlmad.images import as_source
 from vlmad.parts import (
     ATTENTION,
@@ -18,7 +19,6 @@ from vlmad.parts import (
     SHARED_WINDOWS,
     TOKEN_WINDOWS,
 )
-from vlmad.regions import tile_boxes, window_cells
 from vlmad.types import ClassToken, ImageBatch, Level, Patches, Tiles, Windows
 from vlmad_conformance.examples import UsualAttention, example_images
 from vlmad_conformance.facts import (
@@ -74,21 +74,6 @@ def layers_of(spec: BackboneSpec) -> list[int]:
     return sorted({*range(0, spec.depth, step), spec.depth})
 
 
-def expected_shape(request: Request, spec: BackboneSpec, images: int) -> tuple[int, ...]:
-    """Return the shape of the answer to a request."""
-    if isinstance(request, ClassToken):
-        return images, spec.embedding_dim
-    if isinstance(request, Patches):
-        width = spec.embedding_dim if request.stage == "projected" else spec.vision_width
-        return images, spec.grid[0] * spec.grid[1], width
-    if isinstance(request, Windows):
-        return images, len(window_cells(spec.grid, request.size)), spec.embedding_dim
-    if isinstance(request, Level):
-        level = spec.levels[request.name]
-        return images, *level.grid, level.width
-    return images, len(tile_boxes(request.grid, request.overlap)), spec.embedding_dim
-
-
 def _encode(
     backbone: Any,
     requests: Sequence[Request] | None = None,
@@ -118,7 +103,7 @@ def answers(subject: Subject) -> None:
         visual = _encode(backbone, requests)
         require(list(visual.tensors) == requests, "encode must answer the requests in their order")
         for request in requests:
-            require_tensor(visual[request], expected_shape(request, spec, 2), str(request))
+            require_tensor(visual[request], shape_of(request, spec, 2), str(request))
 
 
 def _check_answers(backbone: Any, requests: Sequence[Request]) -> None:
@@ -129,7 +114,7 @@ def _check_answers(backbone: Any, requests: Sequence[Request]) -> None:
     require(visual.image_size == size, "encode gives another image size")
     for request in requests:
         require(request in visual.tensors, f"encode does not answer {request}")
-        require_tensor(visual[request], expected_shape(request, spec, 1), str(request))
+        require_tensor(visual[request], shape_of(request, spec, 1), str(request))
         if getattr(backbone, "precision", "float32") == "float32":
             require_type(visual[request], torch.float32, str(request))
 

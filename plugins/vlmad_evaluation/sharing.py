@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlmad.errors import VlmadError
+from vlmad.errors import PluginError, VlmadError
 from vlmad.types import ClassToken, ContextPrompts, VisualFeatures
 from vlmad_evaluation.feature_cache import FeatureCache, is_touched
 from vlmad_openclip.store import key_of, open_store, tensor_digest
@@ -65,7 +65,7 @@ class PassPlan:
         self._by_attention: dict[int, SharedPass] = {}
         untouched: dict[Request, None] = {}
         for detector in detectors:
-            attention = detector.assembly.parts["attention"]
+            attention = replace(detector.assembly.parts["attention"], part=detector.attention)
             answering = own.setdefault(_key(attention), SharedPass(attention))
             self._by_attention[id(attention.part)] = answering
             self._depth = detector.backbone.spec.depth
@@ -138,9 +138,9 @@ class SharedBackbone:
         try:
             route = {request: self._plan.find(request, attention) for request in requests}
             rows = {each: self._answers(each, batch) for each in dict.fromkeys(route.values())}
-        except VlmadError:
-            raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, VlmadError) and not isinstance(error, PluginError):
+                raise
             return self.plain.encode(batch, requests, attention)  # type: ignore[no-any-return]
         tensors = {
             request: torch.stack([answers[request] for answers in rows[each]])

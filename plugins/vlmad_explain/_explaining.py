@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from vlmad.detector import as_list
 from vlmad.errors import InputError, blaming
+from vlmad.handing import only_named
 from vlmad.images import restore_whole
 from vlmad.parts import CLASS_TOKEN
 from vlmad_attribution.attribution import Addend, Attribution, HasAttribution
@@ -125,7 +126,8 @@ class _Explainer:
         if not isinstance(scorer, HasAttribution):
             return None
         with blaming(f"{self.detector.assembly.parts['scorer'].registration} failed"):
-            return scorer.attribute(self.features, self.text, self.detector.memory)
+            given = only_named(self.features, self.detector.scorer.needs)
+            return scorer.attribute(given, self.text, self.detector.memory)
 
     def _gap(self, given: Attribution | None) -> str | None:
         owner = f"{self.detector.assembly.parts['scorer']}"

@@ -15,6 +15,7 @@ import torch
 from vlmad.console import messages
 from vlmad.errors import InputError, blaming, printable
 from vlmad.files import digest
+from vlmad.handing import only_named
 from vlmad.images import decode
 from vlmad.types import View
 from vlmad_run.identity import identity
@@ -192,7 +193,8 @@ def _with_miss(
     """Return a memory that has learned from one more image."""
     scorer = detector.assembly.parts["scorer"]
     with torch.inference_mode(), blaming(f"{scorer.registration} failed"):
-        learned: Mapping[str, Tensor] = detector.scorer.learn_miss(memory, miss)
+        given = only_named(miss, detector.scorer.needs)
+        learned: Mapping[str, Tensor] = detector.scorer.learn_miss(memory, given)
     return learned
 
 
