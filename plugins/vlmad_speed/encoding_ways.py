@@ -146,8 +146,8 @@ def _asked(spec: BackboneSpec) -> dict[str, list[Request]]:
     ways: dict[str, tuple[str, list[Request]]] = {
         "windows, exact": (TOKEN_WINDOWS, [ClassToken(), *map(Windows, SIZES), *patches]),
         "windows, shared": (SHARED_WINDOWS, [ClassToken(), *shared, *patches]),
-        "tiles": (IMAGE_TILES, [ClassToken(), Tiles(TILES), *patches]),
         "dense": (PATCH_TOKENS, [ClassToken(), *patches]),
+        "tiles": (IMAGE_TILES, [ClassToken(), Tiles(TILES), *patches]),
         "levels": (LEVELS, [*map(Level, spec.middle or spec.levels)]),
     }
     return {name: asked for name, (word, asked) in ways.items() if word in spec.provides}
