@@ -213,10 +213,9 @@ def test_metadata_that_cannot_be_read_is_a_broken_plugin(
     folder = install("hostile", "")
     (folder / "hostile-1.0.dist-info" / "entry_points.txt").write_bytes(b"[vlmad]\n\xff = x\n")
     plugin = listed("hostile-1.0")
-    assert (plugin.status, "entry_points.txt or METADATA cannot be read" in plugin.reason) == (
-        "broken",
-        True,
-    )
+    place = folder / "hostile-1.0.dist-info"
+    assert plugin.status == "broken"
+    assert plugin.reason.startswith(f"entry_points.txt or METADATA in {place} cannot be read: Uni")
     assert_tool_works(command)
 
 

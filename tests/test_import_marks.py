@@ -258,8 +258,9 @@ def test_the_doctor_works_beside_metadata_that_stop_other_libraries(
     other.mkdir()
     (other / "METADATA").write_text("Name: of-another-program\nVersion: 1.0\n")
     (other / "entry_points.txt").write_text("[console_scripts]\nno equals sign\n")
-    for words, said in ((["--no-plugins"], "blocked"), ([], "its entry_points.txt or METADATA")):
+    for words, said in ((["--no-plugins"], "blocked"), ([], "entry_points.txt or METADATA in")):
         done = process("doctor", *words, cwd=folder, PYTHONPATH=str(folder))
         assert done.returncode == 0, done
         assert said in done.stdout
+        assert ("delete that folder and install the plugin again" in done.stdout) == (not words)
         assert "the default detector scores an image" in done.stdout

@@ -149,8 +149,9 @@ def _find_plugins() -> tuple[list[Plugin], dict[str, EntryPoint]]:
             points, origin = _READ.fget(found), (_shown(found.name), _shown(found.version))
             known.add(found.name)
         except Exception as error:  # whatever stands in the files of a stranger
-            name = _shown(getattr(found, "_path", Path("unknown")).stem)
-            reason = f"its entry_points.txt or METADATA cannot be read: {reason_of(error)}"
+            place = getattr(found, "_path", Path("unknown"))
+            name, where = _shown(place.stem), one_line(f"entry_points.txt or METADATA in {place}")
+            reason = f"{where} cannot be read: {reason_of(error)}"
             lost = Plugin(name, name, "unknown", status="broken", reason=reason, error=error)
             plugins.append(lost)
             continue

@@ -120,6 +120,8 @@ def _plugins() -> Iterator[HealthCheck]:
             yield _ok(name, lost)
         elif plugin.distribution == BUILT_IN:
             yield _wrong(name, lost, REINSTALL)
+        elif plugin.point is None:  # damaged metadata, which pip does not remove
+            yield _note(name, lost, "delete that folder and install the plugin again")
         else:
             told = plugin.status == "incompatible"  # what to upgrade
             upgrade = "" if told else f"pip install --upgrade {plugin.distribution}, "
