@@ -245,7 +245,7 @@ def test_a_scorer_that_uses_what_it_does_not_name_is_told_so(sound: Detector) ->
         (Windows(2), r"asks for Windows\(.*\), yet does not name 'token windows' in needs"),
         (Patches(3), r"asks for Patches\(layer=3, .*\), which openclip:\S+ does not have"),
         (Level("e9"), r"asks for Level\(name='e9', .*\), which openclip:\S+ does not have"),
-        ("patches", "asks for 'patches', which is no request"),
+        ("patches", r"asks for 'patches', which openclip:\S+ does not have"),
     ],
 )
 def test_an_extractor_asks_for_what_it_names_and_the_backbone_has(

@@ -37,20 +37,7 @@ class NotFiniteError(InputError, PluginError):
 
 def is_finite(tensors: Iterable[Tensor]) -> bool:
     """Return whether all numbers are finite; where their sum is, one look is enough."""
-    each = [tensor for tensor in tensors if tensor.is_floating_point()]
-    sums = torch.stack([tensor.sum().float() for tensor in each] or [torch.zeros(())])
-    return bool(sums.isfinite().all()) or all(bool(tensor.isfinite().all()) for tensor in each)
-
-
-@contextmanager
-def of_image(batch: types.ImageBatch) -> Iterator[None]:
-    """Say which image it is of which a part makes no finite numbers."""
-    try:
-        yield
-    except PluginError as error:
-        names = {source.name for source in batch.sources}
-        where = f"one of {len(names)} images" if len(names) > 1 else names.pop()
-        raise NotFiniteError(f"{where}: {error}") from error
+    return all(bool(t.sum().isfinite()) or bool(t.isfinite().all()) for t in tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +74,11 @@ class Giver:
         if word not in (None, *self.chosen.part.needs):
             self.refuse(f"{what}, yet does not name '{word}' in needs")
 
-    def require_finite(self, tensors: Iterable[Tensor], what: str) -> None:
-        """Refuse what holds a number that is not finite."""
+    def require_finite(self, tensors: Iterable[Tensor], what: str, of: str = "") -> None:
+        """Refuse what holds a number that is not finite, `of` an image whose name comes first."""
         if not is_finite(tensors):
-            self.refuse(f"returned {what} that are not finite numbers{self.hint}")
+            said = f"{self.chosen.registration} returned {what} that are not finite numbers"
+            raise NotFiniteError(f"{of}{said}{self.hint}")
 
     def require_tensor(
         self, value: Any, what: str, kinds: Sequence[torch.dtype], shape: Sequence[int | str]
@@ -125,11 +113,11 @@ class Giver:
         """Return what an extractor asks for, if it named it and the backbone has it."""
         asked = list(requests)
         for request in asked:
-            if not isinstance(request, types.Request):
-                self.refuse(f"asks for {one_line(repr(request))}, which is no request")
             layer, level = getattr(request, "layer", 0), getattr(request, "name", None)
-            if not 0 <= layer <= spec.depth or level not in (None, *spec.levels):
-                self.refuse(f"asks for {request}, which {spec.name} does not have")
+            there = 0 <= layer <= spec.depth and level in (None, *spec.levels)
+            if not (there and isinstance(request, types.Request)):
+                what = one_line(repr(request))
+                self.refuse(f"asks for {what}, which {spec.name} does not have")
             self.require_named(word_of(request), f"asks for {request}")
         return asked
 
@@ -215,8 +203,8 @@ class Given:
         return getattr(self._part, name)
 
 
-def given_attention(giver: Giver, finite: bool = False) -> Any:
-    """Return an attention as a backbone is given it; whether numbers are looked at too."""
+def given_attention(giver: Giver, of: str = "") -> Any:
+    """Return an attention as a backbone is given it; `of` an image, numbers are looked at too."""
     part = giver.chosen.part
 
     def blocks(depth: int) -> range:
@@ -230,8 +218,8 @@ def given_attention(giver: Giver, finite: bool = False) -> Any:
         with giver.blamed():
             mixed: Tensor = part.mix(q, k, v)
         giver.require_tensor(mixed, "mixed values", (v.dtype,), v.shape)
-        if finite and is_finite((q, k, v)):
-            giver.require_finite([mixed], "mixed values")
+        if of and is_finite((q, k, v)):
+            giver.require_finite([mixed], "mixed values", of)
         return mixed
 
     return Given(part, blocks=blocks, mix=mix)

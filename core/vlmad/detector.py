@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 
-from vlmad._handovers import Giver, given_attention, given_backbone, is_finite, of_image
+from vlmad._handovers import Giver, given_attention, given_backbone, is_finite
 from vlmad.errors import IncompatiblePartsError, InputError, WeightsError
 from vlmad.handing import only_named
 from vlmad.image_set import ImageSet
@@ -113,11 +113,13 @@ class Detector:
         answers = [visual[request] for request in requests]
         known = {id(tensor) for tensor in answers}
         if not is_finite([*answers, *(t for t in features.tensors if id(t) not in known)]):
-            with of_image(batch):
-                watched = given_attention(self._giver("attention"), finite=True)
+            names = {source.name for source in batch.sources}
+            of = f"{names.pop() if len(names) == 1 else 'one of several images'}: "
+            watched = given_attention(self._giver("attention"), of)
+            with backbone.blamed():
                 self.backbone.encode(batch, requests, watched)
-                backbone.require_finite(answers, "answers")
-                extractor.require_finite(features.tensors, "features")
+            backbone.require_finite(answers, "answers", of)
+            extractor.require_finite(features.tensors, "features", of)
         return features  # type: ignore[no-any-return]
 
     @torch.inference_mode()
