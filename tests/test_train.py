@@ -275,6 +275,7 @@ def test_gamma_of_the_diagonal_is_learned_along_and_nothing_is_kept_on_disk(
     assert used.status == 0, used.error
     alone = command(*words, "--learn", "prompts", "--epochs", "1", "--out", "p.safetensors")
     assert "encoding: once" in alone.error
+    assert "--detector anomalyclip --attention diagonal --prompt learned:" in alone.out
 
 
 def test_maps_of_april_gan_are_learned_by_its_own_loss(command: Command, products: Path) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vlmad.assembly import Chosen
 
 FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-_TENSOR = re.compile(r"(Float|Int|Bool)\[Tensor, '([^']+)'\]( \| None)?")
+_TENSOR = re.compile(r"(Float|Int|Bool)\[Tensor, '([^']+)'\]")
 
 
 class NotFiniteError(InputError, PluginError):
@@ -97,11 +97,9 @@ class Giver:
         if not isinstance(value, kind):
             self.refuse(f"returned a {type(value).__name__}, not a vlmad.{kind.__name__}")
         known: dict[str, int] = {"4": 4, **sizes}
-        for name, numbers, letters, optional in _tensors_of(kind):
-            tensor = getattr(value, name)
-            if optional and tensor is None:
-                continue
-            shape, own = [*getattr(tensor, "shape", ())], letters
+        for name, numbers, letters in _tensors_of(kind):
+            tensor, own = getattr(value, name), letters
+            shape = [*getattr(tensor, "shape", ())]
             if letters[0][0] == "*":  # one set for all images, or one for each
                 own = [letters[0][1:], *letters[1:]][len(shape) < len(letters) :]
             kinds = {"Float": self.floating, "Int": (torch.int64, torch.int32)}
@@ -182,10 +180,10 @@ class Giver:
 
 
 @cache
-def _tensors_of(kind: type) -> list[tuple[str, str, list[str], bool]]:
-    """Return of each annotated tensor its name, kind of numbers, letters, and whether optional."""
-    found = ((field.name, _TENSOR.search(str(field.type))) for field in fields(kind))
-    return [(name, m[1], m[2].split(), bool(m[3])) for name, m in found if m]
+def _tensors_of(kind: type) -> list[tuple[str, str, list[str]]]:
+    """Return the name of each tensor that must be there, its kind of numbers, and its letters."""
+    found = ((field.name, _TENSOR.fullmatch(str(field.type))) for field in fields(kind))
+    return [(name, match[1], match[2].split()) for name, match in found if match]
 
 
 def _told(kind: torch.dtype, shape: Iterable[object]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vlmad_run.part_options import replaced_parts
 from vlmad_train._frozen import GIGABYTE
 from vlmad_train._synthetic_images import TRIES
 from vlmad_train.visible_drawings import defective
@@ -112,13 +113,15 @@ def result_lines(
     if best is not None:
         why = "the last" if best.held_out is None else "of the lowest loss on what was held out"
         yield f"kept: epoch {best.number}, {why}; losses: {folder}"
-    parts, words = prepared.learner.detector.assembly.parts, []
+    assembly = prepared.learner.detector.assembly
+    parts, replaced = assembly.parts, replaced_parts(assembly)
+    others = {kind: name for kind, name in replaced.items() if kind not in files}
+    words = [f"{OPTIONS.get(kind, f'--{kind}')} {name}" for kind, name in others.items()]
     for kind, path in files.items():
         name = parts[kind].registration.name
         if kind == "prompts":
             words.append(f"--prompt {name}:{path}")
         else:
             words.append(f"{OPTIONS.get(kind, f'--{kind}')} {name} --set {kind}.file={path}")
-    recipe = prepared.learner.detector.assembly.recipe.name
-    yield f"use it with: vlmad run … --detector {recipe} {' '.join(words)}"
+    yield f"use it with: vlmad run … --detector {assembly.recipe.name} {' '.join(words)}"
     yield "note: test it on other images; what it does on new products, another data set shows"
