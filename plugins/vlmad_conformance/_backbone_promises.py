@@ -10,7 +10,8 @@ import torch
 from vlmad.options import options_of
 from vlmad.parts import CONTEXT_VECTORS, LEVELS, TEXT_ENCODER
 from vlmad.types import BackboneSpec, ClassToken, ContextPrompts
-from vlmad_conformance.examples import UsualAttention, example_images
+from vlmad_conformance import _vision_promises as vision
+from vlmad_conformance.examples import example_images
 from vlmad_conformance.facts import (
     differ,
     given,
@@ -21,7 +22,6 @@ from vlmad_conformance.facts import (
     require_quick,
     require_repeatable,
     require_tensor,
-    require_type,
 )
 from vlmad_openclip.backbone_facts import HasTokenIds
 
@@ -46,10 +46,8 @@ def spec(subject: Subject) -> None:
     levels = seen.levels if LEVELS in seen.provides else {}
     require(bool(levels) == (LEVELS in seen.provides), "it provides levels, but names none")
     require(set(seen.middle) <= levels.keys(), "the spec's middle levels are none of its levels")
-    if CONTEXT_VECTORS in seen.provides:
-        require(
-            bool(seen.text_width and seen.text_depth), "learned context needs text_width and depth"
-        )
+    text = CONTEXT_VECTORS not in seen.provides or bool(seen.text_width and seen.text_depth)
+    require(text, "learned context needs text_width and text_depth")
     require(backbone.spec == seen and subject.make().spec == seen, "its spec is not repeatable")
 
 
@@ -73,10 +71,8 @@ def names_its_weights(subject: Subject) -> None:
     """`weights_hash` is a SHA-256 of the weights: the same for the same, another for others."""
     backbone, twin = subject.part, subject.make()
     digest = backbone.weights_hash
-    hexadecimal = (
-        isinstance(digest, str) and len(digest) == 64 and set(digest) <= set("0123456789abcdef")
-    )
-    require(hexadecimal, "weights_hash is no SHA-256 in hexadecimal")
+    right = isinstance(digest, str) and len(digest) == 64 and set(digest) <= set("0123456789abcdef")
+    require(right, "weights_hash is no SHA-256 in hexadecimal")
     with given("the same options twice"):
         require(twin.weights_hash == digest, "weights_hash is another for the same options")
         require_close(_token(twin), _token(backbone), "the same options give other weights")
@@ -84,8 +80,7 @@ def names_its_weights(subject: Subject) -> None:
             with torch.inference_mode():
                 texts = [each.encode_text(SENTENCES[:1]) for each in (twin, backbone)]
             require_close(texts[0], texts[1], "the same options give other weights of text")
-        weights = chain.from_iterable(m.parameters() for m in modules_of(backbone))
-        named = len(set(digest)) > 1 or next(weights, None) is None
+        named = len(set(digest)) > 1 or not _parameters(backbone)
         require(named, "weights_hash does not tell the weights")
     other = _with_another_seed(subject)
     if other is not None:
@@ -95,22 +90,22 @@ def names_its_weights(subject: Subject) -> None:
             require(differ(_token(other), _token(backbone)), "another seed gives the same weights")
 
 
+def _parameters(backbone: Backbone) -> list[torch.Tensor]:
+    return list(chain.from_iterable(model.parameters() for model in modules_of(backbone)))
+
+
+@torch.inference_mode()
 def _token(backbone: Any) -> torch.Tensor:
-    token = ClassToken()
-    with torch.inference_mode():
-        visual = backbone.encode(example_images(1), [token], UsualAttention())
-    return visual[token]  # type: ignore[no-any-return]
+    return vision.encode(backbone, [ClassToken()], example_images(1))[ClassToken()]
 
 
 def _with_another_seed(subject: Subject) -> Any:
-    """Return the backbone with another seed, if one of its options is one."""
-    if subject.factory is None:
-        return None
+    """Return it with other weights, or None if no option names their seed."""
     options = dict(subject.options)
-    for name, value in options.items():
-        if isinstance(value, str) and value.startswith(RANDOM):
-            return subject.factory(**options | {name: f"{value}1"})
-    offered = options_of(subject.factory)
+    drawn = [n for n, v in options.items() if isinstance(v, str) and v.startswith(RANDOM)]
+    if drawn:
+        return subject.factory(**options | {drawn[0]: f"{options[drawn[0]]}1"})
+    offered = options_of(subject.factory) if subject.factory else {}
     seed = next((name for name in offered if "seed" in name), None)
     if seed is None:
         return None
@@ -118,74 +113,79 @@ def _with_another_seed(subject: Subject) -> Any:
     return subject.factory(**options | {seed: first + 1 if isinstance(first, int) else 1})
 
 
-def encodes_sentences(subject: Subject) -> None:
+@vision.where_it_provides(TEXT_ENCODER)
+def encodes_sentences(backbone: Any) -> None:
     """A sentence has one finite embedding, whatever others are encoded beside or before it."""
-    backbone = subject.part
-    if TEXT_ENCODER not in backbone.spec.provides:
-        return
     width = backbone.spec.embedding_dim
-    with torch.inference_mode():
-        with given("1 sentence"):
-            require_tensor(backbone.encode_text(SENTENCES[:1]), (1, width), "encode_text")
-        with given("3 sentences"):
-            together = require_repeatable(lambda: backbone.encode_text(SENTENCES), "encode_text")
-            require_tensor(together, (len(SENTENCES), width), "encode_text")
-            require_type(together, torch.float32, "encode_text")
-            alone = [backbone.encode_text([sentence]) for sentence in SENTENCES]
-            require_close(torch.cat(alone), together, "the batch changes encode_text")
+    with given("1 sentence"):
+        require_tensor(backbone.encode_text(SENTENCES[:1]), (1, width), "encode_text")
+    with given("3 sentences"):
+        together = require_repeatable(lambda: backbone.encode_text(SENTENCES), "encode_text")
+        require_tensor(together, (len(SENTENCES), width), "encode_text")
+        alone = [backbone.encode_text([sentence]) for sentence in SENTENCES]
+        require_close(torch.cat(alone), together, "the batch changes encode_text")
+        require(differ(*alone[:2]), "encode_text takes two sentences for one")
 
 
-def tells_sentences_apart(subject: Subject) -> None:
+@vision.where_it_provides(TEXT_ENCODER)
+def tells_sentences_apart(backbone: Any) -> None:
     """Texts that the optional `token_ids` cannot tell apart share cached embeddings."""
-    backbone = subject.part
-    if TEXT_ENCODER not in backbone.spec.provides or not isinstance(backbone, HasTokenIds):
+    ids = backbone.token_ids(SENTENCES) if isinstance(backbone, HasTokenIds) else None
+    if ids is None:
         return
     with given("3 sentences"):
-        ids = backbone.token_ids(SENTENCES)
-        if ids is None:
-            return
-        require(
-            ids.ndim == 2 and len(ids) == len(SENTENCES), "token_ids must give a row per sentence"
-        )
-        require(not ids.is_floating_point(), "token_ids must be integers")
+        rows = ids.ndim == 2 and len(ids) == len(SENTENCES) and not ids.is_floating_point()
+        require(rows, "token_ids must give a row of integers per sentence")
         require(len(ids.unique(dim=0)) == len(SENTENCES), "token_ids takes two sentences for one")
         require_equal(ids, backbone.token_ids(SENTENCES), "token_ids is not repeatable")
 
 
 def lets_gradients_through(subject: Subject) -> None:
     """Gradients reach learned vectors, be it loaded while none are counted, and nothing else."""
-    backbone = subject.part
-    encodes = TEXT_ENCODER in backbone.spec.provides
+    backbone, provides = subject.part, subject.part.spec.provides
     _token(backbone)  # as a run loads it: where no gradients are counted
     with given("1 image, gradients counted"):
-        visual = backbone.encode(example_images(1), [ClassToken()], UsualAttention())
+        visual = vision.encode(backbone, [ClassToken()], example_images(1))
         leaks = visual[ClassToken()].requires_grad
         require(not leaks, "gradients leak: what encode gives wants some")
-    if encodes:
+    if TEXT_ENCODER in provides:
         with given("1 sentence, gradients counted"):
             leaks = backbone.encode_text(SENTENCES[:1]).requires_grad
             require(not leaks, "gradients leak: what encode_text gives wants some")
-    if CONTEXT_VECTORS in backbone.spec.provides:
+    if CONTEXT_VECTORS in provides:
         with given("2 sentences of 4 learned vectors"):
             _check_context(backbone)
-    weights = chain.from_iterable(m.parameters() for m in modules_of(backbone))
-    require(all(p.grad is None for p in weights), "gradients are left behind on the model")
+    left = [p for p in _parameters(backbone) if p.grad is not None]
+    require(not left, "gradients are left behind on the model")
 
 
 def _check_context(backbone: Backbone) -> None:
-    seen = backbone.spec
+    width, depth = backbone.spec.text_width or 0, backbone.spec.text_depth or 0
     generator = torch.Generator().manual_seed(0)
-    context = torch.randn(2, 4, seen.text_width or 0, generator=generator).requires_grad_()
-    deep = torch.randn(3, seen.text_width or 0, generator=generator).requires_grad_()
-    has_deep = (seen.text_depth or 0) > 1
+    context = torch.randn(2, 4, width, generator=generator).requires_grad_()
+    deep = [torch.randn(3, width, generator=generator).requires_grad_()] if depth > 1 else []
     sentences = ("X X X X bolt.", "X X damaged bolt X X .")
-    prompts = ContextPrompts(context, sentences, {1: deep} if has_deep else {})
+    prompts = ContextPrompts(context, sentences, dict(enumerate(deep, 1)))
     embeddings = backbone.encode_text(prompts)
-    require_tensor(embeddings.detach(), (2, seen.embedding_dim), "encode_text of learned context")
+    shape = (2, backbone.spec.embedding_dim)
+    require_tensor(embeddings.detach(), shape, "encode_text of learned context")
     embeddings.square().sum().backward()
-    for tensor in [context, deep] if has_deep else [context]:
+    for tensor in [context, *deep]:
         flows = tensor.grad is not None and bool(tensor.grad.abs().sum() > 0)
         require(flows, "no gradient reaches the learned vectors")
     with torch.inference_mode():
         inside = backbone.encode_text(prompts)
     require_close(inside, embeddings.detach(), "inference mode changes encode_text")
+
+
+PROMISES = (
+    (spec, vision.answers),
+    (
+        says_how_it_computes,
+        names_its_weights,
+        *vision.REST,
+        encodes_sentences,
+        tells_sentences_apart,
+        lets_gradients_through,
+    ),
+)

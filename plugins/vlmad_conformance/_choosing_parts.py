@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from vlmad.errors import InputError, OptionError, UnknownPartError, did_you_mean
 from vlmad.files import read_toml
 from vlmad_conformance._smoke import smoke
-from vlmad_conformance.checking import check_registered
+from vlmad_conformance.checking import beside_expected, check_registered
 from vlmad_conformance.conformance_document import BrokenPromise, CheckedPart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from vlmad.plugin import Registration
@@ -48,30 +48,26 @@ def read_expectations(path: Path) -> Expectations:
     return Expectations(table.get("options", {}), table.get("expected", {}))
 
 
-def chosen(registry: Registry, named: Iterable[str]) -> list[Registration]:
+def chosen(registry: Registry, named: Sequence[str]) -> list[Registration]:
     """Return what distributions, plugins or ``kind:name`` stand for; nothing is all.
 
     Raises:
         UnknownPartError: one is none of them.
     """
     everything = [r for kind in registry.kinds for r in registry.of_kind(kind)]
-    words = list(named)
-    if not words:
-        return everything
+    known = {r.distribution for r in everything} | {f"{r.kind}:{r.name}" for r in everything}
+    lost = {name for p in registry.plugins if p.status != "ok" for name in (p.name, p.distribution)}
     found: list[Registration] = []
-    for word in words:
+    for word in named:
         own = [r for r in everything if word in (r.distribution, r.plugin.name)]
         kind, _, name = word.partition(":")
         if not own and kind in registry.kinds and name:
             own = [registry.get(kind, name)]
-        if not own:
-            known = {r.distribution for r in everything} | {
-                f"{r.kind}:{r.name}" for r in everything
-            }
+        if not own and word not in lost:
             hint = did_you_mean(word, known)
             raise UnknownPartError(f"'{word}' is no distribution and no KIND:NAME; {hint}")
         found += own
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(found if named else everything))
 
 
 def parse_settings(settings: Iterable[str], parts: Iterable[Registration]) -> dict[str, Any]:
@@ -103,33 +99,37 @@ def hold(
         settings: options beside those.
         in_use: whether commands are run with it too (`vlmad_conformance._smoke`).
     """
-    place = f"{registration.kind}:{registration.name}"
-    started = time.perf_counter()
+    place, started = f"{registration.kind}:{registration.name}", time.perf_counter()
     own = {**expectations.options.get(place, {}), **settings}
-    expected = dict(expectations.expected.get(place, {}))
     found = check_registered(registration, own)
     if in_use:
         found += smoke(registration, own)
-    broken = [
-        BrokenPromise(
-            promise=each.promise,
-            what=each.what,
-            smallest=each.smallest,
-            expected=expected.get(each.promise),
-        )
-        for each in found
-    ]
-    kept = {each.promise for each in broken if each.expected is None} == set()
-    for promise in expected.keys() - {each.promise for each in broken}:
-        what = f"it is kept, though expected to be broken: {expected[promise]}"
-        broken.append(BrokenPromise(promise=promise, what=what, smallest=""))
-        kept = False
+    broken = beside_expected(found, expectations.expected.get(place, {}))
     return CheckedPart(
         kind=registration.kind,
         name=registration.name,
         distribution=registration.distribution,
         version=registration.version,
-        kept=kept,
+        kept=all(each.expected for each in broken),
         seconds=round(time.perf_counter() - started, 3),
         broken=broken,
     )
+
+
+def not_loaded(registry: Registry, named: Iterable[str]) -> list[CheckedPart]:
+    """Return the plugins of those distributions, or of all, that could not be loaded."""
+    words = {*named}
+    return [
+        CheckedPart(
+            kind="plugin",
+            name=plugin.name,
+            distribution=plugin.distribution,
+            version=plugin.version,
+            kept=False,
+            seconds=0,
+            broken=[BrokenPromise(promise="is-loaded", what=f"{plugin.status}, {plugin.reason}")],
+        )
+        for plugin in registry.plugins
+        if plugin.status not in ("ok", "blocked")
+        and (not words or words & {plugin.name, plugin.distribution})
+    ]

@@ -2,98 +2,108 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 
 from vlmad.parts import ATTENTION, CELLS, CLASS_TOKEN, PATCHES, REGIONS
 from vlmad.regions import coverage, patch_cells
-from vlmad.types import ClassToken, Features, Patches, Regions
+from vlmad.types import ClassToken, Features, ImageBatch, Patches, Regions
+from vlmad_conformance import _promises_alike as alike
 from vlmad_conformance._small_backbone import OnlyOffers, SmallBackbone
 from vlmad_conformance.examples import UsualAttention, example_images
-from vlmad_conformance.facts import (
-    differ,
-    given,
-    require,
-    require_close,
-    require_pure,
-    require_quick,
-    require_tensor,
-    require_type,
-)
+from vlmad_conformance.facts import counted, differ, given, require, require_tensor
+from vlmad_conformance.promises import each
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from vlmad.types import BackboneSpec, ImageBatch, VisualFeatures
+    from vlmad.types import BackboneSpec, Request, VisualFeatures
     from vlmad_conformance.promises import Subject
 
+SINGLE = "it lists 'patch features' in gives, but its regions are larger"
 
-class Extraction(NamedTuple):
-    """An extractor on a backbone that offers nothing but what it needs."""
 
-    extractor: Any
-    backbone: Any
+@dataclass(frozen=True)
+class Extraction(alike.Trial):
+    """An extractor on a backbone that offers nothing but what it needs; images have numbers."""
+
+    called = "the extractor"
+    backbone: OnlyOffers
     attention: Any
     class_token: Any
 
-    def encode(self, batch: ImageBatch) -> VisualFeatures:
-        """Ask for what it wants."""
-        spec = self.backbone.spec
-        requests = list(self.extractor.requests(spec, self.attention, self.class_token))
-        return self.backbone.encode(batch, requests, self.attention)  # type: ignore[no-any-return]
+    def requests(self) -> list[Request]:
+        """Return what it asks for."""
+        return list(self.part.requests(self.backbone.spec, self.attention, self.class_token))
 
-    def shown(self, batch: ImageBatch) -> str:
-        """Return in words what it is tried with."""
-        rows, columns = self.backbone.spec.grid
-        images = "1 image" if len(batch) == 1 else f"{len(batch)} images"
-        token, path = self.class_token, self.attention.path
-        return f"{images} of {rows} x {columns} patches, class token {token}, attention {path}"
+    def batch(self) -> ImageBatch:
+        """Return the images themselves."""
+        sources = example_images(1 + max(self.images)).sources
+        return ImageBatch(tuple(sources[number] for number in self.images))
+
+    @cached_property
+    def visual(self) -> VisualFeatures:
+        """The answers."""
+        return self.backbone.encode(self.batch(), self.requests(), self.attention)
+
+    def answer(self) -> Features:
+        return self.part(self.visual)  # type: ignore[no-any-return]
+
+    def beside(self) -> tuple[Any, ...]:
+        return (self.visual,)
+
+    def others(self) -> Iterator[Extraction]:
+        other = replace(self, images=torch.tensor([3, 4]))
+        yield other
+        if isinstance(self.backbone.backbone, SmallBackbone):
+            yield replace(other, backbone=OnlyOffers(SmallBackbone((2, 7)), self.backbone.words))
+
+    def __str__(self) -> str:
+        images, (rows, columns) = counted(len(self.images), "image"), self.backbone.spec.grid
+        ways = f"class token {self.class_token}, attention {self.attention.path}"
+        return f"{images} of {rows} x {columns} patches, {ways}"
 
 
-def _extractions(subject: Subject) -> Iterator[Extraction]:
-    """Yield it on a square and a wide backbone, with either class token and either path."""
-    known = [SmallBackbone((4, 4)), SmallBackbone((3, 5))]
-    for backbone in [subject.backbone] if subject.backbone else known:
-        extractor = subject.made_for(backbone)
-        paths = ["stream", "beside"] if PATCHES in extractor.gives else ["stream"]
-        for path in paths:
-            attention = UsualAttention(path, 1 if path == "beside" else 0)  # type: ignore[arg-type]
-            words = extractor.needs | ({ATTENTION} if path == "beside" else set())
-            for token in ("normed", "raw"):
-                yield Extraction(extractor, OnlyOffers(backbone, words), attention, token)
+def _extractions(count: int) -> Callable[[Subject], Iterator[Extraction]]:
+    """Return trials on a square and a wide backbone, with either class token and either path."""
+
+    def trials_of(subject: Subject) -> Iterator[Extraction]:
+        known = [SmallBackbone((4, 4)), SmallBackbone((3, 5))]
+        for backbone in [subject.backbone] if subject.backbone else known:
+            make = partial(subject.made_for, backbone)
+            part, beside = make(), UsualAttention("beside", 1)
+            for way in (UsualAttention(), beside) if PATCHES in part.gives else (UsualAttention(),):
+                words = part.needs | ({ATTENTION} if way is beside else set())
+                for token in ("normed", "raw"):
+                    offers = OnlyOffers(backbone, words)
+                    yield Extraction(make, part, torch.arange(count), offers, way, token)
+
+    return trials_of
 
 
-def asks(subject: Subject) -> None:
+@each(_extractions(1))
+def asks(trial: Extraction) -> None:
     """It asks for the same again, for nothing twice, and for nothing but what it needs."""
-    for each in _extractions(subject):
-        batch = example_images(1)
-        with torch.inference_mode(), given(each.shown(batch)):
-            spec = each.backbone.spec
-            asked = [
-                list(each.extractor.requests(spec, each.attention, each.class_token))
-                for _ in range(2)
-            ]
-            require(asked[0] == asked[1], "it asks for something else when asked again")
-            require(len(set(asked[0])) == len(asked[0]), "it asks for the same thing twice")
-            each.encode(batch)
+    asked, again = trial.requests(), trial.requests()
+    require(asked == again, "it asks for something else when asked again")
+    require(len(set(asked)) == len(asked), "it asks for the same thing twice")
+    trial.backbone.encode(trial.batch(), asked, trial.attention)
 
 
-def arranges(subject: Subject) -> None:
+@each(_extractions(1))
+def arranges(trial: Extraction) -> None:
     """Its regions are finite, lie on the grid, and cover it; it gives what it lists in `gives`."""
-    for each in _extractions(subject):
-        for count in (1, 3):
-            batch = example_images(count)
-            with torch.inference_mode(), given(each.shown(batch)):
-                visual = each.encode(batch)
-                features = each.extractor(visual)
-                _check_features(features, count, each.backbone.spec)
-                _check_gives(features, each.extractor.gives, each.backbone.spec)
+    for each_trial in (trial, replace(trial, images=torch.arange(3))):
+        with given(str(each_trial)):
+            _check(each_trial.answer(), each_trial)
 
 
-def _check_features(features: Features, count: int, spec: BackboneSpec) -> None:
+def _check(features: Features, trial: Extraction) -> None:
+    count, spec = len(trial.images), trial.backbone.spec
     require(isinstance(features, Features), "it must return vlmad.Features")
     require(features.grid == spec.grid, "its features have another grid than the backbone")
     size = spec.preprocessing.size
@@ -101,15 +111,14 @@ def _check_features(features: Features, count: int, spec: BackboneSpec) -> None:
     names = [regions.name for regions in features.regions]
     require(len(set(names)) == len(names), f"two of its regions have the same name: {names}")
     require_tensor(features.image, (count, features.image.shape[-1]), "image")
-    require_type(features.image, torch.float32, "image")
     for regions in features.regions:
         _check_regions(regions, count, regions.grid or spec.grid)
+    _check_gives(features, trial.part.gives, spec)
 
 
 def _check_regions(regions: Regions, images: int, grid: tuple[int, int]) -> None:
     count, width = regions.embeddings.shape[-2:]
     require_tensor(regions.embeddings, (images, count, width), regions.name)
-    require_type(regions.embeddings, torch.float32, regions.name)
     cells = regions.cells
     require(tuple(cells.shape) == (count, 4), f"{regions.name}: cells must be (r, 4)")
     whole = not (cells.is_floating_point() or cells.is_complex() or cells.dtype == torch.bool)
@@ -124,17 +133,15 @@ def _check_regions(regions: Regions, images: int, grid: tuple[int, int]) -> None
 def _check_gives(features: Features, gives: frozenset[str], spec: BackboneSpec) -> None:
     if CLASS_TOKEN in gives:
         require_tensor(features.image, (len(features), spec.embedding_dim), "image")
-    if REGIONS in gives:
-        require(bool(features.aligned), "it lists 'regions' in gives, but has none aligned")
+    said = REGIONS in gives or not features.aligned
+    require(said, "it gives regions in the space of the text, but does not list 'regions' in gives")
+    for word in {REGIONS, PATCHES} & gives:
+        require(bool(features.aligned), f"it lists '{word}' in gives, but has none aligned")
     for regions in features.aligned:
-        width = regions.embeddings.shape[-1]
-        require(width == spec.embedding_dim, f"{regions.name} is not in the space of the text")
-        if PATCHES in gives:
-            sides = regions.cells[:, 2:] - regions.cells[:, :2]
-            single = bool((sides == 1).all())
-            require(single, "it lists 'patch features' in gives, but its regions are larger")
-    if PATCHES in gives:
-        require(bool(features.aligned), "it lists 'patch features' in gives, but has none aligned")
+        aligned = regions.embeddings.shape[-1] == spec.embedding_dim
+        require(aligned, f"{regions.name} is not in the space of the text")
+        sides = regions.cells[:, 2:] - regions.cells[:, :2]
+        require(PATCHES not in gives or bool((sides == 1).all()), SINGLE)
     if CELLS in gives:
         grids = [regions.grid for regions in features.regions if not regions.aligned]
         require(bool(grids) and None not in grids, "it lists 'cells of levels', but gives no grid")
@@ -145,36 +152,30 @@ def _check_gives(features: Features, gives: frozenset[str], spec: BackboneSpec) 
             require(whole, f"it lists 'cells of levels', but {regions.name} is no whole level")
 
 
-def gives_the_class_token(subject: Subject) -> None:
+@each(_extractions(2))
+def gives_the_class_token(trial: Extraction) -> None:
     """What it lists as class token is the backbone's own, normed or raw as prompts want it."""
-    for each in _extractions(subject):
-        if CLASS_TOKEN not in each.extractor.gives:
-            return
-        batch = example_images(2)
-        with torch.inference_mode(), given(each.shown(batch)):
-            token = ClassToken(each.class_token == "normed")
-            own = each.backbone.backbone.encode(batch, [token], each.attention)[token]
-            image = each.extractor(each.encode(batch)).image
-            alike = bool((F.cosine_similarity(image, own) > 0.999).all())
-            wanted = f"the class token that is asked for, the {each.class_token} one"
-            require(alike, f"it lists 'class token' in gives, but its image is not {wanted}")
+    if CLASS_TOKEN not in trial.part.gives:
+        return
+    token = ClassToken(trial.class_token == "normed")
+    own = trial.backbone.encode(trial.batch(), [token], trial.attention)[token]
+    alike = bool((F.cosine_similarity(trial.answer().image, own) > 0.999).all())
+    wanted = f"the class token that is asked for, the {trial.class_token} one"
+    require(alike, f"it lists 'class token' in gives, but its image is not {wanted}")
 
 
-def reads_the_second_path(subject: Subject) -> None:
+@each(_extractions(1))
+def reads_the_second_path(trial: Extraction) -> None:
     """What it lists as patch features is read from the second path where attention writes one."""
-    for each in _extractions(subject):
-        if PATCHES not in each.extractor.gives or each.attention.path != "beside":
-            continue
-        batch = example_images(1)
-        with torch.inference_mode(), given(each.shown(batch)):
-            depth = each.backbone.spec.depth  # a second path that begins at the first block
-            usual, other = UsualAttention("beside", depth), _Twice("beside", depth)
-            seen = [each._replace(attention=a).encode(batch) for a in (usual, other)]
-            ways = [r for r in seen[0].tensors if isinstance(r, Patches) and r.path == "beside"]
-            pairs = zip(*(each.extractor(visual).aligned for visual in seen), strict=True)
-            changed = any(differ(one, two) for one, two in pairs)
-            read = bool(ways) and (changed or all(r.layer == 0 for r in ways))
-            require(read, "it lists 'patch features' in gives, but ignores the second path")
+    if PATCHES not in trial.part.gives or trial.attention.path != "beside":
+        return
+    depth = trial.backbone.spec.depth  # a second path that begins at the first block
+    usual, twice = (replace(trial, attention=a("beside", depth)) for a in (UsualAttention, _Twice))
+    ways = [r for r in usual.requests() if isinstance(r, Patches) and r.path == "beside"]
+    pairs = zip(usual.answer().aligned, twice.answer().aligned, strict=True)
+    changed = any(differ(one, two) for one, two in pairs)
+    read = bool(ways) and (changed or all(r.layer == 0 for r in ways))
+    require(read, "it lists 'patch features' in gives, but ignores the second path")
 
 
 class _Twice(UsualAttention):
@@ -184,39 +185,21 @@ class _Twice(UsualAttention):
         return 2 * super().mix(q, k, v)
 
 
-def repeats(subject: Subject) -> None:
-    """Asked again it gives the same bits, soon, and it leaves what it is given as it is."""
-    for each in _extractions(subject):
-        batch = example_images(2)
-        with torch.inference_mode(), given(each.shown(batch)):
-            visual = each.encode(batch)
-            require_pure(partial(each.extractor, visual), visual, name="the extractor")
-            require_quick(partial(each.extractor, visual), "the extractor")
+@each(_extractions(1))
+def uses_the_image(trial: Extraction) -> None:
+    """Another image has other features."""
+    other = replace(trial, images=torch.tensor([1]))
+    require(differ(other.answer(), trial.answer()), "another image has the same features")
 
 
-def arranges_each_image_alone(subject: Subject) -> None:
-    """The features of an image depend on no other."""
-    for each in _extractions(subject):
-        batch = example_images(2)
-        with torch.inference_mode(), given(each.shown(batch)):
-            together = each.extractor(each.encode(batch))
-            for row, alone in enumerate(batch.split(1)):
-                own = each.extractor(each.encode(alone))
-                known = together[[row]].tensors
-                require_close(own.tensors, known, "other images change the features")
-
-
-def keeps_no_state(subject: Subject) -> None:
-    """What it has arranged before, on whatever grid, changes nothing."""
-    cases = list(_extractions(subject))
-    first, others = cases[0], cases[1:]
-    batch = example_images(1)
-    with torch.inference_mode(), given(f"{first.shown(batch)}, others, and the first again"):
-        before = first.extractor(first.encode(batch)).tensors
-        for other in others:
-            fresh = other._replace(extractor=subject.made_for(other.backbone))
-            used = other._replace(extractor=first.extractor)
-            known, anew = (each.extractor(each.encode(batch)).tensors for each in (used, fresh))
-            require_close(known, anew, "what it arranged before changes the features")
-        again = first.extractor(first.encode(batch)).tensors
-        require_close(again, before, "what it arranged before changes the features")
+PROMISES = (
+    (asks, arranges, each(_extractions(1))(alike.is_quick)),
+    (
+        gives_the_class_token,
+        reads_the_second_path,
+        uses_the_image,
+        each(_extractions(2))(alike.repeats),
+        each(_extractions(2))(alike.takes_each_image_alone),
+        each(_extractions(2))(alike.keeps_no_state),
+    ),
+)

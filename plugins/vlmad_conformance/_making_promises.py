@@ -6,13 +6,16 @@ import importlib
 import inspect
 import sys
 import types
-from contextlib import contextmanager
+from contextlib import suppress
+from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import torch
 
 from vlmad.assembly import GIVERS, missing_attributes
+from vlmad.datasets import Dataset
 from vlmad.errors import did_you_mean
 from vlmad.hookspecs import KINDS
 from vlmad.options import REQUIRED, convert, options_of
@@ -23,8 +26,6 @@ from vlmad_conformance.facts import given, require, require_close, require_quick
 from vlmad_documents.learned_file import Learns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from vlmad.options import Option
     from vlmad.types import BackboneSpec
     from vlmad_conformance.promises import Subject
@@ -45,26 +46,20 @@ def is_documented(subject: Subject) -> None:
     if inspect.isclass(subject.factory):
         own = vars(subject.factory).get("__doc__")
     require(bool(own and own.strip()), "it has no docstring of its own")
-    for option in options_of(subject.factory).values():
-        known = subject.kind == "dataset" and option.name == ROOT
-        require(
-            known or bool(option.doc), f"option '{option.name}' is not documented under 'Args:'"
-        )
+    for name, option in options_of(subject.factory).items():
+        known = bool(option.doc) or (subject.kind == "dataset" and name == ROOT)
+        require(known, f"option '{name}' is not documented under 'Args:'")
 
 
 def has_options_that_can_be_set(subject: Subject) -> None:
     """Each option has a type that a command line can say, and a default of that type."""
-    if subject.factory is None:
-        return
-    for option in options_of(subject.factory).values():
-        with given(f"option '{option.name}'"):
-            require(_can_be_said(option.type), f"its type {_shown(option.type)} is none of options")
-            if option.default is not REQUIRED:
-                _check_default(option)
-
-
-def _shown(kind: Any) -> str:
-    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+    for name, option in options_of(subject.factory).items() if subject.factory else ():
+        with given(f"option '{name}'"):
+            kind = option.type
+            shown = kind.__name__ if isinstance(kind, type) and not get_args(kind) else kind
+            require(_can_be_said(kind), f"its type {shown} is none of options")
+            right = option.default is REQUIRED or _is_of_its_type(option)
+            require(right, f"its default {option.default!r} is no {option.type_name}")
 
 
 def _can_be_said(kind: Any) -> bool:
@@ -80,22 +75,21 @@ def _can_be_said(kind: Any) -> bool:
     return kind in PLAIN
 
 
-def _check_default(option: Option) -> None:
+def _is_of_its_type(option: Option) -> bool:
     try:
         converted = convert(option.type, option.default)
     except Exception:
-        converted = REQUIRED
-    alike = bool(converted == option.default)
-    kinds = [type(each) for each in (converted, option.default)]
-    number = kinds == [float, int]
-    right = alike and (kinds[0] is kinds[1] or number)
-    require(right, f"its default {option.default!r} is no {option.type_name}")
+        return False
+    kinds = type(converted), type(option.default)
+    return bool(converted == option.default) and (kinds[0] is kinds[1] or kinds == (float, int))
 
 
 def has_its_members(subject: Subject) -> None:
     """It can be built, and has what the protocol of its kind asks for."""
-    part = subject.make()
-    lacks = missing_attributes(part, PROTOCOLS[subject.kind])
+    kind = subject.kind
+    protocol = Dataset if kind == "dataset" else PROTOCOLS.get(kind) or installed().protocol(kind)
+    part = subject.factory if kind == "dataset" else subject.make()
+    lacks = missing_attributes(part, protocol) if protocol is not None else ()
     require(not lacks, f"it lacks {', '.join(lacks)}")
     for word in ("needs", "gives"):
         words: Any = getattr(part, word, frozenset())
@@ -124,57 +118,44 @@ def check_learning(part: Learns, spec: BackboneSpec) -> None:
     require(all(isinstance(text, str) for text in texts), "facts must be texts by name")
 
 
-def needs_known_words(subject: Subject) -> None:
-    """Its words are those of `vlmad.parts`, or some part gives them."""
+def uses_known_words(subject: Subject) -> None:
+    """Its words are those of `vlmad.parts`, or others use them too."""
     part = subject.make()
-    known = set(GIVERS) | _words_of(part)
     for word in getattr(part, "needs", ()):
+        known = {*GIVERS, *_words(part, "gives")}
         if word not in known:
-            known |= _given_by_parts()
-        hint = did_you_mean(str(word), known)
+            known |= _words_of_all("gives")
+        hint = did_you_mean(word, known)
         require(word in known, f"it needs {word!r}, which no part gives; {hint}")
+    for word in _words(part, "gives") - GIVERS.keys():
+        misspelt = get_close_matches(word, GIVERS, cutoff=0.8)
+        own = not misspelt or word in _words_of_all("needs")
+        require(own, f"it gives {word!r}, which no part needs; {did_you_mean(word, misspelt)}")
 
 
-def _words_of(part: Any) -> set[str]:
-    spec = getattr(part, "spec", None)
-    return {*getattr(part, "gives", ()), *getattr(spec, "provides", ())}
+def _words(part: Any, field: str) -> set[str]:
+    provided = getattr(getattr(part, "spec", None), "provides", ()) if field == "gives" else ()
+    return {*getattr(part, field, ()), *provided}
 
 
-def _given_by_parts() -> set[str]:
-    """Return what parts say that they give, of those that can be made without options."""
+def _words_of_all(field: str) -> set[str]:
+    """Return what parts say, of those that can be made without options."""
     words: set[str] = set()
-    for kind in KINDS:
-        for registration in installed().of_kind(kind):
-            try:
-                words |= _words_of(registration.resolve()())
-            except Exception:
-                continue
+    for registration in chain.from_iterable(map(installed().of_kind, KINDS)):
+        with suppress(Exception):
+            words |= _words(registration.resolve()(), field)
     return words
-
-
-@contextmanager
-def _forgotten(package: str) -> Iterator[None]:
-    """Forget the modules of a package meanwhile."""
-    kept = {name: m for name, m in sys.modules.items() if _is_of(name, package)}
-    for name in kept:
-        del sys.modules[name]
-    try:
-        yield
-    finally:
-        for name in [name for name in sys.modules if _is_of(name, package)]:
-            del sys.modules[name]
-        sys.modules.update(kept)
 
 
 def imports_quickly(subject: Subject) -> None:
     """Its plugin is imported soon; the libraries that it uses do not count."""
-    if not subject.package:
+    package = subject.package
+    if not package:
         return
     module = getattr(subject.factory, "__module__", "")
-    names = [name for name in (subject.package, module) if _is_of(name, subject.package)]
+    names = [name for name in (package, module) if _is_of(name, package)]
     with given(f"import {names[-1]}"):
-        what = f"importing {subject.package}"
-        require_quick(lambda: _import_anew(subject.package, names), what, LONG_IMPORT)
+        require_quick(lambda: _import_anew(package, names), f"importing {package}", LONG_IMPORT)
 
 
 def _is_of(module: str, package: str) -> bool:
@@ -182,6 +163,16 @@ def _is_of(module: str, package: str) -> bool:
 
 
 def _import_anew(package: str, names: list[str]) -> None:
-    with _forgotten(package):
+    """Import modules once more, and put back those that there were."""
+    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_of(name, package)}
+    try:
         for name in names:
             importlib.import_module(name)
+    finally:
+        for name in [name for name in sys.modules if _is_of(name, package)]:
+            del sys.modules[name]
+        sys.modules.update(kept)
+
+
+SETTING = (is_documented, has_options_that_can_be_set, imports_quickly)
+"""What everything with options promises."""

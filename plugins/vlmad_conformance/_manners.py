@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import random
 import signal
 import sys
 import tempfile
 import threading
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -102,8 +104,15 @@ def _process_state() -> dict[str, Any]:
         "torch's default type": torch.get_default_dtype(),
         "torch's default device": torch.get_default_device(),
         "torch's gradients": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
-        "torch's choice of algorithms": torch.are_deterministic_algorithms_enabled(),
+        "torch's choice of algorithms": (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.get_float32_matmul_precision(),
+            torch.backends.cudnn.benchmark,
+        ),
         "torch's threads": torch.get_num_threads(),
         "numpy's errors": np.geterr(),
+        "where modules are looked for": list(sys.path),
+        "which warnings are shown": list(warnings.filters),
+        "what is logged": (logging.root.level, list(logging.root.handlers)),
         "the number of threads": threading.active_count(),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,71 +10,51 @@ from vlmad.parts import HonoursInside, ScoresSets
 from vlmad.regions import inside_regions
 from vlmad.types import Prediction
 from vlmad_attribution.attribution import Attribution, HasAttribution
-from vlmad_conformance._scorer_inputs import calls_of, features_for, shown, text_for
+from vlmad_conformance._scorings import Scoring, scorings
 from vlmad_conformance.facts import given, require, require_close, require_tensor
-
-if TYPE_CHECKING:
-    from vlmad.types import Features, TextEmbeddings
-    from vlmad_conformance.promises import Subject
+from vlmad_conformance.promises import each
 
 
-def scores_sets_alike(subject: Subject) -> None:
+@each(scorings(2, 3))
+def scores_sets_alike(trial: Scoring) -> None:
     """`score_set`, which takes images one by one, gives what a call with all of them gives."""
-    for call in calls_of(subject):
-        if not isinstance(call.scorer, ScoresSets):
-            return
-        for count in (2, 3):
-            features, text = features_for(call.scorer, count), text_for(call.scorer)
-            pieces = [features[[row]] for row in range(count)]
-            with torch.inference_mode(), given(shown(features, call)):
-                each = list(call.scorer.score_set(pieces, text, call.memory))
-                joined = Prediction(*(torch.cat(t) for t in zip(*map(_both, each), strict=True)))
-                seen = call(features, text)
-                require_close(joined, seen, "score_set gives other scores than a call")
+    scorer = trial.part
+    if not isinstance(scorer, ScoresSets):
+        return
+    pieces = [trial.images[[row]] for row in range(len(trial.images))]
+    seen = list(scorer.score_set(pieces, trial.text, trial.memory))
+    joined = Prediction(torch.cat([p.score for p in seen]), torch.cat([p.map for p in seen]))
+    require_close(joined, trial.answer(), "score_set gives other scores than a call")
 
 
-def _both(seen: Prediction) -> tuple[torch.Tensor, torch.Tensor]:
-    return seen.score, seen.map
-
-
-def attributes(subject: Subject) -> None:
+@each(scorings(3))
+def attributes(trial: Scoring) -> None:
     """What it says that its score is made of rebuilds the score."""
-    for call in calls_of(subject):
-        if not isinstance(call.scorer, HasAttribution):
-            return
-        features, text = features_for(call.scorer, 3), text_for(call.scorer)
-        with torch.inference_mode(), given(shown(features, call)):
-            attribution = call.scorer.attribute(features, text, call.memory)
-            _check_attribution(attribution, call(features, text), features, text)
-
-
-def _check_attribution(
-    attribution: Attribution,
-    seen: Prediction,
-    features: Features,
-    text: TextEmbeddings | None,
-) -> None:
-    require(isinstance(attribution, Attribution), "attribute must return a vlmad Attribution")
-    rebuilt = torch.stack([a.weight * a.value for a in attribution.addends]).sum(0)
-    require_close(rebuilt, seen.score, "attribute: the addends do not sum to the score")
-    for judged in attribution.judged:
+    scorer, features, text = trial.part, trial.images, trial.text
+    if not isinstance(scorer, HasAttribution):
+        return
+    found = scorer.attribute(features, text, trial.memory)
+    require(isinstance(found, Attribution), "attribute must return a vlmad Attribution")
+    rebuilt = torch.stack([a.weight * a.value for a in found.addends]).sum(0)
+    otherwise = "attribute: the addends do not sum to the score"
+    require_close(rebuilt, trial.answer().score, otherwise)
+    for judged in found.judged:
         known = any(judged.regions is regions for regions in features.regions)
         require(known, "attribute: it judges regions that the features do not hold")
         count = judged.regions.embeddings.shape[1]
         require_tensor(judged.values, (len(features), count), f"attribute: {judged.regions.name}")
-    if attribution.voices is not None and text is not None:
-        pushes = attribution.voices.pushes(features.image[:, None])
+    if found.voices is not None and text is not None:
+        pushes = found.voices.pushes(features.image[:, None])
         shape = (len(features), 1, len(text.sentences))
         require_tensor(pushes, shape, "attribute: pushes")
 
 
-def honours_inside(subject: Subject) -> None:
+@each(scorings(3))
+def honours_inside(trial: Scoring) -> None:
     """What lies outside changes nothing that is remembered or scored, if it says so."""
-    scorer = subject.make()
-    honours = isinstance(scorer, HonoursInside) and scorer.honours_inside
-    if not honours:
+    scorer, features = trial.part, trial.images
+    if not (isinstance(scorer, HonoursInside) and scorer.honours_inside):
         return
-    features, text = features_for(scorer, 3), text_for(scorer)
     inside = torch.zeros(len(features), *features.image_size, dtype=torch.bool)
     inside[:, :, : features.image_size[1] // 2] = True
     seen = replace(features, inside=inside)
@@ -85,10 +64,15 @@ def honours_inside(subject: Subject) -> None:
         assert counts is not None
         changed = regions.embeddings.where(counts[..., None], 5 + regions.embeddings.flip(1))
         levels.append(replace(regions, embeddings=changed))
-    other = replace(seen, regions=tuple(levels))
-    fits = scorer.references != "none"
-    with torch.inference_mode(), given("3 images, their right half outside"):
-        memory, same = (scorer.fit(each[[0, 1]]) if fits else None for each in (seen, other))
-        require_close(same, memory, "fit: it remembers what lies outside")
-        first, second = (scorer(each, text, memory) for each in (seen, other))
+    other, memory = replace(seen, regions=tuple(levels)), trial.memory
+    with given("3 images, their right half outside"):
+        if memory is not None:
+            memory, same = (trial.part.fit(each[[0, 1]]) for each in (seen, other))
+            require_close(same, memory, "fit: it remembers what lies outside")
+        first, second = (
+            replace(trial, images=each, memory=memory).answer() for each in (seen, other)
+        )
         require_close(second.score, first.score, "what lies outside changes the score")
+
+
+REST = (scores_sets_alike, attributes, honours_inside)

@@ -10,21 +10,20 @@ import numpy as np
 import typer
 from typer.testing import CliRunner
 
-from vlmad.assembly import missing_attributes
 from vlmad.building import load_detector
-from vlmad.datasets import GOOD, LABELS, SPLITS, Contents, Dataset, Sample
+from vlmad.datasets import GOOD, LABELS, SPLITS, Contents, Sample
 from vlmad.errors import InputError, VlmadError
 from vlmad.hookspecs import KINDS
 from vlmad.options import options_of
 from vlmad.recipes import Recipe, find_recipe
 from vlmad.registry import installed
-from vlmad_conformance._making_promises import ROOT
+from vlmad_conformance._making_promises import ROOT, SETTING, has_its_members, imports_quickly
 from vlmad_conformance.facts import Breach, given, require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from vlmad_conformance.promises import Subject
+    from vlmad_conformance.promises import Subject, Tiers
 
 ANEW = "anew"
 """The option by which what is learned is drawn."""
@@ -59,6 +58,7 @@ def recognises_its_own(subject: Subject) -> None:
         root = Path(folder)
         recognised = subject.factory.recognises(root)
         require(recognised is False, f"recognises gives {recognised!r}, not False")
+        require(not [*root.iterdir()], "recognises leaves files in the folder that it looks at")
         options = {name: v for name, v in subject.options.items() if name != ROOT}
         try:
             contents = subject.factory(root, **options).read()
@@ -105,47 +105,36 @@ def _check_sample(sample: Sample) -> None:
 
 def is_a_command(subject: Subject) -> None:
     """It is a function or Typer app whose help page says what it and each option does."""
-    app = subject.factory
+    app, name = subject.factory, subject.own_name
     require(isinstance(app, typer.Typer) or callable(app), "it is no function and no Typer app")
     if not isinstance(app, typer.Typer):
         app = typer.Typer(add_completion=False)
-        app.command()(subject.factory)
-    for command in _commands_of(typer.main.get_command(app)):
-        with given(f"vlmad {subject.name} --help"):
-            require(bool((command.help or "").strip()), f"command '{command.name}' has no help")
+        app.command(name)(subject.factory)
+    for words, command in _commands_of(typer.main.get_command(app), f"vlmad {name}"):
+        with given(f"{words} --help"):
+            require(bool((command.help or "").strip()), "it has no help")
             for parameter in command.params:
                 said = getattr(parameter, "help", None) or parameter.name == "help"
-                require(bool(said), f"'{parameter.name}' of '{command.name}' has no help")
-    for words, status in ((["--help"], 0), (["--no-such-option"], 2)):
-        with given(f"vlmad {subject.name} {words[0]}"):
-            ended = CliRunner().invoke(app, words)
-            shown = f"it ends with {ended.exit_code}, not {status}"
-            require(ended.exit_code == status, shown)
+                require(bool(said), f"'{parameter.name}' has no help")
+    for word, status in (("--help", 0), ("--no-such-option", 2)):
+        with given(f"vlmad {name} {word}"):
+            ended = CliRunner().invoke(app, [word]).exit_code
+            require(ended == status, f"it ends with {ended}, not {status}")
 
 
-def _commands_of(command: Any) -> Iterator[Any]:
+def _commands_of(command: Any, words: str) -> Iterator[tuple[str, Any]]:
     below = getattr(command, "commands", None)
     if below is None:
-        yield command
-    for each in (below or {}).values():
-        yield from _commands_of(each)
+        yield words, command
+    for name, each in (below or {}).items():
+        yield from _commands_of(each, f"{words} {name}")
 
 
 def has_a_name_of_its_own(subject: Subject) -> None:
     """No other distribution registered its name for the same kind."""
-    named = [r for r in installed().of_kind(subject.kind) if r.name == subject.name.split(":")[-1]]
+    named = [r for r in installed().of_kind(subject.kind) if r.name == subject.own_name]
     if len(named) > 1:
         raise Breach(f"its name is taken: {' and '.join(r.origin for r in named)}")
-
-
-def has_its_members(subject: Subject) -> None:
-    """It has what the protocol of its kind asks for."""
-    protocol = Dataset if subject.kind == "dataset" else installed().protocol(subject.kind)
-    if protocol is None:
-        return
-    seen = subject.factory if subject.kind == "dataset" else subject.make()
-    lacks = missing_attributes(seen, protocol)
-    require(not lacks, f"it lacks {', '.join(lacks)}")
 
 
 def draws_where_it_says(subject: Subject) -> None:
@@ -155,23 +144,19 @@ def draws_where_it_says(subject: Subject) -> None:
         shown = 0
         for seed in range(5):
             with given(f"an image of {width} x {height} pixels, seed {seed}"):
-                drawn = _draw(subject.make(), good, seed)
-                changed, region = drawn
+                first, again = (
+                    subject.make()(good.copy(), np.random.default_rng(seed)) for _ in range(2)
+                )
+                changed, region = first
                 sized = changed.shape == good.shape and region.shape == good.shape[:2]
                 require(sized, f"it gives shapes {changed.shape} and {region.shape}")
                 typed = changed.dtype == np.uint8 and region.dtype == np.bool_
                 require(typed, f"it gives {changed.dtype} and {region.dtype}, not uint8 and bool")
-                again = _draw(subject.make(), good, seed)
-                same = all(np.array_equal(a, b) for a, b in zip(drawn, again, strict=True))
+                same = all(map(np.array_equal, first, again))
                 require(same, "the same rng draws another defect")
-                differs = np.abs(changed.astype(int) - good).max(-1) > 0
-                shown += bool((differs & region).any())
+                shown += bool((changed != good).any(-1)[region].any())
         if (height, width) == SIZES[0]:
             require(shown > 0, "nothing is changed where it says that a defect is")
-
-
-def _draw(defect: Any, good: Any, seed: int) -> Any:
-    return defect(good.copy(), np.random.default_rng(seed))
 
 
 def leaves_files_of_others(subject: Subject) -> None:
@@ -186,15 +171,30 @@ def leaves_files_of_others(subject: Subject) -> None:
             require(known is False, f"recognises gives {known!r}, not False")
 
 
-def takes_arguments(subject: Subject) -> None:
-    """What names nothing is refused by an error of vlmad's own."""
-    words = {"source": (f"{subject.name.split(':')[-1]}://nothing/here",)}
-    missing = Path("/nothing/here").with_suffix(f".{subject.name.split(':')[-1]}")
-    for argument in words.get(subject.kind, (missing,)):
-        with given(f"the argument {argument}"):
-            try:
-                made = subject.factory(argument, *([{}] if subject.kind == "engine" else []))
-                list(made if subject.kind == "source" else ())
-            except VlmadError:
-                return
-            require(subject.kind == "source", "it opens a file that does not exist")
+def finds_nothing_where_nothing_is(subject: Subject) -> None:
+    """What names nothing is refused by an error of vlmad's own, and so is a missing file."""
+    engine = subject.kind == "engine"
+    name = subject.own_name
+    words: list[Any] = [Path(f"/nothing/here.{name}"), {}] if engine else [f"{name}://nothing/here"]
+    with given(f"the argument {words[0]}"):
+        try:
+            found = subject.factory(*words)
+            require(not engine, "it opens a file that does not exist")
+            list(found)
+        except VlmadError:
+            return
+
+
+PROMISES: Mapping[str, Tiers] = {
+    "detector": ((has_a_name_of_its_own, is_a_recipe),),
+    "dataset": (
+        (has_a_name_of_its_own, has_its_members),
+        (recognises_its_own, reads_samples, *SETTING),
+    ),
+    "command": ((has_a_name_of_its_own, is_a_command, imports_quickly),),
+    "defect": ((draws_where_it_says, *SETTING),),
+    "format": ((has_its_members,), (leaves_files_of_others, imports_quickly)),
+    "engine": ((has_its_members,), (finds_nothing_where_nothing_is,)),
+    "source": ((has_its_members,), (finds_nothing_where_nothing_is,)),
+}
+OF_ANY_KIND: Tiers = ((has_its_members, imports_quickly),)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.building import load_detector
+from vlmad.cli import main
 from vlmad.errors import VlmadError
 from vlmad.hookspecs import KINDS
 from vlmad.recipes import Recipe
 from vlmad_conformance.checking import subject_of
+from vlmad_conformance.conformance_document import BrokenPromise
 from vlmad_conformance.examples import TWO_LAYERS, example_images
-from vlmad_conformance.promises import Broken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +32,7 @@ SAID = 300
 """Characters of what a failed command said that are shown."""
 
 
-def smoke(registration: Registration, options: Mapping[str, Any] | None = None) -> list[Broken]:
+def smoke(registration: Registration, options: Mapping[str, Any]) -> list[BrokenPromise]:
     """Return the commands that fail with a part: run, again, fit, fitted, explain, bench, plan."""
     if registration.kind not in USED:
         return []
@@ -40,14 +43,18 @@ def smoke(registration: Registration, options: Mapping[str, Any] | None = None) 
             chosen = _choose(registration, options, folder)
             commands = _commands(chosen, folder)
         except VlmadError as error:
-            return [Broken("in-use", str(error), "a detector with it")]
-        ended = _run(list(commands.values()), folder)
-    broken = [
-        Broken("in-use", f"it ends with {status}: {_last(said)}", f"vlmad {' '.join(words)}")
-        for words, (status, said) in zip(commands.values(), ended, strict=True)
-        if status != 0
-    ]
-    return [each._replace(smallest=each.smallest.replace(name, "…")) for each in broken]
+            return [_broken(str(error), "a detector with it")]
+        ended = _run(commands, folder)
+    found = []
+    for words, (status, said) in zip(commands, ended, strict=True):
+        if status != 0:
+            what, shown = f"it ends with {status}: {_last(said)}", f"vlmad {' '.join(words)}"
+            found.append(_broken(what, shown.replace(name, "…")))
+    return found
+
+
+def _broken(what: str, shown: str) -> BrokenPromise:
+    return BrokenPromise(promise="in-use", what=what, smallest=shown)
 
 
 def _draw(folder: Path) -> None:
@@ -65,9 +72,7 @@ def _draw(folder: Path) -> None:
             picture.save(folder / "photos" / "0.png")
 
 
-def _choose(
-    registration: Registration, options: Mapping[str, Any] | None, folder: Path
-) -> list[str]:
+def _choose(registration: Registration, options: Mapping[str, Any], folder: Path) -> list[str]:
     """Return the words of a command line that choose a detector with a part."""
     if registration.kind == "detector":
         return ["--detector", registration.full_name]
@@ -81,32 +86,32 @@ def _choose(
     return ["--detector", str(path)]
 
 
-def _commands(chosen: list[str], folder: Path) -> dict[str, list[str]]:
-    """Return the commands by what they are for."""
+def _commands(chosen: list[str], folder: Path) -> list[list[str]]:
+    """Return what is run: run, again, explain, bench, plan, and with references fit and fitted."""
     scorer = load_detector(chosen[1]).scorer
-    good, fitted = str(folder / "good"), str(folder / "fitted.safetensors")
+    good, photos, data = (str(folder / name) for name in ("good", "photos", "data"))
+    fitted, quiet = str(folder / "fitted.safetensors"), "--quiet"
     references = ["--references", good] if scorer.references != "none" else []
     shots = ["--shots", "1", "--seeds", "1"] if scorer.references == "required" else []
-    data, photos, quiet = str(folder / "data"), str(folder / "photos"), "--quiet"
     measured = [data, "--dataset", "folder", *chosen, *shots]
     run = ["run", photos, *chosen, *references, quiet, "--out", str(folder / "run")]
-    commands = {
-        "run": run,
-        "resume": run,
-        "explain": ["explain", f"{photos}/4.png", *chosen, *references],
-        "bench": ["bench", *measured, quiet, "--out", str(folder / "bench")],
-        "plan": ["grid", *measured, "--plan"],
-    }
+    commands = [
+        run,
+        run,
+        ["explain", f"{photos}/4.png", *chosen, *references],
+        ["bench", *measured, quiet, "--out", str(folder / "bench")],
+        ["grid", *measured, "--plan"],
+    ]
     if references:
-        out = str(folder / "again")
-        commands["fit"] = ["fit", good, *chosen, quiet, "--out", fitted]
-        commands["fitted"] = ["run", photos, "--model", fitted, quiet, "--out", out]
+        again = ["--model", fitted, quiet, "--out", str(folder / "again")]
+        commands += [["fit", good, *chosen, quiet, "--out", fitted], ["run", photos, *again]]
     return commands
 
 
 def _run(commands: list[list[str]], folder: Path) -> list[tuple[int, str]]:
+    """Run commands in one process of its own; return exit statuses and what they said."""
     ended = subprocess.run(
-        [sys.executable, "-m", "vlmad_conformance._command_runs"],
+        [sys.executable, "-m", __name__],
         input=json.dumps(commands),
         capture_output=True,
         text=True,
@@ -118,5 +123,22 @@ def _run(commands: list[list[str]], folder: Path) -> list[tuple[int, str]]:
     return [(status, said) for status, said in json.loads(ended.stdout)]
 
 
+def _command(words: list[str]) -> tuple[int, str]:
+    out, error = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2))
+    sys.argv = ["vlmad", *words]
+    with redirect_stdout(out), redirect_stderr(error):
+        try:
+            main()
+        except SystemExit as ended:
+            error.flush()
+            status = ended.code if isinstance(ended.code, int) else 1
+            return status, error.buffer.getvalue().decode()
+    return 0, ""
+
+
 def _last(said: str) -> str:
     return next(iter(said.strip().splitlines()[-1:]), "it said nothing")[-SAID:]
+
+
+if __name__ == "__main__":
+    print(json.dumps([_command(words) for words in json.load(sys.stdin)]))

@@ -29,16 +29,15 @@ from vlmad_conformance.facts import (
     require_close,
     require_repeatable,
     require_tensor,
-    require_type,
-    tensors_in,
     unchanged,
 )
+from vlmad_conformance.promises import each
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vlmad.types import BackboneSpec, Request, VisualFeatures
-    from vlmad_conformance.promises import Subject
+    from vlmad_conformance.promises import Promise, Subject
 
 OF_TRAINING = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)
 """Modules that compute otherwise while they are trained."""
@@ -74,104 +73,109 @@ def layers_of(spec: BackboneSpec) -> list[int]:
     return sorted({*range(0, spec.depth, step), spec.depth})
 
 
-def _encode(
+def where_it_provides(*words: str) -> Callable[[Callable[[Any], None]], Promise]:
+    """Make a promise of a fact of backbones that provide something."""
+
+    def backbones(subject: Subject) -> list[Any]:
+        return [subject.part] if {*words} <= subject.part.spec.provides else []
+
+    return each(backbones, lambda _: "")
+
+
+def encode(
     backbone: Any,
     requests: Sequence[Request] | None = None,
     batch: ImageBatch | None = None,
     attention: Any = None,
 ) -> VisualFeatures:
+    """Ask it, by default for all that it provides of two images."""
     asked = requests_for(backbone.spec) if requests is None else requests
     chosen = example_images(2) if batch is None else batch
     return backbone.encode(chosen, asked, attention or UsualAttention())  # type: ignore[no-any-return]
 
 
-@torch.inference_mode()
-def answers(subject: Subject) -> None:
+@where_it_provides()
+def answers(backbone: Any) -> None:
     """It answers each request by a finite tensor of its shape, in float32, in their order."""
-    backbone = subject.part
-    spec = backbone.spec
+    requests = requests_for(backbone.spec)
     try:
-        _check_answers(backbone, requests_for(spec))
+        _check_answers(backbone, requests, 1)
     except Exception:
-        for request in requests_for(spec):
+        for request in requests:
             with given(f"1 image, {request}"):
-                _check_answers(backbone, [request])
+                _check_answers(backbone, [request], 1)
         with given("1 image, all requests together"):
             raise
-    requests = requests_for(spec)[::-1]
     with given(f"2 images, {len(requests)} requests"):
-        visual = _encode(backbone, requests)
-        require(list(visual.tensors) == requests, "encode must answer the requests in their order")
-        for request in requests:
-            require_tensor(visual[request], shape_of(request, spec, 2), str(request))
+        _check_answers(backbone, requests[::-1], 2)
 
 
-def _check_answers(backbone: Any, requests: Sequence[Request]) -> None:
+def _check_answers(backbone: Any, requests: Sequence[Request], images: int) -> None:
     spec = backbone.spec
-    visual = _encode(backbone, requests, example_images(1))
+    visual = encode(backbone, requests, example_images(images))
     require(visual.grid == spec.grid, "encode gives another grid than the spec")
     size = spec.preprocessing.size
     require(visual.image_size == size, "encode gives another image size")
+    exact = getattr(backbone, "precision", "float32") == "float32"
     for request in requests:
         require(request in visual.tensors, f"encode does not answer {request}")
-        require_tensor(visual[request], shape_of(request, spec, 1), str(request))
-        if getattr(backbone, "precision", "float32") == "float32":
-            require_type(visual[request], torch.float32, str(request))
+        shape = shape_of(request, spec, images)
+        kind = torch.float32 if exact else None
+        require_tensor(visual[request], shape, str(request), kind)
+    ordered = list(visual.tensors) == list(requests)
+    require(ordered, "encode must answer the requests in their order")
 
 
-@torch.inference_mode()
-def repeats(subject: Subject) -> None:
+@where_it_provides()
+def repeats(backbone: Any) -> None:
     """Asked again it gives the same bits, and it leaves nothing behind on its model."""
-    backbone = subject.part
-    _encode(backbone)  # whatever is loaded lazily is there before the model is looked at
+    encode(backbone)  # whatever is loaded lazily is there before the model is looked at
     modules = (module for model in modules_of(backbone) for module in model.modules())
-    trains = [type(m).__name__ for m in modules if m.training and isinstance(m, OF_TRAINING)]
-    require(not trains, f"its model is in training mode: {', '.join(sorted({*trains}))}")
+    trains = {type(m).__name__ for m in modules if m.training and isinstance(m, OF_TRAINING)}
+    require(not trains, f"its model is in training mode: {', '.join(sorted(trains))}")
     with given("2 images"), unchanged(backbone, name="the backbone"):
-        visual = require_repeatable(lambda: _encode(backbone), "encode")
+        visual = require_repeatable(lambda: encode(backbone), "encode")
         if ATTENTION in backbone.spec.provides:
-            _encode(backbone, attention=_Doubled("stream", backbone.spec.depth))
+            encode(backbone, attention=_Doubled("stream", backbone.spec.depth))
         kept = {request: tensor.clone() for request, tensor in visual.tensors.items()}
         for tensor in visual.tensors.values():
             if tensor.is_contiguous():
                 tensor.fill_(7)
-        again = _encode(backbone).tensors
-        require_close(again, kept, "what is done to its answers changes later ones")
+        otherwise = "what is done to its answers changes later ones"
+        require_close(encode(backbone).tensors, kept, otherwise)
 
 
-@torch.inference_mode()
-def encodes_each_image_alone(subject: Subject) -> None:
+@where_it_provides()
+def encodes_each_image_alone(backbone: Any) -> None:
     """What it answers for an image depends on no other, nor on what it encoded before."""
-    backbone = subject.part
     batch = example_images(2)
     with given("2 images, and each alone"):
-        together = _encode(backbone, batch=batch)
-        alone = [_encode(backbone, batch=each) for each in reversed(list(batch.split(1)))]
+        together = encode(backbone, batch=batch)
+        second, first = (encode(backbone, batch=each) for each in [*batch.split(1)][::-1])
         for request, tensor in together.tensors.items():
-            joined = torch.cat([visual[request] for visual in reversed(alone)])
+            joined = torch.cat([first[request], second[request]])
             require_close(joined, tensor, f"the batch changes {request}")
+        token = ClassToken()
+        require(differ(first[token], second[token]), "another image has the same class token")
     if SHARED_WINDOWS in backbone.spec.provides:
         whole = together[Windows(max(backbone.spec.grid) + 1, encoding="shared")][:, 0]
         otherwise = "a shared window of all patches is not the image"
-        require_close(whole, together[ClassToken()], otherwise)
+        require_close(whole, together[token], otherwise)
 
 
-@torch.inference_mode()
-def tells_layers_apart(subject: Subject) -> None:
+@where_it_provides(PATCH_TOKENS)
+def tells_layers_apart(backbone: Any) -> None:
     """Each layer is its own, and the same whatever is asked for beside it."""
-    backbone = subject.part
-    spec = backbone.spec
-    if PATCH_TOKENS not in spec.provides or spec.depth < 2:
-        return
-    numbers = range(1, spec.depth + 1) if spec.depth <= 2 * MOST_LAYERS else layers_of(spec)[1:]
+    depth = backbone.spec.depth
+    numbers = range(1, depth + 1) if depth <= 2 * MOST_LAYERS else layers_of(backbone.spec)[1:]
     requests: list[Request] = [Patches(number, stage="raw") for number in numbers]
     with given(f"1 image, {len(requests)} layers"):
-        together = _encode(backbone, requests, example_images(1))
+        together = encode(backbone, requests, example_images(1))
         for one, other in itertools.pairwise(requests):
             apart = differ(together[one], together[other])
             require(apart, f"two layers are the same: {one} and {other}")
-        middle = requests[len(requests) // 2 - 1]
-        alone = _encode(backbone, [middle], example_images(1))[middle]
+        middle = requests[(len(requests) - 1) // 2]
+        alone = encode(backbone, [middle], example_images(1))[middle]
         require_close(alone, together[middle], f"what is asked beside it changes {middle}")
 
 
@@ -187,52 +191,54 @@ class _Doubled(UsualAttention):
         return 2 * super().mix(q, k, v).flip(-2)
 
 
-@torch.inference_mode()
-def exchanges_attention(subject: Subject) -> None:
+@where_it_provides(ATTENTION)
+def exchanges_attention(backbone: Any) -> None:
     """An attention modifier acts on the blocks that it names, and on no layer before them."""
-    backbone = subject.part
-    spec = backbone.spec
-    if ATTENTION not in spec.provides:
-        return
-    batch = example_images(1)
+    spec, batch = backbone.spec, example_images(1)
     with given("1 image, the model's own attention in its own place"):
-        plain = _encode(backbone, batch=batch)
-        same = _encode(backbone, batch=batch, attention=UsualAttention("stream", spec.depth))
+        plain = encode(backbone, batch=batch)
+        same = encode(backbone, batch=batch, attention=UsualAttention("stream", spec.depth))
         otherwise = "exchanging attention for the usual changes encode"
         require_close(same.tensors, plain.tensors, otherwise)
     for block in sorted({0, spec.depth // 2, spec.depth - 1}):
-        _check_block(backbone, block, plain)
+        with given(f"1 image, other attention in block {block} alone"):
+            _check_block(backbone, block, plain)
     if PATCH_TOKENS in spec.provides:
         with given("1 image, other attention beside the stream"):
-            beside = _encode(backbone, batch=batch, attention=_Doubled("beside", 1))
-            path = Patches(spec.depth, "beside")
+            beside = encode(backbone, batch=batch, attention=_Doubled("beside", 1))
+            path, token = Patches(spec.depth, "beside"), ClassToken()
             require(differ(beside[path], plain[path]), "it ignores attention beside the stream")
-            token, otherwise = ClassToken(), "attention beside changes the stream"
-            require_close(beside[token], plain[token], otherwise)
+            require_close(beside[token], plain[token], "attention beside changes the stream")
 
 
 def _check_block(backbone: Any, block: int, plain: VisualFeatures) -> None:
     attention = _Doubled("stream")
     attention.block = block
-    with given(f"1 image, other attention in block {block} alone"):
-        exchanged = _encode(backbone, batch=example_images(1), attention=attention)
-        used = differ(exchanged[ClassToken()], plain[ClassToken()])
-        require(used, f"it ignores the attention of block {block}")
-        for request in plain.tensors:
-            if isinstance(request, Patches) and request.stage == "raw" and request.path == "plain":
-                changed = differ(exchanged[request], plain[request])
-                before = request.layer <= block
-                wrong = "is not changed by" if not before else "is changed by"
-                require(changed != before, f"{request} {wrong} the attention of block {block}")
+    exchanged = encode(backbone, batch=example_images(1), attention=attention)
+    used = differ(exchanged[ClassToken()], plain[ClassToken()])
+    require(used, f"it ignores the attention of block {block}")
+    for request in plain.tensors:
+        if isinstance(request, Patches) and request.stage == "raw" and request.path == "plain":
+            changed, after = differ(exchanged[request], plain[request]), request.layer > block
+            wrong = "is not changed by" if after else "is changed by"
+            require(changed == after, f"{request} {wrong} the attention of block {block}")
 
 
-@torch.inference_mode()
-def takes_a_uniform_image(subject: Subject) -> None:
+@where_it_provides()
+def takes_a_uniform_image(backbone: Any) -> None:
     """An image of one colour is encoded to numbers."""
-    backbone = subject.part
     for colour in ("black", "white"):
         source = as_source(Image.new("RGB", (64, 48), colour), 0)
         with given(f"1 image of 64 x 48 {colour} pixels"):
-            for tensor in tensors_in(_encode(backbone, batch=ImageBatch((source,)))):
+            for tensor in encode(backbone, batch=ImageBatch((source,))).tensors.values():
                 finite = bool(tensor.isfinite().all())
                 require(finite, "encode gives values that are not finite")
+
+
+REST = (
+    repeats,
+    encodes_each_image_alone,
+    tells_layers_apart,
+    exchanges_attention,
+    takes_a_uniform_image,
+)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmad.registry import Registry
 from vlmad_conformance._making_promises import check_learning as check_learning
-from vlmad_conformance.checking import check_registered, tiers_of
+from vlmad_conformance.checking import beside_expected, check_registered, tiers_of
 from vlmad_conformance.examples import TWO_LAYERS as TWO_LAYERS
 from vlmad_conformance.examples import UsualAttention as UsualAttention
 from vlmad_conformance.examples import example_features as example_features
@@ -16,7 +16,7 @@ from vlmad_conformance.examples import example_images as example_images
 from vlmad_conformance.examples import example_text as example_text
 from vlmad_conformance.examples import two_layer_backbone as two_layer_backbone
 from vlmad_conformance.facts import require
-from vlmad_conformance.promises import Broken, Subject, broken_by
+from vlmad_conformance.promises import Subject, broken_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pytest
 
     from vlmad.parts import Attention, Backbone, Extractor, Prompts, Scorer
+    from vlmad_conformance.conformance_document import BrokenPromise
 
 
 def check_part(
@@ -54,20 +55,16 @@ def check_part(
 
 
 def _raise_unless_expected(
-    owner: str, broken: Iterable[Broken], expected: Mapping[str, str]
+    owner: str, found: Iterable[BrokenPromise], expected: Mapping[str, str]
 ) -> None:
-    found = list(broken)
-    complaints = [str(each) for each in found if each.promise not in expected]
-    kept = expected.keys() - {each.promise for each in found}
-    complaints += [
-        f"{p}: it is kept, though expected to break ({expected[p]})" for p in sorted(kept)
-    ]
+    broken = beside_expected(found, expected)
+    complaints = [f"{owner}: {each}" for each in broken if not each.expected]
     if complaints:
-        raise AssertionError("\n".join(f"{owner}: {each}" for each in complaints))
-    if expected:
+        raise AssertionError("\n".join(complaints))
+    if broken:
         import pytest
 
-        pytest.xfail("; ".join(f"{promise}: {why}" for promise, why in expected.items()))
+        pytest.xfail("; ".join(f"{each.promise}: {each.expected}" for each in broken))
 
 
 def parametrize_parts(

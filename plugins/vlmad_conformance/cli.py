@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,24 +45,19 @@ def check(
 
     Examples: vlmad check scorer:top-share, vlmad check vlmad-top-share
     """
-    from vlmad_conformance._choosing_parts import (
-        Expectations,
-        chosen,
-        hold,
-        parse_settings,
-        read_expectations,
-    )
+    from vlmad_conformance import _choosing_parts as choosing
     from vlmad_conformance.conformance_document import Conformance
 
-    registry = Registry.discover()
-    known = read_expectations(expecting) if expecting else Expectations()
-    registrations = chosen(registry, parts or [])
-    options = parse_settings(settings or [], registrations)
+    registry, words = Registry.discover(), parts or []
+    known = choosing.read_expectations(expecting) if expecting else choosing.Expectations()
+    registrations = choosing.chosen(registry, words)
+    options = choosing.parse_settings(settings or [], registrations)
+    held = (choosing.hold(each, known, options, in_use) for each in registrations)
     checked = []
-    for registration in registrations:
-        checked.append(hold(registration, known, options, in_use))
+    for part in chain(choosing.not_loaded(registry, words), held):
+        checked.append(part)
         if not as_json:
-            _print(console(), checked[-1])
+            _print(console(), part)
     kept = all(part.kept for part in checked)
     if as_json:
         write_json(Conformance(kept=kept, parts=checked).to_json())
@@ -76,6 +72,4 @@ def _print(out: Any, part: CheckedPart) -> None:
     out.print(status.ljust(7), style=style, end="")
     out.print(f"{part.kind}:{part.name} of {part.distribution} {part.version}")
     for each in part.broken:
-        expected = f" (expected: {each.expected})" if each.expected else ""
-        smallest = f"; smallest input: {each.smallest}" if each.smallest else ""
-        out.print(f"       {each.promise}: {each.what}{smallest}{expected}")
+        out.print(f"       {each}" + (f" (expected: {each.expected})" if each.expected else ""))

@@ -12,9 +12,13 @@ class BrokenPromise(Document):
 
     promise: str
     what: str
-    smallest: str
+    smallest: str = ""
     expected: str | None = None
     """Why it was said to be broken, if it was."""
+
+    def __str__(self) -> str:
+        smallest = f"; smallest input: {self.smallest}" if self.smallest else ""
+        return f"{self.promise}: {self.what}{smallest}"
 
 
 class CheckedPart(Document):

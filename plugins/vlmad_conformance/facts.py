@@ -63,28 +63,24 @@ def require(fact: bool, otherwise: str) -> None:
         raise Breach(otherwise)
 
 
-def require_tensor(value: Any, shape: tuple[int, ...], name: str) -> None:
-    """Require a finite floating-point tensor of a shape."""
+def require_tensor(
+    value: Any, shape: tuple[int, ...], name: str, kind: torch.dtype | None = torch.float32
+) -> None:
+    """Require a finite tensor of a shape, and of the type of what it was made of; None is any."""
     require(isinstance(value, Tensor), f"{name} is a {type(value).__name__}, not a tensor")
     require(tuple(value.shape) == shape, f"{name} has shape {tuple(value.shape)}, not {shape}")
     require(value.is_floating_point(), f"{name} is {value.dtype}, not floating point")
+    require(kind in (None, value.dtype), f"{name} is {value.dtype}, made of {kind}")
+    require(not value.requires_grad, f"{name} wants gradients")
     require(bool(torch.isfinite(value).all()), f"{name} holds values that are not finite")
-
-
-def require_type(value: Tensor, kind: torch.dtype, name: str) -> None:
-    """Require that a tensor is of the type of what it was made of."""
-    require(value.dtype == kind, f"{name} is {value.dtype}, made of {kind}")
 
 
 def require_equal(one: Any, other: Any, otherwise: str) -> None:
     """Require that all tensors in two results are the same bit for bit."""
-    require(_same(one, other), otherwise)
-
-
-def _same(one: Any, other: Any) -> bool:
     first, second = list(tensors_in(one)), list(tensors_in(other))
     pairs = zip(first, second, strict=False)
-    return len(first) == len(second) and all(torch.equal(a, b) for a, b in pairs)
+    same = len(first) == len(second) and all(torch.equal(a, b) for a, b in pairs)
+    require(same, otherwise)
 
 
 def require_close(result: Any, known: Any, otherwise: str) -> None:
@@ -105,6 +101,11 @@ def differ(one: Any, other: Any) -> bool:
     except Breach:
         return True
     return False
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

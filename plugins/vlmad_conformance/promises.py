@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 
 from vlmad_conformance._manners import Rudeness, good_manners
+from vlmad_conformance.conformance_document import BrokenPromise
 from vlmad_conformance.facts import Breach, given
 from vlmad_documents.learned_file import Learns
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from vlmad.parts import Backbone
 
 MANNERS = "good-manners"
+Case = TypeVar("Case")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Subject:
     """Makes it anew: with the same options, and with nothing that another has come to know."""
     kind: str = ""
     name: str = ""
+    """With its distribution, where it was registered."""
     factory: Any = None
     """What it is made by, if that is known."""
     package: str = ""
@@ -43,6 +46,11 @@ class Subject:
     options: Mapping[str, Any] = field(default_factory=dict)
     backbone: Backbone | None = None
     """One that it fits, where that is not any."""
+
+    @property
+    def own_name(self) -> str:
+        """Without the distribution."""
+        return self.name.split(":")[-1]
 
     @cached_property
     def part(self) -> Any:
@@ -62,24 +70,29 @@ Promise: TypeAlias = Callable[[Subject], None]
 Tiers: TypeAlias = Sequence[Sequence[Promise]]
 
 
-class Broken(NamedTuple):
-    """A promise that a part broke."""
+def each(
+    cases: Callable[[Subject], Iterable[Case]], shown: Callable[[Case], str] = str
+) -> Callable[[Callable[[Case], None]], Promise]:
+    """Make a promise of a fact that holds in each case.
 
-    promise: str
-    what: str
-    smallest: str
+    Args:
+        cases: that a subject is tried in.
+        shown: a case in words.
+    """
 
-    def __str__(self) -> str:
-        shown = f"; smallest input: {self.smallest}" if self.smallest else ""
-        return f"{self.promise}: {self.what}{shown}"
+    def of(fact: Callable[[Case], None]) -> Promise:
+        @wraps(fact)
+        def promise(subject: Subject) -> None:
+            for case in cases(subject):
+                with torch.inference_mode(), given(shown(case)):
+                    fact(case)
+
+        return promise
+
+    return of
 
 
-def name_of(promise: Promise) -> str:
-    """Return the name by which a promise is known."""
-    return promise.__name__.strip("_").replace("_", "-")
-
-
-def broken_by(subject: Subject, tiers: Tiers) -> Iterator[Broken]:
+def broken_by(subject: Subject, tiers: Tiers) -> Iterator[BrokenPromise]:
     """Yield the promises that a part breaks; bad manners once, whatever was asked meanwhile."""
     rude = False
     for tier in tiers:
@@ -89,13 +102,17 @@ def broken_by(subject: Subject, tiers: Tiers) -> Iterator[Broken]:
                 _ask(promise, subject)
             except Rudeness as breach:
                 if not rude:
-                    yield Broken(MANNERS, breach.what, breach.smallest)
+                    yield _broken(MANNERS, breach)
                 rude = True
             except Breach as breach:
-                yield Broken(name_of(promise), breach.what, breach.smallest)
+                yield _broken(promise.__name__.replace("_", "-"), breach)
                 broken = True
         if broken:
             return
+
+
+def _broken(name: str, breach: Breach) -> BrokenPromise:
+    return BrokenPromise(promise=name, what=breach.what, smallest=breach.smallest)
 
 
 def _ask(promise: Promise, subject: Subject) -> None:

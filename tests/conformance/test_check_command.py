@@ -53,6 +53,14 @@ def test_a_distribution_is_checked_part_by_part(install: Install, command: Comma
     assert lines[2].startswith("       good-manners: it prints to standard output, which is for")
 
 
+def test_a_plugin_that_cannot_be_loaded_is_broken(install: Install, command: Command) -> None:
+    install("voices", "import nothing_of_that_name")
+    done = command("check", "voices")
+    assert done.status == 1
+    assert done.out.splitlines()[0] == "broken plugin:voices of voices 1.0"
+    assert "is-loaded: broken, ModuleNotFoundError: No module named 'nothing_of" in done.out
+
+
 def test_one_part_is_checked_with_options(install: Install, command: Command) -> None:
     install("voices", PLUGIN)
     done = command("check", "attention:loud", "--set", "word=nothing")

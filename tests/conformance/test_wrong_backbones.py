@@ -17,13 +17,14 @@ from vlmad import Patches
 from vlmad.parts import LEVELS
 from vlmad_conformance._small_backbone import WIDTH, SmallBackbone
 from vlmad_conformance.checking import tiers_of
+from vlmad_conformance.conformance_document import BrokenPromise
 from vlmad_conformance.examples import UsualAttention
-from vlmad_conformance.promises import Broken, Subject, broken_by
+from vlmad_conformance.promises import Subject, broken_by
 
 counter = itertools.count()
 
 
-def broken(factory: Any) -> list[Broken]:
+def broken(factory: Any) -> list[BrokenPromise]:
     return list(broken_by(Subject(factory, "backbone", "wrong", factory), tiers_of("backbone")))
 
 

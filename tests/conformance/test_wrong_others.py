@@ -13,7 +13,7 @@ from PIL import Image
 
 from vlmad.registry import Registry
 from vlmad_conformance.checking import check_registered
-from vlmad_conformance.promises import Broken
+from vlmad_conformance.conformance_document import BrokenPromise
 
 Install = Callable[..., Path]
 
@@ -128,7 +128,7 @@ def folder(tmp_path: Path) -> Path:
     return images
 
 
-def check(kind: str, folder: Path, install: Install, **changes: str) -> list[Broken]:
+def check(kind: str, folder: Path, install: Install, **changes: str) -> list[BrokenPromise]:
     install("others", SOURCE.format(**SOUND | changes))
     names = {"detector": "mine", "dataset": "flat", "defect": "spot", "format": "none"}
     name = names.get(kind, changes.get("command", "look"))
@@ -195,8 +195,13 @@ WRONG = {
         {"sample": "Sample(path, self.side(path), 'x')"},
         "it is anomalous, yet its defect is called 'good'",
     ),
-    "a command without help": ("command", {"doc": ""}, "command 'look' has no help"),
-    "a command with an option without help": ("command", {"help": "''"}, "'count' of 'look' has"),
+    "a reader that writes where it looks": (
+        "dataset",
+        {"recognises": "bool((root / 'index').write_text('x') < 0)"},
+        "leaves files in the folder",
+    ),
+    "a command without help": ("command", {"doc": ""}, "it has no help"),
+    "a command with an option without help": ("command", {"help": "''"}, "'count' has"),
     "a command of a name that is taken": ("command", {"command": "run"}, "its name is taken"),
     "a defect that draws by chance of its own": (
         "defect",

@@ -29,10 +29,11 @@ from vlmad.parts import CELLS, CLASS_TOKEN, PATCH_TOKENS, PATCHES, REGIONS
 from vlmad.regions import patch_cells
 from vlmad.text import embed_sides
 from vlmad_conformance.checking import tiers_of
-from vlmad_conformance.promises import Broken, Subject, broken_by
+from vlmad_conformance.conformance_document import BrokenPromise
+from vlmad_conformance.promises import Subject, broken_by
 
 
-def broken(kind: str, factory: Any) -> list[Broken]:
+def broken(kind: str, factory: Any) -> list[BrokenPromise]:
     return list(broken_by(Subject(factory, kind, "wrong", factory), tiers_of(kind)))
 
 
@@ -372,6 +373,36 @@ class RemembersTheFirstName(Two):
         return self.known
 
 
+class BothSidesAlike(Two):
+    """Wrong."""
+
+    def __call__(self, backbone: Any, class_name: str, features: Any) -> Any:
+        return embed_sides(backbone, [f"a {class_name}"], [f"a {class_name}"])
+
+
+class MisspeltGift(Dense):
+    """Wrong."""
+
+    gives = frozenset({CLASS_TOKEN, REGIONS, "patch feature"})
+
+
+class RegionsUnsaid(Dense):
+    """Wrong."""
+
+    gives = frozenset({CLASS_TOKEN})
+
+
+class SeesNothing(Dense):
+    """Wrong."""
+
+    gives = frozenset({REGIONS})
+
+    def __call__(self, visual: Any) -> Any:
+        seen = super().__call__(visual)
+        level = changed(seen, embeddings=torch.ones_like(seen.regions[0].embeddings))
+        return replace(level, image=torch.ones_like(seen.image))
+
+
 @pytest.mark.parametrize(
     ("kind", "part"),
     [("attention", Sharper), ("extractor", Dense), ("prompts", Two), ("prompts", Looking)],
@@ -381,21 +412,21 @@ def test_a_sound_part_breaks_nothing(kind: str, part: Any) -> None:
 
 
 WRONG = [
-    ("attention", MixesOverTheBatch, "mixes-each-image-alone", "the batch changes mix"),
+    ("attention", MixesOverTheBatch, "takes-each-image-alone", "other images change mix"),
     ("attention", ChangesValues, "mixes", "mix changes what it is given"),
     ("attention", SquareTokens, "mixes", r"it raises .*\(2, 3, 7, 8\)"),
     ("attention", BeyondTheDepth, "acts-on-blocks", r"blocks\(1\) leaves 0 to 0.*a depth of 1"),
     ("attention", AnotherShape, "mixes", "mix has shape"),
-    ("attention", Float32OutOfBfloat16, "mixes-in-any-precision", "float32, made of .*bfloat16"),
-    ("attention", Overflows, "mixes-large-numbers", "mix holds values that are not finite"),
+    ("attention", Float32OutOfBfloat16, "mixes-any-numbers", "float32, made of .*bfloat16"),
+    ("attention", Overflows, "mixes-any-numbers", "mix holds values that are not finite"),
     ("attention", WantsOneLayout, "mixes", "it raises RuntimeError: view size"),
-    ("attention", RemembersTokens, "keeps-no-state", "mixed before changes mix"),
+    ("attention", RemembersTokens, "keeps-no-state", "given before changes mix"),
     ("attention", RunningMean, "mixes", "mix gives another result when asked again"),
     ("extractor", FixedGrid, "arranges", "it raises|cells must be|leaves the grid"),
     ("extractor", LeavesTheGrid, "arranges", "patches leaves the grid"),
     ("extractor", WritesToAnswers, "repeats", "the extractor changes what it is given"),
     ("extractor", RegionsNotFinite, "arranges", "not finite.*1 image of 4 x 4 patches"),
-    ("extractor", CentresOverTheBatch, "arranges-each-image-alone", "other images change"),
+    ("extractor", CentresOverTheBatch, "takes-each-image-alone", "other images change"),
     ("extractor", SaysRegions, "arranges", "lists 'regions' in gives, but has none aligned"),
     ("extractor", SaysCells, "arranges", "lists 'cells of levels', but gives no grid"),
     ("extractor", SaysClassToken, "gives-the-class-token", "its image is not the class token"),
@@ -406,17 +437,21 @@ WRONG = [
     ("extractor", IgnoresTheRawToken, "gives-the-class-token", "asked for, the raw one"),
     ("extractor", FloatCells, "arranges", "cells are torch.float32, not integers"),
     ("extractor", HalfRegions, "arranges", "patches is torch.float16, made of torch.float32"),
-    ("extractor", RemembersTheGrid, "keeps-no-state", "it arranged before changes the features"),
+    ("extractor", RemembersTheGrid, "keeps-no-state", "given before changes the extractor"),
+    ("extractor", MisspeltGift, "uses-known-words", "gives 'patch feature'.*'patch features'"),
+    ("extractor", RegionsUnsaid, "arranges", "does not list 'regions' in gives"),
+    ("extractor", SeesNothing, "uses-the-image", "another image has the same features"),
+    ("prompts", BothSidesAlike, "give-embeddings", "both sides mean the same"),
     ("prompts", NotOfUnitLength, "give-embeddings", "embeddings are not of unit length"),
     ("prompts", OneSided, "give-embeddings", "a normal and an anomalous sentence are needed"),
     ("prompts", FormatsNames, "give-embeddings", r"it raises .*class name '\{\}"),
     ("prompts", LooksUnsaid, "give-embeddings", "it raises AttributeError.*class name 'bolt'"),
     ("prompts", WrongCounts, "give-embeddings", r"embeddings has shape \(3, 10\), not \(2, 10\)"),
     ("prompts", SeedsForSentences, "good-manners", "torch's random numbers"),
-    ("prompts", PullsOverTheBatch, "look-at-each-image-alone", "other images change"),
+    ("prompts", PullsOverTheBatch, "takes-each-image-alone", "other images change"),
     ("prompts", ContextUnsaid, "give-embeddings", "does not list 'learned context' in needs"),
     ("prompts", TextUnsaid, "give-embeddings", "does not list 'text encoder' in needs"),
-    ("prompts", RemembersTheFirstName, "remember-no-class-name", "they were asked before"),
+    ("prompts", RemembersTheFirstName, "keeps-no-state", "given before changes the embeddings"),
 ]
 
 

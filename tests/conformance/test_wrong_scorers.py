@@ -18,14 +18,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vlmad import Features, Prediction, Scorer, TextEmbeddings
-from vlmad.parts import CLASS_TOKEN, REGIONS, TEXT
+from vlmad.parts import CELLS, CLASS_TOKEN, REGIONS, TEXT
 from vlmad.regions import mean_map, upsample
+from vlmad.testing import example_text
 from vlmad.text import anomaly_probability, pool_sides
 from vlmad_conformance.checking import tiers_of
-from vlmad_conformance.promises import Broken, Subject, broken_by
+from vlmad_conformance.conformance_document import BrokenPromise
+from vlmad_conformance.promises import Subject, broken_by
 
 
-def broken(factory: Any) -> list[Broken]:
+def broken(factory: Any) -> list[BrokenPromise]:
     return list(broken_by(Subject(factory, "scorer", "wrong", factory), tiers_of("scorer")))
 
 
@@ -500,6 +502,85 @@ class ChangesTheDefaultType(Sound):
         return super().fit(references)
 
 
+class SeesNothing(Sound):
+    """Wrong."""
+
+    def __call__(self, features: Features, *given: Any) -> Any:
+        seen = super().__call__(features, *given)
+        return Prediction(torch.zeros_like(seen.score), torch.zeros_like(seen.map))
+
+
+class MakesNoUseOfText(Sound):
+    """Wrong."""
+
+    def __call__(self, features: Features, text: Any, memory: Any) -> Any:
+        return super().__call__(features, example_text(), memory)
+
+
+class MakesNoUseOfReferences(Sound):
+    """Wrong."""
+
+    def __call__(self, features: Features, text: Any, memory: Any) -> Any:
+        return super().__call__(features, text, None)
+
+
+class KeepsTextForAll(Sound):
+    """Wrong."""
+
+    known: ClassVar[Any] = {}
+
+    def __call__(self, features: Features, text: Any, memory: Any) -> Any:
+        known = self.known.setdefault(text.sentences, text)
+        return super().__call__(features, known, memory)
+
+
+class ChunksOfEight(Sound):
+    """Wrong."""
+
+    def __call__(self, features: Features, *given: Any) -> Any:
+        seen = super().__call__(features, *given)
+        return replace(seen, score=seen.score + (len(features) > 8) * seen.score.mean())
+
+
+class ScoreWantsGradients(Sound):
+    """Wrong."""
+
+    def __call__(self, *given: Any) -> Any:
+        seen = super().__call__(*given)
+        with torch.inference_mode(False):
+            return replace(seen, score=torch.zeros(len(seen.score), requires_grad=True))
+
+
+class NeedsWhatNobodyGives(Sound):
+    """Wrong."""
+
+    needs = frozenset({CELLS, REGIONS})
+
+
+class WantsSeveralSentences(Sound):
+    """Wrong."""
+
+    def __call__(self, features: Features, text: Any, memory: Any) -> Any:
+        seen = super().__call__(features, text, memory)
+        spread = text.embeddings[..., ~text.anomalous, :].std(-2).mean()
+        return replace(seen, score=seen.score + spread)
+
+
+class ScalesManyReferences(Sound):
+    """Wrong."""
+
+    scale = 1.0
+
+    def fit(self, references: Features) -> Mapping[str, Any]:
+        if len(references) > 3:
+            self.scale = 0.5
+        return super().fit(references)
+
+    def __call__(self, *given: Any) -> Any:
+        seen = super().__call__(*given)
+        return replace(seen, score=self.scale * seen.score)
+
+
 class MemoryWantsGradients(Sound):
     """Wrong."""
 
@@ -512,7 +593,7 @@ class MemoryWantsGradients(Sound):
 WRONG = [
     (ScoreOfTwoDimensions, "predicts", r"score has shape \(1, 1\)"),
     (MapNotFinite, "predicts", "map holds values that are not finite"),
-    (DependsOnBatch, "scores-each-alone", "other images change the scorer"),
+    (DependsOnBatch, "takes-each-image-alone", "other images change the scorer"),
     (DependsOnOrder, "ignores-order", "the order of the images changes the scorer"),
     (DrawsFromTheGlobalState, "good-manners|repeats|needs", "random numbers|another result"),
     (ChangesFeatures, "repeats", "changes what it is given"),
@@ -532,8 +613,8 @@ WRONG = [
     (GivesATuple, "predicts|needs", "it must return a vlmad.Prediction"),
     (KeepsMemoryOnItself, "survives-a-file", "kept on the object itself is lost"),
     (KeepsAPartOnItself, "survives-a-file", "kept on the object itself is lost"),
-    (KeepsAScaleOfCalls, "keeps-no-state", "scored before changes a score|than a fresh one"),
-    (CachesByShape, "keeps-no-state", "scored before changes a score|than a fresh one"),
+    (KeepsAScaleOfCalls, "keeps-no-state", "given before changes the scorer"),
+    (CachesByShape, "keeps-no-state", "given before changes the scorer"),
     (Half, "predicts", "score is torch.float16, made of torch.float32"),
     (Double, "predicts", "score is torch.float64, made of torch.float32"),
     (UniformIsNotFinite, "takes-a-uniform-image", "map holds values that are not finite"),
@@ -547,19 +628,28 @@ WRONG = [
     (ListDefault, "has-options-that-can-be-set", r"its default \[1, 3\] is no int,int,…"),
     (NoneDefault, "has-options-that-can-be-set", "its default None is no int"),
     (ListOfNumbers, "has-options-that-can-be-set", r"its type list\[int\] \| None is none"),
-    (MisspeltNeed, "needs-known-words", "'region', which no part gives; did you mean 'regions'"),
+    (MisspeltNeed, "uses-known-words", "'region', which no part gives; did you mean 'regions'"),
     (ClassTokenUnsaid, "needs", "it uses 'class token', yet does not list it"),
     (RegionsUnsaid, "needs", "it uses 'regions', yet does not list it"),
     (SquareGrid, "predicts", "it raises RuntimeError: shape .*3 x 5 cells"),
     (TurnedGrid, "predicts", r"map has shape \(1, 80, 48\)"),
     (ColumnsFirst, "puts-scores-in-their-place", "shows at the bottom left of the map"),
-    (OneTextForAll, "takes-text-per-image", "text per image is not used image by image"),
-    (TextOfTwoDimensions, "takes-text-per-image", "it raises ValueError: too many values"),
-    (SeveralReferences, "takes-any-number-of-references|fits", "not finite|another result"),
+    (OneTextForAll, "takes-any-text", "text per image is not used image by image"),
+    (TextOfTwoDimensions, "takes-any-text", "it raises ValueError: too many values"),
+    (SeveralReferences, "predicts|fits", "not finite|another result"),
     (OneReference, "fits", "it raises ValueError: too many values .*2 references"),
-    (SetOfSeveral, "takes-a-set-of-one", "score holds values that are not finite.*1 image of"),
+    (SetOfSeveral, "predicts", "score holds values that are not finite.*1 image of"),
     (ScoresSetsOtherwise, "scores-sets-alike", "score_set gives other scores than a call"),
     (ChangesTheDefaultType, "good-manners", "torch's default type"),
+    (SeesNothing, "uses-what-it-needs", "other images change nothing"),
+    (MakesNoUseOfText, "uses-what-it-needs", "'text' in needs, yet makes no use of it"),
+    (MakesNoUseOfReferences, "uses-what-it-needs", "other references change nothing"),
+    (KeepsTextForAll, "uses-what-it-needs", "'text' in needs, yet makes no use of it"),
+    (ChunksOfEight, "takes-each-image-alone", "other images change the scorer.*9 images"),
+    (ScoreWantsGradients, "predicts", "score wants gradients"),
+    (NeedsWhatNobodyGives, "traits", "which no extractor gives together"),
+    (WantsSeveralSentences, "takes-any-text", "not finite.*one sentence for each side"),
+    (ScalesManyReferences, "survives-a-file", "kept on the object itself is lost.*5 references"),
     (MemoryWantsGradients, "fits", "'width' in memory wants gradients"),
 ]
 
