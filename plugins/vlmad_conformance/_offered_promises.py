@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -10,9 +11,11 @@ from vlmad.parts import HonoursInside, ScoresSets
 from vlmad.regions import inside_regions
 from vlmad.types import Prediction
 from vlmad_attribution.attribution import Attribution, HasAttribution
-from vlmad_conformance._scorings import Scoring, scorings
-from vlmad_conformance.facts import given, require, require_close, require_tensor
+from vlmad_conformance._scorings import SQUARE, USUAL, Scoring, scorings
+from vlmad_conformance._small_backbone import SmallBackbone
+from vlmad_conformance.facts import given, require, require_close, require_pure, require_tensor
 from vlmad_conformance.promises import each
+from vlmad_run.kinds import AddsReferences, JudgesMemory, LearnsMisses
 
 
 @each(scorings(2, 3))
@@ -75,4 +78,49 @@ def honours_inside(trial: Scoring) -> None:
         require_close(second.score, first.score, "what lies outside changes the score")
 
 
-REST = (scores_sets_alike, attributes, honours_inside)
+@each(scorings(1, references=(1, USUAL, 5)))
+def judges_memory(trial: Scoring) -> None:
+    """`refuses_memory` takes what fit gives, and refuses it where it is not finite."""
+    scorer, memory = trial.part, trial.memory or {}
+    if not isinstance(scorer, JudgesMemory):
+        return
+    width = trial.images.image.shape[-1]
+    spec = replace(SmallBackbone(SQUARE).spec, embedding_dim=width, vision_width=width)
+    refused = scorer.refuses_memory(memory, spec)
+    require(refused is None, f"refuses_memory: it refuses what fit gave: {refused}")
+    for name in [name for name, tensor in memory.items() if tensor.is_floating_point()]:
+        broken = {**memory, name: torch.full_like(memory[name], torch.nan)}
+        accepts = scorer.refuses_memory(broken, spec) is None
+        require(not accepts, f"refuses_memory: it takes a '{name}' that is not finite")
+
+
+@each(scorings(3, references=(USUAL,)))
+def adds(trial: Scoring) -> None:
+    """`add` changes neither memory, and gives what it says that it does."""
+    scorer, references = trial.part, trial.references
+    if not isinstance(scorer, AddsReferences):
+        return
+    assert references is not None
+    with given("2 references, one added to the other"):
+        memories = [trial.part.fit(references[[index]]) for index in (0, 1)]
+        added = require_pure(partial(scorer.add, *memories), *memories, name="add")
+        predicted = replace(trial, memory=added).answer()
+        if scorer.adds_exactly:
+            otherwise = "add: it is not what fitting all at once gives"
+            require_close(predicted, trial.answer(), otherwise)
+
+
+@each(scorings(1, references=(USUAL,)))
+def learns_misses(trial: Scoring) -> None:
+    """A miss that was learned scores higher."""
+    scorer, memory = trial.part, trial.memory or {}
+    if not (isinstance(scorer, LearnsMisses) and scorer.learns_misses):
+        return
+    with given("2 references, 1 miss"):
+        learn = partial(scorer.learn_miss, memory, trial.images)
+        learned = require_pure(learn, memory, trial.images, name="learn_miss")
+        raised = replace(trial, memory=learned).answer().score > trial.answer().score
+        require(bool(raised.all()), "learn_miss: the miss itself does not score higher")
+
+
+REST = (scores_sets_alike, attributes, honours_inside, judges_memory, adds, learns_misses)

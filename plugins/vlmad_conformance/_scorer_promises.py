@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors.torch import load, save
 
 from vlmad.parts import CELLS, CLASS_TOKEN, PATCHES, REGIONS, TEXT
 from vlmad.types import Prediction, TextEmbeddings
@@ -16,12 +18,24 @@ from vlmad_conformance._scorings import (
     WIDE,
     Scoring,
     features_for,
+    fit,
     honestly,
     scorings,
     text_for,
 )
 from vlmad_conformance.examples import example_features, example_text
-from vlmad_conformance.facts import Breach, differ, given, require, require_close, require_tensor
+from vlmad_conformance.facts import (
+    Breach,
+    counted,
+    differ,
+    given,
+    meaning,
+    require,
+    require_close,
+    require_pure,
+    require_quick,
+    require_tensor,
+)
 from vlmad_conformance.promises import each
 
 if TYPE_CHECKING:
@@ -183,6 +197,46 @@ def _joined(texts: list[TextEmbeddings]) -> TextEmbeddings:
     return replace(texts[0], embeddings=embeddings, norms=norms)
 
 
+def fits(subject: Subject) -> None:
+    """`fit` gives named tensors, soon, the same when asked again, and changes nothing."""
+    scorer = subject.make()
+    for count in ANY_NUMBER[:2] if scorer.references != "none" else ():
+        fitted = fit(scorer, count)
+        if fitted is None:
+            continue
+        references, memory = fitted
+        with torch.inference_mode(), given(counted(count, "reference")):
+            for name, tensor in memory.items():
+                named = isinstance(name, str) and isinstance(tensor, torch.Tensor)
+                require(named, f"fit: '{name}' in memory is no tensor")
+                require(not tensor.requires_grad, f"fit: '{name}' in memory wants gradients")
+            again = partial(scorer.fit, references)
+            require_pure(again, references, name="fit")
+            require_quick(again, "fit")
+
+
+@each(scorings(1, references=ANY_NUMBER))
+def survives_a_file(trial: Scoring) -> None:
+    """A fresh instance scores the same with a memory that was written and read."""
+    before = trial.answer()
+    plain = {name: t.contiguous().clone() for name, t in (trial.memory or {}).items()}
+    fresh = replace(trial, part=trial.make(), memory=load(save(plain)))
+    lost = "what fit kept on the object itself is lost in a fitted file"
+    with given(f"{trial}, a fresh scorer"):
+        with meaning(lost):
+            after = fresh.answer()
+        require_close(after, before, lost)
+
+
+@each(scorings(1, references=ANY_NUMBER))
+def remembers_in_memory_alone(trial: Scoring) -> None:
+    """A memory is used as it is given, whatever was fitted since."""
+    before = trial.answer()
+    with given(f"{trial}, others fitted since"):
+        trial.part.fit(features_for(trial.part, 3, 7, WIDE))
+        require_close(trial.answer(), before, "what was fitted since changes the score")
+
+
 is_quick = each(scorings(2))(alike.is_quick)
 REST = (
     uses_what_it_needs,
@@ -193,4 +247,6 @@ REST = (
     takes_each_image_alone,
     takes_a_uniform_image,
     takes_any_text,
+    survives_a_file,
+    remembers_in_memory_alone,
 )

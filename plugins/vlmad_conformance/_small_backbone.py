@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
+from vlmad import parts
+from vlmad.assembly import GIVERS
 from vlmad.handing import word_of
-from vlmad.parts import (
-    ATTENTION,
-    CONTEXT_VECTORS,
-    IMAGE_TILES,
-    LEVELS,
-    PATCH_TOKENS,
-    SHARED_WINDOWS,
-    TEXT_ENCODER,
-    TOKEN_WINDOWS,
-)
 from vlmad.regions import tile_boxes, window_patches
 from vlmad.types import (
     BackboneSpec,
@@ -43,18 +35,7 @@ if TYPE_CHECKING:
     from vlmad.parts import Attention, Backbone
     from vlmad.types import ImageBatch, Request
 
-EVERYTHING = frozenset(
-    {
-        ATTENTION,
-        CONTEXT_VECTORS,
-        IMAGE_TILES,
-        LEVELS,
-        PATCH_TOKENS,
-        SHARED_WINDOWS,
-        TEXT_ENCODER,
-        TOKEN_WINDOWS,
-    }
-)
+EVERYTHING = frozenset(word for word, giver in GIVERS.items() if giver == "backbone")
 PATCH, HEADS, WIDTH, DIMENSIONS, TEXT_WIDTH, DEPTH = 8, 2, 12, 10, 6, 3
 """All widths differ, so that none is taken for another."""
 
@@ -191,7 +172,7 @@ class OnlyOffers:
     """
 
     def __init__(self, backbone: Backbone, words: Collection[str]) -> None:
-        implied = {TEXT_ENCODER} if CONTEXT_VECTORS in words else set()
+        implied = {parts.TEXT_ENCODER} if parts.CONTEXT_VECTORS in words else set()
         self.backbone, self.words = backbone, frozenset(words) | implied
         self.spec = replace(backbone.spec, provides=backbone.spec.provides & self.words)
         self.weights_hash = backbone.weights_hash
@@ -207,9 +188,9 @@ class OnlyOffers:
     def encode_text(self, prompts: Sequence[str] | ContextPrompts) -> Tensor:
         """Encode texts if that was offered."""
         if isinstance(prompts, ContextPrompts):
-            self._need(CONTEXT_VECTORS, "it encodes learned vectors")
+            self._need(parts.CONTEXT_VECTORS, "it encodes learned vectors")
         else:
-            self._need(TEXT_ENCODER, "it encodes sentences")
+            self._need(parts.TEXT_ENCODER, "it encodes sentences")
         return self.backbone.encode_text(prompts)
 
     def _need(self, word: str | None, what: str) -> None:

@@ -9,16 +9,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from vlmad import parts
 from vlmad.handing import shape_of
 from vlmad.images import as_source
-from vlmad.parts import (
-    ATTENTION,
-    IMAGE_TILES,
-    LEVELS,
-    PATCH_TOKENS,
-    SHARED_WINDOWS,
-    TOKEN_WINDOWS,
-)
 from vlmad.types import ClassToken, ImageBatch, Level, Patches, Tiles, Windows
 from vlmad_conformance.examples import UsualAttention, example_images
 from vlmad_conformance.facts import (
@@ -48,20 +41,20 @@ MOST_LAYERS = 4
 def requests_for(spec: BackboneSpec) -> list[Request]:
     """Return requests of every sort that a spec provides."""
     requests: list[Request] = [ClassToken(), ClassToken(normed=False)]
-    if PATCH_TOKENS in spec.provides:
+    if parts.PATCH_TOKENS in spec.provides:
         stages = [Patches(spec.depth, stage=stage) for stage in ("raw", "normed", "projected")]
         requests += stages + [Patches(n, stage="raw") for n in layers_of(spec)[:-1]]
         if spec.depth > 1:
             requests.append(Patches(layers_of(spec)[1]))
-        if ATTENTION in spec.provides:
+        if parts.ATTENTION in spec.provides:
             requests.append(Patches(spec.depth, "beside"))
-    if TOKEN_WINDOWS in spec.provides:
+    if parts.TOKEN_WINDOWS in spec.provides:
         requests += [Windows(2), Windows(max(spec.grid) + 1)]
-    if SHARED_WINDOWS in spec.provides:
+    if parts.SHARED_WINDOWS in spec.provides:
         requests += [Windows(2, encoding="shared"), Windows(max(spec.grid) + 1, encoding="shared")]
-    if IMAGE_TILES in spec.provides:
+    if parts.IMAGE_TILES in spec.provides:
         requests.append(Tiles(2))
-    if LEVELS in spec.provides:
+    if parts.LEVELS in spec.provides:
         requests += [Level(name) for name in spec.levels]
         requests += [Level(name, True) for name, level in spec.levels.items() if level.statistics]
     return requests
@@ -135,7 +128,7 @@ def repeats(backbone: Any) -> None:
     require(not trains, f"its model is in training mode: {', '.join(sorted(trains))}")
     with given("2 images"), unchanged(backbone, name="the backbone"):
         visual = require_repeatable(lambda: encode(backbone), "encode")
-        if ATTENTION in backbone.spec.provides:
+        if parts.ATTENTION in backbone.spec.provides:
             encode(backbone, attention=_Doubled("stream", backbone.spec.depth))
         kept = {request: tensor.clone() for request, tensor in visual.tensors.items()}
         for tensor in visual.tensors.values():
@@ -157,13 +150,13 @@ def encodes_each_image_alone(backbone: Any) -> None:
             require_close(joined, tensor, f"the batch changes {request}")
         token = ClassToken()
         require(differ(first[token], second[token]), "another image has the same class token")
-    if SHARED_WINDOWS in backbone.spec.provides:
+    if parts.SHARED_WINDOWS in backbone.spec.provides:
         whole = together[Windows(max(backbone.spec.grid) + 1, encoding="shared")][:, 0]
         otherwise = "a shared window of all patches is not the image"
         require_close(whole, together[token], otherwise)
 
 
-@where_it_provides(PATCH_TOKENS)
+@where_it_provides(parts.PATCH_TOKENS)
 def tells_layers_apart(backbone: Any) -> None:
     """Each layer is its own, and the same whatever is asked for beside it."""
     depth = backbone.spec.depth
@@ -191,7 +184,7 @@ class _Doubled(UsualAttention):
         return 2 * super().mix(q, k, v).flip(-2)
 
 
-@where_it_provides(ATTENTION)
+@where_it_provides(parts.ATTENTION)
 def exchanges_attention(backbone: Any) -> None:
     """An attention modifier acts on the blocks that it names, and on no layer before them."""
     spec, batch = backbone.spec, example_images(1)
@@ -203,7 +196,7 @@ def exchanges_attention(backbone: Any) -> None:
     for block in sorted({0, spec.depth // 2, spec.depth - 1}):
         with given(f"1 image, other attention in block {block} alone"):
             _check_block(backbone, block, plain)
-    if PATCH_TOKENS in spec.provides:
+    if parts.PATCH_TOKENS in spec.provides:
         with given("1 image, other attention beside the stream"):
             beside = encode(backbone, batch=batch, attention=_Doubled("beside", 1))
             path, token = Patches(spec.depth, "beside"), ClassToken()

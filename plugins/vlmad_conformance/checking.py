@@ -13,7 +13,6 @@ from vlmad_conformance import _attention_promises as attention
 from vlmad_conformance import _backbone_promises as backbone
 from vlmad_conformance import _extractor_promises as extractor
 from vlmad_conformance import _making_promises as making
-from vlmad_conformance import _memory_promises as memory
 from vlmad_conformance import _offered_promises as offered
 from vlmad_conformance import _other_promises as other
 from vlmad_conformance import _prompts_promises as prompts
@@ -36,9 +35,10 @@ TIERS: Mapping[str, Tiers] = {
     "attention": attention.PROMISES,
     "scorer": (
         (scorer.traits,),
-        (scorer.needs, memory.fits),
-        (scorer.predicts, scorer.is_quick),
-        (*scorer.REST, *memory.REST, *offered.REST),
+        (scorer.needs, scorer.fits),
+        (scorer.is_quick,),
+        (scorer.predicts,),
+        (*scorer.REST, *offered.REST),
     ),
 }
 OPTIONS: Mapping[str, Mapping[str, Any]] = {

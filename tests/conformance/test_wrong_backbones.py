@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,16 +15,11 @@ from torch import Tensor, nn
 from vlmad import Patches
 from vlmad.parts import LEVELS
 from vlmad_conformance._small_backbone import WIDTH, SmallBackbone
-from vlmad_conformance.checking import tiers_of
-from vlmad_conformance.conformance_document import BrokenPromise
 from vlmad_conformance.examples import UsualAttention
-from vlmad_conformance.promises import Subject, broken_by
+
+from .conftest import assert_caught, broken
 
 counter = itertools.count()
-
-
-def broken(factory: Any) -> list[BrokenPromise]:
-    return list(broken_by(Subject(factory, "backbone", "wrong", factory), tiers_of("backbone")))
 
 
 class Modular(SmallBackbone):
@@ -48,7 +42,7 @@ class Modular(SmallBackbone):
 
 
 def test_a_sound_backbone_breaks_nothing() -> None:
-    assert broken(Modular) == []
+    assert broken("backbone", Modular) == []
 
 
 class HookInAList(Modular):
@@ -449,10 +443,7 @@ WRONG = [
     ("backbone", "promises", "words"), WRONG, ids=[backbone.__name__ for backbone, *_ in WRONG]
 )
 def test_a_wrong_backbone_is_caught(backbone: Any, promises: str, words: str) -> None:
-    found = broken(backbone)
-    assert any(
-        re.fullmatch(promises, each.promise) and re.search(words, str(each)) for each in found
-    ), found
+    assert_caught("backbone", backbone, promises, words)
 
 
 class WithoutLevels(Modular):
@@ -469,4 +460,4 @@ class WithoutLevels(Modular):
 
 
 def test_a_backbone_that_offers_less_breaks_nothing() -> None:
-    assert broken(WithoutLevels) == []
+    assert broken("backbone", WithoutLevels) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,13 +27,8 @@ from vlmad import (
 from vlmad.parts import CELLS, CLASS_TOKEN, PATCH_TOKENS, PATCHES, REGIONS
 from vlmad.regions import patch_cells
 from vlmad.text import embed_sides
-from vlmad_conformance.checking import tiers_of
-from vlmad_conformance.conformance_document import BrokenPromise
-from vlmad_conformance.promises import Subject, broken_by
 
-
-def broken(kind: str, factory: Any) -> list[BrokenPromise]:
-    return list(broken_by(Subject(factory, kind, "wrong", factory), tiers_of(kind)))
+from .conftest import assert_caught, broken
 
 
 class Sharper(Attention):
@@ -460,5 +454,4 @@ WRONG = [
     ("kind", "part", "promise", "words"), WRONG, ids=[part.__name__ for _, part, *_ in WRONG]
 )
 def test_a_wrong_part_is_caught(kind: str, part: Any, promise: str, words: str) -> None:
-    found = broken(kind, part)
-    assert any(each.promise == promise and re.search(words, str(each)) for each in found), found
+    assert_caught(kind, part, promise, words)
