@@ -100,6 +100,7 @@ def test_what_else_was_begun_keeps_its_promises(kind: str, begun: Path) -> None:
         (LONGEST_NAME + "m", f"{LONGEST} at most"),
         ("vlmad-run", "'vlmad_run' is already something to Python"),
         ("json", "'json' is already something to Python"),
+        ("tests", "'tests' is already something to Python"),  # its own folder of tests
         ("class", "'class' is already something to Python"),
         ("vlmad-dense", "has a scorer 'dense'; choose another name"),
     ],

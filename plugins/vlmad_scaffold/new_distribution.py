@@ -55,7 +55,7 @@ def check_name(name: str, kinds: Iterable[str], registry: Registry) -> str:
             f"also after '{PREFIX}', {LONGEST} at most"
         )
     package = name.replace("-", "_")
-    if iskeyword(package) or find_spec(package) is not None:
+    if iskeyword(package) or package == "tests" or find_spec(package) is not None:
         raise OptionError(f"'{package}' is already something to Python; choose another name")
     for kind in kinds:
         if kind in registry.kinds and part in registry.names(kind):
