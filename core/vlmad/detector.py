@@ -450,7 +450,7 @@ class Detector:
     def _giver(self, kind: str) -> Giver:
         if kind == "scorer":
             return Giver(self.assembly.parts[kind])
-        precision = getattr(self.backbone, "precision", "float32")
+        precision = str(getattr(self.backbone, "precision", "float32"))
         return Giver(
             self.assembly.parts[kind], (torch.float32, getattr(torch, precision, torch.float32))
         )

@@ -147,7 +147,9 @@ class _Explainer:
             rows = slice(start, start + len(pieces))
             scores, maps = self.prediction.score[rows], self.prediction.map[rows]
             if not (torch.isfinite(maps).all() and torch.isfinite(scores).all()):
-                raise InputError(f"{source.name}: its score or map is not a finite number")
+                scorer = self.detector.assembly.parts["scorer"].registration
+                what = "a score or map that is not a finite number"
+                raise InputError(f"{source.name}: {scorer} returned {what}")
             explanation = self._explain(source, start, int(scores.argmax()), len(pieces) > 1)
             heat = restore_whole(pieces, maps, each)
             if source.prepared is None:
