@@ -20,8 +20,9 @@ from vlmad_run.part_options import recipe_name
 from .bench.conftest import draw_category
 from .conftest import Done, vlmad
 
-SOURCE = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text()
-EDITED = SOURCE.replace("memory[regions.name]).amin(-1)", "memory[regions.name]).amax(-1)")
+CLOSEST = Path(__file__).parents[1] / "examples" / "cookbook" / "vlmad_closest.py"
+SOURCE = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text() + CLOSEST.read_text()
+EDITED = SOURCE.replace("memory[patches.name]).amin(-1)", "memory[patches.name]).amax(-1)")
 PARTS = ("--backbone", "colour-moments", "--scorer", "closest")
 REFUSAL = "scorer 'closest' was edited since"
 

@@ -25,6 +25,7 @@ CIRCUIT = Path(__file__).parents[1] / "examples" / "samples" / "circuit"
 CUT = CIRCUIT / "test" / "cut_trace" / "000.png"
 GOOD = sorted((CIRCUIT / "train" / "good").glob("*.png"))
 ODD_PARTS = (Path(__file__).parent / "plugins" / "odd_parts.py").read_text()
+CLOSEST = Path(__file__).parents[1] / "examples" / "cookbook" / "vlmad_closest.py"
 BOAST = """
 from dataclasses import replace
 import vlmad
@@ -247,6 +248,7 @@ def test_a_scorer_without_attribution_is_explained_by_its_map(
     install: Callable[..., Path],
 ) -> None:
     install("odd-parts", ODD_PARTS)
+    install("closest", CLOSEST.read_text())
     detector = load_detector(backbone="colour-moments", scorer="closest").fit(GOOD[:2])
     [explanation] = explain(detector, [CUT])
     assert explanation.gap is not None
