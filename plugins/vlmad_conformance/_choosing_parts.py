@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vlmad.errors import InputError, OptionError, UnknownPartError, did_you_mean
+from vlmad.building import load_detector
+from vlmad.errors import InputError, OptionError, UnknownPartError, VlmadError, did_you_mean
 from vlmad.files import read_toml
+from vlmad.registry import installed
 from vlmad_conformance._smoke import smoke
-from vlmad_conformance.checking import beside_expected, check_registered
+from vlmad_conformance.checking import beside_expected, check_registered, subject_of
 from vlmad_conformance.conformance_document import BrokenPromise, CheckedPart
+from vlmad_run.part_options import recipe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -113,7 +117,20 @@ def hold(
         kept=all(each.expected for each in broken),
         seconds=round(time.perf_counter() - started, 3),
         broken=broken,
+        recipes=_recipes_with(registration, own) if registration.kind == "backbone" else None,
     )
+
+
+def _recipes_with(backbone: Registration, options: Mapping[str, Any]) -> list[str]:
+    found = []
+    for recipe in installed().of_kind("detector"):
+        with suppress(VlmadError):
+            given = {"backbone": dict(subject_of(backbone, options).options)}
+            name, own = recipe.full_name, backbone.full_name
+            detector = load_detector(name, backbone=own, options=given)
+            if detector.requests() and recipe_name(detector.assembly) == recipe.name:
+                found.append(recipe.name)
+    return found
 
 
 def not_loaded(registry: Registry, named: Iterable[str]) -> list[CheckedPart]:

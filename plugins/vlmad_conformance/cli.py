@@ -71,5 +71,7 @@ def _print(out: Any, part: CheckedPart) -> None:
     status, style = ("kept", "green") if part.kept else ("broken", "red")
     out.print(status.ljust(7), style=style, end="")
     out.print(f"{part.kind}:{part.name} of {part.distribution} {part.version}")
+    if part.recipes is not None:
+        out.print(f"       recipes that work with it: {', '.join(part.recipes) or 'none'}")
     for each in part.broken:
         out.print(f"       {each}" + (f" (expected: {each.expected})" if each.expected else ""))

@@ -31,6 +31,8 @@ class CheckedPart(Document):
     kept: bool
     seconds: float
     broken: list[BrokenPromise]
+    recipes: list[str] | None = None
+    """Of a backbone: those that work with it, nothing else of them exchanged."""
 
 
 class Conformance(Document):

@@ -61,6 +61,28 @@ def test_a_plugin_that_cannot_be_loaded_is_broken(install: Install, command: Com
     assert "is-loaded: broken, ModuleNotFoundError: No module named 'nothing_of" in done.out
 
 
+PATCHES_ALONE = """
+from vlmad import hookimpl
+from vlmad_conformance._small_backbone import OnlyOffers, SmallBackbone
+
+def offer():
+    return OnlyOffers(SmallBackbone(), ["patch tokens", WORD])
+
+@hookimpl
+def register_backbones(register):
+    register("offer", offer)
+"""
+
+
+@pytest.mark.parametrize(("word", "recipes"), [("", "none"), ("levels", "patchcore, ")])
+def test_recipes_that_work_with_a_backbone_are_named(
+    word: str, recipes: str, install: Install, command: Command
+) -> None:
+    install("offers", PATCHES_ALONE.replace("WORD", repr(word)))
+    lines = command("check", "offers").out.splitlines()
+    assert lines[1].startswith(f"       recipes that work with it: {recipes}")
+
+
 def test_one_part_is_checked_with_options(install: Install, command: Command) -> None:
     install("voices", PLUGIN)
     done = command("check", "attention:loud", "--set", "word=nothing")
