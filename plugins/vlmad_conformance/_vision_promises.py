@@ -99,8 +99,8 @@ def answers(backbone: Any) -> None:
                 _check_answers(backbone, [request], 1)
         with given("1 image, all requests together"):
             raise
-    with given(f"2 images, {len(requests)} requests"):
-        _check_answers(backbone, requests[::-1], 2)
+    with given(f"a square, a wide and a tall image, {len(requests)} requests"):
+        _check_answers(backbone, requests[::-1], 3)
 
 
 def _check_answers(backbone: Any, requests: Sequence[Request], images: int) -> None:

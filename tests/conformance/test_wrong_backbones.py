@@ -346,6 +346,35 @@ class IgnoresItsPrecision(Modular):
         super().__init__(seed)
 
 
+class CalibratesItself(Modular):
+    """Wrong.
+
+    Args:
+        seed: of the weights.
+    """
+
+    scale: Any = None
+
+    def _tokens(self, pixels: Tensor) -> Tensor:
+        seen = super()._tokens(pixels)
+        if self.scale is None:
+            self.scale = seen.std()
+        return seen / self.scale
+
+
+class FailsForTallImages(Modular):
+    """Wrong.
+
+    Args:
+        seed: of the weights.
+    """
+
+    def encode(self, batch: Any, *given: Any) -> Any:
+        if any(source.size[1] > 2 * source.size[0] for source in batch.sources):
+            raise ValueError("too tall")
+        return super().encode(batch, *given)
+
+
 class LevelsUnnamed(Modular):
     """Wrong.
 
@@ -430,6 +459,8 @@ WRONG = [
     (SlowSpec, "spec", r"spec takes 0\.\d seconds|spec takes 1"),
     (TakesADeviceSilently, "says-how-it-computes", "it takes device, but its device is None"),
     (IgnoresItsPrecision, "says-how-it-computes", "precision is 'float32'.*precision=bfloat16"),
+    (CalibratesItself, "names-its-weights", "what it encoded before changes encode"),
+    (FailsForTallImages, "answers", "too tall.*a square, a wide and a tall image"),
     (LevelsUnnamed, "spec", "it provides levels, but names none"),
     (WindowsNotAnswered, "answers", r"Windows\(size=2.* has shape"),
     (BlackIsNotFinite, "takes-a-uniform-image", "not finite.*64 x 48 black pixels"),
