@@ -207,7 +207,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"radius": 0, "neighbours": 3, "coreset": 0.1},
     {"images": 1, "radius": 1},
     {"foreground": "both", "foreground_threshold": 2.0},
-    {"foreground": "queries", "score_of": "pixels"},
+    {"foreground": "queries", "foreground_threshold": 2.0, "score_of": "pixels"},
     {"level_weights": (1.0, 3.0), "sigma": 0},
 ]
 

@@ -20,7 +20,7 @@ BLUNT_SCORER = """
 from vlmad import hookimpl, Prediction, Scorer
 
 class Blunt(Scorer):
-    needs = frozenset()
+    needs = frozenset({{"class token"}})
 
     def __call__(self, features, text, memory):
         score = features.image.mean(-1)

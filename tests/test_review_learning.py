@@ -238,6 +238,8 @@ class Adapter(Extractor):
         file: learned tensors.
     \"\"\"
 
+    needs = frozenset({"patch tokens"})
+
     def __init__(self, file: Path | None = None) -> None:
         self.tensors = read_learned(file, "extractor", "adapter")[0] if file else {}
 
