@@ -188,6 +188,22 @@ def test_a_module_deep_in_a_package_is_found_without_an_import(
     assert "deep" not in sys.modules
 
 
+def test_two_plugins_of_one_package_are_both_listed_without_an_import(
+    install: Install, cache: Path
+) -> None:
+    folder = install("pair", PLUGIN.format(module="pair"))
+    (folder / "pair.py").rename(folder / "twin.py")
+    (folder / "pair").mkdir()
+    for name in ("__init__.py", "one.py", "two.py"):
+        text = "" if name.startswith("_") else (folder / "twin.py").read_text()
+        (folder / "pair" / name).write_text(text)
+    entries = "[vlmad]\npair = pair.one\nother = pair.two\n"
+    (folder / "pair-1.0.dist-info" / "entry_points.txt").write_text(entries)
+    for _ in range(3):  # in the first the second plugin finds its package imported already
+        assert listed("pair")[0] == "ok"
+    assert "pair" not in sys.modules
+
+
 def test_a_module_that_was_imported_before_is_not_written_down(
     install: Install, cache: Path
 ) -> None:

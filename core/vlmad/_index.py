@@ -35,18 +35,17 @@ class Entry(NamedTuple):
     """How long its import took."""
 
 
-def entry_of(package: str, facts: Iterable[str]) -> Path | None:
-    """Return the file that tells what a plugin registers, or None where no index can be kept.
+def entry_of(package: str, name: str, facts: Iterable[str]) -> Path | None:
+    """Return the file that tells what the plugin `name` registers, or None where none can be kept.
 
-    It depends on the files of the plugin's top package and on `facts`.
+    It depends on the files of the plugin's top package, which others may share, and on `facts`.
     """
     folder = cache_folder()
     if folder is None:
         return None
     with suppress(Exception):  # a package that is hostile when it is merely looked for
-        key = "\n".join([*facts, sys.version, *_stamps(package)])
-        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-        return folder / "index" / f"{package}-{digest[:32]}.json"
+        state = "\n".join([*facts, sys.version, *_stamps(package)])
+        return folder / "index" / f"{package}-{_digest(name)[:8]}-{_digest(state)[:32]}.json"
     return None
 
 
@@ -85,6 +84,10 @@ def _stamps(package: str) -> Iterator[str]:
         for place, folders, files in os.walk(folder):
             folders[:] = sorted(name for name in folders if name != "__pycache__")
             yield from (_stamp(os.path.join(place, f)) for f in sorted(files) if f.endswith(".py"))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _stamp(path: str) -> str:

@@ -139,7 +139,7 @@ class Plugin:
         """
         assert self.point is not None
         facts = [self.distribution, self.version, self.point.name, self.point.value, *self.kinds]
-        path = _index.entry_of(self.package, facts)
+        path = _index.entry_of(self.package, self.name, facts)
         if path is not None and self.distribution != BUILT_IN:
             self.mark = ImportMark(path.with_suffix(".importing"))
         if not retry and self.mark.stands():
@@ -152,7 +152,7 @@ class Plugin:
             return
         may_be_old = self.package in sys.modules
         self.load()
-        unchanged = not may_be_old and path == _index.entry_of(self.package, facts)
+        unchanged = not may_be_old and path == _index.entry_of(self.package, self.name, facts)
         if path is not None and self.status == "ok" and unchanged:
             rows = [[r.kind, r.name, r.summary, *r.formerly] for r in self.registrations]
             _index.write_entry(path, _index.Entry(rows, self.seconds))
