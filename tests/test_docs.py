@@ -7,6 +7,7 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -28,6 +29,7 @@ MODULES = sorted(
     for path in (ROOT / top).rglob("*.py")
     if ">>>" in path.read_text(encoding="utf-8")
 )
+FULL_NAME = re.compile(r"`(vlmad\w*(?:\.\w+)+)(?<!\.py)(?<!vlmad\.kinds)`")
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -40,6 +42,15 @@ def test_pointers_name_the_line_where_the_code_defines_a_name(page: Path) -> Non
 def test_links_lead_to_files_that_are_there(page: Path) -> None:
     targets = LINK.findall(page.read_text(encoding="utf-8"))
     assert [t for t in targets if not (page.parent / t).exists()] == []
+
+
+def test_what_is_named_in_full_is_there() -> None:
+    """But for the pages that tell of what was."""
+    today = [page for page in pages() if page.name not in ("CHANGELOG.md", "log.md")]
+    sources = [path for top in ("core", "plugins") for path in (ROOT / top).rglob("*.py")]
+    for path in (*today, *sources):
+        for name in FULL_NAME.findall(path.read_text("utf-8")):
+            resolve_name(name)  # raises if there is nothing
 
 
 def test_the_reference_says_what_the_docstrings_say() -> None:

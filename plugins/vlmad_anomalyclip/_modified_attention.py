@@ -132,7 +132,7 @@ class Diagonal(Attention):
         return not isinstance(self.gamma, Tensor) and self.gamma == 0
 
     def learnable(self, spec: BackboneSpec, seed: int) -> Mapping[str, Tensor]:
-        """Return gamma, as it was given; see `vlmad.parts.Learns`."""
+        """Return gamma, as it was given; see `vlmad_documents.learned_file.Learns`."""
         with torch.inference_mode(False):  # or it could never be learned
             self.gamma = torch.tensor([float(self.gamma)])
         return {"gamma": self.gamma}

@@ -192,7 +192,7 @@ class Learned(Prompts):
         return self.given
 
     def learnable(self, spec: BackboneSpec, seed: int) -> Mapping[str, Tensor]:
-        """Return contexts and deep tokens; see `vlmad.parts.Learns`."""
+        """Return contexts and deep tokens; see `vlmad_documents.learned_file.Learns`."""
         if self._is_drawn:
             self.given = self._drawn(spec, seed)
         return self.learned(spec).tensors

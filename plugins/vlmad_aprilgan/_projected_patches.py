@@ -76,7 +76,7 @@ class ProjectedPatches(Extractor):
         return f"{reason}; {hint}" if reason else None
 
     def learnable(self, spec: BackboneSpec, seed: int) -> Mapping[str, Tensor]:
-        """Return weights and biases; see `vlmad.parts.Learns`."""
+        """Return weights and biases; see `vlmad_documents.learned_file.Learns`."""
         if self.file is None:
             layers = self.layers or in_order(math.ceil(spec.depth * n / 4) for n in range(1, 5))
             self.maps = draw_maps(layers, spec.vision_width, spec.embedding_dim, seed)

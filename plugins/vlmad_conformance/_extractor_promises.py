@@ -159,9 +159,9 @@ def gives_the_class_token(trial: Extraction) -> None:
         return
     token = ClassToken(trial.class_token == "normed")
     own = trial.backbone.encode(trial.batch(), [token], trial.attention)[token]
-    alike = bool((F.cosine_similarity(trial.answer().image, own) > 0.999).all())
+    same = bool((F.cosine_similarity(trial.answer().image, own) > 0.999).all())
     wanted = f"the class token that is asked for, the {trial.class_token} one"
-    require(alike, f"it lists 'class token' in gives, but its image is not {wanted}")
+    require(same, f"it lists 'class token' in gives, but its image is not {wanted}")
 
 
 @each(_extractions(1))

@@ -120,7 +120,7 @@ class Coop(Prompts):
         return self.context.class_token if self.context else "normed"
 
     def learnable(self, spec: BackboneSpec, seed: int) -> Mapping[str, Tensor]:
-        """Return the context; see `vlmad.parts.Learns`."""
+        """Return the context; see `vlmad_documents.learned_file.Learns`."""
         if self.anew:
             self.context = self._drawn(spec, seed)
         assert self.context is not None

@@ -112,7 +112,7 @@ class Learning(Document):
     part: str = Field(min_length=1)
     """The part, by kind and name, whose option `file` takes the tensors."""
     facts: dict[str, str]
-    """What the part says beside them (`vlmad.parts.Learns.facts`)."""
+    """What the part says beside them (`Learns.facts`)."""
     backbone: LearnedOn
     class_token: Literal["normed", "raw"] | None
     """The one that they were learned with; None where it plays no part."""

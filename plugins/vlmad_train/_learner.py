@@ -36,7 +36,7 @@ class Learner:
     """The parts of a detector, and the tensors that are learned.
 
     Args:
-        detector: its parts that satisfy `vlmad.parts.Learns` are started here.
+        detector: its parts that satisfy `vlmad_documents.learned_file.Learns` are started here.
         seed: what they draw their tensors by, if they have no file.
         kinds: which of them are to learn; by default all that can.
 
