@@ -52,7 +52,8 @@ BEGINNING = """# The protocols
 What an author implements, is given, and may call, written by [protocols.py](protocols.py) from
 docstrings. How parts are registered, and what they can rely on: [the hooks](hooks.md). One made
 step by step: [writing a plugin](writing-a-plugin.md). Whole ones to copy: the
-[cookbook](cookbook.md).
+[cookbook](cookbook.md). What is listed is imported from the module that its link leads to, such
+as `vlmad_run.kinds`; the five kinds and most of what flows also from `vlmad` itself.
 
 In shapes b is images, p patches, r regions, n sentences, d dimensions of an embedding, w the width
 of a transformer, h x w pixels, gh x gw cells.

@@ -85,7 +85,14 @@ def test_a_number_deep_in_a_package_counts_too(install: Install) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["from vlmad import Tomorrow", "import vlmad.tomorrow", "from vlmad.tomorrow import X"]
+    "line",
+    [
+        "from vlmad import Tomorrow",
+        "import vlmad.tomorrow",
+        "from vlmad.tomorrow import X",
+        "from vlmad_run.kinds import Tomorrow",
+        "import vlmad_openclip.tomorrow",
+    ],
 )
 def test_a_plugin_that_wants_what_vlmad_does_not_have_is_told_what_to_do(
     line: str, install: Install
@@ -94,6 +101,11 @@ def test_a_plugin_that_wants_what_vlmad_does_not_have_is_told_what_to_do(
     plugin = listed("acme")
     assert plugin.status == "incompatible"
     assert plugin.reason.endswith(f": this vlmad has API {API}; pip install --upgrade vlmad acme")
+
+
+def test_what_a_plugin_lacks_of_its_own_is_no_matter_of_versions(install: Install) -> None:
+    install("vlmad-acme", "import vlmad_acme.forgotten")
+    assert listed("vlmad_acme").status == "broken"
 
 
 # names of before

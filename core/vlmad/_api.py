@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import pluggy
 
 from vlmad.errors import PluginError, one_line, reason_of
 from vlmad.hookspecs import API
 
-Verdict: TypeAlias = Literal["incompatible", "broken"]
 _STATED = re.compile(r"^vlmad_api\b[^=\n]*=\s*(\d{1,9})\b", re.MULTILINE)
 
 
@@ -40,12 +39,19 @@ def check_api(number: object, distribution: str) -> None:
         raise IncompatiblePluginError(f"{made_for}, and this one has API {API}: {remedy}")
 
 
-def verdict(error: BaseException, distribution: str) -> tuple[Verdict, str]:
-    """Return what an error says of a plugin, and why: what vlmad lacks is of another API."""
+def status_of(
+    error: BaseException, package: str, distribution: str
+) -> tuple[Literal["incompatible", "broken"], str]:
+    """Return what an error makes of a plugin, and why: what vlmad lacks is of another API.
+
+    Modules of vlmad are `vlmad` and those named alike, but for the plugin's own.
+    """
     if isinstance(error, IncompatiblePluginError):
         return "incompatible", str(error)
-    misses = isinstance(error, ImportError) and f"{error.name}.".startswith("vlmad.")
-    if not misses and not isinstance(error, pluggy.PluginValidationError):
+    top = (getattr(error, "name", None) or "").partition(".")[0]
+    of_vlmad = top == "vlmad" or (top.startswith("vlmad_") and top != package)
+    lacks = isinstance(error, ImportError) and of_vlmad
+    if not lacks and not isinstance(error, pluggy.PluginValidationError):
         return "broken", reason_of(error)
     remedy = f"this vlmad has API {API}; pip install --upgrade vlmad {distribution}"
     return "incompatible", f"{reason_of(error)}: {remedy}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pluggy
 
 from vlmad import _index, hookspecs
-from vlmad._api import check_api, stated_api, verdict
+from vlmad._api import check_api, stated_api, status_of
 from vlmad._import_mark import ImportMark
 from vlmad.errors import PluginError, blaming, one_line
 from vlmad.hookspecs import API, GROUP, HOOKS
@@ -124,7 +124,7 @@ class Plugin:
                 self._collect()
         except PluginError as error:
             self.error = error.__cause__ or error
-            self.status, self.reason = verdict(self.error, self.distribution)
+            self.status, self.reason = status_of(self.error, self.package, self.distribution)
             self.targets.clear()
         except KeyboardInterrupt as error:
             raise type(error)(f"while {self} was loaded; --no-plugins leaves it out") from None
