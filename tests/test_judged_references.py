@@ -65,7 +65,7 @@ def test_verdicts_and_p_values_come_from_the_references(fitted: tuple[Path, Done
     good = load_fitted(folder / "cloth.safetensors", {}).good
     assert good is not None
     threshold = automatic_threshold(good)
-    assert f"threshold for object: {threshold.value:.4g}" in fitted[1].stderr
+    assert f"threshold: {threshold.value:.4g}" in fitted[1].stderr
     with (folder / "run/scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["verdict"] for row in rows} == {"ok", "anomalous"}

@@ -185,7 +185,7 @@ class Scorer(Protocol):
         text: TextEmbeddings | None,
         memory: Mapping[str, Tensor] | None,
     ) -> Prediction:
-        """Score each image and each of its pixels, by finite floating-point numbers.
+        """Score each image and each of its pixels, by finite numbers in float32.
 
         Called for each batch, in inference mode; in learning, with gradients.
         """

@@ -268,7 +268,8 @@ def fit(
     for one in each:
         if one.good and max(one.good.scores) > 0:
             chosen = automatic_threshold(one.good)
-            errors.print(f"threshold for {one.class_name}: {chosen.value:.4g}, {chosen.rule}")
+            of = f" for {one.class_name}" if len(each) > 1 else ""
+            errors.print(f"threshold{of}: {chosen.value:.4g}, {chosen.rule}")
     count = sum(len(one.references) for one in each)
     images = "image" if count == 1 else "images"
     errors.print(f"fitted on {count} {images}; use it with: vlmad run … --model {out}")
