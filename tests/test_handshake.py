@@ -103,6 +103,16 @@ def test_a_plugin_that_wants_what_vlmad_does_not_have_is_told_what_to_do(
     assert plugin.reason.endswith(f": this vlmad has API {API}; pip install --upgrade vlmad acme")
 
 
+def test_a_part_whose_module_wants_what_vlmad_does_not_have_is_told_what_to_do(
+    install: Install,
+) -> None:
+    register = "def register_scorers(register):\n    register('late', 'acme_late:Late')\n"
+    folder = install("acme", f"from vlmad import hookimpl\n@hookimpl\n{register}")
+    (folder / "acme_late.py").write_text("from vlmad import Telescope\n")
+    with pytest.raises(PluginError, match="pip install --upgrade vlmad acme$"):
+        Registry.discover().get("scorer", "late").resolve()
+
+
 def test_what_a_plugin_lacks_of_its_own_is_no_matter_of_versions(install: Install) -> None:
     install("vlmad-acme", "import vlmad_acme.forgotten")
     assert listed("vlmad_acme").status == "broken"

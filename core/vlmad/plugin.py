@@ -76,8 +76,14 @@ class Registration:
         if not isinstance(targets[self], str):
             return targets[self]
         module, _, attribute = targets[self].partition(":")
-        with blaming(f"{self} cannot be loaded from {targets[self]!r}", importing=True):
-            return getattr(importlib.import_module(module), attribute)
+        failure = f"{self} cannot be loaded from {targets[self]!r}"
+        with blaming(failure, importing=True):
+            try:
+                return getattr(importlib.import_module(module), attribute)
+            except ImportError as error:
+                lacking = error
+        reason = status_of(lacking, self.plugin.package, self.distribution)[1]
+        raise PluginError(f"{failure}: {reason}") from lacking
 
 
 @dataclass(slots=True)
