@@ -109,7 +109,7 @@ def test_a_part_whose_module_wants_what_vlmad_does_not_have_is_told_what_to_do(
     register = "def register_scorers(register):\n    register('late', 'acme_late:Late')\n"
     folder = install("acme", f"from vlmad import hookimpl\n@hookimpl\n{register}")
     (folder / "acme_late.py").write_text("from vlmad import Telescope\n")
-    with pytest.raises(PluginError, match="pip install --upgrade vlmad acme$"):
+    with pytest.raises(PluginError, match=r"pip install --upgrade vlmad acme$"):
         Registry.discover().get("scorer", "late").resolve()
 
 
