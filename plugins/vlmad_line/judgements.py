@@ -1,0 +1,67 @@
+"""What is said of each image at a line: OK or NG, and why; what sinks, servers and pages show."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from vlmad_documents.documents import Document, FileName
+
+Answer = Literal["OK", "NG", ""]
+"""Empty where nothing says from which score on an image is anomalous. Only OK is good."""
+
+
+class FoundRegion(Document):
+    """A place of an image that its map stands out at, in pixels of the upright image."""
+
+    left: Annotated[int, Field(ge=0)]
+    top: Annotated[int, Field(ge=0)]
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
+    peak: float
+    """The highest value of the map in it."""
+
+
+class Judgement(Document):
+    """One image at a line.
+
+    An image is OK only if it was scored, there is a threshold, and the score lies below it. One that
+    could not be read or scored is NG, whatever there is to compare with.
+    """
+
+    format: Literal["vlmad judgement 1"] = "vlmad judgement 1"
+    id: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{8,64}$")]
+    """Its own among all; whoever gets a judgement twice knows it by that."""
+    at: str
+    """When the image came, in UTC as ISO 8601."""
+    image: FileName
+    """The name of the image."""
+    answer: Answer
+    source: FileName = ""
+    """Where it came from, as it was asked for."""
+    product: str = ""
+    """Which product it was judged as; `unknown` if it shows none of several, which is NG."""
+    reason: str = ""
+    """Why it is not OK."""
+    score: float | None = None
+    threshold: float | None = None
+    p_value: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The share of good references at least as high, where it is known."""
+    regions: list[FoundRegion] = Field(default_factory=list)
+    """What stands out, the highest first."""
+    map: FileName = ""
+    """Where its map is kept, if it is."""
+    milliseconds: Annotated[float, Field(ge=0)] | None = None
+    """From the complete image to the judgement."""
+
+    @model_validator(mode="after")
+    def _check_answer(self) -> Self:
+        if self.answer == "OK":
+            if self.score is None or self.threshold is None or self.score >= self.threshold:
+                raise ValueError("an image is OK only if its score lies below a threshold")
+        elif not self.reason:
+            raise ValueError("what is not OK says why")
+        if self.answer == "" and self.score is None:
+            raise ValueError("an image without a score is NG")
+        return self

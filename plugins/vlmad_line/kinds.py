@@ -1,0 +1,68 @@
+"""What plugins can bring to a line: sources that images keep coming from, and sinks of judgements.
+
+A source is registered by `register_sources` (see `vlmad_run.kinds`); what it made also has the method
+of `KeepsComing` if images come from it for as long as one waits. A sink is registered by
+`register_sinks`; its name is the scheme of what ``--to`` takes, as in ``mqtt`` for ``mqtt://…``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from threading import Event
+
+    from PIL.Image import Image
+
+    from vlmad_line.judgements import Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An image that has come, whole."""
+
+    name: str
+    """What it is called; a source gives no two images one name."""
+    content: Path | Image
+    """Its file on this machine, or the image itself."""
+    at: float
+    """When it was complete, in seconds since 1970."""
+    judged: Callable[[Judgement], None] | None = None
+    """Called with what was said of it, such as to answer a machine that waits."""
+
+
+@runtime_checkable
+class KeepsComing(Protocol):
+    """A source whose images come one after another."""
+
+    def arrivals(self, argument: str, stop: Event) -> Iterator[Arrival | None]:
+        """Yield images as they are complete, and None at least once a second to say that it lives.
+
+        It ends when there will never be another (a film), or soon after `stop` is set. Whatever it
+        raises is an alarm; it is asked again after a while.
+
+        Args:
+            argument: what the user named, scheme included.
+            stop: is set when the line stops.
+
+        Raises:
+            InputError: the argument names nothing, or what it names has gone away.
+        """
+
+
+class Sink(Protocol):
+    """Takes judgements to where they are wanted; `vlmad_line` keeps them until it has."""
+
+    def __call__(self, argument: str) -> Callable[[Sequence[Judgement]], None]:
+        """Open what ``--to`` names, and return what delivers judgements there, in order.
+
+        A delivery returns when the other side has what it was given. Whatever it raises is tried
+        again, with the same judgements and a growing pause, also after a restart; so the other side
+        may get one twice, and knows it by its `id`.
+
+        Raises:
+            InputError: the argument is wrong; what is away for now raises when it is delivered to.
+        """
