@@ -12,7 +12,7 @@ Answer = Literal["OK", "NG", ""]
 """Empty where nothing says from which score on an image is anomalous. Only OK is good."""
 
 
-class FoundRegion(Document):
+class Standout(Document):
     """A place of an image that its map stands out at, in pixels of the upright image."""
 
     left: Annotated[int, Field(ge=0)]
@@ -26,8 +26,8 @@ class FoundRegion(Document):
 class Judgement(Document):
     """One image at a line.
 
-    An image is OK only if it was scored, there is a threshold, and the score lies below it. One that
-    could not be read or scored is NG, whatever there is to compare with.
+    An image is OK only if it was scored, there is a threshold, and the score lies below it. One
+    that could not be read or scored is NG, whatever there is to compare with.
     """
 
     format: Literal["vlmad judgement 1"] = "vlmad judgement 1"
@@ -48,7 +48,7 @@ class Judgement(Document):
     threshold: float | None = None
     p_value: Annotated[float, Field(gt=0, le=1)] | None = None
     """The share of good references at least as high, where it is known."""
-    regions: list[FoundRegion] = Field(default_factory=list)
+    regions: list[Standout] = Field(default_factory=list)
     """What stands out, the highest first."""
     map: FileName = ""
     """Where its map is kept, if it is."""

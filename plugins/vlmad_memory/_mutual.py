@@ -29,7 +29,7 @@ LONG_SECONDS, LARGE_BYTES = 10, 1 << 30
 """From which on time and disk are said before."""
 
 
-class Judgement(NamedTuple):
+class JudgedSet(NamedTuple):
     """What came of a set."""
 
     cells: list[Float[Tensor, "b p"]]
@@ -125,7 +125,7 @@ class Mutual(Scorer):
             maps = _maps(features, [cells[start:end] for cells in judgement.cells])
             yield Prediction(score.expand(len(features)), maps)
 
-    def _judge(self, images: Sequence[Features]) -> Judgement:
+    def _judge(self, images: Sequence[Features]) -> JudgedSet:
         owners, means = [], []
         for number, features in enumerate(images):
             owners += [number] * len(features)
@@ -145,7 +145,7 @@ class Mutual(Scorer):
             maps = _maps(features, [each[start:end] for each in cells])
             highest.append(only_inside(maps, features.inside).amax())
         score = torch.stack(highest)
-        return Judgement(cells, score, self._rescored(score, pooled) if self.rescoring else score)
+        return JudgedSet(cells, score, self._rescored(score, pooled) if self.rescoring else score)
 
     def _compare(
         self, images: Sequence[Features], pairing: Pairing, cells: Sequence[Tensor]

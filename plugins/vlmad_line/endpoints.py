@@ -1,8 +1,8 @@
 """What plugins can bring to a line: sources that images keep coming from, and sinks of judgements.
 
-A source is registered by `register_sources` (see `vlmad_run.kinds`); what it made also has the method
-of `KeepsComing` if images come from it for as long as one waits. A sink is registered by
-`register_sinks`; its name is the scheme of what ``--to`` takes, as in ``mqtt`` for ``mqtt://…``.
+A source is registered by `register_sources` (see `vlmad_run.kinds`); what is registered also has
+the method of `KeepsComing` if images come from it for as long as one waits. A sink is registered
+by `register_sinks`; its name is the scheme of what ``--to`` takes, as in ``mqtt`` for ``mqtt://…``.
 """
 
 from __future__ import annotations
