@@ -32,6 +32,7 @@ DOCUMENTS = {
     "conformance": "vlmad_conformance.conformance_document:Conformance",
     "health": "vlmad_doctor.health:Health",
     "speed": "vlmad_speed.encoding_ways:SpeedReport",
+    "judgement": "vlmad_line.judgements:Judgement",
 }
 """By the name of the schema's file: ``module:Class``."""
 

@@ -30,6 +30,10 @@ class Arrival:
     """Its file on this machine, or the image itself."""
     at: float
     """When it was complete, in seconds since 1970."""
+    source: str = ""
+    """Where it came from, as it was asked for."""
+    key: str = ""
+    """What tells after a restart that it was judged before; empty of what never comes again."""
     judged: Callable[[Judgement], None] | None = None
     """Called with what was said of it, such as to answer a machine that waits."""
 
