@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -321,3 +322,32 @@ def features_of_maps(
         regions.append(Regions(name, cells, patch_cells(grid), aligned=False, grid=grid))
     image = regions[-1].embeddings.mean(1)
     return Features(image, tuple(regions), regions[-1].grid or (1, 1), size, views=views)
+
+
+def film(
+    path: Path,
+    pictures: Iterable[Image.Image],
+    times: Iterable[float] | None = None,
+    *,
+    codec: str = "mpeg4",
+    rotation: int = 0,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Encode a film of pictures of one size, at so many seconds or ten in each second."""
+    import av
+
+    shown = list(pictures)
+    when = (number / 10 for number in range(len(shown))) if times is None else iter(times)
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream: Any = container.add_stream(codec, rate=10)
+        stream.width, stream.height = shown[0].size
+        stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, 1000)
+        stream.codec_context.time_base = Fraction(1, 1000)
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for picture, moment in zip(shown, when, strict=False):
+            frame = av.VideoFrame.from_image(picture)
+            frame.pts, frame.time_base = round(1000 * moment), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
