@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from vlmad.watching import watched
+from vlmad_run._run_parts import forget_parts
 from vlmad_run._run_pictures import draw_overlays
 from vlmad_run.passed_over import PassedOverFiles
 from vlmad_run.places import RUNS, new_folder, stopped_run
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from vlmad_run._run_parts import RunParts
     from vlmad_run.kinds import Runnable
     from vlmad_run.passed_over import PassedOver
     from vlmad_run.rows import ScoreRow
@@ -38,6 +40,7 @@ def score_images(
     batch_size: int = 8,
     write_line: Callable[[bytes], None] | None = None,
     passed_over: Sequence[PassedOver] = (),
+    parts: RunParts | None = None,
 ) -> RunFolder:
     """Score images into a run folder, and return the folder, closed.
 
@@ -53,11 +56,12 @@ def score_images(
         write_line: gets the row of each image as soon as it is written, those done before first;
             then what was passed over, if anything was.
         passed_over: where images were looked for, for the manifest.
+        parts: which images are views of one part; they are judged when all images are.
 
     Raises:
         OutputError: the folder cannot be written; what is done stays done.
-        InputError: the place where the images are has gone away, or the threshold is of
-            another detector.
+        InputError: the place where the images are has gone away, the threshold is of
+            another detector, or by the rule no part could ever be anomalous.
     """
     with ExitStack() as stack:
         progress = stack.enter_context(bars(console))
@@ -65,10 +69,13 @@ def score_images(
         manifest = detector.describe(images, threshold.value if threshold else None)
         manifest = manifest.model_copy(update={"passed_over": list(passed_over)})
         known = threshold.check(manifest.identity) if threshold is not None else []
+        if parts is not None:
+            parts.check(detector, manifest)
         print_notes(dict.fromkeys([*detector.notes, *known]), console)
         path = out or (stopped_run(manifest) if resume else None)
         path = path or stack.enter_context(new_folder(RUNS, manifest.recipe))
         folder = stack.enter_context(RunFolder(path, manifest, threshold))
+        forget_parts(path)
         print_notes(folder.remarks, console)
         stack.enter_context(interruptible(path, detector.together))
         if len(folder):
@@ -84,6 +91,9 @@ def score_images(
         for row in itertools.chain(done, tracked):
             if write_line is not None:
                 write_line(to_line(row))
+        for part in parts.judge(folder) if parts else ():
+            if write_line is not None:
+                write_line(part.to_json(indent=None))
         if write_line is not None and passed_over:
             write_line(PassedOverFiles(passed_over=list(passed_over)).to_json(indent=None))
         region_of = getattr(detector, "region_of", None)  # an engine of another kind has none

@@ -14,13 +14,16 @@ import typer
 from vlmad.console import console, messages, say, write_json
 from vlmad.errors import InputError, OutputError
 from vlmad_run.choosing import OF_PARTS, Choice, choosing
+from vlmad_run.part_judging import JudgingParts
 from vlmad_run.references import References, assemble_runnable, check_unused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vlmad_run._run_parts import RunParts
     from vlmad_run.finding import FoundImages
     from vlmad_run.kinds import Runnable
+    from vlmad_run.run_folder import RunFolder
     from vlmad_run.stored_run import StoredRun
     from vlmad_run.thresholds import Threshold
 
@@ -53,7 +56,8 @@ class Judging:
         ),
     ] = None
     fail_on: Annotated[
-        FailOn | None, typer.Option(help=f"Exit with {ANOMALOUS} if an image is anomalous.")
+        FailOn | None,
+        typer.Option(help=f"Exit with {ANOMALOUS} if an image is anomalous, with --group a part."),
     ] = None
 
 
@@ -77,6 +81,7 @@ def run(
     choice: Choice,
     references: References,
     judging: Judging,
+    judging_parts: JudgingParts,
     outputs: RunOutput,
     paths: Annotated[
         list[str] | None,
@@ -92,11 +97,12 @@ def run(
 
     A run that was stopped goes on where it was when the same command is given again.
 
-    Of a data set all photographs are scored, and no masks.
+    Of a data set all photographs are scored, and no masks. With --group one verdict is given on
+    each part, from those on its images; a part that lacks one is never ok.
 
-    Exit status: 0 all done, 1 some images or lines of a table could not be read (with --fail-on
-    also those in formats that are not read; or scores differ from those of the manifest),
-    2 nothing could be done, 3 anomalous images were found and --fail-on asks.
+    Exit status: 0 all done, 1 some images or lines of a table could not be read, or parts are not
+    whole (with --fail-on also those in formats that are not read; or scores differ from those of
+    the manifest), 2 nothing could be done, 3 anomalous ones were found and --fail-on asks.
 
     Examples:
     vlmad run photos/
@@ -109,9 +115,12 @@ def run(
 
     vlmad run photos/ --model nut.safetensors --fail-on anomalous
 
+    vlmad run photos/ --model nut.safetensors --group "pattern:([0-9]+)_cam" --views 4
+
     vlmad run photos/ --backbone openclip:ViT-B-16-plus-240/laion400m_e31
     """
-    from vlmad_run._outcome import print_not_judged, print_table, print_warnings
+    from vlmad_run._outcome import print_table, print_warnings
+    from vlmad_run._run_parts import print_parts, rate_notes
     from vlmad_run._running import score_images
     from vlmad_run.progress import print_notes
     from vlmad_run.stored_run import read_run
@@ -123,8 +132,9 @@ def run(
         detector = assemble_runnable(choice, references, images)
     else:
         detector = _repeated(stored, choice, references, outputs.out)
+    parts = judging_parts.parts(images)
     threshold = _threshold(judging, stored, detector)
-    print_notes(found.notes, quiet)
+    print_notes([*found.notes, *rate_notes(threshold, parts)], quiet)
     folder = score_images(
         detector,
         images,
@@ -136,15 +146,28 @@ def run(
         batch_size=outputs.batch_size,
         write_line=write_json if outputs.as_json else None,
         passed_over=found.passed_over,
+        parts=parts,
     )
     if not (outputs.as_json or outputs.quiet):
         print_table(folder, images, console())
+        if parts is not None:
+            print_parts(parts, folder.path, console())
     print_warnings(folder, images)
     agrees = stored is None or _agrees(stored, folder.path)
-    if judging.fail_on is not None and folder.result.anomalous:
+    if judging.fail_on is not None:
+        _end_if_not_good(folder, parts)
+    if folder.result.failed or not agrees or found.wrong_lines or (parts and parts.broken):
+        raise typer.Exit(FAILED)
+
+
+def _end_if_not_good(folder: RunFolder, parts: RunParts | None) -> None:
+    """End with a status of its own if not everything is known to be good."""
+    from vlmad_run._outcome import print_not_judged
+
+    if parts.count("anomalous") if parts else folder.result.anomalous:
         raise typer.Exit(ANOMALOUS)
-    unread = judging.fail_on is not None and (print_not_judged(folder) or folder.result.unknown)
-    if folder.result.failed or not agrees or unread or found.wrong_lines:
+    unjudged = len(parts.rows) - parts.count("ok") if parts else folder.result.unknown
+    if print_not_judged(folder) or unjudged:
         raise typer.Exit(FAILED)
 
 

@@ -12,13 +12,16 @@ from vlmad.errors import InputError
 from vlmad_documents.documents import Document
 from vlmad_run.identity import Identity
 
+GIVEN = "given"
+"""The rule of a threshold that is a bare number."""
+
 
 class Threshold(Document):
     """From which score on an image is anomalous; `vlmad calibrate` writes it as a file."""
 
     format: Literal["vlmad threshold 2"] = "vlmad threshold 2"
     value: float
-    rule: str = "given"
+    rule: str = GIVEN
     """How it was chosen."""
     evidence: dict[str, JsonValue] = Field(default_factory=dict)
     """What it was chosen on, and the error rates to expect with their intervals."""
