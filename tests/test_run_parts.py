@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from vlmad.errors import InputError
+from vlmad_calibration._labelled_images import LabelledImage, ScoredImages
+from vlmad_calibration._labelled_parts import as_parts
 from vlmad_run.part_grouping import find_parts, parse_grouping
 
 from .conftest import SMALL
@@ -211,3 +213,69 @@ def test_options_of_parts_that_do_not_go_together_are_refused(
     assert done.status == 2
     assert message in done.error
     assert not (four_views.parent / "out" / "scores.jsonl").exists()
+
+
+# a threshold for parts
+
+
+def labelled(name: str, score: float | None, bad: bool = False, **how: Any) -> LabelledImage:
+    return LabelledImage(Path(name), bad, score=score, **how)
+
+
+def test_labelled_parts_are_as_bad_as_their_worst_views_and_count_only_if_whole() -> None:
+    images = [
+        *(labelled("1_a", 0.1), labelled("1_b", 0.3), labelled("2_a", 0.2)),
+        labelled("2_b", 0.25, bad=True),
+        *(labelled("3_a", 0.9), labelled("3_b", None, failure="3_b: is no image")),
+        *(labelled("4_a", 0.1), labelled("4_b", 0.1, left_out="references")),
+        *(labelled("5_a", 0.1), labelled("6", 0.5)),
+    ]
+    scored = ScoredImages(images, identity=None)  # type: ignore[arg-type]
+    parts = as_parts(scored, parse_grouping("pattern:([0-9])_"), views=2)
+    assert (parts.scores(bad=False), parts.scores(bad=True)) == ([0.3], [0.25])
+    assert parts.left_out == {"references": 1}
+    assert parts.failures == [
+        "part 3: 3_b: is no image",
+        "part 5: 1 of 2 views",
+        "part 6: it belongs to no part by --group; 1 of 2 views",
+    ]
+
+
+def test_an_image_that_two_labels_were_asked_for_counts_with_its_own() -> None:
+    images = [labelled("1_a", 0.1), labelled("1_b", None, bad=False, left_out="others")]
+    scored = ScoredImages([*images, labelled("1_b", 0.8, bad=True)], identity=None)  # type: ignore[arg-type]
+    parts = as_parts(scored, parse_grouping("pattern:([0-9])_"))
+    assert (parts.scores(bad=True), parts.left_out) == ([0.8], {})
+
+
+@pytest.mark.slow
+def test_a_threshold_for_parts_goes_with_runs_of_parts(four_views: Path, command: Command) -> None:
+    scores = four_views.parent / "out"
+    assert command(*RUN).status == 0
+    calibrate = (
+        "calibrate",
+        "--scores",
+        "out",
+        "--good",
+        "photos/1*",
+        "--bad",
+        "photos/2_cam2.png",
+    )
+    done = command(*calibrate, "--good", "photos/2_cam1.png", *PATTERN, "--views", "2")
+    assert done.status == 0, done.error
+    assert "parts scored: 1 good, 1 bad" in done.out
+    threshold = json.loads(Path("threshold.json").read_text())
+    assert threshold["evidence"]["views"] == 2
+    worst = {part: max(s for n, s in scores_in(scores).items() if n[0] == part) for part in "12"}
+    assert min(worst.values()) < threshold["value"] < max(worst.values())
+    judge = ("--threshold", "threshold.json", "--quiet", "--out", "judged")
+    run = RUN[: RUN.index("--out")]
+    assert "chosen for parts" in command(*run, *judge[:2]).error
+    done = command(*run, *judge, *PATTERN)
+    assert (done.status, done.error) == (0, "")
+    verdicts = {name: row["verdict"] for name, row in parts_in(Path("judged")).items()}
+    assert verdicts == {
+        part: "anomalous" if worst[part] >= threshold["value"] else "ok" for part in "12"
+    }
+    done = command("calibrate", "--references", "photos", *SMALL, *PATTERN, "--out", "t.json")
+    assert "--group takes good parts that are no references" in done.error

@@ -17,7 +17,7 @@ from vlmad_calibration.rates import (
     measured_rate,
 )
 from vlmad_calibration.rules import DEFAULT_RATE, Rule, settle
-from vlmad_documents.documents import Document
+from vlmad_documents.documents import Document, FileName
 from vlmad_run.leaving_out import above_few, conformal_rank
 from vlmad_run.manifest import GoodScores
 from vlmad_run.passed_over import PassedOver
@@ -58,6 +58,10 @@ class Evidence(Document):
     passed_over: list[PassedOver] = Field(default_factory=list)
     """What else was found where they were looked for."""
     command: list[str] = Field(default_factory=list)
+    group: FileName = ""
+    """Which images are views of one part, if so: all counts are of parts then."""
+    views: int | None = None
+    """How many a part was to have."""
 
 
 @dataclass(frozen=True, slots=True)

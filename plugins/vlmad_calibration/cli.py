@@ -21,8 +21,10 @@ from vlmad_calibration._labelled_images import (
     look_up_scores,
     score_images,
 )
+from vlmad_calibration._labelled_parts import as_parts
 from vlmad_calibration.rules import Rule, settle
 from vlmad_run.choosing import Choice, choosing
+from vlmad_run.part_grouping import Grouped
 from vlmad_run.passed_over import in_words
 from vlmad_run.progress import print_notes
 from vlmad_run.references import References, assemble, check_unused
@@ -44,6 +46,7 @@ WHY = {
 def calibrate(
     choice: Choice,
     references: References,
+    grouped: Grouped,
     good: Annotated[
         list[str] | None,
         typer.Option(metavar="DIR", help="Good images: a folder, file or pattern; repeatable."),
@@ -76,6 +79,9 @@ def calibrate(
     references is judged by the others. With bad images too: the largest F1 (default), or a
     limit to the rate of false alarms or misses.
 
+    With --group the threshold is for parts, as vlmad run --group judges them: a part scores as its
+    worst view does, and is anomalous if any of its views is.
+
     Exit status: 0 all done, 1 some images could not be read, 2 nothing could be done.
 
     Examples:
@@ -90,7 +96,12 @@ def calibrate(
     command = [printable(word) for word in sys.argv[1:]]
     _check_repeated(out, command)
     settle(rule, rate, bool(bad))
+    grouping = grouped.grouping()
+    if grouping and not good:
+        raise InputError("--group takes good parts that are no references: name them with --good")
     scored = _score(choice, references, good or [], bad or [], scores)
+    if grouping:
+        scored = as_parts(scored, grouping, grouped.views)
     _warn(scored)
     normal, anomalous = scored.scores(bad=False), scored.scores(bad=True)
     if bad and not anomalous:
@@ -103,6 +114,8 @@ def calibrate(
             "failures": scored.failures,
             "passed_over": list(scored.passed_over),
             "command": command,
+            "group": grouped.group or "",
+            "views": grouped.views,
         }
     )
     threshold = Threshold(
@@ -177,7 +190,8 @@ def _print(threshold: Threshold, evidence: Evidence, out: Path) -> None:
         table.add_row(errors.source, str(errors.false_alarms), str(errors.misses or "unknown"))
     screen = console()
     screen.print(f"anomalous from {threshold.value!r} on: {threshold.rule}")
-    screen.print(f"scored: {evidence.good} good{bad}", "", sep="\n")
+    what = "parts scored" if evidence.group else "scored"
+    screen.print(f"{what}: {evidence.good} good{bad}", "", sep="\n")
     screen.print(table)
     lines = ["", *(f"note: {remark}" for remark in evidence.remarks)]
     lines.append(f"use it with: vlmad run … --threshold {out}")
