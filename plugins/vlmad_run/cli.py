@@ -76,6 +76,18 @@ class RunOutput:
     ] = False
 
 
+@dataclass(frozen=True, slots=True)
+class OfFilms:
+    """Options: which frames of films are images of a run."""
+
+    every: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Of films: a frame every so many seconds; by default all."
+        ),
+    ] = None
+
+
 @choosing
 def run(
     choice: Choice,
@@ -83,10 +95,12 @@ def run(
     judging: Judging,
     judging_parts: JudgingParts,
     outputs: RunOutput,
+    films: OfFilms,
     paths: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PATH…", help="Images, folders or glob patterns; - reads a list of them."
+            metavar="PATH…",
+            help="Images, folders, films or glob patterns; - reads a list of them.",
         ),
     ] = None,
     manifest: Annotated[
@@ -118,6 +132,8 @@ def run(
     vlmad run photos/ --model nut.safetensors --group "pattern:([0-9]+)_cam" --views 4
 
     vlmad run photos/ --backbone openclip:ViT-B-16-plus-240/laion400m_e31
+
+    vlmad run clip.mp4 --every 0.5 --model nut.safetensors
     """
     from vlmad_run._outcome import print_table, print_warnings
     from vlmad_run._run_parts import print_parts, rate_notes
@@ -126,7 +142,7 @@ def run(
     from vlmad_run.stored_run import read_run
 
     stored = None if manifest is None else read_run(manifest)
-    found, quiet = _images(paths, stored), messages(outputs.quiet or outputs.as_json)
+    found, quiet = _images(paths, stored, films), messages(outputs.quiet or outputs.as_json)
     images = found.images
     if stored is None:
         detector = assemble_runnable(choice, references, images)
@@ -171,11 +187,11 @@ def _end_if_not_good(folder: RunFolder, parts: RunParts | None) -> None:
         raise typer.Exit(FAILED)
 
 
-def _images(paths: Sequence[str] | None, stored: StoredRun | None) -> FoundImages:
+def _images(paths: Sequence[str] | None, stored: StoredRun | None, films: OfFilms) -> FoundImages:
     from vlmad_run.finding import FoundImages, find
 
     if paths:
-        return find(paths)
+        return find(paths, asked="" if films.every is None else f"every:{films.every:.6f}")
     if stored is not None:
         return FoundImages(stored.images)
     raise InputError("no images: name files or folders, or - for a list on standard input")
@@ -317,13 +333,11 @@ def show(context: typer.Context) -> None:
 def clear(
     text: Annotated[bool, typer.Option("--text", help="Only text embeddings.")] = False,
     visual: Annotated[bool, typer.Option("--visual", help="Only features of images.")] = False,
+    films: Annotated[bool, typer.Option("--films", help="Only frames of films.")] = False,
 ) -> None:
     """Delete what is kept: all of it, or the kinds that are named."""
-    from vlmad_openclip.store import KINDS, open_store
+    from vlmad_run._cache_contents import clear_caches
 
-    named = {"text": text, "visual": visual}
-    deleted = 0
-    for kind in [kind for kind in KINDS if named.get(kind)] or KINDS:
-        store = open_store(kind)
-        deleted += store.clear() if store else 0
+    named = {"text": text, "visual": visual, "films": films}
+    deleted = clear_caches([kind for kind, chosen in named.items() if chosen])
     console().print(f"deleted {deleted} {'entry' if deleted == 1 else 'entries'}")

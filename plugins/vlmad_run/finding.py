@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 from vlmad.console import say
 from vlmad.datasets import LABELS, Label
 from vlmad.errors import InputError
-from vlmad_run.kinds import finder_for
+from vlmad_run.kinds import finder_by_ending, finder_for
 from vlmad_run.labelling import Labelling
 from vlmad_run.passed_over import PassedOver, count_by_reason, in_words
 from vlmad_run.texts import entries, is_list, spellings
@@ -69,7 +69,7 @@ def find_images(paths: Collection[str | Path], wanted: Wanted = "all") -> list[P
     return find(paths, wanted).images
 
 
-def find(paths: Collection[str | Path], wanted: Wanted = "all") -> FoundImages:
+def find(paths: Collection[str | Path], wanted: Wanted = "all", asked: str = "") -> FoundImages:
     """Find the image files that paths name, each once, under the first name given for it.
 
     Args:
@@ -77,13 +77,15 @@ def find(paths: Collection[str | Path], wanted: Wanted = "all") -> FoundImages:
             input, ``@FILE`` for one in a file, or what a plugin finds images for (see
             `vlmad_run.kinds.ImageFinder`). Lines of a list that name nothing are printed.
         wanted: what to take of a data set. Files that are named themselves are always taken.
+        asked: what is asked of files that hold several images, such as ``every:1`` of films, where
+            their names are not followed by ``#`` and such words themselves.
 
     Raises:
         InputError: a path does not exist, there is no image at all, or labels are wanted of a
             data set that cannot be read.
     """
     found: dict[str, Path] = {}
-    search = _Search(wanted)
+    search = _Search(wanted, asked)
     for path in map(str, paths):
         find_them = finder_for(path) or search.named
         for file in search.listed(path) if is_list(path) else find_them(path):
@@ -120,8 +122,10 @@ class _Inside(NamedTuple):
 class _Search:
     """One search, over all that a command names."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: Wanted, asked: str = "") -> None:
+        self.wanted, self.asked = wanted, asked
+        self.told: list[str] = []
+        """By what finds the images of files that hold several."""
         self.labels = Labelling(needed=wanted != "all")
         self.left: list[tuple[Path, Reason]] = []
         self.wrong_lines = 0
@@ -130,8 +134,8 @@ class _Search:
 
     @property
     def notes(self) -> list[str]:
-        """What data sets there are, and what of them was taken."""
-        notes = list(self.labels.notes)
+        """What data sets and films there are, and what of them was taken."""
+        notes = [*self.told, *self.labels.notes]
         for root, dataset in self._opened.items():
             counts = [(self._taken[root, label], label) for label in get_args(Label)]
             words = " and ".join(f"{count} {label}" for count, label in counts if count) or "no"
@@ -190,11 +194,30 @@ class _Search:
         except (OSError, ValueError) as error:  # such as a NUL
             raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
         if not matches:
-            raise InputError(f"{path}: no such file or folder")
+            return self._of_several(argument)
         return [file for match in matches for file in self.named(match)]
 
+    def _of_several(self, argument: str) -> list[Path]:
+        """Return the images of files or a pattern of them, after whose name something is asked."""
+        name, _, asked = argument.rpartition("#")
+        files = [name] if os.path.isfile(name) else sorted(glob.glob(name, recursive=True))
+        if not files or finder_by_ending(Path(name)) is None:
+            raise InputError(f"{argument}: no such file or folder")
+        return [image for file in files for image in self._held(Path(file), asked)]
+
+    def _held(self, path: Path, asked: str) -> list[Path]:
+        """Return the images that a file holds, if it may hold several."""
+        finder = None if is_readable(path.name) else finder_by_ending(path)
+        if finder is None or not path.is_file():
+            return []
+        found = finder(f"{path}#{asked}" if asked else str(path))
+        self.told += getattr(found, "notes", ())
+        return list(found)
+
     def _file(self, path: Path) -> list[Path]:
-        """Return the file, or the images that it names if it is the table of a data set."""
+        """Return the file, or the images that it holds, or names as the table of a data set."""
+        if held := self._held(path, self.asked):
+            return held
         dataset = None if is_readable(path.name) else self.labels.at(path)
         if dataset is None:
             return [path]

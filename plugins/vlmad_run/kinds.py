@@ -2,7 +2,8 @@
 
 A plugin brings them by the hooks `register_engines` and `register_sources`, each given
 ``register(name, factory, summary)``. The name of an engine is the suffix of its files, that of a
-source the scheme of its arguments, as in ``s3`` for ``s3://bucket/photos``.
+source the scheme of its arguments, as in ``s3`` for ``s3://bucket/photos``, or the ending of files
+that hold several images, as in ``mp4`` for ``clip.mp4``.
 """
 
 from __future__ import annotations
@@ -117,10 +118,13 @@ class Engine(Protocol):
 
 
 class ImageFinder(Protocol):
-    """Finds the images that an argument ``scheme://…`` names."""
+    """Finds the images that an argument ``scheme://…`` names, or a file that holds several."""
 
     def __call__(self, argument: str) -> Iterable[Path]:
         """Return files on this machine, such as ones that it has fetched.
+
+        The name of a file may be followed by ``#`` and what is asked of it. What is returned may
+        have `notes`, texts that are printed.
 
         Raises:
             InputError: the argument names nothing.
@@ -151,6 +155,11 @@ def finder_for(argument: str) -> ImageFinder | None:
     """Return what finds the images of an argument, or None if it is a path on this machine."""
     scheme, mark, _ = argument.partition("://")
     return _find("source", scheme) if mark else None
+
+
+def finder_by_ending(path: Path) -> ImageFinder | None:
+    """Return what finds the images that a file holds, or None if it is none that holds several."""
+    return _find("source", path.suffix.lower()[1:]) if path.suffix else None
 
 
 def _find(kind: str, name: str) -> Any:

@@ -266,14 +266,16 @@ def choose_references(
 ) -> list[Path]:
     """Draw `shots` different images of those that were found by `paths`.
 
-    Without `shots` all are taken where each is named itself. Where a folder or a pattern stands
-    for them it is up to `MOST_WHOLE` if it is to be taken `whole`, else `PUBLISHED_SHOTS`.
+    Without `shots` all are taken where each is named itself. Where a folder, a film or a pattern
+    stands for them it is up to `MOST_WHOLE` if it is to be taken `whole`, else `PUBLISHED_SHOTS`.
 
     Raises:
         InputError: there are fewer images than shots, or none.
     """
+    from vlmad_run.kinds import finder_by_ending
+
     if shots is None:
-        named = all(Path(path).is_file() for path in paths)
+        named = all(Path(path).is_file() and not finder_by_ending(Path(path)) for path in paths)
         usual = min(len(found.images), MOST_WHOLE) if whole else PUBLISHED_SHOTS
         shots = len(found.images) if named else usual
     where = " and ".join(map(str, paths))

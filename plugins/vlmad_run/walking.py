@@ -20,7 +20,7 @@ Kind: TypeAlias = Literal["image", "mask", "hidden", "written", "format", "endin
 UNREADABLE = (
     ".heic .heif .avif .jxl .jp2 .j2k .jpf .jpx .jls .psd .exr .hdr .svg .dcm .tga .ico .pcx "
     ".pam .dds .qoi .fits "
-    ".raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .pef .srw .mp4 .mov .avi .mkv"
+    ".raw .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .pef .srw .mp4 .mov .avi .mkv .webm"
 )
 NOT_READ = frozenset(UNREADABLE.split())
 """Endings by which photographs or films are known that no format here reads."""

@@ -56,6 +56,8 @@ def frames(
     place: str | Path,
     every: float | None = None,
     *,
+    start: float = 0.0,
+    end: float | None = None,
     container: str | None = None,
     options: Mapping[str, str] | None = None,
     timeout: float | None = None,
@@ -68,6 +70,8 @@ def frames(
     Args:
         place: a file, or an address as FFmpeg has it, such as ``rtsp://…`` or ``/dev/video0``.
         every: seconds from one frame that is taken to the next; by default all are.
+        start: seconds before which no frame is taken.
+        end: likewise after which; by default all to the end.
         container: FFmpeg's name of what is there, such as ``v4l2``; a file of `CONTAINERS` if
             neither it nor an address is given.
         options: FFmpeg's, for opening it.
@@ -77,7 +81,7 @@ def frames(
     Raises:
         InputError: it cannot be opened, holds no film, or has gone away.
     """
-    chosen, how = _Taken(every), reading or Reading()
+    chosen, how = _Taken(every, start), reading or Reading()
     is_file = container is None and "://" not in str(place)
     given = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"} if is_file else {}
     where = str(Path(place).absolute()) if is_file else str(place)
@@ -85,28 +89,44 @@ def frames(
         stream = film.streams.video[0]
         stream.thread_type = "SLICE"  # whole frames side by side would come late
         stream.codec_context.options = {"err_detect": "explode"}  # or gaps are filled, silently
-        found, end = False, 0.0
+        found, over = False, 0.0
         for moment, picture, fault in _decoded(film, stream, str(place), live=not is_file):
             found = found or picture is not None
-            end = moment + _length_of(picture)
+            over = moment + _length_of(picture)
+            if end is not None and moment > end:
+                return
             if fault or chosen.takes(moment):
                 yield _frame(moment, picture, fault, how)
         if is_file and not found:
             raise InputError(f"{place}: not a film that can be read: it has no frames")
         stated = _stated_seconds(film, stream)
-        if is_file and stated is not None and stated > end + BROKEN_OFF:
-            yield FilmFrame(end, None, f"the film breaks off at {end:.3f} of {stated:.3f} s")
+        if is_file and stated is not None and stated > over + BROKEN_OFF:
+            yield FilmFrame(over, None, f"the film breaks off at {over:.3f} of {stated:.3f} s")
+
+
+def check_library() -> None:
+    """Do nothing if there is what decodes films.
+
+    Raises:
+        InputError: there is not; the words that install it are named.
+    """
+    try:
+        import av  # noqa: F401
+    except ImportError as error:
+        raise InputError(REMEDY) from error
 
 
 class _Taken:
     """Which frames are taken: the first at or after each multiple of `every`."""
 
-    def __init__(self, every: float | None) -> None:
+    def __init__(self, every: float | None, start: float) -> None:
         if every is not None and not (math.isfinite(every) and every > 0):
             raise InputError(f"frames are taken every so many seconds above 0, not {every}")
-        self.every, self.due = every, 0.0
+        self.every, self.start, self.due = every, start, 0.0
 
     def takes(self, moment: float) -> bool:
+        if moment < self.start - 1e-3:
+            return False
         if self.every is None:
             return True
         if moment < self.due - 1e-3:  # containers round to milliseconds
@@ -120,11 +140,10 @@ def _opened(
     where: str, name: str, container: str | None, options: dict[str, str], timeout: float | None
 ) -> Iterator[Any]:
     """Open a film that has pictures."""
-    try:
-        import av
-        from av.error import FFmpegError
-    except ImportError as error:
-        raise InputError(REMEDY) from error
+    check_library()
+    import av
+    from av.error import FFmpegError
+
     try:
         film = av.open(where, format=container, container_options=options, timeout=timeout)
     except (FFmpegError, ValueError, OSError) as error:
