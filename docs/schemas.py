@@ -32,6 +32,8 @@ DOCUMENTS = {
     "dataset": "vlmad_datasets.description:DatasetDescription",
     "conformance": "vlmad_conformance.conformance_document:Conformance",
     "health": "vlmad_doctor.health:Health",
+    "drift": "vlmad_drift.drift_documents:DriftReport",
+    "drift-state": "vlmad_drift.drift_documents:DriftState",
     "speed": "vlmad_speed.encoding_ways:SpeedReport",
     "judgement": "vlmad_line.judgements:Judgement",
 }

@@ -1,0 +1,27 @@
+"""Whether what comes is still like what a detector was calibrated on: ``vlmad drift``.
+
+martingales.py       evidence against "nothing has changed", one number after another
+drift_watch.py       scores and statistics of images, watched as they come; what a server keeps
+quantities.py        what is watched, and how a change of it is said
+image_statistics.py  brightness, contrast, sharpness, colour and place of an image
+drift_documents.py   what is written for others
+_shifts.py           since when, and by how much
+_drift_rows.py       images of runs and folders in order of time
+_drift_chart.py      the picture
+cli.py               the command
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vlmad import hookimpl
+
+if TYPE_CHECKING:
+    from vlmad.hookspecs import Register
+
+
+@hookimpl
+def register_commands(register: Register) -> None:
+    """Register `vlmad drift`."""
+    register("drift", "vlmad_drift.cli:drift", "Tell whether images are still like the usual ones.")

@@ -1,0 +1,218 @@
+"""From what was asked to a report: which images, what is usual of them, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmad.errors import InputError
+from vlmad_drift._drift_rows import (
+    DriftImage,
+    check_same,
+    in_order,
+    is_run,
+    of_files,
+    of_runs,
+    scored,
+)
+from vlmad_drift.drift_documents import DriftPoint, DriftReport
+from vlmad_drift.drift_watch import DriftWatch
+from vlmad_drift.drift_words import sentence
+from vlmad_drift.quantities import QUANTITIES
+from vlmad_formats.reading import Reading
+from vlmad_run.choosing import Choice
+from vlmad_run.finding import find_images
+from vlmad_run.progress import bars
+from vlmad_run.references import References, assemble_runnable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from rich.console import Console
+
+    from vlmad_run.kinds import Runnable
+    from vlmad_run.manifest import Manifest
+
+LEAST_USUAL = 10
+"""Fewer usual values tell too little of how much good parts differ."""
+LEFT_OUT = (
+    "of the scores only a rise counts: the usual ones are of references, each judged by the "
+    "others, and tend to be higher than those of new images; --usual takes good images of their own"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command was asked; see `vlmad_drift.cli`."""
+
+    paths: Sequence[str]
+    model: Path | None
+    usual: Sequence[str]
+    product: str | None
+    alpha: float
+    defects: float
+    by_name: bool
+    scores_only: bool
+    seed: int
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known so far: what scores, what is usual, and what is to be told."""
+
+    manifest: Manifest | None = None
+    detector: Runnable | None = None
+    usual: list[DriftImage] = field(default_factory=list)
+    rises: tuple[str, ...] = ()
+    remarks: list[str] = field(default_factory=list)
+
+
+def look(asked: Asked, errors: Console) -> DriftReport:
+    """Watch images in their order, and report.
+
+    Raises:
+        InputError: a number or a path cannot be used, or scores are of different detectors.
+    """
+    if not 0 < asked.alpha < 1 or not 0 <= asked.defects < 1:
+        raise InputError("--alpha takes a number between 0 and 1, --defects one from 0 to below 1")
+    known = _Known()
+    if asked.model is not None:
+        known.detector = assemble_runnable(Choice(), References(model=asked.model))
+        known.manifest = known.detector.describe()
+    images = in_order(_images(asked, known, asked.paths), asked.by_name)
+    with bars(errors) as progress:
+        found = _usual(asked, known)
+        complete = _complete(found, asked, known)
+        usual = [*progress.track(complete, len(found), description="usual images")]
+        seen = {image.sha256 for image in usual if image.sha256}
+        rest = [image for image in images if image.sha256 is None or image.sha256 not in seen]
+        new = progress.track(_complete(rest, asked, known), len(rest), description="looking")
+        return _watched(asked, known, usual, new)
+
+
+def _images(asked: Asked, known: _Known, paths: Sequence[str]) -> list[DriftImage]:
+    """Return the images of runs or folders, without the references, which score too low."""
+    runs = [is_run(path) for path in paths]
+    if any(runs) and not all(runs):
+        raise InputError("name runs or photographs, not both at once")
+    if all(runs):
+        manifest, images = of_runs(paths)
+        if known.manifest is not None:
+            check_same(known.manifest, manifest, " ".join(paths))
+        known.manifest = known.manifest or manifest
+    else:
+        reading = known.manifest and Reading.parse(known.manifest.identity.reading)
+        images = of_files(find_images(paths), reading or Reading())
+    return _of_product(images, asked.product)
+
+
+def _of_product(images: list[DriftImage], product: str | None) -> list[DriftImage]:
+    names = sorted({image.product for image in images} - {""})
+    if product is None:
+        if len(names) > 1:
+            raise InputError(f"there are {', '.join(names)}: choose one with --product NAME")
+        return images
+    found = [image for image in images if image.product == product]
+    if not found:
+        raise InputError(f"no image is of '{product}'; there are {', '.join(names) or 'none'}")
+    return found
+
+
+def _usual(asked: Asked, known: _Known) -> list[DriftImage]:
+    """Return the usual images that are named, or else the references of a fitted detector."""
+    if asked.usual:
+        return _images(asked, known, asked.usual)
+    manifest = known.manifest
+    good = None if manifest is None else manifest.good
+    if manifest is None or good is None or good.how != "left out":
+        return []
+    known.rises = ("score",)
+    paths = [Path(manifest.folder, each.path) for each in manifest.references]
+    scores = good.scores if len(good.scores) == len(paths) else [None for _ in paths]
+    reading = Reading.parse(manifest.identity.reading)
+    return [
+        DriftImage(path, 0.0, each.sha256, score, reading=reading)
+        for path, each, score in zip(paths, manifest.references, scores, strict=True)
+    ]
+
+
+def _complete(images: list[DriftImage], asked: Asked, known: _Known) -> Iterator[DriftImage]:
+    """Yield images with what is still to be found out of them."""
+    lacking = all(image.score is None and not image.failure for image in images)
+    found = scored(images, known.detector) if lacking and known.detector else iter(images)
+    for image in found:
+        yield image if asked.scores_only or image.failure else image.measured()
+
+
+def _watched(
+    asked: Asked, known: _Known, usual: list[DriftImage], new: Iterable[DriftImage]
+) -> DriftReport:
+    scoring = known.manifest is not None
+    quantities = [n for n in QUANTITIES if (scoring if n == "score" else not asked.scores_only)]
+    if not quantities:
+        raise InputError("--scores-only of photographs needs --model FILE, which scores them")
+    values = _usual_values(usual, quantities, known)
+    watch = DriftWatch(
+        values, quantities,
+        alpha=asked.alpha, defects=asked.defects, seed=asked.seed, rises=known.rises,
+    )  # fmt: skip
+    failures = [image.failure for image in usual if image.failure]
+    points, unseen, passed = list[DriftPoint](), 0, _references(known)
+    for image in new:
+        failures += [image.failure] if image.failure else []
+        if not image.values or image.sha256 in passed:
+            continue
+        unseen += not image.statistics
+        watch.see(str(image.path), image.at, image.values)
+        points.append(_point(watch))
+    if unseen and not asked.scores_only:
+        known.remarks.append(f"of {unseen} images the files are not to be had: only their scores")
+    return DriftReport(
+        drift=bool(watch.alarms), words=sentence(watch), alpha=asked.alpha, defects=asked.defects,
+        needed=watch.needed, usual={name: len(values.get(name, ())) for name in quantities},
+        images=watch.images, alarms=watch.alarms, shifts=watch.shifts(), remarks=known.remarks,
+        failures=failures, points=points,
+    )  # fmt: skip
+
+
+def _references(known: _Known) -> set[str]:
+    return {each.sha256 for each in known.manifest.references} if known.manifest else set()
+
+
+def _usual_values(
+    usual: Sequence[DriftImage], quantities: Sequence[str], known: _Known
+) -> dict[str, list[float]]:
+    """Return the usual values that are enough to say anything; note what is not."""
+    if known.rises:  # they are the references
+        counting = list(usual)
+    else:
+        counting = [each for each in usual if each.sha256 not in _references(known)]
+    values = {
+        name: [each.values[name] for each in counting if name in each.values] for name in quantities
+    }
+    few = {name: found for name, found in values.items() if len(found) < LEAST_USUAL}
+    if "score" in few:
+        known.rises = ()
+    if known.rises:
+        known.remarks.append(LEFT_OUT)
+    if few:
+        known.remarks.append(_too_few(few))
+    return {name: found for name, found in values.items() if name not in few}
+
+
+def _too_few(few: Mapping[str, Sequence[float]]) -> str:
+    most = max(map(len, few.values()))
+    if most == 0:
+        had = f"there is nothing usual to compare with (of {', '.join(few)})"
+    else:
+        had = f"{most} usual images tell too little, {LEAST_USUAL} are wanted (of {', '.join(few)})"
+    return f"{had}: only changes among the images that come are found"
+
+
+def _point(watch: DriftWatch) -> DriftPoint:
+    last = watch.recent[-1]
+    return DriftPoint(
+        image=last.image, at=last.at, values=last.values, p_values=watch.p_values,
+        evidence=watch.evidence,
+    )  # fmt: skip

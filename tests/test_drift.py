@@ -1,0 +1,281 @@
+"""Drift: evidence that keeps its promise, the kind of change, and the command."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageFilter
+from tests.conftest import SMALL, Ended, noise
+
+from vlmad.errors import InputError
+from vlmad_drift.drift_documents import DriftReport, DriftState
+from vlmad_drift.drift_watch import DriftWatch
+from vlmad_drift.drift_words import sentence
+from vlmad_drift.image_statistics import statistics_of
+from vlmad_drift.martingales import Martingale, Tally
+
+Command = Callable[..., Ended]
+
+
+def watched(values: list[float], usual: list[float], **settings: float) -> DriftWatch:
+    watch = DriftWatch({"score": usual}, ["score"], **settings)  # type: ignore[arg-type]
+    for number, value in enumerate(values, start=1):
+        watch.see(f"{number}.png", f"t{number}", {"score": value})
+    return watch
+
+
+def test_p_values_are_shares_of_higher_ones_with_ties_by_chance() -> None:
+    tally = Tally([(1.0, 2), (3.0, 1)])
+    tally.add(1.0)
+    assert tally.p_value(1.0, 0.5) == pytest.approx((1 + 0.5 * 3) / 4)
+    assert tally.items() == [(1.0, 3), (3.0, 1)]
+    assert len(tally) == 4
+
+
+def test_bets_are_fair_and_pay_no_more_to_the_share_of_defects_that_is_allowed() -> None:
+    grid = (np.arange(1000) + 0.5) / 1000
+    for defects in (0.0, 0.05):
+        start = Martingale(defects, 7, 0.4, [0.3, 0.3])
+        after = []
+        for p in [*grid, 0.0]:
+            each = Martingale(defects, 7, 0.4, [0.3, 0.3])
+            each.step(p)
+            after.append(each.fortune)
+        mean = (1 - defects) * np.mean(after[:-1]) + defects * after[-1]
+        assert mean == pytest.approx(start.fortune, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("usual", [4, 16, 64])
+def test_false_alarms_are_no_more_often_than_was_said(usual: int) -> None:
+    rng, alarms, runs = np.random.default_rng(usual), 0, 80
+    for _ in range(runs):
+        scores = rng.gamma(3, size=usual + 200)
+        scores[usual:] += 9 * (rng.random(200) < 0.05)  # defects
+        alarms += bool(watched([*scores[usual:]], [*scores[:usual]], alpha=0.1).alarms)
+    assert alarms <= 0.1 * runs
+
+
+def test_a_fixed_set_of_usual_scores_would_break_that_promise() -> None:
+    """Who ranks among 20 usual scores alone bets on their peculiarities, and wins."""
+    rng, broken = np.random.default_rng(0), 0
+    for _ in range(20):
+        usual = rng.normal(size=20)
+        side = Martingale()
+        for score in rng.normal(size=400):
+            side.step((np.sum(usual > score) + rng.random()) / 21)
+            if side.fortune >= 20:
+                broken += 1
+                break
+    assert broken > 4  # with a promise of one
+
+
+@pytest.mark.parametrize(("side", "sign"), [("more", 1), ("less", -1)])
+def test_a_change_is_found_with_its_side_its_place_and_its_size(side: str, sign: int) -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.normal(5, 0.1, 140)
+    scores[100:] += sign * 0.3
+    watch = watched([*scores], [*rng.normal(5, 0.1, 30)])
+    [alarm] = watch.alarms
+    assert (alarm.side, alarm.quantity) == (side, "score")
+    assert abs(alarm.since - 101) <= 3
+    assert alarm.number <= 135
+    spread = (alarm.shift.level - alarm.shift.usual) / alarm.shift.shift
+    assert 0.07 < spread < 0.13
+    assert alarm.shift.low < sign * 0.3 / spread < alarm.shift.high
+    words = "higher by 6" if sign > 0 else "lower by 6"
+    assert words in sentence(watch)
+    assert f"since image {alarm.since} (t{alarm.since})" in sentence(watch)
+
+
+def test_a_change_from_the_first_image_on_is_found_by_enough_usual_scores() -> None:
+    rng = np.random.default_rng(2)
+    watch = watched([*rng.normal(3, 1, 60)], [*rng.normal(0, 1, 64)])
+    assert [alarm.since for alarm in watch.alarms] == [1]
+
+
+def test_only_a_rise_counts_where_the_usual_values_tend_to_be_higher() -> None:
+    rng = np.random.default_rng(3)
+    usual, lower = [*rng.normal(0, 1, 50)], rng.normal(-3, 1, 80)
+    watch = DriftWatch({"score": usual}, ["score"], rises=["score"])
+    for value in lower:
+        watch.see("a.png", "", {"score": value})
+    assert watch.alarms == []
+    assert watched([*lower], usual).alarms
+
+
+def test_a_watch_goes_on_from_its_document_as_if_it_had_never_stopped() -> None:
+    rng = np.random.default_rng(4)
+    scores = np.round(rng.normal(1, 0.1, 120), 2)  # ties
+    scores[80:] += 0.3
+    whole, watch = DriftWatch({}), DriftWatch({})
+    for number, score in enumerate(scores):
+        values = {"score": float(score), "right": float(rng.normal(0, 0.1))}
+        whole.see(f"{number}.png", "", values)
+        watch.see(f"{number}.png", "", values)
+        if number in (50, 110):
+            watch = DriftWatch.of(DriftState.parse(watch.state().to_json(), "state"))
+    assert watch.state() == whole.state()
+    assert watch.alarms
+
+
+def test_what_is_kept_of_many_images_is_bounded() -> None:
+    rng = np.random.default_rng(5)
+    watch = watched([*rng.normal(2, 0.05, 3000)], [])
+    state = watch.state()
+    assert len(state.recent) == 256
+    assert sum(state.quantities["score"].counts) == 3000
+    assert len(state.quantities["score"].values) < 400
+
+
+def test_a_state_that_no_watch_wrote_is_refused() -> None:
+    table = json.loads(watched([1.0, 2.0], []).state().to_json())
+    table["recent"][0]["values"]["score"] = 9.0
+    with pytest.raises(InputError, match="last images are not among those of 'score'"):
+        DriftState.of(table, "state")
+    table = json.loads(watched([1.0, 2.0], []).state().to_json())
+    table["quantities"]["smell"] = table["quantities"]["score"]
+    with pytest.raises(InputError, match="there are the quantities score"):
+        DriftState.of(table, "state")
+
+
+def part() -> Image.Image:
+    """Draw a textured grey-brown disc, left of the middle."""
+    rows, columns = np.mgrid[:120, :160]
+    inside = (rows - 60) ** 2 + (columns - 60) ** 2 < 30**2
+    texture = np.random.default_rng(0).normal(0, 12, rows.shape)
+    levels = np.where(inside, 120 + texture, 40)[..., None] * np.array([1.0, 0.9, 0.8])
+    return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+
+
+def moved(image: Image.Image) -> Image.Image:
+    return Image.fromarray(np.roll(np.asarray(image), 16, axis=1))
+
+
+def tinted(image: Image.Image) -> Image.Image:
+    return Image.fromarray((np.asarray(image) * np.array([1, 1, 0.8])).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "factor"),
+    [
+        (lambda image: ImageEnhance.Brightness(image).enhance(1.1), "brightness", 1.1),
+        (lambda image: image.filter(ImageFilter.GaussianBlur(1)), "sharpness", None),
+        (tinted, "blue", 0.8),
+        (moved, "right", None),
+    ],
+)
+def test_each_kind_of_change_shows_in_its_own_statistic(
+    change: Callable[[Image.Image], Image.Image], name: str, factor: float | None
+) -> None:
+    before, after = statistics_of(part()), statistics_of(change(part()))
+    if factor is not None:
+        assert after[name] / before[name] == pytest.approx(factor, abs=0.02)
+    elif name == "right":
+        assert after[name] - before[name] == pytest.approx(0.1, abs=0.002)
+    else:
+        assert after[name] < 0.5 * before[name]
+    others = {"brightness", "sharpness", "red", "blue", "right", "down"} - {name}
+    others -= {"brightness"} if name == "blue" else set()
+    for other in others:
+        assert after[other] == pytest.approx(before[other], rel=0.06, abs=0.005), other
+
+
+def test_an_image_of_one_colour_has_statistics() -> None:
+    flat = statistics_of(Image.new("RGB", (5, 3)))
+    assert set(flat.values()) == {0.0, 1.0}
+
+
+def photographs(folder: Path, count: int, bright_from: int) -> Path:
+    """Write images of varying light, brighter from one on, each a minute after the last."""
+    folder.mkdir()
+    rng, image = np.random.default_rng(7), part()
+    for number in range(1, count + 1):
+        light = 1 + 0.02 * rng.normal() + 0.15 * (number >= bright_from)
+        path = folder / f"{count - number:03d}.png"  # names tell nothing of the order
+        ImageEnhance.Brightness(image).enhance(light).save(path)
+        os.utime(path, (1_780_000_000 + 60 * number,) * 2)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_command_names_kind_and_time_of_a_change(command: Command, tmp_path: Path) -> None:
+    photographs(tmp_path / "photos", 75, bright_from=46)
+    done = command("drift", "photos", "--chart", "drift.png", "--fail-on", "drift")
+    assert done.status == 3, done.error
+    assert "brighter by 1" in done.out
+    assert "2026-05-2" in done.out
+    assert "nothing usual to compare with" in done.out
+    with Image.open(tmp_path / "drift.png") as chart:
+        assert chart.width == 1000
+    report = DriftReport.parse(command("drift", "photos", "--json").out, "report")
+    assert report.drift
+    assert abs(report.alarms[0].since - 46) <= 2
+    assert [point.image for point in report.points][:2] == ["photos/074.png", "photos/073.png"]
+
+
+def test_photographs_as_they_always_were_are_no_drift(command: Command, tmp_path: Path) -> None:
+    photographs(tmp_path / "usual", 30, bright_from=99)
+    photographs(tmp_path / "photos", 40, bright_from=99)
+    (tmp_path / "photos" / "broken.png").write_bytes(b"no image")
+    done = command("drift", "photos", "--usual", "usual", "--fail-on", "drift", "--order", "name")
+    assert done.status == 1  # of the broken one
+    assert "no drift in 40 images" in done.out
+    assert "broken.png" in done.error
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a fitted detector of twelve references, and a run by it."""
+    from tests.conftest import vlmad
+
+    folder = tmp_path_factory.mktemp("line")
+    noise(folder / "good", 12)
+    noise(folder / "photos", 8, seed=1)
+    choice = ("--detector", "gaussian", *SMALL)
+    assert vlmad("fit", "good", *choice, "--out", "n.safetensors", cwd=folder).returncode == 0
+    done = vlmad("run", "photos", "--model", "n.safetensors", "--out", "night", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_a_run_is_compared_with_the_references_of_its_detector(
+    line: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(line)
+    report = DriftReport.parse(command("drift", "night", "--json").out, "report")
+    assert (report.images, report.usual["score"], report.usual["sharpness"]) == (8, 12, 12)
+    assert "of the scores only a rise counts" in report.remarks[0]
+    alone = DriftReport.parse(command("drift", "night", "--scores-only", "--json").out, "report")
+    assert [*alone.usual] == ["score"]
+    assert alone.needed == 100
+
+
+@pytest.mark.slow
+def test_photographs_are_scored_by_a_model_and_beside_named_good_ones(
+    line: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(line)
+    words = ("drift", "photos", "--model", "n.safetensors", "--usual", "good", "--json")
+    report = DriftReport.parse(command(*words).out, "report")
+    assert report.usual["score"] == 0  # they are the references, which score too low
+    assert "score" in report.points[0].values
+
+
+@pytest.mark.slow
+def test_what_cannot_be_compared_is_refused_with_the_remedy(
+    line: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(line)
+    assert "runs or photographs, not both" in command("drift", "night", "photos").error
+    assert "--alpha takes a number" in command("drift", "night", "--alpha", "0").error
+    assert "needs --model FILE" in command("drift", "photos", "--scores-only").error
+    other = command("run", "photos", "--detector", "rarity", *SMALL, "--out", "other")
+    assert other.status == 0, other.error
+    assert "another detector" in command("drift", "other", "--usual", "night").error
