@@ -12,6 +12,7 @@ from vlmad.errors import InputError
 from vlmad.files import digest
 from vlmad_evaluation._saturated_overlap import find_config
 from vlmad_evaluation.conditions import changes_of
+from vlmad_evaluation.judged_parts import check_parts
 from vlmad_evaluation.result_documents import SkippedEntry
 from vlmad_run.part_options import recipe_name
 from vlmad_run.references import draw_references
@@ -125,6 +126,7 @@ def make_plan(
     for category in categories:
         drawn = _draws(dataset, category, settings, skipped)
         samples = measured_samples(dataset, [category], settings)
+        check_parts(samples, settings)
         class_name = dataset.class_name(category)
         own = [
             Cell(

@@ -18,6 +18,7 @@ from vlmad_evaluation._cell_metrics import best_threshold, measure_cell
 from vlmad_evaluation._cell_scoring import score_cells, side_by_side
 from vlmad_evaluation._result_csv import bench_csv, conditions_csv, grid_csv
 from vlmad_evaluation.conditions import changes_of
+from vlmad_evaluation.judged_parts import NoWholePart
 from vlmad_evaluation.notation import not_measured
 from vlmad_evaluation.result_documents import GridDocument, SkippedEntry, write_document
 from vlmad_evaluation.result_folders import CellResult, read_result, write_result, write_samples
@@ -131,7 +132,10 @@ def _measure(
     cell, scored = own.cell, own.scored()
     if not scored:
         return cell.skip(f"no image could be scored, see {folder.cell(cell)}/scores.csv")
-    result = measure_cell(cell, scored, own.manifest.references, settings)
+    try:
+        result = measure_cell(cell, scored, own.manifest.references, settings)
+    except NoWholePart as error:
+        return cell.skip(str(error))
     threshold = best_threshold(result, own.manifest.identity)
     if threshold is not None and cell.change is None:
         threshold.write(folder.threshold(cell))

@@ -36,6 +36,7 @@ from vlmad_evaluation.bootstrap import (
 from vlmad_evaluation.curves import metrics_of
 from vlmad_evaluation.image_curves import ImageCurveCollector
 from vlmad_evaluation.image_metrics import image_metrics
+from vlmad_evaluation.judged_parts import judged_images, judged_parts
 from vlmad_evaluation.labelled_maps import at_resolution, resize_mask
 from vlmad_evaluation.metric import (
     ANOMALIES,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from vlmad_evaluation._bench_plan import Cell
+    from vlmad_evaluation.judged_parts import LabelledScores
     from vlmad_evaluation.labelled_maps import LabelledMap
     from vlmad_evaluation.result_documents import BenchSettings
     from vlmad_evaluation.result_folders import Scored
@@ -86,9 +88,11 @@ def measure_cell(
     cell: Cell, scored: Sequence[Scored], references: Sequence[Reference], settings: BenchSettings
 ) -> CellResult:
     """Measure what could be scored of a cell."""
-    measured = measure(scored, settings)
-    labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
-    scores = np.array([each.row.score for each in scored], dtype=np.float64)
+    judged = judged_images(scored)
+    normal, anomalous = int((~judged.labels).sum()), int(judged.labels.sum())
+    if settings.group:
+        judged = judged_parts(scored, cell.samples, settings, cell.references)
+    measured = measure(scored, settings, judged=judged)
     done = {each.sample for each in scored}
     threshold = None if cell.change else measured.metrics["image_f1_max"].threshold
     found = BenchCell(
@@ -99,8 +103,9 @@ def measure_cell(
         seed=cell.seed,
         change=cell.change,
         references=list(references),
-        normal=int((~labels).sum()),
-        anomalous=int(labels.sum()),
+        normal=normal,
+        anomalous=anomalous,
+        parts=judged.parts,
         failed=len(cell.samples) - len(scored),
         left_out=[os.path.abspath(s.image) for s in cell.samples if s not in done],
         pixels=measured.pixels,
@@ -108,7 +113,7 @@ def measure_cell(
         threshold=None if threshold is None else f"thresholds/{cell_place(cell)}.json",
         metrics=measured.metrics,
     )
-    return CellResult(found, measured.replicates, labels, scores)
+    return CellResult(found, measured.replicates, judged.labels, judged.scores)
 
 
 def best_threshold(result: CellResult, identity: Identity) -> Threshold | None:
@@ -128,6 +133,7 @@ def best_threshold(result: CellResult, identity: Identity) -> Threshold | None:
         evidence={
             "warning": "chosen on the test images: expect more errors on others",
             "category": result.cell.category,
+            **({"group": "parts"} if result.cell.parts else {}),
             "normal": int((~result.labels).sum()),
             "anomalous": int(result.labels.sum()),
             "f1": best.value,
@@ -138,11 +144,14 @@ def best_threshold(result: CellResult, identity: Identity) -> Threshold | None:
 
 
 def measure(
-    scored: Sequence[Scored], settings: BenchSettings, at_once: int = PIXELS_AT_ONCE
+    scored: Sequence[Scored],
+    settings: BenchSettings,
+    at_once: int = PIXELS_AT_ONCE,
+    judged: LabelledScores | None = None,
 ) -> MeasuredCell:
-    """Compute all metrics of some images."""
-    labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
-    scores = np.array([each.row.score for each in scored], dtype=np.float64)
+    """Compute all metrics of some images; those of images are of what is judged."""
+    judged = judged or judged_images(scored)
+    labels, scores = judged.labels, judged.scores
     pixels = _measure_pixels(scored, settings, at_once)
     saturated = _measure_saturated(scored, settings, at_once)
     metrics = {**image_metrics(labels, scores), **pixels.metrics, **saturated.metrics}

@@ -10,6 +10,7 @@ import typer
 
 from vlmad.console import messages, say
 from vlmad.errors import InputError
+from vlmad_run.part_grouping import HOW, Grouped, table_digest
 from vlmad_run.progress import bars
 
 if TYPE_CHECKING:
@@ -45,6 +46,14 @@ class Measuring:
     spare_good: Annotated[
         bool, _option("--spare-good", help="Test on good train images too that are no reference.")
     ] = False
+    group: Annotated[
+        str | None,
+        _option(metavar="HOW", help=f"Image metrics of parts that are seen in several: {HOW}."),
+    ] = None
+    views: Annotated[
+        int | None,
+        _option(metavar="N", min=1, help="Parts with another number of views are left out."),
+    ] = None
     replicates: Annotated[int, _option(min=2, help="Resampled sets for intervals.")] = 1000
     batch_size: Annotated[
         int, typer.Option(min=1, help="Images encoded together; more helps on a GPU.")
@@ -70,7 +79,7 @@ class Measuring:
         from vlmad_evaluation.conditions import parse_conditions
         from vlmad_evaluation.result_documents import BenchSettings
 
-        shots = parse_shots(self.shots)
+        shots, grouping = parse_shots(self.shots), Grouped(self.group, self.views).grouping()
         if align and not any(shots):
             raise InputError("--align brings images to the first reference: add --shots 1 or more")
         return BenchSettings(
@@ -81,6 +90,9 @@ class Measuring:
             replicates=self.replicates,
             batch_size=self.batch_size,
             spare_good=self.spare_good,
+            group=self.group or "",
+            group_sha256=table_digest(grouping),
+            views=self.views,
             conditions=parse_conditions(conditions or ""),
         )
 

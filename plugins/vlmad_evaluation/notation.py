@@ -96,6 +96,11 @@ def what_is_missing(document: BenchDocument) -> Iterator[str]:
                 f"{cell.detector} on {cell.category}: not scored, images: "
                 f"{cell.failed}; see {cell.run}/scores.csv"
             )
+        if cell.parts is not None and cell.parts.left_out:
+            yield (
+                f"{cell.detector} on {cell.category}: parts that are not whole, left out: "
+                f"{count(len(cell.parts.left_out), 'part')}, such as {cell.parts.left_out[0]}"
+            )
         if cell.pixels is not None and cell.pixels.without_mask:
             yield (
                 f"{cell.category}: {cell.pixels.without_mask} anomalous images without "

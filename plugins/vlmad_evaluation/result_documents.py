@@ -57,6 +57,15 @@ class PixelFacts(Document):
     how: Literal["exact", "streamed"]
 
 
+class PartFacts(Document):
+    """The parts of several views that the image metrics of a cell are of."""
+
+    normal: Count
+    anomalous: Count
+    left_out: list[FileName] = Field(default_factory=list)
+    """Those that are not whole, or of which a view could not be scored or is a reference."""
+
+
 class BenchCell(Document):
     """One detector on one category with the references of one seed: what came of it."""
 
@@ -74,6 +83,8 @@ class BenchCell(Document):
     failed: Count
     left_out: list[FileName]
     """The images that could not be scored."""
+    parts: PartFacts | None = None
+    """What image metrics and the threshold are of, where images are views of parts."""
     pixels: PixelFacts | None
     """None where pixel metrics are undefined for want of masks."""
     run: InnerName
@@ -207,6 +218,12 @@ class BenchSettings(Document):
     batch_size: Count = 1
     spare_good: bool = False
     """Whether good train images that are no reference of a cell are test images of it too."""
+    group: FileName = ""
+    """Which images are views of one part, of which image metrics are then."""
+    group_sha256: str | None = None
+    """Of the table that says so, if one does."""
+    views: Count | None = None
+    """How many a part has; None for as many as there are."""
     align: bool = False
     """Whether images are brought to the first reference of their cell, where it has any."""
     conditions: dict[str, ConditionSettings] = Field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from vlmad_evaluation.judged_parts import part_words
 from vlmad_evaluation.metric import Metric, best_value
 from vlmad_evaluation.notation import (
     TITLES,
@@ -286,6 +287,8 @@ def explained(document: BenchDocument, shown: Callable[[str], str] = str) -> Ite
         )
     if settings.spare_good:
         words += ". Good train images that are no reference of a cell are test images of it too"
+    for words_on_parts in part_words(settings):
+        words += f". {words_on_parts}"
     if settings.align:
         words += ". Images are aligned to the first reference of a cell"
     yield f"{words}. {UNDEFINED} is undefined. Pixel metrics at {settings.resolution} resolution."

@@ -13,6 +13,7 @@ from rich.progress import track
 from vlmad.console import messages
 from vlmad.errors import InputError, OutputError, VlmadError, first_line, reason_of
 from vlmad.files import write_atomically
+from vlmad_evaluation.judged_parts import part_words
 from vlmad_evaluation.notation import count
 from vlmad_report._average_sections import categories, object_groups, summary
 from vlmad_report._condition_section import TITLE, other_conditions
@@ -126,6 +127,8 @@ def _facts(source: ResultSource) -> Iterator[tuple[str, str]]:
     spare = " and good train images that are no reference" if settings.spare_good else ""
     aligned = ", aligned to the first reference" if settings.align else ""
     yield "Test images", f"{normal} normal, {anomalous} anomalous{spare}{aligned}"
+    if settings.group:
+        yield "Parts", f"{'. '.join(part_words(settings))}; curves and failures below are of images"
     listed = f": {', '.join(detectors)}" if len(detectors) <= LISTED else ""
     yield "Detectors", f"{len(detectors)}{listed}"
     backbones = (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from vlmad.errors import InputError, first_line
+from vlmad.files import digest
 from vlmad_run.csv_cells import as_meant
 from vlmad_run.texts import lines_of, read_people_text
 
@@ -110,6 +111,7 @@ class ByTable:
 
     parts: Mapping[Path, str]
     """By the whole name of the image."""
+    table: Path
     images: dict[str, list[Path]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -141,7 +143,7 @@ def parse_grouping(text: str) -> Grouping:
     if kind == PATTERN and rest:
         return ByPattern(_compiled(rest))
     if kind == TABLE and rest:
-        return ByTable(_read_table(Path(rest)))
+        return ByTable(_read_table(Path(rest)), Path(rest))
     raise InputError(f"--group takes {HOW}, not '{text}'")
 
 
@@ -201,6 +203,11 @@ def _places(path: Path, cells: Sequence[str]) -> list[int]:
     if lacking:
         raise InputError(f"{path}: its first line has to name one column '{lacking[0]}'")
     return [columns.index(name) for name in COLUMNS]
+
+
+def table_digest(grouping: Grouping | None) -> str | None:
+    """Return the SHA-256 of the table that says what the parts are, if one does."""
+    return digest(grouping.table) if isinstance(grouping, ByTable) else None
 
 
 @dataclass(frozen=True, slots=True)
