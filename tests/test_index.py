@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -317,3 +318,17 @@ def test_a_command_of_a_plugin_imports_that_plugin_alone(cache: Path) -> None:
     modules = imported("prompts", "--help")
     packages = {name.partition(".")[0] for name in modules if name.startswith("vlmad_")}
     assert packages == {"vlmad_anomalyclip"}
+
+
+def test_threads_that_want_names_of_one_plugin_load_it_once(acme: Path) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that they meet in the middle
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(20):
+                [plugin] = [p for p in Registry.discover().plugins if p.name == "acme"]
+                assert not plugin.targets
+                wanted = [r for r in plugin.registrations if r.kind == "scorer"] * 4
+                assert all(pool.map(lambda each: each.resolve(), wanted))
+    finally:
+        sys.setswitchinterval(before)

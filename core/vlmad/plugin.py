@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ BUILT_IN = "vlmad"
 """The distribution that the built-in plugins come in; it is never blocked."""
 LONGEST_NAME = 100
 _NAME = re.compile(r"[^\W\d][\w-]*")
+_LOADING = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,9 @@ class Registration:
             PluginError: it leads nowhere, or its module or plugin cannot be imported.
         """
         targets = self.plugin.targets
-        if self not in targets:
-            self.plugin.load()
+        with _LOADING:  # another thread may be about it
+            if self not in targets:
+                self.plugin.load()
         if self not in targets:
             reason = self.plugin.reason or "the plugin no longer registers it"
             raise PluginError(f"{self} cannot be loaded: {reason}")
