@@ -6,14 +6,15 @@ import itertools
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from vlmad.errors import InputError
 from vlmad.watching import watched
 from vlmad_run._run_parts import forget_parts
-from vlmad_run._run_pictures import draw_overlays
 from vlmad_run.passed_over import PassedOverFiles
 from vlmad_run.places import RUNS, new_folder, stopped_run
 from vlmad_run.progress import ShownProgress, bars, interruptible, print_notes
 from vlmad_run.rows import to_line
 from vlmad_run.run_folder import RunFolder
+from vlmad_run.run_pictures import draw_overlays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from vlmad_run.kinds import Runnable
     from vlmad_run.passed_over import PassedOver
     from vlmad_run.rows import ScoreRow
+    from vlmad_run.shards import Shard
     from vlmad_run.thresholds import Threshold
 
 
@@ -41,6 +43,7 @@ def score_images(
     write_line: Callable[[bytes], None] | None = None,
     passed_over: Sequence[PassedOver] = (),
     parts: RunParts | None = None,
+    shard: Shard | None = None,
 ) -> RunFolder:
     """Score images into a run folder, and return the folder, closed.
 
@@ -57,17 +60,25 @@ def score_images(
             then what was passed over, if anything was.
         passed_over: where images were looked for, for the manifest.
         parts: which images are views of one part; they are judged when all images are.
+        shard: what the images are of a longer list; overlays wait until its shards are merged.
 
     Raises:
         OutputError: the folder cannot be written; what is done stays done.
         InputError: the place where the images are has gone away, the threshold is of
-            another detector, or by the rule no part could ever be anomalous.
+            another detector, by the rule no part could ever be anomalous, or a detector that
+            compares all images is given a shard of them.
     """
+    if shard is not None and detector.together:
+        raise InputError(
+            "this detector compares all images with each other: those of a shard would get other "
+            "scores; leave out --shard"
+        )
     with ExitStack() as stack:
         progress = stack.enter_context(bars(console))
         loading = progress.add_task("loading", total=None)
         manifest = detector.describe(images, threshold.value if threshold else None)
-        manifest = manifest.model_copy(update={"passed_over": list(passed_over)})
+        waiting = {"shard": shard, "overlays": None if shard is None else overlays}
+        manifest = manifest.model_copy(update={"passed_over": list(passed_over), **waiting})
         known = threshold.check(manifest.identity) if threshold is not None else []
         if parts is not None:
             parts.check(detector, manifest)
@@ -97,5 +108,5 @@ def score_images(
         if write_line is not None and passed_over:
             write_line(PassedOverFiles(passed_over=list(passed_over)).to_json(indent=None))
         region_of = getattr(detector, "region_of", None)  # an engine of another kind has none
-        draw_overlays(folder, images, overlays, progress, region_of)
+        draw_overlays(folder, images, "none" if shard else overlays, progress, region_of)
     return folder

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vlmad_run.finding import FoundImages
     from vlmad_run.kinds import Runnable
     from vlmad_run.run_folder import RunFolder
+    from vlmad_run.shards import Shard
     from vlmad_run.stored_run import StoredRun
     from vlmad_run.thresholds import Threshold
 
@@ -70,6 +71,10 @@ class RunOutput:
     ] = None
     overlays: Annotated[Overlays, typer.Option(help="Which pictures to draw.")] = Overlays.all
     batch_size: Annotated[int, typer.Option(min=1, help="Images encoded together.")] = 8
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Score one of N shards of the images; see vlmad merge."),
+    ] = None
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False
     as_json: Annotated[
         bool, typer.Option("--json", help="A line of JSON for each image, and no table.")
@@ -131,25 +136,28 @@ def run(
 
     vlmad run photos/ --model nut.safetensors --group "pattern:([0-9]+)_cam" --views 4
 
+    vlmad run photos/ --shard 2/4 --out shards/2
+
     vlmad run photos/ --backbone openclip:ViT-B-16-plus-240/laion400m_e31
 
     vlmad run clip.mp4 --every 0.5 --model nut.safetensors
     """
-    from vlmad_run._outcome import print_table, print_warnings
     from vlmad_run._run_parts import print_parts, rate_notes
     from vlmad_run._running import score_images
+    from vlmad_run.outcome import print_table, print_warnings
     from vlmad_run.progress import print_notes
     from vlmad_run.stored_run import read_run
 
     stored = None if manifest is None else read_run(manifest)
     found, quiet = _images(paths, stored, films), messages(outputs.quiet or outputs.as_json)
-    images = found.images
+    images, shard = found.images, _shard(outputs, judging_parts, found.images, stored)
     if stored is None:
         detector = assemble_runnable(choice, references, images)
     else:
         detector = _repeated(stored, choice, references, outputs.out)
     parts = judging_parts.parts(images)
     threshold = _threshold(judging, stored, detector)
+    images = shard.of_list(images) if shard else images
     print_notes([*found.notes, *rate_notes(threshold, parts)], quiet)
     folder = score_images(
         detector,
@@ -163,6 +171,7 @@ def run(
         write_line=write_json if outputs.as_json else None,
         passed_over=found.passed_over,
         parts=parts,
+        shard=shard,
     )
     if not (outputs.as_json or outputs.quiet):
         print_table(folder, images, console())
@@ -178,7 +187,7 @@ def run(
 
 def _end_if_not_good(folder: RunFolder, parts: RunParts | None) -> None:
     """End with a status of its own if not everything is known to be good."""
-    from vlmad_run._outcome import print_not_judged
+    from vlmad_run.outcome import print_not_judged
 
     if parts.count("anomalous") if parts else folder.result.anomalous:
         raise typer.Exit(ANOMALOUS)
@@ -195,6 +204,28 @@ def _images(paths: Sequence[str] | None, stored: StoredRun | None, films: OfFilm
     if stored is not None:
         return FoundImages(stored.images)
     raise InputError("no images: name files or folders, or - for a list on standard input")
+
+
+def _shard(
+    outputs: RunOutput, grouping: JudgingParts, images: Sequence[Path], stored: StoredRun | None
+) -> Shard | None:
+    """Return which of the images are to be scored, if not all are.
+
+    Raises:
+        InputError: they cannot be divided so, or another option needs all of them.
+    """
+    from vlmad_run.shards import read_shard
+
+    if outputs.shard is None:
+        return None
+    if stored is not None:
+        raise InputError("--manifest compares a whole run: leave out --shard")
+    if grouping != JudgingParts():
+        raise InputError(
+            "--group needs all images of a part, and a shard may lack some: merge the shards, then "
+            "give the command with --group, --out of the whole and no --shard; it scores nothing"
+        )
+    return read_shard(outputs.shard, images, outputs.batch_size)
 
 
 def _threshold(judging: Judging, stored: StoredRun | None, detector: Runnable) -> Threshold | None:

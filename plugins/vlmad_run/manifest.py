@@ -20,6 +20,7 @@ from vlmad_run.identity import Identity, identity
 from vlmad_run.memory_documents import Reference, ReferenceView, RegionMask
 from vlmad_run.part_options import file_digests, options_in_full, recipe_name
 from vlmad_run.passed_over import PassedOver
+from vlmad_run.shards import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,6 +94,10 @@ class Manifest(Document):
     """References that it was not fitted on, because they may show a defect."""
     passed_over: list[PassedOver] = Field(default_factory=list)
     """What was passed over where its images, or those of a fitted detector, were looked for."""
+    shard: Shard | None = None
+    """Which images of a longer list it is a run of, if it is one of several."""
+    overlays: Literal["all", "anomalous", "none"] | None = None
+    """Of a shard: which pictures are drawn when all are merged."""
     result: RunResult | None = None
 
 

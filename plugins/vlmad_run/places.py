@@ -35,6 +35,7 @@ def stopped_run(manifest: Manifest) -> Path | None:
             before = Manifest.read(path)
             same = not before.identity.differences(manifest.identity)
             stopped = before.result is not None and not before.result.finished
+            same = same and before.shard == manifest.shard
             if same and stopped and before.images_sha256 == manifest.images_sha256:
                 return path.parent
     return None

@@ -39,7 +39,7 @@ from vlmad_run.rows import (
 from vlmad_run.walking import has_vanished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
     from vlmad.types import Result
@@ -182,6 +182,17 @@ class RunFolder:
         self._complete, self._batch = self._batch, []
         return rows
 
+    def adopt(self, rows: Sequence[ScoreRow], seconds: float) -> None:
+        """Make it a run of rows that others scored; their maps lie in the folder already.
+
+        Args:
+            rows: in the order of their images.
+            seconds: what scoring them took.
+        """
+        self._images = [self.file_of(row) for row in rows]
+        self._remember(rows)
+        self._started -= seconds
+
     def flush(self) -> list[ScoreRow]:
         """Write and return the rows that waited for their maps.
 
@@ -247,6 +258,12 @@ class RunFolder:
                     f"{self.path} holds a run that differs: {'; '.join(other[:4])}; "
                     "choose another --out, or repeat that run's options"
                 )
+            if before.shard != self.manifest.shard:
+                was, now = (
+                    f"{shard}, of {shard.whole}" if shard else "a whole run"
+                    for shard in (before.shard, self.manifest.shard)
+                )
+                raise OutputError(f"{self.path} holds {was}, not {now}; choose another --out")
             self.remarks = before.identity.remarks(self.manifest.identity)
             self.manifest = self.manifest.model_copy(update={"folder": before.folder})
         self._note(RunResult(finished=False))
