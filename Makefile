@@ -1,6 +1,7 @@
 # make demo   installs into .venv and scores the sample images
 # make test   the whole test suite, linters and type checks
 # make browser  Chromium, in which the tests look at reports; installed where apt-get and root are
+# make line   an MQTT broker and an RTSP server, which the tests of a line talk to; likewise
 # make quick  the part of the tests that takes less than a minute
 
 PYTHON ?= python3
@@ -8,17 +9,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 # tested versions; `make CONSTRAINTS= …` takes the newest that pyproject.toml admits
 CONSTRAINTS ?= constraints.txt
+LINE_PACKAGES := mosquitto python3-gi gir1.2-gst-rtsp-server-1.0 \
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 PIP_INSTALL := $(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
 # tests start Python some hundred times: compiling everything each time would take most of it
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test browser quick samples clean
+.PHONY: demo test browser line quick samples clean
 
 demo: $(VENV)/installed
 	$(BIN)/vlmad run examples/samples/*/test --detector winclip
 
-test: $(VENV)/installed-dev browser
+test: $(VENV)/installed-dev browser line
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
@@ -36,6 +39,21 @@ browser:
 	else \
 		echo "no Chromium: install it for the tests that look at reports" \
 			"(Debian: sudo apt-get install chromium)"; \
+	fi
+
+# likewise; the RTSP server runs in the system's Python
+line:
+	@if { command -v mosquitto || test -x /usr/sbin/mosquitto; } >/dev/null \
+		&& /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' \
+			2>/dev/null; then exit 0; fi; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "installing $(LINE_PACKAGES), which the tests of a line talk to"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq --yes --no-install-recommends $(LINE_PACKAGES) >/dev/null \
+			|| echo "they could not be installed"; \
+	else \
+		echo "no MQTT broker or no RTSP server: install them for the tests of a line" \
+			"(Debian: sudo apt-get install $(LINE_PACKAGES))"; \
 	fi
 
 quick: $(VENV)/installed-dev

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from vlmad_line.judgements import Judgement
+    from vlmad_line.judgements import Judgement, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,25 @@ class KeepsComing(Protocol):
 
 
 class Sink(Protocol):
-    """Takes judgements to where they are wanted; `vlmad_line` keeps them until it has."""
+    """Takes what is said at a line to where it is wanted; `vlmad_line` keeps it until it has."""
 
-    def __call__(self, argument: str) -> Callable[[Sequence[Judgement]], None]:
-        """Open what ``--to`` names, and return what delivers judgements there, in order.
+    def __call__(self, argument: str) -> Callable[[Sequence[Message]], None]:
+        """Open what ``--to`` names, and return what delivers judgements and alarms there, in order.
 
         A delivery returns when the other side has what it was given. Whatever it raises is tried
-        again, with the same judgements and a growing pause, also after a restart; so the other side
-        may get one twice, and knows it by its `id`.
+        again, with the same messages and a growing pause, also after a restart; so the other side
+        may get one twice, and knows it by its `id`. One thread delivers; it is the sink's own.
+
+        Args:
+            argument: what the user named, scheme included.
 
         Raises:
             InputError: the argument is wrong; what is away for now raises when it is delivered to.
         """
+
+
+@runtime_checkable
+class WantsMaps(Protocol):
+    """A sink for which maps are kept until it has what they are of."""
+
+    wants_maps: bool

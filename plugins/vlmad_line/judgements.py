@@ -1,8 +1,8 @@
-"""What is said of each image at a line: OK or NG, and why; what sinks, servers and pages show."""
+"""What is said at a line: of each image OK or NG, and why; of a source that it has stopped."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -51,7 +51,16 @@ class Judgement(Document):
     regions: list[Standout] = Field(default_factory=list)
     """What stands out, the highest first."""
     map: FileName = ""
-    """Where its map is kept, if it is."""
+    """Where its map is kept as a 16-bit PNG, if a sink asked for maps."""
+    map_low: float | None = None
+    map_high: float | None = None
+    """What 0 and 65535 of it stand for."""
+    manifest: FileName = ""
+    """Where it is written what judged it; likewise."""
+    file: FileName = ""
+    """Where the image itself lies, if it came as a file."""
+    sha256: str | None = None
+    """Of that file."""
     milliseconds: Annotated[float, Field(ge=0)] | None = None
     """From the complete image to the judgement."""
 
@@ -65,3 +74,31 @@ class Judgement(Document):
         if self.answer == "" and self.score is None:
             raise ValueError("an image without a score is NG")
         return self
+
+
+class Alarm(Document):
+    """What an operator must know that is of no single image: a source has stopped, or is back."""
+
+    format: Literal["vlmad alarm 1"] = "vlmad alarm 1"
+    id: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{8,64}$")]
+    at: str
+    """When, in UTC as ISO 8601."""
+    source: FileName
+    state: Literal["stopped", "back"]
+    """While it is `stopped`, no image is OK: there are none."""
+    reason: str = ""
+
+
+Message: TypeAlias = Judgement | Alarm
+"""What sinks are given."""
+
+
+def read_message(text: str | bytes, name: str) -> Message:
+    """Read what `Document.to_json` made of a judgement or an alarm.
+
+    Raises:
+        InputError: it is neither.
+    """
+    alarm = f'"{Alarm.model_fields["format"].default}"'
+    start = text[:60] if isinstance(text, str) else text[:60].decode("utf-8", "replace")
+    return Alarm.parse(text, name) if alarm in start else Judgement.parse(text, name)

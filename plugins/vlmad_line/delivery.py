@@ -1,0 +1,111 @@
+"""Taking what a ledger holds to a sink, in a thread of its own, for as long as it takes."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vlmad.errors import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vlmad_line.judgements import Message
+    from vlmad_line.ledger import Ledger
+
+TOGETHER = 100
+"""Messages of one delivery at most; after one that failed a single one is tried."""
+FIRST, LONGEST = 0.5, 60.0
+"""Seconds of the first pause after a delivery that failed, and of the longest."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """How a sink is doing."""
+
+    sink: str
+    waiting: int
+    """Messages that it does not have yet."""
+    reason: str
+    """Why the last delivery failed; empty if it did not."""
+
+
+class Delivery:
+    """Delivers to one sink what it does not have, in order, until it is stopped.
+
+    Args:
+        sink: under which name the ledger knows it.
+        deliver: what the sink's part returned.
+        ledger: the ledger.
+        tell: is called when deliveries begin to fail, and when they go on.
+    """
+
+    def __init__(
+        self,
+        sink: str,
+        deliver: Callable[[Sequence[Message]], None],
+        ledger: Ledger,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.sink, self._deliver, self._ledger, self._tell = sink, deliver, ledger, tell
+        self._failures, self._reason = 0, ""
+        self._stopping = threading.Event()
+        ledger.join(sink)
+        self._thread = threading.Thread(target=self._work, name=f"to {sink}", daemon=True)
+        self._thread.start()
+
+    @property
+    def state(self) -> DeliveryState:
+        """How the sink is doing now."""
+        return DeliveryState(self.sink, self._ledger.waiting(self.sink), self._reason)
+
+    def stop(self, until: float) -> None:
+        """Deliver what waits, if it can be delivered, and stop; wait for it until a moment.
+
+        What could not be delivered stays in the ledger. `until` is of `time.monotonic`.
+        """
+        self._stopping.set()
+        self._ledger.wake()
+        self._thread.join(max(0.0, until - time.monotonic()))
+
+    def _work(self) -> None:
+        goes_on = True
+        while goes_on:
+            try:
+                goes_on = self._step()
+            except Exception as error:  # of the other side, a plugin or the disk: it is tried again
+                goes_on = self._fail(error)
+
+    def _step(self) -> bool:
+        """Deliver something or wait for it; return whether there may be more to do."""
+        entries = self._ledger.missing(self.sink, 1 if self._failures else TOGETHER)
+        if not entries:
+            self._ledger.wait(self.sink, self._stopping)
+            return not self._stopping.is_set()
+        self._deliver([message for _, message in entries])
+        self._ledger.has(self.sink, entries[-1][0])
+        if self._failures:
+            self._tell(f"{self.sink} takes what is said again")
+        self._failures, self._reason = 0, ""
+        return True
+
+    def _fail(self, error: Exception) -> bool:
+        """Note why it failed and wait; return whether to try again."""
+        self._reason = shown(error) or type(error).__name__
+        self._failures += 1
+        if self._failures == 1 and not self._stopping.is_set():
+            kept = "what is said is kept until then"
+            self._tell(f"{self.sink} takes nothing for now, {kept}: {self._reason}")
+        return not self._stopping.wait(pause(self._failures))
+
+
+def pause(failures: int) -> float:
+    """Return how long to wait after so many failures: twice as long each time, and by chance.
+
+    So many lines that lost one receiver do not all come back at the same moment.
+    """
+    longest = min(LONGEST, FIRST * 2.0 ** min(failures - 1, 30))
+    return random.uniform(longest / 2, longest)

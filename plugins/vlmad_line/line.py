@@ -1,0 +1,99 @@
+"""A line: judge what comes, write it down, and take it to every sink."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+from vlmad.errors import shown
+from vlmad_line.delivery import Delivery
+from vlmad_line.judgements import Alarm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Literal
+
+    from vlmad_line.delivery import DeliveryState
+    from vlmad_line.endpoints import Arrival
+    from vlmad_line.ledger import Ledger
+    from vlmad_line.sinks import OpenSink
+    from vlmad_line.station import JudgedImage, Station
+
+FAREWELL = 5.0
+"""Seconds at the end for what still waits to be delivered; what is not, stays in the ledger."""
+
+
+class Line:
+    """A station, a ledger and sinks; use it in a ``with`` statement. Several threads may.
+
+    Args:
+        station: what judges.
+        ledger: where it is written down before anyone hears it.
+        sinks: where it goes.
+        tell: gets a line when a sink begins to fail, and when it takes what is said again.
+    """
+
+    def __init__(
+        self,
+        station: Station,
+        ledger: Ledger,
+        sinks: Sequence[OpenSink] = (),
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.station, self.ledger = station, ledger
+        self._sinks, self._tell = sinks, tell
+        self._deliveries: list[Delivery] = []
+
+    def __enter__(self) -> Self:
+        """Open the ledger and begin to deliver what it holds."""
+        with ExitStack() as stack:
+            stack.enter_context(self.ledger)
+            for sink in self._sinks:
+                delivery = Delivery(sink.name, sink.deliver, self.ledger, self._tell)
+                self._deliveries.append(delivery)
+            self._held = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Deliver what can be delivered soon, and close the ledger."""
+        with self._held:
+            until = time.monotonic() + FAREWELL
+            for delivery in self._deliveries:
+                delivery.stop(until)
+
+    @property
+    def sinks(self) -> list[DeliveryState]:
+        """How each sink is doing."""
+        return [delivery.state for delivery in self._deliveries]
+
+    def judge(self, arrivals: Sequence[Arrival], product: str | None = None) -> list[JudgedImage]:
+        """Judge images, write it down, and tell whoever brought one; see `Station.judge`.
+
+        Raises:
+            OutputError: it cannot be written down; then nobody was told that an image is OK.
+        """
+        judged = self.station.judge(arrivals, product)
+        keys = [(each.source, each.key) for each in arrivals if each.key]
+        self.ledger.write([each.judgement for each in judged], keys)
+        for arrival, said in zip(arrivals, judged, strict=True):
+            if arrival.judged is not None:
+                try:
+                    arrival.judged(said.judgement)
+                except Exception as error:  # of whoever waits; the judgement stands
+                    self._tell(f"{arrival.source or arrival.name} was not told: {shown(error)}")
+        self.ledger.trim()
+        return judged
+
+    def alarm(self, source: str, state: Literal["stopped", "back"], reason: str = "") -> Alarm:
+        """Write down and deliver that a source has stopped, or is back.
+
+        Raises:
+            OutputError: it cannot be written down.
+        """
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        alarm = Alarm(id=uuid.uuid4().hex, at=at, source=source, state=state, reason=shown(reason))
+        self.ledger.write([alarm])
+        return alarm

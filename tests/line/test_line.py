@@ -1,0 +1,85 @@
+"""A line: what was judged is written down before anyone hears it, and goes to every sink."""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vlmad.errors import OutputError
+from vlmad_line.endpoints import Arrival
+from vlmad_line.judgements import Judgement
+from vlmad_line.ledger import Ledger
+from vlmad_line.line import Line
+from vlmad_line.line_products import LineProduct, open_product
+from vlmad_line.sinks import open_sink
+from vlmad_line.station import Station
+from vlmad_run.choosing import Choice
+from vlmad_run.references import References
+from vlmad_run.thresholds import Threshold
+
+from ..conftest import SMALL  # noqa: TID252 (tests are no package)
+
+
+@pytest.fixture(scope="module")
+def product() -> LineProduct:
+    choice = Choice(detector="winclip", backbone=SMALL[1], settings=[SMALL[3]])
+    return replace(open_product(choice, References()), threshold=Threshold(value=9))
+
+
+def arrival(path: Path, judged: Callable[[Judgement], None] | None = None) -> Arrival:
+    return Arrival(str(path), path, time.time(), "photos", f"1 {path}", judged)
+
+
+def test_a_judgement_goes_to_the_ledger_to_every_sink_and_to_who_brought_it(
+    product: LineProduct, photos: Path, tmp_path: Path
+) -> None:
+    told: list[Judgement] = []
+    tables = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    sinks = [open_sink(f"csv:{table}") for table in tables]
+    with Line(Station([product]), Ledger(tmp_path / "line.sqlite"), sinks) as line:
+        given = [arrival(photos / "0000.png", told.append), arrival(photos / "gone.png")]
+        judged = [each.judgement for each in line.judge(given)]
+        line.alarm("photos", "stopped", "it is silent")
+        assert [message for _, message in line.ledger.latest(9)][:0:-1] == judged
+        assert line.ledger.seen("photos") == {each.key for each in given}
+    assert told == judged[:1]
+    assert [each.answer for each in judged] == ["OK", "NG"]
+    for table in tables:
+        with table.open(newline="") as file:
+            answers = [row["answer"] for row in csv.DictReader(file)]
+        assert answers == ["OK", "NG", "ALARM stopped"]
+
+
+def test_who_waits_hears_of_no_judgement_that_could_not_be_written_down(
+    product: LineProduct, photos: Path, tmp_path: Path
+) -> None:
+    told: list[Judgement] = []
+    with Line(Station([product]), Ledger(tmp_path / "line.sqlite")) as line:
+        with sqlite3.connect(tmp_path / "line.sqlite") as other:
+            other.execute("DROP TABLE seen")
+        other.close()
+        with pytest.raises(OutputError, match="cannot write"):
+            line.judge([arrival(photos / "0000.png", told.append)])
+    assert told == []
+
+
+def test_a_machine_that_hangs_up_costs_no_judgement(
+    product: LineProduct, photos: Path, tmp_path: Path
+) -> None:
+    def hang_up(judgement: Judgement) -> None:
+        raise ConnectionResetError("it hung up")
+
+    told, heard = list[str](), list[Judgement]()
+    ledger = Ledger(tmp_path / "line.sqlite")
+    with Line(Station([product]), ledger, tell=told.append) as line:
+        line.judge(
+            [arrival(photos / f"000{n}.png", each) for n, each in ((0, hang_up), (1, heard.append))]
+        )
+    assert told == ["photos was not told: it hung up"]
+    assert len(heard) == 1
