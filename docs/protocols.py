@@ -28,6 +28,8 @@ OTHERS = {
     "Engine": "plugins/vlmad_run/kinds.py",
     "Runnable": "plugins/vlmad_run/kinds.py",
     "ImageFinder": "plugins/vlmad_run/kinds.py",
+    "Supplement": "plugins/vlmad_run/supplements.py",
+    "Steadier": "plugins/vlmad_video/steadiers.py",
     "Defect": "plugins/vlmad_synthesis/synthetic.py",
 }
 HELPERS = (

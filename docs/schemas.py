@@ -35,6 +35,8 @@ DOCUMENTS = {
     "drift": "vlmad_drift.drift_documents:DriftReport",
     "drift-state": "vlmad_drift.drift_documents:DriftState",
     "speed": "vlmad_speed.encoding_ways:SpeedReport",
+    "events": "vlmad_video.film_events:FilmEvents",
+    "film": "vlmad_video.film_frames:FilmRecord",
     "judgement": "vlmad_line.judgements:Judgement",
 }
 """By the name of the schema's file: ``module:Class``."""

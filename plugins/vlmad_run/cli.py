@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +14,7 @@ import typer
 
 from vlmad.console import console, messages, say, write_json
 from vlmad.errors import InputError, OutputError
-from vlmad_run.choosing import OF_PARTS, Choice, choosing
+from vlmad_run.choosing import OF_PARTS, Choice, choosing, completing
 from vlmad_run.part_judging import JudgingParts
 from vlmad_run.references import References, assemble_runnable, check_unused
 
@@ -83,7 +84,7 @@ class RunOutput:
 
 @dataclass(frozen=True, slots=True)
 class OfFilms:
-    """Options: which frames of films are images of a run."""
+    """Options: which frames of films are images of a run, and what their verdicts come to."""
 
     every: Annotated[
         float | None,
@@ -91,6 +92,15 @@ class OfFilms:
             metavar="SECONDS", help="Of films: a frame every so many seconds; by default all."
         ),
     ] = None
+    steady: Annotated[
+        str,
+        typer.Option(
+            metavar="PART",
+            help="Of films: how verdicts are steadied over time, such as half-life:0.5, median:1 "
+            "or k-of-n:3/5.",
+            autocompletion=completing("steadier"),
+        ),
+    ] = ""
 
 
 @choosing
@@ -147,6 +157,7 @@ def run(
     from vlmad_run.outcome import print_table, print_warnings
     from vlmad_run.progress import print_notes
     from vlmad_run.stored_run import read_run
+    from vlmad_run.supplements import supplements_of
 
     stored = None if manifest is None else read_run(manifest)
     found, quiet = _images(paths, stored, films), messages(outputs.quiet or outputs.as_json)
@@ -156,6 +167,8 @@ def run(
     else:
         detector = _repeated(stored, choice, references, outputs.out)
     parts = judging_parts.parts(images)
+    asked = {"steady": films.steady, "overlays": outputs.overlays.value}
+    supplements = supplements_of(images, asked)
     threshold = _threshold(judging, stored, detector)
     images = shard.of_list(images) if shard else images
     print_notes([*found.notes, *rate_notes(threshold, parts)], quiet)
@@ -177,6 +190,9 @@ def run(
         print_table(folder, images, console())
         if parts is not None:
             print_parts(parts, folder.path, console())
+    for line in itertools.chain.from_iterable(make(folder) for make in supplements):
+        if not (outputs.as_json or outputs.quiet):
+            console().print(line)
     print_warnings(folder, images)
     agrees = stored is None or _agrees(stored, folder.path)
     if judging.fail_on is not None:

@@ -13,6 +13,7 @@ from scipy.ndimage import binary_dilation as dilate
 from vlmad.errors import OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from jaxtyping import Bool, Float, UInt8, UInt16
@@ -46,6 +47,16 @@ class Range(NamedTuple):
         if not spread > 0:
             return np.zeros_like(values)
         return np.clip((values - self.low) / spread, 0, 1)
+
+
+def shared_range(ranges: Iterable[tuple[float, float]]) -> Range:
+    """Return the values that the colours of several pictures span, of the ranges of their maps.
+
+    From the median of the lowest values to the highest of all: the noise of a good part stays dark
+    beside a defect.
+    """
+    lows, highs = zip(*ranges, strict=True)
+    return Range(float(np.median(lows)), max(highs))
 
 
 def draw_overlay(

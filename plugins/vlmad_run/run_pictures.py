@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
 from vlmad.errors import InputError
 from vlmad.files import write_atomically
 from vlmad.images import decode
 from vlmad.loading import ahead
-from vlmad_run.pictures import Range, draw_overlay, jpeg, read_map
+from vlmad_run.pictures import Range, draw_overlay, jpeg, read_map, shared_range
 from vlmad_run.rows import OVERLAYS
 
 if TYPE_CHECKING:
@@ -64,16 +63,11 @@ def draw_overlays(
 
 
 def colour_scale(folder: RunFolder) -> Range | None:
-    """Return the values that all overlays' colours span, or None if there is no map.
-
-    From the median of the maps' lowest values to the highest value of all: the noise of a good
-    part stays dark beside a defect.
-    """
+    """Return the values that all overlays' colours span, or None if there is no map."""
     rows = [row for row in folder.all_rows() if row.status == "done"]
     if not rows:
         return None
-    lows, highs = zip(*((row.map_low or 0.0, row.map_high or 0.0) for row in rows), strict=True)
-    return Range(float(np.median(lows)), max(highs))
+    return shared_range((row.map_low or 0.0, row.map_high or 0.0) for row in rows)
 
 
 def overlay(
