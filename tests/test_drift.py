@@ -18,6 +18,7 @@ from vlmad_drift.drift_watch import DriftWatch
 from vlmad_drift.drift_words import sentence
 from vlmad_drift.image_statistics import statistics_of
 from vlmad_drift.martingales import Martingale, Tally
+from vlmad_drift.usual_images import LEFT_OUT, watch_for
 
 Command = Callable[..., Ended]
 
@@ -255,6 +256,21 @@ def test_a_run_is_compared_with_the_references_of_its_detector(
     alone = DriftReport.parse(command("drift", "night", "--scores-only", "--json").out, "report")
     assert [*alone.usual] == ["score"]
     assert alone.needed == 100
+
+
+@pytest.mark.slow
+def test_a_fitted_detector_has_a_watch_of_its_own(line: Path) -> None:
+    from vlmad_run.stored_run import read_run
+
+    manifest = read_run(line / "night").manifest
+    watch, remarks = watch_for(manifest)
+    assert [sum(watch.state().quantities[name].counts) for name in ("score", "down")] == [12, 12]
+    assert [*watch.state().quantities["score"].sides] == ["more"]
+    assert remarks == (LEFT_OUT,)
+    few = manifest.model_copy(update={"references": manifest.references[:4]})
+    watch, remarks = watch_for(few, ["brightness"])
+    assert not watch.state().quantities["brightness"].counts
+    assert "4 usual images tell too little" in remarks[0]
 
 
 @pytest.mark.slow

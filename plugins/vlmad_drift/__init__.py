@@ -5,8 +5,10 @@ drift_watch.py       scores and statistics of images, watched as they come; what
 quantities.py        what is watched, and how a change of it is said
 image_statistics.py  brightness, contrast, sharpness, colour and place of an image
 drift_documents.py   what is written for others
+usual_images.py      what images are compared with; a watch for a fitted detector
+drift_images.py      images of runs and folders in order of time
 _shifts.py           since when, and by how much
-_drift_rows.py       images of runs and folders in order of time
+_looking.py          what the command does
 _drift_chart.py      the picture
 cli.py               the command
 """

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
-from vlmad_drift._drift_rows import (
+from vlmad_drift.drift_documents import DriftPoint, DriftReport
+from vlmad_drift.drift_images import (
     DriftImage,
     check_same,
     in_order,
@@ -16,10 +17,9 @@ from vlmad_drift._drift_rows import (
     of_runs,
     scored,
 )
-from vlmad_drift.drift_documents import DriftPoint, DriftReport
-from vlmad_drift.drift_watch import DriftWatch
 from vlmad_drift.drift_words import sentence
 from vlmad_drift.quantities import QUANTITIES
+from vlmad_drift.usual_images import Usual, references_of
 from vlmad_formats.reading import Reading
 from vlmad_run.choosing import Choice
 from vlmad_run.finding import find_images
@@ -27,19 +27,13 @@ from vlmad_run.progress import bars
 from vlmad_run.references import References, assemble_runnable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import Console
 
+    from vlmad_drift.drift_watch import DriftWatch
     from vlmad_run.kinds import Runnable
     from vlmad_run.manifest import Manifest
-
-LEAST_USUAL = 10
-"""Fewer usual values tell too little of how much good parts differ."""
-LEFT_OUT = (
-    "of the scores only a rise counts: the usual ones are of references, each judged by the "
-    "others, and tend to be higher than those of new images; --usual takes good images of their own"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +57,8 @@ class _Known:
 
     manifest: Manifest | None = None
     detector: Runnable | None = None
-    usual: list[DriftImage] = field(default_factory=list)
-    rises: tuple[str, ...] = ()
+    rises: bool = False
+    """Whether the usual images are references, each scored by the others."""
     remarks: list[str] = field(default_factory=list)
 
 
@@ -123,18 +117,8 @@ def _usual(asked: Asked, known: _Known) -> list[DriftImage]:
     """Return the usual images that are named, or else the references of a fitted detector."""
     if asked.usual:
         return _images(asked, known, asked.usual)
-    manifest = known.manifest
-    good = None if manifest is None else manifest.good
-    if manifest is None or good is None or good.how != "left out":
-        return []
-    known.rises = ("score",)
-    paths = [Path(manifest.folder, each.path) for each in manifest.references]
-    scores = good.scores if len(good.scores) == len(paths) else [None for _ in paths]
-    reading = Reading.parse(manifest.identity.reading)
-    return [
-        DriftImage(path, 0.0, each.sha256, score, reading=reading)
-        for path, each, score in zip(paths, manifest.references, scores, strict=True)
-    ]
+    known.rises = True
+    return references_of(known.manifest) if known.manifest else []
 
 
 def _complete(images: list[DriftImage], asked: Asked, known: _Known) -> Iterator[DriftImage]:
@@ -152,13 +136,13 @@ def _watched(
     quantities = [n for n in QUANTITIES if (scoring if n == "score" else not asked.scores_only)]
     if not quantities:
         raise InputError("--scores-only of photographs needs --model FILE, which scores them")
-    values = _usual_values(usual, quantities, known)
-    watch = DriftWatch(
-        values, quantities,
-        alpha=asked.alpha, defects=asked.defects, seed=asked.seed, rises=known.rises,
-    )  # fmt: skip
+    passed = _references(known)
+    counting = usual if known.rises else [each for each in usual if each.sha256 not in passed]
+    beside = Usual.of(counting, quantities, known.rises)
+    known.remarks += beside.remarks
+    watch = beside.watch(quantities, asked.alpha, asked.defects, asked.seed)
     failures = [image.failure for image in usual if image.failure]
-    points, unseen, passed = list[DriftPoint](), 0, _references(known)
+    points, unseen = list[DriftPoint](), 0
     for image in new:
         failures += [image.failure] if image.failure else []
         if not image.values or image.sha256 in passed:
@@ -170,7 +154,7 @@ def _watched(
         known.remarks.append(f"of {unseen} images the files are not to be had: only their scores")
     return DriftReport(
         drift=bool(watch.alarms), words=sentence(watch), alpha=asked.alpha, defects=asked.defects,
-        needed=watch.needed, usual={name: len(values.get(name, ())) for name in quantities},
+        needed=watch.needed, usual={name: len(beside.values.get(name, ())) for name in quantities},
         images=watch.images, alarms=watch.alarms, shifts=watch.shifts(), remarks=known.remarks,
         failures=failures, points=points,
     )  # fmt: skip
@@ -178,36 +162,6 @@ def _watched(
 
 def _references(known: _Known) -> set[str]:
     return {each.sha256 for each in known.manifest.references} if known.manifest else set()
-
-
-def _usual_values(
-    usual: Sequence[DriftImage], quantities: Sequence[str], known: _Known
-) -> dict[str, list[float]]:
-    """Return the usual values that are enough to say anything; note what is not."""
-    if known.rises:  # they are the references
-        counting = list(usual)
-    else:
-        counting = [each for each in usual if each.sha256 not in _references(known)]
-    values = {
-        name: [each.values[name] for each in counting if name in each.values] for name in quantities
-    }
-    few = {name: found for name, found in values.items() if len(found) < LEAST_USUAL}
-    if "score" in few:
-        known.rises = ()
-    if known.rises:
-        known.remarks.append(LEFT_OUT)
-    if few:
-        known.remarks.append(_too_few(few))
-    return {name: found for name, found in values.items() if name not in few}
-
-
-def _too_few(few: Mapping[str, Sequence[float]]) -> str:
-    most = max(map(len, few.values()))
-    if most == 0:
-        had = f"there is nothing usual to compare with (of {', '.join(few)})"
-    else:
-        had = f"{most} usual images tell too little, {LEAST_USUAL} are wanted (of {', '.join(few)})"
-    return f"{had}: only changes among the images that come are found"
 
 
 def _point(watch: DriftWatch) -> DriftPoint:
