@@ -37,6 +37,12 @@ DOCUMENTS = {
     "speed": "vlmad_speed.encoding_ways:SpeedReport",
     "events": "vlmad_video.film_events:FilmEvents",
     "film": "vlmad_video.film_frames:FilmRecord",
+    "serve-scores": "vlmad_serve.answers:ScoreAnswer",
+    "serve-products": "vlmad_serve.answers:ProductList",
+    "serve-product-change": "vlmad_serve.answers:ProductChange",
+    "serve-history": "vlmad_serve.answers:History",
+    "serve-health": "vlmad_serve.answers:StationHealth",
+    "serve-problem": "vlmad_serve.answers:RequestProblem",
     "judgement": "vlmad_line.judgements:Judgement",
 }
 """By the name of the schema's file: ``module:Class``."""

@@ -1,0 +1,131 @@
+"""`POST /score`: images in, a judgement of each out."""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from vlmad.errors import did_you_mean
+from vlmad_line.endpoints import Arrival
+from vlmad_serve.answers import RequestProblem, ScoreAnswer
+from vlmad_serve.batching import Answered, Waiting
+from vlmad_serve.refusals import Refusal
+from vlmad_serve.served import Served
+from vlmad_serve.uploads import Upload, discard, pixels_of
+
+scoring = APIRouter()
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+FORM = {
+    "type": "object",
+    "properties": {"image": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+}
+BODY = {
+    "required": True,
+    "content": {"image/*": BINARY, "multipart/form-data": {"schema": FORM}},
+}
+STATUSES: dict[int | str, dict[str, object]] = {
+    200: {"model": ScoreAnswer, "description": "a judgement of each image, at least one scored"},
+    422: {"model": ScoreAnswer, "description": "no image could be scored: each is NG"},
+    **{
+        status: {"model": RequestProblem, "description": meaning}
+        for status, meaning in {
+            400: "no image in it",
+            401: "a token is needed",
+            403: "asked by another page, or under another name",
+            404: "no such product",
+            408: "not there in time",
+            413: "too large",
+            415: "no image",
+            429: "too many images wait; see Retry-After",
+        }.items()
+    },
+}
+
+
+@scoring.post(
+    "/score",
+    responses=STATUSES,
+    openapi_extra={"requestBody": BODY},
+    summary="Judge one or several images",
+)
+async def score(
+    request: Request,
+    product: Annotated[str | None, Query(description="As which; by default the chosen.")] = None,
+    map: Annotated[
+        Literal["png", "none"], Query(description="png puts each map into the answer.")
+    ] = "none",
+    name: Annotated[str, Query(description="What an image is called that is the body.")] = "",
+) -> Response:
+    """Answer when all images are judged.
+
+    The body is an image, or a form with up to so many files as the server takes. An image that
+    cannot be read or scored is NG, with the reason.
+    """
+    served: Served = request.app.state.served
+    chosen = _chosen(served, product)
+    images = await _accept(request, served, chosen)
+    judged = await asyncio.gather(*(asyncio.wrap_future(each.answer) for each in images))
+    answer = ScoreAnswer(judgements=[each.judgement for each in judged])
+    if map == "png":
+        maps = await run_in_threadpool(_pictures, judged)
+        answer = answer.model_copy(update={"maps": maps})
+    if all(each.score is None for each in answer.judgements):
+        said = {"error": "no image could be scored", "remedy": "see the reason of each"}
+        content = answer.model_copy(update=said).to_json(indent=None)
+        return Response(content, 422, media_type="application/json")
+    content = answer.to_json(indent=None, without=("error", "remedy"))
+    return Response(content, media_type="application/json")
+
+
+def _chosen(served: Served, product: str | None) -> str:
+    """Return the product by name, so that a change meanwhile does not change it."""
+    if product is None:
+        return served.station.chosen
+    if product not in served.station.products:
+        known = did_you_mean(product, served.station.products)
+        raise Refusal(
+            404, f"no product '{product}'", f"GET /products tells which there are; {known}"
+        )
+    return product
+
+
+async def _accept(request: Request, served: Served, product: str) -> list[Waiting]:
+    """Read the images of a request and hand them over to be judged."""
+    served.judging.begin()
+    images: Sequence[Waiting] | None = None
+    try:
+        uploads = await served.spool.receive(request)
+        try:
+            images = await run_in_threadpool(_prepare, uploads, product, served.limits.most_pixels)
+            served.judging.add(images)
+        except BaseException:
+            discard(uploads)
+            images = None
+            raise
+        return list(images)
+    finally:
+        if images is None:
+            served.judging.end()
+
+
+def _prepare(uploads: list[Upload], product: str, most: int) -> list[Waiting]:
+    waiting = []
+    for upload in uploads:
+        pixels = pixels_of(upload, most)
+        arrival = Arrival(upload.name, upload.path, upload.at, "http")
+        refused = pixels if isinstance(pixels, str) else ""
+        waiting.append(Waiting(arrival, product, 0 if refused else int(pixels), refused))
+    return waiting
+
+
+def _pictures(answers: Sequence[Answered]) -> dict[str, str]:
+    found = {each.judgement.id: each.map for each in answers}
+    return {
+        name: base64.b64encode(heat.png()).decode()
+        for name, heat in found.items()
+        if heat is not None
+    }

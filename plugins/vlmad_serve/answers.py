@@ -1,0 +1,97 @@
+"""What the server answers, as documents."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vlmad_documents.documents import Document
+from vlmad_line.judgements import Judgement
+
+
+class RequestProblem(Document):
+    """Why a request was not carried out."""
+
+    error: str
+    remedy: str
+
+
+class ScoreAnswer(Document):
+    """What is said of the images of a request, in their order."""
+
+    format: Literal["vlmad scores 1"] = "vlmad scores 1"
+    judgements: list[Judgement]
+    maps: dict[str, str] = Field(default_factory=dict)
+    """Where they were asked for: the PNG of each map in base64, by the judgement's id."""
+    error: str = ""
+    """Where none could be scored, which is status 422."""
+    remedy: str = ""
+
+
+class ServedProduct(Document):
+    """One product of a station."""
+
+    name: str
+    class_name: str
+    """What its images show, as its detector is told."""
+    file: str = ""
+    """The name of its fitted file, if it has one."""
+    detector: str = ""
+    """Its recipe."""
+    threshold: float | None = None
+    rule: str = ""
+    """How the threshold was chosen."""
+    judges: bool = False
+    """Whether there is a threshold for whatever it is shown."""
+    digest: str = ""
+    """Its own; another detector or threshold has another."""
+    notes: list[str] = Field(default_factory=list)
+
+
+class ProductList(Document):
+    """The products of a station."""
+
+    format: Literal["vlmad products 1"] = "vlmad products 1"
+    chosen: str
+    """As which images are judged that come without one; empty if there is none."""
+    products: list[ServedProduct]
+    files: list[str] = Field(default_factory=list)
+    """Fitted files that products may be made of."""
+
+
+class ProductChange(Document):
+    """What a product is to become; what is left out stays, or is that of the file."""
+
+    file: str | None = None
+    """The name of a fitted file in the folder of ``--products``."""
+    threshold: float | None = None
+    chosen: bool = False
+    """Whether images that come without a product are judged as it from now on."""
+
+
+class StationHealth(Document):
+    """Whether a station works."""
+
+    format: Literal["vlmad station health 1"] = "vlmad station health 1"
+    ready: bool
+    """Whether it judges images now; else the status is 503."""
+    alarms: list[str]
+    """What a person should look at."""
+    version: str
+    product: str
+    waiting: Annotated[int, Field(ge=0)]
+    """Images that are not judged yet."""
+    seconds: float
+    """For how long it has been up."""
+
+
+class History(Document):
+    """The latest judgements, the newest first."""
+
+    format: Literal["vlmad history 1"] = "vlmad history 1"
+    judgements: list[Judgement]
+    more: str = ""
+    """The id that `before` takes for those before them; empty if there are none."""
+    kept: list[str] = Field(default_factory=list)
+    """Ids of those whose image and map can still be had."""

@@ -1,0 +1,155 @@
+"""A station with all that is around it while it is served."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from vlmad_line.judgements import Judgement
+from vlmad_serve.answers import StationHealth
+from vlmad_serve.batching import Answered, BatchedJudging
+from vlmad_serve.events import Events
+from vlmad_serve.figures import Figures
+from vlmad_serve.recent import KeptImage, Recent, StoredMap
+from vlmad_serve.uploads import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vlmad_line.endpoints import Arrival
+    from vlmad_line.station import JudgedImage, Station
+    from vlmad_serve.batching import Waiting
+    from vlmad_serve.settings import ServeLimits
+
+STUCK = 60
+"""Seconds after which a batch that is not done is an alarm, and the server not ready."""
+UNSCORED = 5
+"""So many images without a score, one after another, are an alarm."""
+
+
+class Served:
+    """A station that is served.
+
+    Args:
+        station: what judges.
+        limits: how much is taken and kept.
+        folder: an empty one of its own, for images.
+    """
+
+    def __init__(self, station: Station, limits: ServeLimits, folder: Path) -> None:
+        self.station, self.limits = station, limits
+        self.figures, self.recent, self.events = Figures(), Recent(limits.keep), Events()
+        self.spool = Spool(folder, limits)
+        self._started = self._last_image = time.monotonic()
+        self._unscored = 0
+        self.judging = BatchedJudging(self._judge, limits.batch_size, limits.queue)
+
+    def stop(self) -> None:
+        """Judge what was accepted."""
+        self.judging.stop()
+
+    def health(self) -> StationHealth:
+        """Return whether it works."""
+        stuck = self._stuck_for() > STUCK
+        ready = self.judging.alive and not stuck and self.station.chosen != ""
+        return StationHealth(
+            ready=ready,
+            alarms=self._alarms(stuck),
+            version=version("vlmad"),
+            product=self.station.chosen,
+            waiting=self.judging.waiting,
+            seconds=round(time.monotonic() - self._started, 1),
+        )
+
+    def metrics(self) -> str:
+        """Return all counts and times as Prometheus reads them."""
+        health = self.health()
+        return self.figures.text(
+            {
+                "vlmad_ready": ("1 if images are judged now", float(health.ready)),
+                "vlmad_alarms": ("what a person should look at", float(len(health.alarms))),
+                "vlmad_waiting_images": ("images not judged yet", float(health.waiting)),
+                "vlmad_listeners": ("who follows /events", float(self.events.listeners)),
+                "process_resident_memory_bytes": ("memory in use", float(resident_bytes())),
+                "process_uptime_seconds": ("since it was started", health.seconds),
+            }
+        )
+
+    def _alarms(self, stuck: bool) -> list[str]:
+        alarms = []
+        if not self.judging.alive:
+            alarms.append("nothing judges images any more: start the server anew")
+        if stuck:
+            alarms.append(f"a batch is not done after {self._stuck_for():.0f} s")
+        if not self.station.chosen:
+            alarms.append("no product is chosen")
+        if self._unscored >= UNSCORED:
+            alarms.append(f"the last {self._unscored} images could not be scored")
+        silent, allowed = time.monotonic() - self._last_image, self.limits.alarm_after
+        if allowed is not None and silent > allowed:
+            alarms.append(f"no image came for {silent:.0f} s")
+        return alarms
+
+    def _stuck_for(self) -> float:
+        since = self.judging.since
+        return time.monotonic() - since if since else 0.0
+
+    def _judge(self, batch: Sequence[Waiting]) -> list[Answered]:
+        started, product = time.monotonic(), batch[0].product
+        decoded = [each.arrival for each in batch if not each.refused]
+        judged = iter(self.station.judge(decoded, product, self.limits.batch_size))
+        answers = [_refused(each) if each.refused else _answered(next(judged)) for each in batch]
+        self.figures.count_judged((a.judgement for a in answers), time.monotonic() - started)
+        self._last_image = time.monotonic()
+        pairs = zip(batch, answers, strict=True)
+        return [self._remember(waiting.arrival, answer) for waiting, answer in pairs]
+
+    def _remember(self, arrival: Arrival, answer: Answered) -> Answered:
+        assert isinstance(arrival.content, Path)  # all that is sent lies in files
+        said = answer.judgement
+        reason = said.reason.replace(str(arrival.content), arrival.name)
+        said = said.model_copy(update={"reason": reason})
+        self._unscored = self._unscored + 1 if said.score is None else 0
+        product = self.station.products.get(said.product)
+        reading = product.reading if product else None
+        size = arrival.content.stat().st_size
+        self.recent.add(said, KeptImage(arrival.content, size, reading, answer.map))
+        self.events.tell(said)
+        return replace(answer, judgement=said)
+
+
+def _answered(image: JudgedImage) -> Answered:
+    return Answered(image.judgement, None if image.map is None else StoredMap.of(image.map))
+
+
+def _refused(waiting: Waiting) -> Answered:
+    """Return what is said of an image that is too large to be decoded."""
+    arrival = waiting.arrival
+    judgement = Judgement(
+        id=uuid4().hex,
+        at=datetime.fromtimestamp(arrival.at, UTC).isoformat(timespec="milliseconds"),
+        image=arrival.name,
+        source=arrival.source,
+        answer="NG",
+        reason=waiting.refused,
+        product=waiting.product,
+        milliseconds=round(max(0.0, time.time() - arrival.at) * 1000, 1),
+    )
+    return Answered(judgement, None)
+
+
+def resident_bytes() -> int:
+    """Return how much memory this process uses, 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            pages = int(file.read().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    import resource
+
+    return pages * resource.getpagesize()

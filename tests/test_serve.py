@@ -1,0 +1,323 @@
+"""A station that is asked over HTTP: what it answers, what it refuses, and how it stops."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlmad_line.line_products import LineProduct, open_product
+from vlmad_line.station import Station
+from vlmad_run.choosing import Choice
+from vlmad_run.references import References
+from vlmad_run.thresholds import Threshold
+from vlmad_serve import listening
+from vlmad_serve.access import Access
+from vlmad_serve.application import make_app
+from vlmad_serve.listening import bind, make_server
+from vlmad_serve.offered_products import offer
+from vlmad_serve.served import Served
+from vlmad_serve.settings import ServeLimits
+
+from .conftest import SMALL
+
+CHOICE = Choice(detector="winclip", backbone=SMALL[1], settings=[SMALL[3]])
+
+
+def png(size: tuple[int, int] = (32, 24), seed: int = 0) -> bytes:
+    values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    file = BytesIO()
+    Image.fromarray(values).save(file, "PNG")
+    return file.getvalue()
+
+
+IMAGE = png()
+
+
+class Running:
+    """A server that runs, and clients of it."""
+
+    def __init__(self, served: Served, port: int, stop: Callable[[], None]) -> None:
+        self.served, self.port, self.stop = served, port, stop
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any, dict[str, str]]:
+        """Return status, body (JSON read) and headers, from a connection of its own."""
+        connection = self.connect()
+        connection.request(method, path, body, headers or {})
+        return answer_of(connection)
+
+    def score(self, image: bytes = IMAGE, query: str = "", **headers: str) -> tuple[int, Any]:
+        status, said, _ = self.ask(
+            "POST", f"/score{query}", image, {"Content-Type": "image/png", **headers}
+        )
+        return status, said
+
+    def raw(self, *pieces: bytes) -> bytes:
+        """Send bytes that may be no HTTP, and return what comes until the server hangs up."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as client:
+            for piece in pieces:
+                client.sendall(piece)
+            return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def answer_of(connection: http.client.HTTPConnection) -> tuple[int, Any, dict[str, str]]:
+    response = connection.getresponse()
+    content, headers = response.read(), {k.lower(): v for k, v in response.getheaders()}
+    connection.close()
+    said = json.loads(content) if headers.get("content-type") == "application/json" else content
+    return response.status, said, headers
+
+
+@pytest.fixture(scope="module")
+def nut() -> LineProduct:
+    product = open_product(CHOICE, References(), name="nut")
+    return replace(product, threshold=Threshold(value=1.0))
+
+
+Serve = Callable[..., Running]
+
+
+@contextmanager
+def serving(folder: Path, products: list[LineProduct], **settings: Any) -> Iterator[Running]:
+    access = settings.pop("access", Access(None))
+    offered = settings.pop("offered", None)
+    served = Served(Station(products), ServeLimits(**settings), folder)
+    app = make_app(served, offer(served.station, offered, Choice()), access)
+    bound = bind("127.0.0.1", 0)
+    port = bound.getsockname()[1]
+    server = make_server(app, served.events.stop)
+    thread = threading.Thread(target=server.run, args=([bound],))
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.002)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    try:
+        yield Running(served, port, stop)
+    finally:
+        stop()
+        thread.join()
+        served.stop()
+
+
+@pytest.fixture(scope="module")
+def serve(nut: LineProduct, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Start servers with limits; those of the same limits are one."""
+    started: dict[str, Running] = {}
+    with ExitStack() as stack:
+
+        def start(**settings: Any) -> Running:
+            if repr(settings) not in started:
+                folder = tmp_path_factory.mktemp("spool")
+                running = serving(folder, [nut, replace(nut, name="bolt")], **settings)
+                started[repr(settings)] = stack.enter_context(running)
+            return started[repr(settings)]
+
+        yield start
+
+
+def form(*files: tuple[str, bytes]) -> tuple[bytes, dict[str, str]]:
+    """Return a form with files, and its header."""
+    parts = [
+        b'--limit\r\nContent-Disposition: form-data; name="image"; filename="%b"\r\n'
+        b"Content-Type: image/png\r\n\r\n%b\r\n" % (name.encode(), content)
+        for name, content in files
+    ]
+    return b"".join(parts) + b"--limit--\r\n", {
+        "Content-Type": "multipart/form-data; boundary=limit"
+    }
+
+
+def problem(answer: tuple[int, Any] | tuple[int, Any, Any]) -> int:
+    """Return the status of a refusal, which says what is wrong and what to do."""
+    assert set(answer[1]) == {"error", "remedy"}, answer
+    assert answer[1]["error"]
+    assert answer[1]["remedy"]
+    return answer[0]
+
+
+def test_an_image_is_judged_as_by_the_station_itself(
+    serve: Serve, nut: LineProduct, tmp_path: Path
+) -> None:
+    path = tmp_path / "nut.png"
+    path.write_bytes(IMAGE)
+    [expected] = nut.detector.stream([path], 1)
+    status, said = serve().score(query="?name=nut.png")
+    [judgement] = said["judgements"]
+    assert status == 200
+    assert judgement["score"] == pytest.approx(expected.score, rel=1e-6)
+    assert (judgement["answer"], judgement["image"], judgement["product"]) == (
+        "OK",
+        "nut.png",
+        "nut",
+    )
+
+
+def test_several_images_are_answered_in_order_and_a_broken_one_is_ng(serve: Serve) -> None:
+    images = [(f"{n}.png", png(seed=n)) for n in range(9)]
+    body, headers = form(*images[:5], ("broken.png", b"no image"), *images[5:])
+    status, said, _ = serve().ask("POST", "/score?map=png&product=bolt", body, headers)
+    judgements = said["judgements"]
+    assert status == 200
+    assert [j["image"] for j in judgements] == [
+        *(f"{n}.png" for n in range(5)),
+        "broken.png",
+        *(f"{n}.png" for n in range(5, 9)),
+    ]
+    assert [j["answer"] for j in judgements].count("OK") == 9
+    broken = judgements[5]
+    assert (broken["answer"], broken["score"]) == ("NG", None)
+    assert broken["reason"] == "broken.png: not an image of a known format"
+    assert {j["product"] for j in judgements} == {"bolt"}
+    assert set(said["maps"]) == {j["id"] for j in judgements} - {broken["id"]}
+    single = [serve().score(content)[1]["judgements"][0]["score"] for _, content in images]
+    assert single == pytest.approx([j["score"] for j in judgements if j["score"]], rel=1e-5)
+
+
+def test_what_cannot_be_scored_is_ng_with_a_status_of_its_own(serve: Serve) -> None:
+    status, said = serve().score(b"no image")
+    assert status == 422
+    assert said["error"]
+    assert said["judgements"][0]["answer"] == "NG"
+
+
+def test_maps_and_images_of_the_last_judgements_can_be_had(serve: Serve) -> None:
+    running = serve(keep=2)
+    ids = [running.score(png(seed=n))[1]["judgements"][0]["id"] for n in range(3)]
+    status, content, headers = running.ask("GET", f"/maps/{ids[2]}.png")
+    heat = Image.open(BytesIO(content))
+    assert (status, heat.size, heat.mode) == (200, (32, 24), "I;16")
+    assert np.asarray(heat).min() == 0
+    assert float(headers["x-map-low"]) == float(heat.info["map_low"]) < float(heat.info["map_high"])
+    _, content, _ = running.ask("GET", f"/images/{ids[1]}.jpg")
+    assert Image.open(BytesIO(content)).format == "JPEG"
+    assert problem(running.ask("GET", f"/maps/{ids[0]}.png")) == 404
+    _, said, _ = running.ask("GET", "/history")
+    assert [each["id"] for each in said["judgements"]] == ids[::-1]
+    assert said["kept"] == [ids[2], ids[1]]
+    assert len(list(running.served.spool._folder.iterdir())) == 2
+
+
+def test_the_history_comes_in_pages_and_by_answer(serve: Serve) -> None:
+    running = serve(keep=3)
+    ids = [running.score(query="?product=bolt")[1]["judgements"][0]["id"] for _ in range(3)]
+    running.score(b"no image")
+    first = running.ask("GET", "/history?answer=OK&limit=2")[1]
+    assert [each["id"] for each in first["judgements"]] == [ids[2], ids[1]]
+    rest = running.ask("GET", f"/history?answer=OK&limit=2&before={first['more']}")[1]
+    assert [each["id"] for each in rest["judgements"]] == [ids[0]]
+    assert rest["more"] == ""
+    assert len(running.ask("GET", "/history?product=bolt")[1]["judgements"]) == 3
+
+
+REFUSED: list[tuple[int, str, str, Any, dict[str, str]]] = [
+    (404, "GET", "/nothing", None, {}),
+    (405, "GET", "/score", None, {}),
+    (404, "POST", "/score?product=screw", IMAGE, {"Content-Type": "image/png"}),
+    (422, "POST", "/score?map=gif", IMAGE, {"Content-Type": "image/png"}),
+    (415, "POST", "/score", IMAGE, {"Content-Type": "text/plain"}),
+    (400, "POST", "/score", b"", {"Content-Type": "image/png"}),
+    (400, "POST", "/score", *form()),
+    (400, "POST", "/score", b"--limit", {"Content-Type": "multipart/form-data"}),
+    (400, "POST", "/score", *form(*[("x.png", b"")] * 3)),
+    (413, "POST", "/score", bytes(2 << 20), {"Content-Type": "image/png"}),
+    (413, "POST", "/score", iter([bytes(1 << 19)] * 4), {"Content-Type": "image/png"}),
+    (403, "POST", "/score", IMAGE, {"Content-Type": "image/png", "Origin": "http://evil.test"}),
+    (403, "POST", "/score", IMAGE, {"Content-Type": "image/png", "Origin": "null"}),
+    (403, "GET", "/history", None, {"Host": "evil.test:8000"}),
+    (403, "GET", "/history", None, {"Sec-Fetch-Site": "cross-site"}),
+    (400, "GET", "/history", None, {"Host": "a@localhost"}),
+    (422, "PUT", "/products/nut", b"{", {}),
+    (404, "PUT", "/products/screw", b'{"threshold": 1.0}', {}),
+    (403, "PUT", "/products/screw", b'{"file": "../x.safetensors"}', {}),
+    (409, "DELETE", "/products/nut", None, {}),
+    (422, "GET", "/history?limit=1000000", None, {}),
+]
+
+
+@pytest.mark.parametrize(
+    "case", range(len(REFUSED)), ids=[f"{each[0]} {each[2]}" for each in REFUSED]
+)
+def test_each_refusal_says_what_is_wrong_and_what_to_do(serve: Serve, case: int) -> None:
+    status, method, path, body, headers = REFUSED[case]
+    running = serve(most_megabytes=1, most_images=2)
+    assert problem(running.ask(method, path, body, headers)) == status
+    assert not list(running.served.spool._folder.iterdir())
+
+
+def test_a_decompression_bomb_is_ng_and_not_decoded(serve: Serve) -> None:
+    running = serve(most_megapixels=1)
+    bomb = BytesIO()
+    Image.new("1", (3000, 3000)).save(bomb, "PNG")
+    status, said = running.score(bomb.getvalue())
+    [judgement] = said["judgements"]
+    assert status == 422
+    assert judgement["answer"] == "NG"
+    assert "more than 1 million pixels" in judgement["reason"]
+
+
+def test_what_is_no_http_is_refused_in_json(serve: Serve) -> None:
+    answer = serve().raw(b"\x16\x03\x01 hello\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert set(json.loads(answer.partition(b"\r\n\r\n")[2])) == {"error", "remedy"}
+
+
+def test_a_body_that_does_not_come_is_refused_and_its_place_given_back(serve: Serve) -> None:
+    running = serve(body_seconds=0.1, queue=1)
+    head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+    answer = running.raw(head + b"Connection: close\r\nContent-Length: 9\r\n\r\n", b"half")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert running.score()[0] == 200
+
+
+def test_a_head_that_does_not_come_ends_the_connection(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "HEADER_SECONDS", 0.05)
+    assert serve().raw(b"GET /health HT") == b""
+    assert serve().raw() == b""
+
+
+def test_too_many_connections_are_told_so(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "MOST_CONNECTIONS", -1)
+    answer = serve().raw()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert set(json.loads(answer.partition(b"\r\n\r\n")[2])) == {"error", "remedy"}
+
+
+@pytest.mark.slow
+def test_what_the_page_asks_by_curl_is_answered(serve: Serve, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("no curl here")
+    (tmp_path / "photo.png").write_bytes(IMAGE)
+    page = (Path(__file__).parents[1] / "docs" / "serve.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^(curl .*127\.0\.0\.1:8000.*)$", page, re.MULTILINE)
+    assert len(commands) == 7
+    where = f"127.0.0.1:{serve().port}"
+    for command in commands:
+        words = shlex.split(command.replace("127.0.0.1:8000", where))
+        subprocess.run([*words, "-sS", "--fail"], cwd=tmp_path, check=True, capture_output=True)
