@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from vlmad.errors import InputError
 from vlmad_serve import refusals
@@ -27,6 +28,7 @@ HANDLERS = {
     InputError: refusals.refuse_input,
     HTTPException: refusals.refuse_unknown,
     RequestValidationError: refusals.refuse_invalid,
+    ClientDisconnect: refusals.refuse_gone,
     Exception: refusals.refuse_fault,
 }
 

@@ -100,6 +100,7 @@ class BatchedJudging:
         with self._changed:
             self._require_place(1)
             self._reading += 1
+            self._changed.notify_all()
 
     def end(self) -> None:
         """Give back a place that nothing came for."""

@@ -75,6 +75,11 @@ def refuse_invalid(request: Request, error: Exception) -> Response:
     return refuse(request, Refusal(422, said, "what each path takes stands in /openapi.json"))
 
 
+def refuse_gone(request: Request, error: Exception) -> Response:
+    """Count a request whose client went away before it was there; nobody reads the answer."""
+    return refuse(request, Refusal(400, "the request did not come whole", "send it again"))
+
+
 def refuse_fault(request: Request, error: Exception) -> Response:
     """Answer where the server itself is at fault; what it was is in its log."""
     return refuse(
