@@ -38,13 +38,15 @@ class Gate:
     """A detector that scores nothing before it is opened."""
 
     def __init__(self, product: LineProduct) -> None:
-        self.detector, self.open = product.detector, threading.Event()
+        self.detector = product.detector
+        self.asked, self.open = threading.Event(), threading.Event()
         self.together, self.notes, self.class_name = False, (), "nut"
 
     def describe(self, images: Any = None, threshold: float | None = None) -> Any:
         return self.detector.describe(images, threshold)
 
     def stream(self, images: Sequence[Any], batch_size: int) -> Iterator[Result]:
+        self.asked.set()
         assert self.open.wait(60)
         yield from self.detector.stream(images, batch_size)
 
@@ -65,11 +67,15 @@ def send(running: Running) -> http.client.HTTPConnection:
     return connection
 
 
-def wait_for(judging: BatchedJudging, count: int) -> None:
+def wait_for(judging: BatchedJudging, count: int, reading: int = 0) -> None:
+    """Wait until so many images are accepted, and so many requests are being read."""
+
+    def there() -> bool:
+        accepted = len(judging._waiting) + judging._working
+        return (accepted, judging._reading) == (count, reading)
+
     with judging._changed:
-        assert judging._changed.wait_for(
-            lambda: len(judging._waiting) + judging._working == count, 60
-        )
+        assert judging._changed.wait_for(there, 60)
 
 
 def test_what_finds_no_place_is_told_when_to_come_again_and_the_rest_is_judged_together(
@@ -77,7 +83,7 @@ def test_what_finds_no_place_is_told_when_to_come_again_and_the_rest_is_judged_t
 ) -> None:
     with serving(tmp_path, [gated], queue=4) as running:
         accepted = [send(running)]
-        wait_for(running.served.judging, 1)
+        assert gate.asked.wait(60)
         accepted += [send(running) for _ in range(3)]
         wait_for(running.served.judging, 4)
         status, said, headers = running.ask("POST", "/score", IMAGE, PNG)
@@ -125,10 +131,8 @@ def test_a_client_that_goes_away_costs_nothing(
         head = b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
         with socket.create_connection(("127.0.0.1", running.port)) as client:
             client.sendall(head + b"Content-Length: 1000\r\n\r\nhalf")
-        with running.served.judging._changed:
-            assert running.served.judging._changed.wait_for(
-                lambda: running.served.judging._reading == 0, 60
-            )
+            wait_for(running.served.judging, 0, reading=1)
+        wait_for(running.served.judging, 0)
         assert running.score()[0] == 200
         assert running.ask("GET", "/history")[1]["judgements"][1]["answer"] == "OK"
 
