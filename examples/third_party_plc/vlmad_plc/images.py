@@ -1,0 +1,162 @@
+"""Where the image of a part comes from: the newest file of a folder, or any other source."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
+
+from vlmad.errors import InputError, VlmadError
+from vlmad.images import Source
+from vlmad_line.endpoints import Arrival, KeepsComing
+from vlmad_run.kinds import finder_for
+from vlmad_run.walking import is_readable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SKIPPED = 1
+"""Frames of a camera that are let go after a trigger: their exposure may have begun before."""
+
+
+class Images(Protocol):
+    """Gives the image that belongs to a trigger; used in a ``with`` statement."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def look(self) -> None:
+        """See what is there."""
+
+    def forget(self) -> None:
+        """Let all that the last look saw be of no part to come."""
+
+    def take(self) -> tuple[Arrival, Callable[[], bool]] | None:
+        """Return a whole image that came since, and what tells whether it is still the same.
+
+        Raises:
+            InputError: there will be none: the folder or the camera has gone.
+        """
+
+
+def open_images(argument: str) -> Images:
+    """Return where images come from: a folder, or what a source keeps bringing."""
+    found = finder_for(argument)
+    if found is None:
+        return FolderImages(Path(argument))
+    if not isinstance(found, KeepsComing):
+        raise InputError(f"{argument}: no images keep coming from there")
+    return SourceImages(found, argument)
+
+
+class FolderImages:
+    """The newest whole image file of a folder, each under a name or with content of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._old: dict[Path, tuple[int, int]] = {}
+        self._seen: dict[Path, tuple[int, int]] = {}
+
+    def __enter__(self) -> Self:
+        self.look()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def look(self) -> None:
+        """See which files are there."""
+        self._seen = self._files()
+
+    def forget(self) -> None:
+        """Let all files that were seen be old."""
+        self._old = self._seen
+
+    def take(self) -> tuple[Arrival, Callable[[], bool]] | None:
+        """Return the newest file that is new, stands still and can be read to its end."""
+        before = self._seen
+        self.look()
+        new = {path: facts for path, facts in self._seen.items() if self._old.get(path) != facts}
+        if not new:
+            return None
+        path = max(new, key=lambda path: new[path][1])
+        facts = new[path]
+        if before.get(path) != facts or not _is_whole(path):
+            return None
+        name = f"{path} of {facts[1]}"  # a file may be written over
+        return Arrival(name, path, time.time()), lambda: self._files().get(path) == facts
+
+    def _files(self) -> dict[Path, tuple[int, int]]:
+        """Return size and time of each image file."""
+        found = {}
+        try:
+            for path in self.folder.iterdir():
+                if is_readable(path.name) and not path.name.startswith("."):
+                    status = path.stat()
+                    found[path] = status.st_size, status.st_mtime_ns
+        except FileNotFoundError as error:
+            if not self.folder.is_dir():
+                raise InputError(f"{self.folder}: no such folder") from error
+            return self._files()  # a file went while the folder was read
+        except OSError as error:
+            raise InputError(f"{self.folder}: {error.strerror or error}") from error
+        return found
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        Source(str(path), path).open()
+    except VlmadError:
+        return False
+    return True
+
+
+class SourceImages:
+    """The first frames of a source after a trigger; a thread lets all others go."""
+
+    def __init__(self, source: KeepsComing, argument: str) -> None:
+        self._source, self._argument = source, argument
+        self._stop, self._lock = threading.Event(), threading.Lock()
+        self._thread = threading.Thread(target=self._drain, daemon=True)
+        self._left = SKIPPED
+        self._taken: Arrival | None = None
+        self._ended = ""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(2)
+
+    def look(self) -> None:
+        """Fail if there will be no more frames."""
+        self.take()
+
+    def forget(self) -> None:
+        """Let go of what has come so far, and of the next frames."""
+        with self._lock:
+            self._left, self._taken = SKIPPED, None
+
+    def take(self) -> tuple[Arrival, Callable[[], bool]] | None:
+        """Return the frame that came."""
+        with self._lock:
+            if self._ended:
+                raise InputError(self._ended)
+            return None if self._taken is None else (self._taken, lambda: True)
+
+    def _drain(self) -> None:
+        reason = "it came to its end"
+        try:
+            for arrival in self._source.arrivals(self._argument, self._stop):
+                with self._lock:
+                    if arrival is not None and self._taken is None:
+                        self._left -= 1
+                        self._taken = arrival if self._left < 0 else None
+        except Exception as error:  # whatever a source raises ends it
+            reason = str(error)
+        with self._lock:
+            self._ended = f"no more images from {self._argument}: {reason}"
