@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +22,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vlmad.errors import OutputError
+from vlmad_line.ledger import Ledger
+from vlmad_line.line import Line
 from vlmad_line.line_products import LineProduct, open_product
+from vlmad_line.sinks import open_sink
 from vlmad_line.station import Station
 from vlmad_run.choosing import Choice
 from vlmad_run.references import References
@@ -48,6 +52,7 @@ def png(size: tuple[int, int] = (32, 24), seed: int = 0) -> bytes:
 
 
 IMAGE = png()
+PNG = {"Content-Type": "image/png"}
 
 
 class Running:
@@ -101,8 +106,14 @@ Serve = Callable[..., Running]
 @contextmanager
 def serving(folder: Path, products: list[LineProduct], **settings: Any) -> Iterator[Running]:
     access = settings.pop("access", Access(None))
-    offered = settings.pop("offered", None)
-    served = Served(Station(products), ServeLimits(**settings), folder)
+    offered, ledger = settings.pop("offered", None), settings.pop("ledger", None)
+    station = Station(products)
+    line = ledger and Line(station, Ledger(ledger), [open_sink(settings.pop("to"))])
+    with line or nullcontext():
+        yield from _served(Served(station, ServeLimits(**settings), folder, line), offered, access)
+
+
+def _served(served: Served, offered: Path | None, access: Access) -> Iterator[Running]:
     app = make_app(served, offer(served.station, offered, Choice()), access)
     bound = bind("127.0.0.1", 0)
     port = bound.getsockname()[1]
@@ -321,3 +332,33 @@ def test_what_the_page_asks_by_curl_is_answered(serve: Serve, tmp_path: Path) ->
     for command in commands:
         words = shlex.split(command.replace("127.0.0.1:8000", where))
         subprocess.run([*words, "-sS", "--fail"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_a_ledger_has_each_judgement_before_it_is_told(
+    nut: LineProduct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, table = tmp_path / "spool", tmp_path / "line.csv"
+    spool.mkdir()
+    for _ in range(2):  # the second goes on with what the first wrote
+        with serving(spool, [nut], ledger=tmp_path / "ledger", to=f"csv:{table}") as running:
+            for n in range(2):
+                running.score(query=f"?name={n}.png")
+            running.score(b"no image")
+            with monkeypatch.context() as broken:
+                broken.setattr(line_of(running).ledger, "write", full)
+                assert problem(running.ask("POST", "/score", IMAGE, PNG)) == 507
+            first = running.ask("GET", "/history?answer=OK&limit=1")[1]
+            rest = running.ask("GET", f"/history?answer=OK&before={first['more']}")[1]
+    assert [each["image"] for each in first["judgements"]] == ["1.png"]
+    assert [each["image"] for each in rest["judgements"]] == ["0.png", "1.png", "0.png"]
+    assert rest["judgements"][0]["file"] == ""
+    assert table.read_text().count("nut,") == 6
+
+
+def line_of(running: Running) -> Line:
+    assert running.served.line is not None
+    return running.served.line
+
+
+def full(_: object) -> None:
+    raise OutputError("cannot write the ledger: no space left")

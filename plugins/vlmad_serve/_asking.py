@@ -48,15 +48,15 @@ async def metrics(request: Request) -> Response:
 
 
 @asking.get("/history", response_model=History)
-async def history(
+def history(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=MOST_PAGE)] = 50,
     before: Id = "",
     answer: Literal["OK", "NG", ""] | None = None,
     product: str | None = None,
 ) -> Response:
-    """Return the latest judgements, the newest first, or those before one of them."""
-    found = _served(request).recent.history(limit, before, answer, product)
+    """Return the latest judgements, the newest first, or with `before` those after a page."""
+    found = _served(request).history(limit, before, answer, product)
     return _json(found.to_json(indent=None))
 
 

@@ -92,6 +92,6 @@ class History(Document):
     format: Literal["vlmad history 1"] = "vlmad history 1"
     judgements: list[Judgement]
     more: str = ""
-    """The id that `before` takes for those before them; empty if there are none."""
+    """What `before` takes for the page after this one; empty if there is none."""
     kept: list[str] = Field(default_factory=list)
     """Ids of those whose image and map can still be had."""

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from vlmad.errors import InputError
+from vlmad.errors import InputError, OutputError
 from vlmad_serve import refusals
 from vlmad_serve._asking import asking
 from vlmad_serve._scoring import scoring
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 HANDLERS = {
     refusals.Refusal: refusals.refuse,
     InputError: refusals.refuse_input,
+    OutputError: refusals.refuse_unwritten,
     HTTPException: refusals.refuse_unknown,
     RequestValidationError: refusals.refuse_invalid,
     ClientDisconnect: refusals.refuse_gone,

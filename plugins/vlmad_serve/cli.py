@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,14 +16,18 @@ from vlmad.console import messages, say
 from vlmad.errors import InputError
 from vlmad_run.choosing import Choice, choosing
 from vlmad_run.references import References
-from vlmad_serve.settings import Reach, ServeLimits
+from vlmad_serve.settings import Reach, Record, ServeLimits
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Sequence
 
+    from vlmad_line.line import Line
     from vlmad_line.line_products import LineProduct
+    from vlmad_line.station import Station
     from vlmad_serve.access import Access
+
+LEDGER = Path("vlmad.ledger")
 
 
 @partial(choosing, without=("model",))
@@ -31,6 +36,7 @@ def serve(
     references: References,
     reach: Reach,
     limits: ServeLimits,
+    record: Record,
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME=]FILE…", help="Files of vlmad fit, each a product."),
@@ -59,6 +65,8 @@ def serve(
 
     vlmad serve --detector winclip --class-name "metal nut"
 
+    vlmad serve nut.safetensors --to mqtt://broker/line1 --to csv:line1.csv
+
     curl --data-binary @photo.png -H "Content-Type: image/png" http://127.0.0.1:8000/score
     """
     try:
@@ -79,12 +87,13 @@ def serve(
             )
         access = Access(token, reach.allow_host or (), loopback)
         opened = list(_open(choice, references, files or [], threshold or []))
-        _run(opened, limits, access, bound, choice, products)
+        _run(opened, limits, record, access, bound, choice, products)
 
 
 def _run(
     opened: Sequence[LineProduct],
     limits: ServeLimits,
+    record: Record,
     access: Access,
     bound: socket.socket,
     choice: Choice,
@@ -102,8 +111,10 @@ def _run(
     allow_many_files()
     station = Station(opened)
     station.judge([Arrival("a grey image", GREY, time.time())])  # the first is slow: imports
-    with tempfile.TemporaryDirectory(prefix="vlmad-serve-") as spool:
-        served = Served(station, limits, Path(spool))
+    with ExitStack() as stack:
+        line = stack.enter_context(_line(record, station))
+        spool = stack.enter_context(tempfile.TemporaryDirectory(prefix="vlmad-serve-"))
+        served = Served(station, limits, Path(spool), line)
         app = make_app(served, offer(station, folder, choice), access)
         server = make_server(app, served.events.stop)
         host, port = bound.getsockname()[:2]
@@ -114,6 +125,23 @@ def _run(
         finally:
             served.stop()
     say(f"stopped; {served.figures.images} images were judged")
+
+
+@contextmanager
+def _line(record: Record, station: Station) -> Iterator[Line | None]:
+    """Yield what writes down and delivers what is said, if that is wanted."""
+    from vlmad_line.ledger import Ledger
+    from vlmad_line.line import Line
+    from vlmad_line.sinks import open_sink
+
+    if record.ledger is None and not record.to:
+        yield None
+        return
+    sinks = [open_sink(argument) for argument in record.to or ()]
+    if any(sink.wants_maps for sink in sinks):
+        raise InputError("a sink that wants maps cannot have them of vlmad serve; leave it out")
+    with Line(station, Ledger(record.ledger or LEDGER), sinks, say) as line:
+        yield line
 
 
 def _open(

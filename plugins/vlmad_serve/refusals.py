@@ -59,6 +59,11 @@ def refuse_input(request: Request, error: Exception) -> Response:
     return refuse(request, Refusal(422, what, remedy or "ask for something else"))
 
 
+def refuse_unwritten(request: Request, error: Exception) -> Response:
+    """Answer where a judgement could not be written down, and so was not made."""
+    return refuse(request, Refusal(507, str(error), "free space on the server's disk"))
+
+
 def refuse_unknown(request: Request, error: Exception) -> Response:
     """Answer to a path or a method that there is not."""
     fault: HTTPException = error  # type: ignore[assignment]

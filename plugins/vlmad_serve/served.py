@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,12 +16,14 @@ from vlmad_serve.events import Events
 from vlmad_serve.figures import Figures
 from vlmad_serve.recent import KeptImage, Recent, StoredMap
 from vlmad_serve.uploads import Spool
+from vlmad_serve.written import written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmad_line.endpoints import Arrival
+    from vlmad_line.line import Line
     from vlmad_line.station import JudgedImage, Station
+    from vlmad_serve.answers import History
     from vlmad_serve.batching import Waiting
     from vlmad_serve.settings import ServeLimits
 
@@ -39,10 +40,13 @@ class Served:
         station: what judges.
         limits: how much is taken and kept.
         folder: an empty one of its own, for images.
+        line: writes down and delivers what is said, if that is wanted; of the same station.
     """
 
-    def __init__(self, station: Station, limits: ServeLimits, folder: Path) -> None:
-        self.station, self.limits = station, limits
+    def __init__(
+        self, station: Station, limits: ServeLimits, folder: Path, line: Line | None = None
+    ) -> None:
+        self.station, self.limits, self.line = station, limits, line
         self.figures, self.recent, self.events = Figures(), Recent(limits.keep), Events()
         self.spool = Spool(folder, limits)
         self._started = self._last_image = time.monotonic()
@@ -90,6 +94,9 @@ class Served:
             alarms.append("no product is chosen")
         if self._unscored >= UNSCORED:
             alarms.append(f"the last {self._unscored} images could not be scored")
+        for sink in self.line.sinks if self.line else ():
+            if sink.reason:
+                alarms.append(f"{sink.sink} lacks {sink.waiting} messages: {sink.reason}")
         silent, allowed = time.monotonic() - self._last_image, self.limits.alarm_after
         if allowed is not None and silent > allowed:
             alarms.append(f"no image came for {silent:.0f} s")
@@ -99,32 +106,58 @@ class Served:
         since = self.judging.since
         return time.monotonic() - since if since else 0.0
 
-    def _judge(self, batch: Sequence[Waiting]) -> list[Answered]:
-        started, product = time.monotonic(), batch[0].product
-        decoded = [each.arrival for each in batch if not each.refused]
-        judged = iter(self.station.judge(decoded, product, self.limits.batch_size))
-        answers = [_refused(each) if each.refused else _answered(next(judged)) for each in batch]
-        self.figures.count_judged((a.judgement for a in answers), time.monotonic() - started)
-        self._last_image = time.monotonic()
-        pairs = zip(batch, answers, strict=True)
-        return [self._remember(waiting.arrival, answer) for waiting, answer in pairs]
+    def history(self, limit: int, before: str, answer: str | None, product: str | None) -> History:
+        """Return the latest judgements: of the ledger if there is one, or of those in memory."""
+        if self.line is None:
+            return self.recent.history(limit, before, answer, product)
+        found = written(self.line.ledger, limit, before, answer, product)
+        kept = [each.id for each in found.judgements if self.recent.kept(each.id)]
+        return found.model_copy(update={"kept": kept})
 
-    def _remember(self, arrival: Arrival, answer: Answered) -> Answered:
-        assert isinstance(arrival.content, Path)  # all that is sent lies in files
+    def _judge(self, batch: Sequence[Waiting]) -> list[Answered]:
+        """Judge a batch, and write it down before anyone is told."""
+        started = time.monotonic()
+        self._last_image = started
+        try:
+            answers = self._answers(batch)
+            if self.line is not None:
+                self.line.ledger.write([each.judgement for each in answers])
+                self.line.ledger.trim()
+        except BaseException:
+            for waiting in batch:
+                _path(waiting).unlink(missing_ok=True)
+            raise
+        self.figures.count_judged((a.judgement for a in answers), time.monotonic() - started)
+        for waiting, answer in zip(batch, answers, strict=True):
+            self._remember(_path(waiting), answer)
+        return answers
+
+    def _answers(self, batch: Sequence[Waiting]) -> list[Answered]:
+        decoded = [each.arrival for each in batch if not each.refused]
+        judged = iter(self.station.judge(decoded, batch[0].product, self.limits.batch_size))
+        return [_refused(each) if each.refused else _answered(each, next(judged)) for each in batch]
+
+    def _remember(self, path: Path, answer: Answered) -> None:
         said = answer.judgement
-        reason = said.reason.replace(str(arrival.content), arrival.name)
-        said = said.model_copy(update={"reason": reason})
         self._unscored = self._unscored + 1 if said.score is None else 0
         product = self.station.products.get(said.product)
         reading = product.reading if product else None
-        size = arrival.content.stat().st_size
-        self.recent.add(said, KeptImage(arrival.content, size, reading, answer.map))
+        self.recent.add(said, KeptImage(path, path.stat().st_size, reading, answer.map))
         self.events.tell(said)
-        return replace(answer, judgement=said)
 
 
-def _answered(image: JudgedImage) -> Answered:
-    return Answered(image.judgement, None if image.map is None else StoredMap.of(image.map))
+def _path(waiting: Waiting) -> Path:
+    content = waiting.arrival.content
+    assert isinstance(content, Path)  # all that is sent lies in files
+    return content
+
+
+def _answered(waiting: Waiting, image: JudgedImage) -> Answered:
+    """Return what is said of an image, without the name of a file that nobody else knows."""
+    said, path = image.judgement, str(_path(waiting))
+    own = {"reason": said.reason.replace(path, waiting.arrival.name), "file": ""}
+    heat = None if image.map is None else StoredMap.of(image.map)
+    return Answered(said.model_copy(update=own), heat)
 
 
 def _refused(waiting: Waiting) -> Answered:

@@ -58,3 +58,20 @@ class ServeLimits:
     def most_pixels(self) -> int:
         """Of one image."""
         return self.most_megapixels * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Options: where judgements are written down, and who else gets them."""
+
+    to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SINK", help="Deliver each judgement there too; repeatable."),
+    ] = None
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write judgements down before they are told; with --to by default vlmad.ledger.",
+        ),
+    ] = None
