@@ -19,6 +19,8 @@ from vlmad_drift.drift_words import sentence
 from vlmad_drift.image_statistics import statistics_of
 from vlmad_drift.martingales import Martingale, Tally
 from vlmad_drift.usual_images import LEFT_OUT, watch_for
+from vlmad_line.judgements import Judgement
+from vlmad_line.ledger import Ledger
 
 Command = Callable[..., Ended]
 
@@ -284,12 +286,37 @@ def test_photographs_are_scored_by_a_model_and_beside_named_good_ones(
     assert "score" in report.points[0].values
 
 
+def test_what_was_judged_at_a_line_is_watched_while_the_line_goes_on(
+    command: Command, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(8)
+    judgements = [
+        Judgement(
+            id=f"{number:08d}", at=f"2026-05-01T06:{number:02d}:00+00:00", image=f"{number}.png",
+            answer="OK", score=float(rng.normal(0.2, 0.01) + 0.1 * (number > 30)), threshold=0.5,
+        )
+        for number in range(1, 60)
+    ]  # fmt: skip
+    unread = Judgement(
+        id="unread-1", at="2026-05-01T07:00:00+00:00", image="x.png", answer="NG", reason="damaged"
+    )
+    with Ledger(tmp_path / "line.sqlite") as ledger:
+        ledger.write([*judgements, unread])
+        done = command("drift", "line.sqlite", "--json")
+    report = DriftReport.parse(done.out, "report")
+    assert [alarm.quantity for alarm in report.alarms] == ["score"]
+    assert abs(report.alarms[0].since - 31) <= 1
+    assert (done.status, report.failures) == (1, ["x.png: damaged"])
+    (tmp_path / "other.sqlite").write_bytes(b"SQLite format 3\0")
+    assert "other.sqlite" in command("drift", "other.sqlite").error
+
+
 @pytest.mark.slow
 def test_what_cannot_be_compared_is_refused_with_the_remedy(
     line: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(line)
-    assert "runs or photographs, not both" in command("drift", "night", "photos").error
+    assert "one kind at once" in command("drift", "night", "photos").error
     assert "--alpha takes a number" in command("drift", "night", "--alpha", "0").error
     assert "needs --model FILE" in command("drift", "photos", "--scores-only").error
     other = command("run", "photos", "--detector", "rarity", *SMALL, "--out", "other")

@@ -14,6 +14,7 @@ from vlmad_drift.drift_images import (
     in_order,
     is_run,
     of_files,
+    of_ledgers,
     of_runs,
     scored,
 )
@@ -21,6 +22,7 @@ from vlmad_drift.drift_words import sentence
 from vlmad_drift.quantities import QUANTITIES
 from vlmad_drift.usual_images import Usual, references_of
 from vlmad_formats.reading import Reading
+from vlmad_line.ledger import is_database
 from vlmad_run.choosing import Choice
 from vlmad_run.finding import find_images
 from vlmad_run.progress import bars
@@ -34,6 +36,12 @@ if TYPE_CHECKING:
     from vlmad_drift.drift_watch import DriftWatch
     from vlmad_run.kinds import Runnable
     from vlmad_run.manifest import Manifest
+
+
+SEVERAL = (
+    "the images were judged by several thresholds, perhaps of several detectors: scores of another "
+    "detector mean something else"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,8 @@ class _Known:
     detector: Runnable | None = None
     rises: bool = False
     """Whether the usual images are references, each scored by the others."""
+    scoring: bool = False
+    """Whether images have scores, or get them."""
     remarks: list[str] = field(default_factory=list)
 
 
@@ -86,11 +96,15 @@ def look(asked: Asked, errors: Console) -> DriftReport:
 
 
 def _images(asked: Asked, known: _Known, paths: Sequence[str]) -> list[DriftImage]:
-    """Return the images of runs or folders, without the references, which score too low."""
-    runs = [is_run(path) for path in paths]
-    if any(runs) and not all(runs):
-        raise InputError("name runs or photographs, not both at once")
-    if all(runs):
+    """Return the images of runs, ledgers, or folders and files."""
+    runs, ledgers = [is_run(path) for path in paths], [is_database(Path(path)) for path in paths]
+    if any(each not in (0, len(paths)) for each in (sum(runs), sum(ledgers))):
+        raise InputError("name runs, ledgers or photographs, one kind at once")
+    if all(ledgers):
+        images = of_ledgers(map(Path, paths))
+        if len({image.threshold for image in images}) > 1:
+            known.remarks.append(SEVERAL)
+    elif all(runs):
         manifest, images = of_runs(paths)
         if known.manifest is not None:
             check_same(known.manifest, manifest, " ".join(paths))
@@ -98,6 +112,7 @@ def _images(asked: Asked, known: _Known, paths: Sequence[str]) -> list[DriftImag
     else:
         reading = known.manifest and Reading.parse(known.manifest.identity.reading)
         images = of_files(find_images(paths), reading or Reading())
+    known.scoring |= known.manifest is not None or any(each.score is not None for each in images)
     return _of_product(images, asked.product)
 
 
@@ -132,8 +147,9 @@ def _complete(images: list[DriftImage], asked: Asked, known: _Known) -> Iterator
 def _watched(
     asked: Asked, known: _Known, usual: list[DriftImage], new: Iterable[DriftImage]
 ) -> DriftReport:
-    scoring = known.manifest is not None
-    quantities = [n for n in QUANTITIES if (scoring if n == "score" else not asked.scores_only)]
+    quantities = [
+        n for n in QUANTITIES if (known.scoring if n == "score" else not asked.scores_only)
+    ]
     if not quantities:
         raise InputError("--scores-only of photographs needs --model FILE, which scores them")
     passed = _references(known)

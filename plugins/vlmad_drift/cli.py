@@ -37,7 +37,10 @@ class FailOnDrift(StrEnum):
 def drift(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="RUN…|PATH…", help="Runs, or photographs to score with --model."),
+        typer.Argument(
+            metavar="RUN…|LEDGER…|PATH…",
+            help="Runs, ledgers of a line, or photographs to score with --model.",
+        ),
     ],
     model: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A detector in a file of vlmad fit.")
@@ -85,6 +88,8 @@ def drift(
     vlmad drift vlmad-runs/this-week --usual vlmad-runs/calibration --chart drift.png
 
     vlmad drift photos/ --model nut.safetensors --fail-on drift
+
+    vlmad drift line.sqlite --model nut.safetensors
     """
     from vlmad_drift._drift_chart import drift_chart
     from vlmad_drift._looking import Asked, look

@@ -13,6 +13,8 @@ from vlmad.errors import InputError, printable
 from vlmad.images import Source
 from vlmad_drift.image_statistics import statistics_of
 from vlmad_formats.reading import Reading
+from vlmad_line.judgements import Judgement
+from vlmad_line.ledger import read_ledger
 from vlmad_run.manifest import MANIFEST
 from vlmad_run.stored_run import read_run
 
@@ -35,6 +37,8 @@ class DriftImage:
     product: str = ""
     failure: str = ""
     """Why there is no score, or no statistics."""
+    threshold: float | None = None
+    """By which it was judged at a line."""
     reading: Reading = field(default_factory=Reading)
     statistics: dict[str, float] = field(default_factory=dict)
 
@@ -89,6 +93,32 @@ def of_runs(folders: Iterable[str]) -> tuple[Manifest, list[DriftImage]]:
     if first is None or not images:
         raise InputError("no images: the run has scored none yet")
     return first, images
+
+
+def of_ledgers(paths: Iterable[Path]) -> list[DriftImage]:
+    """Return the images that were judged at a line.
+
+    Raises:
+        InputError: one is no ledger, or holds no judgement.
+    """
+    judged = [m for path in paths for m in read_ledger(path) if isinstance(m, Judgement)]
+    if not judged:
+        raise InputError("no images: the ledger holds no judgement yet")
+    return [
+        DriftImage(
+            path=Path(each.file or each.image), taken=_seconds(each.at), sha256=each.sha256,
+            score=each.score, product=each.product, failure="" if each.score is not None
+            else f"{each.image}: {each.reason}", threshold=each.threshold,
+        )
+        for each in judged
+    ]  # fmt: skip
+
+
+def _seconds(at: str) -> float:
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0
 
 
 def check_same(one: Manifest, other: Manifest, name: str) -> None:

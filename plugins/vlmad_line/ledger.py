@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Self
 
 from filelock import FileLock, Timeout
@@ -183,14 +183,9 @@ class Ledger:
             if not made:
                 own = f"PRAGMA user_version = {VERSION}; PRAGMA application_id = {APPLICATION};"
                 self._database.executescript(f"BEGIN; {SCHEMA} {own} COMMIT;")
-            found = [
-                self._database.execute(f"PRAGMA {name}").fetchone()[0]
-                for name in ("application_id", "user_version")
-            ]
+            _check_made_by(self._database, self.path)
         except sqlite3.DatabaseError as error:
             raise InputError(f"{self.path} cannot be used as a ledger: {error}") from error
-        if found != [APPLICATION, VERSION]:
-            raise InputError(f"{self.path} is no ledger of this vlmad; choose another")
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
@@ -206,3 +201,34 @@ class Ledger:
                     raise
             except sqlite3.Error as error:
                 raise OutputError(f"cannot write {self.path}: {error}") from error
+
+
+def _check_made_by(database: sqlite3.Connection, path: Path) -> None:
+    names = ("application_id", "user_version")
+    found = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+    if found != [APPLICATION, VERSION]:
+        raise InputError(f"{path} is no ledger of this vlmad; choose another")
+
+
+def is_database(path: Path) -> bool:
+    """Return whether a file is one of SQLite, such as a ledger."""
+    try:
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
+
+
+def read_ledger(path: Path) -> list[Message]:
+    """Return all messages of a ledger in their order; a line may go on writing to it.
+
+    Raises:
+        InputError: it cannot be read, or is no ledger of this vlmad.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            _check_made_by(database, path)
+            rows = database.execute("SELECT content FROM message ORDER BY number").fetchall()
+    except sqlite3.Error as error:
+        raise InputError(f"{path} cannot be read as a ledger: {error}") from error
+    return [read_message(content, f"{path}") for (content,) in rows]
