@@ -1,7 +1,7 @@
 # make demo   installs into .venv and scores the sample images
 # make test   the whole test suite, linters and type checks
 # make browser  Chromium, in which the tests look at reports; installed where apt-get and root are
-# make line   an MQTT broker and an RTSP server, which the tests of a line talk to; likewise
+# make line   an MQTT broker, an RTSP server and a camera, which the tests of a line talk to; likewise
 # make quick  the part of the tests that takes less than a minute
 
 PYTHON ?= python3
@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # tested versions; `make CONSTRAINTS= …` takes the newest that pyproject.toml admits
 CONSTRAINTS ?= constraints.txt
 LINE_PACKAGES := mosquitto python3-gi gir1.2-gst-rtsp-server-1.0 \
-	gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good libaravis-0.8-0 aravis-tools
 PIP_INSTALL := $(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
 # tests start Python some hundred times: compiling everything each time would take most of it
@@ -45,14 +45,15 @@ browser:
 line:
 	@if { command -v mosquitto || test -x /usr/sbin/mosquitto; } >/dev/null \
 		&& /usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' \
-			2>/dev/null; then exit 0; fi; \
+			2>/dev/null \
+		&& command -v arv-fake-gv-camera-0.8 >/dev/null; then exit 0; fi; \
 	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 		echo "installing $(LINE_PACKAGES), which the tests of a line talk to"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 			apt-get install -qq --yes --no-install-recommends $(LINE_PACKAGES) >/dev/null \
 			|| echo "they could not be installed"; \
 	else \
-		echo "no MQTT broker or no RTSP server: install them for the tests of a line" \
+		echo "no MQTT broker, RTSP server or camera: install them for the tests of a line" \
 			"(Debian: sudo apt-get install $(LINE_PACKAGES))"; \
 	fi
 
