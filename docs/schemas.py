@@ -33,6 +33,7 @@ DOCUMENTS = {
     "conformance": "vlmad_conformance.conformance_document:Conformance",
     "health": "vlmad_doctor.health:Health",
     "drift": "vlmad_drift.drift_documents:DriftReport",
+    "serve-drift": "vlmad_drift.drift_documents:StationDriftReport",
     "drift-state": "vlmad_drift.drift_documents:DriftState",
     "speed": "vlmad_speed.encoding_ways:SpeedReport",
     "events": "vlmad_video.film_events:FilmEvents",

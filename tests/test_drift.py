@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from vlmad_drift.drift_watch import DriftWatch
 from vlmad_drift.drift_words import sentence
 from vlmad_drift.image_statistics import statistics_of
 from vlmad_drift.martingales import Martingale, Tally
+from vlmad_drift.quantities import QUANTITIES
+from vlmad_drift.station_drift import StationDrift
 from vlmad_drift.usual_images import LEFT_OUT, watch_for
 from vlmad_line.judgements import Judgement
 from vlmad_line.ledger import Ledger
@@ -309,6 +313,63 @@ def test_what_was_judged_at_a_line_is_watched_while_the_line_goes_on(
     assert (done.status, report.failures) == (1, ["x.png: damaged"])
     (tmp_path / "other.sqlite").write_bytes(b"SQLite format 3\0")
     assert "other.sqlite" in command("drift", "other.sqlite").error
+
+
+def said(number: int, score: float | None, product: str = "nut") -> Judgement:
+    answer: Any = "NG" if score is None else "OK"
+    return Judgement(
+        id=f"{number:08d}", at="2026-05-01T06:00:00+00:00", image=f"{number}.png", answer=answer,
+        reason="damaged" if score is None else "", score=score, threshold=9.0, product=product,
+    )  # fmt: skip
+
+
+def test_a_station_watches_each_product_and_begins_anew_when_told(tmp_path: Path) -> None:
+    rng, station = np.random.default_rng(9), StationDrift()
+    for number in range(60):
+        score = float(rng.normal(1, 0.1) + (number >= 30))
+        station.see(said(number, score), tmp_path / "gone.png", None)
+    for product, score in (("bolt", 1.0), ("unknown", 1.0), ("bolt", None)):
+        station.see(said(99, score, product), tmp_path / "gone.png", None)
+    station.stop()
+    found = station.report().products
+    assert {name: each.images for name, each in found.items()} == {"nut": 60, "bolt": 1}
+    assert [each.quantity for each in found["nut"].alarms] == ["score"]
+    assert not found["bolt"].drift
+    assert station.alarms[0].startswith("'nut': drift: scores higher by")
+    assert len(station.alarms) == 1
+    assert station.forget("nut")
+    assert station.alarms == []
+    assert not station.forget("nut")
+    station.see(said(1, 1.0), tmp_path, None)  # too late: nothing is taken any more
+    assert "nut" not in station.report().products
+
+
+@pytest.mark.slow
+def test_another_detector_is_watched_anew_and_another_threshold_is_not(
+    line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vlmad_line.line_products import open_product
+    from vlmad_run.choosing import Choice
+    from vlmad_run.references import References
+
+    monkeypatch.chdir(line)
+    monkeypatch.setattr("vlmad_drift.station_drift.EVERY", 0)
+    product = open_product(Choice(), References(model=Path("n.safetensors")))
+    other = replace(product, manifest=product.manifest.model_copy(
+        update={"identity": product.identity.model_copy(update={"threshold": 3.0})}
+    ))  # fmt: skip
+    image, station = line / "photos" / "0000.png", StationDrift()
+    for each in (product, other, product):
+        station.see(said(1, 1.0), image, each)
+    station.see(said(2, 1.0), image, None)
+    station.see(said(3, 1.0, "bolt"), image, product)
+    station.stop()
+    found = station.report()
+    assert (found.products["nut"].images, found.fault) == (1, "")
+    assert found.products["nut"].remarks == []
+    assert found.products["bolt"].remarks == [LEFT_OUT]
+    assert found.products["bolt"].shifts[0].quantity in QUANTITIES
+    assert {each.quantity for each in found.products["bolt"].shifts} == set(QUANTITIES)
 
 
 @pytest.mark.slow

@@ -362,3 +362,13 @@ def line_of(running: Running) -> Line:
 
 def full(_: object) -> None:
     raise OutputError("cannot write the ledger: no space left")
+
+
+def test_it_tells_whether_images_are_like_the_usual_ones(serve: Serve) -> None:
+    running = serve()
+    assert running.score(query="?product=bolt")[0] == 200
+    while "bolt" not in (found := running.ask("GET", "/drift")[1]["products"]):
+        assert running.served.drift.report().fault == ""
+    assert (found["bolt"]["drift"], found["bolt"]["words"][:8]) == (False, "no drift")
+    assert running.ask("DELETE", "/drift/bolt")[0] == 200
+    assert running.ask("DELETE", "/drift/screw")[0] == 404

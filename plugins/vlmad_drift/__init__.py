@@ -5,6 +5,7 @@ drift_watch.py       scores and statistics of images, watched as they come; what
 quantities.py        what is watched, and how a change of it is said
 image_statistics.py  brightness, contrast, sharpness, colour and place of an image
 drift_documents.py   what is written for others
+station_drift.py     the same at a station, for each of its products
 usual_images.py      what images are compared with; a watch for a fitted detector
 drift_images.py      images of runs and folders in order of time
 _shifts.py           since when, and by how much

@@ -145,3 +145,28 @@ class DriftReport(Document):
     failures: list[str]
     """Why images could not be scored or measured."""
     points: list[DriftPoint]
+
+
+class ProductDrift(Document):
+    """What a station has found of the images of one product; as in `DriftReport`."""
+
+    drift: bool
+    words: str
+    images: Count
+    needed: float
+    alpha: float
+    defects: float
+    evidence: dict[str, float]
+    """By quantity, how many times its stake."""
+    alarms: list[DriftAlarm]
+    shifts: list[DriftShift]
+    remarks: list[str]
+
+
+class StationDriftReport(Document):
+    """What a station has found, by product."""
+
+    format: Literal["vlmad station drift 1"] = "vlmad station drift 1"
+    products: dict[str, ProductDrift]
+    fault: str = ""
+    """Why images are not watched, if they are not."""

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from vlmad.errors import InputError
 from vlmad.images import decode
+from vlmad_drift.drift_documents import StationDriftReport
 from vlmad_run.manifest import Manifest
 from vlmad_serve.access import COOKIE, SESSION_SECONDS, Access
 from vlmad_serve.answers import (
@@ -120,6 +121,20 @@ def remove_product(request: Request, name: str) -> Response:
     """Forget a product; not the chosen one."""
     request.app.state.offered.remove(name)
     return _told(request)
+
+
+@asking.get("/drift", response_model=StationDriftReport)
+def drift(request: Request) -> Response:
+    """Tell whether images are still like the usual ones of each product."""
+    return _json(_served(request).drift.report().to_json(indent=None))
+
+
+@asking.delete("/drift/{name}", response_model=StationDriftReport)
+def forget_drift(request: Request, name: str) -> Response:
+    """Begin anew with a product, as after its lamp was exchanged; its alarm ends."""
+    if not _served(request).drift.forget(name):
+        raise Refusal(404, f"no image of '{name}' was watched", "GET /drift tells which were")
+    return drift(request)
 
 
 @asking.post("/session", status_code=204)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from vlmad_drift.station_drift import StationDrift
 from vlmad_line.judgements import Judgement
 from vlmad_serve.answers import StationHealth
 from vlmad_serve.batching import Answered, BatchedJudging
@@ -48,7 +49,7 @@ class Served:
     ) -> None:
         self.station, self.limits, self.line = station, limits, line
         self.figures, self.recent, self.events = Figures(), Recent(limits.keep), Events()
-        self.spool = Spool(folder, limits)
+        self.spool, self.drift = Spool(folder, limits), StationDrift()
         self._started = self._last_image = time.monotonic()
         self._unscored = 0
         self.judging = BatchedJudging(self._judge, limits.batch_size, limits.queue)
@@ -56,6 +57,7 @@ class Served:
     def stop(self) -> None:
         """Judge what was accepted."""
         self.judging.stop()
+        self.drift.stop()
 
     def health(self) -> StationHealth:
         """Return whether it works."""
@@ -100,7 +102,7 @@ class Served:
         silent, allowed = time.monotonic() - self._last_image, self.limits.alarm_after
         if allowed is not None and silent > allowed:
             alarms.append(f"no image came for {silent:.0f} s")
-        return alarms
+        return alarms + self.drift.alarms
 
     def _stuck_for(self) -> float:
         since = self.judging.since
@@ -144,6 +146,7 @@ class Served:
         reading = product.reading if product else None
         self.recent.add(said, KeptImage(path, path.stat().st_size, reading, answer.map))
         self.events.tell(said)
+        self.drift.see(said, path, product)
 
 
 def _path(waiting: Waiting) -> Path:
