@@ -25,10 +25,9 @@ SAMPLES = Path(__file__).parents[1] / "examples/samples"
 
 
 def levels(count: int, seed: int = 0, side: int = 8) -> Features:
-    """Return random features of a fine level and two on a grid of half as many cells."""
+    """Return random features of two levels."""
     draw = torch.Generator().manual_seed(seed)
     return features_of_maps({
-        "level fine": torch.randn(count, 4, 2 * side, 2 * side, generator=draw),
         "level middle": torch.randn(count, 6, side, side, generator=draw),
         "level deep": torch.randn(count, 9, side, side, generator=draw),
     })  # fmt: skip
@@ -92,13 +91,10 @@ def test_without_references_what_is_compared_counts_for_nothing() -> None:
 
 def test_without_weight_it_is_the_rule() -> None:
     references, images = levels(3), levels(2, seed=1)
-    own = replace(images, regions=images.regions[1:])
     scorer, gaussian = LearnedChange(weight=0, map_weight=0, whole=0), Gaussian()
-    memory = scorer.fit(references)
-    rule = gaussian.fit(replace(references, regions=references.regions[1:]))
-    expected = gaussian(own, None, rule)
-    torch.testing.assert_close(scorer(images, None, memory), expected)
-    torch.testing.assert_close(scorer(images, None, None), Rarity()(own, None, None))
+    expected = gaussian(images, None, gaussian.fit(references))
+    torch.testing.assert_close(scorer(images, None, scorer.fit(references)), expected)
+    torch.testing.assert_close(scorer(images, None, None), Rarity()(images, None, None))
 
 
 def test_an_image_has_the_same_score_in_any_batch() -> None:
@@ -122,9 +118,9 @@ def test_a_memory_survives_its_file_and_grows_by_adding() -> None:
 @pytest.mark.parametrize(
     ("name", "wrong", "reason"),
     [
-        ("fine", None, "does not hold the cells"),
-        ("deep", torch.zeros(4, 8, 7, 9).half(), "at three levels"),
-        ("middle", torch.zeros(4, 8, 8).half(), "at three levels"),
+        ("deep", None, "does not hold the cells"),
+        ("deep", torch.zeros(4, 8, 7, 9).half(), "at two levels"),
+        ("middle", torch.zeros(4, 8, 8).half(), "at two levels"),
         ("middle", torch.full((4, 8, 8, 6), torch.inf).half(), "finite"),
         ("middle", torch.zeros(4, 8, 8, 6), "half precision"),
     ],
@@ -164,9 +160,10 @@ def test_what_lies_outside_changes_no_score() -> None:
         torch.testing.assert_close(*scores)
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_it_makes_do_with_fewer_levels(count: int) -> None:
-    few = replace(levels(2), regions=levels(2).regions[:count])
+@pytest.mark.parametrize("count", [1, 3])
+def test_it_makes_do_with_fewer_levels_or_more(count: int) -> None:
+    own = levels(2).regions
+    few = replace(levels(2), regions=(*own, replace(own[1], name="level last"))[:count])
     scorer = LearnedChange()
     assert scorer(few, None, scorer.fit(few)).map.shape == (2, 40, 40)
 
@@ -213,7 +210,7 @@ def test_of_any_grid_and_of_plain_pictures_a_number_is_said(side: int) -> None:
 def test_the_score_counts_the_whole_and_the_map_does_not() -> None:
     kept, usual = uneven(5), uneven(2, seed=1)
     levels = [
-        features_of_maps({name: cells.movedim(-1, 1) for name in ("a", "b", "c")}, (100, 100))
+        features_of_maps({name: cells.movedim(-1, 1) for name in ("a", "b")}, (100, 100))
         for cells in (kept, usual + 0.5)
     ]
     with_whole, without = LearnedChange(), LearnedChange(whole=0)

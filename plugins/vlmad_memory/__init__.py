@@ -92,7 +92,6 @@ RARITY = Recipe(
 )
 CHANGE = Recipe(
     parts={**GAUSSIAN.parts, "scorer": "change"},
-    options={"extractor": {"levels": ("b2", "b4", "e5")}},
     summary="gaussian, or rarity without references, and a network that learned what defects are",
     resize="auto",
 )

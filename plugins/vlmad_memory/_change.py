@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 NETWORK = Path(__file__).parent / "weights" / "comparison.safetensors"
 """What examples/weights/comparison.py makes."""
-LEVELS = ("fine", "middle", "deep")
+LEVELS = ("middle", "deep")
 REMEMBERED = 24
 """Images, or tiles of some, whose cells are remembered; Gaussians take all."""
 POWER, POWER_ALONE = 32, 6
@@ -48,7 +47,7 @@ class LearnedChange(Scorer):
     The rule of `gaussian`, or without references that of `rarity`, times the exponential of
     `weight` times the log-odds of a network, cell by cell; with three references or more, the score
     also counts whether the image is another one as a whole. The network sees nothing but distances
-    at a fine level, which the rule leaves out, at the first of the others, and at the last.
+    at the first and the last of the rule's levels.
 
     Args:
         weight: of the network's log-odds in the image score, beside the logarithm of the rule; 0
@@ -64,7 +63,7 @@ class LearnedChange(Scorer):
     references = "optional"
     adds_exactly = honours_inside = learns_misses = True
     odd_reference = 1.35
-    scores_revision = 2
+    scores_revision = 3
 
     def __init__(
         self,
@@ -96,7 +95,7 @@ class LearnedChange(Scorer):
         first = as_they_are(references).nonzero()[:REMEMBERED, 0]
         levels = zip(LEVELS, _where_it_counts(references), strict=True)
         cells = {name: grids[first].half().contiguous() for name, grids in levels}
-        return {**self.rule.fit(_for_rule(references)), **cells}
+        return {**self.rule.fit(references), **cells}
 
     def views(self, references: int) -> Sequence[View]:
         """Turn and mirror few references, for the rule."""
@@ -111,17 +110,17 @@ class LearnedChange(Scorer):
     def learn_miss(self, memory: Mapping[str, Tensor], miss: Features) -> Mapping[str, Tensor]:
         """Let the rule remember in what the most unusual cells differ."""
         cells, rule = _cells_and_rule(memory)
-        return {**self.rule.learn_miss(rule, _for_rule(miss)), **cells}
+        return {**self.rule.learn_miss(rule, miss), **cells}
 
     def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
-        """Return which tensors are none of the rule, or no cells of three levels."""
+        """Return which tensors are none of the rule, or no cells of two levels."""
         cells, rule = _cells_and_rule(memory)
         if set(cells) != set(LEVELS):
             return f"it does not hold the cells of {', '.join(LEVELS)}"
-        fine, middle, deep = (cells[name].shape for name in LEVELS)
-        known = all(len(shape) == 4 and 0 not in shape for shape in (fine, middle, deep))
-        if not known or fine[0] != middle[0] or deep[:3] != middle[:3] or middle[0] > REMEMBERED:
-            return "its cells are not those of the same references at three levels"
+        middle, deep = (cells[name].shape for name in LEVELS)
+        known = all(len(shape) == 4 and 0 not in shape for shape in (middle, deep))
+        if not known or deep[:3] != middle[:3] or middle[0] > REMEMBERED:
+            return "its cells are not those of the same references at two levels"
         if any(t.dtype != torch.float16 or not t.isfinite().all() for t in cells.values()):
             return "its cells are not finite numbers of half precision"
         return self.rule.refuses_memory(rule, spec)
@@ -148,7 +147,7 @@ class LearnedChange(Scorer):
         """Name the cells that decide, as the rule and the network together have them."""
         cells, _ = self._cells(features, memory)
         by: Judge = "references" if memory else "image"
-        judged = Judged(_for_rule(features).regions[0], by, cells.flatten(1))
+        judged = Judged(features.regions[0], by, cells.flatten(1))
         whole = Addend(by, 1.0, power_mean(cells, _power(memory)), (judged,), "joined", cells)
         return Attribution((whole,), (judged,))
 
@@ -156,12 +155,12 @@ class LearnedChange(Scorer):
         self, features: Features, memory: Mapping[str, Tensor] | None
     ) -> tuple[Float[Tensor, "b gh gw"], Float[Tensor, "b gh gw"]]:
         """Return what the score is made of, and what the map is."""
-        levels, own = _where_it_counts(features), _for_rule(features)
+        levels = _where_it_counts(features)
         remembered = _cells_and_rule(memory)[1] if memory else None
-        rule = self.rule.cells(own, remembered) if remembered else self.alone.cells(own)
+        rule = self.rule.cells(features, remembered) if remembered else self.alone.cells(features)
         odds = self._odds(levels, memory).to(rule)
         score, heat = (_joined(features, rule, w * odds) for w in (self.weight, self.map_weight))
-        return score * self._changed(levels[1:], memory), heat
+        return score * self._changed(levels, memory), heat
 
     def _changed(
         self, levels: Sequence[Float[Tensor, "b h w c"]], memory: Mapping[str, Tensor] | None
@@ -169,8 +168,7 @@ class LearnedChange(Scorer):
         """Return by what the cells of an image are multiplied that differs as a whole."""
         if not memory:
             return levels[0].new_ones(len(levels[0]), 1, 1)
-        kept = [memory[name].to(levels[0]) for name in LEVELS[1:]]
-        usual = self._usual(memory["middle"], partial(WholePicture, kept))
+        usual = self._usual(memory["middle"], partial(_usual, memory, levels[0]))
         return (self.whole * usual.departures(levels)).exp()[:, None, None]
 
     def _odds(
@@ -178,7 +176,7 @@ class LearnedChange(Scorer):
     ) -> Float[Tensor, "b r"]:
         """Return the network's log-odds of all cells, image by image: products round by shape."""
         kept = [memory[name] for name in LEVELS] if memory else []
-        references = self._remembered(kept[1], partial(_images, kept)) if kept else []
+        references = self._remembered(kept[0], partial(_images, kept)) if kept else []
         return torch.stack([self._odds_of(image, references) for image in _images(levels)])
 
     def _odds_of(self, image: ImageCells, references: Sequence[ImageCells]) -> Float[Tensor, " r"]:
@@ -193,9 +191,11 @@ def _joined(
 ) -> Float[Tensor, "b gh gw"]:
     """Multiply the rule's cells by the exponential of the network's weighed odds."""
     joined = rule.flatten(1) * odds.exp()
-    return only_inside(joined, inside_regions(features, _for_rule(features).regions[0])).view(
-        rule.shape
-    )
+    return only_inside(joined, inside_regions(features, features.regions[0])).view(rule.shape)
+
+
+def _usual(memory: Mapping[str, Tensor], like: Tensor) -> WholePicture:
+    return WholePicture([memory[name].to(like) for name in LEVELS])
 
 
 def _power(memory: Mapping[str, Tensor] | None) -> float:
@@ -215,21 +215,15 @@ def _most_like(image: ImageCells, references: Sequence[ImageCells]) -> list[Imag
     return [references[n] for n in cosines.argsort(descending=True, stable=True).tolist()]
 
 
-def _for_rule(features: Features) -> Features:
-    """Return what the rule looks at: all levels but the first of several."""
-    return replace(features, regions=features.regions[1:] or features.regions)
-
-
 def _where_it_counts(features: Features) -> list[Float[Tensor, "b h w c"]]:
-    """Return fine, middle and deep cells, the last on the middle's grid; outside are zeros."""
-    rule = _for_rule(features).regions
+    """Return middle and deep cells, these on the grid of those; outside are zeros."""
     found = []
-    for regions in (features.regions[0], rule[0], rule[-1]):
+    for regions in (features.regions[0], features.regions[-1]):
         inside = inside_regions(features, regions)
         cells = regions.embeddings if inside is None else regions.embeddings * inside[..., None]
         found.append(cells.unflatten(1, regions.grid or features.grid))
-    rows, columns = found[1].shape[1:3]
-    return [*found[:2], to_grid(found[2], (rows, columns), "bilinear")]
+    rows, columns = found[0].shape[1:3]
+    return [found[0], to_grid(found[1], (rows, columns), "bilinear")]
 
 
 def _cells_and_rule(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from vlmad.regions import Grid
@@ -39,6 +40,13 @@ def to_grid(cells: CellGrid, grid: Grid, alignment: Alignment) -> CellGrid:
     if tuple(cells.shape[1:3]) == grid:
         return cells
     return F.interpolate(cells.movedim(-1, 1), size=grid, mode=alignment).movedim(1, -1)
+
+
+@lru_cache(8)
+def steps(rows: int, columns: int) -> Int[Tensor, "r r"]:
+    """Return how many rows or columns, the larger of both, cells of a grid lie apart."""
+    places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
+    return (places[:, None] - places[None]).abs().amax(-1)
 
 
 def concatenated(levels: Sequence[CellGrid], grid: Grid, alignment: Alignment) -> CellGrid:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from vlmad_memory._rarity import own_distances
-from vlmad_memory.cell_grids import neighbourhood_mean
+from vlmad_memory.cell_grids import neighbourhood_mean, steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,16 +23,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OWN = (
-    *("novelty", "deep novelty", "fine novelty", "finest novelty", "soft novelty"),
-    *("rarity", "rarity with length", "fine rarity", "finest rarity"),
+    *("novelty", "deep novelty", "soft novelty", "rarity", "rarity with length"),
     *("beside neighbours", "mirrored"),
 )
-"""Channels of an image alone. Of the fine cells within a cell: their mean and, `finest`, their
-maximum."""
+"""Channels of an image alone."""
 COMPARED = (
     *("nearest", "soft nearest", "softer nearest", "same place", "within 1", "within 3"),
     *("found again", "found again within 3", "deep nearest", "deep within 2"),
-    *("fine nearest", "finest nearest"),
     *("surroundings", "surroundings within 1"),
     *("surroundings found again", "surroundings found again within 3"),
 )
@@ -40,34 +37,30 @@ COMPARED = (
 the nearest cell of the image is from theirs at the same place, so that what is missing is seen."""
 SOFT, SOFTER = 0.05, 0.2
 """Temperatures of soft minima over cosine distances."""
-RIDGE, FINE_RIDGE = 0.003, 0.01
-"""Of rarities: that of the rule, and more where a cell has fewer channels."""
-NEAR, FINE_NEAR = 2, 4
-"""Cells apart within which neighbours are too like a cell, the same on a grid twice as fine."""
-ROWS, BESIDE = 100, 200
-"""Cells of a fine level that are compared at once, and with how many of a reference."""
+RIDGE = 0.003
+"""Of rarities: that of the rule."""
+NEAR = 2
+"""Cells apart within which neighbours are too like a cell."""
 FAR = 9.0
 """Beyond all distances of unit cells."""
 
 
 @dataclass(frozen=True)
 class ImageCells:
-    """Cells of an image at three levels.
+    """Cells of an image at two levels, standardised, not of unit length.
 
     Args:
-        fine: standardised, not of unit length, as the others.
         middle: on the grid that channels are made for.
         deep: on the same grid.
     """
 
-    fine: Float[Tensor, "y x f"]
     middle: Float[Tensor, "h w m"]
     deep: Float[Tensor, "h w d"]
 
     @cached_property
     def units(self) -> dict[str, Float[Tensor, "r c"]]:
         """The cells of each level in one row, of unit length; cells of zeros stay so."""
-        levels = {"fine": self.fine, "middle": self.middle, "deep": self.deep}
+        levels = {"middle": self.middle, "deep": self.deep}
         return {name: F.normalize(cells.flatten(0, 1), dim=-1) for name, cells in levels.items()}
 
     @cached_property
@@ -88,7 +81,7 @@ class ImageCells:
         return torch.cat([-2 * cells, squares, ones], 1), torch.cat([cells, ones, squares], 1)
 
 
-def all_channels(image: ImageCells, references: Sequence[ImageCells]) -> Float[Tensor, "27 h w"]:
+def all_channels(image: ImageCells, references: Sequence[ImageCells]) -> Float[Tensor, "21 h w"]:
     """Return both, `COMPARED` as zeros where there are no references."""
     own = own_channels(image)
     none = own.new_zeros(len(COMPARED), own.shape[1])
@@ -97,25 +90,19 @@ def all_channels(image: ImageCells, references: Sequence[ImageCells]) -> Float[T
     return channels
 
 
-def own_channels(image: ImageCells) -> Float[Tensor, "11 h*w"]:
+def own_channels(image: ImageCells) -> Float[Tensor, "7 h*w"]:
     """Return the channels `OWN` of an image."""
     grid = (image.middle.shape[0], image.middle.shape[1])
-    middle, fine = image.units["middle"], image.units["fine"]
-    apart = steps(*grid)
+    middle, deep = image.units["middle"], image.units["deep"]
     distances = 1 - middle @ middle.T
-    beside = (apart == 1).float()
-    finer = (image.fine.shape[0], image.fine.shape[1])
-    fine_novelty = _nearest_beyond(fine, within(*finer, FINE_NEAR))
-    fine_rarity = own_distances(fine[None], FINE_RIDGE)[0]
+    beside = (steps(*grid) == 1).float()
     raw = image.middle.flatten(0, 1) / image.middle.shape[-1] ** 0.5
     return torch.stack([
         distances.scatter(1, within(*grid, NEAR), FAR).amin(1),
-        _nearest_beyond(image.units["deep"], within(*grid, NEAR)),
-        *_by_cell(fine_novelty, finer, grid),
+        1 - (deep @ deep.T).scatter_(1, within(*grid, NEAR), -1).amax(1),
         _soft_minimum(distances, SOFTER),
         own_distances(middle[None], RIDGE)[0],
         own_distances(raw[None], RIDGE)[0],
-        *_by_cell(fine_rarity, finer, grid),
         (distances * beside).sum(1) / beside.sum(1).clamp_min(1),
         _mirrored(distances, grid),
     ])  # fmt: skip
@@ -123,7 +110,7 @@ def own_channels(image: ImageCells) -> Float[Tensor, "11 h*w"]:
 
 def compared_channels(
     image: ImageCells, references: Sequence[ImageCells]
-) -> Float[Tensor, "16 h*w"]:
+) -> Float[Tensor, "14 h*w"]:
     """Return the channels `COMPARED` of an image beside references of the same grids."""
     grid = (image.middle.shape[0], image.middle.shape[1])
     middle = _between(image, references, "middle")
@@ -136,16 +123,7 @@ def compared_channels(
     ]
     deep = _between(image, references, "deep", out=middle)  # new memory costs as much as products
     found += [deep.flatten(1).amin(1), _nearest_within(deep, within(*grid, 2))]
-    fine = _nearest(image.units["fine"], [r.units["fine"] for r in references])
-    found += _by_cell(fine, (image.fine.shape[0], image.fine.shape[1]), grid)
     return torch.stack([*found, *_differences(image, references, grid)])
-
-
-@lru_cache(8)
-def steps(rows: int, columns: int) -> Int[Tensor, "r r"]:
-    """Return how many rows or columns, the larger of both, cells of a grid lie apart."""
-    places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
-    return (places[:, None] - places[None]).abs().amax(-1)
 
 
 @lru_cache(32)
@@ -209,24 +187,6 @@ def _some(distances: Float[Tensor, "r k r"], which: Int[Tensor, "r n"]) -> Float
     return distances.gather(2, which[:, None].expand(-1, distances.shape[1], -1))
 
 
-def _nearest(
-    unit: Float[Tensor, "r c"], references: Sequence[Float[Tensor, "n c"]]
-) -> Float[Tensor, " r"]:
-    """Return the cosine distance to the nearest, in pieces that stay in a processor's cache."""
-    pieces = [piece for each in references for piece in each.split(BESIDE)]
-    cosines, highest = unit.new_empty(len(unit) * BESIDE), unit.new_full((len(unit),), -FAR)
-    for piece in pieces:
-        found = cosines[: len(unit) * len(piece)].view(len(unit), len(piece))
-        torch.maximum(highest, torch.mm(unit, piece.T, out=found).amax(1), out=highest)
-    return 1 - highest
-
-
-def _nearest_beyond(unit: Float[Tensor, "r c"], near: Int[Tensor, "r n"]) -> Float[Tensor, " r"]:
-    """Return the same among the cells themselves, those near each left out."""
-    pieces = zip(unit.split(ROWS), near.split(ROWS), strict=True)
-    return 1 - torch.cat([(rows @ unit.T).scatter_(1, own, -1).amax(1) for rows, own in pieces])
-
-
 def _soft_minimum(distances: Float[Tensor, "r n"], temperature: float) -> Float[Tensor, " r"]:
     mean = (distances / -temperature).exp_().mean(1)
     return -temperature * mean.log()
@@ -238,12 +198,3 @@ def _mirrored(distances: Float[Tensor, "r r"], grid: tuple[int, int]) -> Float[T
     mirrors = (places.flip(axis).flatten() for axis in (0, 1))
     found = [distances.gather(1, m[within(*grid, 1)]).amin(1) for m in mirrors]
     return torch.minimum(*found)
-
-
-def _by_cell(
-    values: Float[Tensor, " f"], fine: tuple[int, int], grid: tuple[int, int]
-) -> list[Float[Tensor, " r"]]:
-    """Return the mean and the maximum of the fine cells of each cell."""
-    image = values.view(1, *fine)
-    pooled = F.adaptive_avg_pool2d(image, grid), F.adaptive_max_pool2d(image, grid)
-    return [each.flatten() for each in pooled]

@@ -131,13 +131,20 @@ class _RowSearch:
             numbers = numbers.where(values < torch.inf, -1)
             values = torch.cat([best[asking], values], 1)
             numbers = torch.cat([found[asking], numbers], 1)
-            order = values.sort(dim=1, stable=True).indices[:, : self.count]
+            order = _least(values, self.count)
             best[asking], found[asking] = values.gather(1, order), numbers.gather(1, order)
         return found
 
     def _allowed(self, q: slice, r: slice, start: int) -> Bool[Tensor, "q m"]:
         assert self.allowed is not None
         return self.allowed(slice(start + q.start, start + q.stop), r)
+
+
+def _least(values: Float[Tensor, "q m"], count: int) -> Int[Tensor, "q k"]:
+    """Return where the least of each query are, of equal ones the first."""
+    if count == 1:  # sorting takes ten times as long
+        return values.min(1, keepdim=True).indices
+    return values.sort(dim=1, stable=True).indices[:, :count]
 
 
 def _slices(length: int, step: int) -> list[slice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 
 from vlmad.errors import OptionError, did_you_mean
 from vlmad.regions import inside_regions
+from vlmad_memory.cell_grids import steps
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -41,11 +43,11 @@ def own_novelty(features: Features, regions: Regions) -> Float[Tensor, "b r"]:
     counts; where there are none, 0.
     """
     units = F.normalize(regions.embeddings, dim=-1)
-    near = _neighbours(regions)
+    near = _neighbours(*(regions.grid or features.grid)).to(units.device)
     inside = inside_regions(features, regions)
     found = []
     for index, cells in enumerate(units):  # one by one: cells times cells are many
-        cosines = (cells @ cells.T).masked_fill(near, -1)
+        cosines = (cells @ cells.T).masked_fill_(near, -1)
         if inside is not None:
             cosines[:, ~inside[index]] = -1
         found.append(1 - cosines.amax(1))
@@ -53,6 +55,6 @@ def own_novelty(features: Features, regions: Regions) -> Float[Tensor, "b r"]:
     return novelty.where(novelty < 2, novelty.new_zeros(()))
 
 
-def _neighbours(regions: Regions) -> Bool[Tensor, "r r"]:
-    corner = regions.cells[:, :2].to(regions.embeddings.device)
-    return (corner[:, None] - corner[None]).abs().amax(-1) <= NEAR
+@lru_cache(8)
+def _neighbours(rows: int, columns: int) -> Bool[Tensor, "r r"]:
+    return steps(rows, columns) <= NEAR

@@ -38,23 +38,42 @@ class WholePicture:
     def __init__(self, references: Sequence[Float[Tensor, "n h w c"]]) -> None:
         number = len(references[0])
         sides = [side for each in references for side in each.shape[1:3]]
-        self._kept: list[Tensor] | None = None
+        self._usual: list[Usual] = []
         if number < FEWEST or min(sides) < SMALLEST:
             return
         kept = [_statistics(each) for each in references]
         left_out = [
-            _distances([each[n : n + 1] for each in kept], [_without(each, n) for each in kept])
+            _distances([each[n, :1] for each in kept], [Usual(_without(each, n)) for each in kept])
             for n in range(number)
         ]
         if torch.cat(left_out).mean() <= 0:
-            self._kept = kept
+            self._usual = [Usual(each) for each in kept]
 
     def departures(self, levels: Sequence[Float[Tensor, "b h w c"]]) -> Float[Tensor, " b"]:
         """Return how far images as a whole lie from them, as an addend of a logarithm."""
-        if self._kept is None:
+        if not self._usual:
             return levels[0].new_zeros(len(levels[0]))
-        own = [_mean_and_deviation(each.flatten(1, 2))[:, None] for each in levels]
-        return (_distances(own, self._kept) - USUAL).clamp(0, MOST)
+        own = [_mean_and_deviation(each.flatten(1, 2)) for each in levels]
+        return (_distances(own, self._usual) - USUAL).clamp(0, MOST)
+
+
+class Usual:
+    """The mean of a level's statistics, and how much they vary.
+
+    Args:
+        kept: statistics of references, over each image and over its quadrants.
+    """
+
+    def __init__(self, kept: Float[Tensor, "n 5 s"]) -> None:
+        whole, quadrants = kept[:, 0], kept[:, 1:]
+        variance = torch.maximum(quadrants.var(1).mean(0) / 4, whole.var(0))
+        self.mean = whole.mean(0)
+        self.variance = variance + FLOOR * variance.median().clamp_min(LEAST)
+
+    def __call__(self, statistics: Float[Tensor, "b s"]) -> Float[Tensor, " b"]:
+        """Return the logarithm of the root mean square distance."""
+        squares = (statistics - self.mean).square() / self.variance
+        return squares.mean(1).clamp_min(1e-12).log() / 2
 
 
 def _without(kept: Float[Tensor, "n 5 s"], number: int) -> Float[Tensor, "m 5 s"]:
@@ -77,14 +96,7 @@ def _mean_and_deviation(cells: Float[Tensor, "b r c"]) -> Float[Tensor, "b s"]:
 
 
 def _distances(
-    images: Sequence[Float[Tensor, "b _ s"]], references: Sequence[Float[Tensor, "n 5 s"]]
+    statistics: Sequence[Float[Tensor, "b s"]], usual: Sequence[Usual]
 ) -> Float[Tensor, " b"]:
-    """Return the mean over levels of the logarithm of the root mean square distance."""
-    found = []
-    for own, kept in zip(images, references, strict=True):
-        whole, quadrants = kept[:, 0], kept[:, 1:]
-        variance = torch.maximum(quadrants.var(1).mean(0) / 4, whole.var(0))
-        variance = variance + FLOOR * variance.median().clamp_min(LEAST)
-        squares = (own[:, 0] - whole.mean(0)).square() / variance
-        found.append(squares.mean(1).clamp_min(1e-12).log() / 2)
-    return torch.stack(found).mean(0)
+    """Return the mean over levels of the logarithm of the distance."""
+    return torch.stack([of(own) for of, own in zip(usual, statistics, strict=True)]).mean(0)
