@@ -38,16 +38,18 @@ class WholePicture:
     def __init__(self, references: Sequence[Float[Tensor, "n h w c"]]) -> None:
         number = len(references[0])
         sides = [side for each in references for side in each.shape[1:3]]
-        self._usual: list[Usual] = []
+        self._usual: list[UsualLevel] = []
         if number < FEWEST or min(sides) < SMALLEST:
             return
         kept = [_statistics(each) for each in references]
         left_out = [
-            _distances([each[n, :1] for each in kept], [Usual(_without(each, n)) for each in kept])
+            _distances(
+                [each[n, :1] for each in kept], [UsualLevel(_without(each, n)) for each in kept]
+            )
             for n in range(number)
         ]
         if torch.cat(left_out).mean() <= 0:
-            self._usual = [Usual(each) for each in kept]
+            self._usual = [UsualLevel(each) for each in kept]
 
     def departures(self, levels: Sequence[Float[Tensor, "b h w c"]]) -> Float[Tensor, " b"]:
         """Return how far images as a whole lie from them, as an addend of a logarithm."""
@@ -57,7 +59,7 @@ class WholePicture:
         return (_distances(own, self._usual) - USUAL).clamp(0, MOST)
 
 
-class Usual:
+class UsualLevel:
     """The mean of a level's statistics, and how much they vary.
 
     Args:
@@ -96,7 +98,7 @@ def _mean_and_deviation(cells: Float[Tensor, "b r c"]) -> Float[Tensor, "b s"]:
 
 
 def _distances(
-    statistics: Sequence[Float[Tensor, "b s"]], usual: Sequence[Usual]
+    statistics: Sequence[Float[Tensor, "b s"]], usual: Sequence[UsualLevel]
 ) -> Float[Tensor, " b"]:
     """Return the mean over levels of the logarithm of the distance."""
     return torch.stack([of(own) for of, own in zip(usual, statistics, strict=True)]).mean(0)
