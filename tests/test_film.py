@@ -85,11 +85,15 @@ def test_damaged_packets_are_faults_and_the_rest_is_decoded(tmp_path: Path) -> N
     assert sum(each.image is not None for each in found) > 10
 
 
-def test_pictures_of_too_many_pixels_are_faults(tmp_path: Path) -> None:
+def test_pictures_of_too_many_pixels_are_refused(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", greys(2))
-    found = list(frames(path, reading=Reading(most_pixels=1000)))
-    assert [each.image for each in found] == [None, None]
-    assert "64 x 48 pixels are more than 1000" in found[0].fault
+    with pytest.raises(InputError, match=r"a\.mp4: refused, 64 x 48 pixels are more than 1000"):
+        list(frames(path, reading=Reading(most_pixels=1000)))
+
+
+def test_a_film_of_no_frames_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a film that can be read"):
+        list(frames(film(tmp_path / "a.mkv", [Image.new("RGB", (64, 48))], times=[])))
 
 
 @pytest.mark.parametrize(

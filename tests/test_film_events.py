@@ -128,3 +128,20 @@ def test_a_steadier_that_is_not_there_is_refused_before_anything_is_scored(
     images = find([film(tmp_path / "clip.mp4", spotted(2, range(0)))]).images
     with pytest.raises(UnknownPartError, match="no steadier is called 'soon'"):
         supplements_of(images, {"steady": "soon"})
+
+
+@pytest.mark.slow
+def test_a_film_that_was_scored_in_shards_is_judged_when_they_are_joined(
+    command: Callable[..., Ended], cache: Path, tmp_path: Path
+) -> None:
+    film(tmp_path / "clip.mp4", spotted(8, range(2, 5)), codec="libx264")
+    words = ("run", "clip.mp4", *SMALL, "--threshold", "0.01", "--batch-size", "4")
+    for number in (1, 2):
+        assert command(*words, "--shard", f"{number}/2", "--out", f"s{number}").status == 0
+        assert not Path(f"s{number}/events.json").exists()
+    refused = command(*words, "--shard", "1/2", "--steady", "median:1", "--out", "other")
+    assert "judged when its shards are joined" in refused.error
+    joined = command("merge", "s1", "s2", "--out", "whole", "--steady", "median:1")
+    assert joined.status == 0, joined.error
+    assert "clip.mp4: 1 event, 8 of 8 frames NG" in joined.out
+    assert FilmEvents.read(Path("whole/events.json")).steady == "median:1"

@@ -59,6 +59,11 @@ def test_what_cannot_be_asked_is_refused(asked: str, clip: Path) -> None:
         find([f"{clip}#{asked}"])
 
 
+def test_what_is_asked_of_films_where_there_is_none_is_refused(photos: Path) -> None:
+    with pytest.raises(InputError, match="'every:1' is asked of films, and none is named"):
+        find([photos], asked="every:1")
+
+
 def test_a_span_without_frames_is_a_frame_that_fails(clip: Path) -> None:
     [missing] = find([f"{clip}#from:100"]).images
     with pytest.raises(InputError, match="the film has no frame at from:100"):

@@ -168,7 +168,9 @@ def run(
         detector = _repeated(stored, choice, references, outputs.out)
     parts = judging_parts.parts(images)
     asked = {"steady": films.steady, "overlays": outputs.overlays.value}
-    supplements = supplements_of(images, asked)
+    if shard and films.steady:
+        raise InputError("a film is judged when its shards are joined: vlmad merge … --steady")
+    supplements = [] if shard else supplements_of(images, asked)
     threshold = _threshold(judging, stored, detector)
     images = shard.of_list(images) if shard else images
     print_notes([*found.notes, *rate_notes(threshold, parts)], quiet)

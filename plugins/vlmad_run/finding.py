@@ -91,6 +91,8 @@ def find(paths: Collection[str | Path], wanted: Wanted = "all", asked: str = "")
         for file in search.listed(path) if is_list(path) else find_them(path):
             found.setdefault(os.path.abspath(file), file)
     search.say_how_many()
+    if asked and not search.told:
+        raise InputError(f"'{asked}' is asked of films, and none is named")
     result = FoundImages(list(found.values()), search.left, search.notes, search.wrong_lines)
     if not found:
         where = ", ".join(map(str, paths)) or "nothing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from vlmad.console import console, messages
 from vlmad_run.cli import FAILED, Overlays
 from vlmad_run.outcome import print_table, print_warnings
 from vlmad_run.progress import bars, interruptible, print_notes
+from vlmad_run.supplements import supplements_of
 from vlmad_shards._merging import merge_shards
 from vlmad_shards._scored_shards import read_shards
 
@@ -23,6 +25,9 @@ def merge(
     overlays: Annotated[
         Overlays | None, typer.Option(help="Which pictures to draw; by default as for the shards.")
     ] = None,
+    steady: Annotated[
+        str, typer.Option(metavar="PART", help="Of films: how verdicts are steadied over time.")
+    ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
 ) -> None:
     """Join the shards of `vlmad run --shard` into one run.
@@ -41,6 +46,12 @@ def merge(
     images = [folder.file_of(row) for row in folder.all_rows()]
     if not quiet:
         print_table(folder, images, console())
+    asked = {"steady": steady, "overlays": overlays.value if overlays else ""}
+    for line in itertools.chain.from_iterable(
+        make(folder) for make in supplements_of(images, asked)
+    ):
+        if not quiet:
+            console().print(line)
     print_warnings(folder, images)
     if folder.result.failed:
         raise typer.Exit(FAILED)

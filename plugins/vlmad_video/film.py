@@ -88,7 +88,10 @@ def frames(
     with _opened(where, str(place), container, {**given, **(options or {})}, timeout) as film:
         stream = film.streams.video[0]
         stream.thread_type = "SLICE"  # whole frames side by side would come late
-        stream.codec_context.options = {"err_detect": "explode"}  # or gaps are filled, silently
+        with _naming(place):
+            how.refuse_large((stream.codec_context.width, stream.codec_context.height))
+        # or gaps are filled, silently; and what grows later is decoded before its size is seen
+        stream.codec_context.options = {"err_detect": "explode", "max_pixels": f"{how.most_pixels}"}
         found, over = False, 0.0
         for moment, picture, fault in _decoded(film, stream, str(place), live=not is_file):
             found = found or picture is not None
@@ -102,6 +105,14 @@ def frames(
         stated = _stated_seconds(film, stream)
         if is_file and stated is not None and stated > over + BROKEN_OFF:
             yield FilmFrame(over, None, f"the film breaks off at {over:.3f} of {stated:.3f} s")
+
+
+@contextmanager
+def _naming(place: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
 
 
 def check_library() -> None:
