@@ -327,7 +327,7 @@ def test_what_the_page_asks_by_curl_is_answered(serve: Serve, tmp_path: Path) ->
     (tmp_path / "photo.png").write_bytes(IMAGE)
     page = (Path(__file__).parents[1] / "docs" / "serve.md").read_text(encoding="utf-8")
     commands = re.findall(r"^(curl .*127\.0\.0\.1:8000.*)$", page, re.MULTILINE)
-    assert len(commands) == 7
+    assert len(commands) == 8
     where = f"127.0.0.1:{serve().port}"
     for command in commands:
         words = shlex.split(command.replace("127.0.0.1:8000", where))

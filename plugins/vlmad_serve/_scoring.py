@@ -118,7 +118,8 @@ def _prepare(uploads: list[Upload], product: str, most: int) -> list[Waiting]:
         pixels = pixels_of(upload, most)
         arrival = Arrival(upload.name, upload.path, upload.at, "http")
         refused = pixels if isinstance(pixels, str) else ""
-        waiting.append(Waiting(arrival, product, 0 if refused else int(pixels), refused))
+        counted = 0 if refused else int(pixels)
+        waiting.append(Waiting(arrival, product, upload.size, counted, refused))
     return waiting
 
 

@@ -27,8 +27,8 @@ TOGETHER = 0.005
 """Seconds that an image waits for others at most, while requests are being read."""
 MOST_PIXELS = 64_000_000
 """Of the images of a batch, so that memory stays flat whatever their size; one always fits."""
-FAULTY = 5
-"""Seconds after which a request may come again while nobody knows how fast images are judged."""
+UNKNOWN = 0.1
+"""Seconds for an image, as long as none was judged."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +47,8 @@ class Waiting:
     arrival: Arrival
     product: str
     """As which it is judged."""
+    size: int = 0
+    """Bytes of its file."""
     pixels: int = 0
     refused: str = ""
     """Why it is not even decoded."""
@@ -73,8 +75,8 @@ class BatchedJudging:
         self._changed = threading.Condition()
         self._reading = self._working = 0
         self._stopping = False
-        self._each = 0.0
-        """Seconds for an image, the latest counting most."""
+        self.seconds_of_image = 0.0
+        """The latest counting most; 0 before the first."""
         self.since = 0.0
         """When the batch that is being judged was begun, 0 if none is; of the monotonic clock."""
         self._thread = threading.Thread(target=self._work, name="judging", daemon=True)
@@ -132,10 +134,9 @@ class BatchedJudging:
     def _require_place(self, count: int) -> None:
         taken = len(self._waiting) + self._working + self._reading
         if count and (self._stopping or taken + count > self._most):
-            wait = max(1, math.ceil(taken * self._each)) if self._each else FAULTY
-            raise Refusal(
-                429, f"{taken} images wait already", "send it again after Retry-After seconds", wait
-            )
+            wait = max(1, math.ceil(taken * (self.seconds_of_image or UNKNOWN)))
+            remedy = "send it again after Retry-After seconds"
+            raise Refusal(429, f"{taken} images wait already", remedy, wait)
 
     def _work(self) -> None:
         for batch in self._batches():
@@ -143,7 +144,7 @@ class BatchedJudging:
             try:
                 answers = self._judge(batch)
                 each = (time.monotonic() - started) / len(batch)
-                self._each = 0.8 * (self._each or each) + 0.2 * each
+                self.seconds_of_image = 0.8 * (self.seconds_of_image or each) + 0.2 * each
             except BaseException as error:  # whatever it was, everyone gets an answer
                 for image in batch:
                     image.answer.set_exception(error)

@@ -173,7 +173,7 @@ def _named(files: Sequence[str]) -> dict[str, Path]:
         before, equals, after = text.partition("=")
         whole = not equals or Path(text).exists()
         name, path = (Path(text).stem, Path(text)) if whole else (before, Path(after))
-        if name in models or not name.isprintable() or not name:
+        if name in models or not name.isprintable() or not name or "/" in name:
             raise InputError(f"'{text}': give each product a name of its own, as NAME=FILE")
         models[name] = path
     return models

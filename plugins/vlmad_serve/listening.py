@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import resource
 import signal
 import socket
 import threading
@@ -173,6 +172,10 @@ def is_loopback(bound: socket.socket) -> bool:
 
 def allow_many_files() -> None:
     """Let this process have as many connections as it takes, where the system allows that."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -87,7 +87,7 @@ class OfferedProducts:
         return product if change.threshold is None else _judging_at(product, change.threshold)
 
     def _check_new(self, name: str) -> None:
-        if not name.isprintable() or not name.strip() or len(name) > MOST_NAME:
+        if not name.isprintable() or not name.strip() or "/" in name or len(name) > MOST_NAME:
             raise Refusal(
                 422, f"'{name}' is no name of a product", f"take up to {MOST_NAME} letters"
             )

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from vlmad_serve.batching import Waiting
     from vlmad_serve.settings import ServeLimits
 
-STUCK = 60
-"""Seconds after which a batch that is not done is an alarm, and the server not ready."""
+STUCK, TIMES = 60, 10
+"""Seconds, and times the usual ones, after which a batch that is not done is an alarm, and the
+server not ready."""
 UNSCORED = 5
 """So many images without a score, one after another, are an alarm."""
 
@@ -61,7 +62,8 @@ class Served:
 
     def health(self) -> StationHealth:
         """Return whether it works."""
-        stuck = self._stuck_for() > STUCK
+        usual = self.judging.seconds_of_image * self.limits.batch_size
+        stuck = self._stuck_for() > max(STUCK, TIMES * usual)
         ready = self.judging.alive and not stuck and self.station.chosen != ""
         return StationHealth(
             ready=ready,
@@ -131,7 +133,7 @@ class Served:
             raise
         self.figures.count_judged((a.judgement for a in answers), time.monotonic() - started)
         for waiting, answer in zip(batch, answers, strict=True):
-            self._remember(_path(waiting), answer)
+            self._remember(waiting, answer)
         return answers
 
     def _answers(self, batch: Sequence[Waiting]) -> list[Answered]:
@@ -139,12 +141,12 @@ class Served:
         judged = iter(self.station.judge(decoded, batch[0].product, self.limits.batch_size))
         return [_refused(each) if each.refused else _answered(each, next(judged)) for each in batch]
 
-    def _remember(self, path: Path, answer: Answered) -> None:
-        said = answer.judgement
+    def _remember(self, waiting: Waiting, answer: Answered) -> None:
+        said, path = answer.judgement, _path(waiting)
         self._unscored = self._unscored + 1 if said.score is None else 0
         product = self.station.products.get(said.product)
         reading = product.reading if product else None
-        self.recent.add(said, KeptImage(path, path.stat().st_size, reading, answer.map))
+        self.recent.add(said, KeptImage(path, waiting.size, reading, answer.map))
         self.events.tell(said)
         self.drift.see(said, path, product)
 
