@@ -12,6 +12,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "schemas"
 DOCUMENTS = {
     "row": "vlmad_run.rows:ScoreRow",
+    "part-judgement": "vlmad_line.judgements:PartJudgement",
     "part": "vlmad_groups.part_rows:PartRow",
     "manifest": "vlmad_run.manifest:Manifest",
     "fitted": "vlmad_run.fitted:FittedDetector",

@@ -1,4 +1,4 @@
-"""``csv:FILE``: a line for each judgement and alarm."""
+"""``csv:FILE``: a line for each judgement, of an image or a part, and each alarm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vlmad_line.judgements import Message
 
 NOT_IN_CSV = ("format", "regions", "map_low", "map_high", "manifest", "file", "sha256")
-COLUMNS = tuple(name for name in Judgement.model_fields if name not in NOT_IN_CSV)
+COLUMNS = (*(name for name in Judgement.model_fields if name not in NOT_IN_CSV), "part")
 HEAD = csv_line(COLUMNS)
 LOOKED_AT = 1 << 20
 """Bytes at the end of a file among which the lines of an interrupted delivery are."""

@@ -1,4 +1,4 @@
-"""What is said at a line: of each image OK or NG, and why; of a source that it has stopped."""
+"""What is said at a line: of images and parts OK or NG, and why; that a source has stopped."""
 
 from __future__ import annotations
 
@@ -76,6 +76,36 @@ class Judgement(Document):
         return self
 
 
+class PartJudgement(Document):
+    """A part of several views at a line.
+
+    It is OK only if all its views are there and each is; see `vlmad_line.line_parts`.
+    """
+
+    format: Literal["vlmad part judgement 1"] = "vlmad part judgement 1"
+    id: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{8,64}$")]
+    at: str
+    """When it was judged, in UTC as ISO 8601."""
+    part: FileName
+    answer: Answer
+    reason: str = ""
+    """Why it is not OK."""
+    score: float | None = None
+    """Of its worst view."""
+    worst: FileName = ""
+    """The view with that score."""
+    images: list[FileName]
+    """The views that came."""
+
+    @model_validator(mode="after")
+    def _check_reason(self) -> Self:
+        if self.answer == "OK" and (self.score is None or not self.images or self.reason):
+            raise ValueError("a part is OK only if its views were scored and nothing is wrong")
+        if self.answer != "OK" and not self.reason:
+            raise ValueError("what is not OK says why")
+        return self
+
+
 class Alarm(Document):
     """What an operator must know that is of no single image: a source has stopped, or is back."""
 
@@ -89,16 +119,18 @@ class Alarm(Document):
     reason: str = ""
 
 
-Message: TypeAlias = Judgement | Alarm
+Message: TypeAlias = Judgement | PartJudgement | Alarm
 """What sinks are given."""
 
 
 def read_message(text: str | bytes, name: str) -> Message:
-    """Read what `Document.to_json` made of a judgement or an alarm.
+    """Read what `Document.to_json` made of a judgement, of an image or a part, or of an alarm.
 
     Raises:
-        InputError: it is neither.
+        InputError: it is none of them.
     """
-    alarm = f'"{Alarm.model_fields["format"].default}"'
     start = text[:60] if isinstance(text, str) else text[:60].decode("utf-8", "replace")
-    return Alarm.parse(text, name) if alarm in start else Judgement.parse(text, name)
+    for kind in (Alarm, PartJudgement):
+        if f'"{kind.model_fields["format"].default}"' in start:
+            return kind.parse(text, name)
+    return Judgement.parse(text, name)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from vlmad_line.delivery import DeliveryState
     from vlmad_line.endpoints import Arrival
+    from vlmad_line.judgements import PartJudgement
     from vlmad_line.ledger import Ledger
+    from vlmad_line.line_parts import LineParts
     from vlmad_line.sinks import OpenSink
     from vlmad_line.station import JudgedImage, Station
 
@@ -34,6 +36,7 @@ class Line:
         ledger: where it is written down before anyone hears it.
         sinks: where it goes.
         tell: gets a line when a sink begins to fail, and when it takes what is said again.
+        parts: makes judgements of parts from those of their images, if parts are judged.
     """
 
     def __init__(
@@ -42,8 +45,10 @@ class Line:
         ledger: Ledger,
         sinks: Sequence[OpenSink] = (),
         tell: Callable[[str], None] = lambda text: None,
+        parts: LineParts | None = None,
     ) -> None:
-        self.station, self.ledger = station, ledger
+        self.station, self.ledger, self._parts = station, ledger, parts
+        self._of_parts: list[PartJudgement] = []
         self._sinks, self._tell = sinks, tell
         self._deliveries: list[Delivery] = []
 
@@ -77,7 +82,10 @@ class Line:
         """
         judged = self.station.judge(arrivals, product)
         keys = [(each.source, each.key) for each in arrivals if each.key]
-        self.ledger.write([each.judgement for each in judged], keys)
+        of_images = [each.judgement for each in judged]
+        of_parts = self._parts.take(of_images) if self._parts else []
+        self.ledger.write([*of_images, *of_parts], keys)
+        self._of_parts += of_parts
         for arrival, said in zip(arrivals, judged, strict=True):
             if arrival.judged is not None:
                 try:
@@ -86,6 +94,23 @@ class Line:
                     self._tell(f"{arrival.source or arrival.name} was not told: {shown(error)}")
         self.ledger.trim()
         return judged
+
+    def said_of_parts(self, ended: bool = False) -> list[PartJudgement]:
+        """Return what was said of parts since the last call, with those that waited too long.
+
+        Args:
+            ended: whether no more views will come, so that no part need wait.
+
+        Raises:
+            OutputError: it cannot be written down.
+        """
+        if self._parts is None:
+            return []
+        late = self._parts.finish() if ended else self._parts.overdue()
+        if late:
+            self.ledger.write(late)
+        said, self._of_parts = [*self._of_parts, *late], []
+        return said
 
     def alarm(self, source: str, state: Literal["stopped", "back"], reason: str = "") -> Alarm:
         """Write down and deliver that a source has stopped, or is back.
