@@ -351,3 +351,32 @@ def film(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox",  # it cannot be had as root
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Chromium without a window, with an empty profile."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        reason = "no Chromium: `make browser` installs it or says what to install"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    profile = tmp_path_factory.mktemp("profile")
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=found, headless=True, args=FLAGS
+        )
+        yield context
+        context.close()

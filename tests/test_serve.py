@@ -36,6 +36,8 @@ from vlmad_serve.access import Access
 from vlmad_serve.application import make_app
 from vlmad_serve.listening import bind, make_server
 from vlmad_serve.offered_products import offer
+from vlmad_serve.operator_verdicts import OperatorVerdicts
+from vlmad_serve.reviewing import Reviewing
 from vlmad_serve.served import Served
 from vlmad_serve.settings import ServeLimits
 
@@ -114,7 +116,9 @@ def serving(folder: Path, products: list[LineProduct], **settings: Any) -> Itera
 
 
 def _served(served: Served, offered: Path | None, access: Access) -> Iterator[Running]:
-    app = make_app(served, offer(served.station, offered, Choice()), access)
+    verdicts = OperatorVerdicts(served.spool._folder.with_name("verdicts"))
+    reviewing = Reviewing(served.station, verdicts, Choice())
+    app = make_app(served, offer(served.station, offered, Choice()), reviewing, access)
     bound = bind("127.0.0.1", 0)
     port = bound.getsockname()[1]
     server = make_server(app, served.events.stop)
@@ -133,6 +137,7 @@ def _served(served: Served, offered: Path | None, access: Access) -> Iterator[Ru
         stop()
         thread.join()
         served.stop()
+        reviewing.stop()
 
 
 @pytest.fixture(scope="module")

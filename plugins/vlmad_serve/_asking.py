@@ -73,16 +73,17 @@ def heat_map(request: Request, name: str) -> Response:
 
 @asking.get("/images/{name}.jpg", responses=JPEG)
 def image(request: Request, name: str) -> Response:
-    """Return the image of a judgement, small."""
+    """Return the image of a judgement, small; its headers tell its size."""
     kept = _kept(request, name)
     try:
         picture = decode(kept.path, reading=kept.reading)
     except InputError as error:
         raise Refusal(404, "the image cannot be shown", "see its reason") from error
+    size = {"X-Image-Width": str(picture.width), "X-Image-Height": str(picture.height)}
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=85)
-    return Response(file.getvalue(), media_type="image/jpeg")
+    return Response(file.getvalue(), headers=size, media_type="image/jpeg")
 
 
 @asking.get("/events", responses=EVENTS)

@@ -41,6 +41,7 @@ STATUSES: dict[int | str, dict[str, object]] = {
             413: "too large",
             415: "no image",
             429: "too many images wait; see Retry-After",
+            503: "the station is paused",
         }.items()
     },
 }
@@ -95,6 +96,7 @@ def _chosen(served: Served, product: str | None) -> str:
 
 async def _accept(request: Request, served: Served, product: str) -> list[Waiting]:
     """Read the images of a request and hand them over to be judged."""
+    served.require_going()
     served.judging.begin()
     images: Sequence[Waiting] | None = None
     try:

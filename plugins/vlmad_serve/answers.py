@@ -8,6 +8,7 @@ from pydantic import Field
 
 from vlmad_documents.documents import Document
 from vlmad_line.judgements import Judgement
+from vlmad_review.review_document import ReviewDocument
 
 
 class RequestProblem(Document):
@@ -80,6 +81,8 @@ class StationHealth(Document):
     """What a person should look at."""
     version: str
     product: str
+    paused: bool = False
+    """Whether somebody has paused it."""
     waiting: Annotated[int, Field(ge=0)]
     """Images that are not judged yet."""
     seconds: float
@@ -95,3 +98,45 @@ class History(Document):
     """What `before` takes for the page after this one; empty if there is none."""
     kept: list[str] = Field(default_factory=list)
     """Ids of those whose image and map can still be had."""
+
+
+class PausedStation(Document):
+    """Whether a station is to judge nothing for now."""
+
+    paused: bool
+
+
+class SaidTruth(Document):
+    """What an image shows, as a person says."""
+
+    truth: Literal["normal", "anomalous"]
+
+
+class ProductScores(Document):
+    """Scores of a product's images."""
+
+    format: Literal["vlmad product scores 1"] = "vlmad product scores 1"
+    product: str
+    threshold: float | None
+    good: list[float]
+    """Of its references, each by the others, and of images that a person called good."""
+    bad: list[float]
+    """Of images that a person called defective."""
+    open: list[float]
+    """Of the latest images, whatever they show."""
+
+
+class ReviewState(Document):
+    """What a person said of a product's images, and what learning from it would gain."""
+
+    format: Literal["vlmad review state 1"] = "vlmad review state 1"
+    normal: int
+    anomalous: int
+    state: Literal["none", "running", "done", "failed"] = "none"
+    """Of the last trial."""
+    reason: str = ""
+    """Why it failed."""
+    review: ReviewDocument | None = None
+    """What it found on images held out."""
+    adoptable: bool = False
+    """Whether something was learned that may be used."""

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from vlmad.errors import InputError, OutputError
 from vlmad_serve import refusals
 from vlmad_serve._asking import asking
+from vlmad_serve._operating import operating
 from vlmad_serve._scoring import scoring
 from vlmad_serve.guarding import Guard
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from vlmad_serve.access import Access
     from vlmad_serve.offered_products import OfferedProducts
+    from vlmad_serve.reviewing import Reviewing
     from vlmad_serve.served import Served
 
 HANDLERS = {
@@ -34,7 +36,9 @@ HANDLERS = {
 }
 
 
-def make_app(served: Served, offered: OfferedProducts, access: Access) -> ASGIApp:
+def make_app(
+    served: Served, offered: OfferedProducts, reviewing: Reviewing, access: Access
+) -> ASGIApp:
     """Return the application that serves a station to whoever may ask."""
     app = FastAPI(
         title="vlmad serve",
@@ -44,8 +48,10 @@ def make_app(served: Served, offered: OfferedProducts, access: Access) -> ASGIAp
         redoc_url=None,
     )
     app.state.served, app.state.offered, app.state.access = served, offered, access
+    app.state.reviewing = reviewing
     app.include_router(scoring)
     app.include_router(asking)
+    app.include_router(operating)
     for error, answer in HANDLERS.items():
         app.add_exception_handler(error, answer)
     return Guard(app, access, served.limits, served.figures)

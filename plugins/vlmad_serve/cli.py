@@ -106,6 +106,8 @@ def _run(
     from vlmad_serve.application import make_app
     from vlmad_serve.listening import allow_many_files, make_server
     from vlmad_serve.offered_products import offer
+    from vlmad_serve.operator_verdicts import OperatorVerdicts
+    from vlmad_serve.reviewing import Reviewing
     from vlmad_serve.served import Served
 
     allow_many_files()
@@ -115,7 +117,9 @@ def _run(
         line = stack.enter_context(_line(record, station))
         spool = stack.enter_context(tempfile.TemporaryDirectory(prefix="vlmad-serve-"))
         served = Served(station, limits, Path(spool), line)
-        app = make_app(served, offer(station, folder, choice), access)
+        reviewing = Reviewing(station, OperatorVerdicts(record.verdicts), choice)
+        stack.callback(reviewing.stop)
+        app = make_app(served, offer(station, folder, choice), reviewing, access)
         server = make_server(app, served.events.stop)
         host, port = bound.getsockname()[:2]
         where = f"http://{f'[{host}]' if ':' in host else host}:{port}"

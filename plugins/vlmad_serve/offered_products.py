@@ -84,7 +84,9 @@ class OfferedProducts:
             return open_product(self.choice, References(model=file), value, name)
         self._require(name)
         product = self.station.products[name]
-        return product if change.threshold is None else _judging_at(product, change.threshold)
+        if change.threshold is None:
+            return product
+        return judging_at(product, Threshold(value=change.threshold))
 
     def _check_new(self, name: str) -> None:
         if not name.isprintable() or not name.strip() or "/" in name or len(name) > MOST_NAME:
@@ -125,10 +127,9 @@ def offer(station: Station, folder: Path | None, choice: Choice) -> OfferedProdu
     return OfferedProducts(station, folder, choice, threading.Lock())
 
 
-def _judging_at(product: LineProduct, value: float) -> LineProduct:
+def judging_at(product: LineProduct, threshold: Threshold) -> LineProduct:
     """Return a product with another threshold."""
-    threshold = Threshold(value=value)
-    identity = product.manifest.identity.model_copy(update={"threshold": value})
+    identity = product.manifest.identity.model_copy(update={"threshold": threshold.value})
     manifest = product.manifest.model_copy(update={"identity": identity})
     return replace(product, threshold=threshold, manifest=manifest)
 

@@ -66,6 +66,10 @@ class KeptImage:
     reading: Reading | None
     map: StoredMap | None
     """None if it was not scored."""
+    name: str
+    """What it is called."""
+    product: str
+    """As which product of the station it was judged."""
 
 
 class Recent:
@@ -98,6 +102,12 @@ class Recent:
         """Return the image of a judgement's id, if it is still there."""
         with self._lock:
             return self._kept.get(name)
+
+    def scores(self, product: str) -> list[float]:
+        """Return the scores of the latest images of a product."""
+        with self._lock:
+            known = [*self._judgements]
+        return [j.score for j in known if j.score is not None and j.product == product]
 
     def history(
         self,

@@ -16,6 +16,7 @@ from vlmad_serve.batching import Answered, BatchedJudging
 from vlmad_serve.events import Events
 from vlmad_serve.figures import Figures
 from vlmad_serve.recent import KeptImage, Recent, StoredMap
+from vlmad_serve.refusals import Refusal
 from vlmad_serve.uploads import Spool
 from vlmad_serve.written import written
 
@@ -53,6 +54,7 @@ class Served:
         self.spool, self.drift = Spool(folder, limits), StationDrift()
         self._started = self._last_image = time.monotonic()
         self._unscored = 0
+        self._paused = False
         self.judging = BatchedJudging(self._judge, limits.batch_size, limits.queue)
 
     def stop(self) -> None:
@@ -60,13 +62,27 @@ class Served:
         self.judging.stop()
         self.drift.stop()
 
+    def pause(self, paused: bool) -> None:
+        """Judge nothing from now on, or go on; what was accepted is judged."""
+        self._paused = paused
+
+    def require_going(self) -> None:
+        """Let an image be judged.
+
+        Raises:
+            Refusal: the station is paused.
+        """
+        if self._paused:
+            raise Refusal(503, "the station is paused", "let it go on, on its page", 5)
+
     def health(self) -> StationHealth:
         """Return whether it works."""
         usual = self.judging.seconds_of_image * self.limits.batch_size
         stuck = self._stuck_for() > max(STUCK, TIMES * usual)
-        ready = self.judging.alive and not stuck and self.station.chosen != ""
+        works = self.judging.alive and not stuck and self.station.chosen != ""
         return StationHealth(
-            ready=ready,
+            ready=works and not self._paused,
+            paused=self._paused,
             alarms=self._alarms(stuck),
             version=version("vlmad"),
             product=self.station.chosen,
@@ -94,6 +110,8 @@ class Served:
             alarms.append("nothing judges images any more: start the server anew")
         if stuck:
             alarms.append(f"a batch is not done after {self._stuck_for():.0f} s")
+        if self._paused:
+            alarms.append("paused: no image is judged")
         if not self.station.chosen:
             alarms.append("no product is chosen")
         if self._unscored >= UNSCORED:
@@ -146,7 +164,8 @@ class Served:
         self._unscored = self._unscored + 1 if said.score is None else 0
         product = self.station.products.get(said.product)
         reading = product.reading if product else None
-        self.recent.add(said, KeptImage(path, waiting.size, reading, answer.map))
+        kept = KeptImage(path, waiting.size, reading, answer.map, said.image, waiting.product)
+        self.recent.add(said, kept)
         self.events.tell(said)
         self.drift.see(said, path, product)
 

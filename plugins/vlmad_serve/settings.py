@@ -75,3 +75,7 @@ class Record:
             help="Write judgements down before they are told; with --to by default vlmad.ledger.",
         ),
     ] = None
+    verdicts: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER", help="Keep images there of which a person says more."),
+    ] = Path("vlmad-verdicts")

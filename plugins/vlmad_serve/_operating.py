@@ -1,0 +1,153 @@
+"""What the operator's page asks beside what every client does, and the page itself."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from vlmad_line.line_products import LineProduct
+from vlmad_serve.answers import (
+    PausedStation,
+    ProductScores,
+    RequestProblem,
+    ReviewState,
+    SaidTruth,
+    StationHealth,
+)
+from vlmad_serve.refusals import Refusal
+from vlmad_serve.reviewing import Reviewing
+from vlmad_serve.served import Served
+
+operating = APIRouter()
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+PAGE: Mapping[str, tuple[bytes, str]] = {
+    each.name: (each.read_bytes(), f"{TYPES[kind]}; charset=utf-8")
+    for each in files("vlmad_serve").joinpath("page").iterdir()
+    if (kind := f".{each.name.rpartition('.')[2]}") in TYPES
+}
+POLICY = {
+    "Content-Security-Policy": "default-src 'none'; img-src data: blob: 'self'; style-src 'self'; "
+    "script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+}
+"""Nothing that the page shows comes from elsewhere, and no text in it can become a script."""
+MISSING: dict[int | str, dict[str, object]] = {404: {"model": RequestProblem}}
+
+
+def _body(document: type[SaidTruth] | type[PausedStation]) -> dict[str, object]:
+    content = {"application/json": {"schema": document.model_json_schema()}}
+    return {"requestBody": {"content": content}}
+
+
+@operating.get("/", include_in_schema=False)
+def page() -> Response:
+    """Return the operator's page."""
+    return piece("index.html")
+
+
+@operating.get("/page/{name}", include_in_schema=False)
+def piece(name: str) -> Response:
+    """Return what the page is made of."""
+    if name not in PAGE:
+        raise Refusal(404, "there is nothing here", "the page is at /")
+    content, kind = PAGE[name]
+    return Response(content, headers={**POLICY, "Content-Type": kind})
+
+
+@operating.put("/paused", response_model=StationHealth, openapi_extra=_body(PausedStation))
+async def pause(request: Request) -> Response:
+    """Judge nothing until told to go on: whoever sends an image is told so, with 503."""
+    served = _served(request)
+    served.pause(PausedStation.parse(await request.body(), "the body").paused)
+    return _json(served.health().to_json(indent=None))
+
+
+@operating.post(
+    "/judgements/{name}/truth",
+    response_model=ReviewState,
+    responses=MISSING,
+    openapi_extra=_body(SaidTruth),
+)
+async def say_truth(request: Request, name: str) -> Response:
+    """Say of a judged image whether the part is good, and keep both for a review."""
+    said = SaidTruth.parse(await request.body(), "the body")
+    return await run_in_threadpool(_keep, request, name, said)
+
+
+def _keep(request: Request, name: str, said: SaidTruth) -> Response:
+    kept = _served(request).recent.kept(name)
+    remedy = "the last few are kept; start the server with a larger --keep"
+    if kept is None:
+        raise Refusal(404, "this image is not kept", remedy)
+    if kept.map is None:
+        raise Refusal(409, "this image was not scored", "nothing can be learned from it")
+    product = _product(request, kept.product)
+    try:
+        _reviewing(request).verdicts.say(product, kept.path, kept.name, said.truth)
+    except FileNotFoundError as error:  # forgotten just now
+        raise Refusal(404, "this image is not kept", remedy) from error
+    return _told(request, product)
+
+
+@operating.get("/products/{name}/scores", response_model=ProductScores, responses=MISSING)
+def scores(request: Request, name: str) -> Response:
+    """Tell which scores good, defective and unknown images of a product have."""
+    product = _product(request, name)
+    known = _reviewing(request).verdicts.scores(product)
+    good = product.manifest.good.scores if product.manifest.good else []
+    found = ProductScores(
+        product=name,
+        threshold=product.threshold.value if product.threshold else None,
+        good=[*good, *known.good],
+        bad=known.bad,
+        open=_served(request).recent.scores(name),
+    )
+    return _json(found.to_json(indent=None))
+
+
+@operating.get("/products/{name}/review", response_model=ReviewState, responses=MISSING)
+def review(request: Request, name: str) -> Response:
+    """Tell what was said of a product's images, and what learning from it would gain."""
+    return _told(request, _product(request, name))
+
+
+@operating.post("/products/{name}/review", response_model=ReviewState, responses=MISSING)
+def start_review(request: Request, name: str) -> Response:
+    """Find out what learning would gain, on images held out (`vlmad review`)."""
+    product = _product(request, name)
+    _reviewing(request).start(product)
+    return _told(request, product)
+
+
+@operating.post("/products/{name}/review/adopt", response_model=ReviewState, responses=MISSING)
+def adopt_review(request: Request, name: str) -> Response:
+    """Judge by what was learned from now on."""
+    _reviewing(request).adopt(_product(request, name))
+    return _told(request, _product(request, name))
+
+
+def _served(request: Request) -> Served:
+    served: Served = request.app.state.served
+    return served
+
+
+def _product(request: Request, name: str) -> LineProduct:
+    found = _served(request).station.products.get(name)
+    if found is None:
+        raise Refusal(404, f"no product '{name}'", "GET /products tells which there are")
+    return found
+
+
+def _reviewing(request: Request) -> Reviewing:
+    found: Reviewing = request.app.state.reviewing
+    return found
+
+
+def _told(request: Request, product: LineProduct) -> Response:
+    return _json(_reviewing(request).state(product).to_json(indent=None))
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")

@@ -1,0 +1,118 @@
+"""What a person says of images: kept with the images, for `vlmad review` to learn from.
+
+Each detector has a folder of its own, so that a product whose file is exchanged begins anew;
+another threshold changes nothing. In it are `images/`, `run/` of them, and `verdicts.csv`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+import threading
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+
+from vlmad.errors import OutputError
+from vlmad.files import write_atomically
+from vlmad_run.csv_cells import as_meant, csv_table
+from vlmad_run.rows import file_stem, read_rows
+from vlmad_run.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from vlmad_line.line_products import LineProduct
+
+Truth: TypeAlias = Literal["normal", "anomalous"]
+IMAGES, RUN, VERDICTS = "images", "run", "verdicts.csv"
+COLUMNS = ("image", "verdict")
+
+
+class KnownScores(NamedTuple):
+    """Scores of images by what a person said of them."""
+
+    good: list[float]
+    bad: list[float]
+
+
+class OperatorVerdicts:
+    """Keeps what a person says of images; several threads may use it.
+
+    Args:
+        folder: where; it is made with the first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+
+    def folder_of(self, product: LineProduct) -> Path:
+        """Return the folder of a product's detector."""
+        own = product.identity.model_copy(update={"threshold": None}).to_json()
+        return self.folder / file_stem(f"{product.name}/{_digest(own)}")
+
+    def say(self, product: LineProduct, image: Path, name: str, truth: Truth) -> None:
+        """Keep an image with what it shows; who says it again, has the last word.
+
+        Args:
+            product: as which it was judged.
+            image: the file.
+            name: what it was called, for the end of its name.
+            truth: what it shows.
+
+        Raises:
+            OutputError: it cannot be kept.
+        """
+        folder = self.folder_of(product)
+        content, ending = image.read_bytes(), Path(name).suffix.lower()
+        usual = re.fullmatch(r"\.[a-z0-9]{1,5}", ending)
+        own = _digest(content) + (ending if usual else "")
+        with self._lock:
+            said = self._read(folder)
+            path = folder / IMAGES / own
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+            write_atomically(path, content)
+            self._score(product, folder)
+            said[f"{IMAGES}/{own}"] = truth
+            write_atomically(folder / VERDICTS, csv_table([COLUMNS, *said.items()]))
+
+    def said(self, product: LineProduct) -> dict[str, Truth]:
+        """Return what was said of each image, by its name within the folder."""
+        with self._lock:
+            return self._read(self.folder_of(product))
+
+    def scores(self, product: LineProduct) -> KnownScores:
+        """Return the scores of the images that something was said of."""
+        said, known = self.said(product), KnownScores([], [])
+        for row in read_rows(self.folder_of(product) / RUN):
+            truth = said.get(f"{IMAGES}/{Path(row.image).name}")
+            if truth is not None and row.score is not None:
+                (known.good if truth == "normal" else known.bad).append(row.score)
+        return known
+
+    def _score(self, product: LineProduct, folder: Path) -> None:
+        """Score the images that are new, as `vlmad run` would."""
+        images = sorted((folder / IMAGES).iterdir())
+        manifest = product.detector.describe(images)
+        with RunFolder(folder / RUN, manifest) as run:
+            missing = run.missing(images)
+            deque(run.write_all(product.detector.stream(missing, 1)), maxlen=0)
+
+    def _read(self, folder: Path) -> dict[str, Truth]:
+        try:
+            text = (folder / VERDICTS).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return {}
+        except (OSError, UnicodeDecodeError) as error:
+            raise OutputError(f"{folder / VERDICTS} cannot be read: {error}") from error
+        rows = [[as_meant(cell) for cell in row] for row in csv.reader(io.StringIO(text))]
+        pairs = [row for row in rows if len(row) == len(COLUMNS)]
+        return {image: truth for truth in get_args(Truth) for image, said in pairs if said == truth}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,247 @@
+"""The operator's page in a real browser, and what only it asks of the server."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from vlmad_line.line_products import LineProduct, open_product
+from vlmad_run.references import References
+from vlmad_run.rows import read_rows
+from vlmad_run.thresholds import Threshold
+from vlmad_serve.access import Access
+from vlmad_serve.operator_verdicts import IMAGES, RUN, VERDICTS
+
+from .report.test_report_browser import CONTRASTS
+from .test_serve import CHOICE, Running, png, serving
+
+SOON = 30_000
+"""Milliseconds: a machine may be busy."""
+EVIL = '<img src=x onerror="document.title=1">.png'
+
+
+@pytest.fixture(scope="module")
+def nut() -> LineProduct:
+    product = open_product(CHOICE, References(), name="nut")
+    return replace(product, threshold=Threshold(value=1.0))
+
+
+@pytest.fixture
+def running(nut: LineProduct, tmp_path: Path) -> Iterator[Running]:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    with serving(spool, [nut, replace(nut, name="bolt")]) as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser: Any, running: Running) -> Iterator[Any]:
+    opened = browser.new_page()
+    opened.clock.install()
+    faults: list[str] = []
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.goto(f"http://127.0.0.1:{running.port}/")
+    shows(opened, "state", "judges nut")
+    yield opened
+    opened.close()
+    assert faults == []
+
+
+def shows(page: Any, place: str, text: str) -> None:
+    """Wait until it does."""
+    expect(page.locator(f"#{place}")).to_have_text(text, timeout=SOON)
+
+
+def tells(page: Any, place: str, part: str) -> None:
+    """Wait until a text is there, with a part of it."""
+    expect(page.locator(f"#{place}")).to_have_text(re.compile(part or "."), timeout=SOON)
+
+
+def truth(running: Running, judgement: str, said: str) -> tuple[int, Any]:
+    body = json.dumps({"truth": said})
+    return running.ask("POST", f"/judgements/{judgement}/truth", body)[:2]
+
+
+def judged(running: Running, image: bytes, query: str = "") -> Any:
+    return running.score(image, query)[1]["judgements"][0]
+
+
+@pytest.mark.xdist_group("browser")
+def test_the_page_shows_what_is_said_and_nothing_as_ok_that_is_not(
+    page: Any, running: Running
+) -> None:
+    judged(running, png(), "?name=first.png")
+    shows(page, "answer", "✓ OK")
+    judged(running, b"no image", "?name=broken.png")
+    shows(page, "answer", "✕ NG")
+    assert "not an image" in page.inner_text("#why")
+    assert page.get_attribute("#verdict", "class") == "NG"
+    assert page.is_disabled("[data-truth=normal]")  # nothing can be learned of what has no score
+    page.keyboard.press("ArrowDown")
+    assert page.inner_text("#answer") == "✓ OK"
+    assert page.inner_text("#name") == "first.png"
+    page.click("[data-show=NG]")
+    expect(page.locator("#history button")).to_have_count(1)
+    page.click("[data-show=all]")
+    expect(page.locator("#history button")).to_have_count(2)
+    page.keyboard.press("ArrowDown")
+    running.stop()
+    tells(page, "alarm", "not answer")
+    page.clock.fast_forward(8000)
+    shows(page, "answer", "?")
+    assert page.get_attribute("#verdict", "class") == "none"
+
+
+@pytest.mark.xdist_group("browser")
+def test_another_threshold_holds_for_the_images_that_come_then(page: Any, running: Running) -> None:
+    for seed in range(3):
+        said = judged(running, png(seed=seed))
+        assert truth(running, said["id"], "normal")[0] == 200
+        assert said["answer"] == "OK"
+    page.clock.fast_forward(1500)
+    tells(page, "expected", "Of 3 known")
+    page.locator("#slider").fill("0")
+    assert "3 would be a false alarm" in page.inner_text("#expected")
+    page.click("#apply")
+    tells(page, "applied", "")
+    assert running.served.station.products["nut"].threshold.value < said["score"]  # type: ignore[union-attr]
+    assert judged(running, png(seed=0))["answer"] == "NG"
+    assert running.served.station.products["bolt"].threshold.value == 1.0  # type: ignore[union-attr]
+
+
+@pytest.mark.xdist_group("browser")
+def test_a_person_says_what_a_part_is_by_a_key(page: Any, running: Running, tmp_path: Path) -> None:
+    judged(running, png(), f"?name={EVIL.replace(' ', '%20')}")
+    expect(page.locator("[data-truth=normal]")).to_be_enabled()
+    for key, said in (("g", "good"), ("d", "defective")):
+        page.keyboard.press(key)
+        shows(page, "heard", f"noted: {said}")
+    [folder] = (tmp_path / "verdicts").iterdir()
+    [image] = (folder / IMAGES).iterdir()
+    assert image.read_bytes() == png()
+    assert (folder / VERDICTS).read_text() == f"image,verdict\nimages/{image.name},anomalous\n"
+    assert "0 images good and 1 defective" in page.inner_text("#said")
+    assert page.inner_text("#name") == EVIL
+    assert page.title() == "vlmad station"
+
+
+@pytest.mark.xdist_group("browser")
+def test_a_paused_station_judges_nothing_and_says_so(page: Any, running: Running) -> None:
+    judged(running, png())
+    page.keyboard.press("p")
+    shows(page, "answer", "PAUSED")
+    status, said = running.score()
+    assert (status, said["error"]) == (503, "the station is paused")
+    assert running.ask("GET", "/health")[0] == 503
+    page.click("#pause")
+    shows(page, "answer", "✓ OK")
+    assert running.score()[0] == 200
+
+
+@pytest.mark.xdist_group("browser")
+def test_all_text_can_be_read_on_a_phone_and_on_a_screen_by_day_and_by_night(
+    page: Any, running: Running
+) -> None:
+    judged(running, png(), "?name=" + "long_" * 40)
+    shows(page, "answer", "✓ OK")
+    for scheme in ("light", "dark"):
+        for width in (390, 1280):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            disabled = {each.strip() for each in page.locator("button:disabled").all_inner_texts()}
+            faint = [f for f in page.evaluate(CONTRASTS) if f["ratio"] < 4.5]
+            assert {f["text"] for f in faint} <= disabled
+
+
+@pytest.mark.xdist_group("browser")
+def test_the_page_asks_for_the_token_and_follows_then(
+    browser: Any, nut: LineProduct, tmp_path: Path
+) -> None:
+    with serving(tmp_path, [nut], access=Access("a-token-of-the-station")) as running:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{running.port}/")
+        page.fill("#secret", "wrong")
+        page.click("#session button")
+        tells(page, "refused", "")
+        page.fill("#secret", "a-token-of-the-station")
+        page.click("#session button")
+        shows(page, "state", "judges nut")
+        running.score(**{"Authorization": "Bearer a-token-of-the-station"})
+        shows(page, "answer", "✓ OK")
+        page.close()
+
+
+def test_what_a_person_says_is_known_by_the_content_of_the_image(
+    running: Running, nut: LineProduct, tmp_path: Path
+) -> None:
+    for said in ("normal", "anomalous"):
+        status, state = truth(running, judged(running, png())["id"], said)
+        assert status == 200
+    assert (state["normal"], state["anomalous"]) == (0, 1)
+    first = judged(running, png(seed=1))
+    truth(running, first["id"], "normal")
+    scores = running.ask("GET", "/products/nut/scores")[1]
+    assert scores["good"] == [first["score"]]
+    assert len(scores["bad"]) == 1
+    assert len(scores["open"]) == 3
+    [folder] = (tmp_path / "verdicts").iterdir()
+    rows = read_rows(folder / RUN)
+    assert [row.score for row in rows if row.score == first["score"]] == [first["score"]]
+    running.ask("PUT", "/products/nut", '{"threshold": 0.9}')
+    assert (
+        running.ask("GET", "/products/nut/review")[1]["normal"] == 1
+    )  # another is no other folder
+    assert running.ask("GET", "/products/bolt/review")[1]["normal"] == 0
+
+
+def test_nothing_can_be_said_of_what_is_not_kept_or_has_no_score(running: Running) -> None:
+    assert truth(running, "0" * 32, "normal")[0] == 404
+    assert truth(running, judged(running, b"no image")["id"], "normal")[0] == 409
+    assert truth(running, judged(running, png())["id"], "perhaps")[0] == 422
+    assert running.ask("POST", "/products/nut/review")[0] == 409
+    assert running.ask("POST", "/products/nut/review/adopt")[0] == 409
+    assert running.ask("GET", "/products/screw/scores")[0] == 404
+    assert running.ask("GET", "/page/../cli.py")[0] == 404
+
+
+def patterned(seed: int, defective: bool) -> bytes:
+    """Return stripes with noise, which a hole interrupts where they are defective."""
+    noise = np.random.default_rng(seed).integers(0, 30, (48, 48, 1))
+    pixels = (np.indices((48, 48))[1][..., None] // 6 % 2 * 150 + 40 + noise).repeat(3, 2)
+    if defective:
+        pixels[12:36, 12:36] = [255, 0, 0]
+    file = BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.slow
+def test_what_was_learned_is_used_when_it_gains_on_images_held_out(running: Running) -> None:
+    for seed in range(8):
+        for said in ("normal", "anomalous"):
+            image = patterned(seed, said == "anomalous")
+            truth(running, judged(running, image)["id"], said)
+    assert running.ask("POST", "/products/nut/review")[1]["state"] == "running"
+    assert running.ask("POST", "/products/nut/review")[0] == 409
+    while (state := running.ask("GET", "/products/nut/review")[1])["state"] == "running":
+        time.sleep(0.05)
+    assert state["state"] == "done", state["reason"]
+    assert state["review"]["references"]["adopted"], state["review"]
+    before = running.served.station.products["nut"].digest
+    assert state["adoptable"]
+    assert running.ask("POST", "/products/nut/review/adopt")[0] == 200
+    assert running.served.station.products["nut"].digest != before
+    assert judged(running, patterned(99, defective=True))["answer"] == "NG"
+    assert judged(running, patterned(98, defective=False))["answer"] == "OK"
