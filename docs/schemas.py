@@ -45,6 +45,10 @@ DOCUMENTS = {
     "serve-history": "vlmad_serve.answers:History",
     "serve-health": "vlmad_serve.answers:StationHealth",
     "serve-problem": "vlmad_serve.answers:RequestProblem",
+    "serve-product-scores": "vlmad_serve.answers:ProductScores",
+    "serve-review": "vlmad_serve.answers:ReviewState",
+    "serve-truth": "vlmad_serve.answers:SaidTruth",
+    "serve-paused": "vlmad_serve.answers:PausedStation",
     "judgement": "vlmad_line.judgements:Judgement",
 }
 """By the name of the schema's file: ``module:Class``."""
