@@ -76,7 +76,7 @@ def test_a_scorer_is_at_most_25_lines_long() -> None:
     assert content.count("\n") <= 25
 
 
-@pytest.mark.parametrize("kind", ["attention", "engine", "source", "format"])
+@pytest.mark.parametrize("kind", ["attention", "engine", "source", "sink", "format"])
 def test_what_was_begun_keeps_its_promises(kind: str, begun: Path) -> None:
     check_part(kind, "foo")
 

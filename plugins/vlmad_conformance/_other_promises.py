@@ -185,6 +185,16 @@ def finds_nothing_where_nothing_is(subject: Subject) -> None:
             return
 
 
+def refuses_what_leads_nowhere(subject: Subject) -> None:
+    """A sink gives a function that delivers, or refuses its argument by an error of vlmad's own."""
+    argument = f"{subject.own_name}://nothing/here"
+    with given(f"the argument {argument}"):
+        try:
+            require(callable(subject.factory(argument)), "what it gives cannot be called")
+        except VlmadError:
+            return
+
+
 PROMISES: Mapping[str, Tiers] = {
     "detector": ((has_a_name_of_its_own, is_a_recipe),),
     "dataset": (
@@ -196,5 +206,6 @@ PROMISES: Mapping[str, Tiers] = {
     "format": ((has_its_members,), (leaves_files_of_others, imports_quickly)),
     "engine": ((has_its_members,), (finds_nothing_where_nothing_is,)),
     "source": ((has_its_members,), (finds_nothing_where_nothing_is,)),
+    "sink": ((has_its_members, imports_quickly), (refuses_what_leads_nowhere,)),
 }
 OF_ANY_KIND: Tiers = ((has_its_members, imports_quickly),)

@@ -124,3 +124,13 @@ def register_sources(register: Register) -> None:
         "vlmad_sprout.source:find_listed",
         "the photographs that a text file lists",
     )
+
+
+@hookimpl
+def register_sinks(register: Register) -> None:
+    """Register the sink of judgements."""
+    register(
+        "sprout",
+        "vlmad_sprout.sink:to_list",
+        "the images that are not OK, as lines of text",
+    )
