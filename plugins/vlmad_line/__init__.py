@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 
 @hookimpl
+def register_commands(register: Register) -> None:
+    """Register ``vlmad watch``."""
+    register("watch", "vlmad_line.cli:watch", "Judge images as they come, and tell machines.")
+
+
+@hookimpl
 def register_sinks(register: Register) -> None:
     """Register what ``--to`` takes."""
     posted = "Each judgement as JSON in a POST to a URL."

@@ -57,6 +57,13 @@ class KeepsComing(Protocol):
         """
 
 
+@runtime_checkable
+class NewestCounts(Protocol):
+    """A source, such as a camera, of which images make way for newer ones while the model works."""
+
+    newest_counts: bool
+
+
 class Sink(Protocol):
     """Takes what is said at a line to where it is wanted; `vlmad_line` keeps it until it has."""
 

@@ -65,9 +65,13 @@ class Line:
     def __exit__(self, *_: object) -> None:
         """Deliver what can be delivered soon, and close the ledger."""
         with self._held:
-            until = time.monotonic() + FAREWELL
-            for delivery in self._deliveries:
-                delivery.stop(until)
+            self.farewell()
+
+    def farewell(self) -> None:
+        """Deliver what can be delivered soon, and nothing after that."""
+        until = time.monotonic() + FAREWELL
+        for delivery in self._deliveries:
+            delivery.stop(until)
 
     @property
     def sinks(self) -> list[DeliveryState]:

@@ -1,0 +1,100 @@
+"""The loop of ``vlmad watch``: judge what comes, tell it, and raise an alarm where nothing can."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from threading import Event
+
+    from vlmad_line.feed import Feed
+    from vlmad_line.judgements import Message
+    from vlmad_line.line import Line
+
+TOGETHER = 8
+"""Images that are judged together at most."""
+LOOK = 0.2
+"""Seconds after which the sources are looked after at the latest."""
+STATUS = 60.0
+"""Seconds from one status line to the next, if anything has come."""
+LONGEST_END = 3.0
+"""Seconds for a source to end."""
+
+
+@dataclass
+class KeptWatch:
+    """What has come so far.
+
+    Args:
+        line: what judges and delivers.
+        feeds: what comes.
+        show: gets each judgement and alarm when it is written down.
+        tell: gets status lines.
+    """
+
+    line: Line
+    feeds: Sequence[Feed]
+    show: Callable[[Message], None]
+    tell: Callable[[str], None]
+    answers: Counter[str] = field(default_factory=Counter)
+    stopped: dict[str, str] = field(default_factory=dict)
+    """Sources that have stopped, and why."""
+
+    def run(self, came: Event, stop: Event) -> None:
+        """Judge until all sources are done, or `stop` is set; what was taken is judged."""
+        for feed in self.feeds:
+            feed.start()
+        told, count = time.monotonic(), 0
+        try:
+            while not stop.is_set():
+                came.wait(LOOK)
+                came.clear()
+                over = all(feed.is_done for feed in self.feeds)
+                self._look_after()
+                while self._judge() and not stop.is_set():
+                    self._look_after()
+                if over:
+                    return
+                total = self.answers.total()
+                if total > count and time.monotonic() - told >= STATUS:
+                    told, count = time.monotonic(), total
+                    self.tell(self.status())
+        finally:
+            for feed in self.feeds:
+                feed.stop(LONGEST_END)
+
+    def status(self) -> str:
+        """Say in a line what has come, and what waits."""
+        named = {"OK": "OK", "NG": "NG", "": "without an answer"}
+        total = self.answers.total()
+        said = [f"{total} image{'s' * (total != 1)}"]
+        said += [f"{self.answers[a]} {name}" for a, name in named.items() if self.answers[a]]
+        dropped = sum(feed.dropped for feed in self.feeds)
+        said += [f"{dropped} made way for newer ones"] if dropped else []
+        said += [f"{s.waiting} wait for {s.sink}" for s in self.line.sinks if s.waiting]
+        return ", ".join(said + [f"{name} HAS STOPPED" for name in self.stopped])
+
+    def _judge(self) -> bool:
+        """Judge what has come, some of each source; return whether anything had."""
+        share = max(1, TOGETHER // len(self.feeds))
+        arrivals = [arrival for feed in self.feeds for arrival in feed.take(share)]
+        if arrivals:
+            for judged in self.line.judge(arrivals):
+                self.answers[judged.judgement.answer] += 1
+                self.show(judged.judgement)
+        return bool(arrivals)
+
+    def _look_after(self) -> None:
+        """Raise an alarm of each source that has stopped, and take it back."""
+        for feed in self.feeds:
+            reason = feed.reason
+            if reason and feed.name not in self.stopped:
+                self.stopped[feed.name] = reason
+                self.show(self.line.alarm(feed.name, "stopped", reason))
+            elif not reason and feed.name in self.stopped:
+                del self.stopped[feed.name]
+                self.show(self.line.alarm(feed.name, "back"))

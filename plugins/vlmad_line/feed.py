@@ -1,0 +1,107 @@
+"""A source that is asked for images in a thread of its own, and asked again when it fails."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from vlmad.errors import shown
+from vlmad_line.delivery import pause
+
+if TYPE_CHECKING:
+    from vlmad_line.endpoints import Arrival, KeepsComing
+
+SILENT = 10.0
+"""Seconds without a sign of life after which a source counts as stopped."""
+WAITING = 1000
+"""Images of a source that wait to be judged; it is not asked for more until there are fewer."""
+
+
+class Feed:
+    """Images of one source, as they come.
+
+    Args:
+        source: what they come from.
+        argument: what the user named.
+        newest: whether only the newest counts, so that one which waits makes way for the next.
+        came: is set whenever an image has come, or the source has stopped.
+        silent: seconds without a sign of life after which it counts as stopped.
+    """
+
+    def __init__(
+        self,
+        source: KeepsComing,
+        argument: str,
+        newest: bool,
+        came: threading.Event,
+        silent: float = SILENT,
+    ) -> None:
+        self._came = came
+        self.name, self._source, self._newest, self._silent = argument, source, newest, silent
+        self.dropped = 0
+        """Images that made way for newer ones."""
+        self.fault = ""
+        """Why it has stopped; empty while it has not."""
+        self.is_done = False
+        """Whether there will never be another image."""
+        self._images: queue.Queue[Arrival] = queue.Queue(1 if newest else WAITING)
+        self._sign, self._failures = time.monotonic(), 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=argument, daemon=True)
+
+    def start(self) -> None:
+        """Begin to ask."""
+        self._sign = time.monotonic()
+        self._thread.start()
+
+    def stop(self, within: float) -> None:
+        """Ask no more, and wait for the source to end, but not longer."""
+        self._stop.set()
+        self._thread.join(within)
+
+    def take(self, most: int) -> list[Arrival]:
+        """Return images that have come, the first ones first."""
+        found: list[Arrival] = []
+        while len(found) < most:
+            try:
+                found.append(self._images.get_nowait())
+            except queue.Empty:
+                break
+        return found
+
+    @property
+    def reason(self) -> str:
+        """Why it counts as stopped now; empty if it does not."""
+        silent = time.monotonic() - self._sign
+        if not self.fault and not self.is_done and silent > self._silent:
+            return f"no sign of life for {silent:.0f} s"
+        return self.fault
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                for arrival in self._source.arrivals(self.name, self._stop):
+                    self._sign, self._failures, self.fault = time.monotonic(), 0, ""
+                    if arrival is not None:
+                        self._put(arrival)
+                self.is_done = not self._stop.is_set()
+                self._came.set()
+                return
+            except Exception as error:  # whatever it raises is an alarm, and it is asked again
+                self._failures += 1
+                self.fault = shown(error) or type(error).__name__
+                self._came.set()
+                self._stop.wait(pause(self._failures))
+
+    def _put(self, arrival: Arrival) -> None:
+        while not self._stop.is_set():
+            try:
+                self._images.put(arrival, timeout=0 if self._newest else 0.5)
+                self._came.set()
+                return
+            except queue.Full:
+                self._sign = time.monotonic()  # it lives, and waits for the model
+                if self._newest:
+                    self.dropped += len(self.take(1))

@@ -1,0 +1,56 @@
+"""Finding what images keep coming from: a folder, or a source that a plugin brings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmad.errors import InputError
+from vlmad_line.endpoints import KeepsComing, NewestCounts
+from vlmad_line.feed import Feed
+from vlmad_line.watched_folder import WatchedFolder
+from vlmad_run.kinds import finder_for
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from vlmad_line.ledger import Ledger
+
+
+def feed_of(
+    argument: str, ledger: Ledger, came: Event, *, existing: bool, poll: bool, once: bool
+) -> Feed:
+    """Return a feed of what an argument names, not yet started.
+
+    A folder that the ledger knows goes on where it was, whatever is `existing`.
+
+    Args:
+        argument: a folder, or what a plugin's source takes.
+        ledger: knows which images were judged.
+        came: is set whenever an image has come.
+        existing: whether what is there already is judged.
+        poll: whether to look at a folder instead of waiting for notifications.
+        once: whether to end when all that is there is judged.
+
+    Raises:
+        InputError: it names nothing that images keep coming from.
+    """
+    source = finder_for(argument)
+    if isinstance(source, KeepsComing):
+        newest = isinstance(source, NewestCounts) and source.newest_counts
+        return Feed(source, argument, newest, came)
+    if source is not None or "://" in argument or not Path(argument).is_dir():
+        missing = "" if source or os.path.exists(argument) else "no such folder; "
+        raise InputError(f"{argument}: {missing}images keep coming from folders and cameras only")
+    place = os.path.abspath(argument)
+    seen = ledger.seen(place)
+    folder = WatchedFolder(seen, poll or None, once)
+    there = folder.keys(place)
+    if ledger.is_new(place):
+        known = () if existing or once else there
+        ledger.mark(place, known)
+        folder = WatchedFolder(known, poll or None, once)
+    elif there:
+        ledger.forget(place, seen - there)
+    return Feed(folder, place, False, came)

@@ -1,0 +1,219 @@
+"""``vlmad watch``: what comes is judged and told; what stops is an alarm; nothing is lost."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlmad_line import delivery
+from vlmad_line._keeping_watch import KeptWatch
+from vlmad_line.endpoints import Arrival
+from vlmad_line.feed import Feed
+from vlmad_line.judgements import Alarm, Judgement, Message
+from vlmad_line.ledger import Ledger
+from vlmad_line.line import Line
+from vlmad_line.station import Station
+
+from ..conftest import SMALL  # noqa: TID252 (tests are no package)
+
+DETECTOR = (*SMALL, "--detector", "winclip", "--threshold", "0.9")
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_once_judges_what_is_there_and_the_next_time_only_what_is_new(
+    command: Callable[..., Any], photos: Path, tmp_path: Path
+) -> None:
+    (photos / "0001.png").write_bytes((photos / "0000.png").read_bytes()[:300])
+    watch = ("watch", photos, *DETECTOR, "--once", "--to", "csv:out.csv")
+    ended = command(*watch)
+    assert ended.status == 0, ended.error
+    assert ended.out.count("OK ") == 5
+    assert "NG      -" in ended.out
+    assert "6 images, 5 OK, 1 NG" in ended.error
+    (photos / "new.png").write_bytes((photos / "0000.png").read_bytes())
+    again = command(*watch, "--json")
+    [line] = again.out.splitlines()
+    assert Judgement.parse(line, "line").image == str(photos / "new.png")
+    assert len(rows(tmp_path / "out.csv")) == 7
+
+
+def test_a_source_or_sink_that_is_nothing_is_refused_at_once(
+    command: Callable[..., Any], photos: Path
+) -> None:
+    ended = command("watch", "photo", *DETECTOR)
+    assert (ended.status, "photo: no such folder" in ended.error) == (2, True)
+    ended = command("watch", photos, *DETECTOR, "--to", "cvs:out.csv")
+    assert (ended.status, "did you mean 'csv'" in ended.error) == (2, True)
+
+
+def test_without_a_threshold_nothing_is_ok(command: Callable[..., Any], photos: Path) -> None:
+    ended = command("watch", photos, *DETECTOR[:-2], "--once", "--json")
+    answers = [json.loads(line)["answer"] for line in ended.out.splitlines()]
+    assert answers == [""] * 6
+    assert "give --threshold or a --model" in ended.error
+
+
+@pytest.mark.slow
+def test_what_a_sink_lacks_at_the_end_is_told_by_the_status_and_delivered_next_time(
+    command: Callable[..., Any],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(delivery, "FIRST", 0.01)
+    monkeypatch.setattr(delivery, "LONGEST", 0.01)
+    (tmp_path / "out").write_text("")  # where a folder is to be
+    watch = ("watch", photos, *DETECTOR, "--once", "--to", "csv:out/out.csv")
+    ended = command(*watch)
+    assert ended.status == 1
+    assert "6 wait for csv:out/out.csv" in ended.error
+    (tmp_path / "out").unlink()
+    assert command(*watch).status == 0
+    assert len(rows(tmp_path / "out" / "out.csv")) == 6
+
+
+class Moody:
+    """A source that does what it is told, in turn, each time that it is asked."""
+
+    def __init__(self, *turns: Callable[[threading.Event], Iterator[Arrival | None]]) -> None:
+        self.turns = list(turns)
+
+    def arrivals(self, argument: str, stop: threading.Event) -> Iterator[Arrival | None]:
+        yield from self.turns.pop(0)(stop)
+
+
+def kept_watch(source: Moody, tmp_path: Path, ends: Callable[[Sequence[Message]], bool]) -> Any:
+    """Watch a source until what was said is enough; return that."""
+    said: list[Message] = []
+    came, stop = threading.Event(), threading.Event()
+
+    def show(message: Message) -> None:
+        said.append(message)
+        if ends(said):
+            stop.set()
+
+    with Line(Station(), Ledger(tmp_path / "line.sqlite")) as line:
+        feed = Feed(source, "camera", False, came, silent=0.2)
+        kept = KeptWatch(line, [feed], show, lambda text: None)
+        kept.run(came, stop)
+    return said, kept
+
+
+def test_a_source_that_fails_is_an_alarm_until_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "FIRST", 0.01)
+
+    def fails(stop: threading.Event) -> Iterator[Arrival | None]:
+        yield Arrival("1.png", tmp_path / "1.png", time.time())
+        raise ConnectionError("no route\nto host")
+
+    def fails_at_once(stop: threading.Event) -> Iterator[Arrival | None]:
+        raise ConnectionError("no answer")
+        yield
+
+    def works(stop: threading.Event) -> Iterator[Arrival | None]:
+        while not stop.wait(0.01):
+            yield None
+
+    turns = (fails, fails_at_once, fails_at_once, works)
+    said, kept = kept_watch(Moody(*turns), tmp_path, lambda said: _states(said)[-1:] == ["back"])
+    assert _states(said) == ["stopped", "back"]
+    assert [each.answer for each in said if isinstance(each, Judgement)] == ["NG"]
+    assert [each.reason for each in said if isinstance(each, Alarm)][1] == ""
+    assert kept.stopped == {}
+
+
+def _states(said: Sequence[Message]) -> list[str]:
+    return [each.state for each in said if isinstance(each, Alarm)]
+
+
+def test_a_source_without_a_sign_of_life_is_an_alarm(tmp_path: Path) -> None:
+    def hangs(stop: threading.Event) -> Iterator[Arrival | None]:
+        yield None
+        stop.wait(60)
+
+    said, kept = kept_watch(Moody(hangs), tmp_path, lambda said: bool(said))
+    assert [each.state for each in said] == ["stopped"]
+    assert "no sign of life" in said[0].reason
+    assert "camera HAS STOPPED" in kept.status()
+
+
+def test_of_a_camera_the_newest_image_counts_and_what_made_way_is_counted() -> None:
+    came = threading.Event()
+
+    def runs(stop: threading.Event) -> Iterator[Arrival | None]:
+        for number in range(5):
+            yield Arrival(str(number), Path("x"), 0.0)
+
+    feed = Feed(Moody(runs), "camera", True, came)
+    feed.start()
+    feed._thread.join(60)
+    assert ([each.name for each in feed.take(9)], feed.dropped) == (["4"], 4)
+
+
+def burst(folder: Path, count: int) -> None:
+    """Write as many small images as fast as it goes."""
+    folder.mkdir()
+    Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(folder / "0000.png")
+    content = (folder / "0000.png").read_bytes()
+    for number in range(1, count):
+        (folder / f"{number:04d}.png").write_bytes(content)
+
+
+@pytest.mark.slow
+def test_of_a_burst_nothing_is_lost_or_doubled_though_it_is_killed_and_started_again(
+    tmp_path: Path,
+) -> None:
+    folder, table, count = tmp_path / "in", tmp_path / "out.csv", 1000
+    folder.mkdir()
+    own = {**os.environ, "COLUMNS": "200"}
+    words = [sys.executable, "-m", "vlmad", "watch", str(folder), *DETECTOR]
+    words += ["--to", f"csv:{table}", "--ledger", str(tmp_path / "line.sqlite")]
+    pipe = subprocess.PIPE
+
+    def start() -> subprocess.Popen[str]:
+        watch = subprocess.Popen(words, cwd=tmp_path, env=own, stdout=pipe, stderr=pipe, text=True)
+        assert watch.stdout is not None
+        return watch
+
+    first = start()
+    assert first.stderr is not None
+    while "watching" not in first.stderr.readline():
+        assert first.poll() is None
+    folder.rmdir()
+    burst(folder, count)
+    assert first.stdout is not None
+    for _ in range(count // 3):
+        first.stdout.readline()
+    first.kill()
+    first.communicate()
+    second = start()
+    until = time.monotonic() + 240
+    while len({row["image"] for row in rows(table)}) < count and time.monotonic() < until:
+        time.sleep(0.2)
+    second.send_signal(signal.SIGTERM)
+    _, error = second.communicate(timeout=60)
+    assert second.returncode == 0, error
+    found = rows(table)
+    assert len({row["image"] for row in found}) == count
+    assert len({row["id"] for row in found}) == len(found) == count
+    assert {row["answer"] for row in found} == {"OK"}

@@ -1,0 +1,166 @@
+"""A watched folder: each image once, when it is whole, whatever happens to the files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlmad.errors import InputError
+from vlmad_line import watched_folder
+from vlmad_line._notifications import sends_none
+from vlmad_line.endpoints import Arrival
+from vlmad_line.watched_folder import WatchedFolder
+
+
+class Watched:
+    """What a watched folder gives, step by step."""
+
+    def __init__(self, root: Path, poll: bool) -> None:
+        self.root, self.stop, self.folder = root, threading.Event(), WatchedFolder(poll=poll)
+        self._early: list[Arrival | None] = []
+        self._arrivals = self.folder.arrivals(str(root), self.stop)
+
+    def steps(self, most: int = 2400) -> Iterator[Arrival | None]:
+        for _ in range(most):
+            yield self._early.pop(0) if self._early else next(self._arrivals)
+        pytest.fail("it does not come")
+
+    def until(self, count: int) -> list[str]:
+        """Return the names of the next images."""
+        found: list[str] = []
+        for each in self.steps():
+            if each is not None:
+                found.append(str(Path(each.name).relative_to(self.root)))
+            if len(found) == count:
+                return found
+        return found
+
+    def looked_through(self) -> None:
+        """Go on until all that is there was looked at."""
+        self._early += [next(self._arrivals) for _ in range(3)]
+
+
+@pytest.fixture(params=["told", "polled"])
+def watched(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Watched]:
+    root = tmp_path / "in"
+    root.mkdir()
+    made = Watched(root, request.param == "polled")
+    made.looked_through()
+    yield made
+    made.stop.set()
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "image.png")
+    return (tmp_path / "image.png").read_bytes()
+
+
+def test_an_image_is_taken_when_it_is_whole_and_not_before(watched: Watched, png: bytes) -> None:
+    file = watched.root / "slow.png"
+    file.write_bytes(png[:900])
+    (watched.root / "other.png").write_bytes(png)
+    assert watched.until(1) == ["other.png"]
+    with file.open("ab") as more:
+        more.write(png[900:])
+    assert watched.until(1) == ["slow.png"]
+
+
+def test_what_never_is_whole_is_taken_all_the_same(
+    watched: Watched, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched_folder, "PATIENCE", 0.2)
+    (watched.root / "cut.png").write_bytes(png[:900])
+    (watched.root / "photo.heic").write_bytes(b"not read here")
+    assert sorted(watched.until(2)) == ["cut.png", "photo.heic"]
+
+
+def test_a_file_of_zeros_is_given_time_to_be_filled(watched: Watched, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), "white").save(tmp_path / "image.bmp")
+    whole = (tmp_path / "image.bmp").read_bytes()
+    file = watched.root / "made.bmp"
+    file.write_bytes(whole[:54] + bytes(len(whole) - 54))  # its room is made, its head is written
+    (watched.root / "other.bmp").write_bytes(whole)
+    assert watched.until(1) == ["other.bmp"]
+    file.write_bytes(whole)
+    assert watched.until(1) == ["made.bmp"]
+
+
+def test_a_file_that_is_written_aside_and_renamed_is_taken_once(
+    watched: Watched, png: bytes
+) -> None:
+    for aside, name in ((".a.png", "a.png"), ("b.png.part", "b.png"), ("c.tmp", "c.png")):
+        (watched.root / aside).write_bytes(png)
+        watched.looked_through()
+        os.replace(watched.root / aside, watched.root / name)
+    found = watched.until(3)
+    (watched.root / "end.png").write_bytes(png)
+    assert sorted(found) == ["a.png", "b.png", "c.png"]
+    assert watched.until(1) == ["end.png"]
+
+
+def test_what_goes_away_while_it_is_looked_at_costs_nothing(watched: Watched, png: bytes) -> None:
+    for number in range(5):
+        (watched.root / f"gone{number}.png").write_bytes(png[:900])
+    watched.looked_through()
+    for number in range(5):
+        (watched.root / f"gone{number}.png").unlink()
+    (watched.root / "stays.png").write_bytes(png)
+    assert watched.until(1) == ["stays.png"]
+
+
+def test_a_folder_that_is_moved_in_is_looked_through(
+    watched: Watched, png: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "shift" / "a").mkdir(parents=True)
+    for name in ("a/1.png", "2.png", ".hidden.png", "notes.txt"):
+        (tmp_path / "shift" / name).write_bytes(png)
+    shutil.move(tmp_path / "shift", watched.root / "shift")
+    assert sorted(watched.until(2)) == ["shift/2.png", "shift/a/1.png"]
+
+
+def test_a_file_that_is_written_anew_is_another_image(watched: Watched, png: bytes) -> None:
+    latest = watched.root / "latest.png"
+    for _ in range(3):
+        latest.write_bytes(png)
+        assert watched.until(1) == ["latest.png"]
+    os.replace(latest, watched.root / "latest.1.png")
+    assert watched.until(1) == ["latest.1.png"]
+
+
+def test_what_was_judged_before_is_not_taken_again(tmp_path: Path, png: bytes) -> None:
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_bytes(png)
+    seen = WatchedFolder().keys(str(tmp_path))
+    (tmp_path / "image.png").unlink()
+    (tmp_path / "3.png").write_bytes(png)
+    stop = threading.Event()
+    arrivals = filter(None, WatchedFolder(seen, once=True).arrivals(str(tmp_path), stop))
+    assert [Path(each.name).name for each in arrivals] == ["3.png"]
+
+
+def test_a_folder_that_goes_away_is_said(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watched_folder, "LOOK_AGAIN", 0.1)
+    monkeypatch.setattr(watched_folder, "AT_MOST", 1.0)
+    shutil.rmtree(watched.root)
+    with pytest.raises(InputError, match="No such file"):
+        watched.until(1)
+
+
+def test_network_shares_are_looked_at(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    share = tmp_path / "with space"
+    told = f"{tmp_path}/with\\040space"
+    kinds: dict[str, Callable[[bool], bool]] = {"cifs": bool, "fuse.sshfs": bool, "9p": bool}
+    for kind in [*kinds, "ext4", "fuseblk", "tmpfs"]:
+        mounts.write_text(f"/dev/sda / ext4 rw 0 0\n//host/x {told} {kind} rw 0 0\nbroken\n")
+        assert sends_none(share / "in", mounts) == (kind in kinds), kind
+        assert not sends_none(tmp_path / "with", mounts)
