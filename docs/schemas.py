@@ -50,6 +50,7 @@ DOCUMENTS = {
     "serve-truth": "vlmad_serve.answers:SaidTruth",
     "serve-paused": "vlmad_serve.answers:PausedStation",
     "judgement": "vlmad_line.judgements:Judgement",
+    "alarm": "vlmad_line.judgements:Alarm",
 }
 """By the name of the schema's file: ``module:Class``."""
 
