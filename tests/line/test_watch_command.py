@@ -172,7 +172,6 @@ def test_of_a_camera_the_newest_image_counts_and_what_made_way_is_counted() -> N
 
 def burst(folder: Path, count: int) -> None:
     """Write as many small images as fast as it goes."""
-    folder.mkdir()
     Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(folder / "0000.png")
     content = (folder / "0000.png").read_bytes()
     for number in range(1, count):
@@ -199,7 +198,6 @@ def test_of_a_burst_nothing_is_lost_or_doubled_though_it_is_killed_and_started_a
     assert first.stderr is not None
     while "watching" not in first.stderr.readline():
         assert first.poll() is None
-    folder.rmdir()
     burst(folder, count)
     assert first.stdout is not None
     for _ in range(count // 3):
