@@ -42,7 +42,7 @@ SMALL = (
     *("--set", "backbone.weights=random:0"),
 )
 """Words that choose a model of two layers, for all that is not a fact of the embedded one."""
-PROCESSES = frozenset({"process", "browser", "broker"})
+PROCESSES = frozenset({"process", "browser", "broker", "camera"})
 """Fixtures with which tests start processes: whoever uses them, even by others, is slow."""
 Done = subprocess.CompletedProcess[str]
 Process = Callable[..., Done]

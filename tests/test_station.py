@@ -209,3 +209,9 @@ def test_the_places_that_are_told_of_hold_what_is_highest() -> None:
     assert (first.peak, second.peak) == pytest.approx((0.9, 0.7))
     assert second.left + second.width == 900
     assert standing_places(np.zeros((5, 5), np.float32)) == []
+
+
+def test_an_image_that_is_none_is_ng_with_its_reason(nut: LineProduct, photos: Path) -> None:
+    given = [Arrival("1", None, 0.0, fault="damaged"), arrival(photos / "0000.png")]
+    said = [each.judgement for each in Station([at(nut, 9)]).judge(given)]
+    assert [(each.answer, each.reason) for each in said] == [("NG", "damaged"), ("OK", "")]

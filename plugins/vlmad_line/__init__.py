@@ -24,6 +24,13 @@ def register_commands(register: Register) -> None:
 
 
 @hookimpl
+def register_sources(register: Register) -> None:
+    """Register cameras."""
+    for scheme in ("rtsp", "rtsps", "http", "https", "v4l2"):
+        register(scheme, "vlmad_line.camera:CAMERA", "The frames of a camera, for vlmad watch.")
+
+
+@hookimpl
 def register_sinks(register: Register) -> None:
     """Register what ``--to`` takes."""
     posted = "Each judgement as JSON in a POST to a URL."

@@ -26,14 +26,16 @@ class Arrival:
 
     name: str
     """What it is called; a source gives no two images one name."""
-    content: Path | Image
-    """Its file on this machine, or the image itself."""
+    content: Path | Image | None
+    """Its file on this machine, or the image itself; None if there is none, see `fault`."""
     at: float
     """When it was complete, in seconds since 1970."""
     source: str = ""
     """Where it came from, as it was asked for."""
     key: str = ""
     """What tells after a restart that it was judged before; empty of what never comes again."""
+    fault: str = ""
+    """Why there is no image, as of a frame that is damaged; it is NG."""
     judged: Callable[[Judgement], None] | None = None
     """Called with what was said of it, such as to answer a machine that waits."""
 

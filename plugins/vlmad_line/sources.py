@@ -1,4 +1,4 @@
-"""Finding what images keep coming from: a folder, or a source that a plugin brings."""
+"""Finding what images keep coming from: a folder, a film, or a source that a plugin brings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
+from vlmad_line.camera import Film
 from vlmad_line.endpoints import KeepsComing, NewestCounts
 from vlmad_line.feed import Feed
 from vlmad_line.watched_folder import WatchedFolder
 from vlmad_run.kinds import finder_for
+from vlmad_video import ENDINGS
 
 if TYPE_CHECKING:
     from threading import Event
@@ -26,7 +28,7 @@ def feed_of(
     A folder that the ledger knows goes on where it was, whatever is `existing`.
 
     Args:
-        argument: a folder, or what a plugin's source takes.
+        argument: a folder or film, or what a source of a plugin takes.
         ledger: knows which images were judged.
         came: is set whenever an image has come.
         existing: whether what is there already is judged.
@@ -40,10 +42,12 @@ def feed_of(
     if isinstance(source, KeepsComing):
         newest = isinstance(source, NewestCounts) and source.newest_counts
         return Feed(source, argument, newest, came)
+    place = os.path.abspath(argument)
+    if source is None and Path(argument).suffix.lower()[1:] in ENDINGS and Path(argument).is_file():
+        return Feed(Film(ledger.seen(place)), place, False, came)
     if source is not None or "://" in argument or not Path(argument).is_dir():
         missing = "" if source or os.path.exists(argument) else "no such folder; "
-        raise InputError(f"{argument}: {missing}images keep coming from folders and cameras only")
-    place = os.path.abspath(argument)
+        raise InputError(f"{argument}: {missing}images keep coming from folders, cameras and films")
     seen = ledger.seen(place)
     folder = WatchedFolder(seen, poll or None, once)
     there = folder.keys(place)

@@ -121,9 +121,9 @@ class Station:
             known = did_you_mean(name, self.products)
             reason = f"no product '{name}'; {known}" if name else "no product is chosen"
             return [_not_scored(each, name, reason) for each in arrivals]
-        outcomes = self._outcomes(found, arrivals, batch_size)
-        pairs = zip(arrivals, outcomes, strict=True)
-        return [_judge(found, arrival, outcome) for arrival, outcome in pairs]
+        whole = [each for each in arrivals if not _fault(each)]
+        outcomes = iter(self._outcomes(found, whole, batch_size))
+        return [_judge(found, each, _fault(each) or next(outcomes)) for each in arrivals]
 
     def _outcomes(
         self, product: LineProduct, arrivals: Sequence[Arrival], batch_size: int
@@ -146,6 +146,11 @@ class Station:
             raise InputError(f"no product '{name}'; {did_you_mean(name, self._products)}")
 
 
+def _fault(arrival: Arrival) -> str:
+    """Return why there is no image; empty if there is one."""
+    return arrival.fault or ("there is no image" if arrival.content is None else "")
+
+
 def _images(product: LineProduct, arrivals: Sequence[Arrival]) -> list[Path | Source]:
     """Return what a detector takes: files as they are, all else under names of their own.
 
@@ -155,7 +160,7 @@ def _images(product: LineProduct, arrivals: Sequence[Arrival]) -> list[Path | So
     return [
         each.content
         if isinstance(each.content, Path) and paths[str(each.content)] == 1
-        else Source(f"{each.name} ({number})", each.content, reading=product.reading)
+        else Source(f"{each.name} ({number})", each.content, reading=product.reading)  # type: ignore[arg-type]
         for number, each in enumerate(arrivals, 1)
     ]
 

@@ -102,8 +102,8 @@ class WatchedFolder:
             InputError: there is no such folder.
         """
         _require(Path(argument))
-        found = ((path, _stamp(path)) for path in _photographs(Path(argument), set()))
-        return {_key(path, stamp) for path, stamp in found if stamp is not None}
+        found = ((path, stamp_of(path)) for path in _photographs(Path(argument), set()))
+        return {key_of_file(path, stamp) for path, stamp in found if stamp is not None}
 
     def _hear(self, news: Notifications, due: float) -> float:
         """Take in what has changed; return when all is to be looked through."""
@@ -129,8 +129,8 @@ class WatchedFolder:
         Since when it stands still, the time of an old file tells; that of a new one may be by
         another clock.
         """
-        stamp = _stamp(path)
-        key = "" if stamp is None else _key(path, stamp)
+        stamp = stamp_of(path)
+        key = "" if stamp is None else key_of_file(path, stamp)
         if stamp is None or key in self._done:
             self._waiting.pop(path, None)
             return key
@@ -161,7 +161,7 @@ class WatchedFolder:
 
     def _arrival(self, path: Path, argument: str) -> Arrival:
         candidate = self._waiting.pop(path)
-        key = _key(path, candidate.stamp)
+        key = key_of_file(path, candidate.stamp)
         self._done.add(key)
         written = candidate.stamp[1] / 1e9
         before = candidate.noticed - written
@@ -191,7 +191,7 @@ def _is_wanted(name: str) -> bool:
     return not name.startswith(".") and (is_readable(name) or ending in NOT_READ)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def stamp_of(path: Path) -> tuple[int, int] | None:
     """Return size and time of change in nanoseconds; None if there is no such file."""
     try:
         status = path.stat()
@@ -200,7 +200,8 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _key(path: Path, stamp: Iterable[int]) -> str:
+def key_of_file(path: Path, stamp: Iterable[int]) -> str:
+    """Return what tells a file of this size and time of change from all others."""
     text = f"{' '.join(map(str, stamp))} {path}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 

@@ -88,3 +88,45 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     made.start()
     yield made
     made.end()
+
+
+class CameraServer(NamedTuple):
+    """An RTSP server of a test picture that can be killed and started again, on one port."""
+
+    port: int
+    running: list[subprocess.Popen[str]]
+
+    @property
+    def url(self) -> str:
+        """The address of its camera."""
+        return f"rtsp://127.0.0.1:{self.port}/camera"
+
+    def start(self) -> None:
+        """Start it."""
+        server = Path(__file__).with_name("rtsp_server.py")
+        words = ["/usr/bin/python3", str(server), str(self.port)]
+        started = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        self.running.append(started)
+        assert started.stdout is not None
+        if started.stdout.readline() != "ready\n":
+            lacks("RTSP server")
+
+    def kill(self) -> None:
+        """End it without a word."""
+        while self.running:
+            process = self.running.pop()
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def camera() -> Iterator[CameraServer]:
+    """An RTSP camera on loopback."""
+    if not Path("/usr/bin/python3").exists():
+        lacks("RTSP server")
+    made = CameraServer(free_port(), [])
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill()

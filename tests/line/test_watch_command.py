@@ -215,3 +215,20 @@ def test_of_a_burst_nothing_is_lost_or_doubled_though_it_is_killed_and_started_a
     assert len({row["image"] for row in found}) == count
     assert len({row["id"] for row in found}) == len(found) == count
     assert {row["answer"] for row in found} == {"OK"}
+
+
+def test_the_unit_and_the_container_give_options_that_there_are(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    examples = Path(__file__).parents[2] / "examples" / "line"
+    unit = (examples / "vlmad-watch.service").read_text().replace("\\\n", " ")
+    [words] = [line.split()[1:] for line in unit.splitlines() if line.startswith("ExecStart=")]
+    [built] = [
+        json.loads(line.removeprefix("CMD "))
+        for line in (examples / "Containerfile").read_text().splitlines()
+        if line.startswith("CMD ")
+    ]
+    for each in (words, built):
+        moved = [word.replace("csv:/", f"csv:{tmp_path}/") for word in each]
+        ended = command(*moved)
+        assert (ended.status, "nut.safetensors" in ended.error) == (2, True), ended.error

@@ -1,0 +1,103 @@
+"""Cameras by URL, and films: their frames as they come.
+
+Of a camera the newest frame counts. One that ends, does not answer or sends nothing has stopped;
+it is connected to again. A frame that is damaged is an image that cannot be judged.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from vlmad.errors import InputError
+from vlmad_line.endpoints import Arrival
+from vlmad_line.sinks import without_password
+from vlmad_line.watched_folder import key_of_file, stamp_of
+from vlmad_video.film import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from threading import Event
+
+    from vlmad_video.film import FilmFrame
+
+TIMEOUT = 5.0
+"""Seconds without data after which a camera has gone away."""
+V4L2 = "v4l2"
+OPTIONS = {
+    "rtsp": {"rtsp_transport": "tcp", "fflags": "nobuffer"},
+    "rtsps": {"rtsp_transport": "tcp", "fflags": "nobuffer"},
+    "http": {"fflags": "nobuffer"},
+    "https": {"fflags": "nobuffer"},
+}
+"""FFmpeg's, by scheme: frames without gaps, and none that wait for others."""
+
+
+class Camera:
+    """What an address of a camera names; a source for ``vlmad watch``."""
+
+    newest_counts = True
+
+    def __call__(self, argument: str) -> NoReturn:
+        """Refuse: there is no end of its images."""
+        shown = without_password(argument)
+        raise InputError(f"{shown}: the images of a camera keep coming: vlmad watch {shown}")
+
+    def arrivals(self, argument: str, stop: Event) -> Iterator[Arrival | None]:
+        """Yield frames as they are decoded.
+
+        Raises:
+            InputError: it does not answer, or has gone away.
+        """
+        scheme, _, rest = argument.partition("://")
+        shown = without_password(argument)
+        place, container = (rest, V4L2) if scheme == V4L2 else (argument, None)
+        try:
+            for frame in frames(
+                place, container=container, options=OPTIONS.get(scheme), timeout=TIMEOUT
+            ):
+                if stop.is_set():
+                    return
+                now = time.time()
+                moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+                yield _arrival(frame, f"{shown} {moment}", now, shown)
+        except InputError as error:  # it may say the whole address
+            raise InputError(str(error).replace(argument, shown)) from None
+        raise InputError(f"{shown} sends no more")
+
+
+CAMERA = Camera()
+
+
+@dataclass
+class Film:
+    """The frames of a film file, each once; a source that ends.
+
+    Args:
+        seen: keys of frames that were judged before.
+    """
+
+    seen: Collection[str] = field(default=())
+
+    def arrivals(self, argument: str, stop: Event) -> Iterator[Arrival | None]:
+        """Yield all frames that were not judged.
+
+        Raises:
+            InputError: it is no film that can be read.
+        """
+        stamp = stamp_of(Path(argument)) or (0, 0)
+        for frame in frames(argument):
+            if stop.is_set():
+                return
+            name = f"{argument} {frame.time:.3f} s"
+            key = key_of_file(Path(name), stamp)
+            yield None
+            if key not in self.seen:
+                yield _arrival(frame, name, time.time(), argument, key)
+
+
+def _arrival(frame: FilmFrame, name: str, at: float, source: str, key: str = "") -> Arrival:
+    return Arrival(name, frame.image, at, source, key, fault=frame.fault)

@@ -1,0 +1,95 @@
+"""Cameras and films: their frames are images, and a camera that has stopped is an alarm."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from vlmad_line import camera as cameras
+from vlmad_line._keeping_watch import KeptWatch
+from vlmad_line.camera import CAMERA, Film
+from vlmad_line.endpoints import Arrival
+from vlmad_line.feed import Feed
+from vlmad_line.judgements import Alarm, Judgement, Message
+from vlmad_line.ledger import Ledger
+from vlmad_line.line import Line
+from vlmad_line.sources import feed_of
+from vlmad_line.station import Station
+
+from .conftest import CameraServer
+
+
+def film(path: Path, count: int) -> Path:
+    """Encode a film of frames that get lighter."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(count):
+            picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number * 20, np.uint8))
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_camera_that_is_killed_is_an_alarm_until_it_is_back(
+    camera: CameraServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cameras, "TIMEOUT", 20.0)  # while others keep the processor busy
+    said: list[Message] = []
+    came, stop = threading.Event(), threading.Event()
+
+    def show(message: Message) -> None:
+        said.append(message)
+        states = [each.state for each in said if isinstance(each, Alarm)]
+        frames = len(said) - len(states)
+        if not states and frames == 2:
+            camera.kill()
+        elif states == ["stopped"] and not camera.running:
+            camera.start()
+        elif states[-1:] == ["back"] and isinstance(message, Judgement):
+            stop.set()
+
+    with Line(Station(), Ledger(tmp_path / "line.sqlite")) as line:
+        feed = Feed(CAMERA, camera.url, True, came, silent=60.0)
+        KeptWatch(line, [feed], show, lambda text: None).run(came, stop)
+    assert [each.state for each in said if isinstance(each, Alarm)] == ["stopped", "back"]
+    frames = [each for each in said if isinstance(each, Judgement)]
+    assert len({each.image for each in frames}) == len(frames) >= 3
+    assert all(each.source == camera.url for each in said)
+
+
+def test_the_frames_of_a_film_are_judged_each_once(tmp_path: Path) -> None:
+    path = film(tmp_path / "clip.mp4", 5)
+    stop = threading.Event()
+    found = [*filter(None, Film().arrivals(str(path), stop))]
+    assert [each.name for each in found] == [f"{path} {n / 10:.3f} s" for n in range(5)]
+    assert [_grey(each) for each in found] == pytest.approx([0, 20, 40, 60, 80], abs=4)
+    seen = {each.key for each in found[:3]}
+    again = [*filter(None, Film(seen).arrivals(str(path), stop))]
+    assert [each.name for each in again] == [each.name for each in found[3:]]
+
+
+def test_a_film_is_watched_to_its_end(tmp_path: Path) -> None:
+    path, came = film(tmp_path / "clip.mp4", 3), threading.Event()
+    said: list[Any] = []
+    with Line(Station(), Ledger(tmp_path / "line.sqlite")) as line:
+        feed = feed_of(str(path), line.ledger, came, existing=False, poll=False, once=False)
+        KeptWatch(line, [feed], said.append, lambda text: None).run(came, threading.Event())
+    assert [each.answer for each in said] == ["NG"] * 3
+    assert {each.reason for each in said} == {"no product is chosen"}
+
+
+def _grey(arrival: Arrival) -> float:
+    return float(np.asarray(arrival.content).mean())
+
+
+def test_other_commands_are_told_that_a_camera_has_no_end(command: Callable[..., Any]) -> None:
+    ended = command("run", "rtsp://line:secret@host/1")
+    assert ended.status == 2
+    assert "keep coming: vlmad watch rtsp://line@host/1" in ended.error
