@@ -131,6 +131,10 @@ def _show(message: Message, as_json: bool) -> None:
         write_json(message.to_json(indent=None))
     elif message.format == "vlmad alarm 1":
         say(f"ALARM: {message.source} {message.state} {message.reason}".rstrip())
+    elif message.format == "vlmad part judgement 1":
+        score = "     -" if message.score is None else f"{message.score:6.3f}"
+        why = f": {message.reason}" if message.reason else ""
+        console().print(f"{message.answer:2} {score} part {message.part}{why}")
     else:
         score = "     -" if message.score is None else f"{message.score:6.3f}"
         why = f": {message.reason}" if message.reason else ""

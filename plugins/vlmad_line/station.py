@@ -7,6 +7,7 @@ threshold. Several threads may use one station; its detectors work one at a time
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 import uuid
@@ -199,6 +200,7 @@ def _judgement(
         threshold=limit.value if limit else None,
         p_value=product.p_value(result, score),
         regions=regions,
+        sha256=result.sha256,
     )
 
 
@@ -219,6 +221,7 @@ def _said(arrival: Arrival, answer: Answer, reason: str, product: str, **known: 
         answer=answer,
         reason=reason,
         product=product,
+        file=os.path.abspath(arrival.content) if isinstance(arrival.content, Path) else "",
         milliseconds=round((now - at) * 1000, 1),
         **known,
     )
