@@ -34,10 +34,10 @@ class Arrival:
     """Where it came from, as it was asked for."""
     key: str = ""
     """What tells after a restart that it was judged before; empty of what never comes again."""
-    fault: str = ""
-    """Why there is no image, as of a frame that is damaged; it is NG."""
     judged: Callable[[Judgement], None] | None = None
     """Called with what was said of it, such as to answer a machine that waits."""
+    fault: str = ""
+    """Why there is no image, as of a frame that is damaged; it is NG."""
 
 
 @runtime_checkable
