@@ -62,7 +62,7 @@ class LearnedChange(Scorer):
     needs = frozenset({CELLS})
     references = "optional"
     adds_exactly = honours_inside = learns_misses = True
-    odd_reference = 1.35
+    odd_reference = 1.45
     scores_revision = 3
 
     def __init__(
