@@ -26,6 +26,7 @@ OTHERS = {
     "Dataset": "core/vlmad/datasets.py",
     "Format": "plugins/vlmad_formats/stored_values.py",
     "Engine": "plugins/vlmad_run/kinds.py",
+    "Cluster": "plugins/vlmad_run/kinds.py",
     "Runnable": "plugins/vlmad_run/kinds.py",
     "ImageFinder": "plugins/vlmad_run/kinds.py",
     "Supplement": "plugins/vlmad_run/supplements.py",

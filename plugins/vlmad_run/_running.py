@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vlmad_run._run_parts import RunParts
-    from vlmad_run.kinds import Runnable
+    from vlmad_run.kinds import Cluster, Runnable
     from vlmad_run.passed_over import PassedOver
     from vlmad_run.rows import ScoreRow
     from vlmad_run.shards import Shard
@@ -44,6 +44,7 @@ def score_images(
     passed_over: Sequence[PassedOver] = (),
     parts: RunParts | None = None,
     shard: Shard | None = None,
+    cluster: Cluster | None = None,
 ) -> RunFolder:
     """Score images into a run folder, and return the folder, closed.
 
@@ -61,6 +62,7 @@ def score_images(
         passed_over: where images were looked for, for the manifest.
         parts: which images are views of one part; they are judged when all images are.
         shard: what the images are of a longer list; overlays wait until its shards are merged.
+        cluster: what scores them in place of this process.
 
     Raises:
         OutputError: the folder cannot be written; what is done stays done.
@@ -68,10 +70,10 @@ def score_images(
             another detector, by the rule no part could ever be anomalous, or a detector that
             compares all images is given a shard of them.
     """
-    if shard is not None and detector.together:
+    if detector.together and (shard is not None or cluster is not None):
         raise InputError(
-            "this detector compares all images with each other: those of a shard would get other "
-            "scores; leave out --shard"
+            "this detector compares all images with each other: some by themselves would get "
+            f"other scores; leave out {'--engine' if shard is None else '--shard'}"
         )
     with ExitStack() as stack:
         progress = stack.enter_context(bars(console))
@@ -91,10 +93,15 @@ def score_images(
         stack.enter_context(interruptible(path, detector.together))
         if len(folder):
             console.print(f"{'comparing anew in' if detector.together else 'going on with'} {path}")
+        if cluster is not None:
+            folder.add_unknown(cluster.kept(path))
         done = () if detector.together else list(filter(None, map(folder.row, images)))
         missing = folder.missing(images, detector.together)
         progress.remove_task(loading)
-        scored = folder.write_all(detector.stream(missing, batch_size))
+        if cluster is None:
+            scored = folder.write_all(detector.stream(missing, batch_size))
+        else:
+            scored = folder.add_all(cluster.score(path, missing, batch_size, folder.astray))
         stack.enter_context(watched(ShownProgress(progress)))
         tracked: Iterable[ScoreRow] = scored
         if not detector.together:  # a set tells itself how far it is

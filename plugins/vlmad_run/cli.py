@@ -76,6 +76,12 @@ class RunOutput:
         str | None,
         typer.Option(metavar="I/N", help="Score one of N shards of the images; see vlmad merge."),
     ] = None
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Score on a cluster, such as ray or ray:workers=4,gpus=0.5."
+        ),
+    ] = None
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False
     as_json: Annotated[
         bool, typer.Option("--json", help="A line of JSON for each image, and no table.")
@@ -154,12 +160,14 @@ def run(
     """
     from vlmad_run._run_parts import print_parts, rate_notes
     from vlmad_run._running import score_images
+    from vlmad_run.kinds import cluster_for
     from vlmad_run.outcome import print_table, print_warnings
     from vlmad_run.progress import print_notes
     from vlmad_run.stored_run import read_run
     from vlmad_run.supplements import supplements_of
 
     stored = None if manifest is None else read_run(manifest)
+    cluster = None if outputs.engine is None else cluster_for(outputs.engine)
     found, quiet = _images(paths, stored, films), messages(outputs.quiet or outputs.as_json)
     images, shard = found.images, _shard(outputs, judging_parts, found.images, stored)
     if stored is None:
@@ -187,6 +195,7 @@ def run(
         passed_over=found.passed_over,
         parts=parts,
         shard=shard,
+        cluster=cluster,
     )
     if not (outputs.as_json or outputs.quiet):
         print_table(folder, images, console())

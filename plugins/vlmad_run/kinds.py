@@ -1,9 +1,9 @@
-"""What plugins can bring to a run: engines that open model files, and sources of images.
+"""What plugins can bring to a run: engines that open model files, sources of images, clusters.
 
-A plugin brings them by the hooks `register_engines` and `register_sources`, each given
-``register(name, factory, summary)``. The name of an engine is the suffix of its files, that of a
-source the scheme of its arguments, as in ``s3`` for ``s3://bucket/photos``, or the ending of files
-that hold several images, as in ``mp4`` for ``clip.mp4``.
+A plugin brings them by the hooks `register_engines`, `register_sources` and `register_clusters`,
+each given ``register(name, factory, summary)``. The name of an engine is the suffix of its files,
+that of a source the scheme of its arguments, as in ``s3`` for ``s3://bucket/photos``, or the ending
+of files that hold several images, as in ``mp4`` for ``clip.mp4``.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from vlmad.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
 
     from vlmad.types import BackboneSpec, Features, Result
     from vlmad_run.manifest import Manifest
+    from vlmad_run.rows import ScoreRow
 
 
 class Runnable(Protocol):
@@ -131,6 +132,28 @@ class ImageFinder(Protocol):
         """
 
 
+class Cluster(Protocol):
+    """Scores images on several machines, for ``--engine NAME``."""
+
+    def kept(self, folder: Path) -> Iterable[ScoreRow]:
+        """Return rows that machines wrote before they, or the command, were stopped."""
+
+    def score(
+        self, folder: Path, images: Sequence[Path], batch_size: int, astray: Collection[Path]
+    ) -> Iterator[Sequence[ScoreRow]]:
+        """Score images into a run folder; yield their rows, each once, when their maps are there.
+
+        Args:
+            folder: its manifest says what scores them (`vlmad_run.repeating.repeat`).
+            images: as they are named from the folder of the manifest.
+            batch_size: images that are encoded together.
+            astray: folders of images that are not there on this machine either.
+
+        Raises:
+            VlmadError: a machine cannot score them, or would score them otherwise.
+        """
+
+
 @runtime_checkable
 class Resembling(Protocol):
     """What a reader of data sets may also tell, of a folder that none recognises."""
@@ -160,6 +183,24 @@ def finder_for(argument: str) -> ImageFinder | None:
 def finder_by_ending(path: Path) -> ImageFinder | None:
     """Return what finds the images that a file holds, or None if it is none that holds several."""
     return _find("source", path.suffix.lower()[1:]) if path.suffix else None
+
+
+def cluster_for(text: str) -> Cluster:
+    """Return a cluster by its name and options, such as ``ray:workers=4,gpus=0.5``.
+
+    Raises:
+        UnknownPartError: there is none of that name.
+        OptionError: it has no such option, or it takes other values.
+    """
+    from vlmad.options import check_options, options_of
+    from vlmad.registry import installed
+
+    name, _, settings = text.partition(":")
+    found = installed().get("cluster", name)
+    given = dict(each.partition("=")[::2] for each in settings.split(",") if each)
+    factory = found.resolve()
+    cluster: Cluster = factory(**check_options(str(found), options_of(factory, found), given))
+    return cluster
 
 
 def _find(kind: str, name: str) -> Any:

@@ -12,30 +12,27 @@ import time
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from PIL import Image
-
-from vlmad.errors import InputError, OutputError, printable
+from vlmad.errors import InputError, OutputError
 from vlmad.files import PARTLY, digest, write_atomically
 from vlmad_formats.reading import Reading
-from vlmad_run.leaving_out import p_value
 from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
-from vlmad_run.pictures import png, to_16_bits
 from vlmad_run.places import locked
-from vlmad_run.products import UNKNOWN, ProductResult, verdict
+from vlmad_run.products import UNKNOWN
 from vlmad_run.rows import (
     LINES,
     MAPS,
     OVERLAYS,
     TABLE,
     ScoreRow,
-    file_stem,
     read_rows,
     to_csv,
     to_line,
 )
+from vlmad_run.storing import store_result
 from vlmad_run.walking import has_vanished
 
 if TYPE_CHECKING:
@@ -45,8 +42,6 @@ if TYPE_CHECKING:
     from vlmad.types import Result
     from vlmad_run.thresholds import Threshold
 
-DIGITS = 9
-"""As many tell every float32 apart."""
 LARGE = 1e6
 """Pixels of a map from which on no second one waits to be written."""
 
@@ -72,7 +67,7 @@ class RunFolder:
         self.path, self.manifest, self.threshold = path, manifest, threshold
         self._rows: dict[str, ScoreRow] = {}
         self._images: list[Path] = []
-        self._astray: set[Path] = set()
+        self.astray: set[Path] = set()
         """Places of images that never were there, as a list may name them."""
         self._batch: list[Future[ScoreRow]] = []
         self._complete: list[Future[ScoreRow]] = []
@@ -129,7 +124,7 @@ class RunFolder:
             self._images = [Path(os.path.abspath(image)) for image in self._images]
         places = {image.parent: image for image in self._images}
         gone = {place for place, image in places.items() if has_vanished(image)}
-        self._astray = gone if gone != places.keys() else set()
+        self.astray = gone if gone != places.keys() else set()
         if together:
             return self._images
         lacking = [image for image in self._images if self.row(image) is None]
@@ -168,12 +163,13 @@ class RunFolder:
             OutputError: the folder cannot be written; what is done stays done.
         """
         image = Path(result.name)
-        if result.error is not None and image.parent not in self._astray and has_vanished(image):
+        if result.error is not None and image.parent not in self.astray and has_vanished(image):
             raise InputError(
                 f"{image.parent} is no longer there; "
                 "run the same command again when it is, to go on"
             )
-        self._batch.append(self._pool.submit(self._store, result))
+        store = partial(store_result, self.path, self.manifest.good, self.threshold)
+        self._batch.append(self._pool.submit(store, result))
         if result.map is not None and result.map.size > LARGE:
             wait(self._batch[:-1])
         if not result.ends_batch:
@@ -201,6 +197,15 @@ class RunFolder:
         """
         rows = [future.result() for future in self._complete]
         self._complete = []
+        self.add(rows)
+        return rows
+
+    def add(self, rows: Sequence[ScoreRow]) -> None:
+        """Write rows of images whose maps are in the folder.
+
+        Raises:
+            OutputError: they cannot be written.
+        """
         if rows:
             try:
                 with (self.path / LINES).open("ab") as file:
@@ -209,45 +214,19 @@ class RunFolder:
                 reason = error.strerror or error
                 raise OutputError(f"cannot write {self.path / LINES}: {reason}") from error
             self._remember(rows)
-        return rows
+
+    def add_all(self, groups: Iterable[Sequence[ScoreRow]]) -> Iterator[ScoreRow]:
+        """Write rows, as `add` does; yield each when it is on disk."""
+        for rows in groups:
+            self.add(rows)
+            yield from rows
+
+    def add_unknown(self, rows: Iterable[ScoreRow]) -> None:
+        """Write those of some rows, as `add` does, whose images the folder has no row of."""
+        self.add([row for row in rows if os.path.normpath(self.file_of(row)) not in self._rows])
 
     def _remember(self, rows: Iterable[ScoreRow]) -> None:
         self._rows |= {os.path.normpath(self.file_of(row)): row for row in rows}
-
-    def _store(self, result: Result) -> ScoreRow:
-        """Store an image's map and return its row."""
-        size, modified = result.status or (None, None)
-        if result.map is None:
-            return ScoreRow(
-                image=result.name,
-                status="failed",
-                reason=printable(result.error),
-                sha256=result.sha256,
-                bytes=size,
-                modified=modified,
-            )
-        stored, scale = to_16_bits(result.map)
-        score = _rounded(result.score)  # judged as it is written, so that tables can be trusted
-        picked = result.picked if isinstance(result, ProductResult) else None
-        stem, good = file_stem(result.name), picked.good if picked else self.manifest.good
-        write_atomically(self.path / MAPS / f"{stem}.png", png(Image.fromarray(stored)))
-        return ScoreRow(
-            notes=list(result.notes),
-            image=result.name,
-            score=score,
-            verdict=verdict(score, self.threshold, picked),
-            product=picked.name if picked else "",
-            margin=picked.margin if picked else None,
-            p_value=p_value(score, good.scores) if good else None,
-            map=f"{MAPS}/{stem}.png",
-            map_low=_rounded(scale.low),
-            map_high=_rounded(scale.high),
-            overlay=f"{OVERLAYS}/{stem}.jpg",
-            milliseconds=round(result.seconds * 1000, 1),
-            sha256=result.sha256,
-            bytes=size,
-            modified=modified,
-        )
 
     def _take_over(self, before: Manifest | None) -> None:
         """Make the folder one of this run."""
@@ -316,7 +295,3 @@ def _is_same_file(image: Path, row: ScoreRow) -> bool:
         return status.st_size == row.bytes and digest(image) == row.sha256
     except (OSError, InputError):
         return False
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")

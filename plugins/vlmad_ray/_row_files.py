@@ -1,0 +1,79 @@
+"""The rows of a run as Parquet files, which machines write and who goes on reads."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from vlmad.errors import InputError
+from vlmad.files import write_atomically
+from vlmad_run.rows import ScoreRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+ROWS = "rows"
+"""The folder of such files in that of the run."""
+SCHEMA = pa.schema(
+    [
+        ("image", pa.string()),
+        ("score", pa.float64()),
+        ("verdict", pa.string()),
+        ("product", pa.string()),
+        ("margin", pa.float64()),
+        ("p_value", pa.float64()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("map", pa.string()),
+        ("map_low", pa.float64()),
+        ("map_high", pa.float64()),
+        ("overlay", pa.string()),
+        ("notes", pa.list_(pa.string())),
+        ("milliseconds", pa.float64()),
+        ("sha256", pa.string()),
+        ("bytes", pa.int64()),
+        ("modified", pa.int64()),
+    ]
+)
+
+
+def write_row_file(folder: Path, names: Sequence[str], rows: Iterable[ScoreRow]) -> None:
+    """Write the rows of some images into a run folder: whole or not at all, once or again.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    table = pa.Table.from_pylist([_as_text(row.model_dump()) for row in rows], SCHEMA)
+    buffer = io.BytesIO()
+    parquet.write_table(table, buffer, compression="zstd")
+    own = hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    write_atomically(folder / ROWS / f"{own}.parquet", buffer.getvalue())
+
+
+def read_row_files(folder: Path) -> Iterator[ScoreRow]:
+    """Yield the rows in a run folder; files and rows that are damaged are left out."""
+    for path in sorted((folder / ROWS).glob("*.parquet")):
+        try:
+            rows = parquet.ParquetFile(path).read().to_pylist()
+        except (OSError, pa.ArrowException):
+            continue
+        for row in rows:
+            try:
+                yield ScoreRow.of(row, path)
+            except InputError:
+                continue
+
+
+def _as_text(row: dict[str, object]) -> dict[str, object]:
+    """Return a row whose names are text; bytes that are none become escapes."""
+    return {
+        name: value.encode("utf-8", "backslashreplace").decode()
+        if isinstance(value, str)
+        else value
+        for name, value in row.items()
+    }

@@ -1,0 +1,137 @@
+"""Scoring images on the machines of a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, Gt
+
+from vlmad.errors import InputError, OutputError, first_line
+from vlmad.loading import chunks
+from vlmad_run.rows import read_row
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from vlmad_run.rows import ScoreRow
+
+REMEDY = "--engine ray needs Ray: pip install 'vlmad[ray]'"
+MOST_FILES = 10_000
+"""Of rows; more images make longer ones."""
+
+
+class RayCluster:
+    """Scores the images of a run by actors on the machines of a Ray cluster, or on this one.
+
+    Args:
+        workers: how many actors; 0 is one for each place that `cpus` and `gpus` leave.
+        cpus: processors of each.
+        gpus: graphics processors of each, such as .5.
+        address: of the cluster; by default that of `RAY_ADDRESS`, or one that runs here.
+    """
+
+    def __init__(
+        self,
+        workers: Annotated[int, Ge(0)] = 0,
+        cpus: Annotated[float, Gt(0)] = 1.0,
+        gpus: Annotated[float, Ge(0)] = 0.0,
+        address: str = "",
+    ) -> None:
+        if None in (find_spec("ray"), find_spec("pyarrow")):
+            raise InputError(REMEDY)
+        self.workers, self.cpus, self.gpus, self.address = workers, cpus, gpus, address
+
+    def kept(self, folder: Path) -> Iterable[ScoreRow]:
+        """Return rows that actors wrote before they, or the command, were stopped."""
+        from vlmad_ray._row_files import read_row_files
+
+        return read_row_files(folder)
+
+    def score(
+        self, folder: Path, images: Sequence[Path], batch_size: int, astray: Collection[Path]
+    ) -> Iterator[Sequence[ScoreRow]]:
+        """Score images into a run folder; see `vlmad_run.kinds.Cluster`."""
+        if not images:
+            return
+        whole_batches = -(-len(images) // (batch_size * MOST_FILES))
+        files = [
+            {"names": [os.fsencode(image) for image in each]}
+            for each in chunks(images, batch_size * whole_batches)
+        ]
+        given = (str(folder.absolute()), batch_size, "cuda" if self.gpus else "cpu",
+                 sorted(map(str, astray)))  # fmt: skip
+        with _connected(self.address):
+            for lines, fault in self._scored(files, given):
+                if fault:
+                    raise InputError(fault)
+                rows = list(filter(None, map(read_row, lines)))
+                if len(rows) < len(lines):
+                    raise OutputError("a machine of another version wrote rows of another form")
+                yield rows
+
+    def _scored(
+        self, files: list[dict[str, list[bytes]]], given: tuple[object, ...]
+    ) -> Iterator[tuple[list[bytes], str]]:
+        """Yield the lines of rows of each file of images, in any order, or what is wrong."""
+        import ray
+        from ray.data import ActorPoolStrategy, from_items
+        from ray.exceptions import RayError
+
+        from vlmad_ray._scoring_actor import ScoringActor
+
+        places = int(ray.cluster_resources().get("CPU", 1) // self.cpus)
+        if self.gpus:
+            places = min(places, int(ray.cluster_resources().get("GPU", 0) // self.gpus))
+        if places < 1:
+            needs = f"{self.cpus:g} processors and {self.gpus:g} graphics processors"
+            raise InputError(f"no machine of the cluster has {needs} for an actor")
+        most = min(self.workers or places, len(files))
+        actor: Any = ScoringActor  # Ray makes one of each place, and calls it
+        scored = from_items(files, override_num_blocks=len(files)).map(
+            actor,
+            fn_constructor_args=given,
+            compute=ActorPoolStrategy(min_size=1, max_size=most, max_tasks_in_flight_per_actor=2),
+            num_cpus=self.cpus,
+            num_gpus=self.gpus or None,
+        )
+        try:
+            blocks: Any = scored.iter_batches(batch_size=None, batch_format="pyarrow")
+            for block in blocks:
+                for row in block.to_pylist():
+                    yield row["lines"], row["fault"]
+        except RayError as error:
+            again = "give the same command again to go on"
+            raise OutputError(f"the cluster failed: {first_line(error)}; {again}") from error
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[None]:
+    """Join a cluster, or make one of this machine, for as long as it is needed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+    from ray.data import DataContext
+
+    if ray.is_initialized():  # by whoever uses vlmad as a library
+        yield
+        return
+    own = {name: value for name, value in os.environ.items() if name.startswith("VLMAD_")}
+    try:
+        ray.init(
+            address=address or None,
+            runtime_env={"env_vars": own},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(f"no Ray cluster at '{address}': {first_line(error)}") from error
+    DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
