@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,22 @@ def test_a_change_is_found_with_its_side_its_place_and_its_size(side: str, sign:
     words = "higher by 6" if sign > 0 else "lower by 6"
     assert words in sentence(watch)
     assert f"since image {alarm.since} (t{alarm.since})" in sentence(watch)
+
+
+def test_a_second_change_does_not_hide_what_became_of_the_first() -> None:
+    rng = np.random.default_rng(6)
+    watch = DriftWatch({}, ["score", "brightness", "contrast"])
+    for number in range(400):
+        score, light = rng.normal(1, 0.1) + (50 <= number < 300), rng.normal(100, 2)
+        values = {"score": score, "brightness": light + 12 * (number >= 300), "contrast": light}
+        watch.see(f"{number}.png", f"t{number + 1}", values)
+    now = {each.quantity: each.words for each in watch.shifts()}
+    assert [alarm.quantity for alarm in watch.alarms] == ["score", "brightness"]
+    assert now["brightness"].startswith("brighter by 12 %")
+    assert re.search(
+        r"higher by \d+ % since image 5\d \(t5\d\), found at image \d+, now", sentence(watch)
+    )
+    assert float(re.findall(r"by ([\d.]+) %", now["score"])[0]) < 5  # it is over
 
 
 def test_a_change_from_the_first_image_on_is_found_by_enough_usual_scores() -> None:

@@ -48,6 +48,24 @@ class BeforeAndAfter:
         )  # fmt: skip
 
 
+def later(first: DriftShift, now: Float[np.ndarray, " n"]) -> DriftShift:
+    """Return what a shift has become, by the last values; the same where there are none."""
+    if not len(now):
+        return first
+    scale = (first.level - first.usual) / first.shift if first.shift else 1.0
+    level, error = float(np.median(now)), Z95 * MEDIAN_ERROR * _spread(now) / len(now) ** 0.5
+    shift = (level - first.usual) / scale
+    return first.model_copy(
+        update={
+            "level": level,
+            "words": QUANTITIES[first.quantity].in_words(first.usual, level),
+            "shift": shift,
+            "low": shift - error / scale,
+            "high": shift + error / scale,
+        }
+    )
+
+
 def _spread(values: Float[np.ndarray, " n"]) -> float:
     low, high = np.quantile(values, [0.25, 0.75])
     return float(high - low) / QUARTILES

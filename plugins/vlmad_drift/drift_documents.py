@@ -139,8 +139,7 @@ class DriftReport(Document):
     """How many were compared."""
     alarms: list[DriftAlarm]
     shifts: list[DriftShift]
-    """Of all quantities, the largest first: the images since the first change, or else the last
-    ones, beside all before."""
+    """Of all quantities, the largest first: how the last images differ from what was usual."""
     remarks: list[str]
     failures: list[str]
     """Why images could not be scored or measured."""

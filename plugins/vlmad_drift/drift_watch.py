@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmad_drift._shifts import LOOKED_BACK, BeforeAndAfter, change_point
+from vlmad_drift._shifts import LOOKED_BACK, BeforeAndAfter, change_point, later
 from vlmad_drift.drift_documents import (
     DriftAlarm,
     DriftShift,
@@ -190,26 +190,29 @@ class DriftWatch:
         return before, values
 
     def shifts(self) -> list[DriftShift]:
-        """Return by how much each quantity has changed, the largest first.
+        """Return how much each quantity differs lately from what was usual, the largest first.
 
-        What is compared with all before it are the images since the first change that raised an
-        alarm, else the last `LATELY`, or the later half where there are fewer than twice as many.
+        Of a quantity with an alarm the last `LATELY` images since its change are compared with what
+        was usual when it was raised. Of any other it is all images since the first change of those
+        with all before; where nothing has changed, the last `LATELY` (or the later half, where
+        there are fewer than twice as many) with those before.
         """
-        found = []
-        since = min((alarm.since for alarm in self.alarms), default=None)
-        for name in self._watched:
-            last = [each for each in self.recent if name in each.values]
-            before, values = self._split(name, last)
-            lately = min(LATELY, (len(before) + len(values)) // 2, len(values))
-            place = len(values) - lately
-            if since is not None:
-                place = sum(each.number < since for each in last)
-            change = BeforeAndAfter(
-                np.concatenate([before, values[:place]]), np.array(values[place:])
-            )
-            if len(change.before) and len(change.after):
-                found.append(change.shift(name))
-        return sorted(found, key=lambda each: -abs(each.shift))
+        found = (self._shift(name, watched) for name, watched in self._watched.items())
+        return sorted(filter(None, found), key=lambda each: -abs(each.shift))
+
+    def _shift(self, name: str, watched: _WatchedNumbers) -> DriftShift | None:
+        last = [each for each in self.recent if name in each.values]
+        before, values = self._split(name, last)
+        if watched.alarm is not None:
+            pairs = zip(last, values, strict=True)
+            since = [value for each, value in pairs if each.number >= watched.alarm.since]
+            return later(watched.alarm.shift, np.array(since[-LATELY:]))
+        place = len(values) - min(LATELY, (len(before) + len(values)) // 2, len(values))
+        if self.alarms:
+            first = min(alarm.since for alarm in self.alarms)
+            place = sum(each.number < first for each in last)
+        known, new = np.concatenate([before, values[:place]]), np.array(values[place:])
+        return BeforeAndAfter(known, new).shift(name) if len(known) and len(new) else None
 
     def state(self) -> DriftState:
         """Return all that is remembered, as a document."""

@@ -19,16 +19,15 @@ def sentence(watch: DriftWatch) -> str:
         return f"no drift in {watch.images} image{'s' if watch.images != 1 else ''}"
     strongest = sorted(alarms, key=lambda alarm: -abs(alarm.shift.shift))
     now = {each.quantity: each for each in watch.shifts()}
-    first = min(alarms, key=lambda alarm: alarm.since)
     words = [_one(alarm, now.get(alarm.quantity)) for alarm in strongest]
-    return f"drift: {'; '.join(words)}{_beside(alarms, [*now.values()])}; {_found(first, alarms)}"
+    return f"drift: {'; '.join(words)}{_beside(alarms, [*now.values()])}"
 
 
 def _one(alarm: DriftAlarm, now: DriftShift | None) -> str:
-    before = "or before" if alarm.earlier else ""
-    since = " ".join(filter(None, [f"image {alarm.since}", before, f"({alarm.since_at})"]))
-    changed = now is not None and now.words != alarm.shift.words
-    return f"{alarm.shift.words} since {since}{f', now {now.words}' if changed and now else ''}"
+    before = " or before" if alarm.earlier else ""
+    words = f"{alarm.shift.words} since image {alarm.since}{before} ({alarm.since_at})"
+    words += f", found at image {alarm.number}"
+    return words if now is None or now.words == alarm.shift.words else f"{words}, now {now.words}"
 
 
 def _beside(alarms: list[DriftAlarm], now: list[DriftShift]) -> str:
@@ -39,8 +38,3 @@ def _beside(alarms: list[DriftAlarm], now: list[DriftShift]) -> str:
     if told:
         return f"; at the same time {', '.join(told)}"
     return "; brightness, contrast, sharpness, colour and place are as before"
-
-
-def _found(first: DriftAlarm, alarms: list[DriftAlarm]) -> str:
-    number = min(alarm.number for alarm in alarms)
-    return f"found at image {number}, {number - first.since + 1} after it began"
