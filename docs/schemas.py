@@ -36,6 +36,7 @@ DOCUMENTS = {
     "drift": "vlmad_drift.drift_documents:DriftReport",
     "serve-drift": "vlmad_drift.drift_documents:StationDriftReport",
     "drift-state": "vlmad_drift.drift_documents:DriftState",
+    "exported": "vlmad_export.exported:ExportedDetector",
     "speed": "vlmad_speed.encoding_ways:SpeedReport",
     "events": "vlmad_video.film_events:FilmEvents",
     "film": "vlmad_video.film_frames:FilmRecord",

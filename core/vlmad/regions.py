@@ -42,7 +42,7 @@ def window_cells(grid: Grid, size: int) -> Int[Tensor, "r 4"]:
 def window_patches(grid: Grid, size: int) -> Int[Tensor, "r k"]:
     """Return for each window the indices of its patches, row by row."""
     cells = window_cells(grid, size)
-    height, width = (cells[0, 2:] - cells[0, :2]).tolist()
+    height, width = min(size, grid[0]), min(size, grid[1])
     offsets = torch.arange(height)[:, None] * grid[1] + torch.arange(width)
     return (cells[:, 0] * grid[1] + cells[:, 1])[:, None] + offsets.flatten()
 

@@ -43,8 +43,9 @@ def pool_sides(
     sentences = text.embeddings
     if pooling == "mean":
         sentences = sentences * text.norms[..., None]
-    sides = [sentences[..., text.anomalous == side, :].mean(-2) for side in (False, True)]
-    return torch.stack(sides, dim=-2)
+    anomalous = text.anomalous.tolist()  # places, not a mask, whose count a graph cannot know
+    places = [[i for i, is_so in enumerate(anomalous) if is_so == side] for side in (False, True)]
+    return torch.stack([sentences[..., own, :].mean(-2) for own in places], dim=-2)
 
 
 def anomaly_probability(

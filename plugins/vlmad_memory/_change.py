@@ -16,7 +16,7 @@ from vlmad_attribution.attribution import Addend, Attribution, Judged
 from vlmad_memory._gaussian import Gaussian
 from vlmad_memory._rarity import Rarity
 from vlmad_memory.cell_grids import to_grid
-from vlmad_memory.comparison_channels import ImageCells, all_channels
+from vlmad_memory.comparison_channels import ImageCells, all_channels, picked
 from vlmad_memory.comparison_network import load_network
 from vlmad_memory.image_scores import power_mean
 from vlmad_memory.once import OncePerTensor
@@ -180,7 +180,7 @@ class LearnedChange(Scorer):
         return torch.stack([self._odds_of(image, references) for image in _images(levels)])
 
     def _odds_of(self, image: ImageCells, references: Sequence[ImageCells]) -> Float[Tensor, " r"]:
-        beside = _most_like(image, references)[: self.beside] if references else []
+        beside = _most_like(image, references, self.beside) if references else []
         channels = all_channels(image, beside)
         odds: Tensor = self.network(channels[None], torch.tensor([len(beside)]))
         return odds[0].flatten()
@@ -208,11 +208,14 @@ def _images(levels: Sequence[Float[Tensor, "b h w c"]]) -> list[ImageCells]:
     return [ImageCells(*cells) for cells in zip(*on_processor, strict=True)]
 
 
-def _most_like(image: ImageCells, references: Sequence[ImageCells]) -> list[ImageCells]:
-    """Return the references, the one with the most similar mean cell first."""
+def _most_like(image: ImageCells, references: Sequence[ImageCells], count: int) -> list[ImageCells]:
+    """Return so many references, the one with the most similar mean cell first."""
     means = torch.stack([each.mean for each in references])
     cosines = torch.cosine_similarity(means, image.mean[None], dim=1)
-    return [references[n] for n in cosines.argsort(descending=True, stable=True).tolist()]
+    order = cosines.argsort(descending=True, stable=True)[:count]
+    if torch.compiler.is_compiling():  # a graph looks nothing up in a list
+        return [picked(references, number) for number in order]
+    return [references[n] for n in order.tolist()]
 
 
 def _where_it_counts(features: Features) -> list[Float[Tensor, "b h w c"]]:

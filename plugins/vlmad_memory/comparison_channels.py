@@ -81,6 +81,12 @@ class ImageCells:
         return torch.cat([-2 * cells, squares, ones], 1), torch.cat([cells, ones, squares], 1)
 
 
+def picked(images: Sequence[ImageCells], number: Int[Tensor, ""]) -> ImageCells:
+    """Return one of several images by a number that is a tensor."""
+    levels = zip(*((each.middle, each.deep) for each in images), strict=True)
+    return ImageCells(*(torch.stack(cells)[number] for cells in levels))
+
+
 def all_channels(image: ImageCells, references: Sequence[ImageCells]) -> Float[Tensor, "21 h w"]:
     """Return both, `COMPARED` as zeros where there are no references."""
     own = own_channels(image)
@@ -147,6 +153,8 @@ def _between(
 ) -> Float[Tensor, "r k r"]:
     """Return the cosine distances of an image's cells to those of each reference."""
     cells = image.units[level]
+    if torch.compiler.is_compiling():  # a graph writes to no memory that is there
+        return 1 - torch.stack([cells @ each.units[level].T for each in references], 1)
     found = cells.new_empty(len(cells), len(references), len(cells)) if out is None else out
     for number, reference in enumerate(references):
         torch.mm(cells, reference.units[level].T, out=found[:, number])
@@ -158,9 +166,12 @@ def _differences(
 ) -> list[Float[Tensor, " r"]]:
     """Return the channels of what surrounds cells."""
     own = image.surroundings[0]
-    squared = own.new_empty(len(own), len(references), len(own))
-    for number, reference in enumerate(references):
-        torch.mm(own, reference.surroundings[1].T, out=squared[:, number])
+    if torch.compiler.is_compiling():
+        squared = torch.stack([own @ each.surroundings[1].T for each in references], 1)
+    else:
+        squared = own.new_empty(len(own), len(references), len(own))
+        for number, reference in enumerate(references):
+            torch.mm(own, reference.surroundings[1].T, out=squared[:, number])
     nearest = [
         squared.flatten(1).amin(1),
         _nearest_within(squared, within(*grid, 1)),

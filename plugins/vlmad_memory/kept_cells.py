@@ -6,6 +6,7 @@ like it, its length included, so that what is missing, broken or exchanged count
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +15,7 @@ from vlmad.errors import WeightsError
 from vlmad.regions import inside_regions
 from vlmad_memory.cell_grids import neighbourhood_mean
 from vlmad_memory.nearest_rows import nearest_rows
+from vlmad_memory.once import OncePerTensor
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 AROUND = 3
 """Rows and columns over which cells are averaged; what lies outside of the grid counts as zeros,
 so that those at its borders are compared with each other."""
+_COUNTED = OncePerTensor["tuple[Tensor, Tensor]"]()
 
 
 def surroundings(features: Features, regions: Regions) -> Float[Tensor, "b r d"]:
@@ -52,13 +55,19 @@ def differences(
     cells = surroundings(features, regions)
     if kept.shape[1:] != cells.shape[1:]:
         raise WeightsError("the references' memory is of another grid or width; fit it anew")
+    rows, counted = _COUNTED(kept, partial(_counted, kept))
+    found = nearest_rows(cells.flatten(0, 1), rows)
+    values = (found.squared[:, 0] / cells.shape[-1]).sqrt()
+    return values.view(cells.shape[:2]), counted[found.rows[:, 0]].view(cells.shape[:2])
+
+
+def _counted(kept: Float[Tensor, "n r d"]) -> tuple[Float[Tensor, "m d"], Int[Tensor, " m"]]:
+    """Return the cells that count, and their numbers among all."""
     rows = kept.flatten(0, 1)
     counted = rows.abs().amax(1).nonzero()[:, 0]
     if not len(counted):  # of features that are zero everywhere
         counted = torch.arange(len(rows), device=rows.device)
-    found = nearest_rows(cells.flatten(0, 1), rows[counted])
-    values = (found.squared[:, 0] / cells.shape[-1]).sqrt()
-    return values.view(cells.shape[:2]), counted[found.rows[:, 0]].view(cells.shape[:2])
+    return rows[counted] if len(counted) < len(rows) else rows, counted
 
 
 def refuse_kept(kept: Tensor) -> str | None:

@@ -50,6 +50,8 @@ def nearest_rows(
             may have too few, distances are infinite.
         first_pass: in what products are computed; by default bfloat16 where that is native.
     """
+    if torch.compiler.is_compiling() and allowed is None:
+        return _in_a_graph(queries, rows, min(count, len(rows)))
     native = computes_bfloat16(queries.device)
     search = _RowSearch(rows, min(count, len(rows)), allowed, first_pass or _type(native))
     found = [
@@ -57,6 +59,20 @@ def nearest_rows(
         for start in range(0, len(queries), SEARCHED)
     ]
     return Neighbours(*map(torch.cat, zip(*found, strict=True)))
+
+
+def _in_a_graph(
+    queries: Float[Tensor, "q d"], rows: Float[Tensor, "m d"], count: int
+) -> Neighbours:
+    """Return the same but for ties, without choices that a graph cannot make.
+
+    One product tells which rows are the nearest, so that of almost equal ones another may come
+    first; distances are those of differences.
+    """
+    halves = rows.square().sum(1) / 2
+    found = (queries @ rows.T - halves).topk(count, dim=1).indices
+    squared = (queries[:, None] - rows[found]).square().sum(2)
+    return Neighbours(squared, found)
 
 
 def _type(native: bool) -> torch.dtype:

@@ -56,7 +56,7 @@ class WholePicture:
         if not self._usual:
             return levels[0].new_zeros(len(levels[0]))
         own = [_mean_and_deviation(each.flatten(1, 2)) for each in levels]
-        return (_distances(own, self._usual) - USUAL).clamp(0, MOST)
+        return (_distances(own, self._usual) - USUAL).clamp(0.0, MOST)
 
 
 class UsualLevel:

@@ -36,11 +36,14 @@ class SharedWindows:
         self.plain = 1 + grid[0] * grid[1]
         self.members: dict[int, Int[Tensor, "r k"]] = {}
         """For each size the tokens that its windows attend to: each its own, then patches."""
+        self._own: dict[int, slice] = {}
+        """For each size where its class tokens are."""
         self.length = self.plain
         for size in sizes:
             patches = 1 + window_patches(grid, size).to(device)
             own = self.length + torch.arange(len(patches), device=device)[:, None]
             self.members[size] = torch.cat([own, patches], dim=1)
+            self._own[size] = slice(self.length, self.length + len(patches))
             self.length += len(patches)
 
     def join(self, tokens: Float[Tensor, "b t w"]) -> Float[Tensor, "b j w"]:
@@ -68,8 +71,7 @@ class SharedWindows:
 
     def of_size(self, size: int, joined: Float[Tensor, "b j w"]) -> Float[Tensor, "b r w"]:
         """Return the class tokens of the windows of one size."""
-        own = self.members[size][:, 0]
-        return joined[:, int(own[0]) : int(own[-1]) + 1]
+        return joined[:, self._own[size]]
 
 
 def _attend_in_windows(

@@ -258,16 +258,15 @@ def _shard(
 def _threshold(judging: Judging, stored: StoredRun | None, detector: Runnable) -> Threshold | None:
     """Return the threshold in force: the one that is given, a stored run's, or the references'."""
     from vlmad_run.leaving_out import automatic_threshold
-    from vlmad_run.products import ProductLine
-    from vlmad_run.references import Assembled
     from vlmad_run.thresholds import read_threshold
 
     if judging.threshold is not None:
         return read_threshold(judging.threshold)
     threshold = None if stored is None else stored.threshold
-    if stored is None and isinstance(detector, Assembled) and detector.good:
-        threshold = automatic_threshold(detector.good)
-    judged = isinstance(detector, ProductLine) and detector.judges
+    good = getattr(detector, "good", None)  # of one product, where references are known
+    if stored is None and good:
+        threshold = automatic_threshold(good)
+    judged = getattr(detector, "judges", False)
     if judging.fail_on is not None and threshold is None and not judged:
         needs = "--threshold, a number or a file, or --model of vlmad fit"
         raise InputError(f"--fail-on anomalous needs {needs}")

@@ -163,6 +163,40 @@ def describe_run(
     )
 
 
+def described_anew(
+    before: Manifest, identity: Identity, images: Iterable[Path] | None, model: Path, sha256: str
+) -> Manifest:
+    """Describe here and now what an engine opened that was described when it was made.
+
+    Args:
+        before: that description.
+        identity: what scores depend on now.
+        images: of the command.
+        model: the file, and its digest.
+        sha256: see `model`.
+    """
+    here = {"folder": os.getcwd(), "vlmad": version("vlmad"), "command": sys.argv[1:]}
+    references = [
+        each.model_copy(update={"path": str(Path(before.folder, each.path))})
+        for each in before.references
+    ]
+    return before.model_copy(
+        update={
+            **here,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "identity": identity,
+            "device": "cpu",
+            "references": references,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "images_sha256": None if images is None else digest_of_names(images),
+            "model": os.path.abspath(model),
+            "model_sha256": sha256,
+            "result": None,
+        }
+    )
+
+
 def _region_mask(inside: object) -> RegionMask | None:
     file = getattr(inside, "file", None)
     if file is None:

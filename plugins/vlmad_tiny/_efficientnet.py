@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -88,10 +89,15 @@ class InvertedResidual(nn.Module):
 
     def forward(self, cells: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e gh gw"]:
         """Return the projected maps."""
+        if torch.compiler.is_compiling():  # a graph writes to nothing in place
+            inner = self.conv_dw(_clipped(self.bn1(self.conv_pw(cells))))
+            return self._projected(inner, cells)
         around = self.conv_dw.zeros_around(cells.shape[-2:])
         inner = _clipped(self.bn1(self.conv_pw(_padded(cells, around))))
-        inner = _clipped(self.bn2(self.conv_dw.within(_zeroed(inner, around))))
-        projected: Tensor = self.bn3(self.conv_pwl(inner))
+        return self._projected(self.conv_dw.within(_zeroed(inner, around)), cells)
+
+    def _projected(self, inner: Tensor, cells: Float[Tensor, "b c h w"]) -> Tensor:
+        projected: Tensor = self.bn3(self.conv_pwl(_clipped(self.bn2(inner))))
         return projected + cells if self.adds else projected
 
 

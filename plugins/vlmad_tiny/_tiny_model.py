@@ -144,8 +144,8 @@ def _rarity(tokens: Float[Tensor, "b p c"]) -> Float[Tensor, "b p 1"]:
     centred = tokens.double() if tokens.device.type == "cpu" else tokens
     centred = centred - centred.mean(1, keepdim=True)
     covariance = centred.mT @ centred / tokens.shape[1]
-    covariance.diagonal(dim1=1, dim2=2).add_(RIDGE)
-    triangle = torch.linalg.cholesky(covariance)
+    same = torch.eye(covariance.shape[-1]).to(covariance)
+    triangle = torch.linalg.cholesky(covariance + RIDGE * same)
     whitened = torch.linalg.solve_triangular(triangle, centred.mT, upper=False)
     found: Tensor = RIDGE * whitened.square().sum(1).to(tokens)[..., None]
     return found

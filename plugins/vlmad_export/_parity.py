@@ -1,0 +1,164 @@
+"""Holding a graph to what torch makes of the same images, one after the other, turn by turn."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vlmad.errors import InputError
+from vlmad_export.exported import Parity
+from vlmad_export.onnx_detector import OnnxDetector
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vlmad.types import Result
+    from vlmad_export.exported import Precision
+    from vlmad_export.sessions import Runtime
+    from vlmad_run.kinds import Runnable
+
+TOLERANCES: dict[Precision, float] = {"float32": 0.005, "float16": 0.02, "int8": 0.1}
+"""Of float32 and float16: of a difference in a score or map, as a share of the largest of all
+images. Of int8: by how much ranks may correlate less than 1, and the share of changed verdicts."""
+PROBE = (
+    "import sys; from pathlib import Path; from vlmad_export.onnx_detector import OnnxDetector; "
+    "list(OnnxDetector(Path(sys.argv[1]), sys.argv[2]).stream([Path(sys.argv[3])])); "
+    "from vlmad_export._parity import most_memory; print(most_memory())"
+)
+
+
+@dataclass
+class _Compared:
+    """What was found so far, image by image."""
+
+    torch: list[float] = field(default_factory=list)
+    graph: list[float] = field(default_factory=list)
+    map: float = 0.0
+    largest_map: float = 0.0
+    seconds: list[float] = field(default_factory=list)
+    torch_seconds: list[float] = field(default_factory=list)
+
+    def add(self, torch: Result, graph: Result) -> None:
+        """Compare what both made of an image."""
+        self.torch.append(torch.score)
+        self.graph.append(graph.score)
+        assert torch.map is not None
+        assert graph.map is not None
+        self.map = max(self.map, float(np.abs(torch.map - graph.map).max()))
+        self.largest_map = max(self.largest_map, float(np.abs(torch.map).max()))
+
+
+def compare(
+    detector: Runnable,
+    graph: Path,
+    runtime: Runtime,
+    images: Sequence[Path],
+    threshold: float | None,
+    torch_megabytes: float | None,
+) -> Parity:
+    """Score images by both, in turn, each image by itself; those that cannot be read are left out.
+
+    Raises:
+        WeightsError: the runtime cannot run the graph.
+        InputError: no image could be scored.
+    """
+    started = time.perf_counter()
+    exported = OnnxDetector(graph, runtime)
+    loaded, found = time.perf_counter() - started, _Compared()
+    for index, image in enumerate([images[0], *images]):
+        before = time.perf_counter()
+        [torch] = detector.stream([image], 1)
+        between = time.perf_counter()
+        [own] = exported.stream([image])
+        after = time.perf_counter()
+        if index == 0 or torch.error is not None or own.error is not None:
+            _refuse_other_fault(torch, own)
+            continue  # the first comes again: it waited for what is made once
+        found.add(torch, own)
+        found.torch_seconds.append(between - before)
+        found.seconds.append(after - between)
+    if not found.torch:
+        raise InputError("none of the images could be scored, so that nothing was compared")
+    return Parity(
+        runtime=f"{runtime} {version(runtime)}",
+        images=len(found.torch),
+        score=float(np.abs(np.subtract(found.torch, found.graph)).max()),
+        map=found.map,
+        largest_score=float(np.abs(found.torch).max()),
+        largest_map=found.largest_map,
+        rank_correlation=rank_correlation(found.torch, found.graph),
+        changed_verdicts=_changed(found, threshold),
+        milliseconds=1000 * float(np.median(found.seconds)),
+        torch_milliseconds=1000 * float(np.median(found.torch_seconds)),
+        load_seconds=loaded,
+        megabytes=_memory_of(graph, runtime, images[0]),
+        torch_megabytes=torch_megabytes,
+    )
+
+
+def _refuse_other_fault(torch: Result, graph: Result) -> None:
+    if (torch.error is None) != (graph.error is None):
+        raise InputError(f"only one of both could score an image: {torch.error or graph.error}")
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Return Spearman's correlation; None of fewer than three different scores."""
+    from scipy.stats import spearmanr
+
+    if min(len(set(first)), len(set(second))) < 3:
+        return None
+    return float(spearmanr(first, second).statistic)
+
+
+def _changed(found: _Compared, threshold: float | None) -> int | None:
+    if threshold is None:
+        return None
+    pairs = zip(found.torch, found.graph, strict=True)
+    return sum((torch >= threshold) != (graph >= threshold) for torch, graph in pairs)
+
+
+def most_memory() -> float | None:
+    """Return how many megabytes this process needed at most, where the system tells."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _memory_of(graph: Path, runtime: Runtime, image: Path) -> float | None:
+    """Return what a process needs that does nothing but score an image."""
+    command = [sys.executable, "-c", PROBE, str(graph), runtime, str(image)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        return float(done.stdout)
+    except ValueError:
+        return None
+
+
+def beyond(found: Parity, precision: Precision, tolerance: float) -> str | None:
+    """Return in words what differs by more than is tolerated, or None."""
+    if precision == "int8":
+        ranks, changed = found.rank_correlation, found.changed_verdicts
+        if ranks is not None and not 1 - ranks <= tolerance:
+            return f"ranks correlate by {ranks:.3f} only"
+        if changed is not None and changed > tolerance * found.images:
+            return f"{changed} of {found.images} verdicts changed"
+        return None
+    for name, differs, largest in (
+        ("scores", found.score, found.largest_score),
+        ("maps", found.map, found.largest_map),
+    ):
+        share = differs / largest if largest > 0 else math.inf if differs > 0 else 0.0
+        if not share <= tolerance:
+            return f"{name} differ by up to {share:.2%} of the largest"
+    return None

@@ -1,0 +1,116 @@
+"""The command ``vlmad export``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from vlmad.console import console, messages, write_json
+from vlmad.errors import InputError, OutputError
+from vlmad_run.choosing import Choice, choosing
+from vlmad_run.references import References
+
+if TYPE_CHECKING:
+    from vlmad_export.exported import ExportedDetector
+    from vlmad_run.references import Assembled
+
+
+@partial(choosing, without=("model",))
+def export(
+    choice: Choice,
+    references: References,
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="A detector of vlmad fit; without it the options say."),
+    ] = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Images to compare with torch on; by default the references, if they are there.",
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(min=0, help="The difference, as a share of the largest score or map value."),
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(help="A number or file to go along; by default what the references say."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("detector.onnx"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the document that is written beside the graph.")
+    ] = False,
+) -> None:
+    """Write a detector as one ONNX graph, for `vlmad run --model` and programs without vlmad.
+
+    Images of any size go in as bytes; a score and a map come out. Texts and what is remembered of
+    references are constants in it; class name, licence and threshold are metadata.
+
+    The graph is compared with the detector on images, in each runtime that is installed here, and
+    not kept if it differs.
+
+    Examples:
+    vlmad export nut.safetensors --out nut.onnx
+
+    vlmad export --detector winclip --class-name "metal nut" --images photos/ --out nut.onnx
+    """
+    from vlmad_export.exporting import Wish, export_detector, same_file
+    from vlmad_run.progress import bars, print_notes
+    from vlmad_run.references import assemble
+    from vlmad_run.thresholds import read_threshold
+
+    if same_file(out) and not force:
+        raise OutputError(f"{out} exists; choose another --out or add --force")
+    given = None if threshold is None else read_threshold(threshold)
+    named = _named(images)
+    errors = messages(as_json)
+    with bars(errors) as progress:
+        progress.add_task("exporting", total=None)
+        assembled = assemble(choice, replace(references, model=model), named)
+        print_notes(assembled.notes, errors)
+        compared = named or _references(assembled)
+        wish = Wish(tolerance=tolerance, threshold=given)
+        exported = export_detector(assembled, compared, out, wish)
+    if as_json:
+        write_json(exported.to_json())
+    else:
+        _print(exported)
+        errors.print(f"use it with: vlmad run … --model {out}")
+
+
+def _named(images: list[str] | None) -> list[Path]:
+    from vlmad_run.finding import find
+
+    return list(find(images).images) if images else []
+
+
+def _references(assembled: Assembled) -> list[Path]:
+    """Return the files of the references, each once, if they are all there."""
+    paths = [Path(each.path) for each in assembled.references]
+    if not all(path.is_file() for path in paths):
+        raise InputError("its references are not there any more: name images by --images")
+    return paths
+
+
+def _print(exported: ExportedDetector) -> None:
+    table = Table("runtime", "images", "score", "map", "ranks", "changed verdicts",
+                  "ms", "torch ms", "MB", "torch MB", box=None, header_style="bold")  # fmt: skip
+    for each in exported.parity:
+        ranks = "-" if each.rank_correlation is None else f"{each.rank_correlation:.3f}"
+        changed = "-" if each.changed_verdicts is None else str(each.changed_verdicts)
+        memory = ("-" if m is None else f"{m:.0f}" for m in (each.megabytes, each.torch_megabytes))
+        times = (f"{each.milliseconds:.0f}", f"{each.torch_milliseconds:.0f}")
+        table.add_row(
+            each.runtime, str(each.images), f"{each.score:.2g}", f"{each.map:.2g}", ranks, changed,
+            *times, *memory,
+        )  # fmt: skip
+    console().print(table)
+    console().print("score and map: the largest difference from torch", style="dim")
