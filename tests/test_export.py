@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -14,6 +16,7 @@ from vlmad_export._parity import beyond, rank_correlation
 from vlmad_export._resizing_nodes import resized
 from vlmad_export.exported import ExportedDetector, Parity
 from vlmad_export.onnx_detector import OnnxDetector, restored
+from vlmad_run.pictures import PALETTE
 
 from .conftest import SMALL, vlmad
 
@@ -93,6 +96,16 @@ def test_ranks_of_fewer_than_three_scores_tell_nothing():
     assert rank_correlation([1.0, 2.0, 3.0], [2.0, 3.0, 9.0]) == 1.0
 
 
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "torchvision", "open_clip", "timm", "scipy", "sklearn", "matplotlib", "onnx"):
+    sys.modules[name] = None
+from vlmad.__main__ import main
+main()
+"""
+"""Runs the command line where what large detectors need is not installed."""
+
+
 def _photographs(folder, count):
     random = np.random.default_rng(1)
     folder.mkdir()
@@ -131,6 +144,10 @@ def test_windows_become_a_graph_that_scores_as_the_detector_does(tmp_path):
         assert graph_row["map_high"] == pytest.approx(torch_row["map_high"], abs=1e-3)
     again = vlmad("run", photos, *words, "--out", "graph", cwd=tmp_path)
     assert "holds a run that differs" in again.stderr
+
+    command = [sys.executable, "-c", WITHOUT_TORCH, "run", photos, "--model", "nut.onnx"]
+    alone = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert alone.returncode == 0, alone.stderr
 
     damaged = photos / "damaged.png"
     damaged.write_bytes((photos / "1.png").read_bytes()[:200])
@@ -187,3 +204,11 @@ def test_a_graph_of_something_else_is_refused(tmp_path):
         done = vlmad("run", photos, "--model", f"{name}.onnx", cwd=tmp_path)
         assert done.returncode == 2
         assert reason in done.stderr
+
+
+def test_the_colours_of_heat_maps_are_those_of_matplotlib():
+    from matplotlib import colormaps
+
+    expected = colormaps["inferno"](np.arange(256), bytes=True)[:, :3]
+    with Image.open(PALETTE) as colours:
+        np.testing.assert_array_equal(np.asarray(colours)[0], expected)

@@ -12,7 +12,8 @@ from PIL import Image
 from vlmad.errors import InputError
 from vlmad.images import Source
 from vlmad_run.leaving_out import automatic_threshold, p_value
-from vlmad_run.products import ProductLine, ProductResult
+from vlmad_run.picked_product import ProductResult
+from vlmad_run.products import ProductLine
 from vlmad_run.references import Assembled, assemble_runnable
 from vlmad_run.thresholds import read_threshold
 

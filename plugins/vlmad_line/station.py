@@ -21,7 +21,7 @@ from vlmad.errors import InputError, VlmadError, did_you_mean, reason_of, shown
 from vlmad.images import Source
 from vlmad_line.judgements import Answer, Judgement, Standout
 from vlmad_line.standing_places import standing_places
-from vlmad_run.products import ProductResult
+from vlmad_run.picked_product import ProductResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

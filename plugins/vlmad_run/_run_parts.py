@@ -12,7 +12,6 @@ from vlmad.files import write_atomically
 from vlmad_groups.combining import references_needed
 from vlmad_groups.part_rows import SEVERITY, PartRow, PartView, judge_part
 from vlmad_run.csv_cells import csv_line
-from vlmad_run.products import ProductLine
 from vlmad_run.thresholds import GIVEN
 
 if TYPE_CHECKING:
@@ -161,8 +160,6 @@ def _view(image: Path, folder: RunFolder) -> PartView:
 
 def _good_counts(detector: Runnable, manifest: Manifest) -> list[int]:
     """Return how many good scores each product's p-values are made of."""
-    if isinstance(detector, ProductLine):
-        known = [product.assembled.good for product in detector.products.values()]
-    else:
-        known = [manifest.good]
+    products = getattr(detector, "products", None)  # of a line, whose module imports torch
+    known = [each.assembled.good for each in products.values()] if products else [manifest.good]
     return [len(good.scores) if good else 0 for good in known]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from scipy.ndimage import binary_dilation as dilate
 
 from vlmad.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from jaxtyping import Bool, Float, UInt8, UInt16
 
@@ -26,7 +25,8 @@ BAR_WIDTH, BAR_LABELS = 12, 72
 LETTER = 14
 STRENGTH = 0.75
 """How opaque the heat map is at its hottest; where it is cold the image shows, in grey."""
-COLOURS = "inferno"
+PALETTE = Path(__file__).parent / "inferno.png"
+"""The 256 colours of that colour map of matplotlib (CC0), which need no matplotlib to be read."""
 OUTLINED = 0.5
 """Where on the colour scale the outline of the hottest region runs."""
 DIMMED, STRIPES = 0.35, 8
@@ -111,9 +111,21 @@ def outline(image: Image.Image, hot: Float[np.ndarray, "h w"]) -> Image.Image:
     """
     inside = hot >= OUTLINED
     outlined = image.copy()
-    outlined.paste("black", mask=Image.fromarray(dilate(inside, iterations=LINE) & ~inside))
-    outlined.paste("white", mask=Image.fromarray(inside & dilate(~inside, iterations=LINE)))
+    outlined.paste("black", mask=Image.fromarray(_grown(inside) & ~inside))
+    outlined.paste("white", mask=Image.fromarray(inside & _grown(~inside)))
     return outlined
+
+
+def _grown(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Return a mask with the pixels that are up to `LINE` steps along rows and columns away."""
+    for _ in range(LINE):
+        grown = mask.copy()
+        grown[1:] |= mask[:-1]
+        grown[:-1] |= mask[1:]
+        grown[:, 1:] |= mask[:, :-1]
+        grown[:, :-1] |= mask[:, 1:]
+        mask = grown
+    return mask
 
 
 def hatch(image: Image.Image, inside: Bool[np.ndarray, "H W"]) -> Image.Image:
@@ -142,10 +154,9 @@ def _blend(image: Image.Image, hot: Float[np.ndarray, "h w"]) -> Image.Image:
 
 @functools.cache
 def _palette() -> UInt8[np.ndarray, "256 3"]:
-    from matplotlib import colormaps
-
-    colours: UInt8[np.ndarray, "256 3"] = colormaps[COLOURS](np.arange(256), bytes=True)[:, :3]
-    return colours
+    with Image.open(PALETTE) as colours:
+        palette: UInt8[np.ndarray, "256 3"] = np.asarray(colours.convert("RGB"))[0]
+    return palette
 
 
 def _coloured(hot: Float[np.ndarray, "h w"]) -> Image.Image:

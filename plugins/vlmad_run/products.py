@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from vlmad.detector import Detector
 from vlmad.errors import InputError, did_you_mean
 from vlmad.types import Prediction, Result
-from vlmad_run.leaving_out import automatic_threshold
 from vlmad_run.memory_documents import ProductIdentity
+from vlmad_run.picked_product import Picked, ProductResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,18 +28,14 @@ if TYPE_CHECKING:
 
     from vlmad.types import Features, ImageBatch
     from vlmad_run.identity import Identity
-    from vlmad_run.manifest import GoodScores, Manifest
+    from vlmad_run.manifest import Manifest
     from vlmad_run.references import Assembled
     from vlmad_run.region_of_interest import RegionOfInterest
-    from vlmad_run.rows import Verdict
-    from vlmad_run.thresholds import Threshold
 
 FARTHER = 3.0
 """So many times the largest distance from a reference to the nearest other is too far."""
 HALFWAY = 0.5
 """Of a product with one reference: the share of the distance to the nearest other product's."""
-UNKNOWN = "unknown"
-"""The product of an image that resembles none."""
 
 
 @dataclass(frozen=True)
@@ -59,41 +55,9 @@ class Product:
         return largest if 0 < largest < torch.inf else None
 
 
-class Picked(NamedTuple):
-    """Which product an image shows."""
-
-    product: str
-    margin: float | None
-    """By which share it is nearer than the next product; None where there is one product only."""
-    known: bool
-    good: GoodScores | None
-    """What references of that product score, as `Assembled.good`."""
-
-    @property
-    def name(self) -> str:
-        """The product, as rows have it."""
-        return self.product if self.known else UNKNOWN
-
-
-@dataclass(frozen=True, slots=True)
-class ProductResult(Result):
-    """What a detector of several products makes of an image."""
-
-    picked: Picked | None = None
-
-
 def looks_of(features: Sequence[Features]) -> Float[Tensor, "n d"]:
     """Return what each image looks like as a whole, of unit length; its pieces are averaged."""
     return F.normalize(torch.stack([each.image.mean(0) for each in features]).float(), dim=-1)
-
-
-def verdict(score: float, given: Threshold | None, picked: Picked | None) -> Verdict:
-    """Judge a score by the threshold that is given, or by that of its product's references."""
-    if picked is not None and not picked.known:
-        return "unknown"
-    good = picked.good if picked else None
-    threshold = given or (automatic_threshold(good) if good else None)
-    return threshold.verdict(score) if threshold else ""
 
 
 class ProductLine:

@@ -12,7 +12,8 @@ from vlmad_run.adding import add_references, refuse_repeated
 from vlmad_run.choosing import OF_PARTS
 from vlmad_run.finding import find_images
 from vlmad_run.judged_references import judge_fitted
-from vlmad_run.products import UNKNOWN, Product, ProductLine, looks_of
+from vlmad_run.picked_product import UNKNOWN
+from vlmad_run.products import Product, ProductLine, looks_of
 from vlmad_run.references import References, assemble, check_unused
 
 if TYPE_CHECKING:

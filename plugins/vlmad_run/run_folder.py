@@ -20,8 +20,8 @@ from vlmad.errors import InputError, OutputError
 from vlmad.files import PARTLY, digest, write_atomically
 from vlmad_formats.reading import Reading
 from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
+from vlmad_run.picked_product import UNKNOWN
 from vlmad_run.places import locked
-from vlmad_run.products import UNKNOWN
 from vlmad_run.rows import (
     LINES,
     MAPS,

@@ -9,8 +9,8 @@ from PIL import Image
 from vlmad.errors import printable
 from vlmad.files import write_atomically
 from vlmad_run.leaving_out import p_value
+from vlmad_run.picked_product import ProductResult, verdict
 from vlmad_run.pictures import png, to_16_bits
-from vlmad_run.products import ProductResult, verdict
 from vlmad_run.rows import MAPS, OVERLAYS, ScoreRow, file_stem
 
 if TYPE_CHECKING:
