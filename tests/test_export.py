@@ -1,14 +1,18 @@
 import json
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from hatchling.builders.wheel import WheelBuilder
 from PIL import Image
 
+import onnx
+from onnx import TensorProto, helper
 from vlmad.resizing import restore_map
 from vlmad_export._factored import take_apart
 from vlmad_export._nodes import Nodes
@@ -96,14 +100,17 @@ def test_ranks_of_fewer_than_three_scores_tell_nothing():
     assert rank_correlation([1.0, 2.0, 3.0], [2.0, 3.0, 9.0]) == 1.0
 
 
+WINDOWS = ("--detector", "winclip", "--class-name", "nut", *SMALL)
+ROOT = Path(__file__).parents[1]
 WITHOUT_TORCH = """
 import sys
 for name in ("torch", "torchvision", "open_clip", "timm", "scipy", "sklearn", "matplotlib", "onnx"):
     sys.modules[name] = None
+sys.path.insert(0, sys.argv.pop(1))
 from vlmad.__main__ import main
 main()
 """
-"""Runs the command line where what large detectors need is not installed."""
+"""Runs the command line of a tree where nothing that large detectors need is installed."""
 
 
 def _photographs(folder, count):
@@ -116,53 +123,105 @@ def _photographs(folder, count):
     return folder
 
 
-@pytest.mark.slow
-def test_windows_become_a_graph_that_scores_as_the_detector_does(tmp_path):
-    photos = _photographs(tmp_path / "photos", 4)
-    words = ("--detector", "winclip", "--class-name", "nut", *SMALL)
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Return a folder with photographs and the graph of a detector."""
+    folder = tmp_path_factory.mktemp("exported")
+    photos = _photographs(folder / "photos", 4)
     done = vlmad(
-        *("export", *words, "--images", photos, "--threshold", "0.5", "--out", "nut.onnx"),
-        cwd=tmp_path,
+        *("export", *WINDOWS, "--images", photos, "--threshold", "0.5", "--out", "nut.onnx"),
+        cwd=folder,
     )
     assert done.returncode == 0, done.stderr
-    exported = ExportedDetector.read(tmp_path / "nut.json")
-    assert {each.runtime.split()[0] for each in exported.parity} == {"onnxruntime", "openvino"}
-    assert all(each.score < 1e-4 and each.changed_verdicts == 0 for each in exported.parity)
-    metadata = onnx.load(tmp_path / "nut.onnx").metadata_props
+    return folder
+
+
+@pytest.mark.slow
+def test_every_runtime_agrees_with_torch_on_windows(exported):
+    document = ExportedDetector.read(exported / "nut.json")
+    assert {each.runtime.split()[0] for each in document.parity} == {"onnxruntime", "openvino"}
+    assert all(each.score < 1e-4 and each.changed_verdicts == 0 for each in document.parity)
+    metadata = onnx.load(exported / "nut.onnx").metadata_props
     told = {each.key: each.value for each in metadata}
     assert (told["class_name"], told["threshold"]) == ("nut", "0.5")
-    shared = vlmad("run", photos, *words, "--out", "torch", cwd=tmp_path)
-    graph = vlmad("run", photos, "--model", "nut.onnx", "--out", "graph", cwd=tmp_path)
-    assert (shared.returncode, graph.returncode) == (0, 0), graph.stderr
+
+
+@pytest.mark.slow
+def test_a_run_of_a_graph_is_that_of_its_detector_but_no_part_of_it(exported):
+    torch = vlmad("run", "photos", *WINDOWS, "--out", "torch", cwd=exported)
+    graph = vlmad("run", "photos", "--model", "nut.onnx", "--out", "graph", cwd=exported)
+    assert (torch.returncode, graph.returncode) == (0, 0), graph.stderr
     rows = [
-        [json.loads(line) for line in (tmp_path / run / "scores.jsonl").read_text().splitlines()]
+        [json.loads(line) for line in (exported / run / "scores.jsonl").read_text().splitlines()]
         for run in ("torch", "graph")
     ]
     for torch_row, graph_row in zip(*rows, strict=True):
         assert graph_row["image"] == torch_row["image"]
         assert graph_row["score"] == pytest.approx(torch_row["score"], abs=1e-4)
         assert graph_row["map_high"] == pytest.approx(torch_row["map_high"], abs=1e-3)
-    again = vlmad("run", photos, *words, "--out", "graph", cwd=tmp_path)
+    again = vlmad("run", "photos", *WINDOWS, "--out", "graph", cwd=exported)
     assert "holds a run that differs" in again.stderr
 
-    command = [sys.executable, "-c", WITHOUT_TORCH, "run", photos, "--model", "nut.onnx"]
-    alone = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert alone.returncode == 0, alone.stderr
 
-    damaged = photos / "damaged.png"
-    damaged.write_bytes((photos / "1.png").read_bytes()[:200])
-    scored, failed = OnnxDetector(tmp_path / "nut.onnx").stream([photos / "1.png", damaged])
+@pytest.mark.slow
+def test_an_image_that_cannot_be_read_costs_itself_only(exported, tmp_path):
+    whole, damaged = exported / "photos" / "1.png", tmp_path / "damaged.png"
+    damaged.write_bytes(whole.read_bytes()[:200])
+    failed, scored = OnnxDetector(exported / "nut.onnx").stream([damaged, whole])
     assert scored.error is None
     assert failed.error is not None
     assert np.isnan(failed.score)
     assert failed.map is None
 
-    session = onnxruntime.InferenceSession(tmp_path / "nut.onnx")
-    image = np.asarray(Image.open(photos / "1.png"))
+
+@pytest.mark.slow
+def test_an_image_scores_the_same_in_any_batch(exported):
+    session = onnxruntime.InferenceSession(exported / "nut.onnx")
+    image = np.asarray(Image.open(exported / "photos" / "1.png"))
     together, _ = session.run(None, {"image": np.stack([image, image[::-1]])})
     alone, _ = session.run(None, {"image": image[None]})
     assert together[0] == alone[0]
     assert together[0] != together[1]
+
+
+@pytest.mark.slow
+def test_what_the_runtime_brings_scores_without_torch(exported, tmp_path):
+    builder = WheelBuilder(str(ROOT / "packaging" / "runtime"))
+    [wheel] = builder.build(directory=str(tmp_path), versions=["standard"])
+    with ZipFile(wheel) as content:
+        content.extractall(tmp_path)
+    tree = tmp_path / "vlmad_runtime" / "tree"
+    words = ["run", "photos", "--model", "nut.onnx", "--out", "alone", "--json"]
+    command = [sys.executable, "-I", "-c", WITHOUT_TORCH, tree, *words]
+    done = subprocess.run(command, cwd=exported, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == ["done"] * 4
+
+
+def test_the_runtime_is_of_the_version_of_vlmad():
+    whole, runtime = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text("utf-8"))["project"]
+        for folder in (".", "packaging/runtime")
+    )
+    named = (ROOT / "packaging/runtime/tree/vlmad.dist-info/METADATA").read_text("utf-8")
+    assert runtime["version"] == whole["version"]
+    assert f"\nVersion: {whole['version']}\n" in named
+    wanted = set(whole["dependencies"]) | set(whole["optional-dependencies"]["onnx"])
+    assert set(runtime["dependencies"]) <= wanted
+
+
+@pytest.mark.slow
+def test_the_standalone_script_needs_no_vlmad(exported):
+    script, photos = ROOT / "examples/onnx/standalone.py", sorted((exported / "photos").iterdir())
+    assert len(script.read_text("utf-8").splitlines()) <= 40
+    command = [sys.executable, "-I", script, exported / "nut.onnx", *photos, script]
+    done = subprocess.run(command, capture_output=True, text=True)
+    told, *lines = done.stdout.splitlines()
+    assert told == "nut, see the publisher of the weights, anomalous from 0.5 on"
+    assert done.returncode == 1
+    assert "not scored" in lines[-1]
+    [row] = list(OnnxDetector(exported / "nut.onnx").stream([photos[1]]))
+    assert lines[1].startswith(f"{row.score:.4f} ")
 
 
 @pytest.mark.slow

@@ -76,6 +76,8 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        # threads that wait by spinning take the cores from what decodes the next images
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         on_processor = ["CPUExecutionProvider"]
         self._session = onnxruntime.InferenceSession(str(path), options, providers=on_processor)
         self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map

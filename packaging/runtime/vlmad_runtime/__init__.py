@@ -1,0 +1,1 @@
+"""What runs detectors that vlmad exported, on a machine without torch."""
