@@ -6,13 +6,13 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from hatchling.builders.wheel import WheelBuilder
+from onnx import TensorProto, helper
 from PIL import Image
 
-import onnx
-from onnx import TensorProto, helper
 from vlmad.resizing import restore_map
 from vlmad_export._factored import take_apart
 from vlmad_export._nodes import Nodes
@@ -212,7 +212,7 @@ def test_the_runtime_is_of_the_version_of_vlmad():
 
 @pytest.mark.slow
 def test_the_standalone_script_needs_no_vlmad(exported):
-    script, photos = ROOT / "examples/onnx/standalone.py", sorted((exported / "photos").iterdir())
+    script, photos = ROOT / "examples/graphs/standalone.py", sorted((exported / "photos").iterdir())
     assert len(script.read_text("utf-8").splitlines()) <= 40
     command = [sys.executable, "-I", script, exported / "nut.onnx", *photos, script]
     done = subprocess.run(command, capture_output=True, text=True)

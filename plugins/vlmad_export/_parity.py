@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +20,6 @@ from vlmad_export.onnx_detector import OnnxDetector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from vlmad.types import Result
     from vlmad_export.exported import Precision
@@ -126,13 +127,13 @@ def _changed(found: _Compared, threshold: float | None) -> int | None:
 
 
 def most_memory() -> float | None:
-    """Return how many megabytes this process needed at most, where the system tells."""
+    """Return how many megabytes this process needed at most since it started, if Linux tells."""
     try:
-        import resource
-    except ImportError:
+        told = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
         return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    found = re.search(r"VmHWM:\s+(\d+) kB", told)
+    return int(found[1]) * 1024 / 1e6 if found else None
 
 
 def _memory_of(graph: Path, runtime: Runtime, image: Path) -> float | None:

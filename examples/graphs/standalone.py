@@ -1,6 +1,6 @@
 """Score photographs with a graph of `vlmad export`, without vlmad and without torch.
 
-python examples/onnx/standalone.py nut.onnx photos/*.jpg
+python examples/graphs/standalone.py nut.onnx photos/*.jpg
 
 It needs numpy, Pillow and onnxruntime. Images of long formats are squashed here; vlmad cuts them.
 """

@@ -1,6 +1,6 @@
 """Time an exported graph beside torch, image by image and turn by turn.
 
-python examples/onnx/speed.py nut.safetensors nut.onnx photos/ [--threads 2] [--images 1000]
+python examples/graphs/speed.py nut.safetensors nut.onnx photos/ [--threads 2] [--images 1000]
 
 Both score the same decoded images from their pixels on, resizing included, one at a time. The
 images are taken again in turn until there are so many. Printed are medians, the ratio of medians,
