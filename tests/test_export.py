@@ -225,6 +225,21 @@ def test_the_standalone_script_needs_no_vlmad(exported):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("precision", "most"), [("float16", 0.65), ("int8", 0.6)])
+def test_less_precision_takes_less_room_and_keeps_the_order(exported, precision, most):
+    small = f"{precision}.onnx"
+    more = ("--graph-precision", precision, "--images", "photos", "--out", small)
+    done = vlmad("export", *WINDOWS, *more, cwd=exported)
+    assert done.returncode == 0, done.stderr
+    document = ExportedDetector.read((exported / small).with_suffix(".json"))
+    assert document.calibrated_on == (4 if precision == "int8" else 0)
+    assert all(each.rank_correlation == 1.0 for each in document.parity)
+    assert all(each.score > 0 for each in document.parity)
+    sizes = [(exported / name).stat().st_size for name in (small, "nut.onnx")]
+    assert sizes[0] < most * sizes[1]
+
+
+@pytest.mark.slow
 def test_a_graph_that_differs_from_its_detector_is_not_kept(tmp_path):
     photos = _photographs(tmp_path / "photos", 2)
     words = ("export", "--detector", "clip", *SMALL, "--images", photos, "--out", "a.onnx")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -35,9 +35,20 @@ def export(
             help="Images to compare with torch on; by default the references, if they are there.",
         ),
     ] = None,
+    graph_precision: Annotated[
+        Literal["float32", "float16", "int8"],
+        typer.Option(
+            help="float16 stores weights in halves; int8 computes in whole numbers, whose ranges "
+            "the images choose."
+        ),
+    ] = "float32",
     tolerance: Annotated[
         float | None,
-        typer.Option(min=0, help="The difference, as a share of the largest score or map value."),
+        typer.Option(
+            min=0,
+            help="The difference, as a share of the largest score or map value; of int8 by how "
+            "much ranks may correlate less than 1, and the share of changed verdicts.",
+        ),
     ] = None,
     threshold: Annotated[
         str | None,
@@ -77,7 +88,7 @@ def export(
         assembled = assemble(choice, replace(references, model=model), named)
         print_notes(assembled.notes, errors)
         compared = named or _references(assembled)
-        wish = Wish(tolerance=tolerance, threshold=given)
+        wish = Wish(graph_precision, tolerance, threshold=given)
         exported = export_detector(assembled, compared, out, wish)
     if as_json:
         write_json(exported.to_json())

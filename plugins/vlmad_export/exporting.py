@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import onnx
 
+    from vlmad.types import Preprocessing
     from vlmad_export.exported import Parity, Precision
     from vlmad_run.references import Assembled
     from vlmad_run.thresholds import Threshold
@@ -58,11 +59,11 @@ def export_detector(
     detector = assembled.detector
     refuse_untraceable(detector)
     _check(images, out)
-    described = _describe(assembled, wish)
+    described = _describe(assembled, images, wish)
     [_] = assembled.stream(images[:1], 1)
     memory = most_memory()
     traced = TracedDetector(detector, assembled.class_name)
-    one = of_one_image(record(traced))
+    one = _in_precision(of_one_image(record(traced)), traced.wanted, assembled, images, wish)
     model = of_any_images(one, traced.wanted, described.metadata())
     with tempfile.TemporaryDirectory(prefix="vlmad-", dir=out.parent) as folder:
         graph = Path(folder, out.name)
@@ -73,6 +74,22 @@ def export_detector(
     whole = described.model_copy(update={"parity": found, "graph_sha256": digest(out)})
     whole.write(document_beside(out))
     return whole
+
+
+def _in_precision(
+    one: onnx.ModelProto,
+    wanted: Sequence[Preprocessing],
+    assembled: Assembled,
+    images: Sequence[Path],
+    wish: Wish,
+) -> onnx.ModelProto:
+    from vlmad_export._precision import quantised, with_half_weights
+
+    if wish.precision == "float32":
+        return one
+    if wish.precision == "float16":
+        return with_half_weights(one)
+    return quantised(one, wanted, [*assembled.detector.sources(images)])
 
 
 def _check(images: Sequence[Path], out: Path) -> None:
@@ -86,7 +103,7 @@ def _check(images: Sequence[Path], out: Path) -> None:
         raise InputError(f"an export is checked by onnxruntime: {INSTALL}")
 
 
-def _describe(assembled: Assembled, wish: Wish) -> ExportedDetector:
+def _describe(assembled: Assembled, images: Sequence[Path], wish: Wish) -> ExportedDetector:
     good = assembled.good
     threshold = wish.threshold
     if threshold is None and good is not None and max(good.scores) > 0:
@@ -101,6 +118,7 @@ def _describe(assembled: Assembled, wish: Wish) -> ExportedDetector:
         threshold=threshold.value if threshold else None,
         threshold_rule=threshold.rule if threshold else None,
         map_size=list(assembled.detector.backbone.spec.preprocessing.size),
+        calibrated_on=len(images) if wish.precision == "int8" else 0,
         tolerance=usual if wish.tolerance is None else wish.tolerance,
     )
 
