@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vlmad.types import Preprocessing, Resize
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GivenPixels:
     """An image that has been brought to the sizes that are wanted of it."""
 
@@ -53,7 +53,7 @@ class TracedDetector(torch.nn.Module):
 
     def __init__(self, detector: Detector, class_name: str) -> None:
         super().__init__()
-        vars(self)["detector"] = detector  # no submodule: its tensors are constants
+        self.detector = detector
         self.wanted, self.requests = detector.preprocessings(), detector.requests()
         self.attention = detector.assembly.parts["attention"].part
         self.text = detector.text(class_name)

@@ -74,7 +74,7 @@ def of_any_images(
 
 
 def _image() -> onnx.ValueInfoProto:
-    shape = ["batch", "height", "width", 3]
+    shape: list[str | int | None] = ["batch", "height", "width", 3]
     return helper.make_tensor_value_info(IMAGE, TensorProto.UINT8, shape)
 
 

@@ -126,7 +126,8 @@ def _describe(assembled: Assembled, images: Sequence[Path], wish: Wish) -> Expor
 def _bytes_of(model: onnx.ModelProto) -> bytes:
     if model.ByteSize() > MOST_BYTES:
         raise IncompatiblePartsError("the graph is larger than the 2 GB that one file can hold")
-    return model.SerializeToString()
+    content: bytes = model.SerializeToString()
+    return content
 
 
 def _held_to(
