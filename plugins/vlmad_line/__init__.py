@@ -2,6 +2,7 @@
 
 - `vlmad_line.judgements`: what is said of an image, or of a source that has stopped
 - `vlmad_line.station`: what judges images, whatever happens to them
+- `vlmad_line.line_parts`: parts of several views
 - `vlmad_line.ledger`: what was said, on disk until every sink has it
 - `vlmad_line.line`: these three together, for whoever has images
 - `vlmad_line.endpoints`: what plugins can bring: sources that keep coming, sinks

@@ -41,6 +41,8 @@ class KeptWatch:
     show: Callable[[Message], None]
     tell: Callable[[str], None]
     answers: Counter[str] = field(default_factory=Counter)
+    parts: Counter[str] = field(default_factory=Counter)
+    """Likewise of parts."""
     stopped: dict[str, str] = field(default_factory=dict)
     """Sources that have stopped, and why."""
 
@@ -58,11 +60,12 @@ class KeptWatch:
                 while self._judge() and not stop.is_set():
                     self._look_after()
                 if over:
-                    return
+                    break
                 total = self.answers.total()
                 if total > count and time.monotonic() - told >= STATUS:
                     told, count = time.monotonic(), total
                     self.tell(self.status())
+            self._tell_parts(ended=True)
         finally:
             for feed in self.feeds:
                 feed.stop(LONGEST_END)
@@ -73,6 +76,9 @@ class KeptWatch:
         total = self.answers.total()
         said = [f"{total} image{'s' * (total != 1)}"]
         said += [f"{self.answers[a]} {name}" for a, name in named.items() if self.answers[a]]
+        if self.parts:
+            of_parts = [f"{self.parts[a]} {name}" for a, name in named.items() if self.parts[a]]
+            said.append(f"{self.parts.total()} parts ({', '.join(of_parts)})")
         dropped = sum(feed.dropped for feed in self.feeds)
         said += [f"{dropped} made way for newer ones"] if dropped else []
         said += [f"{s.waiting} wait for {s.sink}" for s in self.line.sinks if s.waiting]
@@ -86,7 +92,14 @@ class KeptWatch:
             for judged in self.line.judge(arrivals):
                 self.answers[judged.judgement.answer] += 1
                 self.show(judged.judgement)
+        self._tell_parts()
         return bool(arrivals)
+
+    def _tell_parts(self, ended: bool = False) -> None:
+        """Show what follows for parts, of those too that have waited too long."""
+        for said in self.line.said_of_parts(ended):
+            self.parts[said.answer] += 1
+            self.show(said)
 
     def _look_after(self) -> None:
         """Raise an alarm of each source that has stopped, and take it back."""

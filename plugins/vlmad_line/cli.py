@@ -15,12 +15,14 @@ import typer
 
 from vlmad.console import console, messages, say, write_json
 from vlmad_run.choosing import Choice, choosing
+from vlmad_run.part_grouping import Grouped, group_option
 from vlmad_run.references import References
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vlmad_line.judgements import Message
+    from vlmad_line.line_parts import LineParts
 
 STOPPED = 1
 """The exit status where a source has stopped, or a sink lacks something."""
@@ -54,11 +56,37 @@ class Watching:
     ] = 100_000
 
 
+@dataclass(frozen=True, slots=True)
+class WatchedParts(Grouped):
+    """Options: which images are views of one part, and how long a part waits for them."""
+
+    part_seconds: Annotated[
+        float,
+        group_option(
+            metavar="SECONDS", help="From a part's first view to its last; without it, it is NG."
+        ),
+    ] = 10.0
+
+    def line_parts(self) -> LineParts | None:
+        """Return what judges parts, if parts are to be judged.
+
+        Raises:
+            InputError: nobody says how many views a part has, or how images become parts.
+        """
+        from vlmad_line.line_parts import LineParts
+
+        grouping = self.grouping()
+        if grouping is None:
+            return None
+        return LineParts(grouping, self.views, self.part_seconds)
+
+
 @choosing
 def watch(
     choice: Choice,
     references: References,
     watching: Watching,
+    watched_parts: WatchedParts,
     sources: Annotated[
         list[str], typer.Argument(metavar="SOURCE…", help="Folders, or URLs of cameras.")
     ],
@@ -84,7 +112,8 @@ def watch(
 
     An image is OK only if its score lies below the threshold; whatever cannot be read or scored is
     NG. A source that has stopped is an alarm. What was said is kept until every sink has it; the
-    same command goes on where it was. Ctrl-C ends it when what it works on is done.
+    same command goes on where it was. Ctrl-C ends it when what it works on is done. With --group
+    parts are judged besides: one is OK if all its --views are, and NG if one does not come.
 
     Exit status: 0 ended as asked, 1 a source had stopped then, or a sink lacks something, 2 nothing
     could be done.
@@ -105,6 +134,7 @@ def watch(
     from vlmad_line.station import Station
     from vlmad_run.progress import print_notes
 
+    parts = watched_parts.line_parts()
     sinks = [open_sink(argument) for argument in dict.fromkeys(to or [])]
     came, stop = threading.Event(), threading.Event()
     product = open_product(choice, references, threshold)
@@ -113,7 +143,7 @@ def watch(
         say("nothing says from which score on an image is NG: give --threshold or a --model")
     how = {"existing": watching.existing, "poll": watching.poll, "once": watching.once}
     ledger = Ledger(watching.ledger, watching.keep)
-    with _ending(stop), Line(Station([product]), ledger, sinks, say) as line:
+    with _ending(stop), Line(Station([product]), ledger, sinks, say, parts) as line:
         feeds = [feed_of(source, ledger, came, **how) for source in dict.fromkeys(sources)]
         kept = KeptWatch(line, feeds, partial(_show, as_json=as_json), say)
         say(f"watching {', '.join(feed.name for feed in feeds)}; Ctrl-C ends it")

@@ -55,6 +55,25 @@ def test_once_judges_what_is_there_and_the_next_time_only_what_is_new(
     assert len(rows(tmp_path / "out.csv")) == 7
 
 
+@pytest.mark.slow
+def test_parts_are_judged_beside_their_images(
+    command: Callable[..., Any], photos: Path, tmp_path: Path
+) -> None:
+    for number, path in enumerate(sorted(photos.glob("*.png"))):  # 0_cam0, 0_cam1, 1_cam0, …
+        path.rename(photos / f"{number // 2}_cam{number % 2}.png")
+    (photos / "1_cam1.png").write_bytes(b"no image")
+    (photos / "2_cam1.png").unlink()
+    words = ("--group", "pattern:([0-9])_cam", "--views", "2", "--once", "--to", "csv:out.csv")
+    ended = command("watch", photos, *DETECTOR, *words)
+    assert ended.status == 0, ended.error
+    answers = {row["part"]: row["answer"] for row in rows(tmp_path / "out.csv") if row["part"]}
+    assert answers == {"0": "OK", "1": "NG", "2": "NG"}
+    assert "part 2: 1 of 2 views" in ended.out
+    assert "3 parts (1 OK, 2 NG)" in ended.error
+    ended = command("watch", photos, *DETECTOR, "--group", "folder")
+    assert (ended.status, "--views N" in ended.error) == (2, True)
+
+
 def test_a_source_or_sink_that_is_nothing_is_refused_at_once(
     command: Callable[..., Any], photos: Path
 ) -> None:
