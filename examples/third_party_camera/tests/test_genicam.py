@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from vlmad.errors import InputError
 from vlmad.registry import Registry
-from vlmad_line.endpoints import Arrival, KeepsComing
+from vlmad_line.endpoints import Arrival, KeepsComing, NewestCounts
 
 from vlmad_genicam.aravis import Camera
 from vlmad_genicam.source import SOURCE, parse
@@ -99,6 +99,7 @@ def test_a_camera_is_given_back_and_refuses_a_format_that_it_lacks(
 def test_the_source_is_found_and_keeps_bringing_images() -> None:
     found = Registry.discover().get("source", "genicam").resolve()
     assert isinstance(found, KeepsComing)
+    assert isinstance(found, NewestCounts)
     with pytest.raises(InputError, match="use vlmad watch"):
         SOURCE(PLACE)
 

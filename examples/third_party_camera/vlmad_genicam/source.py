@@ -46,6 +46,9 @@ def parse(argument: str) -> tuple[str, str, float]:
 class GenicamSource:
     """Frames of a camera, the newest whenever one is asked for; registered as ``genicam``."""
 
+    newest_counts = True
+    """A frame that waits to be judged makes way for the next."""
+
     def __call__(self, argument: str) -> Iterable[Path]:
         """Refuse: a camera has no end."""
         raise InputError(f"{argument}: a camera has no end: use vlmad watch")
