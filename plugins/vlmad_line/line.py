@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vlmad_line.sinks import OpenSink
     from vlmad_line.station import JudgedImage, Station
 
-FAREWELL = 5.0
+FAREWELL = 20.0
 """Seconds at the end for what still waits to be delivered; what is not, stays in the ledger."""
 
 

@@ -50,6 +50,7 @@ def test_once_judges_what_is_there_and_the_next_time_only_what_is_new(
     assert "6 images, 5 OK, 1 NG" in ended.error
     (photos / "new.png").write_bytes((photos / "0000.png").read_bytes())
     again = command(*watch, "--json")
+    assert again.status == 0, again.error
     [line] = again.out.splitlines()
     assert Judgement.parse(line, "line").image == str(photos / "new.png")
     assert len(rows(tmp_path / "out.csv")) == 7
