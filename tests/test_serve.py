@@ -352,6 +352,7 @@ def test_a_ledger_has_each_judgement_before_it_is_told(
             with monkeypatch.context() as broken:
                 broken.setattr(line_of(running).ledger, "write", full)
                 assert problem(running.ask("POST", "/score", IMAGE, PNG)) == 507
+            assert "no space left" in running.ask("GET", "/health")[1]["alarms"][0]
             first = running.ask("GET", "/history?answer=OK&limit=1")[1]
             rest = running.ask("GET", f"/history?answer=OK&before={first['more']}")[1]
     assert [each["image"] for each in first["judgements"]] == ["1.png"]

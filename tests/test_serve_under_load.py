@@ -148,7 +148,40 @@ def test_a_fault_of_the_server_is_an_error_and_never_ok(
         with monkeypatch.context() as broken:
             broken.setattr(running.served.station, "judge", fail)
             assert problem(running.ask("POST", "/score", IMAGE, PNG)) == 500
+        assert running.ask("GET", "/health")[1]["alarms"] == [
+            "the last image could not be scored: RuntimeError: broken"
+        ]
         assert running.score()[0] == 200
+        assert running.ask("GET", "/health")[1]["alarms"] == []
+
+
+def test_what_is_refused_is_an_alarm_like_what_could_not_be_scored(
+    nut: LineProduct, tmp_path: Path
+) -> None:
+    with serving(tmp_path, [nut], most_megabytes=1) as running:
+        large, elsewhere = bytes(2 << 20), "/score?product=screw"
+        for body in (IMAGE, large, iter([large]), IMAGE, large, iter([large])):
+            health = running.ask("GET", "/health")[1]
+            running.ask("POST", elsewhere if body is IMAGE else "/score", body, PNG)
+        assert (health["alarms"], health["unjudged"]) == (
+            ["the last 5 images could not be scored: the request has more than 1 MiB"],
+            5,
+        )
+        running.score(b"no image")  # this one has a judgement: NG
+        health = running.ask("GET", "/health")[1]
+        assert (health["alarms"], health["unjudged"]) == (
+            ["the last 7 images could not be scored"],
+            0,
+        )
+        running.score()
+        assert running.ask("GET", "/health")[1]["alarms"] == []
+
+
+def test_a_disk_that_takes_no_image_is_an_alarm_at_once(nut: LineProduct, tmp_path: Path) -> None:
+    with serving(tmp_path / "gone", [nut]) as running:
+        assert problem(running.ask("POST", "/score", IMAGE, PNG)) == 507
+        [alarm] = running.ask("GET", "/health")[1]["alarms"]
+        assert alarm.startswith("the last image could not be scored: the image could not be kept")
 
 
 @pytest.mark.slow

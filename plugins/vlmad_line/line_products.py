@@ -63,6 +63,11 @@ class LineProduct:
         return self.threshold is not None or by_itself
 
     @property
+    def thresholds_differ(self) -> bool:
+        """Whether each of several products in its file is judged by a threshold of its own."""
+        return self.threshold is None and isinstance(self.detector, ProductLine)
+
+    @property
     def reading(self) -> Reading | None:
         """How it reads images, where their files leave that open."""
         found: object = self.detector

@@ -103,6 +103,7 @@ def scores(request: Request, name: str) -> Response:
         good=[*good, *known.good],
         bad=known.bad,
         open=_served(request).recent.scores(name),
+        adjustable=not product.thresholds_differ,
     )
     return _json(found.to_json(indent=None))
 

@@ -67,8 +67,8 @@ async def score(
     cannot be read or scored is NG, with the reason.
     """
     served: Served = request.app.state.served
-    chosen = _chosen(served, product)
-    images = await _accept(request, served, chosen)
+    with served.counting_refusals():
+        images = await _accept(request, served, _chosen(served, product))
     judged = await asyncio.gather(*(asyncio.wrap_future(each.answer) for each in images))
     answer = ScoreAnswer(judgements=[each.judgement for each in judged])
     if map == "png":

@@ -83,6 +83,8 @@ class StationHealth(Document):
     product: str
     paused: bool = False
     """Whether somebody has paused it."""
+    unjudged: Annotated[int, Field(ge=0)] = 0
+    """Images, or requests for some, that came after the latest judgement and got none."""
     waiting: Annotated[int, Field(ge=0)]
     """Images that are not judged yet."""
     seconds: float
@@ -124,6 +126,9 @@ class ProductScores(Document):
     """Of images that a person called defective."""
     open: list[float]
     """Of the latest images, whatever they show."""
+    adjustable: bool = True
+    """Whether one threshold holds for all of them: not where a file of several products has one
+    for each."""
 
 
 class ReviewState(Document):

@@ -54,4 +54,4 @@ def make_app(
     app.include_router(operating)
     for error, answer in HANDLERS.items():
         app.add_exception_handler(error, answer)
-    return Guard(app, access, served.limits, served.figures)
+    return Guard(app, access, served)

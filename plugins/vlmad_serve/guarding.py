@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from vlmad_serve.access import Access
-    from vlmad_serve.figures import Figures
+    from vlmad_serve.served import Served
     from vlmad_serve.settings import ServeLimits
 
 MOST_AT_ONCE = 512 << 20
@@ -34,12 +34,12 @@ class Guard:
     Args:
         app: the other.
         access: who may ask.
-        limits: how much is taken.
-        figures: counts what is refused here.
+        served: counts what is refused here, and says how much is taken.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, limits: ServeLimits, figures: Figures) -> None:
-        self._app, self._access, self._limits, self._figures = app, access, limits, figures
+    def __init__(self, app: ASGIApp, access: Access, served: Served) -> None:
+        self._app, self._access, self._limits = app, access, served.limits
+        self._figures, self._unjudged = served.figures, served.unjudged
         self._bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +54,8 @@ class Guard:
                 body.check_stated(Headers(scope=scope))
             except Refusal as refusal:
                 self._figures.count_refused(refusal.status)
+                if refusal.status == 413 and scope["path"] == "/score":
+                    self._unjudged.refuse(1, refusal.error, at_fault=False)
                 await refusal.response()(scope, receive, _saying(send))
                 return
             await self._app(scope, body.receive, _saying(send))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from starlette.requests import ClientDisconnect
+
+from vlmad.errors import VlmadError, reason_of, shown
 from vlmad_drift.station_drift import StationDrift
 from vlmad_line.judgements import Judgement
 from vlmad_serve.answers import StationHealth
@@ -17,11 +21,12 @@ from vlmad_serve.events import Events
 from vlmad_serve.figures import Figures
 from vlmad_serve.recent import KeptImage, Recent, StoredMap
 from vlmad_serve.refusals import Refusal
+from vlmad_serve.unjudged import Unjudged
 from vlmad_serve.uploads import Spool
 from vlmad_serve.written import written
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from vlmad_line.line import Line
     from vlmad_line.station import JudgedImage, Station
@@ -32,8 +37,6 @@ if TYPE_CHECKING:
 STUCK, TIMES = 60, 10
 """Seconds, and times the usual ones, after which a batch that is not done is an alarm, and the
 server not ready."""
-UNSCORED = 5
-"""So many images without a score, one after another, are an alarm."""
 
 
 class Served:
@@ -53,7 +56,7 @@ class Served:
         self.figures, self.recent, self.events = Figures(), Recent(limits.keep), Events()
         self.spool, self.drift = Spool(folder, limits), StationDrift()
         self._started = self._last_image = time.monotonic()
-        self._unscored = 0
+        self.unjudged = Unjudged()
         self._paused = False
         self.judging = BatchedJudging(self._judge, limits.batch_size, limits.queue)
 
@@ -75,6 +78,20 @@ class Served:
         if self._paused:
             raise Refusal(503, "the station is paused", "let it go on, on its page", 5)
 
+    @contextmanager
+    def counting_refusals(self) -> Iterator[None]:
+        """Count a request for judgements that gets none; not while the station is paused."""
+        try:
+            yield
+        except Refusal as refusal:
+            if not self._paused:
+                self.unjudged.refuse(1, refusal.error, at_fault=refusal.status >= 500)
+            raise
+        except Exception as error:
+            gone = isinstance(error, ClientDisconnect)
+            self.unjudged.refuse(1, _why(error), at_fault=not gone)
+            raise
+
     def health(self) -> StationHealth:
         """Return whether it works."""
         usual = self.judging.seconds_of_image * self.limits.batch_size
@@ -83,6 +100,7 @@ class Served:
         return StationHealth(
             ready=works and not self._paused,
             paused=self._paused,
+            unjudged=self.unjudged.refused,
             alarms=self._alarms(stuck),
             version=version("vlmad"),
             product=self.station.chosen,
@@ -114,8 +132,7 @@ class Served:
             alarms.append("paused: no image is judged")
         if not self.station.chosen:
             alarms.append("no product is chosen")
-        if self._unscored >= UNSCORED:
-            alarms.append(f"the last {self._unscored} images could not be scored")
+        alarms += self.unjudged.alarms
         for sink in self.line.sinks if self.line else ():
             if sink.reason:
                 alarms.append(f"{sink.sink} lacks {sink.waiting} messages: {sink.reason}")
@@ -145,7 +162,8 @@ class Served:
             if self.line is not None:
                 self.line.ledger.write([each.judgement for each in answers])
                 self.line.ledger.trim()
-        except BaseException:
+        except BaseException as error:
+            self.unjudged.refuse(len(batch), _why(error), at_fault=True)
             for waiting in batch:
                 _path(waiting).unlink(missing_ok=True)
             raise
@@ -161,13 +179,17 @@ class Served:
 
     def _remember(self, waiting: Waiting, answer: Answered) -> None:
         said, path = answer.judgement, _path(waiting)
-        self._unscored = self._unscored + 1 if said.score is None else 0
+        self.unjudged.judge(scored=said.score is not None)
         product = self.station.products.get(said.product)
         reading = product.reading if product else None
         kept = KeptImage(path, waiting.size, reading, answer.map, said.image, waiting.product)
         self.recent.add(said, kept)
         self.events.tell(said)
         self.drift.see(said, path, product)
+
+
+def _why(error: BaseException) -> str:
+    return shown(str(error)) if isinstance(error, VlmadError) else reason_of(error)
 
 
 def _path(waiting: Waiting) -> Path:
