@@ -63,6 +63,7 @@ def photograph(path: Path) -> None:
             for _ in range(steps):
                 page.keyboard.press("ArrowDown")
             expect(page.locator("[data-truth=normal]")).to_be_enabled()
+            page.wait_for_timeout(1000)  # one cannot say what a picture shows that has just changed
             page.keyboard.press(key)
             expect(page.locator("#heard")).to_contain_text("noted", timeout=60_000)
         page.keyboard.press("Home")

@@ -20,6 +20,7 @@ from vlmad_line.line_products import LineProduct, open_product
 from vlmad_run.references import References
 from vlmad_run.rows import read_rows
 from vlmad_run.thresholds import Threshold
+from vlmad_serve import events
 from vlmad_serve.access import Access
 from vlmad_serve.operator_verdicts import IMAGES, RUN, VERDICTS
 
@@ -89,18 +90,51 @@ def test_the_page_shows_what_is_said_and_nothing_as_ok_that_is_not(
     assert page.get_attribute("#verdict", "class") == "NG"
     assert page.is_disabled("[data-truth=normal]")  # nothing can be learned of what has no score
     page.keyboard.press("ArrowDown")
-    assert page.inner_text("#answer") == "✓ OK"
+    assert page.get_attribute("#verdict", "class") == "none"
+    assert "an earlier image, ✓ OK" in page.inner_text("#why")
     assert page.inner_text("#name") == "first.png"
+    page.keyboard.press("Home")
+    assert page.inner_text("#answer") == "✕ NG"
     page.click("[data-show=NG]")
     expect(page.locator("#history button")).to_have_count(1)
     page.click("[data-show=all]")
     expect(page.locator("#history button")).to_have_count(2)
-    page.keyboard.press("ArrowDown")
+    page.click("[data-show=OK]")
+    expect(page.locator("#history button")).to_have_count(1)
+    assert page.inner_text("#answer") == "✕ NG"  # whatever the list shows
     running.stop()
-    tells(page, "alarm", "not answer")
-    page.clock.fast_forward(8000)
     shows(page, "answer", "?")
+    tells(page, "alarm", "not answer")
     assert page.get_attribute("#verdict", "class") == "none"
+
+
+@pytest.mark.xdist_group("browser")
+def test_a_station_that_is_not_heard_is_not_shown_as_ok_though_nothing_fails(
+    page: Any, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(running, png())
+    shows(page, "answer", "✓ OK")
+    monkeypatch.setattr(events, "BEAT", 1000.0)  # as if the cable were out
+    page.route("**/health", lambda route: None)
+    page.wait_for_timeout(2500)  # until the last beat that was on its way has come
+    page.clock.fast_forward(7000)
+    shows(page, "answer", "?")
+
+
+@pytest.mark.xdist_group("browser")
+def test_what_comes_while_the_history_is_asked_for_is_not_lost(page: Any, running: Running) -> None:
+    judged(running, png(), "?name=first.png")
+    shows(page, "answer", "✓ OK")
+    held: list[Any] = []
+    page.route("**/history?limit=100*", lambda route: held.append(route))  # playwright marks it
+    page.click("[data-show=all]")
+    judged(running, b"no image", "?name=broken.png")
+    shows(page, "answer", "✕ NG")
+    answer = held[0].fetch()
+    old = [each for each in answer.json()["judgements"] if each["image"] == "first.png"]
+    held[0].fulfill(response=answer, json={**answer.json(), "judgements": old})
+    expect(page.locator("#history button")).to_have_count(2)
+    assert page.inner_text("#answer") == "✕ NG"
 
 
 @pytest.mark.xdist_group("browser")
@@ -112,6 +146,12 @@ def test_another_threshold_holds_for_the_images_that_come_then(page: Any, runnin
     page.clock.fast_forward(1500)
     tells(page, "expected", "Of 3 known")
     page.locator("#slider").fill("0")
+    assert "3 would be a false alarm" in page.inner_text("#expected")
+    far = running.served.recent
+    far.scores = lambda product: [1e3]  # type: ignore[method-assign]  # another range of scores
+    judged(running, png(seed=4))
+    page.clock.fast_forward(1500)
+    page.wait_for_timeout(300)
     assert "3 would be a false alarm" in page.inner_text("#expected")
     page.click("#apply")
     tells(page, "applied", "")
@@ -125,8 +165,9 @@ def test_a_person_says_what_a_part_is_by_a_key(page: Any, running: Running, tmp_
     judged(running, png(), f"?name={EVIL.replace(' ', '%20')}")
     expect(page.locator("[data-truth=normal]")).to_be_enabled()
     for key, said in (("g", "good"), ("d", "defective")):
+        page.clock.fast_forward(1000)
         page.keyboard.press(key)
-        shows(page, "heard", f"noted: {said}")
+        shows(page, "heard", f"noted: {EVIL} is {said}")
     [folder] = (tmp_path / "verdicts").iterdir()
     [image] = (folder / IMAGES).iterdir()
     assert image.read_bytes() == png()

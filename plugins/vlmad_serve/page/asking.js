@@ -1,6 +1,7 @@
 // Asking the station: every answer is its JSON, every refusal an Error that says what to do.
 
 const token = document.getElementById("token");
+const PATIENCE = 4000; // milliseconds for an answer; a cable that is out refuses nothing
 
 export async function ask(method, path, body) {
   const response = await send(method, path, body);
@@ -11,7 +12,8 @@ export async function ask(method, path, body) {
 
 export async function send(method, path, body) {
   const content = body === undefined ? {} : { body: JSON.stringify(body) };
-  const response = await fetch(path, { method, ...content });
+  const signal = AbortSignal.timeout(PATIENCE);
+  const response = await fetch(path, { method, signal, ...content });
   if (response.status !== 401) return response;
   await openSession();
   return send(method, path, body);

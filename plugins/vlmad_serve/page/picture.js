@@ -4,20 +4,27 @@ import { send } from "./asking.js";
 
 const canvas = document.getElementById("picture");
 const scale = { low: Infinity, high: -Infinity }; // of all maps that were seen of a product
-let shown = ""; // what the canvas is to show, so that an older answer does not replace it
+let wanted = ""; // what the canvas is to show, so that an older answer does not replace it
 
 export function forgetScale() {
   scale.low = Infinity;
   scale.high = -Infinity;
 }
 
+// Return whether the canvas shows that image now; until then it shows none.
 export async function draw(judgement, withHeat) {
-  const wanted = `${judgement.id} ${withHeat}`;
-  shown = wanted;
-  const [image, size] = await photograph(judgement.id);
-  const heat = withHeat ? await heatMap(judgement.id) : null;
-  if (shown !== wanted) return;
+  const own = `${judgement.id} ${withHeat}`;
+  if (!wanted.startsWith(judgement.id)) blank("");
+  wanted = own;
   const words = `${judgement.image}, ${judgement.answer || "not judged"}`;
+  let image, size, heat;
+  try {
+    [image, size] = await photograph(judgement.id);
+    heat = image && withHeat ? await heatMap(judgement.id) : null;
+  } catch {
+    image = null; // damaged on its way
+  }
+  if (wanted !== own) return false;
   if (!image) return blank(`${words}: its picture is not kept`);
   canvas.width = image.width;
   canvas.height = image.height;
@@ -26,10 +33,11 @@ export async function draw(judgement, withHeat) {
   if (heat) context.drawImage(heat, 0, 0, image.width, image.height);
   if (heat && judgement.answer === "NG") outline(context, judgement.regions, image, size);
   canvas.setAttribute("aria-label", words);
+  return true;
 }
 
 export function blank(words) {
-  shown = "";
+  wanted = "";
   canvas.width = 480;
   canvas.height = 320;
   const context = canvas.getContext("2d");
@@ -37,6 +45,7 @@ export function blank(words) {
   context.font = "18px system-ui, sans-serif";
   context.fillText(words, 16, 40, 448);
   canvas.setAttribute("aria-label", words);
+  return false;
 }
 
 async function photograph(id) {

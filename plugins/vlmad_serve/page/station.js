@@ -1,4 +1,4 @@
-// The operator's page. Nothing is shown as OK but a judgement that says OK, of a station that is heard.
+// The operator's page. Green is only what the newest image is, of a station that is heard and ready.
 
 import { ask } from "./asking.js";
 import { sayTruth, showLearning } from "./learning.js";
@@ -6,27 +6,42 @@ import { blank, draw, forgetScale } from "./picture.js";
 import { showScores } from "./threshold.js";
 
 const SILENT = 6000; // milliseconds without a beat (one comes every two seconds) are an alarm
+const SETTLED = 700; // for which a picture has to stand before one can say what it shows
+const LOOKED = 60000; // after which an earlier image makes way for the newest
 const MOST = 500; // rows of the history
 const at = (id) => document.getElementById(id);
 const live = at("live"), heat = at("heat"), history = at("history"), product = at("product");
-let judgements = []; // the newest first, those that the filter shows
-let current = null;
+let newest = null; // judgement, whatever is looked at
+let current = null; // the one that is looked at
+let judgements = []; // of the filter, the newest first
 let filter = "all";
 let older = ""; // what `before` takes for the page after
-let heard = 0;
-let paused = false;
+let asked = 0; // how many times the history was asked for: only the last answer counts
+let came = []; // judgements since then
+let heard = -Infinity; // when the station gave its last sign of life, by a clock that goes on
+let upToDate = false; // whether what was missed while it was not heard is known
+let health = null;
+let stands = null; // since when which picture is seen
 let kept = new Set();
-let stale = null; // a timer: scores are asked for again when no image came for a moment
+const timers = {};
 
 function showVerdict() {
-  const silent = Date.now() - heard > SILENT;
-  const answer = silent || paused || !current ? "none" : current.answer || "none";
-  at("verdict").className = answer;
-  at("answer").textContent = silent ? "?" : paused ? "PAUSED" : { OK: "✓ OK", NG: "✕ NG" }[answer] ?? "–";
-  at("why").textContent = silent ? "the station is not heard: what it said last may not hold"
-    : paused ? "no image is judged until you go on"
-    : current ? current.reason || `its score is below ${current.threshold.toPrecision(4)}`
-    : "no image yet";
+  const state = verdict();
+  at("verdict").className = state.of ?? "none";
+  at("answer").textContent = state.word;
+  at("why").textContent = state.why;
+}
+
+function verdict() {
+  const silent = performance.now() - heard > SILENT;
+  if (silent || !upToDate) return { word: "?", why: "the station is not heard; what it said last may not hold" };
+  if (health?.paused) return { word: "PAUSED", why: "no image is judged until you go on" };
+  if (!health?.ready) return { word: "?", why: "the station judges nothing" };
+  if (!current) return { word: "–", why: "no image yet" };
+  const word = { OK: "✓ OK", NG: "✕ NG" }[current.answer] ?? "–";
+  const why = current.reason || `its score is below ${current.threshold.toPrecision(4)}`;
+  if (current !== newest) return { word: "–", why: `an earlier image, ${word}: ${why}` };
+  return { of: current.answer, word, why };
 }
 
 function show(judgement) {
@@ -42,11 +57,28 @@ function show(judgement) {
     new Date(judgement.at).toLocaleTimeString(),
   ].filter(Boolean).join(" · ");
   at("heard").textContent = "";
-  for (const button of at("truth").querySelectorAll("button")) {
-    button.disabled = judgement.score === null || !kept.has(judgement.id);
-  }
-  draw(judgement, heat.checked);
+  clearTimeout(timers.back);
+  if (judgement !== newest) timers.back = setTimeout(showNewest, LOOKED);
   mark();
+  return showPicture();
+}
+
+async function showPicture() {
+  const judgement = current;
+  if (stands?.id !== judgement.id) enableTruth(false);
+  const drawn = await draw(judgement, heat.checked);
+  if (judgement !== current) return;
+  if (stands?.id !== judgement.id) stands = drawn ? { id: judgement.id, since: performance.now() } : null;
+  enableTruth(drawn && judgement.score !== null && kept.has(judgement.id));
+}
+
+function enableTruth(possible) {
+  for (const button of at("truth").querySelectorAll("button")) button.disabled = !possible;
+}
+
+function showNewest() {
+  live.checked = true;
+  if (newest) show(newest);
 }
 
 function mark() {
@@ -65,44 +97,68 @@ function line(judgement) {
   name.textContent = name.title = judgement.image;
   button.dataset.id = judgement.id;
   button.append(answer, new Date(judgement.at).toLocaleTimeString(), name);
-  button.onclick = () => choose(judgement);
+  button.onclick = () => look(judgement);
   item.append(button);
   return item;
 }
 
-function choose(judgement) {
-  live.checked = judgement === judgements[0] && live.checked;
-  show(judgement);
+function look(judgement) {
+  live.checked = false;
+  if (judgement.id === newest?.id) showNewest();
+  else show(judgement);
 }
 
 async function load(before = "") {
-  const asked = new URLSearchParams({ limit: 100 });
-  if (before) asked.set("before", before);
-  if (filter !== "all") asked.set("answer", filter);
-  const said = await ask("GET", `history?${asked}`);
-  judgements = before ? [...judgements, ...said.judgements] : said.judgements;
-  kept = new Set([...(before ? kept : []), ...said.kept]);
+  const own = ++asked;
+  came = [];
+  const wanted = new URLSearchParams({ limit: 100 });
+  if (before) wanted.set("before", before);
+  if (filter !== "all") wanted.set("answer", filter);
+  const said = await ask("GET", `history?${wanted}`);
+  if (own !== asked) return;
+  const known = before ? judgements : came.filter(fits);
+  const ids = new Set(known.map((each) => each.id));
+  judgements = [...known, ...said.judgements.filter((each) => !ids.has(each.id))];
+  for (const id of said.kept) kept.add(id);
   older = said.more;
+  list();
+}
+
+function list() {
   history.replaceChildren(...judgements.map(line));
   at("more").hidden = !older || judgements.length >= MOST;
-  if (live.checked && judgements.length) show(judgements[0]);
-  else if (!current) blank("no image yet");
   mark();
+}
+
+function fits(judgement) {
+  return filter === "all" || filter === judgement.answer;
+}
+
+async function loadNewest() {
+  const before = newest;
+  const said = await ask("GET", "history?limit=1");
+  for (const id of said.kept) kept.add(id);
+  if (newest === before) newest = said.judgements[0] ?? null; // else one came meanwhile
+  if (live.checked && newest) show(newest);
+  if (!newest) blank("no image yet");
 }
 
 function arrived(judgement) {
   kept.add(judgement.id);
-  if (filter === "all" || filter === judgement.answer) {
+  newest = judgement;
+  came.unshift(judgement);
+  if (fits(judgement)) {
     judgements.unshift(judgement);
     history.prepend(line(judgement));
     while (judgements.length > MOST) {
-      judgements.pop();
+      kept.delete(judgements.pop().id);
       history.lastChild.remove();
     }
   }
   if (live.checked) show(judgement);
-  clearTimeout(stale);
-  stale = setTimeout(() => tryTo(showScores(product.value)), 1000);
+  else showVerdict();
+  clearTimeout(timers.scores); // when no image came for a moment
+  timers.scores = setTimeout(() => tryTo(showScores(product.value)), 1000);
 }
 
 async function loadProducts() {
@@ -117,13 +173,13 @@ async function loadProducts() {
 }
 
 async function lookAtHealth() {
-  const health = await ask("GET", "health").catch(() => null);
+  health = await ask("GET", "health").catch(() => null);
   if (health) {
-    paused = health.paused;
-    at("pause").textContent = paused ? "Go on" : "Pause";
+    at("pause").textContent = health.paused ? "Go on" : "Pause";
     at("state").textContent = health.ready ? `judges ${health.product}` : "judges nothing";
+    if (product.value && health.product && health.product !== product.value) await loadProducts();
   }
-  if (!health || Date.now() - heard > SILENT) at("state").textContent = "not heard";
+  if (!health || performance.now() - heard > SILENT) at("state").textContent = "not heard";
   const alarms = health ? health.alarms : ["the station does not answer"];
   at("alarm").textContent = alarms.join(" · ");
   at("alarm").hidden = !alarms.length;
@@ -132,29 +188,37 @@ async function lookAtHealth() {
 
 async function tryTo(done) {
   try {
-    await done;
+    return await done;
   } catch (error) {
-    at("alarm").textContent = error.message;
-    at("alarm").hidden = false;
+    at("fault").textContent = error.message;
+    clearTimeout(timers.fault);
+    timers.fault = setTimeout(() => (at("fault").textContent = ""), 15000);
   }
 }
 
 function follow() {
   const events = new EventSource("events");
-  const beat = () => (heard = Date.now());
-  events.onopen = () => {
-    beat();
-    tryTo(load()); // what was missed
-    tryTo(lookAtHealth());
-  };
+  const beat = () => (heard = performance.now());
+  events.onopen = () => tryTo(catchUp(beat));
   events.addEventListener("beat", beat);
   events.addEventListener("judgement", (event) => {
     beat();
     arrived(JSON.parse(event.data));
   });
   events.onerror = () => {
-    if (events.readyState === EventSource.CLOSED) setTimeout(() => tryTo(open()), 2000);
+    upToDate = false;
+    showVerdict();
+    if (events.readyState === EventSource.CLOSED) timers.open = setTimeout(() => tryTo(open()), 2000);
   };
+}
+
+async function catchUp(beat) {
+  await loadNewest();
+  await lookAtHealth();
+  beat();
+  upToDate = true;
+  showVerdict();
+  await load();
 }
 
 async function open() {
@@ -162,35 +226,43 @@ async function open() {
     await loadProducts(); // asks for the token, if there is one
     follow();
   } catch (error) {
-    setTimeout(() => tryTo(open()), 2000);
+    timers.open = setTimeout(() => tryTo(open()), 2000);
     throw error;
   }
 }
 
 async function say(truth) {
-  if (!current || at("truth").querySelector("button").disabled) return;
+  const judgement = current;
+  if (!judgement || stands?.id !== judgement.id || at("truth").querySelector("button").disabled) return;
+  if (performance.now() - stands.since < SETTLED) {
+    at("heard").textContent = "the picture has just changed: look again";
+    return;
+  }
   at("heard").textContent = "…";
-  await sayTruth(current, truth);
-  at("heard").textContent = truth === "normal" ? "noted: good" : "noted: defective";
+  try {
+    await sayTruth(judgement, truth);
+    at("heard").textContent = `noted: ${judgement.image} is ${truth === "normal" ? "good" : "defective"}`;
+  } catch (error) {
+    at("heard").textContent = "not noted";
+    throw error;
+  }
   await showScores(product.value);
 }
 
 function step(by) {
   const place = judgements.findIndex((each) => each.id === current?.id) + by;
-  if (!judgements[place]) return;
-  live.checked = false;
-  show(judgements[place]);
+  if (judgements[place]) look(judgements[place]);
 }
 
 async function pause() {
-  await ask("PUT", "paused", { paused: !paused });
+  await ask("PUT", "paused", { paused: !health?.paused });
   await lookAtHealth();
 }
 
 const KEYS = {
   ArrowDown: () => step(1),
   ArrowUp: () => step(-1),
-  Home: () => { live.checked = true; if (judgements[0]) show(judgements[0]); },
+  Home: showNewest,
   g: () => tryTo(say("normal")),
   d: () => tryTo(say("anomalous")),
   h: () => heat.click(),
@@ -204,8 +276,8 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   KEYS[event.key]();
 });
-heat.onchange = () => current && show(current);
-live.onchange = () => live.checked && judgements[0] && show(judgements[0]);
+heat.onchange = () => current && showPicture();
+live.onchange = () => live.checked && showNewest();
 at("keys").onclick = KEYS["?"];
 at("pause").onclick = KEYS.p;
 at("more").onclick = () => tryTo(load(older));
@@ -221,9 +293,13 @@ for (const button of at("filter").children) {
 }
 product.onchange = async () => {
   forgetScale();
+  newest = current = null; // what was said of the former product is not said of this one
+  blank("no image yet");
+  showVerdict();
   await tryTo(ask("PUT", `products/${encodeURIComponent(product.value)}`, { chosen: true }));
   await tryTo(loadProducts());
 };
 addEventListener("products", () => tryTo(loadProducts()));
+setInterval(showVerdict, 1000);
 setInterval(() => tryTo(lookAtHealth()), 2000);
 tryTo(open());

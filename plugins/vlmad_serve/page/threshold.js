@@ -7,6 +7,7 @@ const [svg, slider, expected, apply, reset, applied] = [
   "scores", "slider", "expected", "apply", "reset", "applied",
 ].map((id) => document.getElementById(id));
 let found = null; // the scores of the chosen product, as the station has them
+let limit = null; // what the line stands at, whatever the range of the slider becomes
 let low = 0, high = 1;
 
 export async function showScores(product) {
@@ -14,34 +15,37 @@ export async function showScores(product) {
   const said = await ask("GET", `products/${encodeURIComponent(product)}/scores`);
   const moved = found?.product === product && !apply.disabled; // someone is at the slider
   found = said;
-  const all = [...said.good, ...said.bad, ...said.open, said.threshold].filter((s) => s !== null);
+  if (!moved) leave();
+  const all = [...said.good, ...said.bad, ...said.open, limit].filter((s) => s !== null);
   [low, high] = all.length ? [Math.min(...all), Math.max(...all)] : [0, 1];
   const margin = (high - low || Math.abs(high) || 1) * 0.05;
   [low, high] = [low - margin, high + margin];
-  if (!moved) place(said.threshold);
+  slider.disabled = said.adjustable === false; // each of several products has its own
+  slider.value = limit === null ? 1000 : (1000 * (limit - low)) / (high - low);
   tell();
 }
 
-function place(threshold) {
-  slider.value = threshold === null ? 1000 : (1000 * (threshold - low)) / (high - low);
+function leave() {
+  limit = found.threshold;
   apply.disabled = reset.disabled = true;
 }
 
-function chosen() {
-  if (apply.disabled && found.threshold !== null) return found.threshold;
-  return Number((low + (slider.value / 1000) * (high - low)).toPrecision(6));
-}
-
 function tell() {
-  const limit = chosen();
+  drawHistogram();
+  if (limit === null) {
+    const own = "Each product of this file has a threshold of its own.";
+    const none = "There is no threshold, so nothing is called OK or NG. Move the slider to choose one.";
+    expected.textContent = slider.disabled ? own : none;
+    return;
+  }
   const alarms = found.good.filter((score) => score >= limit).length;
   const misses = found.bad.filter((score) => score < limit).length;
   expected.replaceChildren(
     `From ${limit.toPrecision(4)} on an image is NG. `,
     of(alarms, found.good.length, "good", "would be a false alarm"), " ",
     of(misses, found.bad.length, "defective", "would be missed"),
+    " The known ones had a say in the threshold: expect more of new ones.",
   );
-  drawHistogram(limit);
 }
 
 function of(count, all, kind, what) {
@@ -58,7 +62,7 @@ function wilson(count, all) {
   return [Math.max(0, middle - half), Math.min(1, middle + half)];
 }
 
-function drawHistogram(limit) {
+function drawHistogram() {
   const bin = (score) => Math.min(BINS - 1, Math.floor((BINS * (score - low)) / (high - low)));
   const counts = Array.from({ length: BINS }, () => ({ good: 0, bad: 0, open: 0 }));
   for (const kind of ["good", "bad", "open"]) found[kind].forEach((s) => counts[bin(s)][kind]++);
@@ -74,7 +78,7 @@ function drawHistogram(limit) {
     }
   });
   const x = (400 * (limit - low)) / (high - low);
-  add("line", { x1: x, x2: x, y1: 0, y2: 120 });
+  if (limit !== null) add("line", { x1: x, x2: x, y1: 0, y2: 120 });
 }
 
 function add(name, attributes) {
@@ -85,18 +89,19 @@ function add(name, attributes) {
 
 slider.oninput = () => {
   if (!found) return;
+  limit = Number((low + (slider.value / 1000) * (high - low)).toPrecision(6));
   apply.disabled = reset.disabled = false;
   applied.textContent = "";
   tell();
 };
 reset.onclick = () => {
-  place(found.threshold);
-  tell();
+  leave();
+  showScores(found.product);
 };
 apply.onclick = async () => {
-  const threshold = chosen();
   try {
-    await ask("PUT", `products/${encodeURIComponent(found.product)}`, { threshold });
+    const path = `products/${encodeURIComponent(found.product)}`;
+    await ask("PUT", path, { threshold: limit });
     apply.disabled = reset.disabled = true;
     applied.textContent = "It holds for the images that come now.";
     await showScores(found.product);
