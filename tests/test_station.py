@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from vlmad_line.endpoints import Arrival
 from vlmad_line.line_products import LineProduct, open_product
 from vlmad_line.standing_places import standing_places
 from vlmad_line.station import Station
+from vlmad_line.watched_folder import stamp_of
 from vlmad_run.choosing import Choice
 from vlmad_run.manifest import Manifest
 from vlmad_run.references import References
@@ -215,3 +217,20 @@ def test_an_image_that_is_none_is_ng_with_its_reason(nut: LineProduct, photos: P
     given = [Arrival("1", None, 0.0, fault="damaged"), arrival(photos / "0000.png")]
     said = [each.judgement for each in Station([at(nut, 9)]).judge(given)]
     assert [(each.answer, each.reason) for each in said] == [("NG", "damaged"), ("OK", "")]
+
+
+def test_an_image_that_was_replaced_before_it_was_judged_is_ng(
+    nut: LineProduct, photos: Path
+) -> None:
+    path = photos / "0000.png"
+    came = replace(arrival(path), stamp=stamp_of(path))
+    station = Station([at(nut, 9)])
+    assert [each.judgement.answer for each in station.judge([came])] == ["OK"]
+    os.replace(photos / "0001.png", path)
+    os.utime(path, ns=(0, 1))
+    silent = odd(nut, lambda images: [Result("x", 0.1, np.zeros((2, 2)))])  # says not what it read
+    for each in (station, silent):
+        [judged] = each.judge([came])
+        assert judged.judgement.answer == "NG"
+        assert "replaced before it was judged" in judged.judgement.reason
+        assert judged.judgement.score is None

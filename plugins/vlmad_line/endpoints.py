@@ -38,6 +38,8 @@ class Arrival:
     """Called with what was said of it, such as to answer a machine that waits."""
     fault: str = ""
     """Why there is no image, as of a frame that is damaged; it is NG."""
+    stamp: tuple[int, int] | None = None
+    """Size and time of change in nanoseconds that its file had; if another is read, it is NG."""
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ from vlmad.errors import InputError, VlmadError, did_you_mean, reason_of, shown
 from vlmad.images import Source
 from vlmad_line.judgements import Answer, Judgement, Standout
 from vlmad_line.standing_places import standing_places
+from vlmad_line.watched_folder import stamp_of
 from vlmad_run.picked_product import ProductResult
 
 if TYPE_CHECKING:
@@ -169,6 +170,8 @@ def _images(product: LineProduct, arrivals: Sequence[Arrival]) -> list[Path | So
 def _judge(product: LineProduct, arrival: Arrival, outcome: Result | str) -> JudgedImage:
     if isinstance(outcome, str):
         return _not_scored(arrival, product.name, outcome)
+    if outcome.error is None and _was_replaced(arrival, outcome):
+        return _not_scored(arrival, product.name, "it was replaced before it was judged", outcome)
     if outcome.error is not None or outcome.map is None or not math.isfinite(outcome.score):
         return _not_scored(arrival, product.name, outcome.error or "it got no score", outcome)
     try:
@@ -176,6 +179,13 @@ def _judge(product: LineProduct, arrival: Arrival, outcome: Result | str) -> Jud
         return JudgedImage(_judgement(product, arrival, outcome, regions), outcome.map, outcome)
     except Exception as error:  # such as of references whose scores allow no threshold
         return _not_scored(arrival, product.name, reason_of(error), outcome)
+
+
+def _was_replaced(arrival: Arrival, result: Result) -> bool:
+    """Return whether another file was read than came; one that no part tells of is looked at."""
+    if arrival.stamp is None or not isinstance(arrival.content, Path):
+        return False
+    return (result.status or stamp_of(arrival.content)) != arrival.stamp
 
 
 def _judgement(

@@ -166,7 +166,7 @@ class WatchedFolder:
         written = candidate.stamp[1] / 1e9
         before = candidate.noticed - written
         at = written if 0 <= before < 1 else candidate.noticed  # else its clock is another
-        return Arrival(str(path), path, at, argument, key)
+        return Arrival(str(path), path, at, argument, key, stamp=candidate.stamp)
 
 
 def _require(root: Path) -> None:

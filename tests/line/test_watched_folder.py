@@ -144,7 +144,9 @@ def test_what_was_judged_before_is_not_taken_again(tmp_path: Path, png: bytes) -
     (tmp_path / "3.png").write_bytes(png)
     stop = threading.Event()
     arrivals = filter(None, WatchedFolder(seen, once=True).arrivals(str(tmp_path), stop))
-    assert [Path(each.name).name for each in arrivals] == ["3.png"]
+    [found] = arrivals
+    assert Path(found.name).name == "3.png"
+    assert found.stamp == watched_folder.stamp_of(tmp_path / "3.png")
 
 
 def test_a_folder_that_goes_away_is_said(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
