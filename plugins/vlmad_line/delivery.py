@@ -81,10 +81,12 @@ class Delivery:
 
     def _step(self) -> bool:
         """Deliver something or wait for it; return whether there may be more to do."""
+        last = self._stopping.is_set()  # asked first: what was said before the stop is seen below
         entries = self._ledger.missing(self.sink, 1 if self._failures else TOGETHER)
         if not entries:
-            self._ledger.wait(self.sink, self._stopping)
-            return not self._stopping.is_set()
+            if not last:
+                self._ledger.wait(self.sink, self._stopping)
+            return not last
         self._deliver([message for _, message in entries])
         self._ledger.has(self.sink, entries[-1][0])
         if self._failures:

@@ -167,6 +167,26 @@ def test_nothing_is_lost_while_a_receiver_is_away(tmp_path: Path, ledger: Ledger
     assert [each["id"] for each in receiver.bodies] == [each.id for each in said]
 
 
+def test_what_is_said_while_a_delivery_looks_and_stops_is_delivered(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got, last, begun, look = list[Message](), judgement(), threading.Event(), ledger.missing
+
+    def say_at_the_last_moment(sink: str, most: int) -> list[tuple[int, Message]]:
+        found = look(sink, most)
+        assert begun.wait(60)
+        if not running._stopping.is_set():
+            ledger.write([last])
+            running._stopping.set()
+        return found
+
+    monkeypatch.setattr(ledger, "missing", say_at_the_last_moment)
+    running = Delivery("list", got.extend, ledger)
+    begun.set()
+    running._thread.join(60)
+    assert got == [last]
+
+
 def test_a_delivery_that_fails_again_and_again_waits_longer(monkeypatch: Any) -> None:
     monkeypatch.setattr(delivery, "LONGEST", 60.0)
     monkeypatch.setattr(delivery, "FIRST", 0.5)
