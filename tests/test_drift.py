@@ -16,6 +16,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 from tests.conftest import SMALL, Ended, noise
 
 from vlmad.errors import InputError
+from vlmad_drift._shifts import LOOKED_BACK, spread_out
 from vlmad_drift.drift_documents import DriftReport, DriftState
 from vlmad_drift.drift_watch import DriftWatch
 from vlmad_drift.drift_words import sentence
@@ -359,6 +360,42 @@ def test_a_station_watches_each_product_and_begins_anew_when_told(tmp_path: Path
     assert not station.forget("nut")
     station.see(said(1, 1.0), tmp_path, None)  # too late: nothing is taken any more
     assert "nut" not in station.report().products
+
+
+def test_a_product_that_was_forgotten_while_an_image_of_it_is_measured_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station = StationDrift()
+
+    def forget(*_: object) -> dict[str, float]:
+        station.forget("nut")
+        return {}
+
+    station.see(said(1, 1.0), tmp_path, None)
+    with monkeypatch.context() as measuring:
+        measuring.setattr("vlmad_drift.station_drift.EVERY", 0)
+        measuring.setattr("vlmad_drift.station_drift._statistics", forget)
+        station.see(said(2, 1.0), tmp_path, None)
+        station.stop()
+    assert "nut" not in station.report().products
+
+
+def test_what_was_usual_of_very_many_images_is_told_without_listing_them() -> None:
+    rng, watch = np.random.default_rng(3), DriftWatch({}, ["score"])
+    for number in range(300):
+        watch.see(str(number), "", {"score": float(rng.normal(1, 0.1))})
+    kept = watch.state()
+    some = kept.quantities["score"]
+    counts = [count * 10**12 for count in some.counts]
+    many = kept.model_copy(
+        update={"quantities": {"score": some.model_copy(update={"counts": counts})}}
+    )
+    [few], [shift] = watch.shifts(), DriftWatch.of(many).shifts()
+    assert shift.usual == pytest.approx(few.usual, rel=0.01)
+    expanded = np.repeat(some.values, np.array(some.counts) * 100)
+    places = (np.arange(LOOKED_BACK) + 0.5) / LOOKED_BACK
+    found = spread_out(np.array(some.values), np.array(some.counts) * 100)
+    assert found == pytest.approx(np.quantile(expanded, places), rel=1e-12)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from vlmad_drift.quantities import QUANTITIES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 LEAST_SIDE = 3
 """As many values are before and after a change, at least."""
@@ -64,6 +64,24 @@ def later(first: DriftShift, now: Float[np.ndarray, " n"]) -> DriftShift:
             "high": shift + error / scale,
         }
     )
+
+
+def spread_out(
+    values: Float[np.ndarray, " k"], counts: Int[np.ndarray, " k"]
+) -> Float[np.ndarray, " n"]:
+    """Return each value as often as it was there; of more than `LOOKED_BACK` so many quantiles.
+
+    Args:
+        values: rising.
+        counts: how often each was there. They are never expanded where they are many.
+    """
+    total = int(counts.sum())
+    if total <= LOOKED_BACK:
+        return np.repeat(values, counts)
+    places = (np.arange(LOOKED_BACK) + 0.5) / LOOKED_BACK * (total - 1)
+    ends, below = counts.cumsum(), np.floor(places).astype(np.int64)
+    low, high = (values[np.searchsorted(ends, each, "right")] for each in (below, below + 1))
+    return low + (high - low) * (places - below)
 
 
 def _spread(values: Float[np.ndarray, " n"]) -> float:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmad_drift._shifts import LOOKED_BACK, BeforeAndAfter, change_point, later
+from vlmad_drift._shifts import BeforeAndAfter, change_point, later, spread_out
 from vlmad_drift.drift_documents import (
     DriftAlarm,
     DriftShift,
@@ -179,15 +179,12 @@ class DriftWatch:
     def _split(
         self, name: str, last: Sequence[WatchedImage]
     ) -> tuple[Float[np.ndarray, " n"], list[float]]:
-        """Return all values of a quantity that are not of the last images, and theirs."""
+        """Return the values of a quantity that are not of the last images, and theirs."""
         values = [each.values[name] for each in last]
         counts = dict(self._watched[name].tally.items())
         for value in values:
             counts[value] -= 1
-        before = np.repeat(np.array([*counts], float), [*counts.values()])
-        if len(before) > LOOKED_BACK:
-            before = np.quantile(before, (np.arange(LOOKED_BACK) + 0.5) / LOOKED_BACK)
-        return before, values
+        return spread_out(np.array([*counts], float), np.array([*counts.values()], int)), values
 
     def shifts(self) -> list[DriftShift]:
         """Return how much each quantity differs lately from what was usual, the largest first.

@@ -21,6 +21,7 @@ from vlmad_drift.image_statistics import statistics_of
 from vlmad_drift.usual_images import Usual, watch_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from vlmad_formats.reading import Reading
@@ -40,12 +41,20 @@ class _ProductWatch:
 
     def __init__(self, product: LineProduct | None) -> None:
         self.judge = _identity(product)
-        self.measured = -EVERY
+        self.measured = self.told = -EVERY
+        self.alarm = ""
+        """What a person is told, as it was a moment ago."""
         if product is None:
             usual = Usual.of((), ())
             self.watch, self.remarks = DriftWatch(usual.values), usual.remarks
         else:
             self.watch, self.remarks = watch_for(product.manifest)
+
+    def see(self, said: Judgement, values: Mapping[str, float], now: float) -> None:
+        """Take an image, and say anew what is wrong: at once if that is new, else now and then."""
+        raised = self.watch.see(said.image, said.at, values)
+        if raised or (self.watch.alarms and now - self.told >= EVERY):
+            self.alarm, self.told = sentence(self.watch), now
 
 
 class StationDrift:
@@ -92,8 +101,8 @@ class StationDrift:
     def alarms(self) -> list[str]:
         """What a person should look at."""
         with self._turn:
-            found = [(name, each.watch) for name, each in sorted(self._watches.items())]
-            told = [f"'{name}': {sentence(watch)}" for name, watch in found if watch.alarms]
+            found = [(name, each.alarm) for name, each in sorted(self._watches.items())]
+        told = [f"'{name}': {alarm}" for name, alarm in found if alarm]
         return told + ([f"drift is not watched: {self._fault}"] if self._fault else [])
 
     def _take(self, said: Judgement, file: Path, product: LineProduct | None) -> None:
@@ -108,7 +117,8 @@ class StationDrift:
     def _seen(self, said: Judgement, file: Path, product: LineProduct | None) -> None:
         assert said.score is not None
         with self._turn:
-            own = self._watches.get(said.product)
+            known = self._watches.get(said.product)
+        own = known
         if own is None or own.judge != _identity(product):
             own = _ProductWatch(product)
         values, now = {"score": said.score}, time.monotonic()
@@ -116,8 +126,9 @@ class StationDrift:
             own.measured = now
             values |= _statistics(file, product.reading if product else None)
         with self._turn:
-            own.watch.see(said.image, said.at, values)
-            self._watches[said.product] = own
+            if self._watches.get(said.product) is known:  # else it was forgotten meanwhile
+                own.see(said, values, now)
+                self._watches[said.product] = own
 
 
 def _identity(product: LineProduct | None) -> Identity | None:

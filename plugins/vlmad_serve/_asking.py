@@ -36,14 +36,14 @@ Id = Annotated[str, Query(pattern=r"^[0-9A-Za-z-]{0,64}$")]
 
 
 @asking.get("/health", response_model=StationHealth, responses=UNREADY)
-async def health(request: Request) -> Response:
+def health(request: Request) -> Response:
     """Tell whether images are judged now (else 503), and what a person should look at."""
     said = _served(request).health()
     return _json(said.to_json(indent=None), 200 if said.ready else 503)
 
 
 @asking.get("/metrics")
-async def metrics(request: Request) -> Response:
+def metrics(request: Request) -> Response:
     """Return counts and times as Prometheus reads them."""
     return Response(_served(request).metrics(), media_type="text/plain; version=0.0.4")
 

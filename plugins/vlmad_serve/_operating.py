@@ -61,7 +61,8 @@ async def pause(request: Request) -> Response:
     """Judge nothing until told to go on: whoever sends an image is told so, with 503."""
     served = _served(request)
     served.pause(PausedStation.parse(await request.body(), "the body").paused)
-    return _json(served.health().to_json(indent=None))
+    health = await run_in_threadpool(served.health)
+    return _json(health.to_json(indent=None))
 
 
 @operating.post(
