@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from io import BytesIO
@@ -23,6 +24,7 @@ import pytest
 from PIL import Image
 
 from vlmad.errors import OutputError
+from vlmad.images import decode
 from vlmad_line.ledger import Ledger
 from vlmad_line.line import Line
 from vlmad_line.line_products import LineProduct, open_product
@@ -31,7 +33,7 @@ from vlmad_line.station import Station
 from vlmad_run.choosing import Choice
 from vlmad_run.references import References
 from vlmad_run.thresholds import Threshold
-from vlmad_serve import listening
+from vlmad_serve import listening, thumbnails
 from vlmad_serve.access import Access
 from vlmad_serve.application import make_app
 from vlmad_serve.listening import bind, make_server
@@ -294,6 +296,25 @@ def test_a_decompression_bomb_is_ng_and_not_decoded(serve: Serve) -> None:
     assert status == 422
     assert judgement["answer"] == "NG"
     assert "more than 1 million pixels" in judgement["reason"]
+    assert problem(running.ask("GET", f"/images/{judgement['id']}.jpg")) == 404
+
+
+def test_an_image_is_made_small_once_however_often_it_is_asked_for(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, decoded = serve(), list[Path]()
+    name = running.score(png((1300, 20)))[1]["judgements"][0]["id"]
+
+    def counting(path: Path, **how: Any) -> Image.Image:
+        decoded.append(path)
+        return decode(path, **how)
+
+    monkeypatch.setattr(thumbnails, "decode", counting)
+    with ThreadPoolExecutor(4) as clients:
+        asked = clients.map(lambda _: running.ask("GET", f"/images/{name}.jpg"), range(4))
+        [(content, width)] = {(each[1], each[2]["x-image-width"]) for each in asked}
+    assert (Image.open(BytesIO(content)).width, width) == (640, "1300")
+    assert len(decoded) == 1
 
 
 def test_what_is_no_http_is_refused_in_json(serve: Serve) -> None:

@@ -1,15 +1,12 @@
 """What can be asked of the server beside judgements of images."""
 
-import io
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
-from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from vlmad.errors import InputError
-from vlmad.images import decode
 from vlmad_drift.drift_documents import StationDriftReport
 from vlmad_run.manifest import Manifest
 from vlmad_serve.access import COOKIE, SESSION_SECONDS, Access
@@ -20,7 +17,7 @@ from vlmad_serve.answers import (
     RequestProblem,
     StationHealth,
 )
-from vlmad_serve.recent import LONGEST_SIDE, KeptImage
+from vlmad_serve.recent import KeptImage
 from vlmad_serve.refusals import Refusal
 from vlmad_serve.served import Served
 
@@ -72,18 +69,14 @@ def heat_map(request: Request, name: str) -> Response:
 
 
 @asking.get("/images/{name}.jpg", responses=JPEG)
-def image(request: Request, name: str) -> Response:
+async def image(request: Request, name: str) -> Response:
     """Return the image of a judgement, small; its headers tell its size."""
-    kept = _kept(request, name)
     try:
-        picture = decode(kept.path, reading=kept.reading)
+        picture = await _served(request).thumbnails.of(name, _kept(request, name))
     except InputError as error:
         raise Refusal(404, "the image cannot be shown", "see its reason") from error
     size = {"X-Image-Width": str(picture.width), "X-Image-Height": str(picture.height)}
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=85)
-    return Response(file.getvalue(), headers=size, media_type="image/jpeg")
+    return Response(picture.jpeg, headers=size, media_type="image/jpeg")
 
 
 @asking.get("/events", responses=EVENTS)

@@ -21,6 +21,7 @@ from vlmad_serve.events import Events
 from vlmad_serve.figures import Figures
 from vlmad_serve.recent import KeptImage, Recent, StoredMap
 from vlmad_serve.refusals import Refusal
+from vlmad_serve.thumbnails import Thumbnails
 from vlmad_serve.unjudged import Unjudged
 from vlmad_serve.uploads import Spool
 from vlmad_serve.written import written
@@ -56,7 +57,7 @@ class Served:
         self.figures, self.recent, self.events = Figures(), Recent(limits.keep), Events()
         self.spool, self.drift = Spool(folder, limits), StationDrift()
         self._started = self._last_image = time.monotonic()
-        self.unjudged = Unjudged()
+        self.unjudged, self.thumbnails = Unjudged(), Thumbnails(limits.most_pixels)
         self._paused = False
         self.judging = BatchedJudging(self._judge, limits.batch_size, limits.queue)
 
