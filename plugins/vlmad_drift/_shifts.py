@@ -81,7 +81,8 @@ def spread_out(
     places = (np.arange(LOOKED_BACK) + 0.5) / LOOKED_BACK * (total - 1)
     ends, below = counts.cumsum(), np.floor(places).astype(np.int64)
     low, high = (values[np.searchsorted(ends, each, "right")] for each in (below, below + 1))
-    return low + (high - low) * (places - below)
+    found: Float[np.ndarray, " n"] = low + (high - low) * (places - below)
+    return found
 
 
 def _spread(values: Float[np.ndarray, " n"]) -> float:
