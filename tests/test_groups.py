@@ -222,6 +222,14 @@ def test_a_view_that_comes_after_the_verdict_is_never_taken_for_a_good_part() ->
     assert "1b came after its part was judged" in late.reason
 
 
+def test_a_last_view_that_comes_too_late_makes_no_part_good() -> None:
+    parts = PartCollector(PartRule(views=2), patience=5)
+    parts.add("1", view("1a"), now=0)
+    row = parts.add("1", view("1b"), now=60)  # before anybody asked which are overdue
+    assert row is not None
+    assert (row.verdict, row.reason) == ("unknown", "its last view came after 60 s")
+
+
 def test_an_image_that_comes_twice_is_one_view() -> None:
     parts = PartCollector(PartRule(views=2), patience=5)
     assert parts.add("1", view("1a"), now=0) is None

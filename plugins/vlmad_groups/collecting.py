@@ -14,6 +14,8 @@ from vlmad.errors import InputError
 from vlmad_groups.part_rows import judge_part
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vlmad_groups.combining import PartRule
     from vlmad_groups.part_rows import PartRow, PartView
 
@@ -60,7 +62,8 @@ class PartCollector:
         """Take a view; return what is said of its part if that is whole now, else None.
 
         A view of a part that was judged before makes a row of its own, which is never `ok`: either
-        it came too late, or two parts have one name.
+        it came too late, or two parts have one name. Nor is a part whose last view came too late,
+        though nobody asked `overdue` before.
 
         Args:
             part: the name of its part.
@@ -73,7 +76,9 @@ class PartCollector:
         waiting = self._waiting.setdefault(part, _Waiting(now))
         waiting.views.append(view)
         images = {each.image for each in waiting.views}  # one that came twice is one view
-        return self._judge(part) if len(images) == self.rule.views else None
+        took = now - waiting.since
+        late = [f"its last view came after {took:.0f} s"] if took >= self.patience else []
+        return self._judge(part, late) if len(images) == self.rule.views else None
 
     def overdue(self, now: float) -> list[PartRow]:
         """Judge the parts that have waited too long; none of them is `ok`."""
@@ -89,8 +94,8 @@ class PartCollector:
         """Judge whatever waits, as when the line stops; none of it is `ok`."""
         return [self._judge(part) for part in list(self._waiting)]
 
-    def _judge(self, part: str) -> PartRow:
+    def _judge(self, part: str, faults: Sequence[str] = ()) -> PartRow:
         self._judged[part] = None
         while len(self._judged) > REMEMBERED:
             self._judged.popitem(last=False)
-        return judge_part(part, self._waiting.pop(part).views, self.rule)
+        return judge_part(part, self._waiting.pop(part).views, self.rule, faults)
