@@ -129,13 +129,13 @@ def watch(
     from vlmad_line.ledger import Ledger
     from vlmad_line.line import Line
     from vlmad_line.line_products import open_product
-    from vlmad_line.sinks import open_sink
+    from vlmad_line.sinks import open_sinks, refuse_alike
     from vlmad_line.sources import feed_of
     from vlmad_line.station import Station
     from vlmad_run.progress import print_notes
 
     parts = watched_parts.line_parts()
-    sinks = [open_sink(argument) for argument in dict.fromkeys(to or [])]
+    sinks = open_sinks(to or [])
     came, stop = threading.Event(), threading.Event()
     product = open_product(choice, references, threshold)
     print_notes(product.notes, messages())
@@ -145,6 +145,7 @@ def watch(
     ledger = Ledger(watching.ledger, watching.keep)
     with _ending(stop), Line(Station([product]), ledger, sinks, say, parts) as line:
         feeds = [feed_of(source, ledger, came, **how) for source in dict.fromkeys(sources)]
+        refuse_alike([feed.name for feed in feeds])
         kept = KeptWatch(line, feeds, partial(_show, as_json=as_json), say)
         say(f"watching {', '.join(feed.name for feed in feeds)}; Ctrl-C ends it")
         kept.run(came, stop)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vlmad.errors import shown
 from vlmad_line.delivery import pause
+from vlmad_line.sinks import without_password
 
 if TYPE_CHECKING:
     from vlmad_line.endpoints import Arrival, KeepsComing
@@ -39,7 +40,8 @@ class Feed:
         silent: float = SILENT,
     ) -> None:
         self._came = came
-        self.name, self._source, self._newest, self._silent = argument, source, newest, silent
+        self._argument, self.name = argument, without_password(argument)
+        self._source, self._newest, self._silent = source, newest, silent
         self.dropped = 0
         """Images that made way for newer ones."""
         self.fault = ""
@@ -49,7 +51,7 @@ class Feed:
         self._images: queue.Queue[Arrival] = queue.Queue(1 if newest else WAITING)
         self._sign, self._failures = time.monotonic(), 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name=argument, daemon=True)
+        self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
 
     def start(self) -> None:
         """Begin to ask."""
@@ -82,7 +84,7 @@ class Feed:
     def _work(self) -> None:
         while not self._stop.is_set():
             try:
-                for arrival in self._source.arrivals(self.name, self._stop):
+                for arrival in self._source.arrivals(self._argument, self._stop):
                     self._sign, self._failures, self.fault = time.monotonic(), 0, ""
                     if arrival is not None:
                         self._put(arrival)
@@ -91,7 +93,8 @@ class Feed:
                 return
             except Exception as error:  # whatever it raises is an alarm, and it is asked again
                 self._failures += 1
-                self.fault = shown(error) or type(error).__name__
+                said = str(error).replace(self._argument, self.name)
+                self.fault = shown(said) or type(error).__name__
                 self._came.set()
                 self._stop.wait(pause(self._failures))
 

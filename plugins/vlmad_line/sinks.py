@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from vlmad_line.judgements import Message
 
 KIND = "sink"
+SHORT = re.compile("[0-9]{1,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class OpenSink:
     """What takes messages to where an argument of ``--to`` leads."""
 
     name: str
-    """The argument without a password."""
+    """The argument without what may be secret; the ledger knows the sink by it."""
     deliver: Callable[[Sequence[Message]], None]
     wants_maps: bool
 
@@ -45,17 +47,59 @@ def open_sink(argument: str) -> OpenSink:
     return OpenSink(without_password(argument), sink(argument), wants)
 
 
+def open_sinks(arguments: Sequence[str]) -> list[OpenSink]:
+    """Open what each ``--to`` names.
+
+    Raises:
+        InputError: one cannot be opened, wants maps, which nothing keeps, or is like another.
+    """
+    sinks = [open_sink(argument) for argument in dict.fromkeys(arguments)]
+    for sink in sinks:
+        if sink.wants_maps:
+            raise InputError(f"--to {sink.name} wants maps, which are not kept; leave it out")
+    refuse_alike([sink.name for sink in sinks])
+    return sinks
+
+
+def refuse_alike(names: Sequence[str]) -> None:
+    """Refuse names that cannot be told apart.
+
+    Raises:
+        InputError: one is there twice.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name} is named twice; what may be secret does not tell two apart")
+
+
 def without_password(argument: str) -> str:
     """Return an argument that can be printed and stored.
 
+    Whatever a query says may be secret, but for short numbers, such as of a camera's channel.
+
     >>> without_password("mqtt://line:secret@broker/parts")
     'mqtt://line@broker/parts'
+    >>> without_password("http://camera/video?pwd=secret&channel=2")
+    'http://camera/video?pwd=***&channel=2'
     """
+    address, mark, query = argument.partition("?")
+    if "://" not in address:
+        return argument
+    shown = mark + "".join(map(_without_value, re.split("([&;#])", query)))
+    scheme, _, rest = address.partition("://")
     try:
-        parts = urlsplit(argument)
-        if parts.password is None:
-            return argument
+        parts = urlsplit(address)
+        _ = parts.port  # else it may be a password that was cut off
     except ValueError:
-        return argument.rpartition("@")[2]
+        return (rest.rpartition("@")[2] if "@" in rest else f"{scheme}://***") + shown
+    if parts.password is None:
+        return address + shown
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}"))
+    return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}")) + shown
+
+
+def _without_value(said: str) -> str:
+    name, equals, value = said.partition("=")
+    if said in ("", "&", ";", "#") or SHORT.fullmatch(value):
+        return said
+    return f"{name}=***" if equals else "***"

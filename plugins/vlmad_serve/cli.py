@@ -136,14 +136,12 @@ def _line(record: Record, station: Station) -> Iterator[Line | None]:
     """Yield what writes down and delivers what is said, if that is wanted."""
     from vlmad_line.ledger import Ledger
     from vlmad_line.line import Line
-    from vlmad_line.sinks import open_sink
+    from vlmad_line.sinks import open_sinks
 
     if record.ledger is None and not record.to:
         yield None
         return
-    sinks = [open_sink(argument) for argument in record.to or ()]
-    if any(sink.wants_maps for sink in sinks):
-        raise InputError("a sink that wants maps cannot have them of vlmad serve; leave it out")
+    sinks = open_sinks(record.to or [])
     with Line(station, Ledger(record.ledger or LEDGER), sinks, say) as line:
         yield line
 

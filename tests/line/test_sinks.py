@@ -16,10 +16,11 @@ import pytest
 
 from vlmad.errors import InputError, OutputError
 from vlmad_line import delivery
+from vlmad_line._webhook import to_webhook
 from vlmad_line.delivery import Delivery, pause
 from vlmad_line.judgements import Alarm, Message
 from vlmad_line.ledger import Ledger
-from vlmad_line.sinks import open_sink
+from vlmad_line.sinks import open_sink, open_sinks, without_password
 
 from .conftest import Broker, free_port, judgement
 
@@ -210,6 +211,35 @@ def test_an_argument_that_leads_nowhere_is_refused(argument: str, said: str) -> 
         open_sink(argument)
     assert said in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "name"),
+    [
+        (
+            "http://line:secret@cam/v?user=line&pwd=secret#x",
+            "http://line@cam/v?user=***&pwd=***#***",
+        ),
+        ("rtsp://cam/real?channel=1&subtype=0&secret", "rtsp://cam/real?channel=1&subtype=0&***"),
+        ("rtsp://line:se?cret@cam/1", "rtsp://***?***"),
+        ("rtsp://line:se#cret@cam/1", "cam/1"),
+        ("csv:a?b=c.csv", "csv:a?b=c.csv"),
+        ("v4l2:///dev/video0", "v4l2:///dev/video0"),
+    ],
+)
+def test_what_may_be_secret_is_in_no_name(argument: str, name: str) -> None:
+    assert without_password(argument) == name
+
+
+def test_sinks_that_only_a_secret_tells_apart_are_refused_as_is_one_that_wants_maps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(InputError, match=r"http://a/\?token=\*\*\* is named twice"):
+        open_sinks(["http://a/?token=one", "http://a/?token=two"])
+    assert len(open_sinks(["http://a/", "http://a/"])) == 1
+    monkeypatch.setattr(to_webhook, "wants_maps", True, raising=False)
+    with pytest.raises(InputError, match="http://a/ wants maps, which are not kept"):
+        open_sinks(["http://a/"])
 
 
 async def _listen(port: int, count: int, ready: threading.Event, heard: list[Any]) -> None:

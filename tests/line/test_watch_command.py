@@ -190,6 +190,21 @@ def test_of_a_camera_the_newest_image_counts_and_what_made_way_is_counted() -> N
     assert ([each.name for each in feed.take(9)], feed.dropped) == (["4"], 4)
 
 
+def test_a_password_is_in_no_alarm() -> None:
+    def fails(stop: threading.Event) -> Iterator[Arrival | None]:
+        yield None
+        raise OSError("rtsp://line:secret@camera/1?pin=4711 does not answer")
+
+    feed = Feed(
+        Moody(fails), "rtsp://line:secret@camera/1?pin=4711", True, came := threading.Event()
+    )
+    feed.start()
+    assert came.wait(60)
+    feed.stop(60)
+    assert feed.name == "rtsp://line@camera/1?pin=***"
+    assert feed.reason == f"{feed.name} does not answer"
+
+
 def burst(folder: Path, count: int) -> None:
     """Write as many small images as fast as it goes."""
     Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(folder / "0000.png")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from vlmad.errors import InputError, VlmadError
 from vlmad.images import Source
 from vlmad_line.endpoints import Arrival, KeepsComing
+from vlmad_line.sinks import without_password
 from vlmad_run.kinds import finder_for
 from vlmad_run.walking import is_readable
 
@@ -47,7 +48,7 @@ def open_images(argument: str) -> Images:
     if found is None:
         return FolderImages(Path(argument))
     if not isinstance(found, KeepsComing):
-        raise InputError(f"{argument}: no images keep coming from there")
+        raise InputError(f"{without_password(argument)}: no images keep coming from there")
     return SourceImages(found, argument)
 
 
@@ -158,5 +159,6 @@ class SourceImages:
                         self._taken = arrival if self._left < 0 else None
         except Exception as error:  # whatever a source raises ends it
             reason = str(error)
+        shown = without_password(self._argument)
         with self._lock:
-            self._ended = f"no more images from {self._argument}: {reason}"
+            self._ended = f"no more images from {shown}: {reason.replace(self._argument, shown)}"
