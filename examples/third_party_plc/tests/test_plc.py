@@ -19,7 +19,7 @@ from vlmad.registry import Registry
 from vlmad_line.endpoints import Arrival, KeepsComing
 from vlmad_line.judgements import Judgement
 
-from vlmad_plc.images import SourceImages
+from vlmad_plc.images import FolderImages, SourceImages, open_images
 from vlmad_plc.registers import Fault, State, Verdict
 from vlmad_plc.simulator import PATIENCE, PlcProgram, PlcServer
 from vlmad_plc.source import SOURCE, parse
@@ -164,6 +164,40 @@ def test_an_image_that_is_replaced_while_it_is_judged_does_not_count(
         assert answer(plc, camera, 1, "OK-1") == (Verdict.NG, Fault.NOT_SCORED)
 
 
+def test_an_image_that_comes_when_its_part_was_given_up_is_not_that_of_the_next(
+    server: PlcServer, plc: PlcProgram, camera: Path
+) -> None:
+    with line(server, camera, limit=2):
+        said = plc.ask(1)
+        assert (said.verdict, said.fault) == (Verdict.NG, Fault.NO_IMAGE)
+        until = time.monotonic() + PATIENCE
+        while (now := plc.hears()).heartbeat - said.heartbeat < 3 and time.monotonic() < until:
+            assert now.state is State.ANSWERED  # nor may the next part be triggered
+        shoot(camera, "OK-of-part-1")
+        plc.wait_for(State.READY)
+        plc.trigger(2)
+        plc.wait_for(State.BUSY, 2)
+
+
+def test_of_two_images_within_a_trigger_neither_counts(
+    server: PlcServer, plc: PlcProgram, camera: Path
+) -> None:
+    def judge(arrival: Arrival) -> Judgement:
+        shoot(camera, "OK-2")
+        return by_name(arrival)
+
+    with line(server, camera, judge):
+        assert answer(plc, camera, 1, "NG-1") == (Verdict.NG, Fault.NOT_SCORED)
+    with FolderImages(camera) as images:
+        shoot(camera, "NG-3")
+        shoot(camera, "OK-4")
+        images.look()
+        taken = images.take()
+        assert taken is not None
+        assert not taken[1]()
+        assert (images.forget(), images.forget()) == (True, False)
+
+
 def test_a_half_written_image_is_waited_for(
     server: PlcServer, plc: PlcProgram, camera: Path, tmp_path: Path
 ) -> None:
@@ -202,7 +236,7 @@ def test_a_trigger_from_before_the_start_and_one_at_the_stop_are_not_good(
 def test_a_part_that_the_plc_gives_up_is_let_go(
     server: PlcServer, plc: PlcProgram, camera: Path
 ) -> None:
-    with line(server, camera):
+    with line(server, camera, limit=0.5):
         plc.wait_for(State.READY)
         plc.trigger(1)
         plc.wait_for(State.BUSY, 1)
@@ -305,11 +339,23 @@ def test_of_a_camera_the_frames_before_a_trigger_are_let_go() -> None:
         images.forget()
         camera.more.release(2)
         assert taken(images) in ("frame 4", "frame 5")  # frame 3 may still have been on its way
+        images.begin()
+        assert images.take() is None
         camera.fails = True
         camera.more.release()
         with pytest.raises(InputError, match="camera://1: the cable is loose"):
             for _ in iter(int, 1):
                 images.take()
+
+
+def test_as_many_frames_are_let_go_as_a_camera_lags_behind(tmp_path: Path) -> None:
+    camera = Frames()
+    with SourceImages(camera, "camera://1", skipped=3) as images:
+        camera.more.release(6)
+        assert taken(images) == "frame 4"
+    assert parse("modbus://plc/?from=a&skip=3").skip == 3
+    with pytest.raises(InputError, match="skip= is for cameras"):
+        open_images(str(tmp_path), skipped=3)
 
 
 @pytest.mark.parametrize(
@@ -323,6 +369,7 @@ def test_of_a_camera_the_frames_before_a_trigger_are_let_go() -> None:
         "modbus://plc/?from=a&limit=0",
         "modbus://plc/?from=a&base=-1",
         "modbus://plc/?from=a&from=b",
+        "modbus://plc/?from=a&skip=-1",
         "modbus://plc/?from=a&colour=red",
     ],
 )

@@ -1,7 +1,8 @@
 """One part after another: the PLC's trigger, its image, the judgement, and the answer.
 
 Nothing but a judgement of OK, of the image of this very trigger and in time, is answered with OK.
-The heart beats only while vlmad itself moves on: whoever takes the images drives this loop.
+The heart says that whoever takes the images moves on, not that the detector does: one that hangs
+is a part that got no judgement in time.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Handshake:
     Args:
         plc: its registers.
         images: where the images of its parts come from.
-        limit: in how many seconds after a trigger the answer is given; `NG` if there is none.
+        limit: in how many seconds after a trigger the answer is given; `NG` if there is none. As
+            long nothing may come after a part without an image, before the next may be triggered.
         stop: is set when the line stops.
     """
 
@@ -76,6 +78,8 @@ class Handshake:
             self._say(State.ANSWERED, signals.part, verdict, fault)
             self._open = None
             yield from self._until_released(signals.part)
+        if fault is Fault.NO_IMAGE:
+            yield from self._until_quiet()
 
     def _until_triggered(self) -> Steps[Signals | None]:
         """Wait for a trigger and return it; None if the line stops."""
@@ -86,6 +90,7 @@ class Handshake:
             self._images.look()
             signals = self._plc.read()
             if signals.trigger:
+                self._images.begin()
                 return signals  # what the last look saw may have come after the trigger
             yield from self._pause()
         return None
@@ -121,6 +126,16 @@ class Handshake:
             signals = self._plc.read()
             if not signals.trigger or signals.part != part:
                 return
+            yield from self._pause()
+
+    def _until_quiet(self) -> Steps[None]:
+        """Wait for an image that comes too late, which would be taken for that of the next part."""
+        since = time.monotonic()
+        while time.monotonic() - since < self._limit and not self._stop.is_set():
+            self._say(*self._said)
+            self._images.look()
+            if self._images.forget():
+                since = time.monotonic()
             yield from self._pause()
 
     def _leave(self) -> None:

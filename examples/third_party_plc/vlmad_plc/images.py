@@ -1,11 +1,11 @@
-"""Where the image of a part comes from: the newest file of a folder, or any other source."""
+"""Where the image of a part comes from: the one new file of a folder, or any other source."""
 
 from __future__ import annotations
 
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 from vlmad.errors import InputError, VlmadError
 from vlmad.images import Source
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SKIPPED = 1
-"""Frames of a camera that are let go after a trigger: their exposure may have begun before."""
+"""Frames of a camera that are let go after a trigger, where nobody says: their exposure may have
+begun before."""
+
+
+Files: TypeAlias = dict[Path, tuple[int, int]]
+"""Size and time of change of each."""
 
 
 class Images(Protocol):
@@ -31,34 +36,49 @@ class Images(Protocol):
     def look(self) -> None:
         """See what is there."""
 
-    def forget(self) -> None:
-        """Let all that the last look saw be of no part to come."""
+    def forget(self) -> bool:
+        """Let all that the last look saw be of no part to come; return whether any was new."""
+
+    def begin(self) -> None:
+        """Know that a part was triggered."""
 
     def take(self) -> tuple[Arrival, Callable[[], bool]] | None:
-        """Return a whole image that came since, and what tells whether it is still the same.
+        """Return a whole image that came since, and what tells whether it is the one of its part.
+
+        It is not if it has changed, or another came as well.
 
         Raises:
             InputError: there will be none: the folder or the camera has gone.
         """
 
 
-def open_images(argument: str) -> Images:
-    """Return where images come from: a folder, or what a source keeps bringing."""
+def open_images(argument: str, skipped: int | None = None) -> Images:
+    """Return where images come from: a folder, or what a source keeps bringing.
+
+    Args:
+        argument: names it.
+        skipped: how many frames of a source are let go after a trigger; `SKIPPED` by default.
+
+    Raises:
+        InputError: nothing keeps coming from there, or files are to be skipped.
+    """
     found = finder_for(argument)
     if found is None:
+        if skipped is not None:
+            raise InputError(f"{argument}: skip= is for cameras; of a folder each file counts")
         return FolderImages(Path(argument))
     if not isinstance(found, KeepsComing):
         raise InputError(f"{without_password(argument)}: no images keep coming from there")
-    return SourceImages(found, argument)
+    return SourceImages(found, argument, SKIPPED if skipped is None else skipped)
 
 
 class FolderImages:
-    """The newest whole image file of a folder, each under a name or with content of its own."""
+    """The one image file that is new in a folder, under a name or with content of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._old: dict[Path, tuple[int, int]] = {}
-        self._seen: dict[Path, tuple[int, int]] = {}
+        self._old: Files = {}
+        self._seen: Files = {}
 
     def __enter__(self) -> Self:
         self.look()
@@ -71,15 +91,20 @@ class FolderImages:
         """See which files are there."""
         self._seen = self._files()
 
-    def forget(self) -> None:
+    def forget(self) -> bool:
         """Let all files that were seen be old."""
+        new = self._new(self._seen)
         self._old = self._seen
+        return bool(new)
+
+    def begin(self) -> None:
+        """Go on: what the last look saw may have come after the trigger."""
 
     def take(self) -> tuple[Arrival, Callable[[], bool]] | None:
         """Return the newest file that is new, stands still and can be read to its end."""
         before = self._seen
         self.look()
-        new = {path: facts for path, facts in self._seen.items() if self._old.get(path) != facts}
+        new = self._new(self._seen)
         if not new:
             return None
         path = max(new, key=lambda path: new[path][1])
@@ -87,9 +112,13 @@ class FolderImages:
         if before.get(path) != facts or not _is_whole(path):
             return None
         name = f"{path} of {facts[1]}"  # a file may be written over
-        return Arrival(name, path, time.time()), lambda: self._files().get(path) == facts
+        only = {path: facts}
+        return Arrival(name, path, time.time()), lambda: self._new(self._files()) == only
 
-    def _files(self) -> dict[Path, tuple[int, int]]:
+    def _new(self, files: Files) -> Files:
+        return {path: facts for path, facts in files.items() if self._old.get(path) != facts}
+
+    def _files(self) -> Files:
         """Return size and time of each image file."""
         found = {}
         try:
@@ -117,11 +146,11 @@ def _is_whole(path: Path) -> bool:
 class SourceImages:
     """The first frames of a source after a trigger; a thread lets all others go."""
 
-    def __init__(self, source: KeepsComing, argument: str) -> None:
-        self._source, self._argument = source, argument
+    def __init__(self, source: KeepsComing, argument: str, skipped: int = SKIPPED) -> None:
+        self._source, self._argument, self._skipped = source, argument, skipped
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._drain, daemon=True)
-        self._left = SKIPPED
+        self._left = skipped
         self._taken: Arrival | None = None
         self._ended = ""
 
@@ -137,10 +166,15 @@ class SourceImages:
         """Fail if there will be no more frames."""
         self.take()
 
-    def forget(self) -> None:
-        """Let go of what has come so far, and of the next frames."""
+    def forget(self) -> bool:
+        """Let go of what has come so far, and of the next frames; none is ever late."""
+        self.begin()
+        return False
+
+    def begin(self) -> None:
+        """Count the frames that are let go from now on."""
         with self._lock:
-            self._left, self._taken = SKIPPED, None
+            self._left, self._taken = self._skipped, None
 
     def take(self) -> tuple[Arrival, Callable[[], bool]] | None:
         """Return the frame that came."""

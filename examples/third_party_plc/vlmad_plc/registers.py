@@ -46,7 +46,7 @@ class Fault(IntEnum):
     NO_IMAGE = 1
     """No whole image came in time."""
     NOT_SCORED = 2
-    """The image could not be read or scored, or was replaced meanwhile."""
+    """The image could not be read or scored, was replaced meanwhile, or another came as well."""
     NO_THRESHOLD = 3
     """Nothing says from which score on a part is bad."""
     TOO_LATE = 4

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 PORT = 502
 LIMIT = 5.0
 """Seconds from the trigger to the answer, where nobody says."""
-FORM = "modbus://HOST:PORT/?from=FOLDER&limit=SECONDS&base=REGISTER&device=NUMBER"
-KNOWN = {"from", "limit", "base", "device"}
+FORM = "modbus://HOST:PORT/?from=FOLDER&limit=SECONDS&skip=FRAMES&base=REGISTER&device=NUMBER"
+KNOWN = {"from", "limit", "skip", "base", "device"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Asked:
     images: str
     """A folder, or the argument of another source."""
     limit: float
+    skip: int | None
+    """Frames of a camera that are let go after a trigger, if somebody says how many."""
     base: int
     device: int
 
@@ -53,9 +55,12 @@ def parse(argument: str) -> Asked:
         one = {name: values[0] for name, values in given.items()}
         limit = float(one.get("limit", LIMIT))
         base, device = int(one.get("base", 0)), int(one.get("device", 1))
+        skip = int(one["skip"]) if "skip" in one else None
+        if skip is not None and not 0 <= skip <= 1000:
+            raise ValueError
         if not (0 < limit < math.inf and 0 <= base <= 65529 and 0 <= device <= 255):
             raise ValueError
-        return Asked(url.hostname, url.port or PORT, one["from"], limit, base, device)
+        return Asked(url.hostname, url.port or PORT, one["from"], limit, skip, base, device)
     except (KeyError, ValueError) as error:
         raise InputError(f"'{argument}' is not of the form {FORM}") from error
 
@@ -80,7 +85,7 @@ class PlcSource:
         asked = parse(argument)
         with (
             Registers(asked.host, asked.port, asked.base, asked.device) as plc,
-            open_images(asked.images) as images,
+            open_images(asked.images, asked.skip) as images,
         ):
             yield from Handshake(plc, images, asked.limit, stop).run()
 
