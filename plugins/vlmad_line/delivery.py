@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vlmad_line.ledger import Ledger
 
 TOGETHER = 100
-"""Messages of one delivery at most; after one that failed a single one is tried."""
+"""Messages of one delivery at most; those of one that failed are then delivered one by one."""
 FIRST, LONGEST = 0.5, 60.0
 """Seconds of the first pause after a delivery that failed, and of the longest."""
 
@@ -40,7 +40,8 @@ class Delivery:
         sink: under which name the ledger knows it.
         deliver: what the sink's part returned.
         ledger: the ledger.
-        tell: is called when deliveries begin to fail, and when they go on.
+        tell: is called when deliveries begin to fail, and when they go on, and if the ledger no
+            longer keeps what the sink does not have.
     """
 
     def __init__(
@@ -53,7 +54,11 @@ class Delivery:
         self.sink, self._deliver, self._ledger, self._tell = sink, deliver, ledger, tell
         self._failures, self._reason = 0, ""
         self._stopping = threading.Event()
-        ledger.join(sink)
+        self._singly = 0
+        """How many messages are still delivered one by one: as many as the failed delivery had."""
+        lost = ledger.join(sink)
+        if lost:
+            tell(f"{lost} messages for {sink} are no longer kept: it was left out meanwhile")
         self._thread = threading.Thread(target=self._work, name=f"to {sink}", daemon=True)
         self._thread.start()
 
@@ -82,12 +87,14 @@ class Delivery:
     def _step(self) -> bool:
         """Deliver something or wait for it; return whether there may be more to do."""
         last = self._stopping.is_set()  # asked first: what was said before the stop is seen below
-        entries = self._ledger.missing(self.sink, 1 if self._failures else TOGETHER)
+        entries = self._ledger.missing(self.sink, 1 if self._singly else TOGETHER)
         if not entries:
             if not last:
                 self._ledger.wait(self.sink, self._stopping)
             return not last
+        before, self._singly = self._singly, max(self._singly, len(entries))  # should it fail
         self._deliver([message for _, message in entries])
+        self._singly = max(0, before - 1)
         self._ledger.has(self.sink, entries[-1][0])
         if self._failures:
             self._tell(f"{self.sink} takes what is said again")

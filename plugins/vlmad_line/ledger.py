@@ -111,11 +111,21 @@ class Ledger:
             rows = [(source, key) for key in keys if key]
             database.executemany("DELETE FROM seen WHERE source = ? AND key = ?", rows)
 
-    def join(self, sink: str) -> None:
-        """Give a sink its place: where it was before, or if it is new, after all that is there."""
+    def join(self, sink: str) -> int:
+        """Give a sink its place: where it was before, or if it is new, after all that is there.
+
+        Returns:
+            How many messages it does not have and never will: they are no longer kept.
+        """
         with self._changing() as database:
             database.execute("INSERT OR IGNORE INTO sink VALUES (?, ?)", [sink, self._last()])
             self._sinks.add(sink)
+            query = "SELECT coalesce(min(number) - 1, ?) FROM message"
+            (gone,) = database.execute(query, [self._last()]).fetchone()
+            lost = int(gone) - self._place_of(sink)
+            if lost > 0:
+                database.execute("UPDATE sink SET has = ? WHERE name = ?", [gone, sink])
+        return max(0, lost)
 
     def missing(self, sink: str, most: int) -> list[tuple[int, Message]]:
         """Return the first messages that a sink does not have, with their numbers."""
@@ -134,9 +144,8 @@ class Ledger:
 
     def waiting(self, sink: str) -> int:
         """Return how many messages a sink does not have."""
-        query = "SELECT has FROM sink WHERE name = ?"
         with self._turn:
-            return self._last() - int(self._database.execute(query, [sink]).fetchone()[0])
+            return self._last() - self._place_of(sink)
 
     def wait(self, sink: str, stopping: threading.Event) -> None:
         """Wait until there is something that a sink does not have, or `wake` after it stops."""
@@ -157,15 +166,18 @@ class Ledger:
             rows = self._database.execute(query, [end, most]).fetchall()
         return [(number, read_message(content, f"{self.path}")) for number, content in rows]
 
-    def trim(self) -> list[str]:
-        """Delete what is more than `kept` and every sink has; return the ids of that."""
+    def trim(self) -> int:
+        """Delete what is more than `kept` and every sink has; return how much that was."""
         with self._changing() as database:
             marks = ",".join("?" * len(self._sinks))
             query = f"SELECT min(has) FROM sink WHERE name IN ({marks})"
             (least,) = database.execute(query, [*self._sinks]).fetchone()
             end = min(self._last() - self.kept, self._last() if least is None else least)
-            query = "DELETE FROM message WHERE number <= ? RETURNING id"
-            return [name for (name,) in database.execute(query, [end])]
+            return database.execute("DELETE FROM message WHERE number <= ?", [end]).rowcount
+
+    def _place_of(self, sink: str) -> int:
+        query = "SELECT has FROM sink WHERE name = ?"
+        return int(self._database.execute(query, [sink]).fetchone()[0])
 
     def _last(self) -> int:
         query = "SELECT seq FROM sqlite_sequence WHERE name = 'message'"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
 from vlmad.errors import InputError, OutputError
+from vlmad_line.delivery import Delivery
 from vlmad_line.judgements import Alarm
 from vlmad_line.ledger import Ledger
 
@@ -56,13 +58,41 @@ def test_only_what_every_sink_has_is_trimmed(tmp_path: Path) -> None:
         ledger.write([judgement(str(number)) for number in range(10)])
         last = ledger.missing("slow", 99)[-1][0]
         ledger.has("quick", last)
-        assert ledger.trim() == []
+        assert ledger.trim() == 0
         ledger.has("slow", last - 5)
-        assert len(ledger.trim()) == 5
+        assert ledger.trim() == 5
         assert images(ledger, "slow") == list("56789")
         ledger.has("slow", last)
-        assert len(ledger.trim()) == 3
+        assert ledger.trim() == 3
         assert [getattr(each, "image", "") for _, each in ledger.latest(99)] == ["9", "8"]
+
+
+def test_a_sink_that_was_left_out_for_a_while_hears_how_much_it_has_lost(tmp_path: Path) -> None:
+    path = tmp_path / "line.sqlite"
+    with Ledger(path) as ledger:
+        assert ledger.join("left out") == 0
+        ledger.write([judgement("0")])
+    with Ledger(path, kept=3) as ledger:
+        ledger.write([judgement(str(number)) for number in range(1, 10)])
+        ledger.trim()
+    told: list[str] = []
+    with Ledger(path) as ledger:
+        late = Delivery("left out", lambda messages: None, ledger, told.append)
+        late.stop(time.monotonic() + 60)
+    with Ledger(path) as ledger:
+        assert ledger.join("left out") == 0
+    assert told == ["7 messages for left out are no longer kept: it was left out meanwhile"]
+
+
+def test_what_waits_for_a_sink_that_was_left_out_is_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "line.sqlite"
+    with Ledger(path) as ledger:
+        ledger.join("left out")
+    with Ledger(path, kept=3) as ledger:
+        ledger.write([judgement(str(number)) for number in range(10)])
+        ledger.trim()
+        assert ledger.join("left out") == 7
+        assert (ledger.waiting("left out"), images(ledger, "left out")) == (3, list("789"))
 
 
 def test_all_of_a_batch_is_written_or_nothing(tmp_path: Path) -> None:

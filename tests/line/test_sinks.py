@@ -188,6 +188,28 @@ def test_what_is_said_while_a_delivery_looks_and_stops_is_delivered(
     assert got == [last]
 
 
+def test_those_before_a_message_that_is_refused_are_delivered_twice_at_most(ledger: Ledger) -> None:
+    said, got, told = [judgement(str(number)) for number in range(100)], list[str](), list[str]()
+
+    def deliver(messages: Sequence[Message]) -> None:
+        for message in messages:
+            if message.id == said[60].id:
+                raise OutputError("it answers 400")
+            got.append(message.id)
+
+    ledger.join("choosy")
+    ledger.write(said)
+    running = Delivery("choosy", deliver, ledger, told.append)
+    wait_for(lambda: running._failures > 5)
+    running.stop(time.monotonic() + 60)
+    assert got == [each.id for each in said[:60]] * 2
+    assert [text.split(",")[0] for text in told] == [
+        "choosy takes nothing for now",
+        "choosy takes what is said again",
+        "choosy takes nothing for now",
+    ]
+
+
 def test_a_delivery_that_fails_again_and_again_waits_longer(monkeypatch: Any) -> None:
     monkeypatch.setattr(delivery, "LONGEST", 60.0)
     monkeypatch.setattr(delivery, "FIRST", 0.5)
