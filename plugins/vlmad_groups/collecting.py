@@ -77,8 +77,8 @@ class PartCollector:
         waiting.views.append(view)
         images = {each.image for each in waiting.views}  # one that came twice is one view
         took = now - waiting.since
-        late = [f"its last view came after {took:.0f} s"] if took >= self.patience else []
-        return self._judge(part, late) if len(images) == self.rule.views else None
+        wrong = [f"its last view came after {took:.0f} s"] if took >= self.patience else []
+        return self._judge(part, wrong) if len(images) == self.rule.views else None
 
     def overdue(self, now: float) -> list[PartRow]:
         """Judge the parts that have waited too long; none of them is `ok`."""
