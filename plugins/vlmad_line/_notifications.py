@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -36,6 +37,8 @@ SILENT = frozenset(
 WAIT, TOGETHER = 25, 10
 """Milliseconds that are waited for something to happen, and for more of it."""
 MOUNTS = Path("/proc/mounts")
+ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
+"""A space or the like in a path there."""
 
 
 class Notifications(Protocol):
@@ -45,20 +48,36 @@ class Notifications(Protocol):
         """Wait a moment, and yield the paths that changed since the last time."""
 
 
-def sends_none(root: Path, mounts: Path = MOUNTS) -> bool:
-    """Return whether a folder is on a file system that tells of no changes by others."""
+def mounted(mounts: Path | None = None) -> list[tuple[str, str]]:
+    """Return where something is mounted and as which file system; nothing where nobody tells."""
     try:
-        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        where = os.path.realpath(root)
+        lines = (mounts or MOUNTS).read_bytes().splitlines()
     except OSError:
-        return False
+        return []
+    words = [[*line.split(b" "), b"", b"", b""] for line in lines]
+    places = [ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), each[1]) for each in words]
+    return [
+        (os.fsdecode(place).rstrip("/"), os.fsdecode(each[2]))
+        for place, each in zip(places, words, strict=True)
+    ]
+
+
+def mount_of(where: str, mounts: Path | None = None) -> tuple[str, str]:
+    """Return where what a real path lies on is mounted, and as which file system."""
     found = ("", "")
-    for line in lines:
-        _, place, kind, *_ = [*line.split(" "), "", "", ""]
-        place = place.encode("latin-1", "replace").decode("unicode_escape").rstrip("/")
+    for place, kind in mounted(mounts):
         if (where == place or where.startswith(f"{place}/")) and len(place) >= len(found[0]):
             found = place, kind
-    return found[1] in SILENT or found[1].startswith("fuse.")
+    return found
+
+
+def sends_none(root: Path, mounts: Path | None = None) -> bool:
+    """Return whether a folder is on a file system that tells of no changes by others."""
+    try:
+        _, kind = mount_of(os.path.realpath(root), mounts)
+    except OSError:
+        return False
+    return kind in SILENT or kind.startswith("fuse.")
 
 
 @contextmanager

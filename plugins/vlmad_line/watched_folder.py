@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
 from vlmad.images import decode
+from vlmad_line._folders import Folders
 from vlmad_line._notifications import Notifications, notifications, sends_none
 from vlmad_line.endpoints import Arrival
-from vlmad_run.walking import NOT_READ, is_readable, walk_photographs
+from vlmad_run.walking import NOT_READ, is_readable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from threading import Event
+
+    from vlmad_run.walking import Kind, Place
 
 STILL, STILL_IF_EMPTY = 0.05, 1.0
 """Seconds that a file stands still before it is looked into; the second where its end is zeros, as
@@ -33,8 +36,10 @@ LOOK_AGAIN, AT_MOST = 5.0, 0.05
 """Seconds after which all is looked through, should a notification have been lost; and which share
 of the time may go into that."""
 POLL = 0.2
-"""Likewise where there are no notifications."""
-OUTPUT = ("image", "format")
+"""Seconds from one look to the next where there are no notifications."""
+SIGN = 0.5
+"""Seconds of a look after which there is a sign of life."""
+OUTPUT: tuple[Kind, ...] = ("image", "format")
 """Kinds of files that are judged: those in formats that are not read are NG."""
 
 
@@ -66,7 +71,7 @@ class WatchedFolder:
     once: bool = False
     _done: set[str] = field(default_factory=set)
     _waiting: dict[Path, _Candidate] = field(default_factory=dict)
-    _folders: set[str] = field(default_factory=set)
+    _folders: Folders = field(default_factory=Folders)
 
     def arrivals(self, argument: str, stop: Event) -> Iterator[Arrival | None]:
         """Yield images as they are whole, the oldest first.
@@ -75,7 +80,7 @@ class WatchedFolder:
             InputError: there is no such folder, or it has gone away.
         """
         root = Path(argument)
-        _require(root)
+        self._folders.require_all(root)
         self._done |= set(self.seen)
         poll = sends_none(root) if self.poll is None else self.poll
         with notifications(root, poll or self.once, stop) as news:
@@ -84,9 +89,12 @@ class WatchedFolder:
             while not stop.is_set():
                 now = time.monotonic()
                 if now >= due:
-                    self._look_through(root)
+                    for _ in self._look_through(root):
+                        if stop.is_set():
+                            return
+                        yield None
                     took = time.monotonic() - now
-                    due = now + max(POLL if poll else LOOK_AGAIN, took / AT_MOST)
+                    due = now + (took + POLL if poll else max(LOOK_AGAIN, took / AT_MOST))
                     yield None
                 for path in self._whole():
                     yield None if path is None else self._arrival(path, argument)
@@ -101,27 +109,37 @@ class WatchedFolder:
         Raises:
             InputError: there is no such folder.
         """
-        _require(Path(argument))
-        found = ((path, stamp_of(path)) for path in _photographs(Path(argument), set()))
+        places = Folders().look_through(Path(argument))
+        found = ((path, stamp_of(path)) for place in places for path in _images_in(place))
         return {key_of_file(path, stamp) for path, stamp in found if stamp is not None}
 
     def _hear(self, news: Notifications, due: float) -> float:
         """Take in what has changed; return when all is to be looked through."""
         for path in news.changed():
-            if str(path.parent) not in self._folders or path.is_dir():
+            if self._folders.is_news(path):
                 due = 0.0  # a folder that is new here, or was moved here with all in it
-            elif _is_wanted(path.name):
+            elif str(path.parent) in self._folders.known and _is_wanted(path.name):
                 self._consider(path)
         return due
 
-    def _look_through(self, root: Path) -> None:
-        _require(root)
-        first, self._folders = not self._folders, set()
-        there = set()
-        for path in _photographs(root, self._folders):
-            there.add(self._consider(path, is_old=first))
+    def _look_through(self, root: Path) -> Iterator[None]:
+        """Consider all that is there; give signs of life meanwhile."""
+        told, there = time.monotonic(), set[str]()
+        for key in self._keys(root, is_old=not self._folders.known):
+            there.add(key)
+            if time.monotonic() - told > SIGN:
+                yield None
+                told = time.monotonic()
+        there.discard("")
         if there:  # else the disk may be away, and all of it comes back
             self._done &= there
+
+    def _keys(self, root: Path, is_old: bool) -> Iterator[str]:
+        """Yield the keys of the images of each folder, and an empty one for the folder itself."""
+        for place in self._folders.look_through(root):
+            for path in _images_in(place):
+                yield self._consider(path, is_old)
+            yield ""
 
     def _consider(self, path: Path, is_old: bool = False) -> str:
         """Let a file wait until it is whole, and return its key.
@@ -169,21 +187,9 @@ class WatchedFolder:
         return Arrival(str(path), path, at, argument, key, stamp=candidate.stamp)
 
 
-def _require(root: Path) -> None:
-    try:
-        with os.scandir(root):
-            pass
-    except OSError as error:
-        raise InputError(f"{root}: {error.strerror or error}") from error
-
-
-def _photographs(root: Path, folders: set[str]) -> Iterator[Path]:
-    """Yield the files that may be images; note the folders that they may be in."""
-    for place in walk_photographs(root):
-        if not place.closed:
-            folders.add(str(place.path))
-        for kind in OUTPUT:
-            yield from place.named(kind)  # type: ignore[arg-type]
+def _images_in(place: Place) -> list[Path]:
+    """Return the files right in a folder that may be images."""
+    return [path for kind in OUTPUT for path in place.named(kind)]
 
 
 def _is_wanted(name: str) -> bool:

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from vlmad.errors import InputError
-from vlmad_line import watched_folder
+from vlmad_line import _notifications, watched_folder
+from vlmad_line._folders import Folders
 from vlmad_line._notifications import sends_none
 from vlmad_line.endpoints import Arrival
 from vlmad_line.watched_folder import WatchedFolder
@@ -155,6 +156,75 @@ def test_a_folder_that_goes_away_is_said(watched: Watched, monkeypatch: pytest.M
     shutil.rmtree(watched.root)
     with pytest.raises(InputError, match="No such file"):
         watched.until(1)
+
+
+def test_a_disk_that_is_unmounted_is_said_though_its_empty_folder_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, mounts = tmp_path / "the disk", tmp_path / "mounts"
+    root.mkdir()
+    monkeypatch.setattr(_notifications, "MOUNTS", mounts)
+    place = str(root).replace(" ", "\\040")
+    disks = ["/dev/sda / ext4 rw 0 0\n", f"/dev/sdb {place} ext4 rw 0 0\n"]
+    mounts.write_text("".join(disks))
+    folder = WatchedFolder()
+    assert list(folder._look_through(root)) == []
+    mounts.write_text(disks[0])
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"nothing is mounted at {root} any more"):
+            list(folder._look_through(root))
+    mounts.write_text("".join([*disks, f"//host/x {place}/camera cifs rw 0 0\n"]))
+    with pytest.raises(InputError, match="camera was mounted meanwhile"):
+        list(folder._look_through(root))
+    assert list(folder._look_through(root)) == []
+
+
+def test_a_folder_below_that_cannot_be_looked_into_any_more_is_said_and_its_images_stay_judged(
+    watched: Watched, png: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "share").mkdir()
+    (watched.root / "gone").mkdir()
+    (watched.root / "camera").symlink_to(tmp_path / "share")
+    (tmp_path / "share" / "1.png").write_bytes(png)
+    stop = threading.Event()
+    assert watched.until(1) == ["camera/1.png"]
+    (watched.root / "gone").rmdir()
+    (tmp_path / "share").rename(tmp_path / "away")
+    with pytest.raises(InputError, match="camera: No such file"):
+        list(watched.folder._look_through(watched.root))
+    with pytest.raises(InputError, match="camera: No such file"):
+        next(watched.folder.arrivals(str(watched.root), stop))
+    (tmp_path / "away").rename(tmp_path / "share")
+    (tmp_path / "share" / "2.png").write_bytes(png)
+    watched.folder.once = True
+    arrivals = watched.folder.arrivals(str(watched.root), stop)
+    assert [Path(each.name).name for each in arrivals if each is not None] == ["2.png"]
+
+
+def test_what_is_written_into_folders_that_are_passed_over_is_no_news(tmp_path: Path) -> None:
+    for name in (".tmp/a", "masks", "shift"):
+        (tmp_path / name).mkdir(parents=True)
+    folders = Folders()
+    list(folders.look_through(tmp_path))
+    for name in (".tmp", ".tmp/1.png", ".tmp/a/1.png", "masks/1.png", "1.png", "shift/1.png"):
+        assert not folders.is_news(tmp_path / name), name
+    for name in ("shift", "new/1.png", "shift/a/1.png"):
+        assert folders.is_news(tmp_path / name), name
+
+
+def test_a_long_look_gives_signs_of_life_and_a_share_is_looked_at_again_soon_after(
+    tmp_path: Path, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched_folder, "SIGN", -1.0)
+    monkeypatch.setattr(watched_folder, "AT_MOST", 1e-9)
+    root = tmp_path / "in"
+    root.mkdir()
+    watched = Watched(root, poll=True)
+    for name in ("1.png", "2.png"):
+        (root / name).write_bytes(png)
+        assert watched.until(1) == [name]
+    watched.stop.set()
+    assert len(list(WatchedFolder()._look_through(root))) == 3  # two images and the folder
 
 
 def test_network_shares_are_looked_at(tmp_path: Path) -> None:
