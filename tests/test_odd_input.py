@@ -122,7 +122,7 @@ def test_empty_names_and_nul_bytes_name_no_images() -> None:
     for path in ("", "a\0b"):
         with pytest.raises(InputError):
             find_images([path])
-    with pytest.raises(InputError, match="s3:/bucket: no such file or folder"):
+    with pytest.raises(InputError, match="s3://bucket: no such file or folder"):
         find_images(["s3://bucket"])
 
 

@@ -423,5 +423,5 @@ def test_a_plugin_brings_model_files_without_torch_and_sources_of_images(
     assert ended.status == 3, ended.error
     assert "6 images scored by level on cpu in float32" in ended.out
     assert [score for _, score in scores(tmp_path / "out")] == [0.5] * 6
-    line = one_line(command("run", "photos", "--model", "some.onnx"))
-    assert "nothing installed opens files of type '.onnx'" in line
+    line = one_line(command("run", "photos", "--model", "some.bin"))
+    assert "nothing installed opens files of type '.bin'" in line

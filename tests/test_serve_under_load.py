@@ -231,12 +231,15 @@ def test_a_signal_stops_the_command_well(number: int, tmp_path: Path) -> None:
         [*command, *SMALL, "--threshold", "2"], stderr=subprocess.PIPE, text=True, cwd=tmp_path
     ) as server:
         assert server.stderr is not None
-        line = next(line for line in server.stderr if "serving" in line)
-        found = re.search(r"serving object at http://127\.0\.0\.1:(\d+);", line)
-        assert found is not None, line
-        connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
-        connection.request("POST", "/score", (tmp_path / "photos/0000.png").read_bytes(), PNG)
-        assert answer_of(connection)[1]["judgements"][0]["answer"] == "OK"
-        os.kill(server.pid, number)
-        assert server.stderr.read() == "vlmad: stopped; 1 images were judged\n"
-        assert server.wait() == 0
+        try:
+            line = next(line for line in server.stderr if "serving" in line)
+            found = re.search(r"serving object at http://127\.0\.0\.1:(\d+);", line)
+            assert found is not None, line
+            connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=60)
+            connection.request("POST", "/score", (tmp_path / "photos/0000.png").read_bytes(), PNG)
+            assert answer_of(connection)[1]["judgements"][0]["answer"] == "OK"
+            os.kill(server.pid, number)
+            assert server.stderr.read() == "vlmad: stopped; 1 images were judged\n"
+            assert server.wait() == 0
+        finally:
+            server.kill()  # also where something above failed: leaving waits for it

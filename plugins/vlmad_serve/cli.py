@@ -104,7 +104,7 @@ def _run(
     from vlmad_line.line_products import GREY
     from vlmad_line.station import Station
     from vlmad_serve.application import make_app
-    from vlmad_serve.listening import allow_many_files, make_server
+    from vlmad_serve.listening import MOST_CONNECTIONS, allow_many_files, make_server
     from vlmad_serve.offered_products import offer
     from vlmad_serve.operator_verdicts import OperatorVerdicts
     from vlmad_serve.reviewing import Reviewing
@@ -123,6 +123,7 @@ def _run(
         server = make_server(app, served.events.stop)
         host, port = bound.getsockname()[:2]
         where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        bound.listen(MOST_CONNECTIONS)  # who is told that it serves, can connect
         say(f"serving {', '.join(station.products)} at {where}; Ctrl-C stops it")
         try:
             server.run([bound])

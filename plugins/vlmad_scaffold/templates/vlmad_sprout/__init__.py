@@ -134,3 +134,23 @@ def register_sinks(register: Register) -> None:
         "vlmad_sprout.sink:to_list",
         "the images that are not OK, as lines of text",
     )
+
+
+@hookimpl
+def register_steadiers(register: Register) -> None:
+    """Register what steadies verdicts over time."""
+    register(
+        "sprout",
+        "vlmad_sprout.steadier:SproutSteadier",
+        "anomalous for some seconds more",
+    )
+
+
+@hookimpl
+def register_supplements(register: Register) -> None:
+    """Register what is made of a run besides."""
+    register(
+        "sprout",
+        "vlmad_sprout.supplement:worst_of",
+        "a text file that names the worst image",
+    )
