@@ -118,7 +118,7 @@ def serving(folder: Path, products: list[LineProduct], **settings: Any) -> Itera
 
 
 def _served(served: Served, offered: Path | None, access: Access) -> Iterator[Running]:
-    verdicts = OperatorVerdicts(served.spool._folder.with_name("verdicts"))
+    verdicts = OperatorVerdicts(served.spool._folder.with_name("verdicts"), served.station)
     reviewing = Reviewing(served.station, verdicts, Choice())
     app = make_app(served, offer(served.station, offered, Choice()), reviewing, access)
     bound = bind("127.0.0.1", 0)

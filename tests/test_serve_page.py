@@ -20,9 +20,10 @@ from vlmad_line.line_products import LineProduct, open_product
 from vlmad_run.references import References
 from vlmad_run.rows import read_rows
 from vlmad_run.thresholds import Threshold
-from vlmad_serve import events
+from vlmad_serve import events, operator_verdicts
 from vlmad_serve.access import Access
-from vlmad_serve.operator_verdicts import IMAGES, RUN, VERDICTS
+from vlmad_serve.operator_verdicts import IMAGES, RUN, VERDICTS, OperatorVerdicts
+from vlmad_serve.refusals import Refusal
 
 from .report.test_report_browser import CONTRASTS
 from .test_serve import CHOICE, Running, png, serving
@@ -245,6 +246,35 @@ def test_what_a_person_says_is_known_by_the_content_of_the_image(
         running.ask("GET", "/products/nut/review")[1]["normal"] == 1
     )  # another is no other folder
     assert running.ask("GET", "/products/bolt/review")[1]["normal"] == 0
+
+
+def test_what_is_said_scores_that_image_alone_and_in_turn_with_the_station(
+    running: Running, nut: LineProduct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station = running.served.station
+    scored = list[tuple[list[Path], bool]]()
+
+    class Seen:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(nut.detector, name)
+
+        def stream(self, images: list[Path], batch_size: int) -> Any:
+            scored.append((images, station._working.locked()))
+            return nut.detector.stream(images, batch_size)
+
+    verdicts = OperatorVerdicts(tmp_path / "said", station)
+    monkeypatch.setattr(operator_verdicts, "MOST_IMAGES", 2)
+    product = replace(nut, detector=Seen())  # type: ignore[arg-type]
+    files = [tmp_path / f"{seed}.png" for seed in range(3)]
+    for seed, file in enumerate(files):
+        file.write_bytes(png(seed=seed))
+    for file in (files[0], files[1], files[0]):
+        verdicts.say(product, file, "x.png", "normal")
+    assert [len(images) for images, _ in scored if images] == [1, 1]
+    assert all(in_turn for _, in_turn in scored)
+    assert len(verdicts.scores(product).good) == 2
+    with pytest.raises(Refusal, match="2 images are kept of this detector"):
+        verdicts.say(product, files[2], "x.png", "normal")
 
 
 def test_nothing_can_be_said_of_what_is_not_kept_or_has_no_score(running: Running) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from vlmad_line.watched_folder import stamp_of
 from vlmad_run.picked_product import ProductResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy as np
     from jaxtyping import Float
@@ -127,13 +128,19 @@ class Station:
         outcomes = iter(self._outcomes(found, whole, batch_size))
         return [_judge(found, each, _fault(each) or next(outcomes)) for each in arrivals]
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Let nobody else use the detectors meanwhile: they work one at a time."""
+        with self._working:
+            yield
+
     def _outcomes(
         self, product: LineProduct, arrivals: Sequence[Arrival], batch_size: int
     ) -> list[Result | str]:
         """Return what a detector makes of each image, or why it makes nothing of it."""
         images = _images(product, arrivals)
         try:
-            with self._working:
+            with self.working():
                 results = list(product.detector.stream(images, batch_size))  # type: ignore[arg-type]
             if len(results) != len(images):
                 raise InputError(f"{len(results)} results came of {len(images)} images")

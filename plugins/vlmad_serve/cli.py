@@ -117,7 +117,7 @@ def _run(
         line = stack.enter_context(_line(record, station))
         spool = stack.enter_context(tempfile.TemporaryDirectory(prefix="vlmad-serve-"))
         served = Served(station, limits, Path(spool), line)
-        reviewing = Reviewing(station, OperatorVerdicts(record.verdicts), choice)
+        reviewing = Reviewing(station, OperatorVerdicts(record.verdicts, station), choice)
         stack.callback(reviewing.stop)
         app = make_app(served, offer(station, folder, choice), reviewing, access)
         server = make_server(app, served.events.stop)

@@ -20,13 +20,17 @@ from vlmad.files import write_atomically
 from vlmad_run.csv_cells import as_meant, csv_table
 from vlmad_run.rows import file_stem, read_rows
 from vlmad_run.run_folder import RunFolder
+from vlmad_serve.refusals import Refusal
 
 if TYPE_CHECKING:
     from vlmad_line.line_products import LineProduct
+    from vlmad_line.station import Station
 
 Truth: TypeAlias = Literal["normal", "anomalous"]
 IMAGES, RUN, VERDICTS = "images", "run", "verdicts.csv"
 COLUMNS = ("image", "verdict")
+MOST_IMAGES = 2000
+"""Of one detector; more are not kept."""
 
 
 class KnownScores(NamedTuple):
@@ -41,11 +45,12 @@ class OperatorVerdicts:
 
     Args:
         folder: where; it is made with the first.
+        station: whose detectors score the images.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._lock = threading.Lock()
+    def __init__(self, folder: Path, station: Station) -> None:
+        self.folder, self._station = folder, station
+        self._saying = threading.Lock()
 
     def folder_of(self, product: LineProduct) -> Path:
         """Return the folder of a product's detector."""
@@ -63,27 +68,30 @@ class OperatorVerdicts:
 
         Raises:
             OutputError: it cannot be kept.
+            Refusal: so many are kept already.
         """
         folder = self.folder_of(product)
         content, ending = image.read_bytes(), Path(name).suffix.lower()
         usual = re.fullmatch(r"\.[a-z0-9]{1,5}", ending)
         own = _digest(content) + (ending if usual else "")
-        with self._lock:
+        with self._saying:
             said = self._read(folder)
+            if len(said) >= MOST_IMAGES and f"{IMAGES}/{own}" not in said:
+                remedy = f"learn from them; then move {folder} elsewhere to begin anew"
+                raise Refusal(507, f"{len(said)} images are kept of this detector", remedy)
             path = folder / IMAGES / own
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
             write_atomically(path, content)
-            self._score(product, folder)
+            self._score(product, folder / RUN, path)
             said[f"{IMAGES}/{own}"] = truth
             write_atomically(folder / VERDICTS, csv_table([COLUMNS, *said.items()]))
 
     def said(self, product: LineProduct) -> dict[str, Truth]:
         """Return what was said of each image, by its name within the folder."""
-        with self._lock:
-            return self._read(self.folder_of(product))
+        return self._read(self.folder_of(product))
 
     def scores(self, product: LineProduct) -> KnownScores:
         """Return the scores of the images that something was said of."""
@@ -94,12 +102,12 @@ class OperatorVerdicts:
                 (known.good if truth == "normal" else known.bad).append(row.score)
         return known
 
-    def _score(self, product: LineProduct, folder: Path) -> None:
-        """Score the images that are new, as `vlmad run` would."""
-        images = sorted((folder / IMAGES).iterdir())
-        manifest = product.detector.describe(images)
-        with RunFolder(folder / RUN, manifest) as run:
-            missing = run.missing(images)
+    def _score(self, product: LineProduct, folder: Path, image: Path) -> None:
+        """Score an image as `vlmad run` would, if that was not done before."""
+        identity = product.identity.model_copy(update={"threshold": None})
+        manifest = product.manifest.model_copy(update={"identity": identity})
+        with RunFolder(folder, manifest) as run, self._station.working():
+            missing = run.missing([image])
             deque(run.write_all(product.detector.stream(missing, 1)), maxlen=0)
 
     def _read(self, folder: Path) -> dict[str, Truth]:
