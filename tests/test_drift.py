@@ -408,7 +408,7 @@ def test_another_detector_is_watched_anew_and_another_threshold_is_not(
 
     monkeypatch.chdir(line)
     monkeypatch.setattr("vlmad_drift.station_drift.EVERY", 0)
-    product = open_product(Choice(), References(model=Path("n.safetensors")))
+    product = open_product(Choice(), References(model=Path("n.safetensors")), name="nut")
     other = replace(product, manifest=product.manifest.model_copy(
         update={"identity": product.identity.model_copy(update={"threshold": 3.0})}
     ))  # fmt: skip
@@ -416,7 +416,7 @@ def test_another_detector_is_watched_anew_and_another_threshold_is_not(
     for each in (product, other, product):
         station.see(said(1, 1.0), image, each)
     station.see(said(2, 1.0), image, None)
-    station.see(said(3, 1.0, "bolt"), image, product)
+    station.see(said(3, 1.0, "bolt"), image, replace(product, name="bolt"))
     station.stop()
     found = station.report()
     assert (found.products["nut"].images, found.fault) == (1, "")

@@ -4,8 +4,7 @@
 
 Of every category with enough good photographs some are references of the detector; the others come
 as streams, drawn with replacement, each photograph with light and place of its own. From one image
-on all have a drawn change. Photographs without any change come once each, in random order. The
-figures in docs/drift.md are its output.
+on all have a drawn change. Photographs without any change come once each, in random order.
 """
 
 from __future__ import annotations

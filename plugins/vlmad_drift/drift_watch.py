@@ -5,8 +5,9 @@
         print(alarm.shift.words)
     state = watch.state()  # a document; DriftWatch.of(state) goes on from it
 
-If the usual images and those that come are exchangeable, and up to a share `defects` of those that
-come may show anything besides, the probability that there is ever an alarm is at most alpha.
+If the usual images and those that come are exchangeable, and each of those that come may besides
+show anything by a probability of `defects`, independently of the others, the probability that there
+is ever an alarm is at most alpha.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vlmad.errors import VlmadError, reason_of
 from vlmad.images import decode
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from vlmad_formats.reading import Reading
     from vlmad_line.judgements import Judgement
     from vlmad_line.line_products import LineProduct
-    from vlmad_run.identity import Identity
 
 EVERY = 1.0
 """Seconds between two images that are measured; of the others only the score is watched."""
@@ -36,11 +35,20 @@ UNWATCHED = "unknown"
 """As what images are judged that show none of several products."""
 
 
+class Watched(NamedTuple):
+    """What a watch is of."""
+
+    station: str
+    """A product of the station."""
+    picked: str
+    """Which of the products in its file an image shows; where there is one, the same."""
+
+
 class _ProductWatch:
     """A watch, what it was made for, and what it cannot tell."""
 
-    def __init__(self, product: LineProduct | None) -> None:
-        self.judge = _identity(product)
+    def __init__(self, picked: str, product: LineProduct | None) -> None:
+        self.judge = product.scoring if product else ""
         self.measured = self.told = -EVERY
         self.alarm = ""
         """What a person is told, as it was a moment ago."""
@@ -48,7 +56,7 @@ class _ProductWatch:
             usual = Usual.of((), ())
             self.watch, self.remarks = DriftWatch(usual.values), usual.remarks
         else:
-            self.watch, self.remarks = watch_for(product.manifest)
+            self.watch, self.remarks = watch_for(product.manifest_of(picked))
 
     def see(self, said: Judgement, values: Mapping[str, float], now: float) -> None:
         """Take an image, and say anew what is wrong: at once if that is new, else now and then."""
@@ -61,7 +69,7 @@ class StationDrift:
     """Watches what is judged at a station; several threads may use it."""
 
     def __init__(self) -> None:
-        self._watches: dict[str, _ProductWatch] = {}
+        self._watches: dict[Watched, _ProductWatch] = {}
         self._turn, self._waiting = threading.Lock(), threading.BoundedSemaphore(MOST_WAITING)
         self._pool = ThreadPoolExecutor(1, "drift")
         self._fault = ""
@@ -72,7 +80,8 @@ class StationDrift:
         Args:
             said: the judgement.
             file: of the image; it may be gone by then.
-            product: what judged it, if that is known. Another detector is watched anew.
+            product: what judged it, if that is known. Another detector is watched anew; of several
+                products in one file each is watched by itself.
         """
         if said.score is None or said.product == UNWATCHED:
             return
@@ -85,7 +94,10 @@ class StationDrift:
     def forget(self, name: str) -> bool:
         """Begin anew with a product, as after its lamp was exchanged; tell whether there is one."""
         with self._turn:
-            return self._watches.pop(name, None) is not None
+            found = [each for each in self._watches if name in (each.station, _name(each))]
+            for each in found:
+                del self._watches[each]
+        return bool(found)
 
     def stop(self) -> None:
         """Take what waits, and return."""
@@ -94,14 +106,14 @@ class StationDrift:
     def report(self) -> StationDriftReport:
         """Return what was found so far."""
         with self._turn:
-            found = {name: _told(each) for name, each in sorted(self._watches.items())}
+            found = {_name(own): _told(each) for own, each in sorted(self._watches.items())}
         return StationDriftReport(products=found, fault=self._fault)
 
     @property
     def alarms(self) -> list[str]:
         """What a person should look at."""
         with self._turn:
-            found = [(name, each.alarm) for name, each in sorted(self._watches.items())]
+            found = [(_name(own), each.alarm) for own, each in sorted(self._watches.items())]
         told = [f"'{name}': {alarm}" for name, alarm in found if alarm]
         return told + ([f"drift is not watched: {self._fault}"] if self._fault else [])
 
@@ -116,26 +128,25 @@ class StationDrift:
 
     def _seen(self, said: Judgement, file: Path, product: LineProduct | None) -> None:
         assert said.score is not None
+        place = Watched(product.name if product else said.product, said.product)
         with self._turn:
-            known = self._watches.get(said.product)
+            known = self._watches.get(place)
         own = known
-        if own is None or own.judge != _identity(product):
-            own = _ProductWatch(product)
+        if own is None or own.judge != (product.scoring if product else ""):
+            own = _ProductWatch(said.product, product)
         values, now = {"score": said.score}, time.monotonic()
         if now - own.measured >= EVERY:
             own.measured = now
             values |= _statistics(file, product.reading if product else None)
         with self._turn:
-            if self._watches.get(said.product) is known:  # else it was forgotten meanwhile
+            if self._watches.get(place) is known:  # else it was forgotten meanwhile
                 own.see(said, values, now)
-                self._watches[said.product] = own
+                self._watches[place] = own
 
 
-def _identity(product: LineProduct | None) -> Identity | None:
-    """Return what scores depend on: another threshold changes none."""
-    if product is None:
-        return None
-    return product.identity.model_copy(update={"threshold": None})
+def _name(own: Watched) -> str:
+    """Return what a watch is called: its product, or that and the one of several in its file."""
+    return own.picked if own.picked == own.station else f"{own.station}: {own.picked}"
 
 
 def _statistics(file: Path, reading: Reading | None) -> dict[str, float]:

@@ -57,6 +57,12 @@ class LineProduct:
         return hashlib.sha256(self.identity.to_json()).hexdigest()[:16]
 
     @property
+    def scoring(self) -> str:
+        """A short name for what its scores depend on; another threshold has the same."""
+        own = self.identity.model_copy(update={"threshold": None})
+        return hashlib.sha256(own.to_json()).hexdigest()[:16]
+
+    @property
     def judges(self) -> bool:
         """Whether there is a threshold for whatever it is shown."""
         by_itself = isinstance(self.detector, ProductLine) and self.detector.judges
@@ -74,6 +80,21 @@ class LineProduct:
         if isinstance(found, ProductLine):
             found = next(iter(found.products.values())).assembled
         return found.detector.reading if isinstance(found, Assembled) else None
+
+    def manifest_of(self, picked: str) -> Manifest:
+        """Return what the detector is of one of several products, or of the only one."""
+        found: object = self.detector
+        if isinstance(found, ProductLine) and picked in found.products:
+            return found.only(picked).describe()
+        return self.manifest
+
+    @property
+    def good_scores(self) -> list[float]:
+        """What good references score, where it is known; of several products those of all."""
+        found: object = self.detector
+        several = found.products.values() if isinstance(found, ProductLine) else ()
+        known = [each.assembled.good for each in several] or [self.manifest.good]
+        return [score for good in known if good for score in good.scores]
 
     def limit(self, result: Result) -> Threshold | None:
         """Return the threshold for an image: that of the product which it shows."""

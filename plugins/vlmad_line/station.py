@@ -13,7 +13,7 @@ import time
 import uuid
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,8 @@ class JudgedImage:
     """At the size of the image; None if it was not scored."""
     result: Result | None = None
     """What the detector made of it, if it was asked."""
+    product: LineProduct | None = None
+    """As which it was judged, if there was one."""
 
 
 class Station:
@@ -126,7 +128,8 @@ class Station:
             return [_not_scored(each, name, reason) for each in arrivals]
         whole = [each for each in arrivals if not _fault(each)]
         outcomes = iter(self._outcomes(found, whole, batch_size))
-        return [_judge(found, each, _fault(each) or next(outcomes)) for each in arrivals]
+        judged = (_judge(found, each, _fault(each) or next(outcomes)) for each in arrivals)
+        return [replace(each, product=found) for each in judged]
 
     @contextmanager
     def working(self) -> Iterator[None]:

@@ -97,13 +97,12 @@ def scores(request: Request, name: str) -> Response:
     """Tell which scores good, defective and unknown images of a product have."""
     product = _product(request, name)
     known = _reviewing(request).verdicts.scores(product)
-    good = product.manifest.good.scores if product.manifest.good else []
     found = ProductScores(
         product=name,
         threshold=product.threshold.value if product.threshold else None,
-        good=[*good, *known.good],
+        good=[*product.good_scores, *known.good],
         bad=known.bad,
-        open=_served(request).recent.scores(name),
+        open=_served(request).recent.scores(product),
         adjustable=not product.thresholds_differ,
     )
     return _json(found.to_json(indent=None))
@@ -126,7 +125,8 @@ def start_review(request: Request, name: str) -> Response:
 @operating.post("/products/{name}/review/adopt", response_model=ReviewState, responses=MISSING)
 def adopt_review(request: Request, name: str) -> Response:
     """Judge by what was learned from now on."""
-    _reviewing(request).adopt(_product(request, name))
+    with request.app.state.offered.changing():
+        _reviewing(request).adopt(_product(request, name))
     return _told(request, _product(request, name))
 
 

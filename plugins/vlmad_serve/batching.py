@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from vlmad_line.endpoints import Arrival
     from vlmad_line.judgements import Judgement
+    from vlmad_line.line_products import LineProduct
     from vlmad_serve.recent import StoredMap
 
 TOGETHER = 0.005
@@ -38,6 +39,8 @@ class Answered:
     judgement: Judgement
     map: StoredMap | None
     """None if it was not scored."""
+    product: LineProduct | None = None
+    """As which it was judged, if there was one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +49,7 @@ class Waiting:
 
     arrival: Arrival
     product: str
-    """As which it is judged."""
+    """As which it is judged: whatever has that name by then."""
     size: int = 0
     """Bytes of its file."""
     pixels: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from vlmad_serve.answers import ProductList, ServedProduct
 from vlmad_serve.refusals import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vlmad_line.line_products import LineProduct
     from vlmad_line.station import Station
     from vlmad_run.choosing import Choice
@@ -53,15 +56,26 @@ class OfferedProducts:
         Raises:
             Refusal: it cannot be, and nothing has changed.
         """
+        with self.changing():
+            try:
+                self.station.add(self._made(name, change))
+                if change.chosen:
+                    self.station.choose(name)
+            except VlmadError as error:
+                raise Refusal(422, str(error), "the products stay as they were") from error
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Let nobody else change products meanwhile, so that none puts back an old one.
+
+        Raises:
+            Refusal: somebody does.
+        """
         if not self._busy.acquire(blocking=False):
             remedy = "ask again after Retry-After seconds"
             raise Refusal(429, "another product is being changed", remedy, 1)
         try:
-            self.station.add(self._made(name, change))
-            if change.chosen:
-                self.station.choose(name)
-        except VlmadError as error:
-            raise Refusal(422, str(error), "the products stay as they were") from error
+            yield
         finally:
             self._busy.release()
 
@@ -71,10 +85,11 @@ class OfferedProducts:
         Raises:
             Refusal: there is none, or images are judged as it by default.
         """
-        self._require(name)
-        if name == self.station.chosen:
-            raise Refusal(409, f"'{name}' is the chosen product", "choose another one before")
-        self.station.remove(name)
+        with self.changing():
+            self._require(name)
+            if name == self.station.chosen:
+                raise Refusal(409, f"'{name}' is the chosen product", "choose another one before")
+            self.station.remove(name)
 
     def _made(self, name: str, change: ProductChange) -> LineProduct:
         if change.file is not None:

@@ -54,8 +54,7 @@ class OperatorVerdicts:
 
     def folder_of(self, product: LineProduct) -> Path:
         """Return the folder of a product's detector."""
-        own = product.identity.model_copy(update={"threshold": None}).to_json()
-        return self.folder / file_stem(f"{product.name}/{_digest(own)}")
+        return self.folder / file_stem(f"{product.name}/{product.scoring}")
 
     def say(self, product: LineProduct, image: Path, name: str, truth: Truth) -> None:
         """Keep an image with what it shows; who says it again, has the last word.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from vlmad_formats.reading import Reading
     from vlmad_line.judgements import Judgement
+    from vlmad_line.line_products import LineProduct
 
 MOST_JUDGEMENTS = 1000
 MOST_BYTES = 256 << 20
@@ -82,13 +83,25 @@ class Recent:
     def __init__(self, keep: int) -> None:
         self._keep, self._lock = keep, threading.Lock()
         self._judgements: deque[Judgement] = deque(maxlen=MOST_JUDGEMENTS)
+        self._scores: deque[tuple[str, str, float]] = deque(maxlen=MOST_JUDGEMENTS)
+        """Of the latest images, with the product as which each was judged, and its detector."""
         self._kept: OrderedDict[str, KeptImage] = OrderedDict()
         self._bytes = 0
 
-    def add(self, judgement: Judgement, image: KeptImage) -> None:
-        """Remember a judgement; the file of its image is deleted when it is forgotten."""
+    def add(
+        self, judgement: Judgement, image: KeptImage, product: LineProduct | None = None
+    ) -> None:
+        """Remember a judgement; the file of its image is deleted when it is forgotten.
+
+        Args:
+            judgement: what was said.
+            image: of what.
+            product: by which product, if there was one.
+        """
         with self._lock:
             self._judgements.append(judgement)
+            if product is not None and judgement.score is not None:
+                self._scores.append((product.name, product.scoring, judgement.score))
             self._kept[judgement.id] = image
             self._bytes += image.size
             gone = []
@@ -103,11 +116,12 @@ class Recent:
         with self._lock:
             return self._kept.get(name)
 
-    def scores(self, product: str) -> list[float]:
-        """Return the scores of the latest images of a product."""
+    def scores(self, product: LineProduct) -> list[float]:
+        """Return the scores that a product's detector gave to the latest images."""
         with self._lock:
-            known = [*self._judgements]
-        return [j.score for j in known if j.score is not None and j.product == product]
+            known = [*self._scores]
+        own = product.name, product.scoring
+        return [score for name, scoring, score in known if (name, scoring) == own]
 
     def history(
         self,

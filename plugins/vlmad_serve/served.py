@@ -181,10 +181,10 @@ class Served:
     def _remember(self, waiting: Waiting, answer: Answered) -> None:
         said, path = answer.judgement, _path(waiting)
         self.unjudged.judge(scored=said.score is not None)
-        product = self.station.products.get(said.product)
+        product = answer.product
         reading = product.reading if product else None
         kept = KeptImage(path, waiting.size, reading, answer.map, said.image, waiting.product)
-        self.recent.add(said, kept)
+        self.recent.add(said, kept, product)
         self.events.tell(said)
         self.drift.see(said, path, product)
 
@@ -204,7 +204,7 @@ def _answered(waiting: Waiting, image: JudgedImage) -> Answered:
     said, path = image.judgement, str(_path(waiting))
     own = {"reason": said.reason.replace(path, waiting.arrival.name), "file": ""}
     heat = None if image.map is None else StoredMap.of(image.map)
-    return Answered(said.model_copy(update=own), heat)
+    return Answered(said.model_copy(update=own), heat, image.product)
 
 
 def _refused(waiting: Waiting) -> Answered:
