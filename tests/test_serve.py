@@ -376,6 +376,7 @@ def test_a_ledger_has_each_judgement_before_it_is_told(
             assert "no space left" in running.ask("GET", "/health")[1]["alarms"][0]
             first = running.ask("GET", "/history?answer=OK&limit=1")[1]
             rest = running.ask("GET", f"/history?answer=OK&before={first['more']}")[1]
+            assert running.ask("GET", f"/history?before={'9' * 30}")[0] == 200
     assert [each["image"] for each in first["judgements"]] == ["1.png"]
     assert [each["image"] for each in rest["judgements"]] == ["0.png", "1.png", "0.png"]
     assert rest["judgements"][0]["file"] == ""

@@ -42,7 +42,7 @@ def locked(nut: LineProduct, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         {"Authorization": "Bearer wrong"},
         {"Authorization": TOKEN},
         {"Authorization": f"Basic {TOKEN}"},
-        {"Cookie": f"vlmad_session={TOKEN}"},
+        {"Cookie": f"vlmad_session_0={TOKEN}"},
     ],
 )
 @pytest.mark.parametrize("path", ["/health", "/metrics", "/openapi.json", "/products", "/nothing"])
@@ -63,6 +63,8 @@ def test_the_token_opens_a_session_for_what_cannot_send_it(locked: Running) -> N
     assert "SameSite=strict" in cookie
     session = {"Cookie": cookie.partition(";")[0]}
     assert locked.ask("GET", "/health", headers=session)[0] == 200
+    elsewhere = {"Cookie": session["Cookie"].replace(str(locked.port), "8000")}
+    assert problem(locked.ask("GET", "/health", headers=elsewhere)) == 401  # of another station
     other = {**session, "Origin": f"http://localhost:{locked.port}"}
     assert problem(locked.ask("GET", "/health", headers=other)) == 403
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,13 +20,16 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from vlmad_line.line_products import LineProduct, open_product
+from vlmad_line.station import Station
+from vlmad_run.choosing import Choice
 from vlmad_run.references import References
 from vlmad_run.rows import read_rows
 from vlmad_run.thresholds import Threshold
-from vlmad_serve import events, operator_verdicts
+from vlmad_serve import events, operator_verdicts, reviewing
 from vlmad_serve.access import Access
 from vlmad_serve.operator_verdicts import IMAGES, RUN, VERDICTS, OperatorVerdicts
 from vlmad_serve.refusals import Refusal
+from vlmad_serve.reviewing import Reviewing
 
 from .report.test_report_browser import CONTRASTS
 from .test_serve import CHOICE, Running, png, serving
@@ -298,8 +304,29 @@ def patterned(seed: int, defective: bool) -> bytes:
     return file.getvalue()
 
 
+def test_a_review_that_does_not_end_when_told_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stubborn = ["sh", "-c", "trap '' TERM; echo started; exec sleep 600"]
+    monkeypatch.setattr(reviewing, "PATIENCE", 0.05)
+    station = Station()
+    review = Reviewing(station, OperatorVerdicts(tmp_path, station), Choice())
+    with subprocess.Popen(stubborn, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        trial = review._trials["nut"] = reviewing._Trial(process, tmp_path)
+        review._watching = [threading.Thread(target=reviewing._finish, args=[trial])]
+        review._watching[0].start()
+        review.stop()
+        assert process.wait() == -signal.SIGKILL
+
+
 @pytest.mark.slow
-def test_what_was_learned_is_used_when_it_gains_on_images_held_out(running: Running) -> None:
+def test_what_was_learned_is_used_when_it_gains_on_images_held_out(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vlmad.py").write_text("raise SystemExit('code of the working folder ran')")
     for seed in range(8):
         for said in ("normal", "anomalous"):
             image = patterned(seed, said == "anomalous")

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from vlmad_line.line_products import LineProduct
+from vlmad_serve._requests import answered, kept_image, not_kept, product_of, served_of
 from vlmad_serve.answers import (
     PausedStation,
     ProductScores,
@@ -18,7 +19,6 @@ from vlmad_serve.answers import (
 )
 from vlmad_serve.refusals import Refusal
 from vlmad_serve.reviewing import Reviewing
-from vlmad_serve.served import Served
 
 operating = APIRouter()
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -59,10 +59,10 @@ def piece(name: str) -> Response:
 @operating.put("/paused", response_model=StationHealth, openapi_extra=_body(PausedStation))
 async def pause(request: Request) -> Response:
     """Judge nothing until told to go on: whoever sends an image is told so, with 503."""
-    served = _served(request)
+    served = served_of(request)
     served.pause(PausedStation.parse(await request.body(), "the body").paused)
     health = await run_in_threadpool(served.health)
-    return _json(health.to_json(indent=None))
+    return answered(health.to_json(indent=None))
 
 
 @operating.post(
@@ -78,46 +78,43 @@ async def say_truth(request: Request, name: str) -> Response:
 
 
 def _keep(request: Request, name: str, said: SaidTruth) -> Response:
-    kept = _served(request).recent.kept(name)
-    remedy = "the last few are kept; start the server with a larger --keep"
-    if kept is None:
-        raise Refusal(404, "this image is not kept", remedy)
+    kept = kept_image(request, name)
     if kept.map is None:
         raise Refusal(409, "this image was not scored", "nothing can be learned from it")
-    product = _product(request, kept.product)
+    product = product_of(request, kept.product)
     try:
         _reviewing(request).verdicts.say(product, kept.path, kept.name, said.truth)
     except FileNotFoundError as error:  # forgotten just now
-        raise Refusal(404, "this image is not kept", remedy) from error
+        raise not_kept() from error
     return _told(request, product)
 
 
 @operating.get("/products/{name}/scores", response_model=ProductScores, responses=MISSING)
 def scores(request: Request, name: str) -> Response:
     """Tell which scores good, defective and unknown images of a product have."""
-    product = _product(request, name)
+    product = product_of(request, name)
     known = _reviewing(request).verdicts.scores(product)
     found = ProductScores(
         product=name,
         threshold=product.threshold.value if product.threshold else None,
         good=[*product.good_scores, *known.good],
         bad=known.bad,
-        open=_served(request).recent.scores(product),
+        open=served_of(request).recent.scores(product),
         adjustable=not product.thresholds_differ,
     )
-    return _json(found.to_json(indent=None))
+    return answered(found.to_json(indent=None))
 
 
 @operating.get("/products/{name}/review", response_model=ReviewState, responses=MISSING)
 def review(request: Request, name: str) -> Response:
     """Tell what was said of a product's images, and what learning from it would gain."""
-    return _told(request, _product(request, name))
+    return _told(request, product_of(request, name))
 
 
 @operating.post("/products/{name}/review", response_model=ReviewState, responses=MISSING)
 def start_review(request: Request, name: str) -> Response:
     """Find out what learning would gain, on images held out (`vlmad review`)."""
-    product = _product(request, name)
+    product = product_of(request, name)
     _reviewing(request).start(product)
     return _told(request, product)
 
@@ -126,20 +123,8 @@ def start_review(request: Request, name: str) -> Response:
 def adopt_review(request: Request, name: str) -> Response:
     """Judge by what was learned from now on."""
     with request.app.state.offered.changing():
-        _reviewing(request).adopt(_product(request, name))
-    return _told(request, _product(request, name))
-
-
-def _served(request: Request) -> Served:
-    served: Served = request.app.state.served
-    return served
-
-
-def _product(request: Request, name: str) -> LineProduct:
-    found = _served(request).station.products.get(name)
-    if found is None:
-        raise Refusal(404, f"no product '{name}'", "GET /products tells which there are")
-    return found
+        _reviewing(request).adopt(product_of(request, name))
+    return _told(request, product_of(request, name))
 
 
 def _reviewing(request: Request) -> Reviewing:
@@ -148,8 +133,4 @@ def _reviewing(request: Request) -> Reviewing:
 
 
 def _told(request: Request, product: LineProduct) -> Response:
-    return _json(_reviewing(request).state(product).to_json(indent=None))
-
-
-def _json(content: bytes) -> Response:
-    return Response(content, media_type="application/json")
+    return answered(_reviewing(request).state(product).to_json(indent=None))

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 LEAST, MOST = 16, 4096
 """Characters of a token."""
-COOKIE = "vlmad_session"
 SESSION_SECONDS, MOST_SESSIONS = 12 * 3600, 100
 OPEN = frozenset({"/", "/session"})
 """What can be had without a token: a page that asks for it."""
@@ -82,7 +81,7 @@ class Access:
         self._check_host(headers)
         self._check_page(headers, scope["method"])
         if self._token is not None and path not in OPEN and not path.startswith(OPEN_FOLDER):
-            self._check_token(headers)
+            self._check_token(headers, cookie_of(scope))
 
     def open_session(self, headers: Headers) -> str:
         """Return what a cookie may bring instead of the token, to whoever brings that.
@@ -125,11 +124,11 @@ class Access:
             whose = shown(origins[0] if origins else site)
             raise Refusal(403, f"a page of '{whose}' asks", "only the server's own page may ask it")
 
-    def _check_token(self, headers: Headers) -> None:
+    def _check_token(self, headers: Headers, cookie: str = "") -> None:
         given = headers.getlist("authorization")
         scheme, _, token = (given[0] if len(given) == 1 else "").partition(" ")
         right = scheme.lower() == "bearer" and self._is_token(token.strip())
-        if right or (not given and self._has_session(headers)):
+        if right or (not given and self._has_session(headers, cookie)):
             return
         wrong = "the token is wrong" if given else "a token is needed"
         raise Refusal(401, wrong, "send Authorization: Bearer TOKEN")
@@ -139,12 +138,18 @@ class Access:
         same = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), known)
         return self._token is None or same
 
-    def _has_session(self, headers: Headers) -> bool:
+    def _has_session(self, headers: Headers, cookie: str) -> bool:
         try:
-            found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+            found = SimpleCookie(headers.get("cookie", "")).get(cookie)
         except CookieError:
             return False
         return found is not None and self._sessions.get(found.value, 0.0) > time.monotonic()
+
+
+def cookie_of(scope: Scope) -> str:
+    """Return the name of the cookie: browsers send those of one port to all of a machine."""
+    _, port = scope.get("server") or ("", 0)
+    return f"vlmad_session_{port}"
 
 
 def _name_of(host: str) -> str | None:

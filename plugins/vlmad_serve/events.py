@@ -34,8 +34,7 @@ class Events:
 
     def tell(self, judgement: Judgement) -> None:
         """Tell everyone of a judgement."""
-        said = b"id: %b\nevent: judgement\ndata: %b\n"
-        self._put(said % (judgement.id.encode(), judgement.to_json(indent=None)))
+        self._put(b"event: judgement\ndata: %b\n" % judgement.to_json(indent=None))
 
     def stop(self) -> None:
         """End the streams of all who follow."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 REVIEW, FITTED, THRESHOLD = "review", "fitted.safetensors", "threshold.json"
 SLOWER = 10
 """How much the process gives way to the judging of images."""
+PATIENCE = 5.0
+"""Seconds in which it has to end when it is told to."""
 
 
 @dataclass(slots=True)
@@ -86,7 +88,7 @@ class Reviewing:
                 raise Refusal(409, "a review is running", "wait until it has ended")
             words = [str(folder / RUN), str(folder / VERDICTS), "--json", "--force", "--out"]
             process = subprocess.Popen(
-                [sys.executable, "-m", "vlmad", "review", *words, str(folder / REVIEW)],
+                [sys.executable, "-P", "-m", "vlmad", "review", *words, str(folder / REVIEW)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -122,7 +124,11 @@ class Reviewing:
         for trial in self._trials.values():
             trial.process.terminate()
         for thread in self._watching:
-            thread.join()
+            thread.join(PATIENCE)
+        for trial in self._trials.values():
+            trial.process.kill()
+        for thread in self._watching:
+            thread.join(PATIENCE)
 
     def _trial(self, product: LineProduct) -> _Trial | None:
         found = self._trials.get(product.name)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 AT_ONCE, MOST_LOOKED_AT = 200, 2000
 """Messages that are read together, and for one page, however few of them are asked for."""
+MOST_DIGITS = 18
+"""Of a message's number: more are none that SQLite could hold."""
 
 
 def written(
@@ -21,7 +23,7 @@ def written(
 
     Where few are such, a page may have less than `limit`, or nothing, and still say `more`.
     """
-    number = int(before) if before.isdecimal() else None
+    number = int(before) if before.isdecimal() and len(before) <= MOST_DIGITS else None
     found: list[Judgement] = []
     for _ in range(MOST_LOOKED_AT // AT_ONCE):
         messages = ledger.latest(AT_ONCE, number)
