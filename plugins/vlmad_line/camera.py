@@ -27,11 +27,17 @@ if TYPE_CHECKING:
 TIMEOUT = 5.0
 """Seconds without data after which a camera has gone away."""
 V4L2 = "v4l2"
+BY_HTTP = {
+    "fflags": "nobuffer",
+    "format_whitelist": "mpjpeg,mjpeg,mpegts",
+    "protocol_whitelist": "http,https,tcp,tls",
+}
+"""What answers may be no camera, and name files and other machines, as in a playlist."""
 OPTIONS = {
     "rtsp": {"rtsp_transport": "tcp", "fflags": "nobuffer"},
     "rtsps": {"rtsp_transport": "tcp", "fflags": "nobuffer"},
-    "http": {"fflags": "nobuffer"},
-    "https": {"fflags": "nobuffer"},
+    "http": BY_HTTP,
+    "https": BY_HTTP,
 }
 """FFmpeg's, by scheme: frames without gaps, and none that wait for others."""
 
@@ -89,10 +95,10 @@ class Film:
             InputError: it is no film that can be read.
         """
         stamp = stamp_of(Path(argument)) or (0, 0)
-        for frame in frames(argument):
+        for number, frame in enumerate(frames(argument)):
             if stop.is_set():
                 return
-            name = f"{argument} {frame.time:.3f} s"
+            name = f"{argument} frame {number} at {frame.time:.3f} s"  # a damaged one has no time
             key = key_of_file(Path(name), stamp)
             yield None
             if key not in self.seen:

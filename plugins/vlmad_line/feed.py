@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import shown
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 SILENT = 10.0
 """Seconds without a sign of life after which a source counts as stopped."""
 WAITING = 1000
-"""Images of a source that wait to be judged; it is not asked for more until there are fewer."""
+"""Files of a source that wait to be judged; it is not asked for more until there are fewer."""
+IN_MEMORY = 8
+"""Likewise of images that lie in memory, such as the frames of a film."""
+ROOM = 0.02
+"""Seconds from one look for room to the next."""
 
 
 class Feed:
@@ -48,7 +53,7 @@ class Feed:
         """Why it has stopped; empty while it has not."""
         self.is_done = False
         """Whether there will never be another image."""
-        self._images: queue.Queue[Arrival] = queue.Queue(1 if newest else WAITING)
+        self._images: queue.Queue[Arrival] = queue.Queue()
         self._sign, self._failures = time.monotonic(), 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
@@ -99,12 +104,12 @@ class Feed:
                 self._stop.wait(pause(self._failures))
 
     def _put(self, arrival: Arrival) -> None:
-        while not self._stop.is_set():
-            try:
-                self._images.put(arrival, timeout=0 if self._newest else 0.5)
-                self._came.set()
+        most = WAITING if isinstance(arrival.content, Path) else IN_MEMORY
+        while self._images.qsize() >= (1 if self._newest else most):
+            self._sign = time.monotonic()  # it lives, and waits for the model
+            if self._newest:
+                self.dropped += len(self.take(1))
+            elif self._stop.wait(ROOM):
                 return
-            except queue.Full:
-                self._sign = time.monotonic()  # it lives, and waits for the model
-                if self._newest:
-                    self.dropped += len(self.take(1))
+        self._images.put(arrival)
+        self._came.set()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
+from vlmad.errors import InputError
 from vlmad_line import camera as cameras
 from vlmad_line._keeping_watch import KeptWatch
 from vlmad_line.camera import CAMERA, Film
@@ -68,11 +72,27 @@ def test_the_frames_of_a_film_are_judged_each_once(tmp_path: Path) -> None:
     path = film(tmp_path / "clip.mp4", 5)
     stop = threading.Event()
     found = [*filter(None, Film().arrivals(str(path), stop))]
-    assert [each.name for each in found] == [f"{path} {n / 10:.3f} s" for n in range(5)]
+    assert [each.name for each in found] == [
+        f"{path} frame {n} at {n / 10:.3f} s" for n in range(5)
+    ]
     assert [_grey(each) for each in found] == pytest.approx([0, 20, 40, 60, 80], abs=4)
     seen = {each.key for each in found[:3]}
     again = [*filter(None, Film(seen).arrivals(str(path), stop))]
     assert [each.name for each in again] == [each.name for each in found[3:]]
+
+
+def test_damaged_frames_of_a_film_have_names_and_keys_of_their_own(tmp_path: Path) -> None:
+    path = film(tmp_path / "clip.mp4", 12)
+    with av.open(str(path)) as whole:
+        packets = [packet for packet in whole.demux(video=0) if packet.pos and packet.size]
+        places = [(packet.pos, packet.size) for packet in packets]
+    content = bytearray(path.read_bytes())
+    for start, size in places[4:7]:
+        content[start : start + size] = b"\xa5" * size
+    path.write_bytes(content)
+    found = [*filter(None, Film().arrivals(str(path), threading.Event()))]
+    assert sum(bool(each.fault) for each in found) > 1
+    assert len({each.name for each in found}) == len({each.key for each in found}) == len(found)
 
 
 def test_a_film_is_watched_to_its_end(tmp_path: Path) -> None:
@@ -83,6 +103,45 @@ def test_a_film_is_watched_to_its_end(tmp_path: Path) -> None:
         KeptWatch(line, [feed], said.append, lambda text: None).run(came, threading.Event())
     assert [each.answer for each in said] == ["NG"] * 3
     assert {each.reason for each in said} == {"no product is chosen"}
+
+
+class HttpCamera(BaseHTTPRequestHandler):
+    """Sends motion JPEG, or a playlist that names something else."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200)
+        kinds = {"/playlist": "application/vnd.apple.mpegurl"}
+        camera = "multipart/x-mixed-replace; boundary=b"
+        self.send_header("Content-Type", kinds.get(self.path, camera))
+        self.end_headers()
+        if self.path in kinds:
+            lines = "#EXTM3U,#EXT-X-TARGETDURATION:5,#EXTINF:5,/other.ts,#EXT-X-ENDLIST,"
+            self.wfile.write(lines.replace(",", "\n").encode())
+            return
+        for number in range(4):
+            content = BytesIO()
+            Image.new("RGB", (64, 48), (number * 40,) * 3).save(content, "JPEG")
+            size = content.tell()
+            self.wfile.write(b"--b\r\nContent-Type: image/jpeg\r\n")
+            self.wfile.write(b"Content-Length: %d\r\n\r\n%s\r\n" % (size, content.getvalue()))
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_of_http_motion_jpeg_is_taken_and_no_playlist() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), HttpCamera) as server:
+        threading.Thread(target=server.serve_forever, args=[0.01]).start()
+        url, stop = f"http://127.0.0.1:{server.server_port}", threading.Event()
+        first = next(CAMERA.arrivals(f"{url}/camera", stop))
+        assert first is not None
+        assert isinstance(first.content, Image.Image)
+        with pytest.raises(InputError, match="not a film that can be read"):
+            next(CAMERA.arrivals(f"{url}/playlist", stop))
+        server.shutdown()
+    assert "/other.ts" not in HttpCamera.asked
 
 
 def _grey(arrival: Arrival) -> float:

@@ -21,7 +21,7 @@ from PIL import Image
 from vlmad_line import delivery
 from vlmad_line._keeping_watch import KeptWatch
 from vlmad_line.endpoints import Arrival
-from vlmad_line.feed import Feed
+from vlmad_line.feed import IN_MEMORY, ROOM, Feed
 from vlmad_line.judgements import Alarm, Judgement, Message
 from vlmad_line.ledger import Ledger
 from vlmad_line.line import Line
@@ -188,6 +188,30 @@ def test_of_a_camera_the_newest_image_counts_and_what_made_way_is_counted() -> N
     feed.start()
     feed._thread.join(60)
     assert ([each.name for each in feed.take(9)], feed.dropped) == (["4"], 4)
+
+
+def test_few_images_that_lie_in_memory_wait_to_be_judged_but_many_files() -> None:
+    frame = Image.new("RGB", (8, 8))
+
+    def runs(stop: threading.Event) -> Iterator[Arrival | None]:
+        for number in range(20):
+            yield Arrival(f"file {number}", Path("x"), 0.0)
+        for number in range(20):
+            yield Arrival(f"frame {number}", frame, 0.0)
+            asked.append(number)
+
+    asked = list[int]()
+    feed = Feed(Moody(runs), "film", False, threading.Event())
+    feed.start()
+    came = list[Arrival]()
+    until = time.monotonic() + 60
+    while len(came) < 40 and time.monotonic() < until:
+        taken = feed.take(1)
+        came += taken
+        assert not asked or asked[-1] <= len(came) - 20 + IN_MEMORY
+        feed._stop.wait(0 if taken else ROOM)
+    feed.stop(60)
+    assert [each.name.split()[0] for each in came] == ["file"] * 20 + ["frame"] * 20
 
 
 def test_a_password_is_in_no_alarm() -> None:

@@ -15,7 +15,7 @@ from vlmad.errors import InputError
 from vlmad.registry import Registry
 from vlmad_line.endpoints import Arrival, KeepsComing, NewestCounts
 
-from vlmad_genicam.aravis import Camera
+from vlmad_genicam.aravis import DAMAGED, Camera
 from vlmad_genicam.source import SOURCE, parse
 
 FAKE = "arv-fake-gv-camera-0.8"
@@ -25,15 +25,16 @@ MANY = 400
 
 
 @pytest.fixture
-def fake() -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+def fake() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Yield what starts a camera."""
     if shutil.which(FAKE) is None or find_library("aravis-0.8") is None:
         reason = "there is no Aravis: apt-get install libaravis-0.8-0 aravis-tools"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
     started: list[subprocess.Popen[bytes]] = []
 
-    def start() -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen([FAKE, "-i", "127.0.0.1"], stdout=subprocess.DEVNULL))
+    def start(*options: str) -> subprocess.Popen[bytes]:
+        words = [FAKE, "-i", "127.0.0.1", *options]
+        started.append(subprocess.Popen(words, stdout=subprocess.DEVNULL))
         return started[-1]
 
     yield start
@@ -57,7 +58,7 @@ def first_of(argument: str, stop: threading.Event) -> tuple[Arrival, Iterator[Ar
 
 
 def test_frames_come_until_the_camera_is_killed_and_again_when_it_is_back(
-    fake: Callable[[], subprocess.Popen[bytes]],
+    fake: Callable[..., subprocess.Popen[bytes]],
 ) -> None:
     stop = threading.Event()
     process = fake()
@@ -82,8 +83,23 @@ def test_frames_come_until_the_camera_is_killed_and_again_when_it_is_back(
     assert [arrival for arrival in arrivals if arrival is not None] == []
 
 
+def test_a_frame_that_lost_packets_is_a_fault_and_not_silence(
+    fake: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    fake("-r", "20")  # of about 190 packets of a frame
+    stop = threading.Event()
+    first, arrivals = first_of("genicam://127.0.0.1?silent=60", stop)
+    lost = first
+    for _, arrival in zip(range(MANY), arrivals, strict=False):
+        lost = arrival or lost
+        if lost.fault:
+            break
+    assert lost.content is None
+    assert lost.fault in DAMAGED.values()
+
+
 def test_a_camera_is_given_back_and_refuses_a_format_that_it_lacks(
-    fake: Callable[[], subprocess.Popen[bytes]],
+    fake: Callable[..., subprocess.Popen[bytes]],
 ) -> None:
     fake()
     stop = threading.Event()

@@ -18,6 +18,14 @@ LIBRARY, OBJECTS = "libaravis-0.8.so.0", "libgobject-2.0.so.0"
 BUFFERS = 8
 """Frames that the camera may fill while none is taken."""
 SUCCESS = 0
+DAMAGED = {
+    2: "it was not whole in time",
+    3: "packets were lost on the way",
+    4: "its packets came in disorder",
+    5: "it has another size than the camera said",
+    8: "it is of a kind that is not read",
+}
+"""What befell a buffer that holds no whole frame, by Aravis's number; others hold none at all."""
 FORMATS = {0x01080001: ("L", "L"), 0x02180014: ("RGB", "RGB"), 0x02180015: ("RGB", "BGR")}
 """Mono8, RGB8 and BGR8 by their number: the mode of the image, and how its bytes lie."""
 LARGEST = 1 << 30
@@ -88,10 +96,12 @@ def _try(name: str, *arguments: Any) -> Any:
 
 
 class Frame(NamedTuple):
-    """One image of a camera."""
+    """One image of a camera, or one that did not come whole."""
 
     number: int
-    image: Image.Image
+    image: Image.Image | None
+    fault: str = ""
+    """Why there is no image."""
 
 
 class Camera:
@@ -123,9 +133,9 @@ class Camera:
         self._close()
 
     def newest(self, seconds: float) -> Frame | None:
-        """Wait for a whole frame and return the newest there is; None if none came in time.
+        """Wait for a frame and return the newest there is; None if none came in time.
 
-        Frames that lost packets on their way are never returned.
+        One that lost packets on its way has no image.
 
         Raises:
             InputError: its pixels lie in a way that is not read here.
@@ -166,9 +176,12 @@ class Camera:
         self._stream = self._camera = None
 
     def _read(self, buffer: int) -> Frame | None:
-        """Return what is in a buffer, copied; None if it is not whole."""
-        if _call("arv_buffer_get_status", buffer) != SUCCESS:
-            return None
+        """Return what is in a buffer, copied; None if no frame was sent into it."""
+        status = _call("arv_buffer_get_status", buffer)
+        if status != SUCCESS:
+            fault = DAMAGED.get(status)
+            frame = _call("arv_buffer_get_frame_id", buffer)
+            return Frame(frame, None, fault) if fault else None
         number = _call("arv_buffer_get_image_pixel_format", buffer)
         if number not in FORMATS:
             raise InputError(
@@ -181,7 +194,7 @@ class Camera:
         data = _call("arv_buffer_get_data", buffer, byref(count))
         needed = size[0] * size[1] * len(order)
         if not data or min(size) < 1 or count.value < needed:
-            return None
+            return Frame(_call("arv_buffer_get_frame_id", buffer), None, "it is not whole")
         content = ctypes.string_at(data, needed)
         frame = Image.frombytes(mode, size, content, "raw", order)
         return Frame(_call("arv_buffer_get_frame_id", buffer), frame)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from threading import Event
 
+    from vlmad_genicam.aravis import Frame
+
 SILENT = 5.0
 """Seconds without a whole frame after which a camera counts as gone, where nobody says."""
 WAITED = 0.25
@@ -56,7 +58,8 @@ class GenicamSource:
     def arrivals(self, argument: str, stop: Event) -> Iterator[Arrival | None]:
         """Yield frames as they come, and None where none does; see `KeepsComing`.
 
-        What came while an earlier frame was judged is let go, but for the newest.
+        What came while an earlier frame was judged is let go, but for the newest. One that lost
+        packets has a fault, which is NG.
 
         Raises:
             InputError: the argument is wrong, or the camera is not there or has gone silent.
@@ -68,14 +71,17 @@ class GenicamSource:
             heard = time.monotonic()
             while not stop.is_set():
                 frame = camera.newest(WAITED)
-                if frame is not None:
-                    heard, now = time.monotonic(), time.time()
-                    at = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds")
-                    yield Arrival(f"{camera.name} {at} frame {frame.number}", frame.image, now)
+                if frame is not None and frame.image is not None:
+                    heard = time.monotonic()
                 elif time.monotonic() - heard > silent:
                     raise InputError(f"{camera.name} has sent no whole frame for {silent:g} s")
-                else:
-                    yield None
+                yield None if frame is None else _arrival(camera.name, frame)
+
+
+def _arrival(camera: str, frame: Frame) -> Arrival:
+    now = time.time()
+    at = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds")
+    return Arrival(f"{camera} {at} frame {frame.number}", frame.image, now, fault=frame.fault)
 
 
 SOURCE = GenicamSource()
