@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vlmad_line.judgements import Message
 
-NOT_IN_CSV = ("format", "regions", "map_low", "map_high", "manifest", "file", "sha256")
+NOT_IN_CSV = ("format", "regions", "file", "sha256")
 COLUMNS = (*(name for name in Judgement.model_fields if name not in NOT_IN_CSV), "part")
 HEAD = csv_line(COLUMNS)
 LOOKED_AT = 1 << 20

@@ -84,10 +84,3 @@ class Sink(Protocol):
         Raises:
             InputError: the argument is wrong; what is away for now raises when it is delivered to.
         """
-
-
-@runtime_checkable
-class WantsMaps(Protocol):
-    """A sink for which maps are kept until it has what they are of."""
-
-    wants_maps: bool

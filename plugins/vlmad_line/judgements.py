@@ -50,13 +50,6 @@ class Judgement(Document):
     """The share of good references at least as high, where it is known."""
     regions: list[Standout] = Field(default_factory=list)
     """What stands out, the highest first."""
-    map: FileName = ""
-    """Where its map is kept as a 16-bit PNG, if a sink asked for maps."""
-    map_low: float | None = None
-    map_high: float | None = None
-    """What 0 and 65535 of it stand for."""
-    manifest: FileName = ""
-    """Where it is written what judged it; likewise."""
     file: FileName = ""
     """Where the image itself lies, if it came as a file."""
     sha256: str | None = None

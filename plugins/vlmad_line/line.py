@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import deque
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from vlmad_line.sinks import OpenSink
     from vlmad_line.station import JudgedImage, Station
 
+UNSHOWN = 10_000
+"""Judgements of parts that `said_of_parts` returns at most; all are in the ledger."""
 FAREWELL = 20.0
 """Seconds at the end for what still waits to be delivered; what is not, stays in the ledger."""
 
@@ -48,7 +51,7 @@ class Line:
         parts: LineParts | None = None,
     ) -> None:
         self.station, self.ledger, self._parts = station, ledger, parts
-        self._of_parts: list[PartJudgement] = []
+        self._of_parts: deque[PartJudgement] = deque(maxlen=UNSHOWN)
         self._sinks, self._tell = sinks, tell
         self._deliveries: list[Delivery] = []
 
@@ -113,7 +116,8 @@ class Line:
         late = self._parts.finish() if ended else self._parts.overdue()
         if late:
             self.ledger.write(late)
-        said, self._of_parts = [*self._of_parts, *late], []
+        said = [*self._of_parts, *late]
+        self._of_parts.clear()
         return said
 
     def alarm(self, source: str, state: Literal["stopped", "back"], reason: str = "") -> Alarm:

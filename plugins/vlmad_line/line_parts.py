@@ -44,24 +44,31 @@ class LineParts:
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._grouping, self._clock = grouping, clock
+        self._grouping, self._clock, self._here = grouping, clock, Path.cwd()
         self._rule = PartRule(views=views)
         self._parts = PartCollector(self._rule, patience)
 
     def take(self, judgements: Sequence[Judgement]) -> list[PartJudgement]:
         """Take what was said of images; return what follows for parts that are whole now.
 
-        An image that belongs to no part is one of its own, which is NG.
+        An image that belongs to no part is one of its own, which is NG; so is a part of which a
+        table names another number of images than there are views.
         """
-        said: list[PartRow | None] = []
-        for judgement in judgements:
-            part = self._grouping.part_of(Path(judgement.file or judgement.image))
-            if part is None:
-                alone = "it belongs to no part by --group"
-                said.append(judge_part(judgement.image, [_view(judgement)], self._rule, [alone]))
-            else:
-                said.append(self._parts.add(part, _view(judgement), self._clock()))
+        said = [self._row_after(each) for each in judgements]
         return [_said_of(row) for row in said if row is not None]
+
+    def _row_after(self, judgement: Judgement) -> PartRow | None:
+        path = Path(judgement.file or judgement.image)
+        here = path.is_relative_to(self._here)  # then as `vlmad run` has it
+        part = self._grouping.part_of(path.relative_to(self._here) if here else path)
+        if part is None:
+            alone = "it belongs to no part by --group"
+            return judge_part(judgement.image, [_view(judgement)], self._rule, [alone])
+        named = len(self._grouping.images_of(part))
+        if named and named != self._rule.views:
+            other = f"the table names {named} images of it, not {self._rule.views}"
+            return judge_part(part, [_view(judgement)], self._rule, [other])
+        return self._parts.add(part, _view(judgement), self._clock())
 
     def overdue(self) -> list[PartJudgement]:
         """Return what is said of parts that have waited too long: each is NG."""

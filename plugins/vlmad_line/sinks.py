@@ -9,7 +9,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from vlmad.errors import InputError, did_you_mean
 from vlmad.registry import installed
-from vlmad_line.endpoints import WantsMaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +26,6 @@ class OpenSink:
     name: str
     """The argument without what may be secret; the ledger knows the sink by it."""
     deliver: Callable[[Sequence[Message]], None]
-    wants_maps: bool
 
 
 def open_sink(argument: str) -> OpenSink:
@@ -43,20 +41,16 @@ def open_sink(argument: str) -> OpenSink:
     if not rest.strip("/"):
         raise InputError(f"--to {argument} names nothing after '{scheme}:'")
     sink = registry.get(KIND, scheme).resolve()
-    wants = isinstance(sink, WantsMaps) and sink.wants_maps
-    return OpenSink(without_password(argument), sink(argument), wants)
+    return OpenSink(without_password(argument), sink(argument))
 
 
 def open_sinks(arguments: Sequence[str]) -> list[OpenSink]:
     """Open what each ``--to`` names.
 
     Raises:
-        InputError: one cannot be opened, wants maps, which nothing keeps, or is like another.
+        InputError: one cannot be opened, or is like another.
     """
     sinks = [open_sink(argument) for argument in dict.fromkeys(arguments)]
-    for sink in sinks:
-        if sink.wants_maps:
-            raise InputError(f"--to {sink.name} wants maps, which are not kept; leave it out")
     refuse_alike([sink.name for sink in sinks])
     return sinks
 

@@ -101,6 +101,28 @@ def test_an_image_of_no_part_and_a_view_that_comes_too_late_are_ng(parts: LinePa
     assert (whole.answer, late.answer) == ("OK", "NG")
 
 
+def test_a_part_of_which_a_table_names_another_number_of_images_is_never_ok(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "parts.csv"
+    rows = ["image,part", *(f"{n}.png,lid" for n in range(3)), "8.png,nut", "9.png,nut"]
+    table.write_text("\n".join(rows))
+    parts = LineParts(parse_grouping(f"table:{table}"), 2)
+    said = parts.take([judgement(str(tmp_path / f"{number}.png")) for number in (0, 1, 2, 8, 9)])
+    assert [(each.part, each.answer) for each in said] == [*[("lid", "NG")] * 3, ("nut", "OK")]
+    assert said[0].reason == "the table names 3 images of it, not 2; 1 of 2 views"
+
+
+def test_a_pattern_finds_what_it_does_in_a_run_from_the_same_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here := tmp_path / "line 2026").mkdir()
+    monkeypatch.chdir(here)
+    parts = LineParts(parse_grouping("pattern:([0-9]+)"), 1)
+    [said] = parts.take([judgement(str(here / "photos" / "0042_top.png"))])
+    assert (said.part, said.answer) == ("0042", "OK")
+
+
 def test_where_nobody_says_how_many_views_there_are_parts_cannot_be_judged_at_a_line() -> None:
     with pytest.raises(InputError, match="--views N"):
         LineParts(parse_grouping("folder"), None)

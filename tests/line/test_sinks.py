@@ -16,7 +16,6 @@ import pytest
 
 from vlmad.errors import InputError, OutputError
 from vlmad_line import delivery
-from vlmad_line._webhook import to_webhook
 from vlmad_line.delivery import Delivery, pause
 from vlmad_line.judgements import Alarm, Message
 from vlmad_line.ledger import Ledger
@@ -253,15 +252,10 @@ def test_what_may_be_secret_is_in_no_name(argument: str, name: str) -> None:
     assert without_password(argument) == name
 
 
-def test_sinks_that_only_a_secret_tells_apart_are_refused_as_is_one_that_wants_maps(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_sinks_that_only_a_secret_tells_apart_are_refused() -> None:
     with pytest.raises(InputError, match=r"http://a/\?token=\*\*\* is named twice"):
         open_sinks(["http://a/?token=one", "http://a/?token=two"])
     assert len(open_sinks(["http://a/", "http://a/"])) == 1
-    monkeypatch.setattr(to_webhook, "wants_maps", True, raising=False)
-    with pytest.raises(InputError, match="http://a/ wants maps, which are not kept"):
-        open_sinks(["http://a/"])
 
 
 async def _listen(port: int, count: int, ready: threading.Event, heard: list[Any]) -> None:
