@@ -104,10 +104,10 @@ class KeptWatch:
     def _look_after(self) -> None:
         """Raise an alarm of each source that has stopped, and take it back."""
         for feed in self.feeds:
-            reason = feed.reason
-            if reason and feed.name not in self.stopped:
-                self.stopped[feed.name] = reason
-                self.show(self.line.alarm(feed.name, "stopped", reason))
-            elif not reason and feed.name in self.stopped:
+            faults, reason = feed.faults(), feed.reason
+            if (faults or reason) and feed.name not in self.stopped:
+                self.stopped[feed.name] = first = [*faults, reason][0]
+                self.show(self.line.alarm(feed.name, "stopped", first))
+            if not reason and feed.name in self.stopped:
                 del self.stopped[feed.name]
                 self.show(self.line.alarm(feed.name, "back"))

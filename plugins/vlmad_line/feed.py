@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SILENT = 10.0
 """Seconds without a sign of life after which a source counts as stopped."""
+WORKS = 3.0
+"""Seconds after which a source that failed works again, though no image has come."""
 WAITING = 1000
 """Files of a source that wait to be judged; it is not asked for more until there are fewer."""
 IN_MEMORY = 8
@@ -51,6 +53,7 @@ class Feed:
         """Images that made way for newer ones."""
         self.fault = ""
         """Why it has stopped; empty while it has not."""
+        self._faults: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.is_done = False
         """Whether there will never be another image."""
         self._images: queue.Queue[Arrival] = queue.Queue()
@@ -78,30 +81,46 @@ class Feed:
                 break
         return found
 
+    def faults(self) -> list[str]:
+        """Return why it has stopped since the last call, also where it is back since."""
+        return [self._faults.get() for _ in range(self._faults.qsize())]
+
     @property
     def reason(self) -> str:
         """Why it counts as stopped now; empty if it does not."""
+        return self.fault or ("" if self.is_done else self._silence())
+
+    def _silence(self) -> str:
         silent = time.monotonic() - self._sign
-        if not self.fault and not self.is_done and silent > self._silent:
-            return f"no sign of life for {silent:.0f} s"
-        return self.fault
+        return f"no sign of life for {silent:.0f} s" if silent > self._silent else ""
 
     def _work(self) -> None:
         while not self._stop.is_set():
             try:
-                for arrival in self._source.arrivals(self._argument, self._stop):
-                    self._sign, self._failures, self.fault = time.monotonic(), 0, ""
-                    if arrival is not None:
-                        self._put(arrival)
-                self.is_done = not self._stop.is_set()
+                self._ask()
+                if not self._stop.is_set():
+                    self.is_done, self.fault = True, ""
                 self._came.set()
                 return
             except Exception as error:  # whatever it raises is an alarm, and it is asked again
                 self._failures += 1
                 said = str(error).replace(self._argument, self.name)
                 self.fault = shown(said) or type(error).__name__
+                self._faults.put(self.fault)
                 self._came.set()
                 self._stop.wait(pause(self._failures))
+
+    def _ask(self) -> None:
+        """Take what comes until there is no more."""
+        began = time.monotonic()
+        for arrival in self._source.arrivals(self._argument, self._stop):
+            if not self.fault and (silence := self._silence()):
+                self._faults.put(silence)
+            self._sign = time.monotonic()
+            if arrival is not None or self._sign - began >= WORKS:
+                self._failures, self.fault = 0, ""
+            if arrival is not None:
+                self._put(arrival)
 
     def _put(self, arrival: Arrival) -> None:
         most = WAITING if isinstance(arrival.content, Path) else IN_MEMORY

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmad_line import delivery
+from vlmad_line import delivery, feed
 from vlmad_line._keeping_watch import KeptWatch
 from vlmad_line.endpoints import Arrival
 from vlmad_line.feed import IN_MEMORY, ROOM, Feed
@@ -141,6 +141,7 @@ def test_a_source_that_fails_is_an_alarm_until_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "FIRST", 0.01)
+    monkeypatch.setattr(feed, "WORKS", 0.05)
 
     def fails(stop: threading.Event) -> Iterator[Arrival | None]:
         yield Arrival("1.png", tmp_path / "1.png", time.time())
@@ -160,6 +161,62 @@ def test_a_source_that_fails_is_an_alarm_until_it_is_back(
     assert [each.answer for each in said if isinstance(each, Judgement)] == ["NG"]
     assert [each.reason for each in said if isinstance(each, Alarm)][1] == ""
     assert kept.stopped == {}
+
+
+def test_a_source_that_fails_and_is_back_while_the_model_works_is_both_alarms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "FIRST", 0.0)
+    told, path = threading.Event(), tmp_path / "1.png"
+
+    def fails(stop: threading.Event) -> Iterator[Arrival | None]:
+        yield Arrival("1.png", path, time.time(), judged=lambda judgement: bool(told.wait(60)))
+        raise ConnectionError("a cable is loose")
+
+    def works(stop: threading.Event) -> Iterator[Arrival | None]:
+        yield Arrival("2.png", path, time.time())
+        told.set()
+        while not stop.wait(0.01):
+            yield None
+
+    said, _ = kept_watch(Moody(fails, works), tmp_path, lambda said: _states(said)[-1:] == ["back"])
+    assert _states(said) == ["stopped", "back"]
+    assert [each.reason for each in said if isinstance(each, Alarm)] == ["a cable is loose", ""]
+
+
+def test_a_source_that_lives_for_a_moment_only_is_not_back_and_is_asked_less_and_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses, made = list[int](), Feed(Moody(), "camera", False, threading.Event())
+
+    def counted(failures: int) -> float:
+        pauses.append(failures)
+        if failures == 3:
+            made._stop.set()
+        return 0.0
+
+    def fails(stop: threading.Event) -> Iterator[Arrival | None]:
+        yield None
+        reasons.append(made.reason)
+        raise ConnectionError("no answer")
+
+    reasons = list[str]()
+    made._source = Moody(fails, fails, fails)
+    monkeypatch.setattr(feed, "pause", counted)
+    made._work()
+    assert (pauses, reasons) == ([1, 2, 3], ["", "no answer", "no answer"])
+    assert made.faults() == ["no answer"] * 3
+
+
+def test_silence_that_is_over_when_somebody_looks_is_a_fault() -> None:
+    def pauses(stop: threading.Event) -> Iterator[Arrival | None]:
+        yield None
+        made._sign -= 60
+        yield None
+
+    made = Feed(Moody(pauses), "camera", False, threading.Event())
+    made._work()
+    assert (made.reason, made.faults()) == ("", ["no sign of life for 60 s"])
 
 
 def _states(said: Sequence[Message]) -> list[str]:
