@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import suppress
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -104,7 +105,7 @@ class Handshake:
             taken = self._images.take() if unchanged is None else None
             if taken is not None:
                 image, unchanged = taken
-                yield Arrival(image.name, image.content, image.at, judged=answers.put)
+                yield replace(image, judged=answers.put)
             if unchanged is not None:
                 with suppress(Empty):
                     return _answer_to(answers.get_nowait(), unchanged())
