@@ -18,7 +18,7 @@ from vlmad.errors import InputError, OutputError
 from vlmad_line.judgements import read_message
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from vlmad_line.judgements import Message
@@ -86,20 +86,22 @@ class Ledger:
         rows = [(each.id, each.to_json(indent=None)) for each in messages]
         with self._changing() as database:
             database.executemany("INSERT INTO message (id, content) VALUES (?, ?)", rows)
-            database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", [*seen])
+            database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", _storable(seen))
             self._news.notify_all()
 
     def seen(self, source: str) -> set[str]:
         """Return the keys of a source whose images are done."""
         with self._turn:
-            rows = self._database.execute("SELECT key FROM seen WHERE source = ?", [source])
+            rows = self._database.execute(
+                "SELECT key FROM seen WHERE source = ?", *_storable([(source,)])
+            )
             return {key for (key,) in rows if key}
 
     def is_new(self, source: str) -> bool:
         """Return whether nobody said of a source yet what was there at its start."""
         with self._turn:
             query = "SELECT 1 FROM seen WHERE source = ? AND key = ''"
-            return self._database.execute(query, [source]).fetchone() is None
+            return self._database.execute(query, *_storable([(source,)])).fetchone() is None
 
     def mark(self, source: str, keys: Collection[str]) -> None:
         """Take images that are there at the start of a source for done."""
@@ -108,7 +110,7 @@ class Ledger:
     def forget(self, source: str, keys: Collection[str]) -> None:
         """Forget images that are no longer there."""
         with self._changing() as database:
-            rows = [(source, key) for key in keys if key]
+            rows = _storable((source, key) for key in keys if key)
             database.executemany("DELETE FROM seen WHERE source = ? AND key = ?", rows)
 
     def join(self, sink: str) -> int:
@@ -213,6 +215,13 @@ class Ledger:
                     raise
             except sqlite3.Error as error:
                 raise OutputError(f"cannot write {self.path}: {error}") from error
+
+
+def _storable(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return rows as SQLite takes them: a folder's name may be no UTF-8."""
+    return [
+        tuple(each.encode("utf-8", "backslashreplace").decode() for each in row) for row in rows
+    ]
 
 
 def _check_made_by(database: sqlite3.Connection, path: Path) -> None:

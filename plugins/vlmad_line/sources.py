@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ def feed_of(
 ) -> Feed:
     """Return a feed of what an argument names, not yet started.
 
-    A folder that the ledger knows goes on where it was, whatever is `existing`.
+    A folder that the ledger knows goes on where it was, whatever is `existing`; that it is away is
+    an alarm of the feed.
 
     Args:
         argument: a folder or film, or what a source of a plugin takes.
@@ -45,16 +47,29 @@ def feed_of(
     place = os.path.abspath(argument)
     if source is None and Path(argument).suffix.lower()[1:] in ENDINGS and Path(argument).is_file():
         return Feed(Film(ledger.seen(place)), place, False, came)
-    if source is not None or "://" in argument or not Path(argument).is_dir():
+    is_known = not once and not ledger.is_new(place)
+    is_folder = Path(argument).is_dir() or (is_known and not os.path.exists(argument))
+    if source is not None or "://" in argument or not is_folder:
         missing = "" if source or os.path.exists(argument) else "no such folder; "
         raise InputError(f"{argument}: {missing}images keep coming from folders, cameras and films")
-    seen = ledger.seen(place)
-    folder = WatchedFolder(seen, poll or None, once)
-    there = folder.keys(place)
-    if ledger.is_new(place):
-        known = () if existing or once else there
-        ledger.mark(place, known)
-        folder = WatchedFolder(known, poll or None, once)
-    elif there:
-        ledger.forget(place, seen - there)
+    try:
+        there = WatchedFolder().keys(place)
+    except InputError:
+        if not is_known:
+            raise
+        there = set()  # it is away: the feed says so
+    known = _judged(place, there, ledger, existing or once)
+    folder = WatchedFolder(known, poll or None, once, partial(ledger.forget, place))
     return Feed(folder, place, False, came)
+
+
+def _judged(place: str, there: set[str], ledger: Ledger, existing: bool) -> set[str]:
+    """Return which images of a folder were judged; forget those that are gone."""
+    if ledger.is_new(place):
+        known = set() if existing else there
+        ledger.mark(place, known)
+        return known
+    seen = ledger.seen(place)
+    if there:
+        ledger.forget(place, seen - there)
+    return seen

@@ -22,7 +22,7 @@ from vlmad_line.endpoints import Arrival
 from vlmad_run.walking import NOT_READ, is_readable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from threading import Event
 
     from vlmad_run.walking import Kind, Place
@@ -37,6 +37,8 @@ LOOK_AGAIN, AT_MOST = 5.0, 0.05
 of the time may go into that."""
 POLL = 0.2
 """Seconds from one look to the next where there are no notifications."""
+FORGOTTEN = 1000
+"""Images that are forgotten together when they are gone."""
 SIGN = 0.5
 """Seconds of a look after which there is a sign of life."""
 OUTPUT: tuple[Kind, ...] = ("image", "format")
@@ -64,12 +66,15 @@ class WatchedFolder:
         seen: keys of images that were judged before.
         poll: whether to look instead of waiting for notifications; by default where none come.
         once: whether to end when all that is there is taken.
+        forget: gets keys of images that were judged and are there no more, some at a time.
     """
 
     seen: Collection[str] = ()
     poll: bool | None = None
     once: bool = False
+    forget: Callable[[Collection[str]], None] | None = None
     _done: set[str] = field(default_factory=set)
+    _gone: set[str] = field(default_factory=set)
     _waiting: dict[Path, _Candidate] = field(default_factory=dict)
     _folders: Folders = field(default_factory=Folders)
 
@@ -81,7 +86,8 @@ class WatchedFolder:
         """
         root = Path(argument)
         self._folders.require_all(root)
-        self._done |= set(self.seen)
+        if not self._folders.known:  # it is asked for the first time
+            self._done |= set(self.seen)
         poll = sends_none(root) if self.poll is None else self.poll
         with notifications(root, poll or self.once, stop) as news:
             yield None
@@ -132,7 +138,15 @@ class WatchedFolder:
                 told = time.monotonic()
         there.discard("")
         if there:  # else the disk may be away, and all of it comes back
+            self._gone = (self._gone | self._done) - there
             self._done &= there
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let go of what is gone, when it is much: by then all but the last of it was judged."""
+        if self.forget is not None and len(self._gone) >= FORGOTTEN:
+            self.forget(self._gone)
+            self._gone = set()
 
     def _keys(self, root: Path, is_old: bool) -> Iterator[str]:
         """Yield the keys of the images of each folder, and an empty one for the folder itself."""

@@ -17,6 +17,8 @@ from vlmad_line import _notifications, watched_folder
 from vlmad_line._folders import Folders
 from vlmad_line._notifications import sends_none
 from vlmad_line.endpoints import Arrival
+from vlmad_line.ledger import Ledger
+from vlmad_line.sources import feed_of
 from vlmad_line.watched_folder import WatchedFolder
 
 
@@ -225,6 +227,44 @@ def test_a_long_look_gives_signs_of_life_and_a_share_is_looked_at_again_soon_aft
         assert watched.until(1) == [name]
     watched.stop.set()
     assert len(list(WatchedFolder()._look_through(root))) == 3  # two images and the folder
+
+
+def test_what_is_gone_is_forgotten_while_the_line_runs(
+    tmp_path: Path, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched_folder, "FORGOTTEN", 2)
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_bytes(png)
+    judged = WatchedFolder().keys(str(tmp_path))
+    forgotten = list[set[str]]()
+    folder = WatchedFolder(judged, once=True, forget=lambda keys: forgotten.append(set(keys)))
+    for name in ("1.png", "image.png", "2.png"):
+        (tmp_path / name).unlink()
+        (tmp_path / f"{name}.new.png").write_bytes(png)
+        assert len([*filter(None, folder.arrivals(str(tmp_path), threading.Event()))]) == 1
+    assert (len(forgotten), forgotten[0] < judged) == (1, True)
+
+
+def test_a_known_folder_that_is_away_at_the_start_is_an_alarm_and_an_unknown_one_is_refused(
+    tmp_path: Path,
+) -> None:
+    place = os.fsdecode(os.fsencode(tmp_path) + b"/f\xfcr")  # no UTF-8
+    how = {"existing": False, "poll": True, "once": False}
+    with Ledger(tmp_path / "line.sqlite") as ledger:
+        with pytest.raises(InputError, match="no such folder"):
+            feed_of(place, ledger, threading.Event(), **how)
+        os.mkdir(place)
+        feed_of(place, ledger, threading.Event(), **how)
+        ledger.write([], [(place, "judged")])
+        os.rmdir(place)
+        feed = feed_of(place, ledger, came := threading.Event(), **how)
+        feed.start()
+        assert came.wait(60)
+        feed.stop(60)
+        assert "No such file" in feed.reason
+        assert ledger.seen(place) == {"judged"}
+        with pytest.raises(InputError, match="no such folder"):
+            feed_of(place, ledger, came, **{**how, "once": True})
 
 
 def test_network_shares_are_looked_at(tmp_path: Path) -> None:
