@@ -185,6 +185,16 @@ def test_a_person_says_what_a_part_is_by_a_key(page: Any, running: Running, tmp_
 
 
 @pytest.mark.xdist_group("browser")
+def test_what_got_no_judgement_takes_the_green_away(page: Any, running: Running) -> None:
+    judged(running, png())
+    shows(page, "answer", "✓ OK")
+    assert running.ask("POST", "/score", b"", {"Content-Type": "image/png"})[0] == 400
+    shows(page, "answer", "?")
+    judged(running, png())
+    shows(page, "answer", "✓ OK")
+
+
+@pytest.mark.xdist_group("browser")
 def test_a_paused_station_judges_nothing_and_says_so(page: Any, running: Running) -> None:
     judged(running, png())
     page.keyboard.press("p")

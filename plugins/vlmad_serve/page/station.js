@@ -37,6 +37,7 @@ function verdict() {
   if (silent || !upToDate) return { word: "?", why: "the station is not heard; what it said last may not hold" };
   if (health?.paused) return { word: "PAUSED", why: "no image is judged until you go on" };
   if (!health?.ready) return { word: "?", why: "the station judges nothing" };
+  if (health.unjudged) return { word: "?", why: "what came last got no judgement: treat it as NG" };
   if (!current) return { word: "–", why: "no image yet" };
   const word = { OK: "✓ OK", NG: "✕ NG" }[current.answer] ?? "–";
   const why = current.reason || `its score is below ${current.threshold.toPrecision(4)}`;
