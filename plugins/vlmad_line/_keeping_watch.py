@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from vlmad.errors import VlmadError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from threading import Event
 
+    from vlmad_line.endpoints import Arrival
     from vlmad_line.feed import Feed
     from vlmad_line.judgements import Message
     from vlmad_line.line import Line
+    from vlmad_line.station import JudgedImage
+    from vlmad_run.run_folder import RunFolder
 
 TOGETHER = 8
 """Images that are judged together at most."""
@@ -34,12 +39,14 @@ class KeptWatch:
         feeds: what comes.
         show: gets each judgement and alarm when it is written down.
         tell: gets status lines.
+        run_folder: gets what came of files, as a run that other commands read.
     """
 
     line: Line
     feeds: Sequence[Feed]
     show: Callable[[Message], None]
     tell: Callable[[str], None]
+    run_folder: RunFolder | None = None
     answers: Counter[str] = field(default_factory=Counter)
     parts: Counter[str] = field(default_factory=Counter)
     """Likewise of parts."""
@@ -89,11 +96,30 @@ class KeptWatch:
         share = max(1, TOGETHER // len(self.feeds))
         arrivals = [arrival for feed in self.feeds for arrival in feed.take(share)]
         if arrivals:
-            for judged in self.line.judge(arrivals):
+            found = self.line.judge(arrivals)
+            for judged in found:
                 self.answers[judged.judgement.answer] += 1
                 self.show(judged.judgement)
+            self._keep(arrivals, found)
         self._tell_parts()
         return bool(arrivals)
+
+    def _keep(self, arrivals: Sequence[Arrival], found: Sequence[JudgedImage]) -> None:
+        """Write what came of files into the run folder; if that cannot be, it is an alarm."""
+        folder = self.run_folder
+        if folder is None:
+            return
+        results = [
+            judged.result
+            for arrival, judged in zip(arrivals, found, strict=True)
+            if judged.result is not None and judged.result.name == str(arrival.content)
+        ]
+        try:
+            deque(folder.write_all(results), maxlen=0)
+        except VlmadError as error:
+            self.run_folder, name = None, str(folder.path)
+            self.stopped[name] = shown(error)
+            self.show(self.line.alarm(name, "stopped", self.stopped[name]))
 
     def _tell_parts(self, ended: bool = False) -> None:
         """Show what follows for parts, of those too that have waited too long."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from vlmad_line.judgements import Message
     from vlmad_line.line_parts import LineParts
+    from vlmad_line.line_products import LineProduct
+    from vlmad_run.run_folder import RunFolder
 
 STOPPED = 1
 """The exit status where a source has stopped, or a sink lacks something."""
@@ -51,6 +53,12 @@ class Watching:
         Path,
         typer.Option(help="The file that keeps what was said until every sink has it."),
     ] = Path("vlmad-line.sqlite")
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Also write a run folder of the files, with their maps."
+        ),
+    ] = None
     keep: Annotated[
         int, typer.Option(min=0, help="Judgements that it keeps though every sink has them.")
     ] = 100_000
@@ -123,6 +131,8 @@ def watch(
 
     vlmad watch photos/ --detector winclip --class-name nut --threshold 0.4
 
+    vlmad watch photos/ --model nut.safetensors --out monday
+
     vlmad watch photos/ --model nut.safetensors --to mqtt://broker/line/1 --existing
     """
     from vlmad_line._keeping_watch import KeptWatch
@@ -143,10 +153,11 @@ def watch(
         say("nothing says from which score on an image is NG: give --threshold or a --model")
     how = {"existing": watching.existing, "poll": watching.poll, "once": watching.once}
     ledger = Ledger(watching.ledger, watching.keep)
-    with _ending(stop), Line(Station([product]), ledger, sinks, say, parts) as line:
+    line = Line(Station([product]), ledger, sinks, say, parts)
+    with _ending(stop), _run_folder(watching.out, product) as folder, line:
         feeds = [feed_of(source, ledger, came, **how) for source in dict.fromkeys(sources)]
         refuse_alike([feed.name for feed in feeds])
-        kept = KeptWatch(line, feeds, partial(_show, as_json=as_json), say)
+        kept = KeptWatch(line, feeds, partial(_show, as_json=as_json), say, folder)
         say(f"watching {', '.join(feed.name for feed in feeds)}; Ctrl-C ends it")
         kept.run(came, stop)
         line.farewell()
@@ -154,6 +165,21 @@ def watch(
         say(kept.status())
     if kept.stopped or lacking:
         raise typer.Exit(STOPPED)
+
+
+@contextmanager
+def _run_folder(path: Path | None, product: LineProduct) -> Iterator[RunFolder | None]:
+    """Yield the run folder that is written besides, if one is; in the end it is a whole run."""
+    from vlmad_run.run_folder import RunFolder
+
+    if path is None:
+        yield None
+        return
+    with RunFolder(path, product.manifest, product.threshold) as folder:
+        try:
+            yield folder
+        finally:
+            folder.adopt(list(folder.all_rows()), 0.0)
 
 
 def _show(message: Message, as_json: bool) -> None:
