@@ -34,7 +34,7 @@ SILENT = frozenset(
     ]
 )
 """File systems whose changes by other machines are not told of; and all of ``fuse.…``."""
-WAIT, TOGETHER = 25, 10
+WAIT, TOGETHER = 10, 5
 """Milliseconds that are waited for something to happen, and for more of it."""
 MOUNTS = Path("/proc/mounts")
 ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")

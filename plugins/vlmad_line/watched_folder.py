@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from vlmad_run.walking import Kind, Place
 
-STILL, STILL_IF_EMPTY = 0.05, 1.0
+STILL, STILL_IF_EMPTY = 0.02, 1.0
 """Seconds that a file stands still before it is looked into; the second where its end is zeros, as
 of one whose room was made before it was filled."""
 PATIENCE = 5.0
