@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from vlmad._help import SCREEN
+from vlmad.registry import installed
+
 from .conftest import Done, Process, vlmad
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Ended
 
 SAMPLES = Path(__file__).parents[1] / "examples" / "samples"
 CLOTH = SAMPLES / "cloth"
+COMMANDS = [each.name for each in installed().of_kind("command") if each.distribution == "vlmad"]
 RECIPES = ("winclip", "anomalyclip", "hybrid", "clip", "clip-ac", "comparison")
 
 
@@ -246,8 +257,22 @@ def test_importing_and_listing_load_no_torch() -> None:
 
 def test_version_and_help_with_examples(tmp_path: Path) -> None:
     assert vlmad("--version", cwd=tmp_path).stdout.startswith("vlmad 0.")
-    help_ = vlmad("run", "--help", cwd=tmp_path).stdout
+    help_ = vlmad("run", "--help-all", cwd=tmp_path).stdout
     assert "vlmad run photos/ --prompt learned --extractor window" in help_
+    assert "--extractor PART          Likewise: windows or patches." in help_
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_a_screen_with_an_example_and_names_every_option(
+    command: Callable[..., Ended], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    short, whole = (command(name, words).out for words in ("--help", "--help-all"))
+    assert short.count("\n") <= SCREEN
+    assert max(map(len, short.splitlines())) <= 80
+    options = re.findall("^  (--[a-z-]+)", whole, re.MULTILINE)
+    assert {*options} <= {*re.findall("--[a-z-]+", short)}
+    assert f"vlmad {name}" in short.partition("\n")[2]
 
 
 # full disks

@@ -294,10 +294,21 @@ def imported(*words: str) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [["--help"], ["plugins"], ["cache"], ["run", "--help"]])
-def test_looking_around_imports_nothing_heavy(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        "plugins",
+        "cache",
+        "run --help",
+        "review --help",
+        "merge --help",
+        "bench-speed --help",
+    ],
+)
+def test_looking_around_imports_nothing_heavy(words: str) -> None:
     Registry.discover()
-    modules = imported(*words)
+    modules = imported(*words.split())
     assert "vlmad.cli" in modules
     heavy = {"torch", "numpy", "PIL", "matplotlib", "open_clip", "safetensors", "sklearn"}
     assert not heavy & modules

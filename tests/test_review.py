@@ -25,10 +25,11 @@ from vlmad_calibration.rules import Rule
 from vlmad_memory.misses import CELLS
 from vlmad_review._keeping import page
 from vlmad_review._material import ReviewMaterial, find_doubles
-from vlmad_review._proposals import Adoptable, mostly_mistakes, propose, settle_rule
+from vlmad_review._proposals import mostly_mistakes, propose, settle_rule
 from vlmad_review._trials import MOST, Lessons, Trials
 from vlmad_review._verdicts import PersonalVerdict
 from vlmad_review.gains import HeldOut, confidence_of_each, f1_replicates, gain, make_folds
+from vlmad_review.review_document import Adoptable
 from vlmad_run.memory_documents import Reference
 from vlmad_run.references import Assembled
 from vlmad_run.rows import ScoreRow

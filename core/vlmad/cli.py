@@ -10,9 +10,10 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
-from vlmad.console import keep_output, leave_output, output, page, say, say_traceback
+from vlmad._help import Paged, PlainCommand
+from vlmad.console import keep_output, output, say, say_traceback
 from vlmad.errors import (
     UnknownPartError,
     VlmadError,
@@ -34,40 +35,6 @@ COMPLETION = "_VLMAD_COMPLETE"
 """Set by shells that ask for completions."""
 CLOSED_PIPE = 141
 """The exit status of a program that SIGPIPE ended, as shells give it."""
-
-
-class Paged:
-    """A command whose help page goes to any stream."""
-
-    def get_help(self, ctx: Any) -> str:
-        """Return the page."""
-        return page(super().get_help(ctx))  # type: ignore[misc]
-
-
-class PlainCommand(Paged, TyperCommand):
-    """A command whose help page cuts no name and lists its options in their groups."""
-
-    is_own = False
-    """Whether it is vlmad's, and writes its results by `vlmad.console`."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; what a stranger's prints are its results, as it is used to."""
-        if self.is_own:
-            leave_output()
-        return super().invoke(ctx)
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options, those of each group under its title."""
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            row = parameter.get_help_record(ctx)
-            if row is not None:
-                usual = "Options" if parameter.param_type_name == "option" else "Arguments"
-                title = getattr(parameter, "rich_help_panel", None) or usual
-                groups.setdefault(title, []).append(row)
-        for title, rows in sorted(groups.items(), key=lambda group: group[0] != "Arguments"):
-            with formatter.section(title):
-                formatter.write_dl(rows)
 
 
 class CommandsOfPlugins(Paged, TyperGroup):

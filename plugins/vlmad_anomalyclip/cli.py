@@ -10,7 +10,12 @@ import typer
 from vlmad.console import console, write_json
 from vlmad.errors import OutputError
 
-app = typer.Typer(help="Import learned prompts and look at them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Import learned prompts and look at them.\n\n"
+    "Example: vlmad prompts show prompts.safetensors",
+    no_args_is_help=True,
+    add_completion=False,
+)
 
 
 @app.command("import")

@@ -61,7 +61,8 @@ def calibrate(
     rule: Annotated[
         Rule | None,
         typer.Option(
-            help="quantile of good images, margin above few; f1, false-alarms or misses with --bad."
+            metavar="RULE",
+            help="quantile of good ones, margin above few; f1, false-alarms or misses with --bad.",
         ),
     ] = None,
     rate: Annotated[

@@ -76,6 +76,8 @@ def doctor(as_json: AsJson = False) -> None:
     """Check whether vlmad can work here, and what to do about what is wrong.
 
     Exit status: 0 it can work, 1 something essential is wrong.
+
+    Example: vlmad doctor
     """
     from vlmad_doctor.health import Health, check_health
 

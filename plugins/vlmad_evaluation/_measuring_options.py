@@ -37,8 +37,8 @@ class Measuring:
     dataset: Annotated[
         str | None, _option(help="The reader; by default the one that recognises DATA.")
     ] = None
-    category: Annotated[list[str] | None, _option(help="Only this category; repeatable.")] = None
-    shots: Annotated[str, _option(help="Numbers of references, such as 0,1,4.")] = "0"
+    category: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None
+    shots: Annotated[str, typer.Option(help="Numbers of references, such as 0,1,4.")] = "0"
     seeds: Annotated[int, _option(min=1, help="Draws of references for each number.")] = 5
     resolution: Annotated[
         str, _option(help="Of pixel metrics: N for N x N, or mask for each mask's own.")
@@ -56,10 +56,10 @@ class Measuring:
     ] = None
     replicates: Annotated[int, _option(min=2, help="Resampled sets for intervals.")] = 1000
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Images encoded together; more helps on a GPU.")
+        int, _option(min=1, help="Images encoded together; more helps on a GPU.")
     ] = 1
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write; a new one in vlmad-runs/ by default.")
+        Path | None, typer.Option(help="The folder to write; by default a new one in vlmad-runs/.")
     ] = None
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document, and no table.")

@@ -24,7 +24,6 @@ def bench(
             help="Recipes or a recipe's FILE.toml: A,B or repeated; the first is the one that "
             "the others are compared with.",
             autocompletion=completing("detector"),
-            rich_help_panel="Which detector",
         ),
     ] = None,
     conditions: Annotated[

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from vlmad.console import console, messages, write_json
 from vlmad.errors import InputError, OutputError
-from vlmad_run.choosing import Choice, choosing
+from vlmad_run.choosing import Choice, choosing, option
 from vlmad_run.references import References
 
 if TYPE_CHECKING:
@@ -37,14 +37,16 @@ def export(
     ] = None,
     graph_precision: Annotated[
         Literal["float32", "float16", "int8"],
-        typer.Option(
-            help="float16 stores weights in halves; int8 computes in whole numbers, whose ranges "
-            "the images choose."
+        option(
+            metavar="NAME",
+            help="float32; float16 stores weights in halves; int8 computes in whole numbers, "
+            "whose ranges the images choose.",
         ),
     ] = "float32",
     tolerance: Annotated[
         float | None,
-        typer.Option(
+        option(
+            panel="The comparison",
             min=0,
             help="The difference, as a share of the largest score or map value; of int8 by how "
             "much ranks may correlate less than 1, and the share of changed verdicts.",

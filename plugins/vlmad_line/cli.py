@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmad.console import console, messages, say, write_json
-from vlmad_run.choosing import Choice, choosing
+from vlmad_run.choosing import Choice, choosing, option
 from vlmad_run.part_grouping import Grouped, group_option
 from vlmad_run.references import References
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vlmad_line.line_products import LineProduct
     from vlmad_run.run_folder import RunFolder
 
+HOW = "How it is kept"
 STOPPED = 1
 """The exit status where a source has stopped, or a sink lacks something."""
 
@@ -42,8 +43,10 @@ class Watching:
     ] = False
     poll: Annotated[
         bool,
-        typer.Option(
-            "--poll", help="Look at a folder again and again, as on network shares anyway."
+        option(
+            "--poll",
+            panel=HOW,
+            help="Look at a folder again and again, as on network shares anyway.",
         ),
     ] = False
     once: Annotated[
@@ -51,7 +54,7 @@ class Watching:
     ] = False
     ledger: Annotated[
         Path,
-        typer.Option(help="The file that keeps what was said until every sink has it."),
+        option(panel=HOW, help="The file that keeps what was said until every sink has it."),
     ] = Path("vlmad-line.sqlite")
     out: Annotated[
         Path | None,
@@ -60,7 +63,7 @@ class Watching:
         ),
     ] = None
     keep: Annotated[
-        int, typer.Option(min=0, help="Judgements that it keeps though every sink has them.")
+        int, option(panel=HOW, min=0, help="Judgements that it keeps though every sink has them.")
     ] = 100_000
 
 

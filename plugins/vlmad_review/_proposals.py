@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from vlmad.errors import InputError
@@ -10,7 +9,7 @@ from vlmad_calibration.calibration import Calibration, calibrate
 from vlmad_calibration.rules import Rule, settle
 from vlmad_review._trials import Lessons
 from vlmad_review.gains import LEAST, HeldOut, confidence_of_each, gain
-from vlmad_review.review_document import DetectorGains, Lesson, ReviewDocument
+from vlmad_review.review_document import Adoptable, DetectorGains, Lesson, ReviewDocument
 from vlmad_run.memory_documents import Reference
 
 if TYPE_CHECKING:
@@ -22,14 +21,6 @@ if TYPE_CHECKING:
     from vlmad_review._material import ReviewMaterial
     from vlmad_review._trials import Trials
     from vlmad_review.review_document import GainInterval
-
-
-class Adoptable(StrEnum):
-    """What can be learned from verdicts."""
-
-    references = "references"
-    misses = "misses"
-    threshold = "threshold"
 
 
 AS_IT_IS = "as it is"

@@ -12,18 +12,11 @@ from vlmad.errors import InputError, OutputError
 from vlmad.hookspecs import KINDS
 from vlmad.options import check_options, options_of
 from vlmad_calibration.rules import Rule  # noqa: TC001 (typer reads the signature)
-from vlmad_review._keeping import check_folder, keep, page
-from vlmad_review._learned_review import MistakeTrials, learn_from_mistakes, told
-from vlmad_review._material import gather
-from vlmad_review._practice import Practice
-from vlmad_review._proposals import Adoptable, learned_of, propose, settle_rule
-from vlmad_review._trials import Trials
-from vlmad_review._verdicts import read_verdicts, write_blank
+from vlmad_review.review_document import Adoptable  # noqa: TC001 (likewise)
 from vlmad_run.choosing import parse_settings
-from vlmad_run.rows import TABLE
-from vlmad_run.stored_run import read_run
 
 if TYPE_CHECKING:
+    from vlmad_review._learned_review import MistakeTrials
     from vlmad_review.review_document import LearnedReview, ReviewDocument
 
 LEARN = "learn"
@@ -96,6 +89,16 @@ def review(
         raise InputError(
             "no verdicts: write a table with --init FILE, fill it in, and name it after RUN"
         )
+    from vlmad_review._keeping import check_folder, keep
+    from vlmad_review._learned_review import MistakeTrials
+    from vlmad_review._material import gather
+    from vlmad_review._practice import Practice
+    from vlmad_review._proposals import propose, settle_rule
+    from vlmad_review._trials import Trials
+    from vlmad_review._verdicts import read_verdicts
+    from vlmad_run.rows import TABLE
+    from vlmad_run.stored_run import read_run
+
     if out is not None:
         check_folder(out, force)
     _check_learned(learn, out, force)
@@ -130,6 +133,8 @@ def _check_learned(learn: Path | None, out: Path | None, force: bool) -> None:
 
 def _learn(trials: MistakeTrials, verdicts: Path, file: Path, as_json: bool) -> None:
     """Let a part learn, and say what it gained."""
+    from vlmad_review._learned_review import learn_from_mistakes, told
+
     found = learn_from_mistakes(trials, verdicts, file)
     _print_left_out(found)
     if as_json:
@@ -142,6 +147,9 @@ def _learn(trials: MistakeTrials, verdicts: Path, file: Path, as_json: bool) -> 
 
 
 def _init(run: Path, file: Path, verdicts: Path | None, force: bool) -> None:
+    from vlmad_review._verdicts import write_blank
+    from vlmad_run.stored_run import read_run
+
     if verdicts is not None:
         raise InputError("--init writes a table to be filled in: leave out the other one")
     if file.exists() and not force:
@@ -160,6 +168,9 @@ def _print_left_out(found: ReviewDocument | LearnedReview) -> None:
 
 def _print(found: ReviewDocument, as_json: bool) -> None:
     from rich.markdown import Markdown
+
+    from vlmad_review._keeping import page
+    from vlmad_review._proposals import learned_of
 
     _print_left_out(found)
     if as_json:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field, JsonValue
 
 from vlmad_documents.documents import Document, FileName
 from vlmad_run.memory_documents import Reference
+
+
+class Adoptable(StrEnum):
+    """What can be learned from verdicts."""
+
+    references = "references"
+    misses = "misses"
+    threshold = "threshold"
 
 
 class GainInterval(Document):

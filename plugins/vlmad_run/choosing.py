@@ -49,14 +49,19 @@ def completing(*kinds: str) -> Callable[[str], Completions]:
     return complete
 
 
-def option(*names: str, metavar: str, help: str, **settings: Any) -> Any:
-    """Return an option that belongs to the choice of a detector."""
-    panel = "Which detector"
+WHICH_PARTS, WHICH_PIXELS = "Which parts", "What is looked at"
+
+
+def option(
+    *names: str, metavar: str | None = None, help: str, panel: str | None = None, **settings: Any
+) -> Any:
+    """Return an option; help pages of a screen only name those of a panel."""
     return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **settings)
 
 
 def _part(kind: str, help: str, *names: str) -> Any:
-    return option(*names, metavar="PART", help=help, autocompletion=completing(kind))
+    complete = completing(kind)
+    return option(*names, metavar="PART", help=help, panel=WHICH_PARTS, autocompletion=complete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,7 @@ class Choice:
         str | None,
         option(
             metavar="RECIPE",
-            help="A recipe (vlmad plugins lists them) or a recipe's FILE.toml; by default rarity, "
-            "with references change (gaussian on another backbone), where a part or an option of "
-            "one is named winclip; to train anomalyclip, or hybrid.",
+            help="A recipe, as vlmad plugins lists them, or a FILE.toml; by default what fits.",
             autocompletion=completing("detector"),
         ),
     ] = None
@@ -84,14 +87,24 @@ class Choice:
     scorer: Annotated[str | None, _part("scorer", "Likewise: from features to scores.")] = None
     settings: Annotated[
         list[str] | None,
-        option("--set", metavar="KIND.OPTION=VALUE", help="An option of a part; repeatable."),
+        option(
+            "--set",
+            metavar="KIND.OPTION=VALUE",
+            help="An option of a part; repeatable.",
+            panel=WHICH_PARTS,
+        ),
     ] = None
     device: Annotated[
         str | None,
-        option(metavar="NAME", help="Of backbones that can choose: auto, cpu, cuda or mps."),
+        option(
+            metavar="NAME",
+            help="Of backbones that can choose: auto, cpu, cuda or mps.",
+            panel=WHICH_PARTS,
+        ),
     ] = None
     precision: Annotated[
-        str | None, option(metavar="NAME", help="Likewise: auto, float32 or bfloat16.")
+        str | None,
+        option(metavar="NAME", help="Likewise: auto, float32 or bfloat16.", panel=WHICH_PARTS),
     ] = None
     class_name: Annotated[
         str | None, option(metavar="WORDS", help="What the images show; 'object' by default.")
@@ -101,15 +114,15 @@ class Choice:
         option(
             metavar="HOW",
             help="squash to the model's square, pad, tiles:N, or auto: tiles of long formats.",
+            panel=WHICH_PIXELS,
         ),
     ] = None
-
     align: Annotated[
         bool,
-        typer.Option(
+        option(
             "--align",
             help="Bring each image to where the part lies in the first reference.",
-            rich_help_panel="Which detector",
+            panel=WHICH_PIXELS,
         ),
     ] = False
     range: Annotated[
@@ -117,6 +130,7 @@ class Choice:
         option(
             metavar="HOW",
             help="Black and white of more than 8 bits: auto (default), full, 12 (bits), LOW:HIGH.",
+            panel=WHICH_PIXELS,
         ),
     ] = None
 

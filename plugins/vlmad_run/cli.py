@@ -14,7 +14,7 @@ import typer
 
 from vlmad.console import console, messages, say, write_json
 from vlmad.errors import InputError, OutputError
-from vlmad_run.choosing import OF_PARTS, Choice, choosing, completing
+from vlmad_run.choosing import OF_PARTS, Choice, choosing, completing, option
 from vlmad_run.part_judging import JudgingParts
 from vlmad_run.references import References, assemble_runnable, check_unused
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vlmad_run.stored_run import StoredRun
     from vlmad_run.thresholds import Threshold
 
+MANY_IMAGES, FILMS, WHAT_IS_WRITTEN = "Many images", "Films", "What is written"
 ANOMALOUS, FAILED = 3, 1
 """Exit statuses."""
 
@@ -59,7 +60,10 @@ class Judging:
     ] = None
     fail_on: Annotated[
         FailOn | None,
-        typer.Option(help=f"Exit with {ANOMALOUS} if an image is anomalous, with --group a part."),
+        typer.Option(
+            metavar="anomalous",
+            help=f"Exit with {ANOMALOUS} if an image is anomalous, with --group a part.",
+        ),
     ] = None
 
 
@@ -68,18 +72,28 @@ class RunOutput:
     """Options: what a run writes, and what it prints."""
 
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write; a new one in vlmad-runs/ by default.")
+        Path | None, typer.Option(help="The folder to write; by default a new one in vlmad-runs/.")
     ] = None
-    overlays: Annotated[Overlays, typer.Option(help="Which pictures to draw.")] = Overlays.all
-    batch_size: Annotated[int, typer.Option(min=1, help="Images encoded together.")] = 8
+    overlays: Annotated[Overlays, option(help="Which pictures to draw.", panel=WHAT_IS_WRITTEN)] = (
+        Overlays.all
+    )
+    batch_size: Annotated[
+        int, option(min=1, help="Images encoded together.", panel=MANY_IMAGES)
+    ] = 8
     shard: Annotated[
         str | None,
-        typer.Option(metavar="I/N", help="Score one of N shards of the images; see vlmad merge."),
+        option(
+            metavar="I/N",
+            help="Score one of N shards of the images; see vlmad merge.",
+            panel=MANY_IMAGES,
+        ),
     ] = None
     engine: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", help="Score on a cluster, such as ray or ray:workers=4,gpus=0.5."
+        option(
+            metavar="NAME",
+            help="Score on a cluster, such as ray or ray:workers=4,gpus=0.5.",
+            panel=MANY_IMAGES,
         ),
     ] = None
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False
@@ -94,16 +108,19 @@ class OfFilms:
 
     every: Annotated[
         float | None,
-        typer.Option(
-            metavar="SECONDS", help="Of films: a frame every so many seconds; by default all."
+        option(
+            metavar="SECONDS",
+            help="Of films: a frame every so many seconds; by default all.",
+            panel=FILMS,
         ),
     ] = None
     steady: Annotated[
         str,
-        typer.Option(
+        option(
             metavar="PART",
             help="Of films: how verdicts are steadied over time, such as half-life:0.5, median:1 "
             "or k-of-n:3/5.",
+            panel=FILMS,
             autocompletion=completing("steadier"),
         ),
     ] = ""
@@ -121,11 +138,12 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="PATH…",
-            help="Images, folders, films or glob patterns; - reads a list of them.",
+            help="Images, folders, films, glob patterns; - reads a list.",
         ),
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="Repeat the run of a manifest.json and compare scores.")
+        Path | None,
+        option(help="Repeat the run of a manifest.json and compare scores.", panel=WHAT_IS_WRITTEN),
     ] = None,
 ) -> None:
     """Score photographs and draw a heat map beside each.
@@ -140,9 +158,9 @@ def run(
     the manifest), 2 nothing could be done, 3 anomalous ones were found and --fail-on asks.
 
     Examples:
-    vlmad run photos/
-
     vlmad run photos/ --references good/
+
+    vlmad run photos/
 
     vlmad run photos/ --detector winclip --class-name "metal nut" --references good/ --shots 4
 
@@ -371,7 +389,11 @@ def fit(
     errors.print(f"fitted on {count} {images}; use it with: vlmad run … --model {out}")
 
 
-cache = typer.Typer(help="Show what is kept on disk between runs, or clear it.")
+cache = typer.Typer(
+    help="Show what is kept on disk between runs, or clear it.\n\n"
+    "Examples: vlmad cache, vlmad cache clear",
+    add_completion=False,
+)
 
 
 @cache.callback(invoke_without_command=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vlmad.errors import InputError
 from vlmad.parts import TEXT
-from vlmad_run.choosing import OF_PARTS, option
+from vlmad_run.choosing import OF_PARTS, WHICH_PIXELS, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vlmad_run.memory_documents import Reference
     from vlmad_run.region_of_interest import RegionOfInterest
 
+WHICH_REFERENCES = "Which references"
 PUBLISHED_SHOTS = 4
 """Of a folder, where nobody says, for scorers of text: as WinCLIP's are published."""
 MOST_WHOLE = 200
@@ -44,15 +45,25 @@ class References:
             metavar="N",
             help=f"How many of them to draw; by default all (of folders at most {MOST_WHOLE}), by "
             f"scorers that compare with text too {PUBLISHED_SHOTS} of a folder.",
+            panel=WHICH_REFERENCES,
         ),
     ] = None
-    seed: Annotated[int, option(metavar="N", min=0, help="Which of them to draw.")] = 0
+    seed: Annotated[
+        int, option(metavar="N", min=0, help="Which of them to draw.", panel=WHICH_REFERENCES)
+    ] = 0
     roi: Annotated[
         list[str] | None,
-        option(metavar="MASK", help="An image whose bright pixels alone count, for all images."),
+        option(
+            metavar="MASK",
+            help="An image whose bright pixels alone count, for all images.",
+            panel=WHICH_PIXELS,
+        ),
     ] = None
     ignore: Annotated[
-        list[str] | None, option(metavar="MASK", help="Likewise, one whose bright pixels do not.")
+        list[str] | None,
+        option(
+            metavar="MASK", help="Likewise, one whose bright pixels do not.", panel=WHICH_PIXELS
+        ),
     ] = None
     model: Annotated[
         Path | None, option(metavar="FILE", help="A detector in a file, as vlmad fit stores it.")

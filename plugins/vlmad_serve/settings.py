@@ -8,6 +8,10 @@ from typing import Annotated
 
 import typer
 
+from vlmad_run.choosing import option
+
+REACH, LIMITS, WRITTEN = "Who may ask", "Limits", "What is written"
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:
@@ -23,7 +27,9 @@ class Reach:
     ] = None
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Also answer to this name of the machine; repeatable."),
+        option(
+            panel=REACH, metavar="NAME", help="Also answer to this name of the machine; repeatable."
+        ),
     ] = None
 
 
@@ -31,18 +37,18 @@ class Reach:
 class ServeLimits:
     """Options: how much the server takes and keeps."""
 
-    batch_size: Annotated[int, typer.Option(min=1, help="Images encoded together.")] = 8
+    batch_size: Annotated[int, option(panel=LIMITS, min=1, help="Images encoded together.")] = 8
     queue: Annotated[
-        int, typer.Option(min=1, help="Images that may wait; more are refused with 429.")
+        int, option(panel=LIMITS, min=1, help="Images that may wait; more are refused with 429.")
     ] = 256
-    most_megabytes: Annotated[int, typer.Option(min=1, help="Of one request.")] = 64
-    most_megapixels: Annotated[int, typer.Option(min=1, help="Of one image.")] = 50
-    most_images: Annotated[int, typer.Option(min=1, help="Of one request.")] = 32
+    most_megabytes: Annotated[int, option(panel=LIMITS, min=1, help="Of one request.")] = 64
+    most_megapixels: Annotated[int, option(panel=LIMITS, min=1, help="Of one image.")] = 50
+    most_images: Annotated[int, option(panel=LIMITS, min=1, help="Of one request.")] = 32
     body_seconds: Annotated[
-        float, typer.Option(min=0.1, help="In which a request has to be there, whole.")
+        float, option(panel=LIMITS, min=0.1, help="In which a request has to be there, whole.")
     ] = 30.0
     keep: Annotated[
-        int, typer.Option(min=0, help="The last so many images and maps can be asked for.")
+        int, option(panel=LIMITS, min=0, help="The last so many images and maps can be asked for.")
     ] = 64
     alarm_after: Annotated[
         float | None,
@@ -70,12 +76,15 @@ class Record:
     ] = None
     ledger: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            panel=WRITTEN,
             metavar="FILE",
             help="Write judgements down before they are told; with --to by default vlmad.ledger.",
         ),
     ] = None
     verdicts: Annotated[
         Path,
-        typer.Option(metavar="FOLDER", help="Keep images there of which a person says more."),
+        option(
+            panel=WRITTEN, metavar="FOLDER", help="Keep images there of which a person says more."
+        ),
     ] = Path("vlmad-verdicts")

@@ -10,11 +10,6 @@ import typer
 
 from vlmad.console import console, messages
 from vlmad_run.cli import FAILED, Overlays
-from vlmad_run.outcome import print_table, print_warnings
-from vlmad_run.progress import bars, interruptible, print_notes
-from vlmad_run.supplements import supplements_of
-from vlmad_shards._merging import merge_shards
-from vlmad_shards._scored_shards import read_shards
 
 
 def merge(
@@ -39,6 +34,12 @@ def merge(
 
     Examples: vlmad merge shards/* --out whole
     """
+    from vlmad_run.outcome import print_table, print_warnings
+    from vlmad_run.progress import bars, interruptible, print_notes
+    from vlmad_run.supplements import supplements_of
+    from vlmad_shards._merging import merge_shards
+    from vlmad_shards._scored_shards import read_shards
+
     shards, errors = read_shards(folders), messages(quiet)
     print_notes(shards.remarks, errors)
     with bars(errors) as progress, interruptible(out):

@@ -8,7 +8,6 @@ import typer
 from rich.table import Table
 
 from vlmad.console import console, write_json
-from vlmad_speed.encoding_ways import measure_speed
 
 if TYPE_CHECKING:
     from vlmad_speed.encoding_ways import SpeedReport
@@ -38,6 +37,8 @@ def bench_speed(
 
     Example: vlmad bench-speed --backbone tiny --batch 1 --rounds 2
     """
+    from vlmad_speed.encoding_ways import measure_speed
+
     given = {"device": device, "precision": precision}
     options = {name: value for name, value in given.items() if value is not None}
     report = measure_speed(backbone, batch, rounds, options)

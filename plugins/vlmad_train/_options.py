@@ -19,7 +19,7 @@ def _option(panel: str, *names: str, help: str, **settings: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, **settings)
 
 
-FROM, HOW = "From which images", "How it learns"
+FROM, HOW, KEPT = "From which images", "How it learns", "What is kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +29,14 @@ class TrainingSource:
     dataset: Annotated[
         str | None, _option(FROM, help="The reader; by default the one that recognises DATA.")
     ] = None
-    category: Annotated[list[str] | None, _option(FROM, help="Only this category; repeatable.")] = (
-        None
-    )
+    category: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None
     split: Annotated[
         Literal["train", "validation", "test"],
         _option(FROM, help="Which images; test has the masks. Test on another data set then."),
     ] = "test"
     synthesise: Annotated[
         str | None,
-        _option(
-            FROM,
+        typer.Option(
             metavar="KIND,…",
             help="Draw defects of these kinds, or all, on good images, and learn from those: the "
             "images for training of a data set, or a folder.",
@@ -74,7 +71,7 @@ class LearningOptions:
             help="anomalyclip, april-gan, image, windows or score; by default what fits.",
         ),
     ] = None
-    epochs: Annotated[int, _option(HOW, min=1, help="How often all images are looked at.")] = 15
+    epochs: Annotated[int, typer.Option(min=1, help="How often all images are looked at.")] = 15
     batch_size: Annotated[int, _option(HOW, min=1, help="Images in each step.")] = 8
     rate: Annotated[float, _option(HOW, help="The learning rate.")] = 1e-3
     decay: Annotated[
@@ -197,14 +194,14 @@ class TrainingOutput:
 
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("learned.safetensors")
     licence: Annotated[
-        str, typer.Option(metavar="WORDS", help="Of what was learned, as the file is to say.")
+        str, _option(KEPT, metavar="WORDS", help="Of what was learned, as the file is to say.")
     ] = "unknown"
     disk: Annotated[
         float,
-        typer.Option(min=0, help="Gigabytes that features may take; 0 encodes in every epoch."),
+        _option(KEPT, min=0, help="Gigabytes that features may take; 0 encodes in every epoch."),
     ] = 20.0
     keep_features: Annotated[
-        bool, typer.Option("--keep-features", help="Leave the features when all is done.")
+        bool, _option(KEPT, "--keep-features", help="Leave the features when all is done.")
     ] = False
 
     @property
