@@ -20,7 +20,10 @@ from vlmad_export._parity import beyond, rank_correlation
 from vlmad_export._resizing_nodes import resized
 from vlmad_export.exported import ExportedDetector, Parity
 from vlmad_export.onnx_detector import OnnxDetector, restored
+from vlmad_line.line_products import open_product
+from vlmad_run.choosing import Choice
 from vlmad_run.pictures import PALETTE
+from vlmad_run.references import References
 
 from .conftest import SMALL, vlmad
 
@@ -93,6 +96,7 @@ def test_a_graph_is_judged_by_differences_and_a_quantised_one_by_ranks_and_verdi
     assert beyond(_parity(score=0.5, map=0.5), "int8", 0.1) is None
     assert "ranks correlate" in str(beyond(_parity(rank_correlation=0.5), "int8", 0.1))
     assert "2 of 10 verdicts" in str(beyond(_parity(changed_verdicts=2), "int8", 0.1))
+    assert "ranks tell nothing" in str(beyond(_parity(rank_correlation=None), "int8", 0.1))
 
 
 def test_ranks_of_fewer_than_three_scores_tell_nothing():
@@ -172,6 +176,46 @@ def test_an_image_that_cannot_be_read_costs_itself_only(exported, tmp_path):
     assert failed.error is not None
     assert np.isnan(failed.score)
     assert failed.map is None
+
+
+def _verdicts(folder, run):
+    rows = map(json.loads, (folder / run / "scores.jsonl").read_text().splitlines())
+    return [(row["score"], row["verdict"]) for row in rows]
+
+
+@pytest.mark.slow
+def test_the_threshold_of_an_export_judges_unless_another_is_given(exported):
+    words = ("run", "photos", "--model", "nut.onnx", "--overlays", "none", "--out")
+    done = vlmad(*words, "own", "--fail-on", "anomalous", cwd=exported)
+    scores = sorted(score for score, _ in _verdicts(exported, "own"))
+    expected = [score >= 0.5 for score in scores]
+    assert done.returncode == (3 if any(expected) else 0)
+    assert sorted(v == "anomalous" for _, v in _verdicts(exported, "own")) == sorted(expected)
+    between = (scores[1] + scores[2]) / 2
+    vlmad(*words, "given", "--threshold", str(between), cwd=exported)
+    judged = sorted(_verdicts(exported, "given"))
+    assert [verdict for _, verdict in judged] == ["ok", "ok", "anomalous", "anomalous"]
+    product = open_product(Choice(), References(model=exported / "nut.onnx"))
+    assert (product.judges, product.threshold.value) == (True, 0.5)
+
+
+@pytest.mark.slow
+def test_a_graph_that_gives_something_else_scores_nothing(exported, tmp_path):
+    whole = onnx.load(exported / "nut.onnx")
+    score, heat = ("score", TensorProto.FLOAT, [1]), ("map", TensorProto.FLOAT, [1, 2, 2])
+    results = [helper.make_tensor_value_info(*each) for each in (score, heat)]
+    constants = [
+        helper.make_node("Constant", [], [name], value=helper.make_tensor("c", kind, size, values))
+        for (name, kind, size), values in ((score, [0.1]), (heat, [0.1] * 4))
+    ]
+    graph = helper.make_graph(constants, "other", whole.graph.input, results)
+    other = helper.make_model(graph, opset_imports=whole.opset_import, ir_version=10)
+    other.metadata_props.extend(whole.metadata_props)
+    onnx.save(other, tmp_path / "a.onnx")
+    photo = exported / "photos" / "1.png"
+    [row] = OnnxDetector(tmp_path / "a.onnx").stream([photo])
+    assert np.isnan(row.score)
+    assert "gave no score and map of the size that it states" in row.error
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ for name in photographs:
     try:
         with Image.open(name) as file:
             upright = ImageOps.exif_transpose(file).convert("RGB")
-    except OSError as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         failed += 1
         print(f"{name}: not scored: {error}")
         continue

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmad.errors import InputError
+from vlmad.errors import InputError, WeightsError, one_line
 from vlmad_export.exported import Parity
 from vlmad_export.onnx_detector import OnnxDetector
 
@@ -137,20 +137,28 @@ def most_memory() -> float | None:
 
 
 def _memory_of(graph: Path, runtime: Runtime, image: Path) -> float | None:
-    """Return what a process needs that does nothing but score an image."""
+    """Return what a process needs that does nothing but score an image, if Linux tells.
+
+    Raises:
+        WeightsError: the process came to nothing.
+    """
     command = [sys.executable, "-c", PROBE, str(graph), runtime, str(image)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    try:
-        return float(done.stdout)
-    except ValueError:
-        return None
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines()
+        reason = one_line(lines[-1] if lines else f"status {done.returncode}")
+        raise WeightsError(f"a process of its own cannot run the graph in {runtime}: {reason}")
+    told = done.stdout.split()[-1:]  # a runtime may say something before
+    return None if told == ["None"] else float(told[0])
 
 
 def beyond(found: Parity, precision: Precision, tolerance: float) -> str | None:
     """Return in words what differs by more than is tolerated, or None."""
     if precision == "int8":
         ranks, changed = found.rank_correlation, found.changed_verdicts
-        if ranks is not None and not 1 - ranks <= tolerance:
+        if ranks is None:
+            return "fewer than three scores differ, so that ranks tell nothing"
+        if not 1 - ranks <= tolerance:
             return f"ranks correlate by {ranks:.3f} only"
         if changed is not None and changed > tolerance * found.images:
             return f"{changed} of {found.images} verdicts changed"

@@ -14,8 +14,6 @@ from vlmad.types import ImageBatch, Tiles
 from vlmad_export._plain_operations import PlainOperations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jaxtyping import Float, UInt8
     from torch import Tensor
 
@@ -134,8 +132,3 @@ def _culprit(detector: Detector, error: Exception) -> str:
             if f"/{package}/" in file.replace("\\", "/"):
                 return name
     return "a part"
-
-
-def sizes_of(wanted: Sequence[Preprocessing]) -> list[tuple[int, int]]:
-    """Return height and width of each."""
-    return [each.size for each in wanted]

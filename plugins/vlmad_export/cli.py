@@ -114,16 +114,22 @@ def _references(assembled: Assembled) -> list[Path]:
 
 
 def _print(exported: ExportedDetector) -> None:
-    table = Table("runtime", "images", "score", "map", "ranks", "changed verdicts",
-                  "ms", "torch ms", "MB", "torch MB", box=None, header_style="bold")  # fmt: skip
+    columns = ("runtime", "images", "score", "map", "ranks", "changed", "ms", "MB")
+    table = Table(*columns, box=None, header_style="bold")
     for each in exported.parity:
         ranks = "-" if each.rank_correlation is None else f"{each.rank_correlation:.3f}"
         changed = "-" if each.changed_verdicts is None else str(each.changed_verdicts)
-        memory = ("-" if m is None else f"{m:.0f}" for m in (each.megabytes, each.torch_megabytes))
-        times = (f"{each.milliseconds:.0f}", f"{each.torch_milliseconds:.0f}")
         table.add_row(
             each.runtime, str(each.images), f"{each.score:.2g}", f"{each.map:.2g}", ranks, changed,
-            *times, *memory,
+            _beside(each.milliseconds, each.torch_milliseconds),
+            _beside(each.megabytes, each.torch_megabytes),
         )  # fmt: skip
     console().print(table)
-    console().print("score and map: the largest difference from torch", style="dim")
+    console().print(
+        "score, map: the largest difference from torch; changed: verdicts; ms, MB: beside torch's",
+        style="dim",
+    )
+
+
+def _beside(own: float | None, torch: float | None) -> str:
+    return "/".join("-" if each is None else f"{each:.0f}" for each in (own, torch))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from vlmad_documents.documents import Document
 from vlmad_run.manifest import Manifest
@@ -54,6 +54,8 @@ class ExportedDetector(Document):
     threshold: float | None
     """From which score on an image is anomalous; a run may be given another one."""
     threshold_rule: str | None
+    threshold_evidence: dict[str, JsonValue] = Field(default_factory=dict)
+    """As in `Threshold`."""
     map_size: Annotated[list[int], Field(min_length=2, max_length=2)]
     """Height and width of the maps that come out, before they are brought to the image's size."""
     calibrated_on: int = 0

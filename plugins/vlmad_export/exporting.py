@@ -117,6 +117,7 @@ def _describe(assembled: Assembled, images: Sequence[Path], wish: Wish) -> Expor
         precision=wish.precision,
         threshold=threshold.value if threshold else None,
         threshold_rule=threshold.rule if threshold else None,
+        threshold_evidence=threshold.evidence if threshold else {},
         map_size=list(assembled.detector.backbone.spec.preprocessing.size),
         calibrated_on=len(images) if wish.precision == "int8" else 0,
         tolerance=usual if wish.tolerance is None else wish.tolerance,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vlmad.errors import InputError, WeightsError
+from vlmad.errors import InputError, WeightsError, first_line
 from vlmad.files import digest
 from vlmad.images import as_source
 from vlmad.loading import ahead
@@ -19,12 +19,13 @@ from vlmad_export.exported import DOCUMENT, ExportedDetector
 from vlmad_export.sessions import open_session
 from vlmad_formats.ranges import find_range
 from vlmad_formats.reading import Reading
+from vlmad_run.thresholds import GIVEN, Threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from jaxtyping import Float
+    from jaxtyping import Float, UInt8
 
     from vlmad.images import Source
     from vlmad.resizing import Box
@@ -69,6 +70,15 @@ class OnnxDetector:
         """What references score, of which thresholds are made."""
         return self.document.manifest.good
 
+    @property
+    def threshold(self) -> Threshold | None:
+        """The one that it was exported with; it was checked then."""
+        found = self.document
+        if found.threshold is None:
+            return None
+        rule, evidence = found.threshold_rule or GIVEN, found.threshold_evidence
+        return Threshold(value=found.threshold, rule=rule, evidence=evidence)
+
     def describe(
         self, images: Iterable[Path] | None = None, threshold: float | None = None
     ) -> Manifest:
@@ -112,23 +122,38 @@ class OnnxDetector:
     def _result(self, source: Source, pieces: Sequence[tuple[Box | None, Any]]) -> Result:
         score, heat, failure, started = math.nan, None, source.failure, time.perf_counter()
         if failure is None:
-            found = [self.session(pixels[None]) for _, pixels in pieces]
-            taken = time.perf_counter() - started
-            scores = [float(scores[0]) for scores, _ in found]
-            if all(np.isfinite(s).all() and np.isfinite(m).all() for s, m in found):
-                score = max(scores)
+            try:
+                found = [self._scored(pixels) for _, pixels in pieces]
+            except InputError as error:
+                failure = f"{source.name}: {error}"
+            else:
+                score = max(scored for scored, _ in found)
                 sized = zip(pieces, found, strict=True)
-                maps = [restored(m[0], pixels.shape[:2]) for (_, pixels), (_, m) in sized]
+                maps = [restored(own, pixels.shape[:2]) for (_, pixels), (_, own) in sized]
                 places = [box for box, _ in pieces if box]
                 heat = join_maps(source.size, places, maps) if places else maps[0]
-            else:
-                failure = f"{source.name}: the graph gave a score or map that is no finite number"
-        else:
-            taken = 0.0
+        taken = time.perf_counter() - started if failure is None else 0.0
         return Result(
             source.name, score, heat, failure, taken, source.sha256, source.status, True,
             source.notes,
         )  # fmt: skip
+
+    def _scored(self, pixels: UInt8[np.ndarray, "h w 3"]) -> tuple[float, Float[np.ndarray, "y x"]]:
+        """Return the score and map of an image.
+
+        Raises:
+            InputError: the graph fails at it, or gives something else.
+        """
+        try:
+            scores, maps = self.session(pixels[None])
+        except Exception as error:  # runtimes raise errors of their own kinds, and RuntimeError
+            raise InputError(f"the graph failed: {first_line(error)}") from error
+        given = [(each.dtype.name, each.shape) for each in (scores, maps)]
+        if given != [("float32", (1,)), ("float32", (1, *self.document.map_size))]:
+            raise InputError("the graph gave no score and map of the size that it states")
+        if not (np.isfinite(scores).all() and np.isfinite(maps).all()):
+            raise InputError("the graph gave a score or map that is no finite number")
+        return float(scores[0]), maps[0]
 
 
 def read_document(path: Path, metadata: Mapping[str, str]) -> ExportedDetector:

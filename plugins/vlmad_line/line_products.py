@@ -11,7 +11,7 @@ from PIL import Image
 
 from vlmad.errors import InputError
 from vlmad.images import Source
-from vlmad_run.leaving_out import automatic_threshold, p_value
+from vlmad_run.leaving_out import automatic_threshold, p_value, threshold_of
 from vlmad_run.picked_product import ProductResult
 from vlmad_run.products import ProductLine
 from vlmad_run.references import Assembled, assemble_runnable
@@ -79,7 +79,8 @@ class LineProduct:
         found: object = self.detector
         if isinstance(found, ProductLine):
             found = next(iter(found.products.values())).assembled
-        return found.detector.reading if isinstance(found, Assembled) else None
+        found = found.detector if isinstance(found, Assembled) else found
+        return getattr(found, "reading", None)  # an engine of another kind has none
 
     def manifest_of(self, picked: str) -> Manifest:
         """Return what the detector is of one of several products, or of the only one."""
@@ -136,8 +137,9 @@ def open_product(
     chosen = None if threshold is None else read_threshold(threshold)
     manifest = detector.describe(threshold=chosen.value if chosen else None)
     known = chosen.check(manifest.identity) if chosen else []
-    if chosen is None and isinstance(detector, Assembled) and detector.good:
-        chosen = automatic_threshold(detector.good)
+    if chosen is None:
+        chosen = threshold_of(detector)
+    if chosen is not None:
         identity = manifest.identity.model_copy(update={"threshold": chosen.value})
         manifest = manifest.model_copy(update={"identity": identity})
     deque(detector.stream([Source("a grey image", GREY)], 1), maxlen=0)  # type: ignore[list-item]

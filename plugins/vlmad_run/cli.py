@@ -274,16 +274,13 @@ def _shard(
 
 
 def _threshold(judging: Judging, stored: StoredRun | None, detector: Runnable) -> Threshold | None:
-    """Return the threshold in force: the one that is given, a stored run's, or the references'."""
-    from vlmad_run.leaving_out import automatic_threshold
+    """Return the threshold in force: the one that is given, a stored run's, or the detector's."""
+    from vlmad_run.leaving_out import threshold_of
     from vlmad_run.thresholds import read_threshold
 
     if judging.threshold is not None:
         return read_threshold(judging.threshold)
-    threshold = None if stored is None else stored.threshold
-    good = getattr(detector, "good", None)  # of one product, where references are known
-    if stored is None and good:
-        threshold = automatic_threshold(good)
+    threshold = threshold_of(detector) if stored is None else stored.threshold
     judged = getattr(detector, "judges", False)
     if judging.fail_on is not None and threshold is None and not judged:
         needs = "--threshold, a number or a file, or --model of vlmad fit"

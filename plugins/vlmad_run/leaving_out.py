@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from vlmad.detector import Detector
     from vlmad.types import Features
+    from vlmad_run.kinds import Runnable
 
 MOST_SINGLY, GROUPS = 40, 5
 """Of more references so many groups are left out in turn instead of each."""
@@ -148,6 +149,17 @@ def automatic_threshold(good: GoodScores, rate: float = RATE) -> Threshold:
         value = math.nextafter(sorted(good.scores)[rank - 1], math.inf)
         return Threshold(value=value, rule=f"for {rate:.0%} false alarms, by {count} references")
     return Threshold(value=above_few(good), rule=f"from {promise_of(good)}")
+
+
+def threshold_of(detector: Runnable) -> Threshold | None:
+    """Return the threshold that a detector brings: one that it was given, or its references'.
+
+    Raises:
+        InputError: no score of its references is above 0.
+    """
+    stored: Threshold | None = getattr(detector, "threshold", None)
+    good: GoodScores | None = getattr(detector, "good", None)  # of one product, where it is known
+    return stored or (automatic_threshold(good) if good else None)
 
 
 def above_few(good: GoodScores) -> float:

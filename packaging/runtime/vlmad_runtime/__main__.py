@@ -14,7 +14,6 @@ def main() -> None:
     """Run the command line."""
     if find_spec("vlmad") is None:
         sys.path.insert(0, str(TREE))
-    if find_spec("torch") is None:
         _refuse_what_needs_torch(sys.argv[1:])
     from vlmad.__main__ import main as run
 
@@ -23,12 +22,12 @@ def main() -> None:
 
 def _refuse_what_needs_torch(words: list[str]) -> None:
     """Say in one line what this machine lacks, instead of failing at an import."""
-    graph = any(word.endswith(".onnx") for word in words)
+    graph = any(word.lower().endswith(".onnx") for word in words)
     if (words and words[0] not in ("run", "--help", "--version")) or (
         words[:1] == ["run"] and not graph and "--help" not in words
     ):
         print(
-            "vlmad-runtime: without torch it runs graphs: vlmad-runtime run PATH… --model "
+            "vlmad-runtime: alone it runs graphs: vlmad-runtime run PATH… --model "
             "FILE.onnx; pip install vlmad does everything else",
             file=sys.stderr,
         )
