@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import shlex
 import shutil
 import socket
 import subprocess
@@ -31,6 +30,7 @@ from vlmad_line.line_products import LineProduct, open_product
 from vlmad_line.sinks import open_sink
 from vlmad_line.station import Station
 from vlmad_run.choosing import Choice
+from vlmad_run.part_grouping import parse_grouping
 from vlmad_run.references import References
 from vlmad_run.thresholds import Threshold
 from vlmad_serve import listening, thumbnails
@@ -40,6 +40,7 @@ from vlmad_serve.listening import bind, make_server
 from vlmad_serve.offered_products import offer
 from vlmad_serve.operator_verdicts import OperatorVerdicts
 from vlmad_serve.reviewing import Reviewing
+from vlmad_serve.sent_views import ONE_BY_ONE, sent_views
 from vlmad_serve.served import Served
 from vlmad_serve.settings import ServeLimits
 
@@ -111,10 +112,12 @@ Serve = Callable[..., Running]
 def serving(folder: Path, products: list[LineProduct], **settings: Any) -> Iterator[Running]:
     access = settings.pop("access", Access(None))
     offered, ledger = settings.pop("offered", None), settings.pop("ledger", None)
+    views = settings.pop("views", ONE_BY_ONE)
     station = Station(products)
     line = ledger and Line(station, Ledger(ledger), [open_sink(settings.pop("to"))])
     with line or nullcontext():
-        yield from _served(Served(station, ServeLimits(**settings), folder, line), offered, access)
+        served = Served(station, ServeLimits(**settings), folder, line, views)
+        yield from _served(served, offered, access)
 
 
 def _served(served: Served, offered: Path | None, access: Access) -> Iterator[Running]:
@@ -223,6 +226,64 @@ def test_what_cannot_be_scored_is_ng_with_a_status_of_its_own(serve: Serve) -> N
     assert said["judgements"][0]["answer"] == "NG"
 
 
+def test_several_views_of_one_part_get_one_verdict(serve: Serve) -> None:
+    views = [(f"{n}.png", png(seed=n)) for n in range(9)]  # more than are judged together
+    status, said, _ = serve().ask("POST", "/score?part=0042&views=9", *form(*views))
+    [part] = said["parts"]
+    assert (status, part["part"], part["answer"], part["worst"]) == (
+        200,
+        "0042",
+        "OK",
+        max(said["judgements"], key=lambda each: float(each["score"]))["image"],
+    )
+    assert part["views"] == [each["id"] for each in said["judgements"]]
+    assert {each["part"] for each in said["judgements"]} == {"0042"}
+    history = serve().ask("GET", "/history?limit=3")[1]
+    assert [each["id"] for each in history["parts"]] == [part["id"]]
+    assert 'vlmad_parts_total{answer="OK"} 1' in serve().ask("GET", "/metrics")[1].decode()
+
+
+@pytest.mark.parametrize(
+    ("files", "query", "reason"),
+    [
+        ([("a", b"no image"), ("b", IMAGE)], "", "a: not an image of a known format"),
+        ([("a", IMAGE)], "&views=2", "1 of 2 views"),
+        ([("a", IMAGE), ("a", IMAGE)], "&views=2", "1 of 2 views"),
+        ([("a", IMAGE), ("b", IMAGE), ("c", IMAGE)], "&views=2", "3 of 2 views"),
+    ],
+)
+def test_a_part_that_is_not_whole_is_ng(
+    serve: Serve, files: list[tuple[str, bytes]], query: str, reason: str
+) -> None:
+    said = serve().ask("POST", f"/score?part=1{query}", *form(*files))[1]
+    [part] = said["parts"]
+    assert (part["answer"], part["reason"]) == ("NG", reason)
+
+
+def test_parts_are_found_in_the_names_of_the_images_of_a_request(
+    nut: LineProduct, tmp_path: Path
+) -> None:
+    (spool := tmp_path / "spool").mkdir()
+    (tmp_path / "parts.csv").write_text("image,part\n1_a.png,1\n1_b.png,1\n2/c.png,2\n2/d.png,2\n")
+    files = [(name, IMAGE) for name in ("1_a.png", "1_b.png", "2/c.png", "lid.png")]
+    found = {}
+    for how in ("pattern:^([0-9])", "folder", f"table:{tmp_path}/parts.csv"):
+        views = sent_views(parse_grouping(how), 2)
+        with serving(spool, [nut], views=views) as running:
+            found[how[:5]] = running.ask("POST", "/score", *form(*files))[1]["parts"]
+            assert problem(running.ask("POST", "/score?part=1&views=1", *form(*files))) == 400
+    answers = {
+        how: [(part["part"], part["answer"], part["reason"]) for part in parts]
+        for how, parts in found.items()
+    }
+    whole, lone = ("1", "OK", ""), "it belongs to no part by --group; 1 of 2 views"
+    assert answers == {
+        "patte": [whole, ("2", "NG", "1 of 2 views"), ("lid.png", "NG", lone)],
+        "folde": [(".", "NG", "3 of 2 views"), ("2", "NG", "1 of 2 views")],
+        "table": [whole, ("2", "NG", "without /2/d.png; 1 of 2 views"), ("lid.png", "NG", lone)],
+    }
+
+
 def test_maps_and_images_of_the_last_judgements_can_be_had(serve: Serve) -> None:
     running = serve(keep=2)
     ids = [running.score(png(seed=n))[1]["judgements"][0]["id"] for n in range(3)]
@@ -256,6 +317,8 @@ REFUSED: list[tuple[int, str, str, Any, dict[str, str]]] = [
     (404, "GET", "/nothing", None, {}),
     (405, "GET", "/score", None, {}),
     (404, "POST", "/score?product=screw", IMAGE, {"Content-Type": "image/png"}),
+    (400, "POST", "/score?views=2", IMAGE, {"Content-Type": "image/png"}),
+    (400, "POST", "/score?part=%20", IMAGE, {"Content-Type": "image/png"}),
     (422, "POST", "/score?map=gif", IMAGE, {"Content-Type": "image/png"}),
     (415, "POST", "/score", IMAGE, {"Content-Type": "text/plain"}),
     (400, "POST", "/score", b"", {"Content-Type": "image/png"}),
@@ -347,17 +410,24 @@ def test_too_many_connections_are_told_so(serve: Serve, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_what_the_page_asks_by_curl_is_answered(serve: Serve, tmp_path: Path) -> None:
+def test_what_the_documentation_asks_by_curl_is_answered(serve: Serve, tmp_path: Path) -> None:
+    """Each line of each page, against one server."""
     if shutil.which("curl") is None:
         pytest.skip("no curl here")
-    (tmp_path / "photo.png").write_bytes(IMAGE)
-    page = (Path(__file__).parents[1] / "docs" / "serve.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^(curl .*127\.0\.0\.1:8000.*)$", page, re.MULTILINE)
-    assert len(commands) == 8
-    where = f"127.0.0.1:{serve().port}"
-    for command in commands:
-        words = shlex.split(command.replace("127.0.0.1:8000", where))
-        subprocess.run([*words, "-sS", "--fail"], cwd=tmp_path, check=True, capture_output=True)
+    pages = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    commands = [line for text in texts for line in re.findall(r"^curl .*$", text, re.MULTILINE)]
+    for name in re.findall(r"@([\w.]+)", " ".join(commands)):
+        (tmp_path / name).write_bytes(IMAGE)
+    (tmp_path / "token").write_text("secret")
+    where = f"127.0.0.1:{serve(queue=99).port}"
+    assert len(commands) > 8
+    for line in commands:
+        command, count = re.subn(r"(127\.0\.0\.1|station):8000", where, line)
+        assert count, line
+        subprocess.run(
+            ["sh", "-c", f"{command} -sS --fail"], cwd=tmp_path, check=True, capture_output=True
+        )
 
 
 def test_a_ledger_has_each_judgement_before_it_is_told(
@@ -369,7 +439,9 @@ def test_a_ledger_has_each_judgement_before_it_is_told(
         with serving(spool, [nut], ledger=tmp_path / "ledger", to=f"csv:{table}") as running:
             for n in range(2):
                 running.score(query=f"?name={n}.png")
-            running.score(b"no image")
+            running.score(b"no image", "?part=7")
+            [part] = running.ask("GET", "/history?limit=1")[1]["parts"]
+            assert (part["part"], part["answer"]) == ("7", "NG")
             with monkeypatch.context() as broken:
                 broken.setattr(line_of(running).ledger, "write", full)
                 assert problem(running.ask("POST", "/score", IMAGE, PNG)) == 507

@@ -32,10 +32,11 @@ from vlmad_serve.refusals import Refusal
 from vlmad_serve.reviewing import Reviewing
 
 from .report.test_report_browser import CONTRASTS
-from .test_serve import CHOICE, Running, png, serving
+from .test_serve import CHOICE, Running, form, png, serving
 
 SOON = 30_000
 """Milliseconds: a machine may be busy."""
+NONE = "\N{EN DASH}"
 EVIL = '<img src=x onerror="document.title=1">.png'
 
 
@@ -192,6 +193,32 @@ def test_what_got_no_judgement_takes_the_green_away(page: Any, running: Running)
     shows(page, "answer", "?")
     judged(running, png())
     shows(page, "answer", "✓ OK")
+
+
+@pytest.mark.xdist_group("browser")
+def test_of_views_the_page_shows_what_is_said_of_their_part(
+    page: Any, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = form(("top.png", png()), ("side.png", png(seed=1)))
+    with monkeypatch.context() as silent:
+        silent.setattr(running.served, "conclude", lambda parts: None)
+        running.ask("POST", "/score?part=6", *two)
+    tells(page, "why", "a view of part 6, which is not judged yet")
+    assert page.inner_text("#answer") == NONE
+    running.ask("POST", "/score?part=7", *two)
+    shows(page, "answer", "✓ OK")
+    assert page.inner_text("#why") == "part 7: all its views are OK"
+    broken = form(("top.png", b"no image"), ("side.png", png()))
+    running.ask("POST", "/score?part=8&views=2", *broken)
+    shows(page, "answer", "✕ NG")
+    assert "part 8: top.png: not an image" in page.inner_text("#why")
+    assert page.inner_text("[data-truth=normal]") == "The view is good"
+    for _ in range(2):  # as it comes, and of the history
+        seen = page.locator("#history button b").all_inner_texts()
+        assert seen == ["NG", "NG", "OK", "OK", NONE, NONE]
+        page.reload()
+        shows(page, "answer", "✕ NG")
+        expect(page.locator("#history button")).to_have_count(6)
 
 
 @pytest.mark.xdist_group("browser")

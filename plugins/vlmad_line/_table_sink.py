@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vlmad_line.judgements import Message
 
 NOT_IN_CSV = ("format", "regions", "file", "sha256")
-COLUMNS = (*(name for name in Judgement.model_fields if name not in NOT_IN_CSV), "part")
+COLUMNS = [name for name in Judgement.model_fields if name not in NOT_IN_CSV]
 HEAD = csv_line(COLUMNS)
 LOOKED_AT = 1 << 20
 """Bytes at the end of a file among which the lines of an interrupted delivery are."""

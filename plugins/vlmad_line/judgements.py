@@ -56,6 +56,8 @@ class Judgement(Document):
     """Of that file."""
     milliseconds: Annotated[float, Field(ge=0)] | None = None
     """From the complete image to the judgement."""
+    part: FileName = ""
+    """The part that it is a view of, where parts are judged: what is said of that counts."""
 
     @model_validator(mode="after")
     def _check_answer(self) -> Self:
@@ -89,6 +91,8 @@ class PartJudgement(Document):
     """The view with that score."""
     images: list[FileName]
     """The views that came."""
+    views: list[str] = Field(default_factory=list)
+    """The `id` of the judgement of each."""
 
     @model_validator(mode="after")
     def _check_reason(self) -> Self:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections import deque
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
@@ -88,6 +89,8 @@ class Line:
             OutputError: it cannot be written down; then nobody was told that an image is OK.
         """
         judged = self.station.judge(arrivals, product)
+        if self._parts:
+            judged = [replace(j, judgement=self._parts.named(j.judgement)) for j in judged]
         keys = [(each.source, each.key) for each in arrivals if each.key]
         of_images = [each.judgement for each in judged]
         of_parts = self._parts.take(of_images) if self._parts else []

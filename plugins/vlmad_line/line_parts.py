@@ -13,6 +13,7 @@ from vlmad_groups.collecting import PartCollector
 from vlmad_groups.combining import PartRule
 from vlmad_groups.part_rows import PartView, judge_part
 from vlmad_line.judgements import Answer, PartJudgement
+from vlmad_run.part_grouping import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +48,13 @@ class LineParts:
         self._grouping, self._clock, self._here = grouping, clock, Path.cwd()
         self._rule = PartRule(views=views)
         self._parts = PartCollector(self._rule, patience)
+        self._ids: dict[str, list[str]] = {}
+        """Of what was said of the views of parts that wait."""
+
+    def named(self, judgement: Judgement) -> Judgement:
+        """Return what was said of an image, with the part that it is a view of."""
+        part = self._part_of(judgement) or judgement.image
+        return judgement.model_copy(update={"part": part})
 
     def take(self, judgements: Sequence[Judgement]) -> list[PartJudgement]:
         """Take what was said of images; return what follows for parts that are whole now.
@@ -55,41 +63,56 @@ class LineParts:
         table names another number of images than there are views.
         """
         said = [self._row_after(each) for each in judgements]
-        return [_said_of(row) for row in said if row is not None]
+        return [self._said_of(row) for row in said if row is not None]
 
-    def _row_after(self, judgement: Judgement) -> PartRow | None:
+    def _part_of(self, judgement: Judgement) -> str | None:
         path = Path(judgement.file or judgement.image)
         here = path.is_relative_to(self._here)  # then as `vlmad run` has it
-        part = self._grouping.part_of(path.relative_to(self._here) if here else path)
+        return self._grouping.part_of(path.relative_to(self._here) if here else path)
+
+    def _row_after(self, judgement: Judgement) -> PartRow | None:
+        part, view = self._part_of(judgement), view_of(judgement)
+        self._ids.setdefault(part or judgement.image, []).append(judgement.id)
         if part is None:
-            alone = "it belongs to no part by --group"
-            return judge_part(judgement.image, [_view(judgement)], self._rule, [alone])
+            return judge_part(judgement.image, [view], self._rule, [ALONE])
         named = len(self._grouping.images_of(part))
         if named and named != self._rule.views:
             other = f"the table names {named} images of it, not {self._rule.views}"
-            return judge_part(part, [_view(judgement)], self._rule, [other])
-        return self._parts.add(part, _view(judgement), self._clock())
+            return judge_part(part, [view], self._rule, [other])
+        return self._parts.add(part, view, self._clock())
+
+    def _said_of(self, row: PartRow) -> PartJudgement:
+        return said_of(row, self._ids.pop(row.part, []))
 
     def overdue(self) -> list[PartJudgement]:
         """Return what is said of parts that have waited too long: each is NG."""
-        return [_said_of(row) for row in self._parts.overdue(self._clock())]
+        return [self._said_of(row) for row in self._parts.overdue(self._clock())]
 
     def finish(self) -> list[PartJudgement]:
         """Return what is said of parts that wait when the line stops: each is NG."""
-        return [_said_of(row) for row in self._parts.finish()]
+        return [self._said_of(row) for row in self._parts.finish()]
 
 
-def _view(judgement: Judgement) -> PartView:
+def view_of(judgement: Judgement) -> PartView:
+    """Return what was said of an image as of a view of a part."""
     verdict: PartVerdict = ""
     if judgement.answer == "OK":
         verdict = "ok"
     elif judgement.answer == "NG":
         verdict = "unknown" if judgement.product == UNKNOWN else "anomalous"
-    reason = f"{judgement.image}: {judgement.reason}" if judgement.score is None else ""
+    reason = "" if judgement.score is not None else judgement.reason
+    if reason and not reason.startswith(f"{judgement.image}: "):
+        reason = f"{judgement.image}: {reason}"
     return PartView(judgement.image, judgement.score, verdict, judgement.p_value, reason)
 
 
-def _said_of(row: PartRow) -> PartJudgement:
+def said_of(row: PartRow, ids: Sequence[str]) -> PartJudgement:
+    """Return what is said of a part at a line, where nothing is good but what is known to be.
+
+    Args:
+        row: what follows from its views.
+        ids: of what was said of these.
+    """
     answer: Answer = "NG"
     if row.verdict in ("ok", ""):
         answer = "OK" if row.verdict else ""
@@ -105,4 +128,5 @@ def _said_of(row: PartRow) -> PartJudgement:
         score=row.score,
         worst=row.worst,
         images=row.views,
+        views=list(ids),
     )

@@ -24,6 +24,7 @@ FOLDER, PATTERN, TABLE = "folder", "pattern", "table"
 HOW = f"{FOLDER}, {PATTERN}:REGEX or {TABLE}:FILE.csv"
 COLUMNS = ("image", "part")
 DELIMITERS = ",;\t"
+ALONE = "it belongs to no part by --group"
 NAMED = 5
 """Of images that belong to no part, as many are named."""
 
@@ -239,12 +240,11 @@ def find_parts(images: Iterable[Path], grouping: Grouping) -> list[FoundPart]:
     if not own:
         first = next(iter(stray), None)
         raise InputError(f"--group finds no part in any of the images, such as {first}")
-    whole = [FoundPart(name, tuple(i), _lacking(i, grouping, name)) for name, i in own.items()]
-    alone = "it belongs to no part by --group"
-    return whole + [FoundPart(str(image), (image,), (alone,)) for image in stray]
+    whole = [FoundPart(name, tuple(i), lacking(i, grouping, name)) for name, i in own.items()]
+    return whole + [FoundPart(str(image), (image,), (ALONE,)) for image in stray]
 
 
-def _lacking(images: Iterable[Path], grouping: Grouping, part: str) -> tuple[str, ...]:
+def lacking(images: Iterable[Path], grouping: Grouping, part: str) -> tuple[str, ...]:
     """Name the images that a part has and that are not among those found."""
     there = {Path(os.path.abspath(image)) for image in images}
     absent = [str(image) for image in grouping.images_of(part) if image not in there]

@@ -14,6 +14,7 @@ from vlmad_line.endpoints import Arrival
 from vlmad_serve.answers import RequestProblem, ScoreAnswer
 from vlmad_serve.batching import Answered, Waiting
 from vlmad_serve.refusals import Refusal
+from vlmad_serve.sent_views import SentViews
 from vlmad_serve.served import Served
 from vlmad_serve.uploads import Upload, discard, pixels_of
 
@@ -60,17 +61,28 @@ async def score(
         Literal["png", "none"], Query(description="png puts each map into the answer.")
     ] = "none",
     name: Annotated[str, Query(description="What an image is called that is the body.")] = "",
+    part: Annotated[
+        str | None, Query(description="Of which part the images are views; one verdict on it.")
+    ] = None,
+    views: Annotated[
+        int | None, Query(ge=1, description="How many it has; with another number it is NG.")
+    ] = None,
 ) -> Response:
     """Answer when all images are judged.
 
     The body is an image, or a form with up to so many files as the server takes. An image that
-    cannot be read or scored is NG, with the reason.
+    cannot be read or scored is NG, with the reason; so is the part that it is a view of.
     """
     served: Served = request.app.state.served
     with served.counting_refusals():
-        images = await _accept(request, served, _chosen(served, product))
+        parting = served.views.asked(part, views)
+        images = await _accept(request, served, _chosen(served, product), parting)
     judged = await asyncio.gather(*(asyncio.wrap_future(each.answer) for each in images))
-    answer = ScoreAnswer(judgements=[each.judgement for each in judged])
+    judgements = [each.judgement for each in judged]
+    answer = ScoreAnswer(judgements=judgements, parts=parting.judge(judgements))
+    if answer.parts:
+        with served.counting_refusals():
+            await run_in_threadpool(served.conclude, answer.parts)
     if map == "png":
         maps = await run_in_threadpool(_pictures, judged)
         answer = answer.model_copy(update={"maps": maps})
@@ -94,7 +106,9 @@ def _chosen(served: Served, product: str | None) -> str:
     return product
 
 
-async def _accept(request: Request, served: Served, product: str) -> list[Waiting]:
+async def _accept(
+    request: Request, served: Served, product: str, parting: SentViews
+) -> list[Waiting]:
     """Read the images of a request and hand them over to be judged."""
     served.require_going()
     served.judging.begin()
@@ -102,7 +116,8 @@ async def _accept(request: Request, served: Served, product: str) -> list[Waitin
     try:
         uploads = await served.spool.receive(request)
         try:
-            images = await run_in_threadpool(_prepare, uploads, product, served.limits.most_pixels)
+            most = served.limits.most_pixels
+            images = await run_in_threadpool(_prepare, uploads, product, parting, most)
             served.judging.add(images)
         except BaseException:
             discard(uploads)
@@ -114,14 +129,15 @@ async def _accept(request: Request, served: Served, product: str) -> list[Waitin
             served.judging.end()
 
 
-def _prepare(uploads: list[Upload], product: str, most: int) -> list[Waiting]:
+def _prepare(uploads: list[Upload], product: str, parting: SentViews, most: int) -> list[Waiting]:
     waiting = []
     for upload in uploads:
         pixels = pixels_of(upload, most)
         arrival = Arrival(upload.name, upload.path, upload.at, "http")
         refused = pixels if isinstance(pixels, str) else ""
         counted = 0 if refused else int(pixels)
-        waiting.append(Waiting(arrival, product, upload.size, counted, refused))
+        part = parting.part_of(upload.name)
+        waiting.append(Waiting(arrival, product, upload.size, counted, refused, part))
     return waiting
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from vlmad_documents.documents import Document
-from vlmad_line.judgements import Judgement
+from vlmad_line.judgements import Judgement, PartJudgement
 from vlmad_review.review_document import ReviewDocument
 
 
@@ -23,6 +23,8 @@ class ScoreAnswer(Document):
 
     format: Literal["vlmad scores 1"] = "vlmad scores 1"
     judgements: list[Judgement]
+    parts: list[PartJudgement] = Field(default_factory=list)
+    """Of those of which they are views; what is said of these counts."""
     maps: dict[str, str] = Field(default_factory=dict)
     """Where they were asked for: the PNG of each map in base64, by the judgement's id."""
     error: str = ""
@@ -98,6 +100,8 @@ class History(Document):
     judgements: list[Judgement]
     more: str = ""
     """What `before` takes for the page after this one; empty if there is none."""
+    parts: list[PartJudgement] = Field(default_factory=list)
+    """What was said of the parts of which these are views."""
     kept: list[str] = Field(default_factory=list)
     """Ids of those whose image and map can still be had."""
 

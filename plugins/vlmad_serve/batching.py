@@ -55,6 +55,8 @@ class Waiting:
     pixels: int = 0
     refused: str = ""
     """Why it is not even decoded."""
+    part: str = ""
+    """Of which it is a view, if parts are judged."""
     answer: Future[Answered] = field(default_factory=Future)
 
 

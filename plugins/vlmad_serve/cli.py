@@ -15,6 +15,7 @@ import typer
 from vlmad.console import messages, say
 from vlmad.errors import InputError
 from vlmad_run.choosing import Choice, choosing
+from vlmad_run.part_grouping import Grouped
 from vlmad_run.references import References
 from vlmad_serve.settings import Reach, Record, ServeLimits
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from vlmad_line.line_products import LineProduct
     from vlmad_line.station import Station
     from vlmad_serve.access import Access
+    from vlmad_serve.sent_views import SentViews
 
 LEDGER = Path("vlmad.ledger")
 
@@ -37,6 +39,7 @@ def serve(
     reach: Reach,
     limits: ServeLimits,
     record: Record,
+    grouped: Grouped,
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME=]FILE…", help="Files of vlmad fit, each a product."),
@@ -56,7 +59,8 @@ def serve(
     """Judge images that are sent over HTTP: OK or NG, and why.
 
     Without a threshold (one comes with files of vlmad fit) there are scores and no verdicts. It
-    ends by Ctrl-C or SIGTERM, when what it accepted is answered.
+    ends by Ctrl-C or SIGTERM, when what it accepted is answered. With --group the images of a
+    request that are views of one part get one verdict together.
 
     Examples:
     vlmad serve nut.safetensors
@@ -72,11 +76,13 @@ def serve(
     try:
         from vlmad_serve.access import Access, read_token
         from vlmad_serve.listening import bind, is_loopback
+        from vlmad_serve.sent_views import sent_views
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is missing; pip install 'vlmad[serve]'") from error
 
     if products is not None and not products.is_dir():
         raise InputError(f"--products {products} is no folder")
+    views = sent_views(grouped.grouping(), grouped.views)
     token = None if reach.token_file is None else read_token(reach.token_file)
     with bind(reach.host, reach.port) as bound:
         loopback = is_loopback(bound)
@@ -87,13 +93,14 @@ def serve(
             )
         access = Access(token, reach.allow_host or (), loopback)
         opened = list(_open(choice, references, files or [], threshold or []))
-        _run(opened, limits, record, access, bound, choice, products)
+        _run(opened, limits, record, views, access, bound, choice, products)
 
 
 def _run(
     opened: Sequence[LineProduct],
     limits: ServeLimits,
     record: Record,
+    views: SentViews,
     access: Access,
     bound: socket.socket,
     choice: Choice,
@@ -116,7 +123,7 @@ def _run(
     with ExitStack() as stack:
         line = stack.enter_context(_line(record, station))
         spool = stack.enter_context(tempfile.TemporaryDirectory(prefix="vlmad-serve-"))
-        served = Served(station, limits, Path(spool), line)
+        served = Served(station, limits, Path(spool), line, views)
         reviewing = Reviewing(station, OperatorVerdicts(record.verdicts, station), choice)
         stack.callback(reviewing.stop)
         app = make_app(served, offer(station, folder, choice), reviewing, access)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING
 
+from vlmad_line.judgements import PartJudgement
 from vlmad_serve.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ class Events:
         with self._lock:
             return len(self._listeners)
 
-    def tell(self, judgement: Judgement) -> None:
-        """Tell everyone of a judgement."""
-        self._put(b"event: judgement\ndata: %b\n" % judgement.to_json(indent=None))
+    def tell(self, said: Judgement | PartJudgement) -> None:
+        """Tell everyone what was said of an image, or of a part."""
+        kind = b"part" if isinstance(said, PartJudgement) else b"judgement"
+        self._put(b"event: %b\ndata: %b\n" % (kind, said.to_json(indent=None)))
 
     def stop(self) -> None:
         """End the streams of all who follow."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from vlmad_line.judgements import Judgement
+    from vlmad_line.judgements import Judgement, PartJudgement
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper ends, in seconds."""
@@ -45,6 +45,7 @@ class Figures:
         self._lock = threading.Lock()
         self._judged: Counter[tuple[str, str]] = Counter()
         self._refused: Counter[str] = Counter()
+        self._parts: Counter[str] = Counter()
         self._latency, self._working = Histogram(), Histogram()
         self._batches = self._unscored = 0
 
@@ -59,6 +60,11 @@ class Figures:
                 self._judged["…" if full else each.product, known[1]] += 1
                 self._unscored += each.score is None
                 self._latency.add((each.milliseconds or 0.0) / 1000)
+
+    def count_parts(self, parts: Iterable[PartJudgement]) -> None:
+        """Count parts that were judged."""
+        with self._lock:
+            self._parts.update(each.answer or "none" for each in parts)
 
     def count_refused(self, status: int) -> None:
         """Count a request that was answered with an error."""
@@ -78,6 +84,9 @@ class Figures:
             for (product, answer), count in sorted(self._judged.items()):
                 labels = f'product="{_escaped(product)}",answer="{answer}"'
                 lines.append(f"vlmad_images_total{{{labels}}} {count}")
+            lines += _head("vlmad_parts_total", "counter", "parts of several views judged")
+            for answer, count in sorted(self._parts.items()):
+                lines.append(f'vlmad_parts_total{{answer="{answer}"}} {count}')
             lines += _head("vlmad_unscored_total", "counter", "images without a score, all NG")
             lines.append(f"vlmad_unscored_total {self._unscored}")
             lines += _head("vlmad_refused_total", "counter", "requests answered with an error")

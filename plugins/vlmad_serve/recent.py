@@ -13,14 +13,16 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from vlmad_serve.answers import History
+from vlmad_serve.written import parts_among
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from jaxtyping import Float, UInt16
 
     from vlmad_formats.reading import Reading
-    from vlmad_line.judgements import Judgement
+    from vlmad_line.judgements import Judgement, PartJudgement
     from vlmad_line.line_products import LineProduct
 
 MOST_JUDGEMENTS = 1000
@@ -83,6 +85,7 @@ class Recent:
     def __init__(self, keep: int) -> None:
         self._keep, self._lock = keep, threading.Lock()
         self._judgements: deque[Judgement] = deque(maxlen=MOST_JUDGEMENTS)
+        self._parts: deque[PartJudgement] = deque(maxlen=MOST_JUDGEMENTS)
         self._scores: deque[tuple[str, str, float]] = deque(maxlen=MOST_JUDGEMENTS)
         """Of the latest images, with the product as which each was judged, and its detector."""
         self._kept: OrderedDict[str, KeptImage] = OrderedDict()
@@ -111,6 +114,11 @@ class Recent:
         for each in gone:
             each.path.unlink(missing_ok=True)
 
+    def add_parts(self, parts: Iterable[PartJudgement]) -> None:
+        """Remember what was said of parts."""
+        with self._lock:
+            self._parts += parts
+
     def kept(self, name: str) -> KeptImage | None:
         """Return the image of a judgement's id, if it is still there."""
         with self._lock:
@@ -133,6 +141,7 @@ class Recent:
         """Return the latest judgements, or those before one, of an answer or a product."""
         with self._lock:
             newest, kept = list(reversed(self._judgements)), set(self._kept)
+            parts = list(self._parts)
         if before:
             place = next((n for n, each in enumerate(newest) if each.id == before), len(newest))
             newest = newest[place + 1 :]
@@ -143,6 +152,5 @@ class Recent:
         ]
         shown = chosen[:limit]
         more = shown[-1].id if len(chosen) > limit else ""
-        return History(
-            judgements=shown, more=more, kept=[each.id for each in shown if each.id in kept]
-        )
+        ids = [each.id for each in shown if each.id in kept]
+        return History(judgements=shown, parts=parts_among(shown, parts), more=more, kept=ids)

@@ -21,6 +21,7 @@ from vlmad_serve.events import Events
 from vlmad_serve.figures import Figures
 from vlmad_serve.recent import KeptImage, Recent, StoredMap
 from vlmad_serve.refusals import Refusal
+from vlmad_serve.sent_views import ONE_BY_ONE, SentViews
 from vlmad_serve.thumbnails import Thumbnails
 from vlmad_serve.unjudged import Unjudged
 from vlmad_serve.uploads import Spool
@@ -29,6 +30,7 @@ from vlmad_serve.written import written
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from vlmad_line.judgements import PartJudgement
     from vlmad_line.line import Line
     from vlmad_line.station import JudgedImage, Station
     from vlmad_serve.answers import History
@@ -48,12 +50,18 @@ class Served:
         limits: how much is taken and kept.
         folder: an empty one of its own, for images.
         line: writes down and delivers what is said, if that is wanted; of the same station.
+        views: which images of a request are views of one part.
     """
 
     def __init__(
-        self, station: Station, limits: ServeLimits, folder: Path, line: Line | None = None
+        self,
+        station: Station,
+        limits: ServeLimits,
+        folder: Path,
+        line: Line | None = None,
+        views: SentViews = ONE_BY_ONE,
     ) -> None:
-        self.station, self.limits, self.line = station, limits, line
+        self.station, self.limits, self.line, self.views = station, limits, line, views
         self.figures, self.recent, self.events = Figures(), Recent(limits.keep), Events()
         self.spool, self.drift = Spool(folder, limits), StationDrift()
         self._started = self._last_image = time.monotonic()
@@ -154,6 +162,19 @@ class Served:
         kept = [each.id for each in found.judgements if self.recent.kept(each.id)]
         return found.model_copy(update={"kept": kept})
 
+    def conclude(self, parts: Sequence[PartJudgement]) -> None:
+        """Write down what was said of parts, and tell it.
+
+        Raises:
+            OutputError: it cannot be written down.
+        """
+        if self.line is not None:
+            self.line.ledger.write(parts)
+        self.figures.count_parts(parts)
+        self.recent.add_parts(parts)
+        for part in parts:
+            self.events.tell(part)
+
     def _judge(self, batch: Sequence[Waiting]) -> list[Answered]:
         """Judge a batch, and write it down before anyone is told."""
         started = time.monotonic()
@@ -202,7 +223,8 @@ def _path(waiting: Waiting) -> Path:
 def _answered(waiting: Waiting, image: JudgedImage) -> Answered:
     """Return what is said of an image, without the name of a file that nobody else knows."""
     said, path = image.judgement, str(_path(waiting))
-    own = {"reason": said.reason.replace(path, waiting.arrival.name), "file": ""}
+    reason = said.reason.replace(path, waiting.arrival.name)
+    own = {"reason": reason, "file": "", "part": waiting.part}
     heat = None if image.map is None else StoredMap.of(image.map)
     return Answered(said.model_copy(update=own), heat, image.product)
 
@@ -219,6 +241,7 @@ def _refused(waiting: Waiting) -> Answered:
         reason=waiting.refused,
         product=waiting.product,
         milliseconds=round(max(0.0, time.time() - arrival.at) * 1000, 1),
+        part=waiting.part,
     )
     return Answered(judgement, None)
 

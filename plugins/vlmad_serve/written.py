@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vlmad_line.judgements import Judgement
+from vlmad_line.judgements import Judgement, PartJudgement
 from vlmad_serve.answers import History
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vlmad_line.ledger import Ledger
 
 AT_ONCE, MOST_LOOKED_AT = 200, 2000
@@ -25,15 +27,32 @@ def written(
     """
     number = int(before) if before.isdecimal() and len(before) <= MOST_DIGITS else None
     found: list[Judgement] = []
+    parts: list[PartJudgement] = []  # each is written after its views
     for _ in range(MOST_LOOKED_AT // AT_ONCE):
         messages = ledger.latest(AT_ONCE, number)
         for number, said in messages:
-            if not isinstance(said, Judgement):
-                continue
-            if answer in (None, said.answer) and product in (None, said.product):
+            if isinstance(said, PartJudgement):
+                parts.append(said)
+            elif isinstance(said, Judgement) and _fits(said, answer, product):
                 found.append(said)
                 if len(found) == limit:
-                    return History(judgements=found, more=str(number))
+                    return _page(found, parts, str(number))
         if len(messages) < AT_ONCE:
-            return History(judgements=found)
-    return History(judgements=found, more=str(number))
+            return _page(found, parts)
+    return _page(found, parts, str(number))
+
+
+def _fits(said: Judgement, answer: str | None, product: str | None) -> bool:
+    return answer in (None, said.answer) and product in (None, said.product)
+
+
+def _page(found: list[Judgement], parts: Iterable[PartJudgement], more: str = "") -> History:
+    return History(judgements=found, parts=parts_among(found, parts), more=more)
+
+
+def parts_among(
+    judgements: Iterable[Judgement], parts: Iterable[PartJudgement]
+) -> list[PartJudgement]:
+    """Return the parts of which some views are among judgements."""
+    ids = {each.id for each in judgements}
+    return [part for part in parts if not ids.isdisjoint(part.views)]

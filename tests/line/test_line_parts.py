@@ -160,4 +160,6 @@ def test_a_part_is_written_down_and_delivered_like_its_images(
         assert [message for _, message in line.ledger.latest(9)] == [second, first, *images[::-1]]
     with table.open(newline="") as file:
         rows = [(row["part"], row["answer"]) for row in csv.DictReader(file)]
-    assert rows == [("", "OK"), ("", "OK"), ("", "NG"), ("000", "OK"), ("gone", "NG")]
+    of_images = [("000", "OK"), ("000", "OK"), ("gone", "NG")]
+    assert rows == [*of_images, ("000", "OK"), ("gone", "NG")]
+    assert [first.views, second.views] == [[images[0].id, images[1].id], [images[2].id]]

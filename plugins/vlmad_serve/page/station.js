@@ -23,6 +23,7 @@ let upToDate = false; // whether what was missed while it was not heard is known
 let health = null;
 let stands = null; // since when which picture is seen
 let kept = new Set();
+const parts = new Map(); // what was said of the part that an image is a view of, by its judgement
 const timers = {};
 
 function showVerdict() {
@@ -39,17 +40,29 @@ function verdict() {
   if (!health?.ready) return { word: "?", why: "the station judges nothing" };
   if (health.unjudged) return { word: "?", why: "what came last got no judgement: treat it as NG" };
   if (!current) return { word: "–", why: "no image yet" };
-  const word = { OK: "✓ OK", NG: "✕ NG" }[current.answer] ?? "–";
-  const why = current.reason || `its score is below ${current.threshold.toPrecision(4)}`;
+  const said = whole(current);
+  if (!said) return { word: "–", why: `a view of part ${current.part}, which is not judged yet` };
+  const word = { OK: "✓ OK", NG: "✕ NG" }[said.answer] ?? "–";
+  const good = said.images ? "all its views are OK" : `its score is below ${said.threshold?.toPrecision(4)}`;
+  const why = (said.images ? `part ${said.part}: ` : "") + (said.reason || good);
   if (current !== newest) return { word: "–", why: `an earlier image, ${word}: ${why}` };
-  return { of: current.answer, word, why };
+  return { of: said.answer, word, why };
+}
+
+function whole(judgement) { // what counts: what was said of its part, if it is a view of one
+  return judgement.part ? parts.get(judgement.id) : judgement;
+}
+
+function keepParts(said) {
+  for (const part of said) for (const id of part.views) parts.set(id, part);
+  for (const id of parts.keys()) if (parts.size > 4 * MOST) parts.delete(id);
 }
 
 function show(judgement) {
   current = judgement;
   showVerdict();
   const number = (value) => (value === null ? "none" : Number(value.toPrecision(4)));
-  at("name").textContent = judgement.image;
+  at("name").textContent = named(judgement);
   at("facts").textContent = [
     judgement.product,
     `score ${number(judgement.score)}`,
@@ -57,6 +70,10 @@ function show(judgement) {
     judgement.p_value === null ? "" : `p ${number(judgement.p_value)}`,
     new Date(judgement.at).toLocaleTimeString(),
   ].filter(Boolean).join(" · ");
+  for (const button of at("truth").querySelectorAll("button")) {
+    const what = judgement.part ? "view" : "part"; // another view may show the defect
+    button.textContent = `The ${what} is ${button.dataset.truth === "normal" ? "good" : "defective"}`;
+  }
   at("heard").textContent = "";
   clearTimeout(timers.back);
   if (judgement !== newest) timers.back = setTimeout(showNewest, LOOKED);
@@ -93,14 +110,20 @@ function mark() {
 function line(judgement) {
   const item = document.createElement("li"), button = document.createElement("button");
   const answer = document.createElement("b"), name = document.createElement("span");
-  answer.className = judgement.answer || "none";
-  answer.textContent = judgement.answer || "–";
-  name.textContent = name.title = judgement.image;
+  const said = whole(judgement)?.answer;
+  answer.className = said || "none";
+  answer.textContent = said || "–";
+  name.textContent = name.title = named(judgement);
   button.dataset.id = judgement.id;
   button.append(answer, new Date(judgement.at).toLocaleTimeString(), name);
   button.onclick = () => look(judgement);
   item.append(button);
   return item;
+}
+
+function named(judgement) {
+  const { part, image, answer } = judgement;
+  return part ? `${part} · ${image}${answer && `: ${answer}`}` : image;
 }
 
 function look(judgement) {
@@ -117,6 +140,7 @@ async function load(before = "") {
   if (filter !== "all") wanted.set("answer", filter);
   const said = await ask("GET", `history?${wanted}`);
   if (own !== asked) return;
+  keepParts(said.parts);
   const known = before ? judgements : came.filter(fits);
   const ids = new Set(known.map((each) => each.id));
   judgements = [...known, ...said.judgements.filter((each) => !ids.has(each.id))];
@@ -139,6 +163,7 @@ async function loadNewest() {
   const before = newest;
   const said = await ask("GET", "history?limit=1");
   for (const id of said.kept) kept.add(id);
+  keepParts(said.parts);
   if (newest === before) newest = said.judgements[0] ?? null; // else one came meanwhile
   if (live.checked && newest) show(newest);
   if (!newest) blank("no image yet");
@@ -160,6 +185,17 @@ function arrived(judgement) {
   else showVerdict();
   clearTimeout(timers.scores); // when no image came for a moment
   timers.scores = setTimeout(() => tryTo(showScores(product.value)), 1000);
+}
+
+async function partArrived(part) {
+  keepParts([part]);
+  const worst = part.views[part.images.indexOf(part.worst)] ?? part.views.at(-1);
+  const view = [newest, ...came, ...judgements].find((each) => each?.id === worst);
+  if (view) newest = view;
+  else await loadNewest();
+  list();
+  if (live.checked && newest) show(newest);
+  else showVerdict();
 }
 
 async function loadProducts() {
@@ -205,6 +241,10 @@ function follow() {
   events.addEventListener("judgement", (event) => {
     beat();
     arrived(JSON.parse(event.data));
+  });
+  events.addEventListener("part", (event) => {
+    beat();
+    tryTo(partArrived(JSON.parse(event.data)));
   });
   events.onerror = () => {
     upToDate = false;
