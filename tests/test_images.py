@@ -168,6 +168,14 @@ def test_no_damage_to_a_png_brings_the_reader_down(
         assert is_image_or_named_in_the_error(path)
 
 
+def test_reading_leaves_the_filters_of_warnings_to_other_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(12, 9).save(tmp_path / "image.png")
+    monkeypatch.setattr(warnings, "catch_warnings", None)  # whoever wants it fails
+    assert decode(tmp_path / "image.png").size == (12, 9)
+
+
 # finding
 
 

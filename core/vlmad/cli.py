@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from contextlib import contextmanager, redirect_stdout
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Annotated, Any
@@ -132,6 +133,7 @@ def options(
 def main() -> None:
     """Run the command line; an error of vlmad's own is one line and exit status 2."""
     pass_over_damaged()
+    warnings.filterwarnings("ignore", module=r"PIL\b")  # of files that are read all the same
     if COMPLETION in os.environ:
         with keep_output():
             app(prog_name="vlmad")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import warnings
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -286,9 +285,7 @@ def read_by_format(path: Path, content: Content | None, read: Callable[[Any, Any
     """Return what `read` makes of a file's format and content; see `decode`."""
     content = read_file(path) if content is None else content
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return read(_format_of(content), content)
+        return read(_format_of(content), content)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:  # decoders raise whatever a damaged file makes them raise

@@ -118,7 +118,7 @@ def _broken(name: str, breach: Breach) -> BrokenPromise:
 def _ask(promise: Promise, subject: Subject) -> None:
     """Hold a part to a promise; what a library sets when it is first imported is not its doing."""
     known = len(sys.modules)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings():  # noqa: TID251 (a command with one thread)
         warnings.simplefilter("ignore")
         try:
             with given(""), good_manners("it"):

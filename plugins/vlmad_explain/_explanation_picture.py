@@ -74,7 +74,7 @@ def draw(
     for place, (_, paint) in zip(places[:, 0], rows, strict=True):
         paint(place)
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings():  # noqa: TID251 (a command with one thread)
         warnings.filterwarnings("ignore", "Glyph")  # a letter that no font has is drawn as a box
         figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 1})
     return buffer.getvalue()

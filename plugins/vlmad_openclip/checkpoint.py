@@ -82,7 +82,7 @@ def read_checkpoint(path: Path) -> Any:
     if unpacked and unpacked > MOST_UNPACKED * path.stat().st_size:
         raise WeightsError(f"{path} unpacks to far more than it holds")
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"):  # noqa: TID251 (at start, one thread)
             table = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from error
