@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from vlmad.errors import InputError, first_line
 from vlmad_line.line_products import open_product
@@ -43,6 +43,12 @@ class _Trial:
     review: ReviewDocument | None = None
     reason: str = ""
 
+    @property
+    def state(self) -> Literal["running", "done", "failed"]:
+        if self.reason:
+            return "failed"
+        return "done" if self.review else "running"
+
 
 class Reviewing:
     """Tries what verdicts would gain, one product at a time, and adopts what does.
@@ -63,12 +69,10 @@ class Reviewing:
         """Tell what was said of a product's images, and what is known of its gain."""
         said = [*self.verdicts.said(product).values()]
         trial = self._trial(product)
-        running = trial is not None and trial.review is None and not trial.reason
-        state = "none" if trial is None else "running" if running else "done"
         return ReviewState(
             normal=said.count("normal"),
             anomalous=said.count("anomalous"),
-            state="failed" if trial and trial.reason else state,  # type: ignore[arg-type]
+            state=trial.state if trial else "none",
             reason=trial.reason if trial else "",
             review=trial.review if trial else None,
             adoptable=bool(trial and trial.review and trial.review.files),
