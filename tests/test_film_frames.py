@@ -13,8 +13,10 @@ from PIL import Image
 
 from vlmad.errors import InputError, OptionError
 from vlmad.images import decode
+from vlmad_run import kept_folders
 from vlmad_run.finding import find
 from vlmad_run.kept_folders import KeptFolders, film_folders
+from vlmad_run.part_grouping import find_parts, parse_grouping
 from vlmad_video.film import frames
 from vlmad_video.film_frames import Wanted, record_of
 
@@ -44,6 +46,21 @@ def test_which_frames_is_asked_after_the_name_or_by_an_option(clip: Path) -> Non
     assert [each.name for each in find([clip], asked="every:0.5").images] == half
     pattern = clip.parent / "*.mp4#every:0.5,from:0.5,to:1.2"
     assert [each.name for each in find([str(pattern)]).images] == half[1:3]
+
+
+@pytest.mark.parametrize("how", ["folder", "pattern:([^/]+)[.]mp4", "table:parts.csv"])
+def test_a_film_is_a_part_and_its_frames_are_the_views(
+    how: str, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    Path("parts.csv").write_text("image,part\nclip.mp4,clip\nlid.png,clip\n")
+    images = find(["clip.mp4#every:0.5"]).images
+    [part] = find_parts(images, parse_grouping(how))
+    assert (Path(part.name).stem, list(part.images)) == ("clip", images)
+    assert part.faults == ((f"without {clip.parent}/lid.png",) if "table" in how else ())
+    kept_folders._made_of.clear()  # as in a run of another process
+    with pytest.raises(InputError, match="name it, also beside --manifest"):
+        find_parts(images, parse_grouping(how))
 
 
 def test_a_film_in_a_folder_is_passed_over_unless_it_is_named(clip: Path) -> None:
@@ -115,10 +132,10 @@ def test_folders_that_were_not_used_for_longest_go_but_none_in_use(tmp_path: Pat
         (folder / "file").write_bytes(bytes(1000))
 
     for number, name in enumerate("abc"):
-        os.utime(kept.take(name, fill), (number, number))
+        os.utime(kept.take(name, fill, tmp_path), (number, number))
     assert [path.name for path, _ in kept.entries()] == ["a", "b", "c"]  # this process uses all
     forget(kept)
-    kept.take("d", fill)
+    kept.take("d", fill, tmp_path)
     assert [path.name for path, _ in kept.entries()] == ["c", "d"]
     assert kept.clear() == 1
     forget(kept)
@@ -141,7 +158,7 @@ def test_one_that_could_not_be_filled_leaves_nothing(tmp_path: Path) -> None:
         raise InputError("no more")
 
     with pytest.raises(InputError, match="no more"):
-        kept.take("a", fail)
+        kept.take("a", fail, tmp_path)
     assert kept.entries() == []
     assert not any(path.name.startswith(".partly") for path in kept.folder.iterdir())
 

@@ -28,6 +28,8 @@ USUAL_LIMIT = 10 * GIGABYTE
 LOCKS = ".locks"
 _in_use: dict[Path, FileLock] = {}
 """What this process uses until it ends, when the system lets go of its locks."""
+_made_of: dict[Path, Path] = {}
+"""Of which file, as it was named, each of these was made."""
 
 
 def film_folders() -> KeptFolders:
@@ -68,12 +70,13 @@ class KeptFolders:
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
 
-    def take(self, name: str, fill: Callable[[Path], None]) -> Path:
+    def take(self, name: str, fill: Callable[[Path], None], made_of: Path) -> Path:
         """Return the folder of a name, which stays until this process ends.
 
         Args:
             name: one that a file may have.
             fill: writes into a new folder what it is to hold, if there is none of the name.
+            made_of: the user's file, see `as_named`.
 
         Raises:
             OutputError: it cannot be written, or is larger than all may be.
@@ -91,6 +94,7 @@ class KeptFolders:
                     self._make(target, fill)
         except OSError as error:
             raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+        _made_of[target] = made_of
         return target
 
     def entries(self) -> list[tuple[Path, int]]:
@@ -150,6 +154,20 @@ class KeptFolders:
 
     def _lock(self, name: str) -> FileLock:
         return FileLock(self.folder / LOCKS / name, fallback_to_soft=False)
+
+
+def as_named(image: Path) -> Path:
+    """Return an image by what the user named: a frame as if its film were its folder.
+
+    Raises:
+        InputError: it is a frame of a film that nobody named.
+    """
+    film = _made_of.get(image.parent)
+    if film is not None:
+        return film / image.name
+    if image.parent.parent.name == FILMS and image.parent.parent == film_folders().folder:
+        raise InputError(f"--group needs the film of {image}: name it, also beside --manifest")
+    return image
 
 
 def size_of(folder: Path) -> int:

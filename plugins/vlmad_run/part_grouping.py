@@ -15,6 +15,7 @@ import typer
 from vlmad.errors import InputError, first_line
 from vlmad.files import digest
 from vlmad_run.csv_cells import as_meant
+from vlmad_run.kept_folders import as_named
 from vlmad_run.texts import lines_of, read_people_text
 
 if TYPE_CHECKING:
@@ -120,8 +121,9 @@ class ByTable:
             self.images.setdefault(part, []).append(image)
 
     def part_of(self, image: Path) -> str | None:
-        """Return the part of an image in the table."""
-        return self.parts.get(Path(os.path.abspath(image)))
+        """Return the part of an image, or of a film as if it were a folder, in the table."""
+        path = Path(os.path.abspath(image))
+        return self.parts.get(path) or self.parts.get(path.parent)
 
     def images_of(self, part: str) -> Sequence[Path]:
         """Return the images that the table has for a part."""
@@ -232,7 +234,7 @@ def find_parts(images: Iterable[Path], grouping: Grouping) -> list[FoundPart]:
     own: dict[str, list[Path]] = {}
     stray: list[Path] = []
     for image in images:
-        part = grouping.part_of(image)
+        part = grouping.part_of(as_named(image))
         if part is None:
             stray.append(image)
         else:
@@ -240,13 +242,17 @@ def find_parts(images: Iterable[Path], grouping: Grouping) -> list[FoundPart]:
     if not own:
         first = next(iter(stray), None)
         raise InputError(f"--group finds no part in any of the images, such as {first}")
-    whole = [FoundPart(name, tuple(i), lacking(i, grouping, name)) for name, i in own.items()]
+    whole = [
+        FoundPart(name, tuple(views), lacking(map(as_named, views), grouping, name))
+        for name, views in own.items()
+    ]
     return whole + [FoundPart(str(image), (image,), (ALONE,)) for image in stray]
 
 
 def lacking(images: Iterable[Path], grouping: Grouping, part: str) -> tuple[str, ...]:
     """Name the images that a part has and that are not among those found."""
     there = {Path(os.path.abspath(image)) for image in images}
+    there |= {image.parent for image in there}  # of a film's frames
     absent = [str(image) for image in grouping.images_of(part) if image not in there]
     more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
     return (f"without {', '.join(absent[:NAMED])}{more}",) if absent else ()

@@ -123,7 +123,7 @@ def find_frames(argument: str) -> FrameFiles:
         whole = str(path.absolute())
         FilmRecord(film=whole, sha256=sha256, how=str(wanted), frames=record).write(folder / RECORD)
 
-    folder = kept.take(name, fill)
+    folder = kept.take(name, fill, path)
     record = FilmRecord.read(folder / RECORD)
     return FrameFiles((folder / each.name for each in record.frames), _note(path, wanted, record))
 
