@@ -2,6 +2,7 @@
 # make test   the whole test suite, linters and type checks
 # make browser  Chromium, in which the tests look at reports; installed where apt-get and root are
 # make line   an MQTT broker, an RTSP server and a camera, which the tests of a line talk to; likewise
+# make docs   the site of the documentation, in build/site, with every link checked
 # make quick  the part of the tests that takes less than a minute
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet $(if $(CONSTRAINTS),--constr
 # tests start Python some hundred times: compiling everything each time would take most of it
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test browser line quick samples clean
+.PHONY: demo test browser line quick docs samples clean
 
 demo: $(VENV)/installed
 	$(BIN)/vlmad run examples/samples/*/test --detector winclip
@@ -59,6 +60,11 @@ line:
 
 quick: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup -m "not slow"
+
+docs: $(VENV)/installed-dev
+	$(PIP_INSTALL) --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "build/site/index.html"
 
 samples: $(VENV)/installed
 	$(BIN)/python examples/draw_samples.py

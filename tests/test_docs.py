@@ -44,6 +44,11 @@ def test_links_lead_to_files_that_are_there(page: Path) -> None:
     assert [t for t in targets if not (page.parent / t).exists()] == []
 
 
+def test_the_site_lists_every_page() -> None:
+    listed = re.findall(r"([\w-]+\.md)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted({p.name for p in pages()} - {"README.md"} | {"index.md"})
+
+
 def test_what_is_named_in_full_is_there() -> None:
     """But for the pages that tell of what was."""
     today = [page for page in pages() if page.name not in ("CHANGELOG.md", "log.md")]
