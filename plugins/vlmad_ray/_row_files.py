@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from vlmad.errors import InputError
-from vlmad.files import write_atomically
+from vlmad.files import read_bounded, write_atomically
 from vlmad_run.rows import ScoreRow
 
 if TYPE_CHECKING:
@@ -56,24 +57,35 @@ def write_row_file(folder: Path, names: Sequence[str], rows: Iterable[ScoreRow])
 
 
 def read_row_files(folder: Path) -> Iterator[ScoreRow]:
-    """Yield the rows in a run folder; files and rows that are damaged are left out."""
+    """Yield the rows in a run folder; what is damaged, or of other columns, is left out."""
     for path in sorted((folder / ROWS).glob("*.parquet")):
         try:
-            rows = parquet.ParquetFile(path).read().to_pylist()
+            file = parquet.ParquetFile(io.BytesIO(read_bounded(path)))
+            if file.schema_arrow.equals(SCHEMA):
+                for some in file.iter_batches(batch_size=1000):
+                    yield from _rows_of(some.to_pylist(), path)
         except (OSError, pa.ArrowException):
             continue
-        for row in rows:
-            try:
-                yield ScoreRow.of(row, path)
-            except InputError:
-                continue
+
+
+def _rows_of(table: Iterable[dict[str, object]], path: Path) -> Iterator[ScoreRow]:
+    for row in table:
+        with suppress(InputError):
+            yield ScoreRow.of(row, path)
 
 
 def _as_text(row: dict[str, object]) -> dict[str, object]:
-    """Return a row whose names are text; bytes that are none become escapes."""
-    return {
-        name: value.encode("utf-8", "backslashreplace").decode()
-        if isinstance(value, str)
-        else value
-        for name, value in row.items()
-    }
+    """Return a row whose texts are text; a name whose bytes are none is left out.
+
+    An escape in its place would be read back as the name of another file.
+    """
+    return {name: value for name, value in row.items() if _is_text(value)}
+
+
+def _is_text(value: object) -> bool:
+    try:
+        if isinstance(value, str):
+            value.encode()
+        return True
+    except UnicodeEncodeError:
+        return False

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vlmad_run.rows import ScoreRow
 
 REMEDY = "--engine ray needs Ray: pip install 'vlmad[ray]'"
+AGAIN = "give the same command again to go on"
 MOST_FILES = 10_000
 """Of rows; more images make longer ones."""
 
@@ -65,6 +66,7 @@ class RayCluster:
         ]
         given = (str(folder.absolute()), batch_size, "cuda" if self.gpus else "cpu",
                  sorted(map(str, astray)))  # fmt: skip
+        lacking = set(map(str, images))
         with _connected(self.address):
             for lines, fault in self._scored(files, given):
                 if fault:
@@ -72,30 +74,28 @@ class RayCluster:
                 rows = list(filter(None, map(read_row, lines)))
                 if len(rows) < len(lines):
                     raise OutputError("a machine of another version wrote rows of another form")
+                lacking.difference_update(row.image for row in rows)
                 yield rows
+        if lacking:
+            raise OutputError(f"the cluster lost {len(lacking)} images; {AGAIN}")
 
     def _scored(
         self, files: list[dict[str, list[bytes]]], given: tuple[object, ...]
     ) -> Iterator[tuple[list[bytes], str]]:
         """Yield the lines of rows of each file of images, in any order, or what is wrong."""
-        import ray
         from ray.data import ActorPoolStrategy, from_items
         from ray.exceptions import RayError
 
         from vlmad_ray._scoring_actor import ScoringActor
 
-        places = int(ray.cluster_resources().get("CPU", 1) // self.cpus)
-        if self.gpus:
-            places = min(places, int(ray.cluster_resources().get("GPU", 0) // self.gpus))
-        if places < 1:
-            needs = f"{self.cpus:g} processors and {self.gpus:g} graphics processors"
-            raise InputError(f"no machine of the cluster has {needs} for an actor")
-        most = min(self.workers or places, len(files))
+        most = min(self.workers or self._places(), len(files))
         actor: Any = ScoringActor  # Ray makes one of each place, and calls it
         scored = from_items(files, override_num_blocks=len(files)).map(
             actor,
             fn_constructor_args=given,
-            compute=ActorPoolStrategy(min_size=1, max_size=most, max_tasks_in_flight_per_actor=2),
+            compute=ActorPoolStrategy(
+                min_size=1, max_size=most, initial_size=most, max_tasks_in_flight_per_actor=2
+            ),
             num_cpus=self.cpus,
             num_gpus=self.gpus or None,
         )
@@ -105,8 +105,26 @@ class RayCluster:
                 for row in block.to_pylist():
                     yield row["lines"], row["fault"]
         except RayError as error:
-            again = "give the same command again to go on"
-            raise OutputError(f"the cluster failed: {first_line(error)}; {again}") from error
+            why = first_line(getattr(error, "cause", None) or error)
+            raise OutputError(f"the cluster failed: {why}; {AGAIN}") from error
+
+    def _places(self) -> int:
+        """Return how many actors the machines have room for, each on one of them.
+
+        Raises:
+            InputError: no machine has room for one.
+        """
+        import ray
+
+        of_each = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        wanted = {name: n for name, n in (("CPU", self.cpus), ("GPU", self.gpus)) if n}
+        places = sum(
+            min(int(node.get(name, 0) // n) for name, n in wanted.items()) for node in of_each
+        )
+        if not places:
+            needs = f"{self.cpus:g} processors and {self.gpus:g} graphics processors"
+            raise InputError(f"no machine of the cluster has {needs} for an actor")
+        return places
 
 
 @contextmanager
@@ -115,6 +133,7 @@ def _connected(address: str) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
     from ray.data import DataContext
+    from ray.exceptions import RayError
 
     if ray.is_initialized():  # by whoever uses vlmad as a library
         yield
@@ -127,7 +146,7 @@ def _connected(address: str) -> Iterator[None]:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         raise InputError(f"no Ray cluster at '{address}': {first_line(error)}") from error
     DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
