@@ -225,7 +225,7 @@ def as_source(item: Any, index: int = 0, reading: Any = None) -> Source:
     if isinstance(item, Source):
         return item
     if isinstance(item, str | Path):
-        return Source(str(item), Path(item), reading=reading)
+        return Source(str(item), item if isinstance(item, Path) else Path(item), reading=reading)
     name = f"image {index}"
     if isinstance(item, Image.Image):
         return Source(getattr(item, "filename", "") or name, item, reading=reading)

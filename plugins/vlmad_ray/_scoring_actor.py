@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vlmad.errors import InputError, VlmadError
 from vlmad.loading import ahead
 from vlmad_ray._row_files import write_row_file
+from vlmad_run.remote_images import fetched, image_at
 from vlmad_run.repeating import repeat
 from vlmad_run.rows import to_line
 from vlmad_run.stored_run import read_run
@@ -38,7 +39,7 @@ class ScoringActor:
 
     def __init__(self, folder: str, batch_size: int, device: str, astray: Collection[str]) -> None:
         self._folder, self._batch_size, self._device = Path(folder), batch_size, device
-        self._astray = set(map(Path, astray))
+        self._astray = set(map(image_at, astray))
         self._run: StoredRun | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +57,7 @@ class ScoringActor:
             self._run, self._detector = self._load()
         good, threshold = self._run.manifest.good, self._run.threshold
         store = partial(store_result, self._folder, good, threshold)
-        results = self._detector.stream(list(map(Path, names)), self._batch_size)
+        results = self._detector.stream(fetched(list(map(image_at, names))), self._batch_size)
         yield from ahead(map(self._seen, results), store)
 
     def _load(self) -> tuple[StoredRun, Runnable]:
@@ -78,7 +79,7 @@ class ScoringActor:
 
     def _seen(self, result: Result) -> Result:
         """Return a result, unless this machine does not see what the command saw."""
-        image = Path(result.name)
+        image = image_at(result.name)
         if result.error is not None and image.parent not in self._astray and has_vanished(image):
             raise InputError(f"{image.parent} is not there; all machines must see the images")
         return result

@@ -12,6 +12,7 @@ from vlmad_run._run_parts import forget_parts
 from vlmad_run.passed_over import PassedOverFiles
 from vlmad_run.places import RUNS, new_folder, stopped_run
 from vlmad_run.progress import ShownProgress, bars, interruptible, print_notes
+from vlmad_run.remote_images import fetched
 from vlmad_run.rows import to_line
 from vlmad_run.run_folder import RunFolder
 from vlmad_run.run_pictures import draw_overlays
@@ -97,9 +98,10 @@ def score_images(
             folder.add_unknown(cluster.kept(path))
         done = () if detector.together else list(filter(None, map(folder.row, images)))
         missing = folder.missing(images, detector.together)
+        coming = missing if detector.together else fetched(missing)
         progress.remove_task(loading)
         if cluster is None:
-            scored = folder.write_all(detector.stream(missing, batch_size))
+            scored = folder.write_all(detector.stream(coming, batch_size))
         else:
             scored = folder.add_all(cluster.score(path, missing, batch_size, folder.astray))
         stack.enter_context(watched(ShownProgress(progress)))

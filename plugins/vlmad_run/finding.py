@@ -23,7 +23,7 @@ from vlmad_run.texts import entries, is_list, spellings
 from vlmad_run.walking import is_mask_folder, is_readable, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterator
+    from collections.abc import Collection, Container, Iterable, Iterator
 
     from vlmad.datasets import Sample
     from vlmad_run.opening import OpenDataset
@@ -87,8 +87,7 @@ def find(paths: Collection[str | Path], wanted: Wanted = "all", asked: str = "")
     found: dict[str, Path] = {}
     search = _Search(wanted, asked)
     for path in map(str, paths):
-        find_them = finder_for(path) or search.named
-        for file in search.listed(path) if is_list(path) else find_them(path):
+        for file in search.listed(path) if is_list(path) else search.named(path):
             found.setdefault(os.path.abspath(file), file)
     search.say_how_many()
     if asked and not search.told:
@@ -186,6 +185,8 @@ class _Search:
         """
         if argument == "":  # as of a shell's variable that is not set; a Path of it would be "."
             raise InputError("an empty name names no images")
+        if finder := finder_for(argument):
+            return self._taken_from(finder(argument))
         path = Path(argument)
         try:
             if path.is_dir():
@@ -212,9 +213,14 @@ class _Search:
         finder = None if is_readable(path.name) else finder_by_ending(path)
         if finder is None or not path.is_file():
             return []
-        found = finder(f"{path}#{asked}" if asked else str(path))
+        return self._taken_from(finder(f"{path}#{asked}" if asked else str(path)))
+
+    def _taken_from(self, found: Iterable[Path]) -> list[Path]:
+        """Return the images that a plugin has found, and note what it says of them."""
+        images = list(found)
         self.told += getattr(found, "notes", ())
-        return list(found)
+        self.left += getattr(found, "left", ())
+        return images
 
     def _file(self, path: Path) -> list[Path]:
         """Return the file, or the images that it holds, or names as the table of a data set."""

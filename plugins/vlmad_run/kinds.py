@@ -125,7 +125,9 @@ class ImageFinder(Protocol):
         """Return files on this machine, such as ones that it has fetched.
 
         The name of a file may be followed by ``#`` and what is asked of it. What is returned may
-        have `notes`, texts that are printed.
+        have `notes`, texts that are printed, and `left`, pairs of what was passed over and why
+        (`vlmad_run.passed_over.Reason`). One whose images are no files of this machine names them
+        too (`vlmad_run.remote_images.NamesImages`).
 
         Raises:
             InputError: the argument names nothing.

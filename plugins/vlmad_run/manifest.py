@@ -20,6 +20,7 @@ from vlmad_run.identity import Identity, identity
 from vlmad_run.memory_documents import Reference, ReferenceView, RegionMask
 from vlmad_run.part_options import file_digests, options_in_full, recipe_name
 from vlmad_run.passed_over import PassedOver
+from vlmad_run.remote_images import whole_name
 from vlmad_run.shards import Shard
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def _region_mask(inside: object) -> RegionMask | None:
     return RegionMask(path=os.path.abspath(file), sha256=digest(file), ignored=marks)
 
 
-def digest_of_names(images: Iterable[Path]) -> str:
+def digest_of_names(images: Iterable[str | Path]) -> str:
     """Return the SHA-256 of the whole names of images."""
-    text = "\0".join(os.path.abspath(image) for image in images)
+    text = "\0".join(whole_name(image) for image in images)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

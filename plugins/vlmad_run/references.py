@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from vlmad.errors import InputError
 from vlmad.parts import TEXT
 from vlmad_run.choosing import OF_PARTS, WHICH_PIXELS, option
+from vlmad_run.remote_images import a_few_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -225,14 +226,17 @@ def assemble_runnable(
 
 
 def settle_range(images: Sequence[Path], *detectors: Detector) -> tuple[str, ...]:
-    """Decide once for a run what is white, where neither files nor user say it; tell about it."""
+    """Decide once for a run what is white, where neither files nor user say it; tell about it.
+
+    Of images that lie elsewhere some are asked, spread over all.
+    """
     from vlmad_formats.ranges import find_range
     from vlmad_formats.reading import Reading
 
     reading = detectors[0].reading or Reading()
     if reading.range != "auto":
         return ()
-    found, notes = find_range(images, reading)
+    found, notes = find_range(a_few_of(images), reading)
     for detector in detectors:
         detector.reading = replace(reading, range=found)
     return notes

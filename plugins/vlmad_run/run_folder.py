@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Self
 
 from vlmad.errors import InputError, OutputError
 from vlmad.files import PARTLY, digest, write_atomically
+from vlmad.loading import chunks
 from vlmad_formats.reading import Reading
 from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
 from vlmad_run.picked_product import UNKNOWN
 from vlmad_run.places import locked
+from vlmad_run.remote_images import image_at, whole_name
 from vlmad_run.rows import (
     LINES,
     MAPS,
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from vlmad.types import Result
     from vlmad_run.thresholds import Threshold
 
+AT_ONCE = 1000
+"""Rows that are written together, where many are at hand."""
 LARGE = 1e6
 """Pixels of a map from which on no second one waits to be written."""
 
@@ -107,7 +111,7 @@ class RunFolder:
 
     def file_of(self, row: ScoreRow) -> Path:
         """Return where the image of a row is."""
-        return Path(self.manifest.folder, row.image)
+        return image_at(row.image, self.manifest.folder)
 
     def missing(self, images: Iterable[Path], together: bool = False) -> list[Path]:
         """Return the images that are still to be scored; these are what the run is about.
@@ -121,25 +125,26 @@ class RunFolder:
         """
         self._images = list(images)
         if self.manifest.folder != os.getcwd():  # names that mean the same to this folder
-            self._images = [Path(os.path.abspath(image)) for image in self._images]
+            whole = zip(self._images, map(whole_name, self._images), strict=True)
+            self._images = [image if str(image) == name else Path(name) for image, name in whole]
         places = {image.parent: image for image in self._images}
         gone = {place for place, image in places.items() if has_vanished(image)}
         self.astray = gone if gone != places.keys() else set()
         if together:
             return self._images
         lacking = [image for image in self._images if self.row(image) is None]
-        return sorted(lacking, key=lambda image: os.path.abspath(image) in self._rows)
+        return sorted(lacking, key=lambda image: whole_name(image) in self._rows)
 
     def row(self, image: Path) -> ScoreRow | None:
         """Return the row of an image, if it is done and its file is still the same."""
-        row = self._rows.get(os.path.abspath(image))
+        row = self._rows.get(whole_name(image))
         if row is None or row.status != "done" or not (self.path / row.map).is_file():
             return None
         return row if _is_same_file(image, row) else None
 
     def rows(self, images: Iterable[Path]) -> Iterator[ScoreRow]:
         """Yield the rows of images, those that are there, in their order."""
-        names = map(os.path.abspath, images)
+        names = map(whole_name, images)
         return (self._rows[name] for name in names if name in self._rows)
 
     def all_rows(self) -> Iterator[ScoreRow]:
@@ -162,10 +167,9 @@ class RunFolder:
             InputError: not the image but the folder that it was in has gone away.
             OutputError: the folder cannot be written; what is done stays done.
         """
-        image = Path(result.name)
-        if result.error is not None and image.parent not in self.astray and has_vanished(image):
+        if result.error is not None and self._has_vanished(image_at(result.name)):
             raise InputError(
-                f"{image.parent} is no longer there; "
+                f"{image_at(result.name).parent} is no longer there; "
                 "run the same command again when it is, to go on"
             )
         store = partial(store_result, self.path, self.manifest.good, self.threshold)
@@ -223,10 +227,18 @@ class RunFolder:
 
     def add_unknown(self, rows: Iterable[ScoreRow]) -> None:
         """Write those of some rows, as `add` does, whose images the folder has no row of."""
-        self.add([row for row in rows if os.path.normpath(self.file_of(row)) not in self._rows])
+        new = (row for row in rows if self._name_of(row) not in self._rows)
+        for some in chunks(new, AT_ONCE):
+            self.add(some)
 
     def _remember(self, rows: Iterable[ScoreRow]) -> None:
-        self._rows |= {os.path.normpath(self.file_of(row)): row for row in rows}
+        self._rows |= {self._name_of(row): row for row in rows}
+
+    def _has_vanished(self, image: Path) -> bool:
+        return image.parent not in self.astray and has_vanished(image)
+
+    def _name_of(self, row: ScoreRow) -> str:
+        return whole_name(row.image, self.manifest.folder)
 
     def _take_over(self, before: Manifest | None) -> None:
         """Make the folder one of this run."""
@@ -256,7 +268,7 @@ class RunFolder:
     def _finish(self, finished: bool) -> None:
         """Bring the rows into the order of the images, and write down what came of them."""
         self.flush()
-        order = dict.fromkeys([*map(os.path.abspath, self._images), *self._rows])
+        order = dict.fromkeys([*map(whole_name, self._images), *self._rows])
         self._rows = {name: self._rows[name] for name in order if name in self._rows}
         write_atomically(self.path / LINES, map(to_line, self.all_rows()))
         write_atomically(self.path / TABLE, to_csv(self.all_rows()))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from vlmad.errors import InputError
 from vlmad_run.manifest import MANIFEST, Manifest, read_manifest
+from vlmad_run.remote_images import image_at, whole_name
 from vlmad_run.rows import LINES, ScoreRow, read_rows
 from vlmad_run.thresholds import Threshold
 
@@ -59,7 +59,7 @@ class StoredRun:
 
     def place_of(self, name: str) -> Path:
         """Return where a file is that is named from the folder of the run's command."""
-        return Path(os.path.abspath(Path(self.manifest.folder, name)))
+        return image_at(whole_name(name, self.manifest.folder))
 
 
 def read_run(path: Path) -> StoredRun:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Kind: TypeAlias = Literal["image", "mask", "hidden", "written", "format", "ending"]
 """`format` is a photograph in a format that is not read, `ending` any other file."""
@@ -113,6 +113,12 @@ def look_into(folder: Path) -> Place:
     except OSError:
         place.closed = True
         return place
+    return sort_out(folder, found)
+
+
+def sort_out(folder: Path, found: Sequence[tuple[str, bool]]) -> Place:
+    """Tell what each name in a folder is, of those with whether they are folders."""
+    place = Place(folder)
     names = {name for name, _ in found}
     stems = {os.path.splitext(name)[0] for name in names}
     of_run = names >= RUN_FILES

@@ -13,6 +13,7 @@ from vlmad.errors import InputError, OutputError, VlmadError
 from vlmad.files import PARTLY
 from vlmad_run.manifest import digest_of_names
 from vlmad_run.progress import print_notes
+from vlmad_run.remote_images import whole_name
 from vlmad_run.repeating import repeat
 from vlmad_run.run_folder import RunFolder
 from vlmad_run.run_pictures import draw_overlays
@@ -70,7 +71,7 @@ def _whole_manifest(shards: AllShards, rows: Sequence[ScoreRow]) -> Manifest:
     return each[0].model_copy(
         update={
             "folder": folder,
-            "images_sha256": digest_of_names(Path(folder, row.image) for row in rows),
+            "images_sha256": digest_of_names(whole_name(row.image, folder) for row in rows),
             "device": " and ".join(dict.fromkeys(manifest.device for manifest in each)),
             "command": sys.argv[1:],
             "shard": None,
