@@ -20,8 +20,8 @@ from vlmad_run.identity import Identity, identity
 from vlmad_run.memory_documents import Reference, ReferenceView, RegionMask
 from vlmad_run.part_options import file_digests, options_in_full, recipe_name
 from vlmad_run.passed_over import PassedOver
-from vlmad_run.remote_images import whole_name
 from vlmad_run.shards import Shard
+from vlmad_run.walking import whole_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,7 +6,6 @@ a source of the scheme makes of it is a path that is read like a file.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -36,16 +35,6 @@ class Fetched(Protocol):
 
     def fetch(self) -> None:
         """Keep its content for who reads it next; what fails fails again when it is read."""
-
-
-def whole_name(image: str | Path, folder: str = "") -> str:
-    """Return by which name an image is known from anywhere; `folder` is where its name starts.
-
-    >>> whole_name("s3://bucket/1.png", "/data"), whole_name("1.png", "/data")
-    ('s3://bucket/1.png', '/data/1.png')
-    """
-    name = str(image)
-    return name if "://" in name else os.path.abspath(os.path.join(folder, name))
 
 
 def image_at(name: str, folder: str = "") -> Path:

@@ -23,7 +23,7 @@ from vlmad_formats.reading import Reading
 from vlmad_run.manifest import MANIFEST, Manifest, RunResult, read_manifest
 from vlmad_run.picked_product import UNKNOWN
 from vlmad_run.places import locked
-from vlmad_run.remote_images import image_at, whole_name
+from vlmad_run.remote_images import image_at
 from vlmad_run.rows import (
     LINES,
     MAPS,
@@ -35,7 +35,7 @@ from vlmad_run.rows import (
     to_line,
 )
 from vlmad_run.storing import store_result
-from vlmad_run.walking import has_vanished
+from vlmad_run.walking import has_vanished, whole_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

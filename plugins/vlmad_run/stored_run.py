@@ -7,9 +7,10 @@ from pathlib import Path
 
 from vlmad.errors import InputError
 from vlmad_run.manifest import MANIFEST, Manifest, read_manifest
-from vlmad_run.remote_images import image_at, whole_name
+from vlmad_run.remote_images import image_at
 from vlmad_run.rows import LINES, ScoreRow, read_rows
 from vlmad_run.thresholds import Threshold
+from vlmad_run.walking import whole_name
 
 
 @dataclass(frozen=True, slots=True)

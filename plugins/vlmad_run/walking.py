@@ -167,6 +167,16 @@ def _kind_of_file(name: str) -> Kind:
     return "format" if os.path.splitext(name)[1].lower() in NOT_READ else "ending"
 
 
+def whole_name(image: str | Path, folder: str = "") -> str:
+    """Return by which name an image is known from anywhere; `folder` is where its name starts.
+
+    >>> whole_name("s3://bucket/1.png", "/data"), whole_name("1.png", "/data")
+    ('s3://bucket/1.png', '/data/1.png')
+    """
+    name = str(image)
+    return name if "://" in name else os.path.abspath(os.path.join(folder, name))
+
+
 def has_vanished(path: Path) -> bool:
     """Tell whether the place of a file is gone, as when a network share or disk goes away.
 

@@ -28,6 +28,8 @@ class BucketObject(type(Path())):  # type: ignore[misc]  # Path makes itself one
     """An object of a bucket, by its name ``s3://bucket/key``, which reads like a file."""
 
     __slots__ = ("_content", "_known")
+    _content: bytes | None
+    _known: FileStatus
 
     def __str__(self) -> str:
         return SCHEME + "/".join(self.parts[1:])

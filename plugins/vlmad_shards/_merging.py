@@ -13,10 +13,10 @@ from vlmad.errors import InputError, OutputError, VlmadError
 from vlmad.files import PARTLY
 from vlmad_run.manifest import digest_of_names
 from vlmad_run.progress import print_notes
-from vlmad_run.remote_images import whole_name
 from vlmad_run.repeating import repeat
 from vlmad_run.run_folder import RunFolder
 from vlmad_run.run_pictures import draw_overlays
+from vlmad_run.walking import whole_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
