@@ -22,9 +22,10 @@ from vlmad.errors import InputError
 from vlmad.files import digest
 from vlmad.testing import TWO_LAYERS
 from vlmad_calibration.rules import Rule
+from vlmad_groups.part_rows import PartRow
 from vlmad_memory.misses import CELLS
 from vlmad_review._keeping import page
-from vlmad_review._material import ReviewMaterial, find_doubles
+from vlmad_review._material import ReviewMaterial, find_doubles, whole_parts
 from vlmad_review._proposals import mostly_mistakes, propose, settle_rule
 from vlmad_review._trials import MOST, Lessons, Trials
 from vlmad_review._verdicts import PersonalVerdict
@@ -119,7 +120,9 @@ def material_of(
     detector: Detector, images: Sequence[PersonalVerdict], threshold: float | None = None
 ) -> ReviewMaterial:
     limit = None if threshold is None else Threshold(value=threshold)
-    run: Any = SimpleNamespace(folder=Path("run"), threshold=limit, rows=lambda: [])
+    run: Any = SimpleNamespace(
+        folder=Path("run"), threshold=limit, rows=lambda: [], parts=lambda: []
+    )
     features = [detector.encode_references([each.path])[0] for each in images if detector]
     return ReviewMaterial(run, Assembled(detector, "part", []), images, features)
 
@@ -218,6 +221,45 @@ def test_the_threshold_of_a_fold_does_not_hang_on_the_images_of_the_fold() -> No
     other = fake(scores, np.where(inside, ~truth, truth).tolist())
     other.__dict__["folds"] = one.folds
     assert (called_by(one)[inside] == called_by(other)[inside]).all()
+
+
+VIEWS = [("1", "ok", ["0", "1"]), ("2", "anomalous", ["2", "3"]), ("3", "ok", ["4", "5"])]
+
+
+def part(name: str, verdict: Any, views: list[str], **more: Any) -> PartRow:
+    return PartRow(part=name, verdict=verdict, status="whole", views=views, **more)
+
+
+def test_parts_count_whose_views_all_have_a_verdict() -> None:
+    images = [verdict(Path(name), name == "2") for name in "01243"]
+    lost = PartRow(part="9", verdict="unknown", status="not whole", reason="a view", views=["8"])
+    kept, parts, why = whole_parts([*images, verdict(Path("8"), False)], [
+        *(part(*each) for each in VIEWS), lost, part("none of them", "ok", ["7"]),
+    ])  # fmt: skip
+    assert [each.path.name for each in kept] == ["0", "1", "2", "3"]
+    assert parts == [[0, 1], [2, 3]]
+    assert why == ["part 3: 1 of 2 views have a verdict", "part 9: a view"]
+    assert whole_parts(images, []) == (images, [], [])
+
+
+def test_a_part_is_as_bad_as_its_worst_view_and_all_its_views_are_of_one_fold() -> None:
+    scores = [*np.linspace(0, 0.3, 9), *np.linspace(0.7, 1, 9)]
+    bad = [False] * 9 + [True] * 9
+    pairs = [(0.0, score) for score in scores]
+    trials = fake(
+        [each for pair in pairs for each in pair],
+        [each for side in bad for each in (False, side)],
+        threshold=0.2,
+        parts=[(2 * n, 2 * n + 1) for n in range(18)],
+    )
+    assert trials.folds is not None
+    assert (trials.folds[::2] == trials.folds[1::2]).all()
+    found, single = propose(trials, None), propose(fake(scores, bad, threshold=0.2), None)
+    assert (found.normal, found.anomalous, found.of_parts) == (9, 9, True)
+    assert found.figures["as it is"] == single.figures["as it is"]
+    assert found.gains[0] == single.gains[0]
+    assert found.new_threshold == single.new_threshold
+    assert "9 normal and 9 anomalous parts of run" in page(found)
 
 
 def called_by(trials: Trials) -> np.ndarray:
@@ -387,7 +429,9 @@ def defects(strengths: Sequence[float], channels: Sequence[int]) -> Trials:
         features.append(features_of_maps({"one": maps}))
     count = len(channels)
     images = [verdict(Path(f"{i}"), i >= count) for i in range(2 * count)]
-    run: Any = SimpleNamespace(folder=Path("run"), threshold=None, rows=lambda: [])
+    run: Any = SimpleNamespace(
+        folder=Path("run"), threshold=None, rows=lambda: [], parts=lambda: []
+    )
     assembled = Assembled(detector, "part", [])
     return Trials(
         ReviewMaterial(run, assembled, images, features, no_references="-"), Rule.f1, None

@@ -143,6 +143,33 @@ def test_figures_and_caveats_are_shown_and_nothing_is_written(runs: Path, tmp_pa
 
 
 @pytest.mark.slow
+def test_where_the_run_judged_parts_so_does_the_review(
+    here: Path, command: Command, tmp_path: Path, model: list[str]
+) -> None:
+    photos = [
+        here / "photos" / f"{kind}/{kind}{n}.png" for kind in ("good", "spot") for n in range(7)
+    ]
+    for photo in photos:  # a second view of each
+        (tmp_path / photo.stem).mkdir()
+        shutil.copy(photo, tmp_path / photo.stem / f"{photo.stem}.png")
+        with Image.open(photo) as image:
+            image.rotate(180).save(tmp_path / photo.stem / "turned.png")
+    parts = [photo.stem for photo in photos]
+    how = ("--group", "folder", "--threshold", "0.4", "--out", "out")
+    ended = command("run", *parts, *how, *model)
+    assert ended.status == 0, ended.error
+    rows = [("image", "verdict"), *((name, "ok") for name in parts[:7])]
+    rows += [(f"{name}/{view}.png", "ng") for name in parts[7:] for view in (name, "turned")]
+    (tmp_path / "said.csv").write_text("\n".join(map(",".join, rows[:-1])))
+    review = found(command("review", "out", "said.csv", "--out", "better", "--json"))
+    assert (review.normal, review.anomalous, review.of_parts) == (7, 6, True)
+    assert review.left_out == ["part spot6: 1 of 2 views have a verdict"]
+    assert review.threshold.adopted
+    threshold = read_threshold(str(tmp_path / "better" / "threshold.json"))
+    assert threshold.evidence["group"] == "out"
+
+
+@pytest.mark.slow
 def test_what_is_kept_runs_at_once_and_scores_as_if_fitted_on_the_confirmed_images(
     here: Path, command: Command, tmp_path: Path, model: list[str]
 ) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from vlmad.errors import InputError
 from vlmad_datasets.sides import ANOMALOUS_WORDS, NORMAL_WORDS, side_of
 from vlmad_datasets.tabular import read_rows
+from vlmad_groups.part_rows import PartRow
 from vlmad_review._verdicts import UNDECIDED, read_verdicts, write_blank
 from vlmad_run.csv_cells import csv_line
 from vlmad_run.identity import Identity
@@ -69,6 +70,30 @@ def refusal(path: Path, run: StoredRun) -> str:
         read_verdicts(path, run)
     assert "\n" not in str(error.value)
     return str(error.value)
+
+
+def test_a_part_that_is_good_stands_for_all_its_views(run: StoredRun, tmp_path: Path) -> None:
+    views = [["line 1/000.png", "line 2/001.png"], ["line 2/000.png"]]
+    rows = [
+        PartRow(part=f"{n}", verdict="ok", status="whole", views=v) for n, v in enumerate(views)
+    ]
+    (run.folder / "parts.jsonl").write_bytes(b"".join(row.to_json(indent=None) for row in rows))
+    path = table(run, ("image", "verdict"), ("0", "ok"), ("1", "ng"), ("lone.png", "ng"))
+    found, wrong = read_verdicts(path, run)
+    assert {each.row.image: each.verdict for each in found} == {
+        **dict.fromkeys(views[0], "normal"),
+        "lone.png": "anomalous",
+    }
+    assert wrong == [f"{path} line 3: 1 is a part: name the views that show a defect"]
+    write_blank(run, tmp_path / "todo.csv")
+    with (tmp_path / "todo.csv").open(newline="") as file:
+        listed = [(row["part"], row["image"]) for row in csv.DictReader(file)]
+    assert listed == [
+        ("", "lone.png"),
+        ("0", "line 2/001.png"),
+        ("0", "line 1/000.png"),
+        ("1", "line 2/000.png"),
+    ]
 
 
 @REUSE

@@ -107,7 +107,13 @@ def threshold_of(trials: Trials, learned: Lessons, manifest: Manifest) -> Thresh
     """Return the threshold that is kept, for the detector of a manifest."""
     chosen = kept_threshold(trials, learned)
     remarks = [*chosen.evidence.remarks, *([CHOSEN_ON_FOLDS] if learned.references else [])]
-    evidence = chosen.evidence.model_copy(update={"remarks": remarks, "command": sys.argv[1:]})
+    evidence = chosen.evidence.model_copy(
+        update={
+            "remarks": remarks,
+            "command": sys.argv[1:],
+            "group": str(trials.material.run.folder) if trials.material.parts else "",
+        }
+    )
     return Threshold(
         value=chosen.threshold,
         rule=chosen.name,

@@ -76,15 +76,15 @@ class MistakeTrials:
     @cached_property
     def not_measured(self) -> str:
         """Why nothing is tried, if so."""
-        reason = mostly_mistakes(self.material) or too_few(self.material.anomalous)
+        reason = mostly_mistakes(self.material) or too_few(self.material.truth)
         return reason or ("" if self.hard.opposites else "the run was wrong about none of them")
 
     @cached_property
     def folds(self) -> Int[np.ndarray, " n"]:
-        """The fold of each image."""
-        folds = make_folds(self.material.anomalous)
+        """The fold of each image, one for all views of a part."""
+        folds = make_folds(self.material.truth)
         assert folds is not None
-        return folds
+        return self.material.of_views(folds)
 
     def learn(self, left_out: int | None = None) -> list[float]:
         """Learn anew from all images but those of a fold; return the loss of each epoch."""
@@ -104,9 +104,9 @@ class MistakeTrials:
 
     def measure(self) -> RankingGain:
         """Measure what is learned by the ranking of images held out, in paired draws of these."""
-        anomalous = self.material.anomalous
+        truth, of_parts = self.material.truth, self.material.of_parts
         before, after = (
-            bootstrap_images(anomalous, scores, replicates=REPLICATES, seed=0)["image_auroc"]
+            bootstrap_images(truth, of_parts(scores), replicates=REPLICATES, seed=0)["image_auroc"]
             for scores in (self.as_it_is, self.out_of_fold())
         )
         return RankingGain(
@@ -158,7 +158,7 @@ def _decide(trials: MistakeTrials, measured: RankingGain | None) -> Lesson:
     what = f"{trials.pupil.kind} '{trials.pupil.name}' learned anew from all reviewed images"
     if measured is None:
         return Lesson(what=what, adopted=False, why=trials.not_measured)
-    adopted, why = certainty(trials.material.anomalous, measured.gain, "AUROC")
+    adopted, why = certainty(trials.material.truth, measured.gain, "AUROC")
     return Lesson(what=what, adopted=adopted, why=why)
 
 

@@ -26,13 +26,14 @@ from vlmad_run.repeating import repeat
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from jaxtyping import Bool, Float
+    from jaxtyping import Bool, Float, Shaped
     from torch import Tensor
 
     from vlmad.detector import Detector
     from vlmad.images import Source
     from vlmad.types import Features
     from vlmad_formats.reading import Reading
+    from vlmad_groups.part_rows import PartRow
     from vlmad_review._verdicts import PersonalVerdict
     from vlmad_run.memory_documents import Reference
     from vlmad_run.stored_run import StoredRun
@@ -65,6 +66,28 @@ class ReviewMaterial:
     notes: Sequence[str] = ()
     wrong_lines: Sequence[str] = ()
     """Of the table of verdicts, and why each could not be used."""
+    parts: Sequence[Sequence[int]] = ()
+    """Which images are the views of each part; none where the run judged images."""
+
+    def of_parts(self, values: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " m"]:
+        """Return the highest value of each part's views; those of images where there are none."""
+        if not self.parts:
+            return values
+        return np.array([values[list(views)].max() for views in self.parts])
+
+    def of_views(self, values: Shaped[np.ndarray, " m"]) -> Shaped[np.ndarray, " n"]:
+        """Return for each image the value of its part."""
+        if not self.parts:
+            return values
+        whole = np.empty(len(self.images), dtype=values.dtype)
+        for views, value in zip(self.parts, values, strict=True):
+            whole[list(views)] = value
+        return whole
+
+    @cached_property
+    def truth(self) -> Bool[np.ndarray, " m"]:
+        """Which parts are anomalous: a view of them shows a defect."""
+        return self.of_parts(self.anomalous)
 
     @cached_property
     def anomalous(self) -> Bool[np.ndarray, " n"]:
@@ -169,7 +192,10 @@ def gather(
     remembers = [*repeated.references, *repeated.misses]
     left_out = find_doubles(there, remembers, repeated.detector.reading)
     images = [each for each in there if each.path not in left_out]
-    lists = [*filter(None, gone.values())], [*left_out.values()], _differences(run, repeated)
+    images, parts, not_whole = whole_parts(images, run.parts())
+    notes = _differences(run, repeated)
+    notes += [f"{len(parts)} parts are judged by the worst of their views"] if parts else []
+    lists = [*filter(None, gone.values())], [*left_out.values(), *not_whole], notes
     if not images:
         raise InputError(f"none of the reviewed images is of use: {[*lists[0], *lists[1]][0]}")
     no_references = _why_no_references(repeated)
@@ -181,10 +207,35 @@ def gather(
     material = ReviewMaterial(
         run, repeated, images, own, remembered, list(encoded), no_references,
         _why_no_misses(repeated), *lists, wrong_lines=wrong_lines,
+        parts=parts,
     )  # fmt: skip
     if repeated.detector.memory is None:
         repeated.detector.memory = material.memory_with(())
     return material
+
+
+def whole_parts(
+    images: Sequence[PersonalVerdict], parts: Sequence[PartRow]
+) -> tuple[list[PersonalVerdict], list[list[int]], list[str]]:
+    """Return the images whose part has a verdict on each view, the parts, and why others have none.
+
+    Where a run judged no parts all images are of use.
+    """
+    if not parts:
+        return list(images), [], []
+    by_name = {each.row.image: each for each in images}
+    kept: list[PersonalVerdict] = []
+    found: list[list[int]] = []
+    left_out = []
+    for part in parts:
+        views, names = [by_name[v] for v in part.views if v in by_name], set(part.views)
+        if views and (part.status != "whole" or len(views) < len(names)):
+            lacks = part.reason or f"{len(views)} of {len(names)} views have a verdict"
+            left_out.append(f"part {part.part}: {lacks}")
+        elif views:
+            found.append([*range(len(kept), len(kept) + len(views))])
+            kept += views
+    return kept, found, left_out
 
 
 def _with_miss(

@@ -55,7 +55,8 @@ def mostly_mistakes(material: ReviewMaterial) -> str:
     """
     if material.called is None or not material.unreviewed:
         return ""
-    wrong, anomalous = material.called != material.anomalous, material.anomalous
+    anomalous = material.truth
+    wrong = material.of_parts(material.called) != anomalous
     sides = [wrong[anomalous == side] for side in (False, True) if (anomalous == side).any()]
     shares = [float(side.mean()) for side in sides]
     if not (sum(shares) > 1 or shares == [1]):
@@ -74,7 +75,8 @@ def propose(trials: Trials, adopt: Adoptable | None) -> ReviewDocument:
         InputError: something is asked for that cannot be had.
     """
     material = trials.material
-    truth, called = material.anomalous, material.called
+    truth = material.truth
+    called = None if material.called is None else material.of_parts(material.called)
     not_measured = mostly_mistakes(material) or too_few(truth)
     held_out = {} if not_measured else _measure(trials)
     confidence = confidence_of_each(_detectors(material) if held_out else 1)
@@ -92,6 +94,7 @@ def propose(trials: Trials, adopt: Adoptable | None) -> ReviewDocument:
         class_name=material.assembled.class_name,
         normal=int((~truth).sum()),
         anomalous=int(truth.sum()),
+        of_parts=bool(material.parts),
         false_alarms=None if called is None else int((called & ~truth).sum()),
         misses=None if called is None else int((~called & truth).sum()),
         unreviewed=material.unreviewed,
@@ -127,7 +130,8 @@ def learned_of(review: ReviewDocument) -> Lessons:
 
 def kept_threshold(trials: Trials, learned: Lessons) -> Calibration:
     """Choose the threshold that is kept, on scores out of fold of what is adopted."""
-    scores, anomalous = trials.out_of_fold(learned), trials.material.anomalous
+    scores = trials.material.of_parts(trials.out_of_fold(learned))
+    anomalous = trials.material.truth
     good, bad = scores[~anomalous].tolist(), scores[anomalous].tolist()
     return calibrate(good, bad, trials.rule, trials.rate)
 
@@ -191,7 +195,7 @@ def _references(trials: Trials, gains: Sequence[DetectorGains], adopt: Adoptable
     what = f"{count} confirmed normal images become references"
     cannot = trials.material.no_references or ("" if count else NO_NORMAL)
     gained = [each.auroc for each in gains if each.detector == "references"]
-    certain = certainty(trials.material.anomalous, gained[0] if gained else None, "AUROC")
+    certain = certainty(trials.material.truth, gained[0] if gained else None, "AUROC")
     return _decide(Adoptable.references, what, cannot, certain, adopt)
 
 
@@ -200,7 +204,7 @@ def _misses(trials: Trials, gains: Sequence[DetectorGains], adopt: Adoptable | N
     what = f"what resembles {count} confirmed anomalous images scores higher"
     cannot = trials.material.no_misses or ("" if count else NO_ANOMALOUS)
     gained = [each.auroc for each in gains if each.detector == "misses"]
-    certain = certainty(trials.material.anomalous, gained[0] if gained else None, "AUROC")
+    certain = certainty(trials.material.truth, gained[0] if gained else None, "AUROC")
     return _decide(Adoptable.misses, what, cannot, certain, adopt)
 
 
@@ -208,9 +212,9 @@ def _threshold(
     trials: Trials, gains: Sequence[DetectorGains], adopt: Adoptable | None, learned: bool
 ) -> Lesson:
     what = f"a threshold by the rule: {trials.rule.in_words(trials.rate)}"
-    no_normal = trials.material.anomalous.all()
+    no_normal = trials.material.truth.all()
     cannot = NO_NORMAL if no_normal else mostly_mistakes(trials.material)
-    certain = certainty(trials.material.anomalous, gains[0].f1 if gains else None, "F1")
+    certain = certainty(trials.material.truth, gains[0].f1 if gains else None, "F1")
     if gains and trials.material.called is None:
         certain = True, "the run had no threshold"
     if learned and not trials.count and not cannot:

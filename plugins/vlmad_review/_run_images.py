@@ -34,11 +34,17 @@ class RunImages:
         self._by_path: dict[str, ScoreRow] = {}
         self._by_ending: dict[str, list[ScoreRow]] = defaultdict(list)
         self._by_digest: dict[str, ScoreRow] = {}
+        self._views = {part.part: part.views for part in run.parts()}
         for row in run.rows():
             self._by_path |= {row.image: row, str(run.file_of(row)): row}
             self._by_digest.setdefault(row.sha256 or "", row)
             for ending in _endings(row.image):
                 self._by_ending[ending].append(row)
+
+    def views_of(self, name: str) -> list[ScoreRow]:
+        """Return the images of a part of the run; none if the name is no part's, but an image's."""
+        views = self._views.get(name, []) if name not in self._by_path else []
+        return [self.find(view, "") for view in views]
 
     def find(self, name: str, sha256: str) -> ScoreRow:
         """Return the row of the run.

@@ -49,8 +49,9 @@ class Trials:
 
     @cached_property
     def folds(self) -> Int[np.ndarray, " n"] | None:
-        """The fold of each image; None where there are too few for any."""
-        return make_folds(self.material.anomalous)
+        """The fold of each image, one for all views of a part; None where there are too few."""
+        folds = make_folds(self.material.truth)
+        return None if folds is None else self.material.of_views(folds)
 
     @property
     def count(self) -> int:
@@ -124,19 +125,20 @@ class Trials:
 
     def held_out(self, learned: Lessons) -> HeldOut:
         """Measure verdicts by thresholds that were chosen on the other folds."""
-        anomalous = self.material.anomalous
-        called = np.zeros(len(anomalous), dtype=bool)
-        for fold, scores in enumerate(self.table(learned)):
-            inside = self.folds == fold
-            good, bad = scores[~inside & ~anomalous], scores[~inside & anomalous]
-            threshold = choose_threshold(as_scores(good), as_scores(bad), self.rule, self.rate)
+        of_parts, bad = self.material.of_parts, self.material.truth
+        called = np.zeros(len(bad), dtype=bool)
+        for fold, scores in enumerate(map(of_parts, self.table(learned))):
+            inside = of_parts(np.asarray(self.folds == fold))
+            good, anomalous = scores[~inside & ~bad], scores[~inside & bad]
+            limits = as_scores(good), as_scores(anomalous)
+            threshold = choose_threshold(*limits, self.rule, self.rate)
             called[inside] = scores[inside] >= threshold
-        return HeldOut(anomalous, self.out_of_fold(learned), called)
+        return HeldOut(bad, of_parts(self.out_of_fold(learned)), called)
 
     def of_the_run(self) -> HeldOut:
         """Measure the detector as it is, by the run's threshold if it had one."""
-        limit, scores = self.material.run.threshold, self.as_it_is
+        limit, scores = self.material.run.threshold, self.material.of_parts(self.as_it_is)
         if limit is None:
             return self.held_out(Lessons())
         called: Bool[np.ndarray, " n"] = scores >= limit.value
-        return HeldOut(self.material.anomalous, scores, called)
+        return HeldOut(self.material.truth, scores, called)

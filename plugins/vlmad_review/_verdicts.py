@@ -14,7 +14,7 @@ from vlmad_review._run_images import RunImages
 from vlmad_run.csv_cells import csv_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from vlmad.datasets import Label
@@ -63,11 +63,16 @@ def write_blank(run: StoredRun, path: Path) -> int:
         raise InputError(f"{run.folder} has scored no image: there is nothing to review")
     limit = run.threshold
     rows.sort(key=lambda each: abs(each[0] - limit.value) if limit else -each[0])
-    lines = [csv_line(COLUMNS)]
+    parts = {view: part.part for part in run.parts() for view in part.views}
+    if parts:  # all views of one together, since each is to have a verdict
+        first = {parts.get(row.image): place for place, (_, row) in reversed([*enumerate(rows)])}
+        rows.sort(key=lambda each: first[parts.get(each[1].image)])
+    lines = [csv_line([*COLUMNS, *(["part"] if parts else [])])]
     for score, row in rows:
         picture = run.folder / row.overlay
         shown = picture if row.overlay and picture.is_file() else ""
-        lines.append(csv_line([row.image, "", score, row.verdict, str(shown), row.sha256]))
+        cells = [row.image, "", score, row.verdict, str(shown), row.sha256]
+        lines.append(csv_line([*cells, *([parts.get(row.image, "")] if parts else [])]))
     write_atomically(path, b"".join(lines))
     return len(rows)
 
@@ -94,16 +99,26 @@ def read_verdicts(path: Path, run: StoredRun) -> tuple[list[PersonalVerdict], li
         try:
             verdict = _verdict(cells["verdict"])
             if verdict is not None:
-                image = images.find(cells["image"], cells["sha256"])
-                new = PersonalVerdict(image, run.file_of(image), verdict, row.line)
-                before = found.setdefault(image.image, new)
-                contradictions += _contradiction(before, new)
+                for image in _meant(images, cells, verdict):
+                    new = PersonalVerdict(image, run.file_of(image), verdict, row.line)
+                    before = found.setdefault(image.image, new)
+                    contradictions += _contradiction(before, new)
         except InputError as error:
             wrong.append(f"line {row.line}: {error}")
     _refuse(path, contradictions or ([] if found else wrong))
     if not found:
         raise InputError(f"{path} holds no verdict yet: write normal or anomalous beside images")
     return list(found.values()), [f"{path} {each}" for each in wrong]
+
+
+def _meant(images: RunImages, cells: Mapping[str, str], verdict: Label) -> Sequence[ScoreRow]:
+    """Return the images that a line is about: one, or all views of a part that is good."""
+    views = images.views_of(cells["image"])
+    if not views:
+        return [images.find(cells["image"], cells["sha256"])]
+    if verdict == "anomalous":
+        raise InputError(f"{cells['image']} is a part: name the views that show a defect")
+    return views
 
 
 def _columns(path: Path, columns: Sequence[str]) -> dict[str, str]:

@@ -70,6 +70,8 @@ class ReviewDocument(Document):
     class_name: str
     normal: int
     anomalous: int
+    of_parts: bool = False
+    """Whether all counts, figures and gains are of parts, each as its worst view, as in the run."""
     false_alarms: int | None
     """By the threshold of the run; None where it had none."""
     misses: int | None

@@ -12,6 +12,7 @@ from vlmad.files import write_atomically
 from vlmad_groups.combining import references_needed
 from vlmad_groups.part_rows import SEVERITY, PartRow, PartView, judge_part
 from vlmad_run.csv_cells import csv_line
+from vlmad_run.stored_run import PARTS
 from vlmad_run.thresholds import GIVEN
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from vlmad_run.run_folder import RunFolder
     from vlmad_run.thresholds import Threshold
 
-LINES, TABLE = "parts.jsonl", "parts.csv"
+TABLE = "parts.csv"
 ROWS_SHOWN = 40
 COLUMNS = tuple(name for name in PartRow.model_fields if name != "views")
 
@@ -84,7 +85,7 @@ class RunParts:
                        part.faults)
             for part in self.found
         ]  # fmt: skip
-        write_atomically(folder.path / LINES, (row.to_json(indent=None) for row in self.rows))
+        write_atomically(folder.path / PARTS, (row.to_json(indent=None) for row in self.rows))
         cells = ([*(getattr(r, name) for name in COLUMNS), len(r.views)] for r in self.rows)
         write_atomically(folder.path / TABLE, map(csv_line, [[*COLUMNS, "views"], *cells]))
         return self.rows
@@ -108,7 +109,7 @@ def rate_notes(threshold: Threshold | None, parts: RunParts | None) -> list[str]
 
 def forget_parts(folder: Path) -> None:
     """Delete what was said of parts before images are scored anew, so that it is never stale."""
-    for name in (LINES, TABLE):
+    for name in (PARTS, TABLE):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vlmad.errors import InputError
+from vlmad_groups.part_rows import PartRow
 from vlmad_run.manifest import MANIFEST, Manifest, read_manifest
 from vlmad_run.remote_images import image_at
 from vlmad_run.rows import LINES, ScoreRow, read_rows
 from vlmad_run.thresholds import Threshold
 from vlmad_run.walking import whole_name
+
+PARTS = "parts.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,21 @@ class StoredRun:
             InputError: they cannot be read.
         """
         return read_rows(self.folder)
+
+    def parts(self) -> list[PartRow]:
+        """Return what it said of parts; nothing if it judged none.
+
+        Raises:
+            InputError: that cannot be read.
+        """
+        path = self.folder / PARTS
+        try:
+            lines = path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from error
+        return [PartRow.parse(line, f"{path}") for line in lines]
 
     def file_of(self, row: ScoreRow) -> Path:
         """Return where the image of a row is, or was."""
