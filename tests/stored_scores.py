@@ -35,6 +35,12 @@ DETECTORS: Mapping[str, tuple[str, Mapping[str, str], Mapping[str, Mapping[str, 
     "anomalyclip": ("anomalyclip", {"prompts": "learned"}, {"prompts": ANEW}),
     "april-gan": ("april-gan", {}, {"extractor": ANEW}),
     "april-gan scaled": ("april-gan", {"scorer": "projected-scaled"}, {"extractor": ANEW}),
+    "autoencoder": ("autoencoder", {}, {"scorer": {"epochs": 2}}),
+    "autoencoder of pixels": (
+        "autoencoder",
+        {"backbone": "pixels"},
+        {"backbone": {"size": 32}, "scorer": {"epochs": 1, "width": 8}},
+    ),
     "coop": ("coop", {}, {"prompts": ANEW}),
     "padim": ("padim", {}, {"scorer": {"channels": 32}}),
     "clip diagonal": ("clip", {"attention": "diagonal"}, {"attention": {"gamma": 0.5}}),
@@ -80,7 +86,8 @@ def built(name: str) -> Detector:
     resize = own.pop("image", {}).get("resize")
     if not name.endswith("on tiny"):
         parts = {"backbone": f"openclip:{TWO_LAYERS}", **parts}
-        own |= SMALL if "timm" not in name else {"backbone": {"weights": "random:0"}}
+        usual = SMALL if "timm" not in name else {"backbone": {"weights": "random:0"}}
+        own = {**usual, **own}
     detector = load_detector(recipe, **parts, options=own, resize=resize)
     for chosen in detector.assembly.parts.values():
         if chosen.options.get("anew") and isinstance(chosen.part, Learns):

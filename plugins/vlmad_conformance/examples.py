@@ -17,6 +17,7 @@ from vlmad.parts import CELLS, PATCHES, Attention
 from vlmad.regions import patch_cells, window_cells
 from vlmad.registry import Registry
 from vlmad.types import Features, ImageBatch, Regions, TextEmbeddings
+from vlmad_run.learning_in_fit import PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,8 +64,9 @@ def example_features(
     Args:
         count: images.
         gives: words of `vlmad.parts`; with `CELLS` there are two levels that text cannot judge,
-            with `PATCHES` the aligned regions are single patches, otherwise windows, beside
-            patches that are not aligned.
+            with `vlmad_run.learning_in_fit.PIXELS` the image itself is the only one; with
+            `PATCHES` the aligned regions are single patches, otherwise windows, beside patches
+            that are not aligned.
         dimensions: of an embedding.
         seed: of the embeddings.
         grid: rows and columns of patches, of 16 pixels each.
@@ -75,6 +77,10 @@ def example_features(
         return torch.randn(*shape, dimensions, generator=generator)
 
     size = (PATCH * grid[0], PATCH * grid[1])
+    if PIXELS in gives:
+        shares = torch.rand(count, math.prod(size), 3, generator=generator)
+        level = Regions(PIXELS, shares, patch_cells(size), False, size)
+        return Features(shares.mean(1), (level,), size, size)
     if CELLS in gives:
         grids = {"level 1": (2 * grid[0], 2 * grid[1]), "level 2": grid}
         levels = [

@@ -20,6 +20,7 @@ from vlmad_conformance._manners import Rudeness, good_manners
 from vlmad_conformance.conformance_document import BrokenPromise
 from vlmad_conformance.facts import Breach, given
 from vlmad_documents.learned_file import Learns
+from vlmad_run.learning_in_fit import learning_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from vlmad.parts import Backbone
 
 MANNERS = "good-manners"
+STEPS = 2
+"""After which learning in `fit` ends here: only its manners are looked at."""
 Case = TypeVar("Case")
 
 
@@ -118,7 +121,8 @@ def _broken(name: str, breach: Breach) -> BrokenPromise:
 def _ask(promise: Promise, subject: Subject) -> None:
     """Hold a part to a promise; what a library sets when it is first imported is not its doing."""
     known = len(sys.modules)
-    with warnings.catch_warnings():  # noqa: TID251 (a command with one thread)
+    filtered = warnings.catch_warnings()  # noqa: TID251 (a command with one thread)
+    with filtered, learning_in(None, most_steps=STEPS):
         warnings.simplefilter("ignore")
         try:
             with given(""), good_manners("it"):

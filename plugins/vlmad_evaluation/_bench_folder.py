@@ -4,6 +4,7 @@
 - ``cells/DETECTOR/CATEGORY/SHOTS-SEED/``: run folders, each with its ``metrics.json``; with
   ``-CONDITION-SEVERITY`` those of changed images
 - ``thresholds/DETECTOR/CATEGORY/SHOTS-SEED.json``: for ``vlmad run --threshold``
+- ``learned/DETECTOR/CATEGORY/SHOTS-SEED/``: what scorers learned of the references, that learn
 - ``samples.json``: the test images with their labels, defects and masks, for the cells' scores
 - ``bench-manifest.json``: what is measured
 """
@@ -11,7 +12,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -99,6 +100,10 @@ class BenchFolder:
     def threshold(self, cell: Cell) -> Path:
         """Return a cell's threshold file."""
         return self._place("thresholds", f"{cell_place(cell)}.json")
+
+    def learned(self, cell: Cell) -> Path:
+        """Return where what a cell's scorer learns is kept, whatever is done to test images."""
+        return self._place("learned", cell_place(replace(cell, change=None)))
 
     def _place(self, *names: str) -> Path:
         place = self.path.joinpath(*names)

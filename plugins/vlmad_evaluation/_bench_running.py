@@ -24,6 +24,7 @@ from vlmad_evaluation.result_documents import GridDocument, SkippedEntry, write_
 from vlmad_evaluation.result_folders import CellResult, read_result, write_result, write_samples
 from vlmad_evaluation.sharing import share
 from vlmad_run.identity import identity
+from vlmad_run.learning_in_fit import learning_seconds
 from vlmad_run.manifest import digest_of_names
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def _measure(
     if not scored:
         return cell.skip(f"no image could be scored, see {folder.cell(cell)}/scores.csv")
     try:
-        result = measure_cell(cell, scored, own.manifest.references, settings)
+        learned = learning_seconds(folder.learned(cell))
+        result = measure_cell(cell, scored, own.manifest.references, settings, learned)
     except NoWholePart as error:
         return cell.skip(str(error))
     threshold = best_threshold(result, own.manifest.identity)

@@ -85,9 +85,13 @@ class MeasuredCell:
 
 
 def measure_cell(
-    cell: Cell, scored: Sequence[Scored], references: Sequence[Reference], settings: BenchSettings
+    cell: Cell,
+    scored: Sequence[Scored],
+    references: Sequence[Reference],
+    settings: BenchSettings,
+    learned: float | None = None,
 ) -> CellResult:
-    """Measure what could be scored of a cell."""
+    """Measure what could be scored of a cell; `learned` is how many seconds its scorer did."""
     judged = judged_images(scored)
     normal, anomalous = int((~judged.labels).sum()), int(judged.labels.sum())
     if settings.group:
@@ -109,6 +113,7 @@ def measure_cell(
         failed=len(cell.samples) - len(scored),
         left_out=[os.path.abspath(s.image) for s in cell.samples if s not in done],
         pixels=measured.pixels,
+        learning_seconds=learned,
         run=f"cells/{cell_place(cell)}",
         threshold=None if threshold is None else f"thresholds/{cell_place(cell)}.json",
         metrics=measured.metrics,

@@ -19,6 +19,7 @@ from vlmad_evaluation.labelled_maps import resize_map
 from vlmad_evaluation.result_folders import Scored
 from vlmad_evaluation.sharing import share
 from vlmad_run.aligning import align_to_first
+from vlmad_run.learning_in_fit import learning_in
 from vlmad_run.manifest import describe_run
 from vlmad_run.memory_documents import Reference
 from vlmad_run.run_folder import RunFolder
@@ -114,7 +115,9 @@ def score_cells(
         for cell in cells:
             if cell not in failed:
                 try:
-                    own = OpenCell(cell, _fitted(cell, group, encoded), settings.size)
+                    with learning_in(folder.learned(cell)):
+                        fitted = _fitted(cell, group, encoded)
+                    own = OpenCell(cell, fitted, settings.size)
                 except PluginError as error:
                     failed[cell] = cell.skip(str(error))
                     continue

@@ -13,6 +13,7 @@ from vlmad.types import ImageBatch
 from vlmad_documents.documents import Document, FileName
 from vlmad_evaluation._cell_scoring import side_by_side
 from vlmad_evaluation.result_documents import GridAxes, SkippedEntry
+from vlmad_run.learning_in_fit import learning_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +101,7 @@ def _seconds(plan: Plan, group: SideBySide) -> tuple[float, float]:
 def _time(group: SideBySide, pieces: Pieces, class_name: str) -> float:
     started = time.perf_counter()
     for detector in group.detectors.values():
-        with suppress(VlmadError):
+        with suppress(VlmadError), learning_in(None, most_steps=1):
             if detector.scorer.references == "required":
                 batch = ImageBatch(tuple(pieces), detector.resizing.of_each)
                 detector.memory = detector.memory_of([detector.features(batch)])

@@ -28,6 +28,11 @@ def _facts(name: str, of: Metric | Comparison | None, facts: Sequence[str]) -> R
     return {f"{name}_{fact}".removesuffix("_value"): getattr(of, fact, None) for fact in facts}
 
 
+def _learned(seconds: float | None) -> Row:
+    """Return how long a scorer learned, where it does."""
+    return {} if seconds is None else {"learning_seconds": round(seconds, 1)}
+
+
 def bench_csv(document: BenchDocument) -> bytes:
     """Return a row for each cell; undefined values are empty, and have a reason."""
     facts = ("detector", "category", "shots", "seed", "normal", "anomalous", "failed")
@@ -37,6 +42,7 @@ def bench_csv(document: BenchDocument) -> bytes:
         row: Row = {fact: getattr(cell, fact) for fact in facts}
         row["resolution"] = document.settings.resolution
         row["threshold"] = cell.metrics["image_f1_max"].threshold
+        row |= _learned(cell.learning_seconds)
         for name, metric in cell.metrics.items():
             row |= _facts(name, metric, figures)
         rows.append(row)
@@ -51,6 +57,7 @@ def grid_csv(document: GridDocument) -> bytes:
     for shots, category in places:
         for detector, metrics in figures_at(document, shots, category, compared).items():
             row: Row = {"category": category or AVERAGE, "shots": shots, "combination": detector}
+            row |= _learned(document.learning_seconds(detector, shots, category))
             row |= {axis: document.grid.combinations[detector].get(axis) for axis in document.axes}
             for name, (metric, leads) in metrics.items():
                 pair = pairs.get((name, shots, category, detector))

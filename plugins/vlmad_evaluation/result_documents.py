@@ -87,6 +87,8 @@ class BenchCell(Document):
     """What image metrics and the threshold are of, where images are views of parts."""
     pixels: PixelFacts | None
     """None where pixel metrics are undefined for want of masks."""
+    learning_seconds: float | None = None
+    """How long its scorer learned from the references; None where it does not."""
     run: InnerName
     """Its run folder."""
     threshold: InnerName | None
@@ -294,6 +296,20 @@ class BenchDocument(Document):
     def places(self) -> list[str | None]:
         """Return what a table has rows for: the categories and, as None, the average."""
         return [*self.dataset.categories, None]
+
+    def learning_seconds(
+        self, detector: str, shots: int | None = None, category: str | None = None
+    ) -> float | None:
+        """Return how long a scorer learned from the references of a cell, on average."""
+        own = (
+            cell.learning_seconds
+            for cell in self.cells
+            if cell.detector == detector
+            and shots in (None, cell.shots)
+            and category in (None, cell.category)
+        )
+        found = [seconds for seconds in own if seconds is not None]
+        return sum(found) / len(found) if found else None
 
     def measured(self, names: Iterable[str]) -> list[str]:
         """Return those of some metrics that any category has."""

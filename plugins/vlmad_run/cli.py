@@ -14,6 +14,7 @@ import typer
 
 from vlmad.console import console, messages, say, write_json
 from vlmad.errors import InputError, OutputError
+from vlmad.watching import watched
 from vlmad_run.choosing import OF_PARTS, Choice, choosing, completing, option
 from vlmad_run.part_judging import JudgingParts
 from vlmad_run.references import References, assemble_runnable, check_unused
@@ -353,16 +354,21 @@ def fit(
     """
     from vlmad_run.fitted import holds, made_by, tensors_of, write_fitted
     from vlmad_run.fitted_products import tensors_of_products
+    from vlmad_run.learning_in_fit import learning_in
     from vlmad_run.leaving_out import automatic_threshold
     from vlmad_run.products import ProductLine
     from vlmad_run.products_fitting import fit_references
-    from vlmad_run.progress import bars, print_notes
+    from vlmad_run.progress import ShownProgress, bars, print_notes
 
     stands = out.exists() and not force
     if stands and not made_by(sys.argv[1:], out):
         raise OutputError(f"{out} exists; choose another --out or add --force")
     errors = messages(quiet)
-    with bars(errors) as progress:
+    with (
+        bars(errors) as progress,
+        watched(ShownProgress(progress)),
+        learning_in(out.with_name(f"{out.stem}-learned")),
+    ):
         progress.add_task("fitting", total=None)
         fitted = fit_references(choice, references, paths, add_to, keep_all)
     print_notes(fitted.notes, errors)

@@ -16,6 +16,7 @@ from PIL import ImageEnhance
 from vlmad.errors import InputError
 from vlmad.images import Source
 from vlmad.loading import chunks
+from vlmad_run.learning_in_fit import LearnsInFit
 from vlmad_run.manifest import GoodScores
 from vlmad_run.thresholds import Threshold
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 MOST_SINGLY, GROUPS = 40, 5
 """Of more references so many groups are left out in turn instead of each."""
+LEARNED_GROUPS = 3
+"""Likewise of any number, where a scorer learns anew from those that are left."""
 RATE = 0.05
 """The share of false alarms that an automatic threshold is to allow."""
 MARGIN, CHANGED_MARGIN = 1.075, 1.53
@@ -60,7 +63,7 @@ def judge_references(
 def _left_out(detector: Detector, references: Sequence[Path], class_name: str) -> list[float]:
     count = len(references)
     sources = [*detector.sources(references)]
-    seen = detector.views_of(sources, count - _group_size(count))
+    seen = detector.views_of(sources, count - _group_size(detector, count))
     encoded = detector.encode_references(seen)
     return judge_encoded(detector, list(chunks(encoded, len(seen) // count)), class_name)
 
@@ -76,7 +79,7 @@ def judge_encoded(
             others holds.
         class_name: what they show.
     """
-    scores, size = [0.0] * len(references), _group_size(len(references))
+    scores, size = [0.0] * len(references), _group_size(detector, len(references))
     groups = list(chunks(range(len(references)), size))
     for group in groups:
         others = [view for i, own in enumerate(references) if i not in group for view in own]
@@ -87,8 +90,10 @@ def judge_encoded(
     return scores
 
 
-def _group_size(count: int) -> int:
+def _group_size(detector: Detector, count: int) -> int:
     """Return how many references are left out together."""
+    if isinstance(detector.scorer, LearnsInFit):
+        return math.ceil(count / LEARNED_GROUPS)
     return 1 if count <= MOST_SINGLY else math.ceil(count / GROUPS)
 
 

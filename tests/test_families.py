@@ -1,0 +1,266 @@
+"""Detectors that learn from good images alone: their losses, their networks, and how they learn."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.autograd import gradcheck
+
+from vlmad import load_detector
+from vlmad.errors import InputError, OptionError
+from vlmad.parts import CELLS
+from vlmad.testing import example_features, example_images
+from vlmad.watching import watched
+from vlmad_families import learning
+from vlmad_families._autoencoder_network import Autoencoder
+from vlmad_families._reconstructing import Reconstructing, error_of
+from vlmad_families._reconstruction import Reconstruction
+from vlmad_families.reconstruction_losses import divergence, reparametrised, similarity
+from vlmad_run.learning_in_fit import NotLearned, learning_in, learning_seconds
+
+from .conftest import Ended, Process
+
+Command = Callable[..., Ended]
+SHORT: dict[str, Any] = {"epochs": 3, "width": 8, "code": 2}
+REFERENCES = example_features(3, gives={CELLS}, seed=1)
+IMAGES = example_features(2, gives={CELLS}, seed=2)
+
+
+def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def test_similarity_of_even_maps_is_that_of_their_means() -> None:
+    one, other = (torch.full((1, 2, 6, 5), v, dtype=torch.float64) for v in (0.2, 0.6))
+    c1 = 0.01**2
+    expected = (2 * 0.2 * 0.6 + c1) / (0.2**2 + 0.6**2 + c1)
+    assert similarity(one, other).numpy() == pytest.approx(expected, rel=1e-9)
+    extent = 3.0
+    c1 *= extent**2
+    expected = (2 * 0.2 * 0.6 + c1) / (0.2**2 + 0.6**2 + c1)
+    assert similarity(one, other, extent).numpy() == pytest.approx(expected, rel=1e-9)
+
+
+def test_similarity_is_that_of_a_plain_loop() -> None:
+    one, other = drawn(1, 1, 13, 13), drawn(1, 1, 13, 13, seed=1)
+    weights = np.exp(-(np.subtract.outer(np.arange(13), [6]).T ** 2) / (2 * 1.5**2))[0, 1:12]
+    share = np.outer(weights, weights) / weights.sum() ** 2
+    x, y = (each[0, 0, 1:12, 1:12].numpy() for each in (one, other))
+    (a, b), c1, c2 = ((share * each).sum() for each in (x, y)), 0.01**2, 0.03**2
+    covariance = (share * (x - a) * (y - b)).sum()
+    variances = (share * (x - a) ** 2).sum() + (share * (y - b) ** 2).sum()
+    expected = (2 * a * b + c1) * (2 * covariance + c2) / ((a**2 + b**2 + c1) * (variances + c2))
+    assert float(similarity(one, other)[0, 6, 6]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_divergence_is_what_one_computes_by_hand() -> None:
+    mean, log_variance = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.zeros(2, 2)
+    log_variance[1, 1] = math.log(4)
+    expected = [0.5, 0.5 * (4 - 1 - math.log(4))]
+    assert divergence(mean, log_variance).tolist() == pytest.approx(expected)
+    noise = torch.tensor([[2.0, 2.0], [2.0, 2.0]])
+    assert reparametrised(mean, log_variance, noise).tolist() == [[3.0, 2.0], [2.0, 4.0]]
+
+
+def test_errors_are_what_one_computes_by_hand() -> None:
+    cells, rebuilt = torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 0.0]])
+    one, other = cells.view(1, 2, 1, 1), rebuilt.view(1, 2, 1, 1)
+    extent = torch.ones(1)
+    found = {e: float(error_of(one, other, e, extent)) for e in ("l1", "l2", "cosine")}  # type: ignore[arg-type]
+    assert found == pytest.approx({"l1": 2.0, "l2": 8.0, "cosine": 1 - 3 / 5})
+
+
+def test_gradients_of_losses_are_those_of_finite_differences() -> None:
+    one, other = drawn(1, 1, 4, 4).requires_grad_(), drawn(1, 1, 4, 4, seed=1).requires_grad_()
+    assert gradcheck(lambda a, b: similarity(a, b, window=3), (one, other))
+    assert gradcheck(divergence, (one, other))
+    assert gradcheck(lambda a, b: reparametrised(a, b, drawn(1, 1, 4, 4, seed=2)), (one, other))
+
+
+def test_an_autoencoder_has_the_parameters_that_its_layers_have() -> None:
+    network = Autoencoder(channels=5, width=8, code=3, halvings=2, variational=True)
+    three, four = 8 * 8 * 9 + 8, 8 * 8 * 16 + 8
+    expected = (5 * 8 + 8) + three + 2 * four + (8 * 6 + 6) + (3 * 8 + 8) + 3 * three + (8 * 5 + 5)
+    assert sum(p.numel() for p in network.parameters()) == expected
+    assert network(torch.zeros(1, 5, 7, 9)).cells.shape == (1, 5, 7, 9)
+
+
+def test_without_noise_a_variational_autoencoder_rebuilds_from_means() -> None:
+    network, cells = Autoencoder(4, 8, 2, 0, variational=True), torch.ones(1, 4, 5, 5)
+    assert torch.equal(network(cells).cells, network(cells).cells)
+    noise = torch.Generator().manual_seed(0)
+    assert not torch.equal(network(cells, noise).cells, network(cells).cells)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"variational": True}, {"adversarial": 0.1, "error": "critic"}, {"error": "ssim"}],
+    ids=lambda options: "-".join(options) or "plain",
+)
+def test_the_same_seed_learns_the_same(options: dict[str, Any]) -> None:
+    first, again = (Reconstruction(**SHORT, **options).fit(REFERENCES) for _ in range(2))
+    other = Reconstruction(**SHORT, **options, seed=1).fit(REFERENCES)
+    assert first.keys() == again.keys()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+    scores = Reconstruction(**SHORT, **options)(IMAGES, None, first).score
+    assert scores.isfinite().all()
+
+
+def test_what_was_learned_scores_lower_than_what_was_not() -> None:
+    scorer = Reconstruction(epochs=12, width=32, code=16, rate=1e-2)
+    memory = scorer.fit(REFERENCES)
+    learned = scorer(REFERENCES, None, memory).score
+    assert float(learned.max()) < float(scorer(IMAGES, None, memory).score.min())
+
+
+def test_learning_ends_with_its_budget_and_says_so() -> None:
+    told: list[str] = []
+
+    class Listener:
+        def note(self, text: str) -> None:
+            told.append(text)
+
+        def advance(self, doing: str, done: int, of: int) -> None:
+            assert done <= of
+
+    with watched(Listener()):
+        Reconstruction(**SHORT, budget=1e-9).fit(REFERENCES)
+    assert told == ["autoencoder learned for 1 of 3 epochs in its 1e-09 minutes"]
+
+
+def test_a_loss_that_is_no_number_ends_learning_with_a_sentence() -> None:
+    with pytest.raises(NotLearned, match=r"epoch \d is not a finite number; .*scorer.rate=1e\+29"):
+        Reconstruction(**SHORT, rate=1e30).fit(REFERENCES)
+
+
+def test_learning_that_was_stopped_goes_on_to_the_same_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Reconstruction(**SHORT, adversarial=0.1).fit(REFERENCES)
+    steps, plain = [0], Reconstructing.steps
+
+    def stopping(self: Reconstructing, rows: Any, rng: Any) -> Iterator[Any]:
+        steps[0] += 1
+        if steps[0] == 20:  # in the third epoch
+            raise KeyboardInterrupt
+        yield from plain(self, rows, rng)
+
+    monkeypatch.setattr(Reconstructing, "steps", stopping)
+    monkeypatch.setattr(learning, "SPARING", 0)
+    with learning_in(tmp_path), pytest.raises(KeyboardInterrupt):
+        Reconstruction(**SHORT, adversarial=0.1).fit(REFERENCES)
+    with learning_in(tmp_path):
+        gone_on = Reconstruction(**SHORT, adversarial=0.1).fit(REFERENCES)
+        assert steps[0] == 20 + 9  # an epoch is of nine steps
+        kept = Reconstruction(**SHORT, adversarial=0.1).fit(REFERENCES)
+    assert steps[0] == 20 + 9
+    assert all(torch.equal(whole[n], gone_on[n]) and torch.equal(whole[n], kept[n]) for n in whole)
+    assert learning_seconds(tmp_path) is not None
+
+
+def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
+    scorer = Reconstruction(**SHORT)
+    with learning_in(tmp_path):
+        scorer.fit(REFERENCES)
+    [path] = tmp_path.glob(f"*/{learning.CHECKPOINT}")
+    path.write_bytes(path.read_bytes()[:-9])
+    damaged = r"is damaged: .*; delete it to begin anew"
+    with learning_in(tmp_path), pytest.raises(InputError, match=damaged):
+        scorer.fit(REFERENCES)
+
+
+def test_a_memory_of_other_options_or_levels_is_refused() -> None:
+    scorer, spec = Reconstruction(**SHORT), load_detector("clip").backbone.spec
+    memory: Any = dict(scorer.fit(REFERENCES))
+    assert scorer.refuses_memory(memory, spec) is None
+    wide = Reconstruction(**{**SHORT, "width": 9}).refuses_memory(memory, spec)
+    assert wide is not None
+    del memory["1.scale"]
+    assert "lacks statistics of level 1" in str(scorer.refuses_memory(memory, spec))
+    memory, other = scorer.fit(REFERENCES), example_features(1, gives={CELLS}, dimensions=32)
+    with pytest.raises(InputError, match="shown cells of 32 channels"):
+        scorer(other, None, memory)
+
+
+def test_a_critics_error_needs_a_critic() -> None:
+    with pytest.raises(OptionError, match=r"scorer\.adversarial"):
+        load_detector("autoencoder", options={"scorer": {"error": "critic"}})
+
+
+def test_an_autoencoder_looks_at_pixels_too() -> None:
+    options = {"scorer": {**SHORT, "error": "ssim"}, "backbone": {"size": 32}}
+    detector = load_detector("autoencoder", backbone="pixels", options=options)
+    with learning_in(None, most_steps=1):
+        memory = detector.memory_of(list(detector.encode(list(images(2)))))
+    assert memory["0.mean"].tolist() == [0, 0, 0]
+    assert "network.rebuilders.0.down.0.weight" in memory
+
+
+def images(count: int) -> Iterator[Image.Image]:
+    yield from (source.open() for source in example_images(count).sources)  # type: ignore[attr-defined]
+
+
+def parts(folder: Path) -> Path:
+    """Write a data set of two colours of noise."""
+    rng = np.random.default_rng(0)
+    for place, count in (("train/good", 3), ("test/good", 2), ("test/dark", 2)):
+        (folder / "tile" / place).mkdir(parents=True)
+        for index in range(count):
+            values = rng.integers(128, 256, (32, 32, 3), dtype=np.uint8)
+            values //= 2 if "dark" in place else 1
+            Image.fromarray(values).save(folder / "tile" / place / f"{index}.png")
+    return folder
+
+
+WORDS = (
+    *("bench", "parts", "--detector", "autoencoder", "--backbone", "pixels:32", "--shots", "2"),
+    *("--seeds", "1", "--replicates", "10", "--set", "scorer.epochs=3", "--set", "scorer.width=8"),
+    *("--out", "out"),
+)
+
+
+@pytest.mark.slow
+def test_a_bench_learns_once_and_tells_how_long(command: Command, tmp_path: Path) -> None:
+    parts(tmp_path / "parts")
+    assert command(*WORDS, "--conditions", "light").status == 0
+    found = list((tmp_path / "out" / "learned").rglob("learned.json"))
+    assert len(found) == 1
+    document = json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert document["cells"][0]["learning_seconds"] == json.loads(found[0].read_text())["seconds"]
+    assert "seconds of learning" in (tmp_path / "out" / "bench.md").read_text()
+    assert "learning_seconds" in (tmp_path / "out" / "bench.csv").read_text()
+
+
+@pytest.mark.slow
+def test_a_fitted_autoencoder_is_run_from_its_file(command: Command, tmp_path: Path) -> None:
+    good = parts(tmp_path / "parts") / "tile" / "train" / "good"
+    words = ("--detector", "autoencoder", "--backbone", "pixels:32", "--set", "scorer.epochs=2")
+    assert command("fit", good, *words, "--out", "tile.safetensors").status == 0
+    assert len(list((tmp_path / "tile-learned").iterdir())) == 4  # of all, and of each third out
+    assert command("run", "parts/tile/test", "--model", "tile.safetensors").status == 0
+
+
+def test_a_bench_killed_while_it_learns_ends_the_same(
+    process: Process, signalled: Callable[..., Any], tmp_path: Path
+) -> None:
+    parts(tmp_path / "parts")
+    killed = signalled("SIGKILL", tmp_path / "out" / "learned", 3, *WORDS, "--quiet")
+    assert killed.wait() == -9, killed.communicate()
+    assert list((tmp_path / "out" / "learned").rglob(learning.CHECKPOINT))
+    assert process(*WORDS, "--quiet", cwd=tmp_path).returncode == 0
+    again = [word if word != "out" else "whole" for word in WORDS]
+    assert process(*again, "--quiet", cwd=tmp_path).returncode == 0
+    first, second = (
+        [(c["metrics"], c["threshold"]) for c in json.loads(path.read_text())["cells"]]
+        for path in (tmp_path / "out" / "bench.json", tmp_path / "whole" / "bench.json")
+    )
+    assert first == second
