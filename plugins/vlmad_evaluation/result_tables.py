@@ -250,10 +250,10 @@ def detector_table(document: BenchDocument) -> ResultTable:
         rows.append([TableEntry(name), TableEntry(each.backbone), *parts])
     columns = ["detector", "backbone", *KINDS]
     seconds = {name: document.learning_seconds(name) for name in document.detectors}
-    if any(each is not None for each in seconds.values()):
+    if any(took is not None for took in seconds.values()):
         columns.append("seconds of learning")
-        for row, each in zip(rows, seconds.values(), strict=True):
-            row.append(TableEntry("" if each is None else f"{each:.0f}"))
+        for row, took in zip(rows, seconds.values(), strict=True):
+            row.append(TableEntry("" if took is None else f"{took:.0f}"))
     return ResultTable("Beside a part stand its options.", columns, rows, words=len(columns))
 
 

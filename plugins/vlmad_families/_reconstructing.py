@@ -150,7 +150,7 @@ class Reconstructing:
         network = self.networks[REBUILDER][str(place)]  # type: ignore[index]
         rebuilt, mean, log_variance = network(cells, noise)
         loss = error_of(cells, rebuilt, self.options.loss, self.extents[place]).mean()
-        terms = {self.options.loss: loss}
+        terms: dict[str, Tensor] = {self.options.loss: loss}
         if log_variance is not None:
             share = divergence(mean, log_variance).mean() / cells[0].numel()
             terms["divergence"] = self.options.beta * share

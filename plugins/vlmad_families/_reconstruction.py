@@ -217,7 +217,8 @@ def _are_pixels(regions: Regions, features: Features) -> bool:
 
 
 def _maps(regions: Regions, features: Features) -> Float[Tensor, "b c h w"]:
-    return regions.embeddings.unflatten(1, regions.grid or features.grid).movedim(-1, 1)
+    cells: Tensor = regions.embeddings.unflatten(1, regions.grid or features.grid)
+    return cells.movedim(-1, 1)
 
 
 def _statistics(place: int, cells: Float[Tensor, "n c h w"], pixels: bool) -> dict[str, Tensor]:
