@@ -151,6 +151,27 @@ def test_a_listed_object_that_is_missing_is_a_row(parts: Path, bucket: Any) -> N
 
 
 @pytest.mark.slow
+def test_actors_fetch_the_objects_of_a_run_and_a_missing_one_is_a_row(
+    parts: Path, process: Any
+) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'vlmad[ray]'")
+    names = [*(f"{n:04d}" for n in range(3)), "lost", "0003", "0002/0000", "0002b", "0004"]
+    (parts / "files.txt").write_text("".join(f"parts/{name}.png\n" for name in names))
+    (parts / "objects.txt").write_text("".join(f"s3://photos/parts/{n}.png\n" for n in names))
+    out, engine = ("--overlays", "none", "--out"), ("--engine", "ray:workers=1")
+    vlmad("run", "@files.txt", *DETECTOR, *out, "plain", cwd=parts)
+    done = process("run", "@objects.txt", *DETECTOR, *out, "remote", *engine, cwd=parts)
+    assert done.returncode == 1, done.stderr
+    remote, plain = rows_of(parts / "remote"), rows_of(parts / "plain")
+    lost = {row["name"]: row.pop("reason") for row in remote}["lost.png"]
+    assert [row["name"] for row in remote] == [f"{name}.png" for name in names]
+    assert lost == "no such object"
+    assert remote == [{k: v for k, v in row.items() if k != "reason"} for row in plain]
+    told = done.stderr.encode() + everything_in(parts / "remote")
+    assert SECRET.encode() not in told
+
+
+@pytest.mark.slow
 def test_a_run_ends_where_the_bucket_goes_away(bucket: Any, tmp_path: Path) -> None:
     out = ("--quiet", "--out", "out")
     noise(tmp_path / "parts", 1)
