@@ -1,7 +1,8 @@
 """Cameras by URL, and films: their frames as they come.
 
 Of a camera the newest frame counts. One that ends, does not answer or sends nothing has stopped;
-it is connected to again. A frame that is damaged is an image that cannot be judged.
+it is connected to again. A frame that is damaged is an image that cannot be judged. Over HTTP a
+camera sends a film, or is asked for photographs (`vlmad_line._snapshots`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from vlmad.errors import InputError
+from vlmad_line._snapshots import photographs
 from vlmad_line.endpoints import Arrival
 from vlmad_line.sinks import without_password
 from vlmad_line.watched_folder import key_of_file, stamp_of
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 TIMEOUT = 5.0
 """Seconds without data after which a camera has gone away."""
 V4L2 = "v4l2"
+PHOTOGRAPHS = "; of a camera that gives single photographs say how often: …#every:2"
 BY_HTTP = {
     "fflags": "nobuffer",
     "format_whitelist": "mpjpeg,mjpeg,mpegts",
@@ -59,6 +62,9 @@ class Camera:
             InputError: it does not answer, or has gone away.
         """
         scheme, _, rest = argument.partition("://")
+        if scheme in ("http", "https") and "#" in rest:
+            yield from photographs(argument, stop, TIMEOUT)
+            return
         shown = without_password(argument)
         place, container = (rest, V4L2) if scheme == V4L2 else (argument, None)
         try:
@@ -71,7 +77,8 @@ class Camera:
                 moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
                 yield _arrival(frame, f"{shown} {moment}", now, shown)
         except InputError as error:  # it may say the whole address
-            raise InputError(str(error).replace(argument, shown)) from None
+            hint = PHOTOGRAPHS if scheme in ("http", "https") else ""
+            raise InputError(str(error).replace(argument, shown) + hint) from None
         raise InputError(f"{shown} sends no more")
 
 

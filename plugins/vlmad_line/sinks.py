@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vlmad_line.judgements import Message
 
 KIND = "sink"
-SHORT = re.compile("[0-9]{1,3}")
+SHORT = re.compile("[0-9]{1,3}|every:[0-9.]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ def without_password(argument: str) -> str:
     'mqtt://line@broker/parts'
     >>> without_password("http://camera/video?pwd=secret&channel=2")
     'http://camera/video?pwd=***&channel=2'
+    >>> without_password("http://camera/photo?pwd=secret#every:0.5")
+    'http://camera/photo?pwd=***#every:0.5'
     """
     address, mark, query = argument.partition("?")
     if "://" not in address:
@@ -94,6 +96,6 @@ def without_password(argument: str) -> str:
 
 def _without_value(said: str) -> str:
     name, equals, value = said.partition("=")
-    if said in ("", "&", ";", "#") or SHORT.fullmatch(value):
+    if said in ("", "&", ";", "#") or SHORT.fullmatch(value if equals else said):
         return said
     return f"{name}=***" if equals else "***"

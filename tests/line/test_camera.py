@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -142,6 +143,105 @@ def test_of_http_motion_jpeg_is_taken_and_no_playlist() -> None:
             next(CAMERA.arrivals(f"{url}/playlist", stop))
         server.shutdown()
     assert "/other.ts" not in HttpCamera.asked
+
+
+class Photographer(BaseHTTPRequestHandler):
+    """Answers with what the test says, to who knows the password."""
+
+    answers: ClassVar[list[bytes | int]] = []
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        if "Authorization" not in self.headers:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Digest realm="camera", nonce="1", qop="auth"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.asked.append(f"{self.path} {self.headers['Authorization'].split()[0]}")
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.send_response(answer if isinstance(answer, int) else 200)
+        if answer == 302:
+            self.send_header("Location", "/elsewhere")
+        content = b"" if isinstance(answer, int) else answer
+        self.send_header("Content-Length", str(len(content) + 5 * content.endswith(b"cut")))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def photographer() -> Iterator[str]:
+    """The address of a camera of single photographs."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Photographer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        yield f"http://line:secret@127.0.0.1:{server.server_port}/photo.png"
+        server.shutdown()
+        thread.join()
+
+
+def photograph(grey: int) -> bytes:
+    content = BytesIO()
+    Image.new("RGB", (8, 6), (grey,) * 3).save(content, "PNG")
+    return content.getvalue()
+
+
+def test_a_camera_of_photographs_is_asked_again_and_again(photographer: str) -> None:
+    Photographer.answers[:] = [photograph(1), photograph(1), b"<html>", photograph(2)]
+    Photographer.asked.clear()
+    arrivals = CAMERA.arrivals(f"{photographer}?n=1#every:0.05", threading.Event())
+    found = [*islice(filter(None, arrivals), 3)]
+    assert [each.content and _grey(each) for each in found] == [1, None, 2]
+    assert "not an image" in found[1].fault
+    assert len({each.name for each in found}) == 3
+    assert {each.source for each in found} == {
+        photographer.replace(":secret", "") + "?n=1#every:0.05"
+    }
+    assert set(Photographer.asked) == {"/photo.png?n=1 Digest"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "how", "message"),
+    [
+        (500, "every:1", "it answers 500"),
+        (302, "every:1", "it answers 302"),
+        (b"cut", "every:1", "breaks off"),
+        (b"", "every:1", "sends nothing"),
+        (b"", "every:0", "how often is said as #every:SECONDS"),
+        (b"", "often", "how often is said as #every:SECONDS"),
+    ],
+)
+def test_a_camera_that_gives_no_photograph_has_stopped(
+    photographer: str, answer: bytes | int, how: str, message: str
+) -> None:
+    Photographer.answers[:] = [answer]
+    with pytest.raises(InputError, match=message) as raised:
+        next(CAMERA.arrivals(f"{photographer}#{how}", threading.Event()))
+    assert "secret" not in str(raised.value)
+    assert "/elsewhere" not in " ".join(Photographer.asked)
+
+
+def test_a_camera_of_photographs_that_stops_is_an_alarm_until_it_is_back(
+    photographer: str, tmp_path: Path
+) -> None:
+    Photographer.answers[:] = [photograph(1), 503, photograph(2)]
+    said: list[Message] = []
+    came, stop = threading.Event(), threading.Event()
+
+    def show(message: Message) -> None:
+        said.append(message)
+        if isinstance(message, Alarm) and message.state == "back":
+            stop.set()
+
+    with Line(Station(), Ledger(tmp_path / "line.sqlite")) as line:
+        feed = Feed(CAMERA, f"{photographer}#every:0.1", True, came)
+        KeptWatch(line, [feed], show, lambda text: None).run(came, stop)
+    states = [(each.state, each.reason) for each in said if isinstance(each, Alarm)]
+    assert [state for state, _ in states] == ["stopped", "back"]
+    assert "503" in states[0][1]
+    assert "secret" not in " ".join(each.to_json().decode() for each in said)
 
 
 def _grey(arrival: Arrival) -> float:
