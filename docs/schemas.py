@@ -35,6 +35,7 @@ DOCUMENTS = {
     "health": "vlmad_doctor.health:Health",
     "drift": "vlmad_drift.drift_documents:DriftReport",
     "serve-drift": "vlmad_drift.drift_documents:StationDriftReport",
+    "stored-drift": "vlmad_drift.stored_drift:StoredDrift",
     "drift-state": "vlmad_drift.drift_documents:DriftState",
     "exported": "vlmad_export.exported:ExportedDetector",
     "speed": "vlmad_speed.encoding_ways:SpeedReport",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,13 @@ from vlmad_drift.drift_words import sentence
 from vlmad_drift.image_statistics import statistics_of
 from vlmad_drift.martingales import Martingale, Tally
 from vlmad_drift.quantities import QUANTITIES
-from vlmad_drift.station_drift import StationDrift
+from vlmad_drift.station_drift import OTHER, StationDrift
 from vlmad_drift.usual_images import LEFT_OUT, watch_for
 from vlmad_line.judgements import Judgement
 from vlmad_line.ledger import Ledger
+from vlmad_line.line_products import LineProduct, open_product
+from vlmad_run.choosing import Choice
+from vlmad_run.references import References
 
 Command = Callable[..., Ended]
 
@@ -341,13 +344,28 @@ def said(number: int, score: float | None, product: str = "nut") -> Judgement:
     )  # fmt: skip
 
 
-def test_a_station_watches_each_product_and_begins_anew_when_told(tmp_path: Path) -> None:
-    rng, station = np.random.default_rng(9), StationDrift()
-    for number in range(60):
-        score = float(rng.normal(1, 0.1) + (number >= 30))
-        station.see(said(number, score), tmp_path / "gone.png", None)
+@pytest.fixture(scope="module")
+def nut() -> LineProduct:
+    choice = Choice(detector="winclip", backbone=SMALL[1], settings=[SMALL[3]])
+    return open_product(choice, References(), name="nut")
+
+
+def shown(
+    station: StationDrift, product: LineProduct, numbers: Iterable[int], changed_from: int
+) -> None:
+    """Let a station see images by number; those from one on score higher."""
+    for number in numbers:
+        score = float(np.random.default_rng(number).normal(1, 0.1)) + (number >= changed_from)
+        station.see(said(number, score, product.name), None, product)
+
+
+def test_a_station_watches_each_product_and_begins_anew_when_told(
+    nut: LineProduct, tmp_path: Path
+) -> None:
+    station, bolt = StationDrift(), replace(nut, name="bolt")
+    shown(station, nut, range(60), changed_from=30)
     for product, score in (("bolt", 1.0), ("unknown", 1.0), ("bolt", None)):
-        station.see(said(99, score, product), tmp_path / "gone.png", None)
+        station.see(said(99, score, product), tmp_path / "gone.png", bolt)
     station.stop()
     found = station.report().products
     assert {name: each.images for name, each in found.items()} == {"nut": 60, "bolt": 1}
@@ -355,29 +373,134 @@ def test_a_station_watches_each_product_and_begins_anew_when_told(tmp_path: Path
     assert not found["bolt"].drift
     assert station.alarms[0].startswith("'nut': drift: scores higher by")
     assert len(station.alarms) == 1
-    assert station.forget("nut")
+    assert [each[:2] for each in station.news()] == [("images of nut", "changed")]
+    assert station.begin_anew("nut", "the night shift")
+    assert station.news() == [("images of nut", "back", "begun anew by the night shift")]
     assert station.alarms == []
-    assert not station.forget("nut")
-    station.see(said(1, 1.0), tmp_path, None)  # too late: nothing is taken any more
+    assert not station.begin_anew("nut", "the night shift")
+    shown(station, nut, [1], changed_from=9)  # too late: nothing is taken any more
     assert "nut" not in station.report().products
 
 
-def test_a_product_that_was_forgotten_while_an_image_of_it_is_measured_begins_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_product_that_was_begun_anew_while_an_image_of_it_is_measured_forgets_that_image(
+    nut: LineProduct, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     station = StationDrift()
 
     def forget(*_: object) -> dict[str, float]:
-        station.forget("nut")
+        station.begin_anew("nut", "a person")
         return {}
 
-    station.see(said(1, 1.0), tmp_path, None)
+    shown(station, nut, [1], changed_from=9)
     with monkeypatch.context() as measuring:
-        measuring.setattr("vlmad_drift.station_drift.EVERY", 0)
         measuring.setattr("vlmad_drift.station_drift._statistics", forget)
-        station.see(said(2, 1.0), tmp_path, None)
+        shown(station, nut, [2], changed_from=9)
         station.stop()
     assert "nut" not in station.report().products
+
+
+def test_a_station_goes_on_after_a_restart_where_it_was(nut: LineProduct, tmp_path: Path) -> None:
+    ledger, whole = tmp_path / "line.sqlite", StationDrift()
+    shown(whole, nut, range(60), changed_from=30)
+    whole.stop()
+    for numbers in (range(25), range(25, 45), range(45, 60)):
+        station = StationDrift(ledger, {"nut": nut})
+        shown(station, nut, numbers, changed_from=30)
+        station.stop()
+    [kept], [usual] = station.report().products.values(), whole.report().products.values()
+    assert kept.model_copy(update={"begun": usual.begun}) == usual
+    assert kept.drift
+    again = StationDrift(ledger, {"nut": nut})
+    assert ([*again.changed], again.news()) == (["nut"], [])  # it is known, and told of already
+    again.stop()
+
+
+def test_what_was_not_written_when_a_station_was_killed_is_as_if_it_had_not_been_seen(
+    nut: LineProduct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = tmp_path / "line.sqlite"
+    monkeypatch.setattr("vlmad_drift.station_drift.KEEP", 0)
+    killed = StationDrift(ledger, {"nut": nut})
+    shown(killed, nut, range(5), changed_from=9)
+    killed._pool.shutdown()
+    (ledger.parent / "line.sqlite.drift.partly").write_bytes(b"{")
+    after = StationDrift(ledger, {"nut": nut})
+    assert after.report().products["nut"].images == 5
+    after.stop()
+    Path(f"{ledger}.drift").write_bytes(b"{")
+    anew = StationDrift(ledger, {"nut": nut})
+    shown(anew, nut, [5], changed_from=9)
+    anew.stop()
+    found = anew.report().products["nut"]
+    assert found.images == 1
+    assert found.because.startswith("what was kept cannot be used: ")
+    assert StationDrift(ledger, {"nut": nut}).report().products["nut"].images == 1
+
+
+def test_another_detector_begins_anew_and_ends_the_alarm(nut: LineProduct, tmp_path: Path) -> None:
+    ledger, identity = tmp_path / "line.sqlite", nut.identity
+    other = replace(
+        nut,
+        manifest=nut.manifest.model_copy(
+            update={"identity": identity.model_copy(update={"class_name": "x"})}
+        ),
+    )
+    station = StationDrift(ledger, {"nut": nut})
+    shown(station, nut, range(60), changed_from=30)
+    station.stop()
+    after = StationDrift(ledger, {"nut": other})
+    assert after.alarms == []  # nothing is known of it
+    shown(after, other, [60], changed_from=99)
+    after.stop()
+    assert after.news() == [("images of nut", "back", OTHER)]
+    assert after.report().products["nut"].because == OTHER
+    assert after.report().products["nut"].images == 1
+
+
+def test_the_command_ends_an_alarm_of_a_line_whether_it_runs_or_not(
+    nut: LineProduct, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, bolt = tmp_path / "line.sqlite", replace(nut, name="bolt")
+    assert "of that line no image was watched" in command("drift", ledger, "--reset").error
+    products = {"nut": nut, "bolt": bolt}
+    running = StationDrift(ledger, products)
+    shown(running, nut, range(60), changed_from=30)
+    shown(running, bolt, [1], changed_from=9)
+    running._pool.submit(running._write).result()
+    assert "no image of 'screw'" in command("drift", ledger, "--reset", "--product", "screw").error
+    done = command("drift", ledger, "--reset", "--product", "nut")
+    assert (done.status, done.error) == (0, f"vlmad: {ledger}: begun anew with nut\n")
+    monkeypatch.setattr("vlmad_drift.station_drift.KEEP", 0)
+    shown(running, bolt, [2], changed_from=9)
+    running.stop()
+    news = running.news()
+    assert [state for _, state, _ in news] == ["changed", "back"]
+    assert "vlmad drift --reset (" in news[1][2]
+    assert {name: each.images for name, each in running.report().products.items()} == {"bolt": 2}
+    after = StationDrift(ledger, products)
+    shown(after, nut, [60], changed_from=99)
+    after.stop()
+    found = after.report().products
+    assert {name: each.images for name, each in found.items()} == {"bolt": 2, "nut": 1}
+    assert found["nut"].because == news[1][2]
+
+
+@pytest.mark.slow
+def test_restarts_that_lose_the_latest_images_raise_no_more_false_alarms_than_promised() -> None:
+    promised, streams, alarms = 0.2, 80, 0
+    for seed in range(streams):
+        rng = np.random.default_rng(seed)
+        usual = {"score": [*rng.gamma(9, size=16)]}
+        watch, raised = DriftWatch(usual, ["score"], alpha=promised, defects=0.0), False
+        for start in range(0, 160, 20):
+            written = int(rng.integers(20))  # what comes later is lost
+            for number in range(20):
+                raised |= bool(watch.see("", "", {"score": float(rng.gamma(9))}))
+                if number == written:
+                    state = watch.state().to_json()
+            watch = DriftWatch.of(DriftState.parse(state, f"after {start}"))
+        alarms += raised
+    assert 0 < alarms <= promised * streams
 
 
 def test_what_was_usual_of_very_many_images_is_told_without_listing_them() -> None:
@@ -399,13 +522,9 @@ def test_what_was_usual_of_very_many_images_is_told_without_listing_them() -> No
 
 
 @pytest.mark.slow
-def test_another_detector_is_watched_anew_and_another_threshold_is_not(
+def test_another_threshold_changes_nothing_and_every_quantity_is_watched(
     line: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vlmad_line.line_products import open_product
-    from vlmad_run.choosing import Choice
-    from vlmad_run.references import References
-
     monkeypatch.chdir(line)
     monkeypatch.setattr("vlmad_drift.station_drift.EVERY", 0)
     product = open_product(Choice(), References(model=Path("n.safetensors")), name="nut")
@@ -415,12 +534,10 @@ def test_another_detector_is_watched_anew_and_another_threshold_is_not(
     image, station = line / "photos" / "0000.png", StationDrift()
     for each in (product, other, product):
         station.see(said(1, 1.0), image, each)
-    station.see(said(2, 1.0), image, None)
     station.see(said(3, 1.0, "bolt"), image, replace(product, name="bolt"))
     station.stop()
     found = station.report()
-    assert (found.products["nut"].images, found.fault) == (1, "")
-    assert found.products["nut"].remarks == []
+    assert (found.products["nut"].images, found.fault) == (3, "")
     assert found.products["bolt"].remarks == [LEFT_OUT]
     assert found.products["bolt"].shifts[0].quantity in QUANTITIES
     assert {each.quantity for each in found.products["bolt"].shifts} == set(QUANTITIES)

@@ -470,5 +470,5 @@ def test_it_tells_whether_images_are_like_the_usual_ones(serve: Serve) -> None:
     while "bolt" not in (found := running.ask("GET", "/drift")[1]["products"]):
         assert running.served.drift.report().fault == ""
     assert (found["bolt"]["drift"], found["bolt"]["words"][:8]) == (False, "no drift")
-    assert running.ask("DELETE", "/drift/bolt")[0] == 200
-    assert running.ask("DELETE", "/drift/screw")[0] == 404
+    assert running.ask("POST", "/drift/bolt/anew")[0] == 200
+    assert running.ask("POST", "/drift/screw/anew")[0] == 404

@@ -43,7 +43,7 @@ def test_of_a_file_of_several_products_each_is_watched_beside_its_own_references
     assert {name: each.images for name, each in found.items()} == dict.fromkeys(named_so, 1)
     assert not any("nothing usual" in remark for e in found.values() for remark in e.remarks)
     assert {each.quantity for each in found["line: nut"].shifts} >= {"score", "brightness"}
-    assert running.served.drift.forget("line")
+    assert running.served.drift.begin_anew("line", "a test")
     assert [*running.served.drift.report().products] == ["other: bolt", "other: nut"]
 
 

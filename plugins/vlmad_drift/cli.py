@@ -72,6 +72,14 @@ def drift(
         FailOnDrift | None, typer.Option(help=f"Exit with {DRIFTED} if there is drift.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+    reset: Annotated[
+        bool,
+        typer.Option(
+            "--reset",
+            help="End the alarm of a line, named by its ledger, and begin anew: of all its "
+            "products, or of --product. A line that runs takes note with its next images.",
+        ),
+    ] = False,
 ) -> None:
     """Tell whether images are still like the usual ones, since when not, and what has changed.
 
@@ -90,7 +98,15 @@ def drift(
     vlmad drift photos/ --model nut.safetensors --fail-on drift
 
     vlmad drift line.sqlite --model nut.safetensors
+
+    vlmad drift line.sqlite --reset
     """
+    if reset:
+        from vlmad_drift.stored_drift import begin_anew
+
+        for path in paths:
+            say(f"{path}: begun anew with {', '.join(begin_anew(Path(path), product))}")
+        return
     from vlmad_drift._drift_chart import drift_chart
     from vlmad_drift._looking import Asked, look
 

@@ -160,6 +160,10 @@ class ProductDrift(Document):
     alarms: list[DriftAlarm]
     shifts: list[DriftShift]
     remarks: list[str]
+    begun: str
+    """When watching them was begun, in UTC as ISO 8601."""
+    because: str = ""
+    """Why it was begun anew, and by whom; empty if it was the first."""
 
 
 class StationDriftReport(Document):

@@ -2,7 +2,8 @@
 
 Nothing of it holds up a judgement: a thread of its own takes what was said, measures an image now
 and then, and leaves out what comes too quickly. What is left out says nothing of the images, so
-that what was promised of false alarms holds for those that are seen.
+that what was promised of false alarms holds for those that are seen. That is so, too, of what was
+seen and not yet written when a process was killed: it is as if it had been left out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from vlmad.errors import VlmadError, reason_of
@@ -18,142 +21,246 @@ from vlmad_drift.drift_documents import ProductDrift, StationDriftReport
 from vlmad_drift.drift_watch import DriftWatch
 from vlmad_drift.drift_words import sentence
 from vlmad_drift.image_statistics import statistics_of
-from vlmad_drift.usual_images import Usual, watch_for
+from vlmad_drift.stored_drift import DriftFile, StoredWatch, now
+from vlmad_drift.usual_images import watch_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from vlmad_formats.reading import Reading
-    from vlmad_line.judgements import Judgement
+    from PIL.Image import Image
+
+    from vlmad_line.endpoints import News
+    from vlmad_line.judgements import AlarmState, Judgement
     from vlmad_line.line_products import LineProduct
 
 EVERY = 1.0
 """Seconds between two images that are measured; of the others only the score is watched."""
+KEEP = 10.0
+"""Seconds after which what was seen is written; an alarm is written at once."""
 MOST_WAITING = 64
 UNWATCHED = "unknown"
 """As what images are judged that show none of several products."""
+OTHER = "another detector judges since then"
 
 
 class Watched(NamedTuple):
-    """What a watch is of."""
+    """What a watch is of; see `StoredWatch`."""
 
     station: str
-    """A product of the station."""
     picked: str
-    """Which of the products in its file an image shows; where there is one, the same."""
 
 
 class _ProductWatch:
-    """A watch, what it was made for, and what it cannot tell."""
+    """A watch, and what a person is told of it, as it was a moment ago."""
 
-    def __init__(self, picked: str, product: LineProduct | None) -> None:
-        self.judge = product.scoring if product else ""
-        self.measured = self.told = -EVERY
-        self.alarm = ""
-        """What a person is told, as it was a moment ago."""
-        if product is None:
-            usual = Usual.of((), ())
-            self.watch, self.remarks = DriftWatch(usual.values), usual.remarks
-        else:
-            self.watch, self.remarks = watch_for(product.manifest_of(picked))
+    def __init__(self, kept: StoredWatch, watch: DriftWatch) -> None:
+        self.kept, self.watch = kept, watch
+        self.told = time.monotonic()
+        self.alarm = sentence(watch) if watch.alarms else ""
 
-    def see(self, said: Judgement, values: Mapping[str, float], now: float) -> None:
+    def see(self, said: Judgement, values: Mapping[str, float]) -> bool:
         """Take an image, and say anew what is wrong: at once if that is new, else now and then."""
-        raised = self.watch.see(said.image, said.at, values)
-        if raised or (self.watch.alarms and now - self.told >= EVERY):
-            self.alarm, self.told = sentence(self.watch), now
+        raised, moment = self.watch.see(said.image, said.at, values), time.monotonic()
+        if raised or (self.alarm and moment - self.told >= EVERY):
+            self.alarm, self.told = sentence(self.watch), moment
+        return bool(raised)
+
+    def stored(self) -> StoredWatch:
+        return self.kept.model_copy(update={"state": self.watch.state()})
 
 
 class StationDrift:
-    """Watches what is judged at a station; several threads may use it."""
+    """Watches what is judged at a station; several threads may use it. See `Looking`.
 
-    def __init__(self) -> None:
+    Args:
+        ledger: beside which it keeps what it saw; without one that is gone with the process.
+        products: of the station, with which it goes on where it was.
+    """
+
+    def __init__(
+        self, ledger: Path | None = None, products: Mapping[str, LineProduct] | None = None
+    ) -> None:
         self._watches: dict[Watched, _ProductWatch] = {}
+        self._stored: dict[Watched, StoredWatch] = {}
+        """What is in the file and not watched, at least not yet."""
+        self._measured: dict[Watched, float] = {}
         self._turn, self._waiting = threading.Lock(), threading.BoundedSemaphore(MOST_WAITING)
         self._pool = ThreadPoolExecutor(1, "drift")
-        self._fault = ""
+        self._news: SimpleQueue[News] = SimpleQueue()
+        self._fault = self._unread = ""
+        self._file = DriftFile(ledger) if ledger else None
+        self._written = time.monotonic()
+        self._resume(products or {})
 
-    def see(self, said: Judgement, file: Path, product: LineProduct | None) -> None:
+    def see(self, said: Judgement, image: Path | Image | None, product: LineProduct | None) -> None:
         """Take a judgement soon; of an image that was not scored there is nothing to take.
 
         Args:
             said: the judgement.
-            file: of the image; it may be gone by then.
-            product: what judged it, if that is known. Another detector is watched anew; of several
-                products in one file each is watched by itself.
+            image: the image, or its file, which may be gone by then.
+            product: what judged it. Another detector is watched anew; of several products in one
+                file each is watched by itself.
         """
-        if said.score is None or said.product == UNWATCHED:
+        if said.score is None or said.product == UNWATCHED or product is None:
             return
-        if self._waiting.acquire(blocking=False):
-            try:
-                self._pool.submit(self._take, said, file, product)
-            except RuntimeError:  # it was stopped
-                self._waiting.release()
+        if not self._waiting.acquire(blocking=False):
+            return
+        place, moment = Watched(product.name, said.product), time.monotonic()
+        if moment - self._measured.get(place, -EVERY) >= EVERY:
+            self._measured[place] = moment
+        else:
+            image = None
+        try:
+            self._pool.submit(self._take, said, image, product)
+        except RuntimeError:  # it was stopped
+            self._waiting.release()
 
-    def forget(self, name: str) -> bool:
-        """Begin anew with a product, as after its lamp was exchanged; tell whether there is one."""
+    def begin_anew(self, name: str, because: str) -> bool:
+        """Begin anew with a product, as after its lamp was exchanged; tell whether there is one.
+
+        Raises:
+            OutputError: that cannot be written down; it is begun anew all the same.
+        """
         with self._turn:
-            found = [each for each in self._watches if name in (each.station, _name(each))]
-            for each in found:
-                del self._watches[each]
+            found = [
+                place for place, each in self._watches.items()
+                if name in (place.station, each.kept.name)
+            ]  # fmt: skip
+            for place in found:
+                self._end(place, self._watches[place].kept.anew(f"begun anew by {because}"))
+        if found:
+            self._write()
         return bool(found)
 
     def stop(self) -> None:
-        """Take what waits, and return."""
+        """Take what waits, write it down, and return."""
         self._pool.shutdown()
+        try:
+            self._write()
+        except VlmadError as error:
+            self._fault = str(error)
+
+    def news(self) -> list[News]:
+        """Return which alarms have begun or ended since the last call."""
+        return [self._news.get() for _ in range(self._news.qsize())]
 
     def report(self) -> StationDriftReport:
         """Return what was found so far."""
         with self._turn:
-            found = {_name(own): _told(each) for own, each in sorted(self._watches.items())}
+            found = {each.kept.name: _told(each) for _, each in sorted(self._watches.items())}
         return StationDriftReport(products=found, fault=self._fault)
+
+    @property
+    def changed(self) -> dict[str, str]:
+        """The products with an alarm, and its sentence."""
+        with self._turn:
+            found = [each for _, each in sorted(self._watches.items())]
+            return {each.kept.name: each.alarm for each in found if each.alarm}
 
     @property
     def alarms(self) -> list[str]:
         """What a person should look at."""
-        with self._turn:
-            found = [(_name(own), each.alarm) for own, each in sorted(self._watches.items())]
-        told = [f"'{name}': {alarm}" for name, alarm in found if alarm]
+        told = [f"'{name}': {alarm}" for name, alarm in self.changed.items()]
         return told + ([f"drift is not watched: {self._fault}"] if self._fault else [])
 
-    def _take(self, said: Judgement, file: Path, product: LineProduct | None) -> None:
+    def _resume(self, products: Mapping[str, LineProduct]) -> None:
+        """Go on with what is kept of products that are judged as they were then."""
         try:
-            self._seen(said, file, product)
+            stored = self._file.read() if self._file else []
+        except VlmadError as error:
+            stored, self._unread = [], f"what was kept cannot be used: {error}"
+        for each in stored:
+            place, product = Watched(each.station, each.picked), products.get(each.station)
+            if product and each.state and each.scoring == product.scoring:
+                self._watches[place] = _ProductWatch(each, DriftWatch.of(each.state))
+            else:
+                self._stored[place] = each
+            if each.because and each.state is None:
+                self._tell(each, "back", each.because)
+
+    def _take(self, said: Judgement, image: Path | Image | None, product: LineProduct) -> None:
+        try:
+            raised = self._seen(said, image, product)
+            if raised or time.monotonic() - self._written >= KEEP:
+                self._write()
             self._fault = ""
         except Exception as error:  # a fault here must not end the watching of all that follows
             self._fault = str(error) if isinstance(error, VlmadError) else reason_of(error)
         finally:
             self._waiting.release()
 
-    def _seen(self, said: Judgement, file: Path, product: LineProduct | None) -> None:
+    def _seen(self, said: Judgement, image: Path | Image | None, product: LineProduct) -> bool:
         assert said.score is not None
-        place = Watched(product.name if product else said.product, said.product)
+        place = Watched(product.name, said.product)
         with self._turn:
-            known = self._watches.get(place)
+            known, stored = self._watches.get(place), self._stored.get(place)
         own = known
-        if own is None or own.judge != (product.scoring if product else ""):
-            own = _ProductWatch(said.product, product)
-        values, now = {"score": said.score}, time.monotonic()
-        if now - own.measured >= EVERY:
-            own.measured = now
-            values |= _statistics(file, product.reading if product else None)
+        if own is None or own.kept.scoring != product.scoring:
+            own = self._begun(place, product, known.kept if known else stored)
+        values = {"score": said.score} | _statistics(image, product)
         with self._turn:
-            if self._watches.get(place) is known:  # else it was forgotten meanwhile
-                own.see(said, values, now)
-                self._watches[place] = own
+            if self._watches.get(place) is not known or self._stored.get(place) is not stored:
+                return False  # it was begun anew meanwhile
+            was_alarm = known.alarm if known else stored and stored.alarming
+            if was_alarm and own is not known and not own.watch.images:
+                self._tell(own.kept, "back", own.kept.because)
+            raised = own.see(said, values)
+            self._watches[place] = own
+            self._stored.pop(place, None)
+            if raised:
+                self._tell(own.kept, "changed", own.alarm)
+        return raised
+
+    def _begun(
+        self, place: Watched, product: LineProduct, before: StoredWatch | None
+    ) -> _ProductWatch:
+        """Return a watch that goes on with what is kept, or begins anew."""
+        if before and before.state and before.scoring == product.scoring:
+            return _ProductWatch(before, DriftWatch.of(before.state))
+        watch, remarks = watch_for(product.manifest_of(place.picked))
+        begun, because = now(), self._unread
+        if before is not None:
+            same = before.scoring == product.scoring
+            begun, because = (before.begun, before.because) if same else (begun, OTHER)
+        kept = StoredWatch(
+            station=place.station, picked=place.picked, scoring=product.scoring, begun=begun,
+            because=because, remarks=[*remarks],
+        )  # fmt: skip
+        return _ProductWatch(kept, watch)
+
+    def _end(self, place: Watched, kept: StoredWatch) -> None:
+        """Forget a watch, and that its alarm is over; under the lock."""
+        if self._watches.pop(place).alarm:
+            self._tell(kept, "back", kept.because)
+        self._stored[place] = kept
+
+    def _tell(self, kept: StoredWatch, state: AlarmState, reason: str) -> None:
+        self._news.put((f"images of {kept.name}", state, reason))
+
+    def _write(self) -> None:
+        """Write what was seen; begin anew where a command did meanwhile."""
+        self._written = time.monotonic()
+        if self._file is None:
+            return
+        with self._file.changing():
+            with self._turn:
+                for each in self._file.of_others():
+                    place = Watched(each.station, each.picked)
+                    own = self._watches.get(place)
+                    if own and each.state is None and each.begun != own.kept.begun:
+                        self._end(place, each)
+                stored = {place: each.stored() for place, each in self._watches.items()}
+                stored = self._stored | stored
+            self._file.write([each for _, each in sorted(stored.items())])
 
 
-def _name(own: Watched) -> str:
-    """Return what a watch is called: its product, or that and the one of several in its file."""
-    return own.picked if own.picked == own.station else f"{own.station}: {own.picked}"
-
-
-def _statistics(file: Path, reading: Reading | None) -> dict[str, float]:
+def _statistics(image: Path | Image | None, product: LineProduct) -> dict[str, float]:
     try:
-        return statistics_of(decode(file, reading=reading))
+        if isinstance(image, Path):
+            return statistics_of(decode(image, reading=product.reading))
     except VlmadError:  # it was forgotten meanwhile
         return {}
+    return statistics_of(image.convert("RGB")) if image else {}
 
 
 def _told(own: _ProductWatch) -> ProductDrift:
@@ -161,5 +268,6 @@ def _told(own: _ProductWatch) -> ProductDrift:
     return ProductDrift(
         drift=bool(watch.alarms), words=sentence(watch), images=watch.images, needed=watch.needed,
         alpha=watch.alpha, defects=watch.defects, evidence=watch.evidence, alarms=watch.alarms,
-        shifts=watch.shifts(), remarks=list(own.remarks),
+        shifts=watch.shifts(), remarks=own.kept.remarks, begun=own.kept.begun,
+        because=own.kept.because,
     )  # fmt: skip

@@ -92,10 +92,7 @@ def references_of(manifest: Manifest) -> list[DriftImage]:
 
 
 def watch_for(
-    manifest: Manifest,
-    quantities: Collection[str] = tuple(QUANTITIES),
-    alpha: float = ALPHA,
-    defects: float = DEFECTS,
+    manifest: Manifest, quantities: Collection[str] = tuple(QUANTITIES)
 ) -> tuple[DriftWatch, tuple[str, ...]]:
     """Return what watches the images of a fitted detector, and what is to be known of it.
 
@@ -105,4 +102,4 @@ def watch_for(
     if set(quantities) != {"score"}:
         images = [each.measured() for each in images]
     usual = Usual.of(images, quantities, rises=True)
-    return usual.watch(quantities, alpha, defects), usual.remarks
+    return usual.watch(quantities), usual.remarks

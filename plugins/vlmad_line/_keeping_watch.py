@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from threading import Event
 
-    from vlmad_line.endpoints import Arrival
+    from vlmad_line.endpoints import Arrival, Looking
     from vlmad_line.feed import Feed
     from vlmad_line.judgements import Message
     from vlmad_line.line import Line
@@ -47,6 +47,7 @@ class KeptWatch:
     show: Callable[[Message], None]
     tell: Callable[[str], None]
     run_folder: RunFolder | None = None
+    onlookers: Sequence[Looking] = ()
     answers: Counter[str] = field(default_factory=Counter)
     parts: Counter[str] = field(default_factory=Counter)
     """Likewise of parts."""
@@ -76,6 +77,9 @@ class KeptWatch:
         finally:
             for feed in self.feeds:
                 feed.stop(LONGEST_END)
+            for onlooker in self.onlookers:
+                onlooker.stop()
+        self._tell_news()
 
     def status(self) -> str:
         """Say in a line what has come, and what waits."""
@@ -89,7 +93,8 @@ class KeptWatch:
         dropped = sum(feed.dropped for feed in self.feeds)
         said += [f"{dropped} made way for newer ones"] if dropped else []
         said += [f"{s.waiting} wait for {s.sink}" for s in self.line.sinks if s.waiting]
-        return ", ".join(said + [f"{name} HAS STOPPED" for name in self.stopped])
+        said += [f"{name} HAS STOPPED" for name in self.stopped]
+        return ", ".join(said + [alarm for each in self.onlookers for alarm in each.alarms])
 
     def _judge(self) -> bool:
         """Judge what has come, some of each source; return whether anything had."""
@@ -101,6 +106,7 @@ class KeptWatch:
                 self.answers[judged.judgement.answer] += 1
                 self.show(judged.judgement)
             self._keep(arrivals, found)
+            self._look_on(arrivals, found)
         self._tell_parts()
         return bool(arrivals)
 
@@ -121,6 +127,18 @@ class KeptWatch:
             self.stopped[name] = shown(error)
             self.show(self.line.alarm(name, "stopped", self.stopped[name]))
 
+    def _look_on(self, arrivals: Sequence[Arrival], found: Sequence[JudgedImage]) -> None:
+        """Let onlookers see what was judged."""
+        for onlooker in self.onlookers:
+            for arrival, judged in zip(arrivals, found, strict=True):
+                onlooker.see(judged.judgement, arrival.content, judged.product)
+
+    def _tell_news(self) -> None:
+        """Raise the alarms of onlookers, and take them back."""
+        for onlooker in self.onlookers:
+            for source, state, reason in onlooker.news():
+                self.show(self.line.alarm(source, state, reason))
+
     def _tell_parts(self, ended: bool = False) -> None:
         """Show what follows for parts, of those too that have waited too long."""
         for said in self.line.said_of_parts(ended):
@@ -128,7 +146,7 @@ class KeptWatch:
             self.show(said)
 
     def _look_after(self) -> None:
-        """Raise an alarm of each source that has stopped, and take it back."""
+        """Raise an alarm of each source that has stopped, or changed, and take it back."""
         for feed in self.feeds:
             faults, reason = feed.faults(), feed.reason
             if (faults or reason) and feed.name not in self.stopped:
@@ -137,3 +155,4 @@ class KeptWatch:
             if not reason and feed.name in self.stopped:
                 del self.stopped[feed.name]
                 self.show(self.line.alarm(feed.name, "back"))
+        self._tell_news()

@@ -21,6 +21,7 @@ from vlmad_run.references import References
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vlmad_line.endpoints import Looking
     from vlmad_line.judgements import Message
     from vlmad_line.line_parts import LineParts
     from vlmad_line.line_products import LineProduct
@@ -160,7 +161,8 @@ def watch(
     with _ending(stop), _run_folder(watching.out, product) as folder, line:
         feeds = [feed_of(source, ledger, came, **how) for source in dict.fromkeys(sources)]
         refuse_alike([feed.name for feed in feeds])
-        kept = KeptWatch(line, feeds, partial(_show, as_json=as_json), say, folder)
+        looking = _onlookers(ledger.path, product)
+        kept = KeptWatch(line, feeds, partial(_show, as_json=as_json), say, folder, looking)
         say(f"watching {', '.join(feed.name for feed in feeds)}; Ctrl-C ends it")
         kept.run(came, stop)
         line.farewell()
@@ -168,6 +170,19 @@ def watch(
         say(kept.status())
     if kept.stopped or lacking:
         raise typer.Exit(STOPPED)
+
+
+def _onlookers(ledger: Path, product: LineProduct) -> list[Looking]:
+    """Let all who look on begin."""
+    from vlmad.errors import blaming
+    from vlmad.registry import installed
+
+    found = []
+    for each in installed().of_kind("onlooker"):
+        onlooker = each.resolve()
+        with blaming(f"{each} failed"):
+            found.append(onlooker(ledger, {product.name: product}))
+    return found
 
 
 @contextmanager

@@ -3,21 +3,28 @@
 A source is registered by `register_sources` (see `vlmad_run.kinds`); what is registered also has
 the method of `KeepsComing` if images come from it for as long as one waits. A sink is registered
 by `register_sinks`; its name is the scheme of what ``--to`` takes, as in ``mqtt`` for ``mqtt://…``.
+An onlooker, registered by `register_onlookers`, sees all that is judged and may raise alarms.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from vlmad_line.judgements import AlarmState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from threading import Event
 
     from PIL.Image import Image
 
     from vlmad_line.judgements import Judgement, Message
+    from vlmad_line.line_products import LineProduct
+
+News: TypeAlias = tuple[str, AlarmState, str]
+"""Of which source, what, and why: what becomes an alarm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +90,33 @@ class Sink(Protocol):
 
         Raises:
             InputError: the argument is wrong; what is away for now raises when it is delivered to.
+        """
+
+
+class Looking(Protocol):
+    """An onlooker at work; none of its methods raises anything or holds judging up."""
+
+    def see(self, said: Judgement, image: Path | Image | None, product: LineProduct | None) -> None:
+        """Take a judgement with its image, or the file of it, and what judged it."""
+
+    def news(self) -> list[News]:
+        """Return what alarms have begun or ended since the last call."""
+
+    @property
+    def alarms(self) -> list[str]:
+        """What a person should look at, in words."""
+
+    def stop(self) -> None:
+        """Take what waits, write down what is to be known after a restart, and return."""
+
+
+class Onlooker(Protocol):
+    """Looks on at what is judged at a line, such as for changes of its images."""
+
+    def __call__(self, ledger: Path, products: Mapping[str, LineProduct]) -> Looking:
+        """Begin to look on.
+
+        Args:
+            ledger: of the line; whoever keeps something, does so beside it.
+            products: of the line, by name.
         """

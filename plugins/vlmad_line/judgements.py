@@ -103,15 +103,21 @@ class PartJudgement(Document):
         return self
 
 
+AlarmState: TypeAlias = Literal["stopped", "changed", "back"]
+
+
 class Alarm(Document):
-    """What an operator must know that is of no single image: a source has stopped, or is back."""
+    """What an operator must know that is of no single image.
+
+    A source has `stopped`, or images have `changed`, or all is `back` as it was.
+    """
 
     format: Literal["vlmad alarm 1"] = "vlmad alarm 1"
     id: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{8,64}$")]
     at: str
     """When, in UTC as ISO 8601."""
     source: FileName
-    state: Literal["stopped", "back"]
+    state: AlarmState
     """While it is `stopped`, no image is OK: there are none."""
     reason: str = ""
 

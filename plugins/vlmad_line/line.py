@@ -16,11 +16,10 @@ from vlmad_line.judgements import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Literal
 
     from vlmad_line.delivery import DeliveryState
     from vlmad_line.endpoints import Arrival
-    from vlmad_line.judgements import PartJudgement
+    from vlmad_line.judgements import AlarmState, PartJudgement
     from vlmad_line.ledger import Ledger
     from vlmad_line.line_parts import LineParts
     from vlmad_line.sinks import OpenSink
@@ -123,8 +122,8 @@ class Line:
         self._of_parts.clear()
         return said
 
-    def alarm(self, source: str, state: Literal["stopped", "back"], reason: str = "") -> Alarm:
-        """Write down and deliver that a source has stopped, or is back.
+    def alarm(self, source: str, state: AlarmState, reason: str = "") -> Alarm:
+        """Write down and deliver that a source has stopped, images have changed, or that is over.
 
         Raises:
             OutputError: it cannot be written down.

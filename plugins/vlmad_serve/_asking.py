@@ -119,10 +119,13 @@ def drift(request: Request) -> Response:
     return answered(served_of(request).drift.report().to_json(indent=None))
 
 
-@asking.delete("/drift/{name}", response_model=StationDriftReport)
-def forget_drift(request: Request, name: str) -> Response:
+@asking.post("/drift/{name}/anew", response_model=StationDriftReport)
+def begin_anew(request: Request, name: str) -> Response:
     """Begin anew with a product, as after its lamp was exchanged; its alarm ends."""
-    if not served_of(request).drift.forget(name):
+    served, who = served_of(request), request.client.host if request.client else "a person"
+    found = served.drift.begin_anew(name, who)
+    served.tell_news()
+    if not found:
         raise Refusal(404, f"no image of '{name}' was watched", "GET /drift tells which were")
     return drift(request)
 

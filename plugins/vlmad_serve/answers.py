@@ -81,6 +81,8 @@ class StationHealth(Document):
     """Whether it judges images now; else the status is 503."""
     alarms: list[str]
     """What a person should look at."""
+    changed: list[str] = Field(default_factory=list)
+    """Whose images are no longer like the usual ones; POST /drift/NAME/anew ends the alarm."""
     version: str
     product: str
     paused: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -63,7 +63,8 @@ class Served:
     ) -> None:
         self.station, self.limits, self.line, self.views = station, limits, line, views
         self.figures, self.recent, self.events = Figures(), Recent(limits.keep), Events()
-        self.spool, self.drift = Spool(folder, limits), StationDrift()
+        self.spool = Spool(folder, limits)
+        self.drift = StationDrift(line.ledger.path if line else None, station.products)
         self._started = self._last_image = time.monotonic()
         self.unjudged, self.thumbnails = Unjudged(), Thumbnails(limits.most_pixels)
         self._paused = False
@@ -73,6 +74,7 @@ class Served:
         """Judge what was accepted."""
         self.judging.stop()
         self.drift.stop()
+        self.tell_news()
 
     def pause(self, paused: bool) -> None:
         """Judge nothing from now on, or go on; what was accepted is judged."""
@@ -111,6 +113,7 @@ class Served:
             paused=self._paused,
             unjudged=self.unjudged.refused,
             alarms=self._alarms(stuck),
+            changed=[*self.drift.changed],
             version=version("vlmad"),
             product=self.station.chosen,
             waiting=self.judging.waiting,
@@ -192,7 +195,15 @@ class Served:
         self.figures.count_judged((a.judgement for a in answers), time.monotonic() - started)
         for waiting, answer in zip(batch, answers, strict=True):
             self._remember(waiting, answer)
+        self.tell_news()
         return answers
+
+    def tell_news(self) -> None:
+        """Write down and deliver which alarms of changed images have begun or ended."""
+        for source, state, reason in self.drift.news():
+            with suppress(VlmadError):  # what cannot be written stands in /health all the same
+                if self.line:
+                    self.line.alarm(source, state, reason)
 
     def _answers(self, batch: Sequence[Waiting]) -> list[Answered]:
         decoded = [each.arrival for each in batch if not each.refused]

@@ -394,3 +394,31 @@ def test_the_unit_and_the_container_give_options_that_there_are(
         moved = [word.replace("csv:/", f"csv:{tmp_path}/") for word in each]
         ended = command(*moved)
         assert (ended.status, "nut.safetensors" in ended.error) == (2, True), ended.error
+
+
+@pytest.mark.slow
+def test_images_that_have_changed_are_an_alarm_that_is_told_once_and_stands_after_a_restart(
+    command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vlmad_drift.station_drift.EVERY", 0)
+    monkeypatch.setattr("vlmad_drift.station_drift.MOST_WAITING", 1000)
+    rng, folder = np.random.default_rng(0), tmp_path / "day"
+    folder.mkdir()
+    texture = rng.integers(-20, 20, (24, 32, 3))
+    watch = ("watch", "day", *DETECTOR, "--once", "--to", "csv:out.csv")
+    for start in (0, 30, 60):
+        for number in range(start, start + 30):
+            light = rng.normal(100, 1) + (40 if start else 0)
+            image = Image.fromarray((texture + light).astype(np.uint8))
+            image.save(folder / f"{number:04d}.png")
+        ended = command(*watch)
+        assert ended.status == 0, ended.error
+        told = ended.error.count("ALARM: images of object changed drift: ")
+        assert (told > 0) == (start == 30), ended.error
+        assert ended.error.count("OK, 'object': drift: ") == (start > 0)
+    states = [row["answer"] for row in rows(tmp_path / "out.csv") if "ALARM" in row["answer"]]
+    assert set(states) == {"ALARM changed"}
+    assert command("drift", "vlmad-line.sqlite", "--reset").status == 0
+    ended = command(*watch)
+    assert "ALARM: images of object back begun anew by vlmad drift --reset" in ended.error
+    assert "drift: " not in ended.error
