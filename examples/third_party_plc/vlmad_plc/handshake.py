@@ -42,25 +42,41 @@ class Handshake:
     Args:
         plc: its registers.
         images: where the images of its parts come from.
-        limit: in how many seconds after a trigger the answer is given; `NG` if there is none. As
-            long nothing may come after a part without an image, before the next may be triggered.
+        limit: in how many seconds after a trigger the answer is given; `NG` if there is none.
+        quiet: how many seconds nothing may come, at the start and after a part without an image,
+            before the next may be triggered.
         stop: is set when the line stops.
+        clock: seconds that never go back.
     """
 
-    def __init__(self, plc: Registers, images: Images, limit: float, stop: Event) -> None:
-        self._plc, self._images, self._limit, self._stop = plc, images, limit, stop
+    def __init__(
+        self,
+        plc: Registers,
+        images: Images,
+        limit: float,
+        quiet: float,
+        stop: Event,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plc, self._images, self._stop, self._clock = plc, images, stop, clock
+        self._limit, self._quiet = limit, quiet
         self._said = (State.OFF, 0, Verdict.NONE, Fault.NONE)
         self._beaten = 0.0
         self._open: int | None = None
         """The part that was asked for and is not answered."""
 
     def run(self) -> Steps[None]:
-        """Yield the image of each part, and None meanwhile, until the line stops."""
+        """Yield the image of each part, and None meanwhile, until the line stops.
+
+        What was before is not known, such as a part whose answer was broken off; its image may
+        come still.
+        """
         try:
             first = self._plc.read()
             if first.trigger:
                 self._say(State.ANSWERED, first.part, Verdict.NG, Fault.NOT_THERE)
                 yield from self._until_released(first.part)
+            yield from self._until_quiet()
             while not self._stop.is_set():
                 yield from self._answer_next()
         finally:
@@ -98,17 +114,17 @@ class Handshake:
 
     def _judged(self, part: int) -> Steps[tuple[Verdict, Fault]]:
         """Bring the image of a part to be judged; return the answer."""
-        until = time.monotonic() + self._limit
+        until = self._clock() + self._limit
         answers: SimpleQueue[Judgement] = SimpleQueue()
         unchanged: Callable[[], bool] | None = None
-        while time.monotonic() < until and self._is_wanted(part):
-            taken = self._images.take() if unchanged is None else None
-            if taken is not None:
-                image, unchanged = taken
-                yield replace(image, judged=answers.put)
+        while self._clock() < until and self._is_wanted(part):
             if unchanged is not None:
                 with suppress(Empty):
                     return _answer_to(answers.get_nowait(), unchanged())
+            elif (taken := self._images.take()) is not None:
+                image, unchanged = taken
+                yield replace(image, judged=answers.put)
+                continue  # judging may have taken long
             yield from self._pause()
         return Verdict.NG, Fault.NO_IMAGE if unchanged is None else Fault.TOO_LATE
 
@@ -131,12 +147,12 @@ class Handshake:
 
     def _until_quiet(self) -> Steps[None]:
         """Wait for an image that comes too late, which would be taken for that of the next part."""
-        since = time.monotonic()
-        while time.monotonic() - since < self._limit and not self._stop.is_set():
+        since = self._clock()
+        while self._clock() - since < self._quiet and not self._stop.is_set():
             self._say(*self._said)
             self._images.look()
             if self._images.forget():
-                since = time.monotonic()
+                since = self._clock()
             yield from self._pause()
 
     def _leave(self) -> None:
@@ -154,7 +170,7 @@ class Handshake:
         fault: Fault = Fault.NONE,
     ) -> None:
         """Write what is new, and where nothing is a beat of the heart now and then."""
-        said, now = (state, part, verdict, fault), time.monotonic()
+        said, now = (state, part, verdict, fault), self._clock()
         if said != self._said or now - self._beaten >= BEAT:
             self._plc.write(*said)
             self._said, self._beaten = said, now

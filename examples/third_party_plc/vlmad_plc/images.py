@@ -113,7 +113,9 @@ class FolderImages:
             return None
         name = f"{path} of {facts[1]}"  # a file may be written over
         only = {path: facts}
-        return Arrival(name, path, time.time()), lambda: self._new(self._files()) == only
+        return Arrival(
+            name, path, time.time(), stamp=facts
+        ), lambda: self._new(self._files()) == only
 
     def _new(self, files: Files) -> Files:
         return {path: facts for path, facts in files.items() if self._old.get(path) != facts}

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 PORT = 502
 LIMIT = 5.0
 """Seconds from the trigger to the answer, where nobody says."""
-FORM = "modbus://HOST:PORT/?from=FOLDER&limit=SECONDS&skip=FRAMES&base=REGISTER&device=NUMBER"
-KNOWN = {"from", "limit", "skip", "base", "device"}
+FORM = (
+    "modbus://HOST:PORT/"
+    "?from=FOLDER&limit=SECONDS&quiet=SECONDS&skip=FRAMES&base=REGISTER&device=NUMBER"
+)
+KNOWN = {"from", "limit", "quiet", "skip", "base", "device"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Asked:
     images: str
     """A folder, or the argument of another source."""
     limit: float
+    quiet: float
+    """Seconds after which no image of an earlier part comes; the limit where nobody says."""
     skip: int | None
     """Frames of a camera that are let go after a trigger, if somebody says how many."""
     base: int
@@ -54,13 +59,17 @@ def parse(argument: str) -> Asked:
             raise ValueError
         one = {name: values[0] for name, values in given.items()}
         limit = float(one.get("limit", LIMIT))
+        quiet = float(one.get("quiet", limit))
         base, device = int(one.get("base", 0)), int(one.get("device", 1))
         skip = int(one["skip"]) if "skip" in one else None
         if skip is not None and not 0 <= skip <= 1000:
             raise ValueError
-        if not (0 < limit < math.inf and 0 <= base <= 65529 and 0 <= device <= 255):
+        if not (0 < limit < math.inf and 0 < quiet < math.inf):
             raise ValueError
-        return Asked(url.hostname, url.port or PORT, one["from"], limit, skip, base, device)
+        if not (0 <= base <= 65529 and 0 <= device <= 255):
+            raise ValueError
+        port, images = url.port or PORT, one["from"]
+        return Asked(url.hostname, port, images, limit, quiet, skip, base, device)
     except (KeyError, ValueError) as error:
         raise InputError(f"'{argument}' is not of the form {FORM}") from error
 
@@ -87,7 +96,7 @@ class PlcSource:
             Registers(asked.host, asked.port, asked.base, asked.device) as plc,
             open_images(asked.images, asked.skip) as images,
         ):
-            yield from Handshake(plc, images, asked.limit, stop).run()
+            yield from Handshake(plc, images, asked.limit, asked.quiet, stop).run()
 
 
 SOURCE = PlcSource()
