@@ -19,6 +19,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from vlmad_line.judgements import Alarm, Judgement
+from vlmad_line.ledger import Ledger
 from vlmad_line.line_products import LineProduct, open_product
 from vlmad_line.station import Station
 from vlmad_run.choosing import Choice
@@ -219,6 +221,40 @@ def test_of_views_the_page_shows_what_is_said_of_their_part(
         page.reload()
         shows(page, "answer", "✕ NG")
         expect(page.locator("#history button")).to_have_count(6)
+
+
+@pytest.mark.xdist_group("browser")
+def test_a_person_ends_the_alarm_of_images_that_have_changed(
+    browser: Any, nut: LineProduct, tmp_path: Path
+) -> None:
+    (tmp_path / "spool").mkdir()
+    named = replace(nut, name=EVIL)
+    settings = {"ledger": tmp_path / "line.sqlite", "to": f"csv:{tmp_path / 'out.csv'}"}
+    with serving(tmp_path / "spool", [named], **settings) as running:
+        drift = running.served.drift
+        for number in range(60):
+            score, own = 0.01 * (number % 7) + (number > 30), f"{number:08d}"
+            at = "2026-05-01T06:00:00+00:00"
+            said = Judgement(
+                id=own, at=at, image=own, answer="OK", score=score, threshold=9.0, product=EVIL
+            )
+            drift.see(said, None, named)
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{running.port}/")
+        tells(page, "alarm", "drift: scores higher by")
+        for value, done in (("", False), ("anew", True)):
+            page.keyboard.press("a")
+            assert page.inner_text("#whose") == EVIL
+            page.focus(f"#anew [value='{value}']")
+            page.keyboard.press("Enter")
+            expect(page.locator("#anew")).not_to_be_visible()
+            expect(page.locator("#changed")).to_be_visible(visible=not done, timeout=SOON)
+        expect(page.locator("#alarm")).not_to_be_visible(timeout=SOON)
+        assert (page.title(), drift.alarms) == ("vlmad station", [])
+        page.close()
+    with Ledger(tmp_path / "line.sqlite") as ledger:
+        [back, *_] = [each for _, each in ledger.latest(9) if isinstance(each, Alarm)]
+    assert (back.state, back.reason) == ("back", "begun anew by 127.0.0.1")
 
 
 @pytest.mark.xdist_group("browser")

@@ -1,6 +1,7 @@
 // The operator's page. Green is only what the newest image is, of a station that is heard and ready.
 
 import { ask } from "./asking.js";
+import { offerFirst, showChanged } from "./drift.js";
 import { sayTruth, showLearning } from "./learning.js";
 import { blank, draw, forgetScale } from "./picture.js";
 import { showScores } from "./threshold.js";
@@ -220,6 +221,7 @@ async function lookAtHealth() {
   const alarms = health ? health.alarms : ["the station does not answer"];
   at("alarm").textContent = alarms.join(" · ");
   at("alarm").hidden = !alarms.length;
+  showChanged(health?.changed ?? [], endAlarm);
   showVerdict();
 }
 
@@ -295,6 +297,10 @@ function step(by) {
   if (judgements[place]) look(judgements[place]);
 }
 
+function endAlarm(asked) {
+  tryTo(asked.then(lookAtHealth));
+}
+
 async function pause() {
   await ask("PUT", "paused", { paused: !health?.paused });
   await lookAtHealth();
@@ -308,6 +314,7 @@ const KEYS = {
   d: () => tryTo(say("anomalous")),
   h: () => heat.click(),
   p: () => tryTo(pause()),
+  a: offerFirst,
   "?": () => at("help").showModal(),
 };
 addEventListener("keydown", (event) => {
