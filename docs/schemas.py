@@ -49,6 +49,7 @@ DOCUMENTS = {
     "serve-problem": "vlmad_serve.answers:RequestProblem",
     "serve-product-scores": "vlmad_serve.answers:ProductScores",
     "serve-review": "vlmad_serve.answers:ReviewState",
+    "serve-rows": "vlmad_serve.answers:KnownRows",
     "serve-truth": "vlmad_serve.answers:SaidTruth",
     "serve-paused": "vlmad_serve.answers:PausedStation",
     "judgement": "vlmad_line.judgements:Judgement",

@@ -29,6 +29,7 @@ from vlmad_run.rows import read_rows
 from vlmad_run.thresholds import Threshold
 from vlmad_serve import events, operator_verdicts, reviewing
 from vlmad_serve.access import Access
+from vlmad_serve.answers import KnownRows
 from vlmad_serve.operator_verdicts import IMAGES, RUN, VERDICTS, OperatorVerdicts
 from vlmad_serve.refusals import Refusal
 from vlmad_serve.reviewing import Reviewing
@@ -320,6 +321,18 @@ def test_what_a_person_says_is_known_by_the_content_of_the_image(
     [folder] = (tmp_path / "verdicts").iterdir()
     rows = read_rows(folder / RUN)
     assert [row.score for row in rows if row.score == first["score"]] == [first["score"]]
+    pages = [running.ask("GET", "/products/nut/rows?limit=1")[1]]
+    pages += [running.ask("GET", f"/products/nut/rows?after={pages[0]['more']}")[1]]
+    told = [KnownRows.of(page, "rows") for page in pages]
+    assert {page.rows[0].score for page in told} == {row.score for row in rows}
+    assert sorted(truth for page in told for truth in page.truth.values()) == [
+        "anomalous",
+        "normal",
+    ]
+    assert (len(told[1].rows), told[1].more) == (1, "")
+    assert str(tmp_path) not in json.dumps(pages)
+    schemas = running.ask("GET", "/openapi.json")[1]["components"]["schemas"]
+    assert {"ScoreRow", "Manifest", "PartJudgement", "ReviewDocument"} <= schemas.keys()
     running.ask("PUT", "/products/nut", '{"threshold": 0.9}')
     assert (
         running.ask("GET", "/products/nut/review")[1]["normal"] == 1

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from vlmad.errors import InputError
 from vlmad_drift.drift_documents import StationDriftReport
 from vlmad_run.manifest import Manifest
-from vlmad_serve._requests import answered, kept_image, product_of, served_of
+from vlmad_serve._requests import MOST_PAGE, answered, kept_image, product_of, served_of
 from vlmad_serve.access import SESSION_SECONDS, Access, cookie_of
 from vlmad_serve.answers import (
     History,
@@ -27,7 +27,6 @@ JPEG: Statuses = {200: {"content": {"image/jpeg": {}}}, 404: {"model": RequestPr
 EVENTS: Statuses = {200: {"content": {"text/event-stream": {}}}}
 CHANGE = {"content": {"application/json": {"schema": ProductChange.model_json_schema()}}}
 UNREADY: Statuses = {503: {"model": StationHealth}}
-MOST_PAGE = 200
 Id = Annotated[str, Query(pattern=r"^[0-9A-Za-z-]{0,64}$")]
 
 

@@ -2,14 +2,23 @@
 
 from collections.abc import Mapping
 from importlib.resources import files
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from vlmad_line.line_products import LineProduct
-from vlmad_serve._requests import answered, kept_image, not_kept, product_of, served_of
+from vlmad_serve._requests import (
+    MOST_PAGE,
+    answered,
+    kept_image,
+    not_kept,
+    product_of,
+    served_of,
+)
 from vlmad_serve.answers import (
+    KnownRows,
     PausedStation,
     ProductScores,
     RequestProblem,
@@ -101,6 +110,28 @@ def scores(request: Request, name: str) -> Response:
         bad=known.bad,
         open=served_of(request).recent.scores(product),
         adjustable=not product.thresholds_differ,
+    )
+    return answered(found.to_json(indent=None))
+
+
+@operating.get("/products/{name}/rows", response_model=KnownRows, responses=MISSING)
+def rows(
+    request: Request,
+    name: str,
+    after: str = "",
+    limit: Annotated[int, Query(ge=1, le=MOST_PAGE)] = 50,
+) -> Response:
+    """Return the rows of a product's images that a person said something of, in pages."""
+    product, verdicts = product_of(request, name), _reviewing(request).verdicts
+    truth = verdicts.said(product)
+    known = sorted(verdicts.rows(product), key=lambda row: row.image)
+    rest = [row for row in known if row.image > after]
+    page = rest[:limit]
+    found = KnownRows(
+        product=name,
+        rows=page,
+        truth={row.image: truth[row.image] for row in page if row.image in truth},
+        more=page[-1].image if len(rest) > limit else "",
     )
     return answered(found.to_json(indent=None))
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from vlmad_serve.recent import KeptImage
     from vlmad_serve.served import Served
 
+MOST_PAGE = 200
+"""Of what is answered in pages."""
+
 
 def served_of(request: Request) -> Served:
     """Return the station that is asked."""

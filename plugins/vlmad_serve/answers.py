@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vlmad_documents.documents import Document
+from vlmad_documents.documents import Document, FileName
 from vlmad_line.judgements import Judgement, PartJudgement
 from vlmad_review.review_document import ReviewDocument
+from vlmad_run.rows import ScoreRow
 
 
 class RequestProblem(Document):
@@ -135,6 +136,19 @@ class ProductScores(Document):
     adjustable: bool = True
     """Whether one threshold holds for all of them: not where a file of several products has one
     for each."""
+
+
+class KnownRows(Document):
+    """Rows of images that a person said something of, from the run folder that has them."""
+
+    format: Literal["vlmad known rows 1"] = "vlmad known rows 1"
+    product: str
+    rows: list[ScoreRow]
+    """Without verdicts: those hang on the threshold, which may change."""
+    truth: dict[str, Literal["normal", "anomalous"]]
+    """What the person said of each, by `image`."""
+    more: FileName = ""
+    """What `after` takes for the page after this one; empty if there is none."""
 
 
 class ReviewState(Document):

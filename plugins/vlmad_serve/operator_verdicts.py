@@ -25,6 +25,7 @@ from vlmad_serve.refusals import Refusal
 if TYPE_CHECKING:
     from vlmad_line.line_products import LineProduct
     from vlmad_line.station import Station
+    from vlmad_run.rows import ScoreRow
 
 Truth: TypeAlias = Literal["normal", "anomalous"]
 IMAGES, RUN, VERDICTS = "images", "run", "verdicts.csv"
@@ -95,11 +96,17 @@ class OperatorVerdicts:
     def scores(self, product: LineProduct) -> KnownScores:
         """Return the scores of the images that something was said of."""
         said, known = self.said(product), KnownScores([], [])
-        for row in read_rows(self.folder_of(product) / RUN):
-            truth = said.get(f"{IMAGES}/{Path(row.image).name}")
+        for row in self.rows(product):
+            truth = said.get(row.image)
             if truth is not None and row.score is not None:
                 (known.good if truth == "normal" else known.bad).append(row.score)
         return known
+
+    def rows(self, product: LineProduct) -> list[ScoreRow]:
+        """Return what the run of these images has of each, by its name within the folder."""
+        rows = read_rows(self.folder_of(product) / RUN)
+        own = (f"{IMAGES}/{Path(row.image).name}" for row in rows)
+        return [row.model_copy(update={"image": name}) for row, name in zip(rows, own, strict=True)]
 
     def _score(self, product: LineProduct, folder: Path, image: Path) -> None:
         """Score an image as `vlmad run` would, if that was not done before."""
