@@ -3,9 +3,9 @@
     python examples/ray_overhead.py PHOTOS --counts 16,64 --repeat 3
 
 Each engine scores few and many of the photographs by the command itself. What it takes for each
-image is the slope between the two, and the start is the rest; the least of some rounds, because
-whatever else runs on the machine only ever adds. Beside the clock's time stands that of all
-processors, of the command and of whatever it starts, which a busy machine changes less (Linux).
+image is the slope between the two, and the start is the rest; of some rounds the median. Beside the
+clock's time stands that of all processors, of the command and of whatever it starts, which a busy
+machine changes less (Linux).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from statistics import median
 
 from vlmad_run.finding import find_images
 
@@ -41,24 +42,23 @@ def main() -> None:
     if len(images) < many:
         sys.exit(f"{given.photos} holds {len(images)} images, fewer than {many}")
     ctypes.CDLL(None).prctl(ADOPT_ORPHANS, 1, 0, 0, 0)
-    least: dict[tuple[str, int], tuple[float, float]] = {}
+    rounds: dict[str, list[tuple[float, ...]]] = {name: [] for name in ENGINES}
     for _ in range(given.repeat):
         for name, words in ENGINES.items():
+            found = list[tuple[float, float]]()
             for count in (few, many):
-                found = measure(images[:count], words)
-                before = least.get((name, count), found)
-                least[name, count] = min(found[0], before[0]), min(found[1], before[1])
-                took = f"{found[0]:.1f} s, {found[1]:.1f} s of processors"
+                found.append(measure(images[:count], words))
+                took = f"{found[-1][0]:.1f} s, {found[-1][1]:.1f} s of processors"
                 print(f"{name}: {count} images in {took}", file=sys.stderr, flush=True)
+            each = [(high - low) / (many - few) for low, high in zip(*found, strict=True)]
+            starts = [low - few * slope for low, slope in zip(found[0], each, strict=True)]
+            rounds[name].append((starts[0], each[0], starts[1], each[1]))
     print("| engine | start | each image | start, processors | each image, processors |")
     print("|---|---|---|---|---|")
-    for name in ENGINES:
-        cells = [name]
-        for which in (0, 1):
-            low, high = least[name, few][which], least[name, many][which]
-            each = (high - low) / (many - few)
-            cells += [f"{low - each * few:.1f} s", f"{each * 1000:.0f} ms"]
-        print(f"| {' | '.join(cells)} |")
+    for name, all_found in rounds.items():
+        start, each, start_all, each_all = map(median, zip(*all_found, strict=True))
+        clock = f"{start:.1f} s | {each * 1000:.0f} ms"
+        print(f"| {name} | {clock} | {start_all:.1f} s | {each_all * 1000:.0f} ms |")
 
 
 def measure(images: list[Path], words: tuple[str, ...]) -> tuple[float, float]:

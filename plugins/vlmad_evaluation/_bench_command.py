@@ -11,22 +11,24 @@ from vlmad.watching import watched
 from vlmad_evaluation._bench_folder import open_bench
 from vlmad_evaluation._bench_running import describe, run_bench
 from vlmad_evaluation._cell_scoring import passes_of
+from vlmad_evaluation._cluster_scoring import score_on_cluster
 from vlmad_evaluation._result_terminal import print_results
 from vlmad_evaluation.notation import count
 from vlmad_run.progress import ShownProgress, bars, interruptible, print_notes
 from vlmad_run.references import settle_range
 
 if TYPE_CHECKING:
+    from vlmad_evaluation._asked_bench import AskedBench
     from vlmad_evaluation._bench_document import Bench
     from vlmad_evaluation._bench_plan import Plan
-    from vlmad_evaluation._measuring_options import Measuring
 
 
-def run_and_print(ready: Bench, measuring: Measuring) -> None:
+def run_and_print(ready: Bench, asked: AskedBench) -> None:
     """Run into the named folder, the one where it was stopped, or a new one; print the result.
 
     The exit status is 1 if something failed, or lines of the table are left out.
     """
+    measuring = asked.measuring
     notes = measuring.messages()
     samples = ready.dataset.select(ready.categories)
     said = settle_range([each.image for each in samples], *ready.detectors.values())
@@ -36,6 +38,8 @@ def run_and_print(ready: Bench, measuring: Measuring) -> None:
         if ready.settings.conditions:
             print_notes([_cost(plan, ready)], notes)
         with open_bench(measuring.out, manifest, ready.kind) as folder, interruptible(folder.path):
+            if measuring.engine is not None:
+                score_on_cluster(ready, plan, folder, asked, progress)
             document = run_bench(ready, plan, folder, progress, notes)
     if measuring.as_json:
         write_json(document.to_json())

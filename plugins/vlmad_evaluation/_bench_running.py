@@ -77,7 +77,7 @@ def run_bench(
     came: dict[Cell, CellResult | SkippedEntry] = {}
     write_samples(folder.path, measured_samples(bench.dataset, bench.categories, bench.settings))
     try:
-        for cell, result in _results(bench, plan, folder, progress):
+        for cell, result in results_of(bench, plan, folder, progress):
             came[cell] = result
             if isinstance(result, SkippedEntry):
                 for line in not_measured([result]):
@@ -92,7 +92,7 @@ def run_bench(
     return document
 
 
-def _results(
+def results_of(
     bench: Bench, plan: Plan, folder: BenchFolder, progress: Progress
 ) -> Iterator[tuple[Cell, CellResult | SkippedEntry]]:
     """Yield what comes of each cell; those of a category are scored together."""

@@ -58,6 +58,10 @@ class Measuring:
     batch_size: Annotated[
         int, _option(min=1, help="Images encoded together; more helps on a GPU.")
     ] = 1
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Score categories on a cluster, such as ray:workers=4."),
+    ] = None
     out: Annotated[
         Path | None, typer.Option(help="The folder to write; by default a new one in vlmad-runs/.")
     ] = None

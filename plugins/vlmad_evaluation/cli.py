@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vlmad_evaluation._measuring_options import Data, Measuring, open_checked, split_settings
+from vlmad_evaluation._measuring_options import Data, Measuring
 from vlmad_run.choosing import Choice, choosing, completing
 
 
@@ -50,21 +50,17 @@ def bench(
 
     vlmad bench parts/ --detector winclip,clip --conditions light,blur,turn
     """
-    settings, console = measuring.settings(conditions, choice.align), measuring.messages()
-    choice, options = split_settings(choice)
-    opened, categories, problems = open_checked(data, measuring, options, console)
-    # here, because a data set that cannot be used needs no torch to be refused
+    from vlmad_evaluation._asked_bench import AskedBench
+
+    asked = AskedBench(choice, measuring, data, tuple(detector or ()), conditions or "")
+    console = measuring.messages()
+    ready = asked.ready(console)
     from vlmad_evaluation._bench_command import run_and_print
-    from vlmad_evaluation._bench_document import Bench
-    from vlmad_evaluation._bench_plan import load_detectors
     from vlmad_run.progress import print_notes
 
-    fitted = {shots > 0 for shots in settings.shots}
-    detectors = load_detectors(choice, detector, fitted.pop() if len(fitted) == 1 else None)
-    for name, each in detectors.items():
+    for name, each in ready.detectors.items():
         print_notes([f"{name}: {note}" for note in each.assembly.notes], console)
-    ready = Bench(opened, categories, detectors, settings, problems)
-    run_and_print(ready, measuring)
+    run_and_print(ready, asked)
 
 
 @functools.partial(choosing, without=("class_name",))
@@ -97,30 +93,23 @@ def grid(
 
     vlmad grid parts/ --prompt all --scorer harmonic,max-cosine --baseline "plain + harmonic"
     """
-    settings, messages = measuring.settings(align=choice.align), measuring.messages()
-    choice, options = split_settings(choice)
-    opened, categories, problems = open_checked(data, measuring, options, messages)
-    # here, because a data set that cannot be used needs no torch to be refused
+    from vlmad_evaluation._asked_bench import AskedBench
+
+    asked = AskedBench(choice, measuring, data, is_grid=True, baseline=baseline or "")
+    messages = measuring.messages()
+    ready = asked.ready(messages)
     from vlmad.console import console, write_json
-    from vlmad.registry import installed
     from vlmad_evaluation._bench_command import run_and_print
-    from vlmad_evaluation._bench_document import Bench
     from vlmad_evaluation._bench_plan import make_plan
-    from vlmad_evaluation._grid_combinations import combine, parse_space, with_baseline
     from vlmad_evaluation._grid_plan import plan_grid
     from vlmad_evaluation._result_terminal import print_plan
 
-    registry = installed()
-    space = parse_space(choice, registry)
-    found, axes = combine(space, registry, choice.resize, choice.reading())
-    detectors = with_baseline(found, axes, baseline)
-    cells = make_plan(opened, categories, detectors, settings)
-    planned = plan_grid(cells, detectors, axes, timed=plan)
+    cells = make_plan(ready.dataset, ready.categories, ready.detectors, ready.settings)
+    assert ready.axes is not None
+    planned = plan_grid(cells, ready.detectors, ready.axes, timed=plan)
     if plan and measuring.as_json:
         write_json(planned.to_json())
         return
     print_plan(console() if plan else messages, planned)
-    if plan:
-        return
-    ready = Bench(opened, categories, detectors, settings, problems, axes)
-    run_and_print(ready, measuring)
+    if not plan:
+        run_and_print(ready, asked)

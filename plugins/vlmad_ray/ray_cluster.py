@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,7 @@ from vlmad.loading import chunks
 from vlmad_run.rows import read_row
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from vlmad_run.rows import ScoreRow
 
@@ -68,30 +69,41 @@ class RayCluster:
                  sorted(map(str, astray)))  # fmt: skip
         lacking = set(map(str, images))
         with _connected(self.address):
-            for lines, fault in self._scored(files, given):
-                if fault:
-                    raise InputError(fault)
-                rows = list(filter(None, map(read_row, lines)))
-                if len(rows) < len(lines):
+            for told in self._called(files, "_scoring_actor:ScoringActor", given):
+                rows = list(filter(None, map(read_row, told["lines"])))
+                if len(rows) < len(told["lines"]):
                     raise OutputError("a machine of another version wrote rows of another form")
                 lacking.difference_update(row.image for row in rows)
                 yield rows
         if lacking:
             raise OutputError(f"the cluster lost {len(lacking)} images; {AGAIN}")
 
-    def _scored(
-        self, files: list[dict[str, list[bytes]]], given: tuple[object, ...]
-    ) -> Iterator[tuple[list[bytes], str]]:
-        """Yield the lines of rows of each file of images, in any order, or what is wrong."""
+    def spread(self, work: Callable[[str], None], items: Sequence[str]) -> Iterator[str]:
+        """Call a function for each item; see `vlmad_run.kinds.SpreadsWork`."""
+        if not items:
+            return
+        given = [{"item": item} for item in items]
+        with _connected(self.address):
+            for told in self._called(given, "_working_actor:WorkingActor", (work,)):
+                yield told["item"]
+
+    def _called(
+        self, rows: list[dict[str, Any]], actor: str, given: tuple[object, ...]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what actors of a kind return for each row, in any order.
+
+        Raises:
+            InputError: one of them told of a fault.
+            OutputError: the cluster failed.
+        """
         from ray.data import ActorPoolStrategy, from_items
         from ray.exceptions import RayError
 
-        from vlmad_ray._scoring_actor import ScoringActor
-
-        most = min(self.workers or self._places(), len(files))
-        actor: Any = ScoringActor  # Ray makes one of each place, and calls it
-        scored = from_items(files, override_num_blocks=len(files)).map(
-            actor,
+        module, _, name = actor.partition(":")
+        kind: Any = getattr(import_module(f"vlmad_ray.{module}"), name)
+        most = min(self.workers or self._places(), len(rows))
+        called = from_items(rows, override_num_blocks=len(rows)).map(
+            kind,  # Ray makes one of each place, and calls it
             fn_constructor_args=given,
             compute=ActorPoolStrategy(
                 min_size=1, max_size=most, initial_size=most, max_tasks_in_flight_per_actor=2
@@ -100,10 +112,11 @@ class RayCluster:
             num_gpus=self.gpus or None,
         )
         try:
-            blocks: Any = scored.iter_batches(batch_size=None, batch_format="pyarrow")
-            for block in blocks:
-                for row in block.to_pylist():
-                    yield row["lines"], row["fault"]
+            blocks: Any = called.iter_batches(batch_size=None, batch_format="pyarrow")
+            for told in (row for block in blocks for row in block.to_pylist()):
+                if told["fault"]:
+                    raise InputError(told["fault"])
+                yield told
         except RayError as error:
             why = first_line(getattr(error, "cause", None) or error)
             raise OutputError(f"the cluster failed: {why}; {AGAIN}") from error

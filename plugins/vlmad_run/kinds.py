@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from vlmad.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -153,6 +153,22 @@ class Cluster(Protocol):
 
         Raises:
             VlmadError: a machine cannot score them, or would score them otherwise.
+        """
+
+
+@runtime_checkable
+class SpreadsWork(Protocol):
+    """A cluster that also does other work than scoring the images of a run."""
+
+    def spread(self, work: Callable[[str], None], items: Sequence[str]) -> Iterator[str]:
+        """Call a function for each item, once, on some machine; yield each item that is done.
+
+        Args:
+            work: it can be pickled; each of some processes gets one copy for many items.
+            items: such as categories of a bench.
+
+        Raises:
+            VlmadError: of the function, with the name of the machine, or of the cluster.
         """
 
 
