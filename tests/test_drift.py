@@ -393,7 +393,7 @@ def test_a_product_that_was_begun_anew_while_an_image_of_it_is_measured_forgets_
 
     shown(station, nut, [1], changed_from=9)
     with monkeypatch.context() as measuring:
-        measuring.setattr("vlmad_drift.station_drift._statistics", forget)
+        measuring.setattr("vlmad_drift.station_drift.statistics", forget)
         shown(station, nut, [2], changed_from=9)
         station.stop()
     assert "nut" not in station.report().products

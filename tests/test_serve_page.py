@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from vlmad_drift.stored_drift import StoredDrift
 from vlmad_line.judgements import Alarm, Judgement
 from vlmad_line.ledger import Ledger
 from vlmad_line.line_products import LineProduct, open_product
@@ -256,6 +257,8 @@ def test_a_person_ends_the_alarm_of_images_that_have_changed(
     with Ledger(tmp_path / "line.sqlite") as ledger:
         [back, *_] = [each for _, each in ledger.latest(9) if isinstance(each, Alarm)]
     assert (back.state, back.reason) == ("back", "begun anew by 127.0.0.1")
+    [kept] = StoredDrift.read(tmp_path / "line.sqlite.drift").watches
+    assert (kept.because, kept.state) == (back.reason, None)
 
 
 @pytest.mark.xdist_group("browser")

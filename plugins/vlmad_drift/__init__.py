@@ -7,6 +7,7 @@ image_statistics.py  brightness, contrast, sharpness, colour and place of an ima
 drift_documents.py   what is written for others
 station_drift.py     the same at a station, for each of its products
 stored_drift.py      what a station keeps of it on disk
+_product_watch.py    the watch of one of them
 usual_images.py      what images are compared with; a watch for a fitted detector
 drift_images.py      images of runs and folders in order of time
 _shifts.py           since when, and by how much

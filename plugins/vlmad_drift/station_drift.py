@@ -16,13 +16,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from vlmad.errors import VlmadError, reason_of
-from vlmad.images import decode
-from vlmad_drift.drift_documents import ProductDrift, StationDriftReport
-from vlmad_drift.drift_watch import DriftWatch
-from vlmad_drift.drift_words import sentence
-from vlmad_drift.image_statistics import statistics_of
-from vlmad_drift.stored_drift import DriftFile, StoredWatch, now
-from vlmad_drift.usual_images import watch_for
+from vlmad_drift._product_watch import ProductWatch, statistics
+from vlmad_drift.drift_documents import StationDriftReport
+from vlmad_drift.stored_drift import DriftFile, StoredWatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,25 +46,6 @@ class Watched(NamedTuple):
     picked: str
 
 
-class _ProductWatch:
-    """A watch, and what a person is told of it, as it was a moment ago."""
-
-    def __init__(self, kept: StoredWatch, watch: DriftWatch) -> None:
-        self.kept, self.watch = kept, watch
-        self.told = time.monotonic()
-        self.alarm = sentence(watch) if watch.alarms else ""
-
-    def see(self, said: Judgement, values: Mapping[str, float]) -> bool:
-        """Take an image, and say anew what is wrong: at once if that is new, else now and then."""
-        raised, moment = self.watch.see(said.image, said.at, values), time.monotonic()
-        if raised or (self.alarm and moment - self.told >= EVERY):
-            self.alarm, self.told = sentence(self.watch), moment
-        return bool(raised)
-
-    def stored(self) -> StoredWatch:
-        return self.kept.model_copy(update={"state": self.watch.state()})
-
-
 class StationDrift:
     """Watches what is judged at a station; several threads may use it. See `Looking`.
 
@@ -80,7 +57,7 @@ class StationDrift:
     def __init__(
         self, ledger: Path | None = None, products: Mapping[str, LineProduct] | None = None
     ) -> None:
-        self._watches: dict[Watched, _ProductWatch] = {}
+        self._watches: dict[Watched, ProductWatch] = {}
         self._stored: dict[Watched, StoredWatch] = {}
         """What is in the file and not watched, at least not yet."""
         self._measured: dict[Watched, float] = {}
@@ -147,7 +124,7 @@ class StationDrift:
     def report(self) -> StationDriftReport:
         """Return what was found so far."""
         with self._turn:
-            found = {each.kept.name: _told(each) for _, each in sorted(self._watches.items())}
+            found = {each.kept.name: each.told() for _, each in sorted(self._watches.items())}
         return StationDriftReport(products=found, fault=self._fault)
 
     @property
@@ -172,7 +149,7 @@ class StationDrift:
         for each in stored:
             place, product = Watched(each.station, each.picked), products.get(each.station)
             if product and each.state and each.scoring == product.scoring:
-                self._watches[place] = _ProductWatch(each, DriftWatch.of(each.state))
+                self._watches[place] = ProductWatch.go_on(each, each.state)
             else:
                 self._stored[place] = each
             if each.because and each.state is None:
@@ -197,7 +174,7 @@ class StationDrift:
         own = known
         if own is None or own.kept.scoring != product.scoring:
             own = self._begun(place, product, known.kept if known else stored)
-        values = {"score": said.score} | _statistics(image, product)
+        values = {"score": said.score} | statistics(image, product.reading)
         with self._turn:
             if self._watches.get(place) is not known or self._stored.get(place) is not stored:
                 return False  # it was begun anew meanwhile
@@ -213,20 +190,13 @@ class StationDrift:
 
     def _begun(
         self, place: Watched, product: LineProduct, before: StoredWatch | None
-    ) -> _ProductWatch:
+    ) -> ProductWatch:
         """Return a watch that goes on with what is kept, or begins anew."""
-        if before and before.state and before.scoring == product.scoring:
-            return _ProductWatch(before, DriftWatch.of(before.state))
-        watch, remarks = watch_for(product.manifest_of(place.picked))
-        begun, because = now(), self._unread
-        if before is not None:
-            same = before.scoring == product.scoring
-            begun, because = (before.begun, before.because) if same else (begun, OTHER)
-        kept = StoredWatch(
-            station=place.station, picked=place.picked, scoring=product.scoring, begun=begun,
-            because=because, remarks=[*remarks],
-        )  # fmt: skip
-        return _ProductWatch(kept, watch)
+        if before is None or before.scoring != product.scoring:
+            return ProductWatch.begin(product, place.picked, OTHER if before else self._unread)
+        if before.state is None:
+            return ProductWatch.begin(product, place.picked, before.because, before.begun)
+        return ProductWatch.go_on(before, before.state)
 
     def _end(self, place: Watched, kept: StoredWatch) -> None:
         """Forget a watch, and that its alarm is over; under the lock."""
@@ -252,22 +222,3 @@ class StationDrift:
                 stored = {place: each.stored() for place, each in self._watches.items()}
                 stored = self._stored | stored
             self._file.write([each for _, each in sorted(stored.items())])
-
-
-def _statistics(image: Path | Image | None, product: LineProduct) -> dict[str, float]:
-    try:
-        if isinstance(image, Path):
-            return statistics_of(decode(image, reading=product.reading))
-    except VlmadError:  # it was forgotten meanwhile
-        return {}
-    return statistics_of(image.convert("RGB")) if image else {}
-
-
-def _told(own: _ProductWatch) -> ProductDrift:
-    watch = own.watch
-    return ProductDrift(
-        drift=bool(watch.alarms), words=sentence(watch), images=watch.images, needed=watch.needed,
-        alpha=watch.alpha, defects=watch.defects, evidence=watch.evidence, alarms=watch.alarms,
-        shifts=watch.shifts(), remarks=own.kept.remarks, begun=own.kept.begun,
-        because=own.kept.because,
-    )  # fmt: skip
