@@ -196,14 +196,13 @@ def test_a_part_is_judged_when_its_last_view_comes() -> None:
     assert first is not None
     assert second is not None
     assert (first.verdict, second.verdict) == ("ok", "anomalous")
-    assert (len(parts), parts.next_due(), parts.finish()) == (0, None, [])
+    assert (len(parts), parts.finish()) == (0, [])
 
 
 def test_a_part_that_waits_too_long_or_when_the_line_stops_is_not_good() -> None:
     parts = PartCollector(PartRule(views=2), patience=5)
     parts.add("1", view("1a"), now=0)
     parts.add("2", view("2a"), now=3)
-    assert parts.next_due() == 5
     assert parts.overdue(now=4.9) == []
     [late] = parts.overdue(now=5)
     [left] = parts.finish()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vlmad import images
 from vlmad.errors import InputError
 from vlmad.types import Result
 from vlmad_line.endpoints import Arrival
@@ -234,3 +235,26 @@ def test_an_image_that_was_replaced_before_it_was_judged_is_ng(
         assert judged.judgement.answer == "NG"
         assert "replaced before it was judged" in judged.judgement.reason
         assert judged.judgement.score is None
+
+
+def test_an_image_that_is_replaced_while_it_is_read_is_ng_and_one_that_went_then_is_not(
+    nut: LineProduct, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other, read = photos / "0000.png", photos / "0001.png", images.read_file
+    came = replace(arrival(path), stamp=stamp_of(path))
+
+    def gone(place: Path) -> bytes:
+        content = read(place)
+        place.rename(photos / "away.png")
+        return content
+
+    def replaced(place: Path) -> bytes:
+        place.write_bytes(other.read_bytes())
+        return read(place)
+
+    monkeypatch.setattr(images, "read_file", gone)
+    assert Station([at(nut, 9)]).judge([came])[0].judgement.answer == "OK"
+    (photos / "away.png").rename(path)
+    monkeypatch.setattr(images, "read_file", replaced)
+    [judged] = Station([at(nut, 9)]).judge([came])
+    assert (judged.judgement.answer, judged.judgement.score) == ("NG", None)

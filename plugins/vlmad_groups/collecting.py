@@ -85,11 +85,6 @@ class PartCollector:
         late = [p for p, each in self._waiting.items() if now - each.since >= self.patience]
         return [self._judge(part) for part in late]
 
-    def next_due(self) -> float | None:
-        """Return when `overdue` will have something to say; None if no part waits."""
-        first = next(iter(self._waiting.values()), None)
-        return None if first is None else first.since + self.patience
-
     def finish(self) -> list[PartRow]:
         """Judge whatever waits, as when the line stops; none of it is `ok`."""
         return [self._judge(part) for part in list(self._waiting)]

@@ -72,7 +72,8 @@ class Folders:
         require_folder(root)
         all_mounts = {place for place, _ in mounted()}
         real = os.path.realpath(root)
-        own = {mount_of(real)[0]} | {each for each in all_mounts if each.startswith(f"{real}/")}
+        below = {each for each in all_mounts if each.startswith(f"{real}/")}
+        own = ({mount_of(real)[0]} & all_mounts) | below  # nobody may tell
         gone, come = self._mounts - all_mounts, own - self._mounts
         if gone:
             raise InputError(f"{root}: nothing is mounted at {min(gone)} any more")

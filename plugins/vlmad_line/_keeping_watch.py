@@ -92,7 +92,9 @@ class KeptWatch:
             said.append(f"{self.parts.total()} parts ({', '.join(of_parts)})")
         dropped = sum(feed.dropped for feed in self.feeds)
         said += [f"{dropped} made way for newer ones"] if dropped else []
-        said += [f"{s.waiting} wait for {s.sink}" for s in self.line.sinks if s.waiting]
+        for sink in self.line.sinks:
+            why = f" ({sink.reason})" if sink.reason else ""
+            said += [f"{sink.waiting} wait for {sink.sink}{why}"] if sink.waiting else []
         said += [f"{name} HAS STOPPED" for name in self.stopped]
         return ", ".join(said + [alarm for each in self.onlookers for alarm in each.alarms])
 
@@ -151,6 +153,8 @@ class KeptWatch:
             faults, reason = feed.faults(), feed.reason
             if (faults or reason) and feed.name not in self.stopped:
                 self.stopped[feed.name] = first = [*faults, reason][0]
+                if reason:
+                    feed.let_go()
                 self.show(self.line.alarm(feed.name, "stopped", first))
             if not reason and feed.name in self.stopped:
                 del self.stopped[feed.name]

@@ -94,6 +94,7 @@ class Film:
     """
 
     seen: Collection[str] = field(default=())
+    _done: set[str] = field(default_factory=set)
 
     def arrivals(self, argument: str, stop: Event) -> Iterator[Arrival | None]:
         """Yield all frames that were not judged.
@@ -108,7 +109,8 @@ class Film:
             name = f"{argument} frame {number} at {frame.time:.3f} s"  # a damaged one has no time
             key = key_of_file(Path(name), stamp)
             yield None
-            if key not in self.seen:
+            if key not in self.seen and key not in self._done:
+                self._done.add(key)
                 yield _arrival(frame, name, time.time(), argument, key)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 100
 """Messages of one delivery at most; those of one that failed are then delivered one by one."""
+HANGS = 30.0
+"""Seconds after which a delivery that has not ended counts as failed."""
 FIRST, LONGEST = 0.5, 60.0
 """Seconds of the first pause after a delivery that failed, and of the longest."""
 
@@ -30,7 +32,7 @@ class DeliveryState:
     waiting: int
     """Messages that it does not have yet."""
     reason: str
-    """Why the last delivery failed; empty if it did not."""
+    """Why the last delivery failed, or that it does not end; empty otherwise."""
 
 
 class Delivery:
@@ -42,6 +44,7 @@ class Delivery:
         ledger: the ledger.
         tell: is called when deliveries begin to fail, and when they go on, and if the ledger no
             longer keeps what the sink does not have.
+        clock: seconds that never go back.
     """
 
     def __init__(
@@ -50,8 +53,12 @@ class Delivery:
         deliver: Callable[[Sequence[Message]], None],
         ledger: Ledger,
         tell: Callable[[str], None] = lambda text: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sink, self._deliver, self._ledger, self._tell = sink, deliver, ledger, tell
+        self._clock = clock
+        self._since: float | None = None
+        """When a delivery that has not ended began."""
         self._failures, self._reason = 0, ""
         self._stopping = threading.Event()
         self._singly = 0
@@ -65,7 +72,10 @@ class Delivery:
     @property
     def state(self) -> DeliveryState:
         """How the sink is doing now."""
-        return DeliveryState(self.sink, self._ledger.waiting(self.sink), self._reason)
+        since, now = self._since, self._clock()
+        took = 0.0 if since is None else now - since
+        reason = f"a delivery has not ended for {took:.0f} s" if took > HANGS else self._reason
+        return DeliveryState(self.sink, self._ledger.waiting(self.sink), reason)
 
     def stop(self, until: float) -> None:
         """Deliver what waits, if it can be delivered, and stop; wait for it until a moment.
@@ -93,7 +103,11 @@ class Delivery:
                 self._ledger.wait(self.sink, self._stopping)
             return not last
         before, self._singly = self._singly, max(self._singly, len(entries))  # should it fail
-        self._deliver([message for _, message in entries])
+        self._since = self._clock()
+        try:
+            self._deliver([message for _, message in entries])
+        finally:
+            self._since = None
         self._singly = max(0, before - 1)
         self._ledger.has(self.sink, entries[-1][0])
         if self._failures:

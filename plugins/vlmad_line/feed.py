@@ -85,6 +85,11 @@ class Feed:
         """Return why it has stopped since the last call, also where it is back since."""
         return [self._faults.get() for _ in range(self._faults.qsize())]
 
+    def let_go(self) -> None:
+        """Forget what waits of a source whose newest image counts: it is of before it stopped."""
+        if self._newest:
+            self.dropped += len(self.take(1))
+
     @property
     def reason(self) -> str:
         """Why it counts as stopped now; empty if it does not."""

@@ -118,7 +118,7 @@ class Alarm(Document):
     """When, in UTC as ISO 8601."""
     source: FileName
     state: AlarmState
-    """While it is `stopped`, no image is OK: there are none."""
+    """While it is `stopped` no image comes; one that came before may still be judged."""
     reason: str = ""
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from vlmad.errors import shown
+from vlmad.errors import OutputError, shown
 from vlmad_line.delivery import Delivery
 from vlmad_line.judgements import Alarm
 
@@ -32,7 +32,9 @@ FAREWELL = 20.0
 
 
 class Line:
-    """A station, a ledger and sinks; use it in a ``with`` statement. Several threads may.
+    """A station, a ledger and sinks; use it in a ``with`` statement.
+
+    One thread judges at a time where parts are; otherwise several may, as may raise alarms.
 
     Args:
         station: what judges.
@@ -54,6 +56,8 @@ class Line:
         self._of_parts: deque[PartJudgement] = deque(maxlen=UNSHOWN)
         self._sinks, self._tell = sinks, tell
         self._deliveries: list[Delivery] = []
+        self._until: float | None = None
+        """When nothing more is delivered, once there was a farewell."""
 
     def __enter__(self) -> Self:
         """Open the ledger and begin to deliver what it holds."""
@@ -71,10 +75,10 @@ class Line:
             self.farewell()
 
     def farewell(self) -> None:
-        """Deliver what can be delivered soon, and nothing after that."""
-        until = time.monotonic() + FAREWELL
+        """Deliver what can be delivered soon, and nothing after that; once more waits no longer."""
+        self._until = self._until or time.monotonic() + FAREWELL
         for delivery in self._deliveries:
-            delivery.stop(until)
+            delivery.stop(self._until)
 
     @property
     def sinks(self) -> list[DeliveryState]:
@@ -101,7 +105,8 @@ class Line:
                     arrival.judged(said.judgement)
                 except Exception as error:  # of whoever waits; the judgement stands
                     self._tell(f"{arrival.source or arrival.name} was not told: {shown(error)}")
-        self.ledger.trim()
+        with suppress(OutputError):  # what was told stands; the next one to be kept says it
+            self.ledger.trim()
         return judged
 
     def said_of_parts(self, ended: bool = False) -> list[PartJudgement]:

@@ -192,10 +192,11 @@ def _judge(product: LineProduct, arrival: Arrival, outcome: Result | str) -> Jud
 
 
 def _was_replaced(arrival: Arrival, result: Result) -> bool:
-    """Return whether another file was read than came; one that no part tells of is looked at."""
+    """Return whether another file was read than came, or may have been: it is another by now."""
     if arrival.stamp is None or not isinstance(arrival.content, Path):
         return False
-    return (result.status or stamp_of(arrival.content)) != arrival.stamp
+    now = stamp_of(arrival.content)  # the status was taken before the content was read
+    return (result.status or now) != arrival.stamp or now not in (None, arrival.stamp)
 
 
 def _judgement(

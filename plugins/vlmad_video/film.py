@@ -94,7 +94,7 @@ def frames(
         stream.codec_context.options = {"err_detect": "explode", "max_pixels": f"{how.most_pixels}"}
         found, over = False, 0.0
         for moment, picture, fault in _decoded(film, stream, str(place), live=not is_file):
-            found = found or picture is not None
+            found = True
             over = moment + _length_of(picture)
             if end is not None and moment > end:
                 return

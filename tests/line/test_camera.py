@@ -82,15 +82,30 @@ def test_the_frames_of_a_film_are_judged_each_once(tmp_path: Path) -> None:
     assert [each.name for each in again] == [each.name for each in found[3:]]
 
 
-def test_damaged_frames_of_a_film_have_names_and_keys_of_their_own(tmp_path: Path) -> None:
-    path = film(tmp_path / "clip.mp4", 12)
+def damage(path: Path, frames: slice) -> None:
+    """Write over some frames of a film."""
     with av.open(str(path)) as whole:
         packets = [packet for packet in whole.demux(video=0) if packet.pos and packet.size]
         places = [(packet.pos, packet.size) for packet in packets]
     content = bytearray(path.read_bytes())
-    for start, size in places[4:7]:
+    for start, size in places[frames]:
         content[start : start + size] = b"\xa5" * size
     path.write_bytes(content)
+
+
+def test_a_film_of_damaged_frames_only_is_judged_once_and_ends(tmp_path: Path) -> None:
+    path = film(tmp_path / "clip.mp4", 5)
+    damage(path, slice(None))
+    clip = Film()
+    found = [*filter(None, clip.arrivals(str(path), threading.Event()))]
+    assert len(found) == 5
+    assert all(each.fault for each in found)
+    assert [*clip.arrivals(str(path), threading.Event())] == [None] * 5  # should it be asked again
+
+
+def test_damaged_frames_of_a_film_have_names_and_keys_of_their_own(tmp_path: Path) -> None:
+    path = film(tmp_path / "clip.mp4", 12)
+    damage(path, slice(4, 7))
     found = [*filter(None, Film().arrivals(str(path), threading.Event()))]
     assert sum(bool(each.fault) for each in found) > 1
     assert len({each.name for each in found}) == len({each.key for each in found}) == len(found)

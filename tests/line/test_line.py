@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -83,3 +84,25 @@ def test_a_machine_that_hangs_up_costs_no_judgement(
         )
     assert told == ["photos was not told: it hung up"]
     assert len(heard) == 1
+
+
+def test_what_was_told_stands_though_what_is_old_cannot_be_deleted(
+    product: LineProduct, photos: Path, tmp_path: Path
+) -> None:
+    with Line(Station([product]), Ledger(tmp_path / "line.sqlite", kept=0)) as line:
+        with sqlite3.connect(tmp_path / "line.sqlite") as other:
+            full = "SELECT RAISE(ABORT, 'disk full')"
+            other.execute(f"CREATE TRIGGER full BEFORE DELETE ON message BEGIN {full}; END")
+        other.close()
+        [judged] = line.judge([arrival(photos / "0000.png")])
+        with pytest.raises(OutputError, match="disk full"):
+            line.ledger.trim()
+    assert judged.judgement.answer == "OK"
+
+
+def test_a_second_farewell_waits_no_longer(tmp_path: Path) -> None:
+    untils = list[float]()
+    with Line(Station(), Ledger(tmp_path / "line.sqlite")) as line:
+        line._deliveries = [SimpleNamespace(stop=untils.append)]  # type: ignore[list-item]
+        line.farewell()
+    assert untils == [untils[0]] * 2

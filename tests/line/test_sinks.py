@@ -216,6 +216,24 @@ def test_a_delivery_that_fails_again_and_again_waits_longer(monkeypatch: Any) ->
         assert longest / 2 <= pause(failures) <= longest
 
 
+def test_a_delivery_that_does_not_end_is_told_while_it_hangs(ledger: Ledger) -> None:
+    now, hangs, goes_on = [0.0], threading.Event(), threading.Event()
+
+    def deliver(messages: Sequence[Message]) -> None:
+        hangs.set()
+        assert goes_on.wait(60)
+
+    delivery = Delivery("disk", deliver, ledger, clock=lambda: now[0])
+    ledger.write([judgement()])
+    assert hangs.wait(60)
+    assert (delivery.state.waiting, delivery.state.reason) == (1, "")
+    now[0] += 31
+    assert delivery.state.reason == "a delivery has not ended for 31 s"
+    goes_on.set()
+    delivery.stop(time.monotonic() + 60)
+    assert (delivery.state.waiting, delivery.state.reason) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("argument", "said"),
     [

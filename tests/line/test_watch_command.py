@@ -265,6 +265,28 @@ def test_silence_that_is_over_when_somebody_looks_is_a_fault() -> None:
     assert (made.reason, fault.startswith("no sign of life for 6")) == ("", True)
 
 
+def test_of_a_camera_that_has_stopped_nothing_that_waited_is_judged(tmp_path: Path) -> None:
+    def fails(stop: threading.Event) -> Iterator[Arrival | None]:
+        yield Arrival("1.png", tmp_path / "1.png", time.time())
+        raise ConnectionError("a cable is loose")
+
+    said, came, stop = list[Message](), threading.Event(), threading.Event()
+
+    def show(message: Message) -> None:
+        said.append(message)
+        stop.set()
+
+    with Line(Station(), Ledger(tmp_path / "line.sqlite")) as line:
+        camera = Feed(Moody(fails), "camera", True, came)
+        camera.start()
+        while not camera.reason:
+            assert came.wait(60)
+        camera.start = lambda: None  # type: ignore[method-assign]
+        kept = KeptWatch(line, [camera], show, lambda text: None)
+        kept.run(came, stop)
+    assert (_states(said), len(said), camera.dropped) == (["stopped"], 1, 1)
+
+
 def _states(said: Sequence[Message]) -> list[str]:
     return [each.state for each in said if isinstance(each, Alarm)]
 

@@ -181,6 +181,19 @@ def test_a_disk_that_is_unmounted_is_said_though_its_empty_folder_stays(
     assert list(folder._look_through(root)) == []
 
 
+def test_where_nobody_tells_what_is_mounted_a_folder_is_looked_through_all_the_same(
+    tmp_path: Path, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_notifications, "MOUNTS", tmp_path / "none")
+    root = tmp_path / "in"
+    root.mkdir()
+    (root / "1.png").write_bytes(png)
+    folder = WatchedFolder()
+    for _ in range(3):
+        list(folder._look_through(root))
+    assert list(folder._waiting) == [root / "1.png"]
+
+
 def test_a_folder_below_that_cannot_be_looked_into_any_more_is_said_and_its_images_stay_judged(
     watched: Watched, png: bytes, tmp_path: Path
 ) -> None:
