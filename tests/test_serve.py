@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmad.errors import OutputError
+from vlmad.errors import InputError, OutputError
 from vlmad.images import decode
 from vlmad_line.ledger import Ledger
 from vlmad_line.line import Line
@@ -36,13 +36,14 @@ from vlmad_run.thresholds import Threshold
 from vlmad_serve import listening, thumbnails
 from vlmad_serve.access import Access
 from vlmad_serve.application import make_app
+from vlmad_serve.cli import _line
 from vlmad_serve.listening import bind, make_server
 from vlmad_serve.offered_products import offer
 from vlmad_serve.operator_verdicts import OperatorVerdicts
 from vlmad_serve.reviewing import Reviewing
 from vlmad_serve.sent_views import ONE_BY_ONE, sent_views
 from vlmad_serve.served import Served
-from vlmad_serve.settings import ServeLimits
+from vlmad_serve.settings import Record, ServeLimits
 
 from .conftest import SMALL
 
@@ -453,6 +454,15 @@ def test_a_ledger_has_each_judgement_before_it_is_told(
     assert [each["image"] for each in rest["judgements"]] == ["0.png", "1.png", "0.png"]
     assert rest["judgements"][0]["file"] == ""
     assert table.read_text().count("nut,") == 6
+
+
+def test_a_sink_of_run_folders_is_refused_since_what_is_sent_is_no_file(tmp_path: Path) -> None:
+    record = Record(to=[f"folder:{tmp_path}/runs"], ledger=tmp_path / "ledger")
+    with (
+        pytest.raises(InputError, match="takes files, and none are sent"),
+        _line(record, Station()),
+    ):
+        pass
 
 
 def line_of(running: Running) -> Line:

@@ -36,6 +36,8 @@ def register_sinks(register: Register) -> None:
     """Register what ``--to`` takes."""
     posted = "Each judgement as JSON in a POST to a URL."
     published = "Each judgement as JSON on a topic of an MQTT broker, QoS 1."
+    rows = "Run folders of files, with their maps, for review, calibrate and drift."
+    register("folder", "vlmad_line._run_sink:to_run_folders", rows)
     register("csv", "vlmad_line._table_sink:to_table", "A line for each judgement in a table.")
     register("http", "vlmad_line._webhook:to_webhook", posted)
     register("https", "vlmad_line._webhook:to_webhook", posted)

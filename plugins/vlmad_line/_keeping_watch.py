@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from vlmad.errors import VlmadError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from vlmad_line.judgements import Message
     from vlmad_line.line import Line
     from vlmad_line.station import JudgedImage
-    from vlmad_run.run_folder import RunFolder
 
 TOGETHER = 8
 """Images that are judged together at most."""
@@ -39,14 +36,12 @@ class KeptWatch:
         feeds: what comes.
         show: gets each judgement and alarm when it is written down.
         tell: gets status lines.
-        run_folder: gets what came of files, as a run that other commands read.
     """
 
     line: Line
     feeds: Sequence[Feed]
     show: Callable[[Message], None]
     tell: Callable[[str], None]
-    run_folder: RunFolder | None = None
     onlookers: Sequence[Looking] = ()
     answers: Counter[str] = field(default_factory=Counter)
     parts: Counter[str] = field(default_factory=Counter)
@@ -107,27 +102,9 @@ class KeptWatch:
             for judged in found:
                 self.answers[judged.judgement.answer] += 1
                 self.show(judged.judgement)
-            self._keep(arrivals, found)
             self._look_on(arrivals, found)
         self._tell_parts()
         return bool(arrivals)
-
-    def _keep(self, arrivals: Sequence[Arrival], found: Sequence[JudgedImage]) -> None:
-        """Write what came of files into the run folder; if that cannot be, it is an alarm."""
-        folder = self.run_folder
-        if folder is None:
-            return
-        results = [
-            judged.result
-            for arrival, judged in zip(arrivals, found, strict=True)
-            if judged.result is not None and judged.result.name == str(arrival.content)
-        ]
-        try:
-            deque(folder.write_all(results), maxlen=0)
-        except VlmadError as error:
-            self.run_folder, name = None, str(folder.path)
-            self.stopped[name] = shown(error)
-            self.show(self.line.alarm(name, "stopped", self.stopped[name]))
 
     def _look_on(self, arrivals: Sequence[Arrival], found: Sequence[JudgedImage]) -> None:
         """Let onlookers see what was judged."""

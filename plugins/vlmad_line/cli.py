@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from vlmad_line.judgements import Message
     from vlmad_line.line_parts import LineParts
     from vlmad_line.line_products import LineProduct
-    from vlmad_run.run_folder import RunFolder
 
 HOW = "How it is kept"
 STOPPED = 1
@@ -57,12 +56,6 @@ class Watching:
         Path,
         option(panel=HOW, help="The file that keeps what was said until every sink has it."),
     ] = Path("vlmad-line.sqlite")
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="Also write a run folder of the files, with their maps."
-        ),
-    ] = None
     keep: Annotated[
         int, option(panel=HOW, min=0, help="Judgements that it keeps though every sink has them.")
     ] = 100_000
@@ -113,7 +106,8 @@ def watch(
         typer.Option(
             "--to",
             metavar="SINK",
-            help="Where judgements go, as csv:FILE, https://…, mqtt://broker/topic; repeatable.",
+            help="Where judgements go: csv:FILE, https://…, mqtt://broker/topic, folder:RUNS; "
+            "repeatable.",
         ),
     ] = None,
     as_json: Annotated[
@@ -135,7 +129,7 @@ def watch(
 
     vlmad watch photos/ --detector winclip --class-name nut --threshold 0.4
 
-    vlmad watch photos/ --model nut.safetensors --out monday
+    vlmad watch photos/ --model nut.safetensors --to folder:monday
 
     vlmad watch photos/ --model nut.safetensors --to mqtt://broker/line/1 --existing
     """
@@ -158,11 +152,11 @@ def watch(
     how = {"existing": watching.existing, "poll": watching.poll, "once": watching.once}
     ledger = Ledger(watching.ledger, watching.keep)
     line = Line(Station([product]), ledger, sinks, say, parts)
-    with _ending(stop), _run_folder(watching.out, product) as folder, line:
+    with _ending(stop), line:
         feeds = [feed_of(source, ledger, came, **how) for source in dict.fromkeys(sources)]
         refuse_alike([feed.name for feed in feeds])
         looking = _onlookers(ledger.path, product)
-        kept = KeptWatch(line, feeds, partial(_show, as_json=as_json), say, folder, looking)
+        kept = KeptWatch(line, feeds, partial(_show, as_json=as_json), say, looking)
         say(f"watching {', '.join(feed.name for feed in feeds)}; Ctrl-C ends it")
         kept.run(came, stop)
         line.farewell()
@@ -183,21 +177,6 @@ def _onlookers(ledger: Path, product: LineProduct) -> list[Looking]:
         with blaming(f"{each} failed"):
             found.append(onlooker(ledger, {product.name: product}))
     return found
-
-
-@contextmanager
-def _run_folder(path: Path | None, product: LineProduct) -> Iterator[RunFolder | None]:
-    """Yield the run folder that is written besides, if one is; in the end it is a whole run."""
-    from vlmad_run.run_folder import RunFolder
-
-    if path is None:
-        yield None
-        return
-    with RunFolder(path, product.manifest, product.threshold) as folder:
-        try:
-            yield folder
-        finally:
-            folder.adopt(list(folder.all_rows()), 0.0)
 
 
 def _show(message: Message, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmad.errors import shown
+from vlmad_line.endpoints import TakesRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +64,8 @@ class Delivery:
         self._stopping = threading.Event()
         self._singly = 0
         """How many messages are still delivered one by one: as many as the failed delivery had."""
-        lost = ledger.join(sink)
+        self._takes_rows = isinstance(deliver, TakesRows)
+        lost = ledger.join(sink, self._takes_rows)
         if lost:
             tell(f"{lost} messages for {sink} are no longer kept: it was left out meanwhile")
         self._thread = threading.Thread(target=self._work, name=f"to {sink}", daemon=True)
@@ -93,11 +95,17 @@ class Delivery:
                 goes_on = self._step()
             except Exception as error:  # of the other side, a plugin or the disk: it is tried again
                 goes_on = self._fail(error)
+        if isinstance(self._deliver, TakesRows):
+            try:
+                self._deliver.close()
+            except Exception as error:  # likewise
+                self._tell(f"{self.sink} is not whole: {shown(error) or type(error).__name__}")
 
     def _step(self) -> bool:
         """Deliver something or wait for it; return whether there may be more to do."""
         last = self._stopping.is_set()  # asked first: what was said before the stop is seen below
-        entries = self._ledger.missing(self.sink, 1 if self._singly else TOGETHER)
+        singly = self._singly or self._takes_rows
+        entries = self._ledger.missing(self.sink, 1 if singly else TOGETHER)
         if not entries:
             if not last:
                 self._ledger.wait(self.sink, self._stopping)
@@ -105,7 +113,7 @@ class Delivery:
         before, self._singly = self._singly, max(self._singly, len(entries))  # should it fail
         self._since = self._clock()
         try:
-            self._deliver([message for _, message in entries])
+            self._hand_over(entries)
         finally:
             self._since = None
         self._singly = max(0, before - 1)
@@ -114,6 +122,13 @@ class Delivery:
             self._tell(f"{self.sink} takes what is said again")
         self._failures, self._reason = 0, ""
         return True
+
+    def _hand_over(self, entries: Sequence[tuple[int, Message]]) -> None:
+        """Give the sink what was said, or of one that takes rows the row that waits with it."""
+        if not isinstance(self._deliver, TakesRows):
+            self._deliver([message for _, message in entries])
+        elif (row := self._ledger.row(entries[-1][0])) is not None:
+            self._deliver.take_row(row)
 
     def _fail(self, error: Exception) -> bool:
         """Note why it failed and wait; return whether to try again."""

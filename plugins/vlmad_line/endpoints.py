@@ -9,7 +9,7 @@ An onlooker, registered by `register_onlookers`, sees all that is judged and may
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from vlmad_line.judgements import AlarmState
 
@@ -91,6 +91,27 @@ class Sink(Protocol):
         Raises:
             InputError: the argument is wrong; what is away for now raises when it is delivered to.
         """
+
+
+class WaitingRow(NamedTuple):
+    """What a run folder is to have of an image, as a ledger keeps it."""
+
+    run: str
+    """The name of the run folder: of the product, its detector and its threshold."""
+    manifest: bytes
+    content: bytes
+    """A line of ``scores.jsonl``, and the stored map as a file of NumPy if there is one."""
+
+
+@runtime_checkable
+class TakesRows(Protocol):
+    """What a sink returns that takes rows and maps of files, instead of what was said."""
+
+    def take_row(self, waiting: WaitingRow) -> None:
+        """Write a row and its map; it may come again, as with other deliveries."""
+
+    def close(self) -> None:
+        """Make whole what was written: nothing comes for now."""
 
 
 class Looking(Protocol):

@@ -10,29 +10,24 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from filelock import FileLock, Timeout
 
 from vlmad.errors import InputError, OutputError
+from vlmad_line._ledger_file import check_made_by, open_database
+from vlmad_line.endpoints import WaitingRow
 from vlmad_line.judgements import read_message
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from vlmad_line.judgements import Message
 
 KEPT = 100_000
 """Messages that are kept at least, whoever has them."""
-VERSION, APPLICATION = 1, 0x766C6164
-SCHEMA = """
-CREATE TABLE message (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, content BLOB);
-CREATE TABLE sink (name TEXT PRIMARY KEY, has INTEGER NOT NULL);
-CREATE TABLE seen (source TEXT, key TEXT, PRIMARY KEY (source, key)) WITHOUT ROWID;
-"""
-"""A sink has all messages up to a number. A row of `seen` without a key says of a source that what
-was there at its start is marked."""
 
 
 class Ledger:
@@ -50,7 +45,8 @@ class Ledger:
 
     def __init__(self, path: Path, kept: int = KEPT) -> None:
         self.path, self.kept = path, kept
-        self._sinks: set[str] = set()
+        self._sinks: dict[str, bool] = {}
+        """Which there are, and whether each takes rows."""
         self._turn = threading.RLock()
         self._news = threading.Condition(self._turn)
 
@@ -65,7 +61,7 @@ class Ledger:
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
         try:
-            self._open()
+            self._database = open_database(self.path)
         except BaseException:
             self._lock.release()
             raise
@@ -77,15 +73,32 @@ class Ledger:
             self._database.close()
             self._lock.release()
 
-    def write(self, messages: Sequence[Message], seen: Collection[tuple[str, str]] = ()) -> None:
+    def write(
+        self,
+        messages: Sequence[Message],
+        seen: Collection[tuple[str, str]] = (),
+        rows: Mapping[str, WaitingRow] = MappingProxyType({}),
+    ) -> None:
         """Keep messages and that images of these sources and keys are done, all or nothing.
+
+        Args:
+            messages: what was said.
+            seen: sources and keys.
+            rows: of the images of some messages, by their `id`, for sinks that take rows.
 
         Raises:
             OutputError: they cannot be kept.
         """
-        rows = [(each.id, each.to_json(indent=None)) for each in messages]
+        runs = {row.run: row.manifest for row in rows.values()}
+        said = [
+            (each.id, each.to_json(indent=None), row and row.run, row and row.content)
+            for each in messages
+            for row in [rows.get(each.id)]
+        ]
         with self._changing() as database:
-            database.executemany("INSERT INTO message (id, content) VALUES (?, ?)", rows)
+            database.executemany("INSERT OR IGNORE INTO run VALUES (?, ?)", runs.items())
+            query = "INSERT INTO message (id, content, run, row) VALUES (?, ?, ?, ?)"
+            database.executemany(query, said)
             database.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", _storable(seen))
             self._news.notify_all()
 
@@ -113,15 +126,19 @@ class Ledger:
             rows = _storable((source, key) for key in keys if key)
             database.executemany("DELETE FROM seen WHERE source = ? AND key = ?", rows)
 
-    def join(self, sink: str) -> int:
+    def join(self, sink: str, takes_rows: bool = False) -> int:
         """Give a sink its place: where it was before, or if it is new, after all that is there.
+
+        Args:
+            sink: its name.
+            takes_rows: whether rows are kept for it.
 
         Returns:
             How many messages it does not have and never will: they are no longer kept.
         """
         with self._changing() as database:
             database.execute("INSERT OR IGNORE INTO sink VALUES (?, ?)", [sink, self._last()])
-            self._sinks.add(sink)
+            self._sinks[sink] = takes_rows
             query = "SELECT coalesce(min(number) - 1, ?) FROM message"
             (gone,) = database.execute(query, [self._last()]).fetchone()
             lost = int(gone) - self._place_of(sink)
@@ -138,6 +155,13 @@ class Ledger:
         with self._turn:
             rows = self._database.execute(query, [sink, most]).fetchall()
         return [(number, read_message(content, f"{self.path}")) for number, content in rows]
+
+    def row(self, number: int) -> WaitingRow | None:
+        """Return the row that waits with a message, if there is one."""
+        query = "SELECT run, manifest, row FROM message JOIN run ON run = name WHERE number = ?"
+        with self._turn:
+            found = self._database.execute(query, [number]).fetchone()
+        return None if found is None or found[2] is None else WaitingRow(*found)
 
     def has(self, sink: str, number: int) -> None:
         """Note that a sink has all messages up to this one."""
@@ -169,13 +193,21 @@ class Ledger:
         return [(number, read_message(content, f"{self.path}")) for number, content in rows]
 
     def trim(self) -> int:
-        """Delete what is more than `kept` and every sink has; return how much that was."""
+        """Delete what is more than `kept` and every sink has; return how much that was.
+
+        Rows are deleted as soon as the sinks that take them have them.
+        """
         with self._changing() as database:
-            marks = ",".join("?" * len(self._sinks))
-            query = f"SELECT min(has) FROM sink WHERE name IN ({marks})"
-            (least,) = database.execute(query, [*self._sinks]).fetchone()
-            end = min(self._last() - self.kept, self._last() if least is None else least)
+            taken = self._least(sink for sink, takes_rows in self._sinks.items() if takes_rows)
+            database.execute(
+                "UPDATE message SET row = NULL WHERE row IS NOT NULL AND number <= ?", [taken]
+            )
+            end = min(self._last() - self.kept, self._least(self._sinks))
             return database.execute("DELETE FROM message WHERE number <= ?", [end]).rowcount
+
+    def _least(self, sinks: Iterable[str]) -> int:
+        """Return up to which number all these sinks have everything."""
+        return min(map(self._place_of, sinks), default=self._last())
 
     def _place_of(self, sink: str) -> int:
         query = "SELECT has FROM sink WHERE name = ?"
@@ -185,21 +217,6 @@ class Ledger:
         query = "SELECT seq FROM sqlite_sequence WHERE name = 'message'"
         row = self._database.execute(query).fetchone()
         return int(row[0]) if row else 0
-
-    def _open(self) -> None:
-        try:
-            self._database = sqlite3.connect(
-                self.path, check_same_thread=False, isolation_level=None
-            )
-            for setting in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000"):
-                self._database.execute(f"PRAGMA {setting}")
-            (made,) = self._database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            if not made:
-                own = f"PRAGMA user_version = {VERSION}; PRAGMA application_id = {APPLICATION};"
-                self._database.executescript(f"BEGIN; {SCHEMA} {own} COMMIT;")
-            _check_made_by(self._database, self.path)
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"{self.path} cannot be used as a ledger: {error}") from error
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
@@ -224,13 +241,6 @@ def _storable(rows: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
     ]
 
 
-def _check_made_by(database: sqlite3.Connection, path: Path) -> None:
-    names = ("application_id", "user_version")
-    found = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
-    if found != [APPLICATION, VERSION]:
-        raise InputError(f"{path} is no ledger of this vlmad; choose another")
-
-
 def is_database(path: Path) -> bool:
     """Return whether a file is one of SQLite, such as a ledger."""
     try:
@@ -248,7 +258,7 @@ def read_ledger(path: Path) -> list[Message]:
     """
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            _check_made_by(database, path)
+            check_made_by(database, path)
             rows = database.execute("SELECT content FROM message ORDER BY number").fetchall()
     except sqlite3.Error as error:
         raise InputError(f"{path} cannot be read as a ledger: {error}") from error

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from vlmad.errors import OutputError, shown
+from vlmad_line._run_sink import waiting_row
 from vlmad_line.delivery import Delivery
 from vlmad_line.judgements import Alarm
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vlmad_line.delivery import DeliveryState
-    from vlmad_line.endpoints import Arrival
+    from vlmad_line.endpoints import Arrival, WaitingRow
     from vlmad_line.judgements import AlarmState, PartJudgement
     from vlmad_line.ledger import Ledger
     from vlmad_line.line_parts import LineParts
@@ -97,7 +98,7 @@ class Line:
         keys = [(each.source, each.key) for each in arrivals if each.key]
         of_images = [each.judgement for each in judged]
         of_parts = self._parts.take(of_images) if self._parts else []
-        self.ledger.write([*of_images, *of_parts], keys)
+        self.ledger.write([*of_images, *of_parts], keys, self._rows(arrivals, judged))
         self._of_parts += of_parts
         for arrival, said in zip(arrivals, judged, strict=True):
             if arrival.judged is not None:
@@ -108,6 +109,18 @@ class Line:
         with suppress(OutputError):  # what was told stands; the next one to be kept says it
             self.ledger.trim()
         return judged
+
+    def _rows(
+        self, arrivals: Sequence[Arrival], judged: Sequence[JudgedImage]
+    ) -> dict[str, WaitingRow]:
+        """Return what run folders are to have of the files among images, if a sink takes it."""
+        if not any(sink.takes_rows for sink in self._sinks):
+            return {}
+        return {
+            each.judgement.id: waiting_row(each.product, each.result)
+            for arrival, each in zip(arrivals, judged, strict=True)
+            if each.result and each.product and each.result.name == str(arrival.content)
+        }
 
     def said_of_parts(self, ended: bool = False) -> list[PartJudgement]:
         """Return what was said of parts since the last call, with those that waited too long.

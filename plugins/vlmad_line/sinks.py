@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from vlmad.errors import InputError, did_you_mean
 from vlmad.registry import installed
+from vlmad_line.endpoints import TakesRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,11 @@ class OpenSink:
     name: str
     """The argument without what may be secret; the ledger knows the sink by it."""
     deliver: Callable[[Sequence[Message]], None]
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether it takes rows and maps of files."""
+        return isinstance(self.deliver, TakesRows)
 
 
 def open_sink(argument: str) -> OpenSink:

@@ -16,6 +16,9 @@ from vlmad_run.rows import MAPS, OVERLAYS, ScoreRow, file_stem
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from jaxtyping import UInt16
+
     from vlmad.types import Result
     from vlmad_run.manifest import GoodScores
     from vlmad_run.thresholds import Threshold
@@ -38,9 +41,28 @@ def store_result(
     Raises:
         OutputError: the map cannot be written.
     """
+    row, heat = row_of(result, good, threshold)
+    if heat is not None:
+        store_map(folder, row, heat)
+    return row
+
+
+def store_map(folder: Path, row: ScoreRow, heat: UInt16[np.ndarray, "H W"]) -> None:
+    """Store the map of a row in a run folder.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    write_atomically(folder / row.map, png(Image.fromarray(heat)))
+
+
+def row_of(
+    result: Result, good: GoodScores | None, threshold: Threshold | None
+) -> tuple[ScoreRow, UInt16[np.ndarray, "H W"] | None]:
+    """Return the row of an image and its map as it is stored; see `store_result`."""
     size, modified = result.status or (None, None)
     if result.map is None:
-        return ScoreRow(
+        failed = ScoreRow(
             image=result.name,
             status="failed",
             reason=printable(result.error),
@@ -48,12 +70,12 @@ def store_result(
             bytes=size,
             modified=modified,
         )
+        return failed, None
     stored, scale = to_16_bits(result.map)
     score = _rounded(result.score)  # judged as it is written, so that tables can be trusted
     picked = result.picked if isinstance(result, ProductResult) else None
     stem, good = file_stem(result.name), picked.good if picked else good
-    write_atomically(folder / MAPS / f"{stem}.png", png(Image.fromarray(stored)))
-    return ScoreRow(
+    row = ScoreRow(
         notes=list(result.notes),
         image=result.name,
         score=score,
@@ -70,6 +92,7 @@ def store_result(
         bytes=size,
         modified=modified,
     )
+    return row, stored
 
 
 def _rounded(value: float) -> float:

@@ -150,6 +150,9 @@ def _line(record: Record, station: Station) -> Iterator[Line | None]:
         yield None
         return
     sinks = open_sinks(record.to or [])
+    for sink in sinks:
+        if sink.takes_rows:
+            raise InputError(f"--to {sink.name} takes files, and none are sent; see --verdicts")
     with Line(station, Ledger(record.ledger or LEDGER), sinks, say) as line:
         yield line
 

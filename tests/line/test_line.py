@@ -13,6 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from vlmad.errors import OutputError
+from vlmad.images import decode
+from vlmad_line._run_sink import to_run_folders, waiting_row
 from vlmad_line.endpoints import Arrival
 from vlmad_line.judgements import Judgement
 from vlmad_line.ledger import Ledger
@@ -22,6 +24,7 @@ from vlmad_line.sinks import open_sink
 from vlmad_line.station import Station
 from vlmad_run.choosing import Choice
 from vlmad_run.references import References
+from vlmad_run.stored_run import read_run
 from vlmad_run.thresholds import Threshold
 
 from ..conftest import SMALL  # noqa: TID252 (tests are no package)
@@ -106,3 +109,53 @@ def test_a_second_farewell_waits_no_longer(tmp_path: Path) -> None:
         line._deliveries = [SimpleNamespace(stop=untils.append)]  # type: ignore[list-item]
         line.farewell()
     assert untils == [untils[0]] * 2
+
+
+def with_threshold(product: LineProduct, value: float) -> LineProduct:
+    identity = product.identity.model_copy(update={"threshold": value})
+    manifest = product.manifest.model_copy(update={"identity": identity})
+    return replace(product, threshold=Threshold(value=value), manifest=manifest)
+
+
+def test_rows_wait_for_the_disk_of_their_run_folders_each_of_one_detector(
+    product: LineProduct, photos: Path, tmp_path: Path
+) -> None:
+    disk, told, lines = tmp_path / "disk", list[str](), list[Line]()
+    for value in (9.0, 0.0, 0.0):
+        sink = open_sink(f"folder:{disk}/runs")
+        station = Station([with_threshold(product, value)])
+        lines.append(Line(station, Ledger(tmp_path / "line.sqlite"), [sink], told.append))
+        with lines[-1] as line:
+            if not disk.exists():
+                line.judge([arrival(photos / "0000.png"), arrival(photos / "gone.png")])
+            line.alarm("photos", "stopped", "it is silent")
+            line.farewell()
+            waiting = line.sinks[0].waiting
+            assert line.ledger.trim() == 0
+            rows = [line.ledger.row(number) for number in range(1, 8)]
+        assert (waiting == 0, any(rows)) == ((True, False) if disk.exists() else (False, True))
+        if len(lines) == 2:
+            disk.mkdir()
+    runs = [read_run(path) for path in (disk / "runs").iterdir()]
+    assert {run.threshold and run.threshold.value for run in runs} == {9.0, 0.0}
+    for run in runs:
+        done, failed = run.rows()
+        assert (done.verdict == "ok") == (run.threshold is not None and run.threshold.value == 9)
+        assert failed.status == "failed"
+        assert decode(run.folder / done.map).size == decode(photos / "0000.png").size
+        assert run.manifest.result is not None
+        assert (run.manifest.result.finished, run.manifest.result.images) == (True, 2)
+    assert "make it, or mount its disk" in told[0]
+
+
+def test_the_empty_folder_that_a_disk_leaves_is_not_written(
+    product: LineProduct, photos: Path, tmp_path: Path
+) -> None:
+    folders = to_run_folders(f"folder:{tmp_path}/runs")
+    judged = Station([product]).judge([arrival(photos / "0000.png")])[0]
+    assert judged.result is not None
+    row = waiting_row(product, judged.result)
+    folders.take_row(row)
+    folders._disk = -1  # as if another one had been there
+    with pytest.raises(OutputError, match="another disk than before; mount its own"):
+        folders.take_row(row)
