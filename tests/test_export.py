@@ -104,7 +104,8 @@ def test_ranks_of_fewer_than_three_scores_tell_nothing():
     assert rank_correlation([1.0, 2.0, 3.0], [2.0, 3.0, 9.0]) == 1.0
 
 
-WINDOWS = ("--detector", "winclip", "--class-name", "nut", *SMALL)
+FEW_PATCHES = ("--set", "backbone.image_size=80")
+WINDOWS = ("--detector", "winclip", "--class-name", "nut", *SMALL, *FEW_PATCHES)
 ROOT = Path(__file__).parents[1]
 WITHOUT_TORCH = """
 import sys
@@ -286,7 +287,17 @@ def test_less_precision_takes_less_room_and_keeps_the_order(exported, precision,
 @pytest.mark.slow
 def test_a_graph_that_differs_from_its_detector_is_not_kept(tmp_path):
     photos = _photographs(tmp_path / "photos", 2)
-    words = ("export", "--detector", "clip", *SMALL, "--images", photos, "--out", "a.onnx")
+    words = (
+        "export",
+        "--detector",
+        "clip",
+        *SMALL,
+        *FEW_PATCHES,
+        "--images",
+        photos,
+        "--out",
+        "a.onnx",
+    )
     done = vlmad(*words, "--tolerance", "0", cwd=tmp_path)
     assert done.returncode == 2
     assert "the graph is not kept: in onnxruntime" in done.stderr

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import torch
 from annotated_types import Gt, Interval
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from vlmad import Prediction, Scorer
 from vlmad.parts import CLASS_TOKEN, PATCHES, TEXT
@@ -79,5 +79,9 @@ def smooth(maps: Float[Tensor, "b h w"], sigma: float) -> Float[Tensor, "b h w"]
     """Smooth each map with a Gaussian, mirrored at the borders, on the processor."""
     if sigma == 0:
         return maps
+    if torch.compiler.is_compiling():  # what scipy does cannot be recorded; two products can
+        sides = (np.eye(side, dtype=np.float32) for side in maps.shape[1:])
+        rows, columns = (torch.from_numpy(gaussian_filter1d(s, sigma, axis=0)) for s in sides)
+        return rows @ maps @ columns.T
     smoothed = [gaussian_filter(image.cpu().numpy(), sigma) for image in maps]
     return torch.from_numpy(np.stack(smoothed)).to(maps.device)

@@ -1,7 +1,8 @@
 """Operations that no graph format has, recorded as others that all have.
 
 ONNX knows no factors of matrices: a Cholesky factor is recorded as one operation of vlmad's own,
-which `vlmad_export._factored` takes apart again in the graph.
+which `vlmad_export._factored` takes apart again in the graph. What depends on no pixel is worked
+out at once, so that it is a constant and parts may decide by it.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_leaves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jaxtyping import Float
-    from torch import Tensor
-
 
 CHOLESKY = "Cholesky"
 """The operation from a matrix (n, n) to its lower factor and the factor's inverse."""
@@ -49,7 +52,11 @@ class PlainOperations(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Do what is known in another way, and everything else as it is."""
-        return self._plain.get(func, func)(*args, **(kwargs or {}))
+        given = kwargs or {}
+        if func not in self._plain and _is_constant(func, [*args, *given.values()]):
+            with _disable_current_modes():
+                return func(*args, **given)
+        return self._plain.get(func, func)(*args, **given)
 
     def _cholesky(self, matrix: Float[Tensor, "*b n n"]) -> Float[Tensor, "*b n n"]:
         size, kinds = matrix.shape[-2:], [matrix.dtype] * 2
@@ -67,6 +74,15 @@ class PlainOperations(TorchFunctionMode):
         if upper or id(factor) not in self._inverses:
             raise NotImplementedError("only a lower factor of cholesky can be solved in a graph")
         return self._inverses[id(factor)][1] @ right
+
+
+def _is_constant(func: Callable[..., Any], given: Sequence[Any]) -> bool:
+    """Return whether an operation makes something new of tensors that all have numbers already."""
+    name = getattr(func, "__name__", "")
+    changes = name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
+    tensors = [each for each in tree_leaves(given) if isinstance(each, Tensor)]
+    recorded = any(isinstance(each, FakeTensor) for each in tensors)
+    return bool(tensors) and not (changes or recorded)
 
 
 def _steps(cells: Tensor, size: Sequence[int] | int) -> tuple[int, int]:

@@ -96,6 +96,9 @@ def refuse_untraceable(detector: Detector) -> None:
         "--resize pad adds margins that depend on the image: take squash": mode == "pad",
         "--align finds where each image lies": detector.fixture is not None,
         "a region of interest is laid over each image": detector.inside is not None,
+        f"{parts['backbone']} computes in bfloat16: take --precision float32, for vlmad fit too": (
+            getattr(detector.backbone, "precision", "float32") == "bfloat16"
+        ),
     }
     for reason, holds in reasons.items():
         if holds:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import tempfile
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +19,7 @@ from vlmad_export.sessions import INSTALL, installed_runtimes
 from vlmad_run.leaving_out import automatic_threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import onnx
 
@@ -63,7 +66,9 @@ def export_detector(
     [_] = assembled.stream(images[:1], 1)
     memory = most_memory()
     traced = TracedDetector(detector, assembled.class_name)
-    one = _in_precision(of_one_image(record(traced)), traced.wanted, assembled, images, wish)
+    with _untold():
+        recorded = of_one_image(record(traced))
+    one = _in_precision(recorded, traced.wanted, assembled, images, wish)
     model = of_any_images(one, traced.wanted, described.metadata())
     with tempfile.TemporaryDirectory(prefix="vlmad-", dir=out.parent) as folder:
         graph = Path(folder, out.name)
@@ -74,6 +79,18 @@ def export_detector(
     whole = described.model_copy(update={"parity": found, "graph_sha256": digest(out)})
     whole.write(document_beside(out))
     return whole
+
+
+@contextmanager
+def _untold() -> Iterator[None]:
+    """Keep from users what torch and onnxscript tell their developers, whole programs among it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _in_precision(

@@ -226,9 +226,9 @@ class NearestPatches(Scorer):
         if len(weights) != len(features.regions):
             raise OptionError(f"{len(weights)} level_weights for {len(features.regions)} levels")
         images = None
-        if self.images is not None:
+        if self.images is not None and self.images < len(memory[IMAGES]):
             own, others = F.normalize(features.image.float(), dim=1), F.normalize(memory[IMAGES])
-            images = (own @ others.T).topk(min(self.images, len(others))).indices
+            images = (own @ others.T).topk(self.images).indices
         judged = []
         for weight, regions in zip(weights, features.regions, strict=True):
             remembered = PatchMemory.for_level(memory, regions)

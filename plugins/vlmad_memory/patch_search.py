@@ -82,7 +82,7 @@ class PatchSearch:
         found = nearest_rows(queries, kept, count, None if self.radius is None else near)
         nowhere = found.squared[:, 0].isinf()
         squared, nearest = found
-        if nowhere.any():
+        if self.radius is not None and nowhere.any():
             anywhere = nearest_rows(queries[nowhere], kept, count)
             squared[nowhere], nearest[nowhere] = anywhere
         there = squared.isfinite()
