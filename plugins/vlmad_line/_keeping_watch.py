@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING
+
+from vlmad_line._lookout import LONGEST_END, LOOK, Lookout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,12 +22,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 8
 """Images that are judged together at most."""
-LOOK = 0.2
-"""Seconds after which the sources are looked after at the latest."""
 STATUS = 60.0
 """Seconds from one status line to the next, if anything has come."""
-LONGEST_END = 3.0
-"""Seconds for a source to end."""
 
 
 @dataclass
@@ -46,35 +45,54 @@ class KeptWatch:
     answers: Counter[str] = field(default_factory=Counter)
     parts: Counter[str] = field(default_factory=Counter)
     """Likewise of parts."""
-    stopped: dict[str, str] = field(default_factory=dict)
-    """Sources that have stopped, and why."""
+    _one_at_a_time: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        """Make what looks after the sources; it shows alarms from a thread of its own."""
+        self._lookout = Lookout(self.line, self.feeds, self._show, self.onlookers)
+
+    @property
+    def stopped(self) -> dict[str, str]:
+        """What has stopped, and why."""
+        return self._lookout.stopped
 
     def run(self, came: Event, stop: Event) -> None:
-        """Judge until all sources are done, or `stop` is set; what was taken is judged."""
+        """Judge until all sources are done, or `stop` is set.
+
+        What was begun then is judged; what waits is not. Files come again at the next start.
+        """
         for feed in self.feeds:
             feed.start()
-        told, count = time.monotonic(), 0
         try:
-            while not stop.is_set():
-                came.wait(LOOK)
-                came.clear()
-                over = all(feed.is_done for feed in self.feeds)
-                self._look_after()
-                while self._judge() and not stop.is_set():
-                    self._look_after()
-                if over:
-                    break
-                total = self.answers.total()
-                if total > count and time.monotonic() - told >= STATUS:
-                    told, count = time.monotonic(), total
-                    self.tell(self.status())
+            with self._lookout:
+                self._judge_all(came, stop)
             self._tell_parts(ended=True)
         finally:
             for feed in self.feeds:
                 feed.stop(LONGEST_END)
             for onlooker in self.onlookers:
                 onlooker.stop()
-        self._tell_news()
+        self._lookout.tell_news()
+
+    def _judge_all(self, came: Event, stop: Event) -> None:
+        told, count = time.monotonic(), 0
+        while not stop.is_set():
+            came.wait(LOOK)
+            came.clear()
+            over = all(feed.is_done for feed in self.feeds)
+            self._lookout.look()
+            while self._judge() and not stop.is_set():
+                self._lookout.look()
+            if over:
+                return
+            total = self.answers.total()
+            if total > count and time.monotonic() - told >= STATUS:
+                told, count = time.monotonic(), total
+                self.tell(self.status())
+
+    def _show(self, message: Message) -> None:
+        with self._one_at_a_time:
+            self.show(message)
 
     def status(self) -> str:
         """Say in a line what has come, and what waits."""
@@ -98,10 +116,11 @@ class KeptWatch:
         share = max(1, TOGETHER // len(self.feeds))
         arrivals = [arrival for feed in self.feeds for arrival in feed.take(share)]
         if arrivals:
-            found = self.line.judge(arrivals)
+            with self._lookout.judging():
+                found = self.line.judge(arrivals)
             for judged in found:
                 self.answers[judged.judgement.answer] += 1
-                self.show(judged.judgement)
+                self._show(judged.judgement)
             self._look_on(arrivals, found)
         self._tell_parts()
         return bool(arrivals)
@@ -112,28 +131,8 @@ class KeptWatch:
             for arrival, judged in zip(arrivals, found, strict=True):
                 onlooker.see(judged.judgement, arrival.content, judged.product)
 
-    def _tell_news(self) -> None:
-        """Raise the alarms of onlookers, and take them back."""
-        for onlooker in self.onlookers:
-            for source, state, reason in onlooker.news():
-                self.show(self.line.alarm(source, state, reason))
-
     def _tell_parts(self, ended: bool = False) -> None:
         """Show what follows for parts, of those too that have waited too long."""
         for said in self.line.said_of_parts(ended):
             self.parts[said.answer] += 1
-            self.show(said)
-
-    def _look_after(self) -> None:
-        """Raise an alarm of each source that has stopped, or changed, and take it back."""
-        for feed in self.feeds:
-            faults, reason = feed.faults(), feed.reason
-            if (faults or reason) and feed.name not in self.stopped:
-                self.stopped[feed.name] = first = [*faults, reason][0]
-                if reason:
-                    feed.let_go()
-                self.show(self.line.alarm(feed.name, "stopped", first))
-            if not reason and feed.name in self.stopped:
-                del self.stopped[feed.name]
-                self.show(self.line.alarm(feed.name, "back"))
-        self._tell_news()
+            self._show(said)

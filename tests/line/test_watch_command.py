@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,8 +19,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlmad_line import delivery, feed
+from vlmad.errors import OutputError
+from vlmad_line import _lookout, delivery, feed
 from vlmad_line._keeping_watch import KeptWatch
+from vlmad_line._lookout import Lookout
 from vlmad_line.endpoints import Arrival
 from vlmad_line.feed import IN_MEMORY, ROOM, Feed
 from vlmad_line.judgements import Alarm, Judgement, Message
@@ -272,6 +275,58 @@ def test_of_a_camera_that_has_stopped_nothing_that_waited_is_judged(tmp_path: Pa
         kept = KeptWatch(line, [camera], show, lambda text: None)
         kept.run(came, stop)
     assert (_states(said), len(said), camera.dropped) == (["stopped"], 1, 1)
+
+
+def test_a_source_that_fails_while_the_model_hangs_is_an_alarm_at_once(tmp_path: Path) -> None:
+    told, waits = threading.Event(), list[bool]()
+
+    def fails(stop: threading.Event) -> Iterator[Arrival | None]:
+        yield Arrival("1.png", None, 0.0, judged=lambda judgement: waits.append(told.wait(20)))
+        raise ConnectionError("a cable is loose")
+
+    def ends(said: Sequence[Message]) -> bool:
+        if _states(said):
+            told.set()
+        return len(said) == 2
+
+    kept_watch(Moody(fails), tmp_path, ends)
+    assert waits == [True]
+
+
+def test_a_model_that_hangs_is_an_alarm_and_one_that_always_takes_long_is_none(
+    tmp_path: Path,
+) -> None:
+    said, now = list[Message](), [0.0]
+    with Line(Station(), Ledger(tmp_path / "line.sqlite")) as line:
+        lookout = Lookout(line, [], said.append, clock=lambda: now[0])
+        for seconds in (61, 100):
+            with lookout.judging():
+                now[0] += seconds
+                lookout.look()
+            lookout.look()
+    alarms = [(each.source, each.state, each.reason) for each in said if isinstance(each, Alarm)]
+    assert alarms == [("vlmad", "stopped", "judging has taken 61 s"), ("vlmad", "back", "")]
+
+
+def test_an_alarm_that_cannot_be_written_down_ends_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(stop: threading.Event) -> Iterator[Arrival | None]:
+        stop.set()
+        raise ConnectionError("a cable is loose")
+        yield
+
+    monkeypatch.setattr(_lookout, "LOOK", 0.0)
+    camera = Feed(Moody(fails), "camera", False, threading.Event())
+    camera._work()
+    with Line(Station(), Ledger(tmp_path / "line.sqlite")) as line:
+        with sqlite3.connect(tmp_path / "line.sqlite") as other:
+            other.execute("DROP TABLE seen")
+        other.close()
+        lookout = Lookout(line, [camera], lambda message: None)
+        lookout._work()  # as in its thread
+        with pytest.raises(OutputError, match="cannot write"):
+            lookout.look()
 
 
 def _states(said: Sequence[Message]) -> list[str]:
