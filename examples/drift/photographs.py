@@ -234,7 +234,8 @@ def tables(known: Sequence[Photographs], streams: int) -> str:
         f"evidence of 20 or more for a rise in {beyond['rise']:.0%}, for a rise or a fall in "
         f"{beyond['both']:.0%}."
     )
-    return "\n".join([*still, "", head, "|---" * 7 + "|", *found, "", own])
+    text = "\n".join([*still, "", head, "|---" * 7 + "|", *found, "", own])
+    return re.sub(r"(?<=\d)%", " %", text)
 
 
 def main() -> None:
