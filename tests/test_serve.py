@@ -124,10 +124,11 @@ def serving(folder: Path, products: list[LineProduct], **settings: Any) -> Itera
 def _served(served: Served, offered: Path | None, access: Access) -> Iterator[Running]:
     verdicts = OperatorVerdicts(served.spool._folder.with_name("verdicts"), served.station)
     reviewing = Reviewing(served.station, verdicts, Choice())
-    app = make_app(served, offer(served.station, offered, Choice()), reviewing, access)
+    offering = offer(served.station, offered, Choice(), served.newest.forget)
+    app = make_app(served, offering, reviewing, access)
     bound = bind("127.0.0.1", 0)
     port = bound.getsockname()[1]
-    server = make_server(app, served.events.stop)
+    server = make_server(app, served.events.stop, served.refuse_unread)
     thread = threading.Thread(target=server.run, args=([bound],))
     thread.start()
     while not server.started:

@@ -28,7 +28,7 @@ from vlmad_run.choosing import Choice
 from vlmad_run.references import References
 from vlmad_run.rows import read_rows
 from vlmad_run.thresholds import Threshold
-from vlmad_serve import events, operator_verdicts, reviewing
+from vlmad_serve import operator_verdicts, reviewing
 from vlmad_serve.access import Access
 from vlmad_serve.answers import KnownRows
 from vlmad_serve.operator_verdicts import IMAGES, RUN, VERDICTS, OperatorVerdicts
@@ -116,21 +116,51 @@ def test_the_page_shows_what_is_said_and_nothing_as_ok_that_is_not(
     assert page.inner_text("#answer") == "✕ NG"  # whatever the list shows
     running.stop()
     shows(page, "answer", "?")
-    tells(page, "alarm", "not answer")
+    tells(page, "alarm", "not heard")
     assert page.get_attribute("#verdict", "class") == "none"
 
 
 @pytest.mark.xdist_group("browser")
-def test_a_station_that_is_not_heard_is_not_shown_as_ok_though_nothing_fails(
+def test_what_the_station_said_a_while_ago_is_not_shown_as_ok_though_nothing_fails(
     page: Any, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    served, hangs = running.served, threading.Event()
     judged(running, png())
-    monkeypatch.setattr(events, "BEAT", 1000.0)  # as if the cable were out
-    page.reload()  # a stream that began before would still beat once
     shows(page, "answer", "✓ OK")
-    page.route("**/health", lambda route: None)
+    served._started += 10  # as if what comes had been on its way for so long
+    served.events.beat_soon()
+    shows(page, "answer", "?")
+    page.clock.fast_forward(7000)  # a late stream is left for a new one
+    shows(page, "answer", "✓ OK")
+    monkeypatch.setattr(served.events, "_health", hangs.wait)
     page.clock.fast_forward(7000)
     shows(page, "answer", "?")
+    tells(page, "alarm", "not heard")
+    hangs.set()
+
+
+@pytest.mark.xdist_group("browser")
+def test_what_was_said_before_the_start_is_not_shown_as_ok(
+    browser: Any, nut: LineProduct, tmp_path: Path
+) -> None:
+    (spool := tmp_path / "spool").mkdir()
+    settings = {"ledger": tmp_path / "line.sqlite", "to": f"csv:{tmp_path / 'out.csv'}"}
+    with serving(spool, [nut], **settings) as running:
+        judged(running, png(), "?name=yesterday.png")
+    settings["to"] = f"csv:{tmp_path / 'other.csv'}"
+    with serving(spool, [nut], **settings) as running:
+        page, failed = browser.new_page(), list[str]()
+        page.route(
+            "**/history?*",
+            lambda route: route.continue_() if failed else failed.append(route.abort() or "once"),
+        )
+        page.goto(f"http://127.0.0.1:{running.port}/")
+        tells(page, "why", "an earlier image, ✓ OK")
+        assert page.get_attribute("#verdict", "class") == "none"
+        judged(running, png())
+        shows(page, "answer", "✓ OK")
+        assert failed
+        page.close()
 
 
 @pytest.mark.xdist_group("browser")
@@ -262,16 +292,35 @@ def test_a_person_ends_the_alarm_of_images_that_have_changed(
 
 
 @pytest.mark.xdist_group("browser")
-def test_a_paused_station_judges_nothing_and_says_so(page: Any, running: Running) -> None:
+def test_what_was_said_before_a_pause_or_of_another_product_is_not_shown_as_ok(
+    page: Any, running: Running
+) -> None:
     judged(running, png())
+    shows(page, "answer", "✓ OK")
     page.keyboard.press("p")
     shows(page, "answer", "PAUSED")
     status, said = running.score()
     assert (status, said["error"]) == (503, "the station is paused")
     assert running.ask("GET", "/health")[0] == 503
     page.click("#pause")
-    shows(page, "answer", "✓ OK")
+    shows(page, "answer", "?")
     assert running.score()[0] == 200
+    shows(page, "answer", "✓ OK")
+    page.keyboard.press("p")
+    shows(page, "answer", "PAUSED")
+    page.keyboard.press("p")  # also where nothing came meanwhile
+    tells(page, "why", "an earlier image, ✓ OK")
+    assert running.score()[0] == 200
+    shows(page, "answer", "✓ OK")
+    running.ask("PUT", "/products/bolt", '{"chosen": true}')  # as another page does
+    tells(page, "why", "an earlier image, ✓ OK")
+    assert page.inner_text("#answer") == NONE
+    shows(page, "state", "judges bolt")
+    expect(page.locator("#product")).to_have_value("bolt", timeout=SOON)
+    page.select_option("#product", "nut")
+    shows(page, "state", "judges nut")
+    judged(running, png())
+    shows(page, "answer", "✓ OK")
 
 
 @pytest.mark.xdist_group("browser")
@@ -294,7 +343,8 @@ def test_all_text_can_be_read_on_a_phone_and_on_a_screen_by_day_and_by_night(
 def test_the_page_asks_for_the_token_and_follows_then(
     browser: Any, nut: LineProduct, tmp_path: Path
 ) -> None:
-    with serving(tmp_path, [nut], access=Access("a-token-of-the-station")) as running:
+    access = Access("a-token-of-the-station")
+    with serving(tmp_path, [nut], access=access) as running:
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{running.port}/")
         page.fill("#secret", "wrong")
@@ -304,6 +354,11 @@ def test_the_page_asks_for_the_token_and_follows_then(
         page.click("#session button")
         shows(page, "state", "judges nut")
         running.score(**{"Authorization": "Bearer a-token-of-the-station"})
+        shows(page, "answer", "✓ OK")
+        access._sessions.clear()  # as after twelve hours
+        shows(page, "answer", "?")
+        page.fill("#secret", "a-token-of-the-station")
+        page.click("#session button")
         shows(page, "answer", "✓ OK")
         page.close()
 
@@ -422,7 +477,9 @@ def test_what_was_learned_is_used_when_it_gains_on_images_held_out(
             truth(running, judged(running, image)["id"], said)
     assert running.ask("POST", "/products/nut/review")[1]["state"] == "running"
     assert running.ask("POST", "/products/nut/review")[0] == 409
+    until = time.monotonic() + 300
     while (state := running.ask("GET", "/products/nut/review")[1])["state"] == "running":
+        assert time.monotonic() < until
         time.sleep(0.05)
     assert state["state"] == "done", state["reason"]
     assert state["review"]["references"]["adopted"], state["review"]

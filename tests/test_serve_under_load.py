@@ -22,6 +22,7 @@ import pytest
 from vlmad.types import Result
 from vlmad_line.line_products import LineProduct, open_product
 from vlmad_run.references import References
+from vlmad_serve import listening
 from vlmad_serve.batching import BatchedJudging
 from vlmad_serve.listening import allow_many_files
 from vlmad_serve.served import resident_bytes
@@ -175,6 +176,50 @@ def test_what_is_refused_is_an_alarm_like_what_could_not_be_scored(
         )
         running.score()
         assert running.ask("GET", "/health")[1]["alarms"] == []
+
+
+def test_whatever_is_refused_nothing_holds_that_was_said_before(
+    nut: LineProduct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[tuple[str, str, dict[str, str]]] = [
+        ("POST", "/score?map=jpg", PNG),
+        ("POST", "/score?product=screw", PNG),
+        ("POST", "/score/", PNG),
+        ("PUT", "/score", PNG),
+        ("POST", "/score", {**PNG, "Host": "camera.example"}),
+        ("POST", "/score", {**PNG, "Sec-Fetch-Site": "cross-site"}),
+        ("POST", "/score", {"Content-Type": "text/plain"}),
+    ]
+    with serving(tmp_path, [nut]) as running:
+        newest = running.served.newest
+        assert newest.id == ""
+        for method, path, headers in refused:
+            said = running.score()[1]["judgements"][0]["id"]
+            assert running.ask("GET", "/health")[1]["newest"] == said
+            assert problem(running.ask(method, path, IMAGE, headers)) >= 400, path
+            assert (newest.id, newest.refused) == ("", 1), path
+        for most, status in ((listening.MOST_CONNECTIONS, b"400"), (-1, b"503")):
+            assert running.score()[0] == 200
+            monkeypatch.setattr(listening, "MOST_CONNECTIONS", most)
+            assert running.raw(b"\x16\x03\x01 hello\r\n\r\n")[9:12] == status
+            assert (newest.id, newest.refused) == ("", 1)
+        assert running.served.figures.text({}).count('vlmad_refused_total{status="503"} 1') == 1
+
+
+def test_an_image_that_waited_does_not_hide_that_a_newer_one_got_nothing(
+    gate: Gate, gated: LineProduct, tmp_path: Path
+) -> None:
+    with serving(tmp_path, [gated], queue=1) as running:
+        waiting = send(running)
+        assert gate.asked.wait(60)
+        assert running.score()[0] == 429
+        gate.open.set()
+        assert answer_of(waiting)[1]["judgements"][0]["answer"] == "OK"
+        health = running.ask("GET", "/health")[1]
+        assert (health["unjudged"], health["newest"]) == (1, "")
+        said = running.score()[1]["judgements"][0]["id"]
+        health = running.ask("GET", "/health")[1]
+        assert (health["unjudged"], health["newest"]) == (0, said)
 
 
 def test_a_disk_that_takes_no_image_is_an_alarm_at_once(nut: LineProduct, tmp_path: Path) -> None:

@@ -79,8 +79,9 @@ async def image(request: Request, name: str) -> Response:
 
 @asking.get("/events", responses=EVENTS)
 async def events(request: Request) -> Response:
-    """Send each judgement as it is made, as server-sent events, and a beat in between."""
-    told = served_of(request).events.listen()
+    """Send each judgement as it is made, as server-sent events, and beats with the health."""
+    access: Access = request.app.state.access
+    told = served_of(request).events.listen(lambda: access.allows(request.scope))
     headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(told, headers=headers, media_type="text/event-stream")
 

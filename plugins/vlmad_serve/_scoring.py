@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -11,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from vlmad.errors import did_you_mean
 from vlmad_line.endpoints import Arrival
+from vlmad_serve._requests import served_of
 from vlmad_serve.answers import RequestProblem, ScoreAnswer
 from vlmad_serve.batching import Answered, Waiting
 from vlmad_serve.refusals import Refusal
@@ -73,16 +76,15 @@ async def score(
     The body is an image, or a form with up to so many files as the server takes. An image that
     cannot be read or scored is NG, with the reason; so is the part that it is a view of.
     """
-    served: Served = request.app.state.served
-    with served.counting_refusals():
-        parting = served.views.asked(part, views)
-        images = await _accept(request, served, _chosen(served, product), parting)
+    sent, served = time.monotonic(), served_of(request)
+    parting = served.views.asked(part, views)
+    as_which = _Asked(_chosen(served, product), parting, sent)
+    images = await _accept(request, served, as_which)
     judged = await asyncio.gather(*(asyncio.wrap_future(each.answer) for each in images))
     judgements = [each.judgement for each in judged]
     answer = ScoreAnswer(judgements=judgements, parts=parting.judge(judgements))
     if answer.parts:
-        with served.counting_refusals():
-            await run_in_threadpool(served.conclude, answer.parts)
+        await run_in_threadpool(served.conclude, answer.parts, sent)
     if map == "png":
         maps = await run_in_threadpool(_pictures, judged)
         answer = answer.model_copy(update={"maps": maps})
@@ -106,9 +108,28 @@ def _chosen(served: Served, product: str | None) -> str:
     return product
 
 
-async def _accept(
-    request: Request, served: Served, product: str, parting: SentViews
-) -> list[Waiting]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a request says of all its images."""
+
+    product: str
+    parting: SentViews
+    sent: float
+    """When it began to come, of the monotonic clock."""
+
+    def prepare(self, uploads: list[Upload], most: int) -> list[Waiting]:
+        """Return images as they wait; one that is too large is not even decoded."""
+        waiting = []
+        for upload in uploads:
+            pixels = pixels_of(upload, most)
+            refused, count = (pixels, 0) if isinstance(pixels, str) else ("", pixels)
+            arrival = Arrival(upload.name, upload.path, upload.at, "http", fault=refused)
+            part = self.parting.part_of(upload.name)
+            waiting.append(Waiting(arrival, self.product, upload.size, count, part, self.sent))
+        return waiting
+
+
+async def _accept(request: Request, served: Served, asked: _Asked) -> list[Waiting]:
     """Read the images of a request and hand them over to be judged."""
     served.require_going()
     served.judging.begin()
@@ -117,7 +138,7 @@ async def _accept(
         uploads = await served.spool.receive(request)
         try:
             most = served.limits.most_pixels
-            images = await run_in_threadpool(_prepare, uploads, product, parting, most)
+            images = await run_in_threadpool(asked.prepare, uploads, most)
             served.judging.add(images)
         except BaseException:
             discard(uploads)
@@ -127,18 +148,6 @@ async def _accept(
     finally:
         if images is None:
             served.judging.end()
-
-
-def _prepare(uploads: list[Upload], product: str, parting: SentViews, most: int) -> list[Waiting]:
-    waiting = []
-    for upload in uploads:
-        pixels = pixels_of(upload, most)
-        arrival = Arrival(upload.name, upload.path, upload.at, "http")
-        refused = pixels if isinstance(pixels, str) else ""
-        counted = 0 if refused else int(pixels)
-        part = parting.part_of(upload.name)
-        waiting.append(Waiting(arrival, product, upload.size, counted, refused, part))
-    return waiting
 
 
 def _pictures(answers: Sequence[Answered]) -> dict[str, str]:

@@ -83,6 +83,14 @@ class Access:
         if self._token is not None and path not in OPEN and not path.startswith(OPEN_FOLDER):
             self._check_token(headers, cookie_of(scope))
 
+    def allows(self, scope: Scope) -> bool:
+        """Return whether a request that once passed still would: a session ends."""
+        try:
+            self.check(scope)
+        except Refusal:
+            return False
+        return True
+
     def open_session(self, headers: Headers) -> str:
         """Return what a cookie may bring instead of the token, to whoever brings that.
 

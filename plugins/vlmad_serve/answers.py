@@ -89,7 +89,10 @@ class StationHealth(Document):
     paused: bool = False
     """Whether somebody has paused it."""
     unjudged: Annotated[int, Field(ge=0)] = 0
-    """Images, or requests for some, that came after the latest judgement and got none."""
+    """Requests for judgements that got none, since an image got one that was sent after them."""
+    newest: str = ""
+    """The `id` of what was said of the newest image. Empty if nothing holds: no image was judged
+    that was sent after the start, a pause, a change of the products, or one that got nothing."""
     waiting: Annotated[int, Field(ge=0)]
     """Images that are not judged yet."""
     seconds: float

@@ -46,6 +46,7 @@ def make_app(
         summary="A small inspection station: images in, OK or NG out.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # whoever sends an image does not follow
     )
     app.state.served, app.state.offered, app.state.access = served, offered, access
     app.state.reviewing = reviewing

@@ -53,10 +53,10 @@ class Waiting:
     size: int = 0
     """Bytes of its file."""
     pixels: int = 0
-    refused: str = ""
-    """Why it is not even decoded."""
     part: str = ""
     """Of which it is a view, if parts are judged."""
+    sent: float = 0.0
+    """When its request began to come, of the monotonic clock."""
     answer: Future[Answered] = field(default_factory=Future)
 
 

@@ -126,8 +126,9 @@ def _run(
         served = Served(station, limits, Path(spool), line, views)
         reviewing = Reviewing(station, OperatorVerdicts(record.verdicts, station), choice)
         stack.callback(reviewing.stop)
-        app = make_app(served, offer(station, folder, choice), reviewing, access)
-        server = make_server(app, served.events.stop)
+        offered = offer(station, folder, choice, served.newest.forget)
+        app = make_app(served, offered, reviewing, access)
+        server = make_server(app, served.events.stop, served.refuse_unread)
         host, port = bound.getsockname()[:2]
         where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         bound.listen(MOST_CONNECTIONS)  # who is told that it serves, can connect

@@ -39,8 +39,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, access: Access, served: Served) -> None:
         self._app, self._access, self._limits = app, access, served.limits
-        self._figures, self._unjudged = served.figures, served.unjudged
-        self._bytes = 0
+        self._served, self._bytes = served, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -53,9 +52,7 @@ class Guard:
                 self._access.check(scope)
                 body.check_stated(Headers(scope=scope))
             except Refusal as refusal:
-                self._figures.count_refused(refusal.status)
-                if refusal.status == 413 and scope["path"] == "/score":
-                    self._unjudged.refuse(1, refusal.error, at_fault=False)
+                self._served.count_refused(refusal, scope)
                 await refusal.response()(scope, receive, _saying(send))
                 return
             await self._app(scope, body.receive, _saying(send))

@@ -38,13 +38,15 @@ class PatientProtocol(H11Protocol):
 
     _head_due: asyncio.TimerHandle | None = None
     _write_due: asyncio.TimerHandle | None = None
+    refused: Callable[[int, str], None] = staticmethod(lambda status, error: None)
+    """Is told of what is refused here, which no application sees."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, if there are not too many."""
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
             remedy = "close connections that are not used, and ask again"
-            self._end(b"503 Service Unavailable", raw_problem("too many are connected", remedy))
+            self._end(503, "Service Unavailable", "too many are connected", remedy)
             return
         self._watch_head()
 
@@ -74,8 +76,7 @@ class PatientProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer to what is no HTTP."""
-        problem = raw_problem(msg, "send requests of HTTP/1.1 with a head of up to 16 KiB")
-        self._end(b"400 Bad Request", problem)
+        self._end(400, "Bad Request", msg, "send requests of HTTP/1.1 with a head of up to 16 KiB")
 
     def _watch_head(self) -> None:
         """Give up a client from which nothing comes, or no whole head, or a body for nobody."""
@@ -85,10 +86,13 @@ class PatientProtocol(H11Protocol):
         elif self._head_due is None:
             self._head_due = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
 
-    def _end(self, status: bytes, body: bytes) -> None:
-        head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-        self.transport.write(head % (status, len(body)) + b"Connection: close\r\n\r\n" + body)
+    def _end(self, status: int, name: str, error: str, remedy: str) -> None:
+        body = raw_problem(error, remedy)
+        head = b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+        self.transport.write(head % (status, name.encode(), len(body)))
+        self.transport.write(b"Connection: close\r\n\r\n" + body)
         self.transport.close()
+        self.refused(status, error)
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:
@@ -127,12 +131,20 @@ class StoppingServer(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def make_server(app: ASGIApp, stopping: Callable[[], None]) -> StoppingServer:
-    """Return what serves an application; run it with a socket of `bind`."""
+def make_server(
+    app: ASGIApp, stopping: Callable[[], None], refused: Callable[[int, str], None]
+) -> StoppingServer:
+    """Return what serves an application; run it with a socket of `bind`.
+
+    Args:
+        app: the application.
+        stopping: is called as soon as the server is told to stop.
+        refused: is called with the status and the reason of what the application does not see.
+    """
     settings: dict[str, Any] = {"ws": "none", "lifespan": "off", "log_config": None}
     config = uvicorn.Config(
         app,
-        http=PatientProtocol,
+        http=type("Protocol", (PatientProtocol,), {"refused": staticmethod(refused)}),
         access_log=False,
         server_header=False,
         proxy_headers=False,

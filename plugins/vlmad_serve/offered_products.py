@@ -17,7 +17,7 @@ from vlmad_serve.answers import ProductList, ServedProduct
 from vlmad_serve.refusals import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from vlmad_line.line_products import LineProduct
     from vlmad_line.station import Station
@@ -36,11 +36,13 @@ class OfferedProducts:
         station: whose.
         folder: of the files; None offers none.
         choice: where weights are and on which device they compute.
+        changed: is called after a change.
     """
 
     station: Station
     folder: Path | None
     choice: Choice
+    changed: Callable[[], None]
     _busy: threading.Lock
 
     def tell(self) -> ProductList:
@@ -76,6 +78,7 @@ class OfferedProducts:
             raise Refusal(429, "another product is being changed", remedy, 1)
         try:
             yield
+            self.changed()
         finally:
             self._busy.release()
 
@@ -137,9 +140,11 @@ class OfferedProducts:
         return files[name]
 
 
-def offer(station: Station, folder: Path | None, choice: Choice) -> OfferedProducts:
+def offer(
+    station: Station, folder: Path | None, choice: Choice, changed: Callable[[], None]
+) -> OfferedProducts:
     """Return what changes the products of a station."""
-    return OfferedProducts(station, folder, choice, threading.Lock())
+    return OfferedProducts(station, folder, choice, changed, threading.Lock())
 
 
 def judging_at(product: LineProduct, threshold: Threshold) -> LineProduct:

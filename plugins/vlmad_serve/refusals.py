@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi.responses import Response
 
-from vlmad.errors import InputError, shown
+from vlmad.errors import InputError, reason_of, shown
 from vlmad_serve.answers import RequestProblem
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Refusal(Exception):
 def refuse(request: Request, refusal: Exception) -> Response:
     """Answer with what was raised."""
     assert isinstance(refusal, Refusal)
-    request.app.state.served.figures.count_refused(refusal.status)
+    request.app.state.served.count_refused(refusal, request.scope)
     return refusal.response()
 
 
@@ -87,9 +87,10 @@ def refuse_gone(request: Request, error: Exception) -> Response:
 
 def refuse_fault(request: Request, error: Exception) -> Response:
     """Answer where the server itself is at fault; what it was is in its log."""
-    return refuse(
-        request, Refusal(500, "the server failed", "see its log, and report it to the maintainers")
-    )
+    remedy = "see its log, and report it to the maintainers"
+    refusal = Refusal(500, "the server failed", remedy)
+    request.app.state.served.count_refused(refusal, request.scope, reason_of(error))
+    return refusal.response()
 
 
 def raw_problem(error: str, remedy: str) -> bytes:

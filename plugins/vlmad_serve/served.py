@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
-from starlette.requests import ClientDisconnect
-
-from vlmad.errors import VlmadError, reason_of, shown
+from vlmad.errors import OutputError, VlmadError
 from vlmad_drift.station_drift import StationDrift
-from vlmad_line.judgements import Judgement
 from vlmad_serve.answers import StationHealth
 from vlmad_serve.batching import Answered, BatchedJudging
 from vlmad_serve.events import Events
 from vlmad_serve.figures import Figures
+from vlmad_serve.newest import Newest
 from vlmad_serve.recent import KeptImage, Recent, StoredMap
 from vlmad_serve.refusals import Refusal
 from vlmad_serve.sent_views import ONE_BY_ONE, SentViews
 from vlmad_serve.thumbnails import Thumbnails
-from vlmad_serve.unjudged import Unjudged
 from vlmad_serve.uploads import Spool
 from vlmad_serve.written import written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+
+    from starlette.types import Scope
 
     from vlmad_line.judgements import PartJudgement
     from vlmad_line.line import Line
@@ -40,6 +37,8 @@ if TYPE_CHECKING:
 STUCK, TIMES = 60, 10
 """Seconds, and times the usual ones, after which a batch that is not done is an alarm, and the
 server not ready."""
+SENDING, PAUSED = ("POST", "PUT"), 503
+"""With which images are sent, and what a paused station answers."""
 
 
 class Served:
@@ -62,16 +61,18 @@ class Served:
         views: SentViews = ONE_BY_ONE,
     ) -> None:
         self.station, self.limits, self.line, self.views = station, limits, line, views
-        self.figures, self.recent, self.events = Figures(), Recent(limits.keep), Events()
+        self.figures, self.recent = Figures(), Recent(limits.keep)
         self.spool = Spool(folder, limits)
         self.drift = StationDrift(line.ledger.path if line else None, station.products)
         self._started = self._last_image = time.monotonic()
-        self.unjudged, self.thumbnails = Unjudged(), Thumbnails(limits.most_pixels)
-        self._paused = False
+        self.thumbnails, self._paused = Thumbnails(limits.most_pixels), False
+        self.events = Events(self.health)
+        self.newest = Newest(self.events.beat_soon)
         self.judging = BatchedJudging(self._judge, limits.batch_size, limits.queue)
 
     def stop(self) -> None:
         """Judge what was accepted."""
+        self.events.stop()
         self.judging.stop()
         self.drift.stop()
         self.tell_news()
@@ -79,6 +80,7 @@ class Served:
     def pause(self, paused: bool) -> None:
         """Judge nothing from now on, or go on; what was accepted is judged."""
         self._paused = paused
+        self.newest.forget()
 
     def require_going(self) -> None:
         """Let an image be judged.
@@ -87,21 +89,25 @@ class Served:
             Refusal: the station is paused.
         """
         if self._paused:
-            raise Refusal(503, "the station is paused", "let it go on, on its page", 5)
+            raise Refusal(PAUSED, "the station is paused", "let it go on, on its page", 5)
 
-    @contextmanager
-    def counting_refusals(self) -> Iterator[None]:
-        """Count a request for judgements that gets none; not while the station is paused."""
-        try:
-            yield
-        except Refusal as refusal:
-            if not self._paused:
-                self.unjudged.refuse(1, refusal.error, at_fault=refusal.status >= 500)
-            raise
-        except Exception as error:
-            gone = isinstance(error, ClientDisconnect)
-            self.unjudged.refuse(1, _why(error), at_fault=not gone)
-            raise
+    def count_refused(self, refusal: Refusal, scope: Scope, why: str = "") -> None:
+        """Count a request that gets an error; whoever sent it may have sent the newest image.
+
+        Args:
+            refusal: the answer.
+            scope: of the request.
+            why: what people are told of it, if not what the answer says.
+        """
+        self.figures.count_refused(refusal.status)
+        if scope["method"] in SENDING and scope["path"].rstrip("/") == "/score":
+            at_fault = refusal.status >= 500 and refusal.status != PAUSED
+            self.newest.refuse(why or refusal.error, at_fault)
+
+    def refuse_unread(self, status: int, error: str) -> None:
+        """Count what was refused before it was known what it asks; it may have been an image."""
+        self.figures.count_refused(status)
+        self.newest.refuse(error, at_fault=status >= 500)
 
     def health(self) -> StationHealth:
         """Return whether it works."""
@@ -111,7 +117,8 @@ class Served:
         return StationHealth(
             ready=works and not self._paused,
             paused=self._paused,
-            unjudged=self.unjudged.refused,
+            unjudged=self.newest.refused,
+            newest=self.newest.id,
             alarms=self._alarms(stuck),
             changed=[*self.drift.changed],
             version=version("vlmad"),
@@ -144,7 +151,7 @@ class Served:
             alarms.append("paused: no image is judged")
         if not self.station.chosen:
             alarms.append("no product is chosen")
-        alarms += self.unjudged.alarms
+        alarms += self.newest.alarms
         for sink in self.line.sinks if self.line else ():
             if sink.reason:
                 alarms.append(f"{sink.sink} lacks {sink.waiting} messages: {sink.reason}")
@@ -165,8 +172,8 @@ class Served:
         kept = [each.id for each in found.judgements if self.recent.kept(each.id)]
         return found.model_copy(update={"kept": kept})
 
-    def conclude(self, parts: Sequence[PartJudgement]) -> None:
-        """Write down what was said of parts, and tell it.
+    def conclude(self, parts: Sequence[PartJudgement], sent: float) -> None:
+        """Write down what was said of parts, and tell it; their views were sent at a time.
 
         Raises:
             OutputError: it cannot be written down.
@@ -177,6 +184,7 @@ class Served:
         self.recent.add_parts(parts)
         for part in parts:
             self.events.tell(part)
+            self.newest.show(_worst(part), sent)
 
     def _judge(self, batch: Sequence[Waiting]) -> list[Answered]:
         """Judge a batch, and write it down before anyone is told."""
@@ -186,9 +194,9 @@ class Served:
             answers = self._answers(batch)
             if self.line is not None:
                 self.line.ledger.write([each.judgement for each in answers])
-                self.line.ledger.trim()
-        except BaseException as error:
-            self.unjudged.refuse(len(batch), _why(error), at_fault=True)
+                with suppress(OutputError):  # what is written stands; the next one says it
+                    self.line.ledger.trim()
+        except BaseException:  # whoever asked is told, and that is counted
             for waiting in batch:
                 _path(waiting).unlink(missing_ok=True)
             raise
@@ -201,28 +209,30 @@ class Served:
     def tell_news(self) -> None:
         """Write down and deliver which alarms of changed images have begun or ended."""
         for source, state, reason in self.drift.news():
+            self.events.beat_soon()
             with suppress(VlmadError):  # what cannot be written stands in /health all the same
                 if self.line:
                     self.line.alarm(source, state, reason)
 
     def _answers(self, batch: Sequence[Waiting]) -> list[Answered]:
-        decoded = [each.arrival for each in batch if not each.refused]
-        judged = iter(self.station.judge(decoded, batch[0].product, self.limits.batch_size))
-        return [_refused(each) if each.refused else _answered(each, next(judged)) for each in batch]
+        arrivals = [each.arrival for each in batch]
+        judged = self.station.judge(arrivals, batch[0].product, self.limits.batch_size)
+        return [_answered(*each) for each in zip(batch, judged, strict=True)]
 
     def _remember(self, waiting: Waiting, answer: Answered) -> None:
         said, path = answer.judgement, _path(waiting)
-        self.unjudged.judge(scored=said.score is not None)
         product = answer.product
         reading = product.reading if product else None
         kept = KeptImage(path, waiting.size, reading, answer.map, said.image, waiting.product)
         self.recent.add(said, kept, product)
         self.events.tell(said)
+        self.newest.judge(said.id, said.score is not None, waiting.sent)
         self.drift.see(said, path, product)
 
 
-def _why(error: BaseException) -> str:
-    return shown(str(error)) if isinstance(error, VlmadError) else reason_of(error)
+def _worst(part: PartJudgement) -> str:
+    """Return the judgement of the view to be seen of a part."""
+    return dict(zip(part.images, part.views, strict=False)).get(part.worst, part.views[-1])
 
 
 def _path(waiting: Waiting) -> Path:
@@ -238,23 +248,6 @@ def _answered(waiting: Waiting, image: JudgedImage) -> Answered:
     own = {"reason": reason, "file": "", "part": waiting.part}
     heat = None if image.map is None else StoredMap.of(image.map)
     return Answered(said.model_copy(update=own), heat, image.product)
-
-
-def _refused(waiting: Waiting) -> Answered:
-    """Return what is said of an image that is too large to be decoded."""
-    arrival = waiting.arrival
-    judgement = Judgement(
-        id=uuid4().hex,
-        at=datetime.fromtimestamp(arrival.at, UTC).isoformat(timespec="milliseconds"),
-        image=arrival.name,
-        source=arrival.source,
-        answer="NG",
-        reason=waiting.refused,
-        product=waiting.product,
-        milliseconds=round(max(0.0, time.time() - arrival.at) * 1000, 1),
-        part=waiting.part,
-    )
-    return Answered(judgement, None)
 
 
 def resident_bytes() -> int:

@@ -19,6 +19,10 @@ export async function sayTruth(judgement, truth) {
   await showLearning(product);
 }
 
+function lookAgain() {
+  waiting = setTimeout(() => showLearning(product).catch(lookAgain), 1000);
+}
+
 function path() {
   return `products/${encodeURIComponent(product)}/review`;
 }
@@ -31,7 +35,7 @@ function show(review) {
   progress.textContent = { running: "trying …", failed: review.reason }[review.state] ?? "";
   adopt.hidden = !review.adoptable;
   gain.replaceChildren(...(review.review ? told(review.review) : []));
-  if (review.state === "running") waiting = setTimeout(() => showLearning(product), 1000);
+  if (review.state === "running") lookAgain();
 }
 
 function told(review) {

@@ -1,29 +1,28 @@
-// The operator's page. Green is only what the newest image is, of a station that is heard and ready.
+// The operator's page. What is green is said in one place: `verdict`.
 
 import { ask } from "./asking.js";
 import { offerFirst, showChanged } from "./drift.js";
+import { follow, heard, listenAgain } from "./hearing.js";
 import { sayTruth, showLearning } from "./learning.js";
 import { blank, draw, forgetScale } from "./picture.js";
 import { showScores } from "./threshold.js";
 
-const SILENT = 6000; // milliseconds without a beat (one comes every two seconds) are an alarm
-const SETTLED = 700; // for which a picture has to stand before one can say what it shows
+const SETTLED = 700; // milliseconds for which a picture has to stand before one can say what it shows
 const LOOKED = 60000; // after which an earlier image makes way for the newest
 const MOST = 500; // rows of the history
 const at = (id) => document.getElementById(id);
 const live = at("live"), heat = at("heat"), history = at("history"), product = at("product");
-let newest = null; // judgement, whatever is looked at
-let current = null; // the one that is looked at
+let current = null; // the judgement that is looked at
 let judgements = []; // of the filter, the newest first
 let filter = "all";
 let older = ""; // what `before` takes for the page after
 let asked = 0; // how many times the history was asked for: only the last answer counts
 let came = []; // judgements since then
-let heard = -Infinity; // when the station gave its last sign of life, by a clock that goes on
-let upToDate = false; // whether what was missed while it was not heard is known
-let health = null;
+let behind = true; // whether the history lacks what came while the station was not heard
+let seeking = false; // whether the newest judgement is asked for, as it was not told
 let stands = null; // since when which picture is seen
-let kept = new Set();
+let changing = null; // the products being loaded
+const known = new Map(); // judgements by their id
 const parts = new Map(); // what was said of the part that an image is a view of, by its judgement
 const timers = {};
 
@@ -34,11 +33,12 @@ function showVerdict() {
   at("why").textContent = state.why;
 }
 
+// Only what the station, heard just now and ready, says of its newest image is an answer.
 function verdict() {
-  const silent = performance.now() - heard > SILENT;
-  if (silent || !upToDate) return { word: "?", why: "the station is not heard; what it said last may not hold" };
-  if (health?.paused) return { word: "PAUSED", why: "no image is judged until you go on" };
-  if (!health?.ready) return { word: "?", why: "the station judges nothing" };
+  const health = heard();
+  if (!health) return { word: "?", why: "the station is not heard; what it said last may not hold" };
+  if (health.paused) return { word: "PAUSED", why: "no image is judged until you go on" };
+  if (!health.ready) return { word: "?", why: "the station judges nothing" };
   if (health.unjudged) return { word: "?", why: "what came last got no judgement: treat it as NG" };
   if (!current) return { word: "–", why: "no image yet" };
   const said = whole(current);
@@ -46,7 +46,7 @@ function verdict() {
   const word = { OK: "✓ OK", NG: "✕ NG" }[said.answer] ?? "–";
   const good = said.images ? "all its views are OK" : `its score is below ${said.threshold?.toPrecision(4)}`;
   const why = (said.images ? `part ${said.part}: ` : "") + (said.reason || good);
-  if (current !== newest) return { word: "–", why: `an earlier image, ${word}: ${why}` };
+  if (current.id !== health.newest) return { word: "–", why: `an earlier image, ${word}: ${why}` };
   return { of: said.answer, word, why };
 }
 
@@ -54,9 +54,15 @@ function whole(judgement) { // what counts: what was said of its part, if it is 
   return judgement.part ? parts.get(judgement.id) : judgement;
 }
 
-function keepParts(said) {
+function remember(judgements, said) {
+  for (const each of judgements) known.set(each.id, each);
   for (const part of said) for (const id of part.views) parts.set(id, part);
-  for (const id of parts.keys()) if (parts.size > 4 * MOST) parts.delete(id);
+  for (const all of [known, parts]) for (const id of all.keys()) if (all.size > 4 * MOST) all.delete(id);
+}
+
+function when(judgement) {
+  const day = new Date(judgement.at), today = day.toDateString() === new Date().toDateString();
+  return today ? day.toLocaleTimeString() : day.toLocaleString();
 }
 
 function show(judgement) {
@@ -69,7 +75,7 @@ function show(judgement) {
     `score ${number(judgement.score)}`,
     `threshold ${number(judgement.threshold)}`,
     judgement.p_value === null ? "" : `p ${number(judgement.p_value)}`,
-    new Date(judgement.at).toLocaleTimeString(),
+    when(judgement),
   ].filter(Boolean).join(" · ");
   for (const button of at("truth").querySelectorAll("button")) {
     const what = judgement.part ? "view" : "part"; // another view may show the defect
@@ -77,7 +83,7 @@ function show(judgement) {
   }
   at("heard").textContent = "";
   clearTimeout(timers.back);
-  if (judgement !== newest) timers.back = setTimeout(showNewest, LOOKED);
+  if (!live.checked) timers.back = setTimeout(showNewest, LOOKED);
   mark();
   return showPicture();
 }
@@ -88,7 +94,7 @@ async function showPicture() {
   const drawn = await draw(judgement, heat.checked);
   if (judgement !== current) return;
   if (stands?.id !== judgement.id) stands = drawn ? { id: judgement.id, since: performance.now() } : null;
-  enableTruth(drawn && judgement.score !== null && kept.has(judgement.id));
+  enableTruth(drawn && judgement.score !== null);
 }
 
 function enableTruth(possible) {
@@ -97,7 +103,19 @@ function enableTruth(possible) {
 
 function showNewest() {
   live.checked = true;
-  if (newest) show(newest);
+  const id = heard()?.newest;
+  if (id && !known.has(id)) tryTo(seek());
+  const shown = known.get(id) ?? current ?? judgements[0];
+  if (shown && shown.id !== current?.id) show(shown);
+  else showVerdict();
+}
+
+async function seek() { // what was told while this page was too far behind to hear it
+  if (seeking) return;
+  seeking = true;
+  const said = await ask("GET", "history?limit=100").finally(() => (seeking = false));
+  remember(said.judgements, said.parts);
+  if (live.checked && known.has(heard()?.newest)) showNewest();
 }
 
 function mark() {
@@ -116,7 +134,7 @@ function line(judgement) {
   answer.textContent = said || "–";
   name.textContent = name.title = named(judgement);
   button.dataset.id = judgement.id;
-  button.append(answer, new Date(judgement.at).toLocaleTimeString(), name);
+  button.append(answer, when(judgement), name);
   button.onclick = () => look(judgement);
   item.append(button);
   return item;
@@ -129,7 +147,7 @@ function named(judgement) {
 
 function look(judgement) {
   live.checked = false;
-  if (judgement.id === newest?.id) showNewest();
+  if (judgement.id === heard()?.newest) showNewest();
   else show(judgement);
 }
 
@@ -141,13 +159,13 @@ async function load(before = "") {
   if (filter !== "all") wanted.set("answer", filter);
   const said = await ask("GET", `history?${wanted}`);
   if (own !== asked) return;
-  keepParts(said.parts);
-  const known = before ? judgements : came.filter(fits);
-  const ids = new Set(known.map((each) => each.id));
-  judgements = [...known, ...said.judgements.filter((each) => !ids.has(each.id))];
-  for (const id of said.kept) kept.add(id);
+  remember(said.judgements, said.parts);
+  const first = before ? judgements : came.filter(fits);
+  const ids = new Set(first.map((each) => each.id));
+  judgements = [...first, ...said.judgements.filter((each) => !ids.has(each.id))];
   older = said.more;
   list();
+  if (live.checked) showNewest();
 }
 
 function list() {
@@ -160,43 +178,22 @@ function fits(judgement) {
   return filter === "all" || filter === judgement.answer;
 }
 
-async function loadNewest() {
-  const before = newest;
-  const said = await ask("GET", "history?limit=1");
-  for (const id of said.kept) kept.add(id);
-  keepParts(said.parts);
-  if (newest === before) newest = said.judgements[0] ?? null; // else one came meanwhile
-  if (live.checked && newest) show(newest);
-  if (!newest) blank("no image yet");
-}
-
 function arrived(judgement) {
-  kept.add(judgement.id);
-  newest = judgement;
+  remember([judgement], []);
   came.unshift(judgement);
+  came.length = Math.min(came.length, MOST);
   if (fits(judgement)) {
     judgements.unshift(judgement);
     history.prepend(line(judgement));
     while (judgements.length > MOST) {
-      kept.delete(judgements.pop().id);
+      judgements.pop();
       history.lastChild.remove();
     }
   }
-  if (live.checked) show(judgement);
-  else showVerdict();
-  clearTimeout(timers.scores); // when no image came for a moment
-  timers.scores = setTimeout(() => tryTo(showScores(product.value)), 1000);
-}
-
-async function partArrived(part) {
-  keepParts([part]);
-  const worst = part.views[part.images.indexOf(part.worst)] ?? part.views.at(-1);
-  const view = [newest, ...came, ...judgements].find((each) => each?.id === worst);
-  if (view) newest = view;
-  else await loadNewest();
-  list();
-  if (live.checked && newest) show(newest);
-  else showVerdict();
+  timers.scores ??= setTimeout(() => {
+    timers.scores = null;
+    tryTo(showScores(product.value));
+  }, 1000);
 }
 
 async function loadProducts() {
@@ -205,23 +202,20 @@ async function loadProducts() {
     const text = each.judges ? each.name : `${each.name} (no threshold)`;
     return new Option(text, each.name, false, each.name === said.chosen);
   });
+  if (said.chosen !== product.value) forgetScale();
   product.replaceChildren(...names);
   await showScores(said.chosen);
   await showLearning(said.chosen);
 }
 
-async function lookAtHealth() {
-  health = await ask("GET", "health").catch(() => null);
-  if (health) {
-    at("pause").textContent = health.paused ? "Go on" : "Pause";
-    at("state").textContent = health.ready ? `judges ${health.product}` : "judges nothing";
-    if (product.value && health.product && health.product !== product.value) await loadProducts();
-  }
-  if (!health || performance.now() - heard > SILENT) at("state").textContent = "not heard";
-  const alarms = health ? health.alarms : ["the station does not answer"];
+function showHealth() {
+  const health = heard();
+  at("state").textContent = !health ? "not heard" : health.ready ? `judges ${health.product}` : "judges nothing";
+  if (health) at("pause").textContent = health.paused ? "Go on" : "Pause";
+  const alarms = health ? health.alarms : ["the station is not heard"];
   at("alarm").textContent = alarms.join(" · ");
   at("alarm").hidden = !alarms.length;
-  showChanged(health?.changed ?? [], endAlarm);
+  showChanged(health?.changed ?? [], tryTo);
   showVerdict();
 }
 
@@ -235,39 +229,38 @@ async function tryTo(done) {
   }
 }
 
-function follow() {
-  const events = new EventSource("events");
-  const beat = () => (heard = performance.now());
-  events.onopen = () => tryTo(catchUp(beat));
-  events.addEventListener("beat", beat);
-  events.addEventListener("judgement", (event) => {
-    beat();
-    arrived(JSON.parse(event.data));
-  });
-  events.addEventListener("part", (event) => {
-    beat();
-    tryTo(partArrived(JSON.parse(event.data)));
-  });
-  events.onerror = () => {
-    upToDate = false;
-    showVerdict();
-    if (events.readyState === EventSource.CLOSED) timers.open = setTimeout(() => tryTo(open()), 2000);
-  };
-}
+const TOLD = {
+  opened: () => (behind = true),
+  judgement: arrived,
+  part: (part) => {
+    remember([], [part]);
+    list();
+  },
+  beat: () => {
+    const health = heard();
+    if (health && health.product !== product.value) changing ??= tryTo(loadProducts()).finally(() => (changing = null));
+    if (behind) tryTo(catchUp());
+    if (live.checked) showNewest();
+    showHealth();
+  },
+  lost: showVerdict,
+  refused: () => (timers.open = setTimeout(() => tryTo(open()), 2000)),
+};
 
-async function catchUp(beat) {
-  await loadNewest();
-  await lookAtHealth();
-  beat();
-  upToDate = true;
-  showVerdict();
-  await load();
+async function catchUp() {
+  behind = false;
+  try {
+    await load();
+  } catch (error) {
+    behind = true; // with the next beat again
+    throw error;
+  }
 }
 
 async function open() {
   try {
     await loadProducts(); // asks for the token, if there is one
-    follow();
+    follow(TOLD);
   } catch (error) {
     timers.open = setTimeout(() => tryTo(open()), 2000);
     throw error;
@@ -297,13 +290,8 @@ function step(by) {
   if (judgements[place]) look(judgements[place]);
 }
 
-function endAlarm(asked) {
-  tryTo(asked.then(lookAtHealth));
-}
-
 async function pause() {
-  await ask("PUT", "paused", { paused: !health?.paused });
-  await lookAtHealth();
+  await ask("PUT", "paused", { paused: !heard()?.paused });
 }
 
 const KEYS = {
@@ -340,14 +328,13 @@ for (const button of at("filter").children) {
   };
 }
 product.onchange = async () => {
-  forgetScale();
-  newest = current = null; // what was said of the former product is not said of this one
-  blank("no image yet");
-  showVerdict();
   await tryTo(ask("PUT", `products/${encodeURIComponent(product.value)}`, { chosen: true }));
   await tryTo(loadProducts());
 };
 addEventListener("products", () => tryTo(loadProducts()));
-setInterval(showVerdict, 1000);
-setInterval(() => tryTo(lookAtHealth()), 2000);
+blank("no image yet");
+setInterval(() => {
+  listenAgain(TOLD);
+  showHealth();
+}, 1000);
 tryTo(open());
