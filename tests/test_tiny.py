@@ -172,6 +172,12 @@ def test_levels_are_what_the_layers_of_the_trunk_give(threads: None) -> None:
         torch.testing.assert_close(answers[Level(name)], cells, rtol=1e-4, atol=1e-3)
         standard = (answers[Level(name)] - layer[f"{name}.mean"]) / layer[f"{name}.deviation"]
         assert torch.equal(answers[Level(name, True)], standard)
+    closer = Level("b4-closer")
+    pixels = batch.pixels(tiny.spec.preprocessing_of(closer))
+    cells = trunk(pixels)[3].permute(0, 2, 3, 1)
+    both = tiny.encode(batch, [closer, requests[-2]], UsualAttention())
+    torch.testing.assert_close(both[closer], cells, rtol=1e-4, atol=1e-3)
+    assert torch.equal(both[requests[-2]], answers[requests[-2]])
     for index, source in enumerate(batch.sources):
         alone = tiny.encode(ImageBatch((source,)), requests, UsualAttention())
         for request in requests:
@@ -201,12 +207,18 @@ def test_nothing_is_computed_that_was_not_asked_for() -> None:
 
 def test_levels_of_the_trunk_are_known_before_any_weight_is_loaded() -> None:
     spec = Tiny(device="cpu").spec
-    assert list(spec.levels) == ["b2", "b4", "e5", "1", "2", "3", "4"]
+    assert list(spec.levels) == [
+        *("b2", "b4", "e5", "b2-closer", "b4-closer", "e5-closer"),
+        *("1", "2", "3", "4"),
+    ]
     assert spec.middle == ("b4", "e5")
     for name, (cells, width) in WIDTHS.items():
         level = spec.levels[name]
         assert (level.grid, level.width, level.statistics) == ((cells, cells), width, True)
         assert spec.preprocessing_of(Level(name)).size == (320, 320)
+        closer = spec.levels[f"{name}-closer"]
+        assert (closer.grid, closer.width) == ((cells * 3 // 2,) * 2, width)
+        assert spec.preprocessing_of(Level(f"{name}-closer")).size == (480, 480)
     assert spec.preprocessing_of(Level("1")) == spec.preprocessing
 
 

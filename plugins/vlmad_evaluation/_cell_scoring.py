@@ -19,6 +19,7 @@ from vlmad_evaluation.labelled_maps import resize_map
 from vlmad_evaluation.result_folders import Scored
 from vlmad_evaluation.sharing import share
 from vlmad_run.aligning import align_to_first
+from vlmad_run.closer_looks import look_closer
 from vlmad_run.learning_in_fit import learning_in
 from vlmad_run.manifest import describe_run
 from vlmad_run.memory_documents import Reference
@@ -280,4 +281,5 @@ def _fitted(cell: Cell, group: SideBySide, encoded: Encoded) -> Detector:
         own.references = tuple(_references(cell, own))
         looks = [(cell.detector, (each.name, each.view)) for each in own.references]
         own.memory = own.memory_of([encoded[look] for look in looks])
+        own, _ = look_closer(own)
     return own

@@ -20,6 +20,7 @@ from vlmad_memory.comparison_channels import ImageCells, all_channels, picked
 from vlmad_memory.comparison_network import load_network
 from vlmad_memory.image_scores import power_mean
 from vlmad_memory.once import OncePerTensor
+from vlmad_memory.one_texture import is_one_texture
 from vlmad_memory.pooled_gaussian import as_they_are
 from vlmad_memory.smoothing import SIGMAS, to_pixels
 from vlmad_memory.whole_picture import WholePicture
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 NETWORK = Path(__file__).parent / "weights" / "comparison.safetensors"
 """What examples/weights/comparison.py makes."""
 LEVELS = ("middle", "deep")
+CLOSER = "-closer"
+"""What a backbone calls levels after it that look at a larger image."""
 REMEMBERED = 24
 """Images, or tiles of some, whose cells are remembered; Gaussians take all."""
 POWER, POWER_ALONE = 32, 6
@@ -111,6 +114,18 @@ class LearnedChange(Scorer):
         """Let the rule remember in what the most unusual cells differ."""
         cells, rule = _cells_and_rule(memory)
         return {**self.rule.learn_miss(rule, miss), **cells}
+
+    def closer_levels(
+        self, memory: Mapping[str, Tensor], spec: BackboneSpec, references: int
+    ) -> tuple[str, ...]:
+        """Return those of a larger image where so many references, not in tiles, are one texture.
+
+        They are none beyond `REMEMBERED` of them, where larger images would cost too much.
+        """
+        closer = tuple(name + CLOSER for name in spec.middle)
+        whole = len(memory["middle"]) == references
+        known = whole and spec.levels.keys() >= set(closer)
+        return closer if known and is_one_texture(memory["middle"].float()) else ()
 
     def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
         """Return which tensors are none of the rule, or no cells of two levels."""

@@ -113,7 +113,8 @@ class Choice:
         str | None,
         option(
             metavar="HOW",
-            help="squash to the model's square, pad, tiles:N, or auto: tiles of long formats.",
+            help="squash to the model's square, pad, tiles:N, or auto: tiles of long formats, a "
+            "closer look at textures.",
             panel=WHICH_PIXELS,
         ),
     ] = None

@@ -107,6 +107,16 @@ class TellsOddReferences(Protocol):
     """
 
 
+@runtime_checkable
+class LooksCloser(Protocol):
+    """A scorer that sees more of some references at other levels (`vlmad_run.closer_looks`)."""
+
+    def closer_levels(
+        self, memory: Mapping[str, Tensor], spec: BackboneSpec, references: int
+    ) -> tuple[str, ...]:
+        """Return these levels by what it remembers of so many references; none to leave it so."""
+
+
 class Engine(Protocol):
     """Makes a detector of a model file, for ``--model FILE``."""
 

@@ -191,6 +191,7 @@ def assemble_runnable(
     if references.model is not None:
         return _open_model(references.model, choice, references, images)
     from vlmad_run.aligning import align_to_first
+    from vlmad_run.closer_looks import look_closer
     from vlmad_run.memory_documents import Reference
     from vlmad_run.part_options import file_digest
 
@@ -219,7 +220,8 @@ def assemble_runnable(
     if region is not None:
         detector.look_inside(region)
     if chosen:
-        detector.fit(chosen)
+        detector, said = look_closer(detector.fit(chosen))
+        remarks += said
     noted = [Reference(path=str(path), sha256=file_digest(path)) for path in chosen]
     name = choice.name() or "object"
     return Assembled(detector, name, noted, None, references.seed, found, remarks=tuple(remarks))

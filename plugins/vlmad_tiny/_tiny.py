@@ -152,8 +152,9 @@ class Tiny:
         def encode(some: ImageBatch) -> VisualFeatures:
             answers: dict[Request, Tensor] = {}
             if trunk:
-                pixels = some.pixels(spec.preprocessing_of(levels[0])).to(self.device)
-                answers |= trunk.answer(pixels, levels)
+                for wanted in dict.fromkeys(map(spec.preprocessing_of, levels)):
+                    own = [each for each in levels if spec.preprocessing_of(each) == wanted]
+                    answers |= trunk.answer(some.pixels(wanted).to(self.device), own)
             if vision:
                 answers |= vision.encode(some, spec.preprocessing, others, attention).tensors
             ordered = {request: answers[request] for request in requests}

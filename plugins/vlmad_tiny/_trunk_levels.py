@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from vlmad import Level, Request
 
 SIZE = (320, 320)
+CLOSER, CLOSER_SIZE = "-closer", (480, 480)
+"""What the names of levels end in that look at a larger image, and how large it is."""
 TRUNK = "visual.conv1.trunk."
 """How the names of its weights begin."""
 EXPANSION = "e5"
@@ -38,7 +40,10 @@ def trunk_levels(identity: str) -> dict[str, LevelSpec]:
         identity: the digest of the file of their statistics, which follow from the trunk, too.
     """
     return {
-        name: LevelSpec((cells, cells), width, SIZE, statistics=True, identity=identity)
+        name + suffix: LevelSpec(
+            (size[0] * cells // SIZE[0],) * 2, width, size, statistics=True, identity=identity
+        )
+        for suffix, size in (("", SIZE), (CLOSER, CLOSER_SIZE))
         for name, (cells, width) in WIDTHS.items()
     }
 
@@ -69,20 +74,25 @@ class TrunkLevels(nn.Module):
             self.register_buffer(name.replace(".", "_"), tensor.clone(), persistent=False)
 
     def answer(
-        self, pixels: Float[Tensor, "b 3 320 320"], requests: Sequence[Level]
+        self, pixels: Float[Tensor, "b 3 s s"], requests: Sequence[Level]
     ) -> dict[Request, Float[Tensor, "b g g w"]]:
-        """Answer requests, on a processor image by image: the early maps of two leave its cache."""
+        """Answer requests of one size, on a processor image by image.
+
+        The early maps of two would leave its cache.
+        """
         at_once = 1 if pixels.device.type == "cpu" else len(pixels)
-        names = list(dict.fromkeys(request.name for request in requests))
+        names = list(dict.fromkeys(request.name.removesuffix(CLOSER) for request in requests))
         parts = [self(some, names) for some in pixels.split(at_once)]
         cells = {name: torch.cat([part[name] for part in parts]) for name in names}
-        return {
-            r: self.standardise(r.name, cells[r.name]) if r.standardised else cells[r.name]
-            for r in requests
-        }
+        answers: dict[Request, Tensor] = {}
+        for request in requests:
+            name = request.name.removesuffix(CLOSER)
+            own = cells[name]
+            answers[request] = self.standardise(name, own) if request.standardised else own
+        return answers
 
     def forward(
-        self, pixels: Float[Tensor, "b 3 320 320"], names: Collection[str]
+        self, pixels: Float[Tensor, "b 3 s s"], names: Collection[str]
     ) -> dict[str, Float[Tensor, "b g g w"]]:
         """Return the cells of each level, as they are."""
         by_pixel = pixels.contiguous(memory_format=torch.channels_last)
