@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 KIND = "sink"
 SHORT = re.compile("[0-9]{1,3}|every:[0-9.]{1,9}")
+PLAIN = re.compile(
+    r"(from|format)=[\w.:/-]+|(base|device|limit|quiet|silent|skip|channel)=[0-9.]{1,9}"
+)
+"""What tells two stations of one machine apart, and is no secret by its name; a place with a
+password or a query is none of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ def refuse_alike(names: Sequence[str]) -> None:
 def without_password(argument: str) -> str:
     """Return an argument that can be printed and stored.
 
-    Whatever a query says may be secret, but for short numbers, such as of a camera's channel.
+    Whatever a query says may be secret, but for short numbers and what has the name of a place.
 
     >>> without_password("mqtt://line:secret@broker/parts")
     'mqtt://line@broker/parts'
@@ -102,6 +107,8 @@ def without_password(argument: str) -> str:
 
 def _without_value(said: str) -> str:
     name, equals, value = said.partition("=")
-    if said in ("", "&", ";", "#") or SHORT.fullmatch(value if equals else said):
+    if said in ("", "&", ";", "#") or PLAIN.fullmatch(said):
+        return said
+    if SHORT.fullmatch(value if equals else said):
         return said
     return f"{name}=***" if equals else "***"

@@ -48,7 +48,7 @@ class JudgedImage:
     map: Float[np.ndarray, "H W"] | None = None
     """At the size of the image; None if it was not scored."""
     result: Result | None = None
-    """What the detector made of it, if it was asked."""
+    """What the detector made of it, if it was asked, and of this very image."""
     product: LineProduct | None = None
     """As which it was judged, if there was one."""
 
@@ -181,7 +181,7 @@ def _judge(product: LineProduct, arrival: Arrival, outcome: Result | str) -> Jud
     if isinstance(outcome, str):
         return _not_scored(arrival, product.name, outcome)
     if outcome.error is None and _was_replaced(arrival, outcome):
-        return _not_scored(arrival, product.name, "it was replaced before it was judged", outcome)
+        return _not_scored(arrival, product.name, "it was replaced before it was judged")
     if outcome.error is not None or outcome.map is None or not math.isfinite(outcome.score):
         return _not_scored(arrival, product.name, outcome.error or "it got no score", outcome)
     try:

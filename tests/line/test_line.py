@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from vlmad.errors import OutputError
 from vlmad.images import decode
@@ -127,7 +128,8 @@ def test_rows_wait_for_the_disk_of_their_run_folders_each_of_one_detector(
         lines.append(Line(station, Ledger(tmp_path / "line.sqlite"), [sink], told.append))
         with lines[-1] as line:
             if not disk.exists():
-                line.judge([arrival(photos / "0000.png"), arrival(photos / "gone.png")])
+                frame = Arrival("frame", Image.new("RGB", (32, 24)), time.time())
+                line.judge([arrival(photos / "0000.png"), arrival(photos / "gone/1.png"), frame])
             line.alarm("photos", "stopped", "it is silent")
             line.farewell()
             waiting = line.sinks[0].waiting

@@ -19,7 +19,7 @@ from vlmad_line import delivery
 from vlmad_line.delivery import Delivery, pause
 from vlmad_line.judgements import Alarm, Message
 from vlmad_line.ledger import Ledger
-from vlmad_line.sinks import open_sink, open_sinks, without_password
+from vlmad_line.sinks import open_sink, open_sinks, refuse_alike, without_password
 
 from .conftest import Broker, free_port, judgement
 
@@ -263,6 +263,12 @@ def test_an_argument_that_leads_nowhere_is_refused(argument: str, said: str) -> 
         ("rtsp://line:se?cret@cam/1", "rtsp://***?***"),
         ("rtsp://line:se#cret@cam/1", "cam/1"),
         ("csv:a?b=c.csv", "csv:a?b=c.csv"),
+        (
+            "modbus://plc/?from=/a.b/c&base=1000&pin=4711",
+            "modbus://plc/?from=/a.b/c&base=1000&pin=***",
+        ),
+        ("modbus://plc/?from=rtsp://me:secret@cam/1", "modbus://plc/?from=***"),
+        ("modbus://plc/?from=http://cam/1%3Fpwd=secret", "modbus://plc/?from=***"),
         ("v4l2:///dev/video0", "v4l2:///dev/video0"),
     ],
 )
@@ -274,6 +280,7 @@ def test_sinks_that_only_a_secret_tells_apart_are_refused() -> None:
     with pytest.raises(InputError, match=r"http://a/\?token=\*\*\* is named twice"):
         open_sinks(["http://a/?token=one", "http://a/?token=two"])
     assert len(open_sinks(["http://a/", "http://a/"])) == 1
+    refuse_alike([without_password(f"modbus://plc/?from=/{n}&base={n}000") for n in (1, 2)])
 
 
 async def _listen(port: int, count: int, ready: threading.Event, heard: list[Any]) -> None:
