@@ -24,6 +24,8 @@ from PIL import Image
 
 from vlmad.errors import InputError, OutputError
 from vlmad.images import decode
+from vlmad_formats._pillow_format import PillowFormat
+from vlmad_formats.reading import Reading
 from vlmad_line.ledger import Ledger
 from vlmad_line.line import Line
 from vlmad_line.line_products import LineProduct, open_product
@@ -33,7 +35,7 @@ from vlmad_run.choosing import Choice
 from vlmad_run.part_grouping import parse_grouping
 from vlmad_run.references import References
 from vlmad_run.thresholds import Threshold
-from vlmad_serve import listening, thumbnails
+from vlmad_serve import batching, listening, thumbnails
 from vlmad_serve.access import Access
 from vlmad_serve.application import make_app
 from vlmad_serve.cli import _line
@@ -44,6 +46,7 @@ from vlmad_serve.reviewing import Reviewing
 from vlmad_serve.sent_views import ONE_BY_ONE, sent_views
 from vlmad_serve.served import Served
 from vlmad_serve.settings import Record, ServeLimits
+from vlmad_serve.uploads import Upload, pixels_of
 
 from .conftest import SMALL
 
@@ -362,6 +365,38 @@ def test_a_decompression_bomb_is_ng_and_not_decoded(serve: Serve) -> None:
     assert judgement["answer"] == "NG"
     assert "more than 1 million pixels" in judgement["reason"]
     assert problem(running.ask("GET", f"/images/{judgement['id']}.jpg")) == 404
+
+
+def test_images_are_decoded_together_by_their_pixels_and_none_to_learn_its_size(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, decoded = serve(), list[int]()
+    monkeypatch.setattr(batching, "MOST_PIXELS", 2 * 300 * 200)
+    judging, judge = running.served.judging, running.served.judging._judge
+
+    def counting(batch: Any) -> Any:
+        decoded.append(len(batch))
+        return judge(batch)
+
+    def fail(*_: Any) -> None:
+        raise AssertionError("it is decoded while it is asked for its size")
+
+    monkeypatch.setattr(judging, "_judge", counting)
+    files = []
+    for kind in ("WebP", "GIF", "BMP", "TIFF", "JPEG", "PPM"):
+        file = BytesIO()
+        Image.new("RGB", (300, 200)).save(file, kind)
+        path = running.served.spool._folder / kind
+        path.write_bytes(content := file.getvalue())
+        with monkeypatch.context() as unread:
+            unread.setattr(PillowFormat, "raster", fail)
+            assert pixels_of(Upload(kind, path, 0), Reading()) == 60_000
+        assert isinstance(pixels_of(Upload(kind, path, 0), Reading(most_pixels=9)), str)
+        path.unlink()
+        files.append((kind, content))
+    said = running.ask("POST", "/score", *form(*files))[1]
+    assert {each["answer"] for each in said["judgements"]} == {"OK"}
+    assert decoded == [2, 2, 2]
 
 
 def test_an_image_is_made_small_once_however_often_it_is_asked_for(

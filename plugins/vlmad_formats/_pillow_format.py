@@ -53,6 +53,10 @@ class PillowFormat(Rendered):
         """Tell by its first bytes whether a file is one of these."""
         return _opener(content) is not None
 
+    def size(self, content: bytes, reading: Reading) -> tuple[int, int]:
+        """Return what the header states of the size."""
+        return _open(content, reading)[1].size
+
     def facts(self, content: bytes, reading: Reading) -> ImageFacts:
         """Return what the header states, if the file ends as its format demands."""
         image, facts, _ = _open(content, reading)

@@ -13,6 +13,10 @@ _NUMBER = r"-?\d+(\.\d+)?"
 _RANGES = rf"auto(:{_NUMBER}(/{_NUMBER})?)?|full|[1-9]\d?|{_NUMBER}:{_NUMBER}"
 
 
+class TooLarge(InputError):
+    """An image has more pixels than may be decoded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a user decides of reading images where files leave it open; `str` gives it back."""
@@ -46,10 +50,10 @@ class Reading:
         """Do nothing if an image of this width and height may be decoded.
 
         Raises:
-            InputError: it has too many pixels.
+            TooLarge: it has too many pixels.
         """
         if size[0] * size[1] > self.most_pixels:
-            raise InputError(
+            raise TooLarge(
                 f"refused, {size[0]} x {size[1]} pixels are more than {self.most_pixels} and may "
                 "be a decompression bomb; --set image.most_pixels=N allows more"
             )

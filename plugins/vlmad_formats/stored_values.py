@@ -6,7 +6,7 @@ All formats say the same of a file's header, its values and its colours.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from vlmad.images import formats, read_by_format
 from vlmad_formats.reading import Reading
@@ -80,6 +80,30 @@ class Format(Protocol):
         Raises:
             InputError: it is refused.
         """
+
+
+@runtime_checkable
+class StatesSize(Protocol):
+    """A format whose files tell their size before it is known whether they are whole."""
+
+    def size(self, content: bytes, reading: Reading) -> tuple[int, int]:
+        """Return width and height as they are stored, without decoding any pixel.
+
+        Raises:
+            TooLarge: they are more than may be decoded.
+        """
+
+
+def read_size(path: Path, reading: Reading) -> tuple[int, int]:
+    """Return what a file states of its size, which costs little memory whatever the size is."""
+
+    def size(found: Format, content: bytes) -> tuple[int, int]:
+        if isinstance(found, StatesSize):
+            return found.size(content, reading)
+        return found.facts(content, reading).size
+
+    stated: tuple[int, int] = read_by_format(path, None, size)
+    return stated
 
 
 def read_facts(

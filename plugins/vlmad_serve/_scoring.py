@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from vlmad.errors import did_you_mean
+from vlmad_formats.reading import Reading
 from vlmad_line.endpoints import Arrival
 from vlmad_serve._requests import served_of
 from vlmad_serve.answers import RequestProblem, ScoreAnswer
@@ -117,11 +118,11 @@ class _Asked:
     sent: float
     """When it began to come, of the monotonic clock."""
 
-    def prepare(self, uploads: list[Upload], most: int) -> list[Waiting]:
+    def prepare(self, uploads: list[Upload], reading: Reading) -> list[Waiting]:
         """Return images as they wait; one that is too large is not even decoded."""
         waiting = []
         for upload in uploads:
-            pixels = pixels_of(upload, most)
+            pixels = pixels_of(upload, reading)
             refused, count = (pixels, 0) if isinstance(pixels, str) else ("", pixels)
             arrival = Arrival(upload.name, upload.path, upload.at, "http", fault=refused)
             part = self.parting.part_of(upload.name)
@@ -137,8 +138,9 @@ async def _accept(request: Request, served: Served, asked: _Asked) -> list[Waiti
     try:
         uploads = await served.spool.receive(request)
         try:
-            most = served.limits.most_pixels
-            images = await run_in_threadpool(asked.prepare, uploads, most)
+            reading = served.reading_of(asked.product)
+            async with served.spool.looking:
+                images = await run_in_threadpool(asked.prepare, uploads, reading)
             served.judging.add(images)
         except BaseException:
             discard(uploads)

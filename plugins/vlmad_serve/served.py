@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad.errors import OutputError, VlmadError
 from vlmad_drift.station_drift import StationDrift
+from vlmad_formats.reading import Reading
 from vlmad_serve.answers import StationHealth
 from vlmad_serve.batching import Answered, BatchedJudging
 from vlmad_serve.events import Events
@@ -90,6 +92,12 @@ class Served:
         """
         if self._paused:
             raise Refusal(PAUSED, "the station is paused", "let it go on, on its page", 5)
+
+    def reading_of(self, name: str) -> Reading:
+        """Return how images of a product are read, of no more pixels than are taken."""
+        product = self.station.products.get(name)
+        own = (product.reading if product else None) or Reading()
+        return replace(own, most_pixels=self.limits.most_pixels)
 
     def count_refused(self, refusal: Refusal, scope: Scope, why: str = "") -> None:
         """Count a request that gets an error; whoever sent it may have sent the newest image.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from vlmad.errors import InputError, printable
-from vlmad_formats.reading import Reading
-from vlmad_formats.stored_values import read_facts
+from vlmad_formats.reading import TooLarge
+from vlmad_formats.stored_values import read_size
 from vlmad_serve.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 
     from fastapi import Request
 
+    from vlmad_formats.reading import Reading
     from vlmad_serve.settings import ServeLimits
 
 MOST_NAME, MOST_FIELDS = 255, 8
 CHUNK = 1 << 20
+LOOKING = 2
+"""Requests whose images are looked at together: some formats tell no size without decoding."""
 REMEDY = "send one image as the body, or several as multipart/form-data: curl -F image=@photo.png"
 
 
@@ -50,6 +54,8 @@ class Spool:
 
     def __init__(self, folder: Path, limits: ServeLimits) -> None:
         self._folder, self._limits = folder, limits
+        self.looking = asyncio.Semaphore(LOOKING)
+        """For whoever looks how large images are."""
 
     async def receive(self, request: Request) -> list[Upload]:
         """Read the images of a request.
@@ -132,14 +138,14 @@ def discard(uploads: list[Upload]) -> None:
         upload.path.unlink(missing_ok=True)
 
 
-def pixels_of(upload: Upload, most: int) -> int | str:
+def pixels_of(upload: Upload, reading: Reading) -> int | str:
     """Return how many pixels an image has, 0 if it does not say, or why it is refused unread."""
     try:
-        width, height = read_facts(upload.path, reading=Reading(most_pixels=most)).size
+        width, height = read_size(upload.path, reading)
     except InputError as error:
-        is_large = "decompression bomb" in str(error)
-        what = f"it has more than {most // 1_000_000} million pixels (--most-megapixels)"
-        return what if is_large else 0  # reading it says what is wrong
+        most = f"{reading.most_pixels // 1_000_000} million pixels (--most-megapixels)"
+        is_large = isinstance(error.__cause__, TooLarge)
+        return f"it has more than {most}" if is_large else 0  # reading it says what is wrong
     return width * height
 
 
