@@ -285,7 +285,8 @@ def test_a_person_ends_the_alarm_of_images_that_have_changed(
         assert (page.title(), drift.alarms) == ("vlmad station", [])
         page.close()
     with Ledger(tmp_path / "line.sqlite") as ledger:
-        [back, *_] = [each for _, each in ledger.latest(9) if isinstance(each, Alarm)]
+        [back, changed] = [each for _, each in ledger.latest(9) if isinstance(each, Alarm)]
+    assert (changed.state, changed.reason[:20]) == ("changed", "drift: scores higher")
     assert (back.state, back.reason) == ("back", "begun anew by 127.0.0.1")
     [kept] = StoredDrift.read(tmp_path / "line.sqlite.drift").watches
     assert (kept.because, kept.state) == (back.reason, None)

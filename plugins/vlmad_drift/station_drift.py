@@ -21,7 +21,7 @@ from vlmad_drift.drift_documents import StationDriftReport
 from vlmad_drift.stored_drift import DriftFile, StoredWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from PIL.Image import Image
 
@@ -52,11 +52,16 @@ class StationDrift:
     Args:
         ledger: beside which it keeps what it saw; without one that is gone with the process.
         products: of the station, with which it goes on where it was.
+        tell: is called when there is news, by the thread that watches.
     """
 
     def __init__(
-        self, ledger: Path | None = None, products: Mapping[str, LineProduct] | None = None
+        self,
+        ledger: Path | None = None,
+        products: Mapping[str, LineProduct] | None = None,
+        tell: Callable[[], None] = lambda: None,
     ) -> None:
+        self._call = tell
         self._watches: dict[Watched, ProductWatch] = {}
         self._stored: dict[Watched, StoredWatch] = {}
         """What is in the file and not watched, at least not yet."""
@@ -149,7 +154,9 @@ class StationDrift:
         for each in stored:
             place, product = Watched(each.station, each.picked), products.get(each.station)
             if product and each.state and each.scoring == product.scoring:
-                self._watches[place] = ProductWatch.go_on(each, each.state)
+                own = self._watches[place] = ProductWatch.go_on(each, each.state)
+                if own.alarm:
+                    self._tell(each, "changed", own.alarm)
             else:
                 self._stored[place] = each
             if each.because and each.state is None:
@@ -158,8 +165,11 @@ class StationDrift:
     def _take(self, said: Judgement, image: Path | Image | None, product: LineProduct) -> None:
         try:
             raised = self._seen(said, image, product)
+            if raised:
+                self._call()
             if raised or time.monotonic() - self._written >= KEEP:
                 self._write()
+                self._call()
             self._fault = ""
         except Exception as error:  # a fault here must not end the watching of all that follows
             self._fault = str(error) if isinstance(error, VlmadError) else reason_of(error)

@@ -65,12 +65,15 @@ class Served:
         self.station, self.limits, self.line, self.views = station, limits, line, views
         self.figures, self.recent = Figures(), Recent(limits.keep)
         self.spool = Spool(folder, limits)
-        self.drift = StationDrift(line.ledger.path if line else None, station.products)
+        self.drift = StationDrift(
+            line.ledger.path if line else None, station.products, self.tell_news
+        )
         self._started = self._last_image = time.monotonic()
         self.thumbnails, self._paused = Thumbnails(limits.most_pixels), False
         self.events = Events(self.health)
         self.newest = Newest(self.events.beat_soon)
         self.judging = BatchedJudging(self._judge, limits.batch_size, limits.queue)
+        self.tell_news()
 
     def stop(self) -> None:
         """Judge what was accepted."""
@@ -211,7 +214,6 @@ class Served:
         self.figures.count_judged((a.judgement for a in answers), time.monotonic() - started)
         for waiting, answer in zip(batch, answers, strict=True):
             self._remember(waiting, answer)
-        self.tell_news()
         return answers
 
     def tell_news(self) -> None:

@@ -461,7 +461,7 @@ def test_the_unit_and_the_container_give_options_that_there_are(
 
 
 @pytest.mark.slow
-def test_images_that_have_changed_are_an_alarm_that_is_told_once_and_stands_after_a_restart(
+def test_images_that_have_changed_are_an_alarm_that_stands_after_a_restart(
     command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vlmad_drift.station_drift.EVERY", 0)
@@ -478,7 +478,7 @@ def test_images_that_have_changed_are_an_alarm_that_is_told_once_and_stands_afte
         ended = command(*watch)
         assert ended.status == 0, ended.error
         told = ended.error.count("ALARM: images of object changed drift: ")
-        assert (told > 0) == (start == 30), ended.error
+        assert (told > 0) == (start > 0), ended.error
         assert ended.error.count("OK, 'object': drift: ") == (start > 0)
     states = [row["answer"] for row in rows(tmp_path / "out.csv") if "ALARM" in row["answer"]]
     assert set(states) == {"ALARM changed"}
