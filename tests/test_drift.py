@@ -555,3 +555,9 @@ def test_what_cannot_be_compared_is_refused_with_the_remedy(
     other = command("run", "photos", "--detector", "rarity", *SMALL, "--out", "other")
     assert other.status == 0, other.error
     assert "another detector" in command("drift", "other", "--usual", "night").error
+
+
+@pytest.mark.slow
+def test_what_looks_on_at_a_line_keeps_its_promises(command: Command) -> None:
+    done = command("check", "onlooker:drift")
+    assert done.status == 0, done.out

@@ -36,4 +36,4 @@ def register_commands(register: Register) -> None:
 def register_onlookers(register: Register) -> None:
     """Register what watches the images of a line."""
     summary = "Tells when images are no longer like the usual ones."
-    register("drift", "vlmad_drift.station_drift:StationDrift", summary)
+    register("drift", "vlmad_drift.station_drift:look_on", summary)

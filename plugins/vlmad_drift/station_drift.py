@@ -232,3 +232,8 @@ class StationDrift:
                 stored = {place: each.stored() for place, each in self._watches.items()}
                 stored = self._stored | stored
             self._file.write([each for _, each in sorted(stored.items())])
+
+
+def look_on(ledger: Path, products: Mapping[str, LineProduct]) -> StationDrift:
+    """Begin to watch what is judged at a line; an `Onlooker`."""
+    return StationDrift(ledger, products)
