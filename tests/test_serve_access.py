@@ -196,6 +196,7 @@ def test_a_token_is_one_long_line(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["--host", "0.0.0.0"], "who need a token; add --token-file"),
+        (["--allow-host", "station.example"], "--allow-host is for who comes by another name"),
         (["--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid"),
         (["none.safetensors"], "none.safetensors is no fitted detector"),
         (["a=x.safetensors", "a=y.safetensors"], "a name of its own"),

@@ -36,7 +36,8 @@ from vlmad_serve.refusals import Refusal
 from vlmad_serve.reviewing import Reviewing
 
 from .report.test_report_browser import CONTRASTS
-from .test_serve import CHOICE, Running, form, png, serving
+from .test_serve import CHOICE, Running, answer_of, form, png, serving
+from .test_serve_under_load import Gate, send
 
 SOON = 30_000
 """Milliseconds: a machine may be busy."""
@@ -235,7 +236,7 @@ def test_of_views_the_page_shows_what_is_said_of_their_part(
 ) -> None:
     two = form(("top.png", png()), ("side.png", png(seed=1)))
     with monkeypatch.context() as silent:
-        silent.setattr(running.served, "conclude", lambda parts: None)
+        silent.setattr(running.served, "conclude", lambda parts, sent: None)
         running.ask("POST", "/score?part=6", *two)
     tells(page, "why", "a view of part 6, which is not judged yet")
     assert page.inner_text("#answer") == NONE
@@ -290,6 +291,30 @@ def test_a_person_ends_the_alarm_of_images_that_have_changed(
     assert (back.state, back.reason) == ("back", "begun anew by 127.0.0.1")
     [kept] = StoredDrift.read(tmp_path / "line.sqlite.drift").watches
     assert (kept.because, kept.state) == (back.reason, None)
+
+
+@pytest.mark.xdist_group("browser")
+def test_the_page_says_that_a_newer_image_waits(
+    browser: Any, nut: LineProduct, tmp_path: Path
+) -> None:
+    gate = Gate(nut)
+    gate.open.set()
+    (spool := tmp_path / "spool").mkdir()
+    with serving(spool, [replace(nut, detector=gate)]) as running:  # type: ignore[arg-type]
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{running.port}/")
+        judged(running, png())
+        shows(page, "answer", "✓ OK")
+        gate.open.clear()
+        gate.asked.clear()
+        waiting = send(running)
+        assert gate.asked.wait(60)
+        running.served.judging.since -= 10
+        shows(page, "why", "a newer image waits for its judgement")
+        gate.open.set()
+        assert answer_of(waiting)[0] == 200
+        shows(page, "answer", "✓ OK")
+        page.close()
 
 
 @pytest.mark.xdist_group("browser")

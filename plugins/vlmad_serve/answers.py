@@ -95,6 +95,8 @@ class StationHealth(Document):
     that was sent after the start, a pause, a change of the products, or one that got nothing."""
     waiting: Annotated[int, Field(ge=0)]
     """Images that are not judged yet."""
+    waits: Annotated[float, Field(ge=0)] = 0.0
+    """For how many seconds the first of them has."""
     seconds: float
     """For how long it has been up."""
 

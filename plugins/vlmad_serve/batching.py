@@ -94,6 +94,13 @@ class BatchedJudging:
             return len(self._waiting) + self._working
 
     @property
+    def waits(self) -> float:
+        """For how many seconds the first that is not judged has waited, or been worked on."""
+        with self._changed:
+            begun = [self.since or math.inf, *(each.sent for each in [*self._waiting][:1])]
+        return max(0.0, time.monotonic() - min(begun))
+
+    @property
     def alive(self) -> bool:
         """Whether there is still a thread that judges."""
         return self._thread.is_alive()

@@ -91,6 +91,11 @@ def serve(
                 f"--host {reach.host} can be reached by others, who need a token; add "
                 "--token-file FILE (openssl rand -hex 32 > FILE makes one)"
             )
+        if token is None and reach.allow_host:
+            raise InputError(
+                "--allow-host is for who comes by another name, such as through a proxy, and needs "
+                "a token, as everyone then seems to be on this machine; add --token-file FILE"
+            )
         access = Access(token, reach.allow_host or (), loopback)
         opened = list(_open(choice, references, files or [], threshold or []))
         _run(opened, limits, record, views, access, bound, choice, products)

@@ -135,6 +135,7 @@ class Served:
             version=version("vlmad"),
             product=self.station.chosen,
             waiting=self.judging.waiting,
+            waits=round(self.judging.waits, 1),
             seconds=round(time.monotonic() - self._started, 1),
         )
 

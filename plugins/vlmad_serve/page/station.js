@@ -8,6 +8,7 @@ import { blank, draw, forgetScale } from "./picture.js";
 import { showScores } from "./threshold.js";
 
 const SETTLED = 700; // milliseconds for which a picture has to stand before one can say what it shows
+const LATE = 3; // seconds after which an image that is not judged is more than the model's own time
 const LOOKED = 60000; // after which an earlier image makes way for the newest
 const MOST = 500; // rows of the history
 const at = (id) => document.getElementById(id);
@@ -40,6 +41,7 @@ function verdict() {
   if (health.paused) return { word: "PAUSED", why: "no image is judged until you go on" };
   if (!health.ready) return { word: "?", why: "the station judges nothing" };
   if (health.unjudged) return { word: "?", why: "what came last got no judgement: treat it as NG" };
+  if (health.waits > LATE) return { word: "?", why: "a newer image waits for its judgement" };
   if (!current) return { word: "–", why: "no image yet" };
   const said = whole(current);
   if (!said) return { word: "–", why: `a view of part ${current.part}, which is not judged yet` };
