@@ -285,6 +285,45 @@ def test_less_precision_takes_less_room_and_keeps_the_order(exported, precision,
 
 
 @pytest.mark.slow
+def test_openvino_has_files_of_its_own_that_belong_together(exported):
+    words = ("export", *WINDOWS, "--images", "photos", "--format", "openvino")
+    done = vlmad(*words, "--out", "own.xml", cwd=exported)
+    assert done.returncode == 0, done.stderr
+    [parity] = ExportedDetector.read(exported / "own.json").parity
+    assert parity.runtime.startswith("openvino")
+    run = ("run", "photos", "--model", "own.xml", "--overlays", "none", "--threshold", "0.1")
+    done = vlmad(*run, "--out", "intel", cwd=exported)
+    assert done.returncode == 0, done.stderr
+    assert [verdict for _, verdict in _verdicts(exported, "intel")] == ["anomalous"] * 4
+    weights = exported / "own.bin"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1  # of a number, whose last digit it changes at most
+    weights.write_bytes(content)
+    done = vlmad(*run, "--out", "other", cwd=exported)
+    assert done.returncode == 2
+    assert "own.bin does not have the weights of own.xml" in done.stderr
+    weights.unlink()
+    (exported / "own.json").unlink()
+    (exported / "own.xml").unlink()
+
+
+@pytest.mark.slow
+def test_a_program_of_torch_is_compared_and_never_read_again(exported):
+    words = ("export", *WINDOWS, "--images", "photos", "--format", "torch")
+    done = vlmad(*words, "--out", "own.pt2", cwd=exported)
+    assert done.returncode == 0, done.stderr
+    document = ExportedDetector.read(exported / "own.json")
+    [parity] = document.parity
+    assert parity.runtime.startswith("torch")
+    assert parity.score < 1e-5
+    [given] = document.given
+    assert (given.height, given.width, given.interpolation) == (80, 80, "bicubic")
+    done = vlmad("run", "photos", "--model", "own.pt2", cwd=exported)
+    assert done.returncode == 2
+    assert "nothing installed opens files of type '.pt2'" in done.stderr
+
+
+@pytest.mark.slow
 def test_a_graph_that_differs_from_its_detector_is_not_kept(tmp_path):
     photos = _photographs(tmp_path / "photos", 2)
     words = (

@@ -1,7 +1,7 @@
 """Detectors as one graph, for machines and programs without torch.
 
 - `vlmad export`: from parts or a fitted file to ONNX, held to torch on images
-- an engine: ``vlmad run --model FILE.onnx``, in onnxruntime or OpenVINO
+- engines: ``vlmad run --model FILE.onnx``, in onnxruntime or OpenVINO, and its own FILE.xml
 """
 
 from __future__ import annotations
@@ -24,3 +24,4 @@ def register_commands(register: Register) -> None:
 def register_engines(register: Register) -> None:
     """Register what opens the files of ``vlmad export``."""
     register("onnx", "vlmad_export.onnx_detector:open_onnx", "A graph that vlmad export wrote.")
+    register("xml", "vlmad_export.onnx_detector:open_onnx", "Likewise, one of OpenVINO.")

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,11 +19,11 @@ from vlmad_export.exported import Parity
 from vlmad_export.onnx_detector import OnnxDetector
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vlmad.types import Result
     from vlmad_export.exported import Precision
-    from vlmad_export.sessions import Runtime
+    from vlmad_export.sessions import Session
     from vlmad_run.kinds import Runnable
 
 TOLERANCES: dict[Precision, float] = {"float32": 0.005, "float16": 0.02, "int8": 0.1}
@@ -31,9 +31,21 @@ TOLERANCES: dict[Precision, float] = {"float32": 0.005, "float16": 0.02, "int8":
 images. Of int8: by how much ranks may correlate less than 1, and the share of changed verdicts."""
 PROBE = (
     "import sys; from pathlib import Path; from vlmad_export.onnx_detector import OnnxDetector; "
-    "list(OnnxDetector(Path(sys.argv[1]), sys.argv[2]).stream([Path(sys.argv[3])])); "
+    "from vlmad_export.sessions import open_session; graph = Path(sys.argv[1]); "
+    "runs = OnnxDetector(graph, open_session(graph, sys.argv[2])); "
+    "list(runs.stream([Path(sys.argv[3])])); "
     "from vlmad_export._parity import most_memory; print(most_memory())"
 )
+
+
+class Opened(NamedTuple):
+    """How the file of a graph is opened to be compared."""
+
+    runtime: str
+    """The name of its distribution."""
+    session: Callable[[], Session]
+    apart: bool = True
+    """Whether a process of its own tells the memory."""
 
 
 @dataclass
@@ -60,19 +72,27 @@ class _Compared:
 def compare(
     detector: Runnable,
     graph: Path,
-    runtime: Runtime,
+    opened: Opened,
     images: Sequence[Path],
     threshold: float | None,
     torch_megabytes: float | None,
 ) -> Parity:
     """Score images by both, in turn, each image by itself; those that cannot be read are left out.
 
+    Args:
+        detector: in torch.
+        graph: its file.
+        opened: by what that is opened.
+        images: by which both are compared.
+        threshold: of which verdicts are counted.
+        torch_megabytes: what torch needed.
+
     Raises:
         WeightsError: the runtime cannot run the graph.
         InputError: no image could be scored.
     """
     started = time.perf_counter()
-    exported = OnnxDetector(graph, runtime)
+    exported = OnnxDetector(graph, opened.session())
     loaded, found = time.perf_counter() - started, _Compared()
     for index, image in enumerate([images[0], *images]):
         before = time.perf_counter()
@@ -89,7 +109,7 @@ def compare(
     if not found.torch:
         raise InputError("none of the images could be scored, so that nothing was compared")
     return Parity(
-        runtime=f"{runtime} {version(runtime)}",
+        runtime=f"{opened.runtime} {version(opened.runtime)}",
         images=len(found.torch),
         score=float(np.abs(np.subtract(found.torch, found.graph)).max()),
         map=found.map,
@@ -100,7 +120,7 @@ def compare(
         milliseconds=1000 * float(np.median(found.seconds)),
         torch_milliseconds=1000 * float(np.median(found.torch_seconds)),
         load_seconds=loaded,
-        megabytes=_memory_of(graph, runtime, images[0]),
+        megabytes=_memory_of(graph, opened.runtime, images[0]) if opened.apart else None,
         torch_megabytes=torch_megabytes,
     )
 
@@ -136,7 +156,7 @@ def most_memory() -> float | None:
     return int(found[1]) * 1024 / 1e6 if found else None
 
 
-def _memory_of(graph: Path, runtime: Runtime, image: Path) -> float | None:
+def _memory_of(graph: Path, runtime: str, image: Path) -> float | None:
     """Return what a process needs that does nothing but score an image, if Linux tells.
 
     Raises:

@@ -27,13 +27,17 @@ CHOLESKY = "Cholesky"
 
 
 class PlainOperations(TorchFunctionMode):
-    """Within it, operations are recorded as others that graph formats have."""
+    """Within it, operations are recorded as others that graph formats have.
 
-    def __init__(self) -> None:
+    Args:
+        others: whether they are; if not, as they are.
+    """
+
+    def __init__(self, others: bool = True) -> None:
         super().__init__()
         self._inverses: dict[int, tuple[Tensor, Tensor]] = {}
         """Of each factor, that stays alive so that its number is no other's."""
-        self._plain: dict[Callable[..., Any], Callable[..., Any]] = {
+        known: dict[Callable[..., Any], Callable[..., Any]] = {
             torch.linalg.cholesky: self._cholesky,
             torch.linalg.solve_triangular: self._solve_triangular,
             F.adaptive_avg_pool2d: _average_of_cells,
@@ -43,6 +47,7 @@ class PlainOperations(TorchFunctionMode):
             torch.Tensor.argsort: _order,
             torch.cdist: _euclidean_distances,
         }
+        self._plain = known if others else {}
 
     def __torch_function__(
         self,

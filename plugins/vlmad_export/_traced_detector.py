@@ -47,11 +47,12 @@ class TracedDetector(torch.nn.Module):
     Args:
         detector: fitted if it has to be; `refuse_untraceable` has nothing against it.
         class_name: what images show.
+        plain: whether it is recorded by operations that ONNX has.
     """
 
-    def __init__(self, detector: Detector, class_name: str) -> None:
+    def __init__(self, detector: Detector, class_name: str, plain: bool = True) -> None:
         super().__init__()
-        self.detector = detector
+        self.detector, self.plain = detector, plain
         self.wanted, self.requests = detector.preprocessings(), detector.requests()
         self.attention = detector.assembly.parts["attention"].part
         self.text = detector.text(class_name)
@@ -65,7 +66,8 @@ class TracedDetector(torch.nn.Module):
         """Score one image, given at each size of `wanted`."""
         detector = self.detector
         image = GivenPixels("image", dict(zip(self.wanted, levels, strict=True)))
-        with PlainOperations() if torch.compiler.is_compiling() else torch.no_grad():
+        recording = torch.compiler.is_compiling()
+        with PlainOperations(self.plain) if recording else torch.no_grad():
             visual = detector.backbone.encode(ImageBatch((image,)), self.requests, self.attention)
             features = only_named(detector.extractor(visual), detector.scorer.needs)
             prediction = detector.scorer(features, self.text, self.memory)

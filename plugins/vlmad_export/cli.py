@@ -35,6 +35,13 @@ def export(
             help="Images to compare with torch on; by default the references, if they are there.",
         ),
     ] = None,
+    format: Annotated[
+        Literal["onnx", "openvino", "torch"],
+        typer.Option(
+            help="onnx runs everywhere; openvino's own is for Intel; torch is a program for "
+            "torch's compilers, given the image at the model's sizes."
+        ),
+    ] = "onnx",
     graph_precision: Annotated[
         Literal["float32", "float16", "int8"],
         option(
@@ -56,13 +63,16 @@ def export(
         str | None,
         typer.Option(help="A number or file to go along; by default what the references say."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("detector.onnx"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file to write; by default detector.onnx, .xml or .pt2."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the document that is written beside the graph.")
     ] = False,
 ) -> None:
-    """Write a detector as one ONNX graph, for `vlmad run --model` and programs without vlmad.
+    """Write a detector as one graph, for `vlmad run --model` and programs without vlmad.
 
     Images of any size go in as bytes; a score and a map come out. Texts and what is remembered of
     references are constants in it; class name, licence and threshold are metadata.
@@ -75,12 +85,14 @@ def export(
 
     vlmad export --detector winclip --class-name "metal nut" --images photos/ --out nut.onnx
     """
-    from vlmad_export.exporting import Wish, export_detector, same_file
+    from vlmad_export.exported import SUFFIXES
+    from vlmad_export.exporting import Wish, export_detector, is_taken
     from vlmad_run.progress import bars, print_notes
     from vlmad_run.references import assemble
     from vlmad_run.thresholds import read_threshold
 
-    if same_file(out) and not force:
+    out = out or Path(f"detector{SUFFIXES[format]}")
+    if is_taken(out) and not force:
         raise OutputError(f"{out} exists; choose another --out or add --force")
     given = None if threshold is None else read_threshold(threshold)
     named = _named(images)
@@ -90,13 +102,14 @@ def export(
         assembled = assemble(choice, replace(references, model=model), named)
         print_notes(assembled.notes, errors)
         compared = named or _references(assembled)
-        wish = Wish(graph_precision, tolerance, threshold=given)
+        wish = Wish(format, graph_precision, tolerance, threshold=given)
         exported = export_detector(assembled, compared, out, wish)
     if as_json:
         write_json(exported.to_json())
     else:
         _print(exported)
-        errors.print(f"use it with: vlmad run … --model {out}")
+        if format != "torch":
+            errors.print(f"use it with: vlmad run … --model {out}")
 
 
 def _named(images: list[str] | None) -> list[Path]:

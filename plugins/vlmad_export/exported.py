@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 DOCUMENT = "vlmad"
 """Under which the metadata of a graph have the document."""
 Precision = Literal["float32", "float16", "int8"]
+FileFormat = Literal["onnx", "openvino", "torch"]
+SUFFIXES: dict[FileFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 
 
 class Parity(Document):
@@ -45,11 +47,23 @@ class Parity(Document):
     torch_megabytes: float | None
 
 
+class GivenImage(Document):
+    """The image at one of the model's sizes, as a program of torch is given it."""
+
+    height: int
+    width: int
+    interpolation: str
+    """Of Pillow: bicubic or bilinear."""
+
+
 class ExportedDetector(Document):
     """An exported detector: the manifest of what it was made of, and how it was made."""
 
     format: Literal["vlmad export 1"] = "vlmad export 1"
     manifest: Manifest
+    file_format: FileFormat = "onnx"
+    given: list[GivenImage] = Field(default_factory=list)
+    """The sizes to which graphs of onnx and openvino resize, and those of torch do not."""
     precision: Precision
     threshold: float | None
     """From which score on an image is anomalous; a run may be given another one."""
@@ -65,6 +79,8 @@ class ExportedDetector(Document):
     parity: list[Parity] = Field(default_factory=list)
     graph_sha256: str | None = None
     """Of the file of the graph, in the document beside it."""
+    weights_sha256: str | None = None
+    """Of the file beside an OpenVINO graph that has its weights."""
 
     def metadata(self) -> dict[str, str]:
         """Return what the graph's own metadata say, for programs that know nothing of vlmad too."""
@@ -77,6 +93,11 @@ class ExportedDetector(Document):
             "threshold": "" if self.threshold is None else repr(self.threshold),
             "resize": manifest.identity.resize,
         }
+
+
+def weights_beside(graph: Path) -> Path:
+    """Return where the weights of an OpenVINO graph lie."""
+    return graph.with_suffix(".bin")
 
 
 def document_beside(graph: Path) -> Path:

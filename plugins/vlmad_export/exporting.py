@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import io
-import logging
+import importlib.util
 import os
 import tempfile
-from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmad.errors import IncompatiblePartsError, InputError, OutputError
+from vlmad.errors import InputError, OutputError
 from vlmad.files import digest, write_atomically
 from vlmad_export._parity import TOLERANCES, beyond, compare, most_memory
-from vlmad_export.exported import ExportedDetector, document_beside
-from vlmad_export.sessions import INSTALL, installed_runtimes
+from vlmad_export.exported import (
+    SUFFIXES,
+    ExportedDetector,
+    GivenImage,
+    document_beside,
+    weights_beside,
+)
+from vlmad_export.sessions import INSTALL
 from vlmad_run.leaving_out import automatic_threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    import onnx
-
-    from vlmad.types import Preprocessing
-    from vlmad_export.exported import Parity, Precision
+    from vlmad_export.exported import FileFormat, Parity, Precision
     from vlmad_run.references import Assembled
     from vlmad_run.thresholds import Threshold
 
-MOST_BYTES = 2**31 - 1
-"""Of a graph in one file."""
+OF_ONNX = ("onnx", "onnxscript", "onnxruntime")
+"""What the extra of that name brings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """How a detector is to be exported."""
 
+    file_format: FileFormat = "onnx"
     precision: Precision = "float32"
     tolerance: float | None = None
     threshold: Threshold | None = None
@@ -44,80 +46,52 @@ class Wish:
 def export_detector(
     assembled: Assembled, images: Sequence[Path], out: Path, wish: Wish
 ) -> ExportedDetector:
-    """Write a detector as one ONNX graph and the document beside it.
+    """Write a detector as one graph and the document beside it.
 
     Args:
         assembled: what is exported, fitted if it has to be.
         images: by which it is compared with torch, and int8 is calibrated.
-        out: the file; it ends with ``.onnx``.
-        wish: the precision, and what differences are tolerated.
+        out: the file; it ends as `SUFFIXES` has it.
+        wish: the format and precision, and what differences are tolerated.
 
     Raises:
         IncompatiblePartsError: no graph can be made of it; the part is named.
         InputError: there are no images, no runtime, or the graph differs from the detector.
     """
-    from vlmad_export._traced_detector import TracedDetector, record, refuse_untraceable
-    from vlmad_export._whole_graph import of_any_images, of_one_image
+    from vlmad_export._traced_detector import refuse_untraceable
+    from vlmad_export._writing import write_graph
 
-    detector = assembled.detector
-    refuse_untraceable(detector)
-    _check(images, out)
+    refuse_untraceable(assembled.detector)
+    _check(images, out, wish)
     described = _describe(assembled, images, wish)
     [_] = assembled.stream(images[:1], 1)
     memory = most_memory()
-    traced = TracedDetector(detector, assembled.class_name)
-    with _untold():
-        recorded = of_one_image(record(traced))
-    one = _in_precision(recorded, traced.wanted, assembled, images, wish)
-    model = of_any_images(one, traced.wanted, described.metadata())
     with tempfile.TemporaryDirectory(prefix="vlmad-", dir=out.parent) as folder:
         graph = Path(folder, out.name)
-        graph.write_bytes(_bytes_of(model))
-        found = _held_to(assembled, graph, images, described, memory)
+        described, opened = write_graph(assembled, images, wish.precision, described, graph)
+        threshold = described.threshold
+        found = [compare(assembled, graph, by, images, threshold, memory) for by in opened]
         _refuse(found, described)
-        write_atomically(out, graph.read_bytes())
+        _keep(graph, out)
     whole = described.model_copy(update={"parity": found, "graph_sha256": digest(out)})
     whole.write(document_beside(out))
     return whole
 
 
-@contextmanager
-def _untold() -> Iterator[None]:
-    """Keep from users what torch and onnxscript tell their developers, whole programs among it."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
-
-
-def _in_precision(
-    one: onnx.ModelProto,
-    wanted: Sequence[Preprocessing],
-    assembled: Assembled,
-    images: Sequence[Path],
-    wish: Wish,
-) -> onnx.ModelProto:
-    from vlmad_export._precision import quantised, with_half_weights
-
-    if wish.precision == "float32":
-        return one
-    if wish.precision == "float16":
-        return with_half_weights(one)
-    return quantised(one, wanted, [*assembled.detector.sources(images)])
-
-
-def _check(images: Sequence[Path], out: Path) -> None:
-    if out.suffix.lower() != ".onnx":
-        raise OutputError(f"{out}: the name of a graph ends with .onnx")
+def _check(images: Sequence[Path], out: Path, wish: Wish) -> None:
+    kind = wish.file_format
+    if out.suffix != SUFFIXES[kind]:
+        raise OutputError(f"{out}: the name of a graph for {kind} ends with {SUFFIXES[kind]}")
+    if kind == "torch" and wish.precision != "float32":
+        raise InputError("--graph-precision is of --format onnx and openvino")
     if not out.absolute().parent.is_dir():
         raise OutputError(f"{out.parent}: there is no such folder")
     if not images:
         raise InputError("a graph is compared with its detector on images: name some by --images")
-    if "onnxruntime" not in installed_runtimes():
-        raise InputError(f"an export is checked by onnxruntime: {INSTALL}")
+    needed = () if kind == "torch" else (*OF_ONNX, *(["openvino"] if kind == "openvino" else []))
+    for name in needed:
+        if importlib.util.find_spec(name) is None:
+            raise InputError(f"--format {kind} needs {name}: {INSTALL}")
 
 
 def _describe(assembled: Assembled, images: Sequence[Path], wish: Wish) -> ExportedDetector:
@@ -131,6 +105,11 @@ def _describe(assembled: Assembled, images: Sequence[Path], wish: Wish) -> Expor
     usual = TOLERANCES[wish.precision]
     return ExportedDetector(
         manifest=manifest,
+        file_format=wish.file_format,
+        given=[
+            GivenImage(height=each.size[0], width=each.size[1], interpolation=each.interpolation)
+            for each in assembled.detector.preprocessings()
+        ],
         precision=wish.precision,
         threshold=threshold.value if threshold else None,
         threshold_rule=threshold.rule if threshold else None,
@@ -139,27 +118,6 @@ def _describe(assembled: Assembled, images: Sequence[Path], wish: Wish) -> Expor
         calibrated_on=len(images) if wish.precision == "int8" else 0,
         tolerance=usual if wish.tolerance is None else wish.tolerance,
     )
-
-
-def _bytes_of(model: onnx.ModelProto) -> bytes:
-    if model.ByteSize() > MOST_BYTES:
-        raise IncompatiblePartsError("the graph is larger than the 2 GB that one file can hold")
-    content: bytes = model.SerializeToString()
-    return content
-
-
-def _held_to(
-    assembled: Assembled,
-    graph: Path,
-    images: Sequence[Path],
-    described: ExportedDetector,
-    memory: float | None,
-) -> list[Parity]:
-    """Compare with torch in each runtime that is here."""
-    return [
-        compare(assembled, graph, runtime, images, described.threshold, memory)
-        for runtime in installed_runtimes()
-    ]
 
 
 def _refuse(found: Sequence[Parity], described: ExportedDetector) -> None:
@@ -173,6 +131,15 @@ def _refuse(found: Sequence[Parity], described: ExportedDetector) -> None:
             )
 
 
-def same_file(out: Path) -> bool:
-    """Return whether something is there already."""
-    return os.path.lexists(out) or os.path.lexists(document_beside(out))
+def _keep(graph: Path, out: Path) -> None:
+    """Put a graph in its place; weights beside it come first, and never beside another graph."""
+    if weights_beside(graph).exists():
+        out.unlink(missing_ok=True)
+        write_atomically(weights_beside(out), weights_beside(graph).read_bytes())
+    write_atomically(out, graph.read_bytes())
+
+
+def is_taken(out: Path) -> bool:
+    """Return whether something is there already that an export would replace."""
+    beside = (weights_beside(out),) if out.suffix == SUFFIXES["openvino"] else ()
+    return any(map(os.path.lexists, (out, document_beside(out), *beside)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from vlmad.errors import InputError, WeightsError, first_line
-from vlmad_export.exported import DOCUMENT
+from vlmad.errors import InputError, WeightsError, one_line
+from vlmad_export.exported import DOCUMENT, SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ def open_session(path: Path, runtime: Runtime | None = None, threads: int = 0) -
     """Load a graph.
 
     Args:
-        path: the file.
+        path: the file; one of OpenVINO's own needs OpenVINO.
         runtime: which is to run it; by default the first that is there.
         threads: how many it may use; 0 leaves it to the runtime.
 
@@ -53,6 +53,8 @@ def open_session(path: Path, runtime: Runtime | None = None, threads: int = 0) -
         WeightsError: the file is none that it can run.
     """
     there = installed_runtimes()
+    if path.suffix.lower() == SUFFIXES["openvino"]:
+        there, runtime = [name for name in there if name == "openvino"], "openvino"
     if not there or runtime not in (None, *there):
         raise InputError(f"{path} needs {runtime or 'onnxruntime'}: {INSTALL}")
     if not path.is_file():
@@ -61,7 +63,7 @@ def open_session(path: Path, runtime: Runtime | None = None, threads: int = 0) -
     try:
         return kind(path, threads)
     except Exception as error:  # runtimes raise errors of their own kinds, and RuntimeError
-        reason = first_line(error)
+        reason = one_line(str(error))  # OpenVINO begins with lines of its own code
         raise WeightsError(f"{path} is no graph that {kind.name} can run: {reason}") from error
 
 

@@ -22,7 +22,7 @@ def main() -> None:
 
 def _refuse_what_needs_torch(words: list[str]) -> None:
     """Say in one line what this machine lacks, instead of failing at an import."""
-    graph = any(word.lower().endswith(".onnx") for word in words)
+    graph = any(word.lower().endswith((".onnx", ".xml")) for word in words)
     if (words and words[0] not in ("run", "--help", "--version")) or (
         words[:1] == ["run"] and not graph and "--help" not in words
     ):
