@@ -113,13 +113,17 @@ class Line:
     def _rows(
         self, arrivals: Sequence[Arrival], judged: Sequence[JudgedImage]
     ) -> dict[str, WaitingRow]:
-        """Return what run folders are to have of the files among images, if a sink takes it."""
+        """Return what run folders are to have of the files among images, if a sink takes it.
+
+        One that was scored and could not be judged is left out: so could its row not be made.
+        """
         if not any(sink.takes_rows for sink in self._sinks):
             return {}
         return {
             each.judgement.id: waiting_row(each.product, each.result)
             for arrival, each in zip(arrivals, judged, strict=True)
             if each.result and each.product and each.result.name == str(arrival.content)
+            if each.map is not None or each.result.map is None
         }
 
     def said_of_parts(self, ended: bool = False) -> list[PartJudgement]:

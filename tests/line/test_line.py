@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import csv
+import math
 import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from vlmad.errors import OutputError
 from vlmad.images import decode
+from vlmad.types import Result
 from vlmad_line._run_sink import to_run_folders, waiting_row
 from vlmad_line.endpoints import Arrival
 from vlmad_line.judgements import Judgement
@@ -161,3 +165,16 @@ def test_the_empty_folder_that_a_disk_leaves_is_not_written(
     folders._disk = -1  # as if another one had been there
     with pytest.raises(OutputError, match="another disk than before; mount its own"):
         folders.take_row(row)
+
+
+@pytest.mark.parametrize("result", [(0.1, np.zeros((0, 0))), (math.nan, np.zeros((2, 2)))])
+def test_what_is_scored_and_cannot_be_judged_has_no_row_and_stops_no_line(
+    result: tuple[float, Any], product: LineProduct, photos: Path, tmp_path: Path
+) -> None:
+    path = photos / "0000.png"
+    odd = SimpleNamespace(stream=lambda images, size: [Result(str(path), *result)])
+    station = Station([replace(product, detector=odd)])  # type: ignore[arg-type]
+    sink = open_sink(f"folder:{tmp_path}/runs")
+    with Line(station, Ledger(tmp_path / "line.sqlite"), [sink]) as line:
+        assert line.judge([arrival(path)])[0].judgement.answer == "NG"
+    assert not (tmp_path / "runs").exists()
