@@ -15,16 +15,19 @@ from PIL import Image
 from torch.autograd import gradcheck
 
 from vlmad import load_detector
-from vlmad.errors import InputError, OptionError
+from vlmad.errors import IncompatiblePartsError, InputError, OptionError
 from vlmad.parts import CELLS
 from vlmad.testing import example_features, example_images
 from vlmad.watching import watched
 from vlmad_families import learning
 from vlmad_families._autoencoder_network import Autoencoder
+from vlmad_families._draem import BASES, Draem
+from vlmad_families._draem_lesson import DraemLesson, draem_terms
+from vlmad_families._draem_networks import draem_networks, empty_networks
 from vlmad_families._reconstructing import Reconstructing, error_of
 from vlmad_families._reconstruction import Reconstruction
 from vlmad_families.reconstruction_losses import divergence, reparametrised, similarity
-from vlmad_run.learning_in_fit import NotLearned, learning_in, learning_seconds
+from vlmad_run.learning_in_fit import PIXELS, NotLearned, learning_in, learning_seconds
 
 from .conftest import Ended, Process
 
@@ -207,6 +210,75 @@ def test_an_autoencoder_looks_at_pixels_too() -> None:
 
 def images(count: int) -> Iterator[Image.Image]:
     yield from (source.open() for source in example_images(count).sources)  # type: ignore[attr-defined]
+
+
+def test_draems_loss_is_what_one_computes_by_hand() -> None:
+    good, rebuilt = torch.full((1, 3, 4, 4), 0.2), torch.full((1, 3, 4, 4), 0.6)
+    masks = torch.zeros(1, 4, 4, dtype=torch.bool)
+    masks[0, 0, 0] = True
+    terms = draem_terms(good.double(), rebuilt.double(), torch.zeros(1, 2, 4, 4), masks)
+    c1 = 0.01**2
+    alike = (2 * 0.2 * 0.6 + c1) / (0.2**2 + 0.6**2 + c1)
+    right = 0.5 + 1e-5
+    expected = {"l2": 0.16, "ssim": 1 - alike, "focal": -((1 - right) ** 2) * math.log(right)}
+    found = {name: float(value) for name, value in terms.items()}
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_gradients_of_draems_loss_are_those_of_finite_differences() -> None:
+    good, masks = drawn(1, 3, 3, 3), drawn(1, 3, 3, seed=3) > 0.5
+    rebuilt, logits = drawn(1, 3, 3, 3, seed=1), drawn(1, 2, 3, 3, seed=2)
+
+    def total(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return torch.stack([*draem_terms(good, one, other, masks).values()]).sum()
+
+    assert gradcheck(total, (rebuilt.requires_grad_(), logits.requires_grad_()))
+
+
+def test_draems_networks_have_as_many_parameters_as_were_published() -> None:
+    counts = {
+        size: sum(p.numel() for p in empty_networks(bases).parameters())
+        for size, bases in BASES.items()
+    }
+    assert counts == {"small": 2_861_381, "published": 97_422_725}
+
+
+def test_draem_changes_half_of_the_images_and_nothing_outside_of_masks() -> None:
+    image = np.full((1, 32, 32, 3), 128, np.uint8)
+    lesson = DraemLesson(draem_networks((2, 2), 0), image, 0.0, 2.0, None)
+    drawings = [lesson._drawn(image[0], np.random.default_rng(seed)) for seed in range(60)]
+    changed = 0
+    for good, drawing, mask in drawings:
+        assert np.array_equal(good[~mask], drawing[~mask])
+        changed += bool((good != drawing).any())
+    assert 15 < changed < 45
+
+
+def test_draem_learns_the_same_by_one_seed_and_from_a_folder_of_textures(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "red.png")
+    pixels = example_features(2, gives={CELLS, PIXELS})
+    options: dict[str, Any] = {"epochs": 1, "batch": 2}
+    with learning_in(None, most_steps=2):
+        first, again, other = (Draem(**options, seed=seed).fit(pixels) for seed in (0, 0, 1))
+        red = Draem(**options, textures=str(tmp_path)).fit(pixels)
+        with pytest.raises(InputError, match="nowhere"):
+            Draem(**options, textures="nowhere").fit(pixels)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["comparer"], other["comparer"])
+    assert not torch.equal(first["comparer"], red["comparer"])
+
+
+def test_draem_takes_pixels_alone() -> None:
+    with pytest.raises(IncompatiblePartsError, match="needs pixels"):
+        load_detector("draem", backbone="tiny", scorer="draem")
+
+
+def test_a_memory_of_another_size_of_draem_is_refused() -> None:
+    spec = load_detector("draem").backbone.spec
+    memory = {"rebuilder": torch.zeros(3), "comparer": torch.zeros(3)}
+    assert "holds 3 numbers, where 1" in str(Draem().refuses_memory(memory, spec))
+    memory["rebuilder"][0] = torch.nan
+    assert "not finite" in str(Draem().refuses_memory(memory, spec))
 
 
 def parts(folder: Path) -> Path:

@@ -25,10 +25,12 @@ def test_the_rate_stays_unless_it_is_to_fall() -> None:
     assert Schedule(epochs=3).rates() == [1e-3] * 3
 
 
-def test_the_rate_falls_by_a_cosine_that_begins_after_the_warm_up() -> None:
+def test_the_rate_falls_by_steps_or_a_cosine_that_begins_after_the_warm_up() -> None:
     found = Schedule(epochs=5, rate=0.002, decay="cosine", warm_up=1).rates()
     # 0.001 (1 + cos(k pi / 5)), of which the cosines are 1, 0.80902, 0.30902, -0.30902
     assert found == pytest.approx([1e-5, 0.002, 0.00180902, 0.00130902, 0.00069098], rel=1e-5)
+    steps = Schedule(epochs=10, rate=1.0, decay="steps").rates()
+    assert steps == pytest.approx([1.0] * 8 + [0.2, 0.04])
     halves = Schedule(epochs=4, rate=2.0, decay="cosine").rates()
     assert halves == pytest.approx([2, 1 + 0.5**0.5, 1, 1 - 0.5**0.5])
 

@@ -25,6 +25,7 @@ from vlmad_conformance._scorings import (
 )
 from vlmad_conformance.examples import example_features, example_text
 from vlmad_conformance.facts import (
+    LONG,
     Breach,
     counted,
     differ,
@@ -37,6 +38,7 @@ from vlmad_conformance.facts import (
     require_tensor,
 )
 from vlmad_conformance.promises import each
+from vlmad_run.learning_in_fit import LearnsInFit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 ANY_NUMBER = (1, USUAL, 5)
 """Of references."""
+LEARNING = 10
+"""Times as long as others may scorers take that learn in `fit`."""
 FAR = 3
 """Times: by chance an image's own novelty may turn up elsewhere."""
 
@@ -212,7 +216,8 @@ def fits(subject: Subject) -> None:
                 require(not tensor.requires_grad, f"fit: '{name}' in memory wants gradients")
             again = partial(scorer.fit, references)
             require_pure(again, references, name="fit")
-            require_quick(again, "fit")
+            learns = isinstance(scorer, LearnsInFit)  # even the first steps take a while
+            require_quick(again, "fit", LEARNING * LONG if learns else LONG)
 
 
 @each(scorings(1, references=ANY_NUMBER))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 TWO_LAYERS = Path(vlmad.__file__).parent / "testing" / "two_layer.json"
 """open_clip's configuration of a CLIP with two blocks: 80 pixels, 5 x 5 patches."""
 GRID, PATCH, DIMENSIONS = (5, 5), 16, 64
+FINE = 8
+"""Pixels of a patch where pixels themselves are the cells."""
 SIZES = ((80, 80), (120, 60), (33, 70))
 """Width and height of the example images: square, wide and tall."""
 
@@ -78,6 +80,7 @@ def example_features(
 
     size = (PATCH * grid[0], PATCH * grid[1])
     if PIXELS in gives:
+        size = (FINE * grid[0], FINE * grid[1])
         shares = torch.rand(count, math.prod(size), 3, generator=generator)
         level = Regions(PIXELS, shares, patch_cells(size), False, size)
         return Features(shares.mean(1), (level,), size, size)

@@ -18,6 +18,12 @@ AUTOENCODER = Recipe(
     },
     summary="what an autoencoder that learned good images cannot reconstruct",
 )
+DRAEM = Recipe(
+    parts={**AUTOENCODER.parts, "backbone": "pixels", "scorer": "draem"},
+    options={"backbone": {"size": 128}},
+    summary="textures blended into good images, rebuilt by one network and found by another",
+    paper="Zavrtanik et al., ICCV 2021, arXiv 2108.07610",
+)
 
 
 @hookimpl
@@ -28,15 +34,17 @@ def register_backbones(register: Register) -> None:
 
 @hookimpl
 def register_scorers(register: Register) -> None:
-    """Register `reconstruction`."""
+    """Register `reconstruction` and `draem`."""
     register(
         "reconstruction",
         "vlmad_families._reconstruction:Reconstruction",
         "the error of an autoencoder trained on the references",
     )
+    register("draem", "vlmad_families._draem:Draem", "what looks as if it were blended in")
 
 
 @hookimpl
 def register_detectors(register: Register) -> None:
     """Register the recipes of these parts."""
     register("autoencoder", AUTOENCODER, AUTOENCODER.summary)
+    register("draem", DRAEM, DRAEM.summary)

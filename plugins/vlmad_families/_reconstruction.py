@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 STATISTICS = ("mean", "deviation", "extent", "scale")
 NETWORK = "network."
+FLOOR = 0.3
+"""Of the deviation of all channels, that of each counts as at least: some hardly ever vary."""
 
 
 class Reconstruction(Scorer):
@@ -228,7 +230,9 @@ def _statistics(place: int, cells: Float[Tensor, "n c h w"], pixels: bool) -> di
     extent = cells.new_ones(1)
     if not pixels:
         each = cells.movedim(1, 0).flatten(1)
-        mean, deviation = each.mean(1), each.std(1, correction=0).clamp_min(NOTHING)
+        mean, deviation = each.mean(1), each.std(1, correction=0)
+        least = FLOOR * deviation.square().mean().sqrt()
+        deviation = deviation.maximum(least).clamp_min(NOTHING)
         scaled = (cells - mean[:, None, None]) / deviation[:, None, None]
         extent = (scaled.amax() - scaled.amin())[None].clamp_min(NOTHING)
     found = {"mean": mean, "deviation": deviation, "extent": extent}

@@ -155,8 +155,11 @@ class FitTraining:
         started, seed = time.perf_counter(), self.course.schedule.seed
         rate = _rates(replace(self.course.schedule, epochs=self.planned))[number - 1]
         rng, terms = seeded(seed, "epoch", number), dict[str, float]()
-        rows = [*range(self.count)] * -(-LEAST_DRAWN // self.count)
+        times = -(-LEAST_DRAWN // self.count) if self.most_steps is None else 1
+        rows = [*range(self.count)] * times
         groups = list(chunks(shuffled(rows, seed)(number), self.course.schedule.batch))
+        if len(groups) > 1 and len(groups[-1]) == 1:  # of which batch norm would know no spread
+            groups[-2:] = [[*groups[-2], *groups[-1]]]
         groups = groups[: self.most_steps]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((seed << 20) + number)

@@ -75,7 +75,8 @@ class LearningOptions:
     batch_size: Annotated[int, _option(HOW, min=1, help="Images in each step.")] = 8
     rate: Annotated[float, _option(HOW, help="The learning rate.")] = 1e-3
     decay: Annotated[
-        Literal["none", "cosine"], _option(HOW, help="How the rate falls from epoch to epoch.")
+        Literal["none", "cosine", "steps"],
+        _option(HOW, help="How the rate falls; steps: to a fifth after 80 and 90 % of epochs."),
     ] = "none"
     warm_up: Annotated[int, _option(HOW, min=0, help="So many first epochs at a rate of 1e-5.")] = 0
     optimizer: Annotated[Literal["adam", "sgd"], _option(HOW, help="What takes the steps.")] = (

@@ -6,13 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LambdaLR,
+    LRScheduler,
+    MultiStepLR,
+    SequentialLR,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from torch import Tensor
 
+STEPS, LESS = (0.8, 0.9), 0.2
+"""After which shares of the epochs the rate falls, and to which share of itself (DRAEM)."""
 WARM_UP_RATE = 1e-5
 """Of the epochs of a warm-up (CoOp)."""
 
@@ -29,7 +37,7 @@ class Schedule:
     optimizer: Literal["adam", "sgd"] = "adam"
     momentum: float = 0.9
     weight_decay: float = 0.0
-    decay: Literal["none", "cosine"] = "none"
+    decay: Literal["none", "cosine", "steps"] = "none"
     warm_up: int = 0
 
     def descent(self, tensors: Iterable[Tensor]) -> torch.optim.Optimizer:
@@ -49,6 +57,9 @@ class Schedule:
         scheduler: LRScheduler = LambdaLR(stepped, lambda epoch: 1.0)
         if self.decay == "cosine":
             scheduler = CosineAnnealingLR(stepped, self.epochs)
+        elif self.decay == "steps":
+            places = [int(share * self.epochs) for share in STEPS]
+            scheduler = MultiStepLR(stepped, places, LESS)
         if self.warm_up:
             first = LambdaLR(stepped, lambda epoch: WARM_UP_RATE / self.rate)
             scheduler = SequentialLR(stepped, [first, scheduler], [self.warm_up])
