@@ -166,7 +166,8 @@ def _pixels(features: Features) -> Float[Tensor, "b 3 h w"]:
     grid = first.grid or features.grid
     if grid != features.image_size or first.embeddings.shape[-1] != 3:
         raise InputError("draem looks at pixels as they are: leave the extractor as it is")
-    return first.embeddings.unflatten(1, grid).movedim(-1, 1)
+    cells: Tensor = first.embeddings.unflatten(1, grid)
+    return cells.movedim(-1, 1)
 
 
 def _levels(pixels: Float[Tensor, "b 3 h w"]) -> UInt8[np.ndarray, "b h w 3"]:
