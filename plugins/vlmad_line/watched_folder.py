@@ -185,7 +185,7 @@ class WatchedFolder:
             if candidate is None or candidate.stamp != before:
                 continue
             stood = time.monotonic() - candidate.since
-            if stood >= PATIENCE or _is_whole(path, stood):
+            if stood >= PATIENCE or is_whole(path, stood):
                 yield path
             else:
                 candidate.due = time.monotonic() + max(STILL, stood / 2)
@@ -226,7 +226,8 @@ def key_of_file(path: Path, stamp: Iterable[int]) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
-def _is_whole(path: Path, stood: float) -> bool:
+def is_whole(path: Path, stood: float) -> bool:
+    """Return whether a file that stood still for so many seconds can be read to its end."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

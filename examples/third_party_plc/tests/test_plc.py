@@ -275,7 +275,7 @@ def test_of_two_images_within_a_trigger_neither_counts(
     with FolderImages(camera) as images:
         shoot(camera, "NG-3")
         shoot(camera, "OK-4")
-        images.look()
+        assert images.take() is None
         taken = images.take()
         assert taken is not None
         assert not taken[1]()
@@ -299,6 +299,25 @@ def test_a_half_written_image_is_waited_for(
         assert plc.hears().state is State.BUSY
         (camera / "OK-3.png").write_bytes(whole)
         assert plc.wait_for(State.ANSWERED, 1).verdict is Verdict.OK
+
+
+def test_an_image_whose_room_was_made_before_it_was_filled_is_waited_for(camera: Path) -> None:
+    now, path = [0.0], camera / "OK-1.bmp"
+    Image.new("RGB", (32, 32), "white").save(whole := camera.parent / "whole.bmp")
+    content = whole.read_bytes()
+    with FolderImages(camera, lambda: now[0]) as images:
+        path.write_bytes(content[:-1000] + bytes(1000))
+        for _ in range(3):
+            assert images.take() is None
+            now[0] += 0.3
+        path.write_bytes(content)
+        assert images.take() is None
+        taken = images.take()
+        assert taken is not None
+        path.write_bytes(content[:-100] + bytes(100))  # black, not empty: nobody knows
+        assert images.take() is None
+        now[0] += 1.1
+        assert images.take() is not None
 
 
 def test_a_trigger_from_before_the_start_and_one_at_the_stop_are_not_good(

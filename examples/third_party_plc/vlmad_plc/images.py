@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
-from vlmad.errors import InputError, VlmadError
-from vlmad.images import Source
+from vlmad.errors import InputError
 from vlmad_line.endpoints import Arrival, KeepsComing
 from vlmad_line.sinks import without_password
+from vlmad_line.watched_folder import is_whole
 from vlmad_run.kinds import finder_for
 from vlmad_run.walking import is_readable
 
@@ -75,10 +75,13 @@ def open_images(argument: str, skipped: int | None = None) -> Images:
 class FolderImages:
     """The one image file that is new in a folder, under a name or with content of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.folder, self._clock = folder, clock
         self._old: Files = {}
         self._seen: Files = {}
+        self._newest: Files = {}
+        self._since = 0.0
+        """When the newest was first seen as it is."""
 
     def __enter__(self) -> Self:
         self.look()
@@ -101,21 +104,25 @@ class FolderImages:
         """Go on: what the last look saw may have come after the trigger."""
 
     def take(self) -> tuple[Arrival, Callable[[], bool]] | None:
-        """Return the newest file that is new, stands still and can be read to its end."""
-        before = self._seen
+        """Return the newest file that is new, stands still and can be read to its end.
+
+        One that ends in zeros may have got its room before its content, and is given a second.
+        """
         self.look()
         new = self._new(self._seen)
         if not new:
             return None
         path = max(new, key=lambda path: new[path][1])
-        facts = new[path]
-        if before.get(path) != facts or not _is_whole(path):
+        facts, now = new[path], self._clock()
+        only = {path: facts}
+        if self._newest != only:
+            self._newest, self._since = only, now
+            return None
+        if not is_whole(path, now - self._since):
             return None
         name = f"{path} of {facts[1]}"  # a file may be written over
-        only = {path: facts}
-        return Arrival(
-            name, path, time.time(), stamp=facts
-        ), lambda: self._new(self._files()) == only
+        arrival = Arrival(name, path, time.time(), stamp=facts)
+        return arrival, lambda: self._new(self._files()) == only
 
     def _new(self, files: Files) -> Files:
         return {path: facts for path, facts in files.items() if self._old.get(path) != facts}
@@ -135,14 +142,6 @@ class FolderImages:
         except OSError as error:
             raise InputError(f"{self.folder}: {error.strerror or error}") from error
         return found
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        Source(str(path), path).open()
-    except VlmadError:
-        return False
-    return True
 
 
 class SourceImages:
