@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from vlmad_memory.image_scores import mean_of_top
-from vlmad_memory.smoothing import Border, Interpolation, blur, to_pixels
+from vlmad_memory.smoothing import Border, Interpolation, _blurred, blur, to_pixels
 
 CELLS = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(0))
 
@@ -40,6 +40,15 @@ def test_pixels_are_interpolated_and_then_blurred(
         ours = to_pixels(CELLS, size, sigma, radius, border, interpolation)
         torch.testing.assert_close(ours, torch.from_numpy(np.stack(plain)), rtol=0, atol=1e-6)
     torch.testing.assert_close(to_pixels(CELLS, size, interpolation=interpolation), interpolated)
+
+
+@pytest.mark.parametrize(("border", "scipys"), [("reflect", "mirror"), ("symmetric", "reflect")])
+def test_the_blur_is_scipys_to_the_last_bit(border: Border, scipys: str) -> None:
+    cells = torch.rand(9, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for pixels, sigma, radius in ((1, 1.0, 3), (9, 0.7, None), (50, 4.0, None), (20, 3.3, 40)):
+        shares = np.resize(cells.numpy(), (pixels, 7))
+        theirs = gaussian_filter1d(shares, sigma, axis=0, mode=scipys, radius=radius)
+        assert np.array_equal(_blurred(shares, sigma, radius, border), theirs)
 
 
 def test_a_gaussian_has_taps_to_four_sigma_and_none_without_one() -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from scipy import fft, ndimage
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, UInt8
@@ -40,6 +39,8 @@ def detail(grey: UInt8[np.ndarray, "h w"]) -> Plane:
 
 def smoothed(values: Plane, sigma: float) -> Plane:
     """Return values under a Gaussian blur."""
+    from scipy import ndimage  # which takes a while to import
+
     blurred: Plane = ndimage.gaussian_filter(values, sigma, mode="nearest", truncate=3)
     return blurred
 
@@ -69,6 +70,8 @@ def repetition(values: Plane) -> float:
 
     A place counts where it is more alike than all around it, and shifts by less than a half.
     """
+    from scipy import fft, ndimage
+
     height, width = values.shape
     room = (2 * height, 2 * width)
     own, squares = fft.rfft2(values, room), fft.rfft2(values**2, room)

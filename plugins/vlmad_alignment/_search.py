@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft
 
 from vlmad_alignment._sampling import SIDE, centred, sample, smoothed
 
@@ -94,6 +93,8 @@ class Search:
 
 
 def _spectrum(values: Float[np.ndarray, "*n r r"]) -> Complex[np.ndarray, "*n r f"]:
+    from scipy import fft  # which takes a while to import
+
     spectrum: Complex[np.ndarray, "*n r f"] = fft.rfft2(values)
     return spectrum
 
@@ -101,6 +102,8 @@ def _spectrum(values: Float[np.ndarray, "*n r r"]) -> Complex[np.ndarray, "*n r 
 def _correlation(
     views: Complex[np.ndarray, "n r f"], image: Complex[np.ndarray, "r f"]
 ) -> Float[np.ndarray, "n r r"]:
+    from scipy import fft
+
     correlation: Float[np.ndarray, "n r r"] = fft.irfft2(image * views.conj(), (ROOM, ROOM))
     return correlation
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter1d
 
 if TYPE_CHECKING:
-    import numpy as np
     from jaxtyping import Float
     from torch import Tensor
 
@@ -24,7 +23,6 @@ Interpolation: TypeAlias = Literal["bilinear", "bilinear-corners", "nearest"]
 """`bilinear` has half-pixel centres, `bilinear-corners` aligns the corners."""
 SIGMAS = 60
 """Of the Gaussian over a map, how many its side has where nobody says."""
-SCIPY_MODES = {"reflect": "mirror", "symmetric": "reflect"}
 
 
 def to_pixels(
@@ -76,9 +74,23 @@ def _axis(
     corners = interpolation == "bilinear-corners" if mode == "linear" else None
     each = torch.eye(cells, dtype=torch.float64)[None]
     shares = F.interpolate(each, size=pixels, mode=mode, align_corners=corners)[0].numpy().T
-    if sigma == 0:
-        return shares
-    blurred: Float[np.ndarray, "pixels cells"] = gaussian_filter1d(
-        shares, sigma, axis=0, mode=SCIPY_MODES[border], radius=radius
-    )
+    return _blurred(shares, sigma, radius, border) if sigma else shares
+
+
+def _blurred(
+    shares: Float[np.ndarray, "pixels cells"], sigma: float, radius: int | None, border: Border
+) -> Float[np.ndarray, "pixels cells"]:
+    """Return what `scipy.ndimage.gaussian_filter1d` does along the first axis, to the last bit.
+
+    Importing that takes a third of a second, a fifth of what `vlmad run` needs to start.
+    """
+    taps = int(4 * sigma + 0.5) if radius is None else radius
+    weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-taps, taps + 1) ** 2)
+    weights = weights / weights.sum()
+    count = len(shares)
+    around = np.pad(shares, [(taps, taps), (0, 0)], mode=border)
+    blurred: Float[np.ndarray, "pixels cells"] = around[taps : taps + count] * weights[taps]
+    for near in range(taps):  # from the farthest, both sides at once, as SciPy adds them up
+        both = around[near : near + count] + around[2 * taps - near : 2 * taps - near + count]
+        blurred += both * weights[near]
     return blurred

@@ -190,7 +190,6 @@ def assemble_runnable(
     """Assemble what can be run, as `assemble`; a model file may hold something without parts."""
     if references.model is not None:
         return _open_model(references.model, choice, references, images)
-    from vlmad_run.aligning import align_to_first
     from vlmad_run.closer_looks import look_closer
     from vlmad_run.memory_documents import Reference
     from vlmad_run.part_options import file_digest
@@ -215,6 +214,8 @@ def assemble_runnable(
         )
     remarks += settle_range(chosen or images, detector)
     if choice.align:
+        from vlmad_run.aligning import align_to_first
+
         align_to_first(detector, chosen)
     region = references.region()
     if region is not None:
