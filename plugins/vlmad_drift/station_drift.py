@@ -11,8 +11,9 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from vlmad.errors import VlmadError, reason_of
@@ -124,7 +125,11 @@ class StationDrift:
 
     def news(self) -> list[News]:
         """Return which alarms have begun or ended since the last call."""
-        return [self._news.get() for _ in range(self._news.qsize())]
+        found: list[News] = []
+        with suppress(Empty):
+            while True:
+                found.append(self._news.get_nowait())
+        return found
 
     def report(self) -> StationDriftReport:
         """Return what was found so far."""
@@ -148,31 +153,34 @@ class StationDrift:
     def _resume(self, products: Mapping[str, LineProduct]) -> None:
         """Go on with what is kept of products that are judged as they were then."""
         try:
-            stored = self._file.read() if self._file else []
-        except VlmadError as error:
-            stored, self._unread = [], f"what was kept cannot be used: {error}"
-        for each in stored:
-            place, product = Watched(each.station, each.picked), products.get(each.station)
-            if product and each.state and each.scoring == product.scoring:
-                own = self._watches[place] = ProductWatch.go_on(each, each.state)
-                if own.alarm:
-                    self._tell(each, "changed", own.alarm)
-            else:
-                self._stored[place] = each
-            if each.because and each.state is None:
-                self._tell(each, "back", each.because)
+            for each in self._file.read() if self._file else []:
+                self._take_up(each, products.get(each.station))
+        except Exception as error:  # whatever is in the file, images are judged
+            self._watches, self._stored = {}, {}
+            self._unread = f"what was kept cannot be used: {_why(error)}"
+
+    def _take_up(self, kept: StoredWatch, product: LineProduct | None) -> None:
+        place = Watched(kept.station, kept.picked)
+        if kept.state is None or product is None or kept.scoring != product.scoring:
+            self._stored[place] = kept
+            if kept.because and kept.state is None:
+                self._tell(kept, "back", kept.because)
+            return
+        own = self._watches[place] = ProductWatch.go_on(kept, kept.state)
+        if own.alarm:
+            self._tell(kept, "changed", own.alarm)
 
     def _take(self, said: Judgement, image: Path | Image | None, product: LineProduct) -> None:
         try:
             raised = self._seen(said, image, product)
-            if raised:
-                self._call()
             if raised or time.monotonic() - self._written >= KEEP:
-                self._write()
-                self._call()
+                try:
+                    self._write()
+                finally:
+                    self._call()
             self._fault = ""
         except Exception as error:  # a fault here must not end the watching of all that follows
-            self._fault = str(error) if isinstance(error, VlmadError) else reason_of(error)
+            self._fault = _why(error)
         finally:
             self._waiting.release()
 
@@ -232,6 +240,10 @@ class StationDrift:
                 stored = {place: each.stored() for place, each in self._watches.items()}
                 stored = self._stored | stored
             self._file.write([each for _, each in sorted(stored.items())])
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, VlmadError) else reason_of(error)
 
 
 def look_on(ledger: Path, products: Mapping[str, LineProduct]) -> StationDrift:
