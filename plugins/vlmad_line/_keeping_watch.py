@@ -53,8 +53,8 @@ class KeptWatch:
 
     @property
     def stopped(self) -> dict[str, str]:
-        """What has stopped, and why."""
-        return self._lookout.stopped
+        """What has stopped, and why, as it was a moment ago."""
+        return dict(self._lookout.stopped)
 
     def run(self, came: Event, stop: Event) -> None:
         """Judge until all sources are done, or `stop` is set.
