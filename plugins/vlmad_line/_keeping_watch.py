@@ -49,7 +49,7 @@ class KeptWatch:
 
     def __post_init__(self) -> None:
         """Make what looks after the sources; it shows alarms from a thread of its own."""
-        self._lookout = Lookout(self.line, self.feeds, self._show, self.onlookers)
+        self._lookout = Lookout(self.line, self.feeds, self._show, self.onlookers, self.tell)
 
     @property
     def stopped(self) -> dict[str, str]:

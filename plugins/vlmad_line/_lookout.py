@@ -35,6 +35,7 @@ class Lookout:
         feeds: what may stop.
         show: gets each alarm when it is written down.
         onlookers: what has alarms of its own.
+        tell: is told that judging hangs, before that can be written down: the disk may be why.
         clock: seconds that never go back.
     """
 
@@ -42,6 +43,7 @@ class Lookout:
     feeds: Sequence[Feed]
     show: Callable[[Message], None]
     onlookers: Sequence[Looking] = ()
+    tell: Callable[[str], None] = lambda text: None
     clock: Callable[[], float] = time.monotonic
     stopped: dict[str, str] = field(default_factory=dict)
     """What has stopped, and why."""
@@ -84,7 +86,9 @@ class Lookout:
             for feed in self.feeds:
                 if self._hear(feed.name, feed.faults(), feed.reason):
                     feed.let_go()
-            self._hear(JUDGING, [], self._stuck())
+            if (stuck := self._stuck()) and JUDGING not in self.stopped:
+                self.tell(stuck)
+            self._hear(JUDGING, [], stuck)
             self.tell_news()
 
     def tell_news(self) -> None:

@@ -296,9 +296,9 @@ def test_a_source_that_fails_while_the_model_hangs_is_an_alarm_at_once(tmp_path:
 def test_a_model_that_hangs_is_an_alarm_and_one_that_always_takes_long_is_none(
     tmp_path: Path,
 ) -> None:
-    said, now = list[Message](), [0.0]
+    said, told, now = list[Message](), list[str](), [0.0]
     with Line(Station(), Ledger(tmp_path / "line.sqlite")) as line:
-        lookout = Lookout(line, [], said.append, clock=lambda: now[0])
+        lookout = Lookout(line, [], said.append, tell=told.append, clock=lambda: now[0])
         for seconds in (61, 100):
             with lookout.judging():
                 now[0] += seconds
@@ -306,6 +306,7 @@ def test_a_model_that_hangs_is_an_alarm_and_one_that_always_takes_long_is_none(
             lookout.look()
     alarms = [(each.source, each.state, each.reason) for each in said if isinstance(each, Alarm)]
     assert alarms == [("vlmad", "stopped", "judging has taken 61 s"), ("vlmad", "back", "")]
+    assert told == ["judging has taken 61 s"]
 
 
 def test_an_alarm_that_cannot_be_written_down_ends_the_command(
