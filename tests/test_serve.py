@@ -26,12 +26,14 @@ from vlmad.errors import InputError, OutputError
 from vlmad.images import decode
 from vlmad_formats._pillow_format import PillowFormat
 from vlmad_formats.reading import Reading
+from vlmad_groups.combining import Combine, PartRule
 from vlmad_line.ledger import Ledger
 from vlmad_line.line import Line
 from vlmad_line.line_products import LineProduct, open_product
 from vlmad_line.sinks import open_sink
 from vlmad_line.station import Station
 from vlmad_run.choosing import Choice
+from vlmad_run.manifest import GoodScores
 from vlmad_run.part_grouping import parse_grouping
 from vlmad_run.references import References
 from vlmad_run.thresholds import Threshold
@@ -273,7 +275,7 @@ def test_parts_are_found_in_the_names_of_the_images_of_a_request(
     files = [(name, IMAGE) for name in ("1_a.png", "1_b.png", "2/c.png", "lid.png")]
     found = {}
     for how in ("pattern:^([0-9])", "folder", f"table:{tmp_path}/parts.csv"):
-        views = sent_views(parse_grouping(how), 2)
+        views = sent_views(parse_grouping(how), PartRule(views=2))
         with serving(spool, [nut], views=views) as running:
             found[how[:5]] = running.ask("POST", "/score", *form(*files))[1]["parts"]
             assert problem(running.ask("POST", "/score?part=1&views=1", *form(*files))) == 400
@@ -287,6 +289,21 @@ def test_parts_are_found_in_the_names_of_the_images_of_a_request(
         "folde": [(".", "NG", "3 of 2 views"), ("2", "NG", "1 of 2 views")],
         "table": [whole, ("2", "NG", "without /2/d.png; 1 of 2 views"), ("lid.png", "NG", lone)],
     }
+
+
+def test_a_part_is_never_ok_by_p_values_that_could_never_be_an_alarm(
+    nut: LineProduct, tmp_path: Path
+) -> None:
+    views = sent_views(parse_grouping("folder"), PartRule(Combine.harmonic, 2))
+    with pytest.raises(InputError, match="needs p-values, as of --model of vlmad fit"):
+        views.require_possible(nut)
+    good = GoodScores.model_construct(scores=[0.1] * 12)  # as of a product exchanged meanwhile
+    product = replace(nut, manifest=nut.manifest.model_copy(update={"good": good}))
+    with serving(tmp_path, [product], views=views) as running:
+        said = running.ask("POST", "/score?part=1", *form(("a", IMAGE), ("b", png(seed=1))))[1]
+    [part] = said["parts"]
+    assert (part["answer"], part["p_value"]) == ("NG", pytest.approx(2 / 13))
+    assert "could never be anomalous: --combine harmonic at --level 0.05 needs 39" in part["reason"]
 
 
 def test_maps_and_images_of_the_last_judgements_can_be_had(serve: Serve) -> None:

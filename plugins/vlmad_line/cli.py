@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmad.console import console, messages, say, write_json
+from vlmad.errors import InputError
 from vlmad_run.choosing import Choice, choosing, option
-from vlmad_run.part_grouping import Grouped, group_option
+from vlmad_run.part_grouping import group_option
+from vlmad_run.part_judging import JudgingParts
 from vlmad_run.references import References
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Watching:
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedParts(Grouped):
+class WatchedParts(JudgingParts):
     """Options: which images are views of one part, and how long a part waits for them."""
 
     part_seconds: Annotated[
@@ -80,10 +82,8 @@ class WatchedParts(Grouped):
         """
         from vlmad_line.line_parts import LineParts
 
-        grouping = self.grouping()
-        if grouping is None:
-            return None
-        return LineParts(grouping, self.views, self.part_seconds)
+        grouping, rule = self.grouping(), self.rule()
+        return LineParts(grouping, rule, self.part_seconds) if grouping else None
 
 
 @choosing
@@ -146,6 +146,8 @@ def watch(
     sinks = open_sinks(to or [])
     came, stop = threading.Event(), threading.Event()
     product = open_product(choice, references, threshold)
+    if parts and (why := parts.why_never(product)):
+        raise InputError(why)
     print_notes(product.notes, messages())
     if not product.judges:
         say("nothing says from which score on an image is NG: give --threshold or a --model")

@@ -89,6 +89,8 @@ class PartJudgement(Document):
     """Of its worst view."""
     worst: FileName = ""
     """The view with that score."""
+    p_value: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The combined one, where p-values are combined: then it decides."""
     images: list[FileName]
     """The views that came."""
     views: list[str] = Field(default_factory=list)

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 from vlmad.errors import shown
 from vlmad_groups.collecting import PartCollector
-from vlmad_groups.combining import PartRule
 from vlmad_groups.part_rows import PartView, judge_part
 from vlmad_line.judgements import Answer, PartJudgement
 from vlmad_run.part_grouping import ALONE
+from vlmad_run.possible_parts import why_never_anomalous
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vlmad_groups.combining import PartRule
     from vlmad_groups.part_rows import PartRow, PartVerdict
     from vlmad_line.judgements import Judgement
+    from vlmad_line.line_products import LineProduct
     from vlmad_run.part_grouping import Grouping
 
 PATIENCE = 10.0
@@ -33,20 +35,20 @@ class LineParts:
 
     Args:
         grouping: which image is a view of which part.
-        views: how many a part has; one with fewer after `patience` seconds is NG.
-        patience: see `views`.
+        rule: how many views a part has, and how they become one verdict.
+        patience: seconds after which a part with fewer views is NG.
         clock: seconds that never go back.
     """
 
     def __init__(
         self,
         grouping: Grouping,
-        views: int | None,
+        rule: PartRule,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._grouping, self._clock, self._here = grouping, clock, Path.cwd()
-        self._rule = PartRule(views=views)
+        self._rule = rule
         self._parts = PartCollector(self._rule, patience)
         self._ids: dict[str, list[str]] = {}
         """Of what was said of the views of parts that wait."""
@@ -84,6 +86,11 @@ class LineParts:
     def _said_of(self, row: PartRow) -> PartJudgement:
         return said_of(row, self._ids.pop(row.part, []))
 
+    def why_never(self, product: LineProduct) -> str:
+        """Return why no part could be anomalous by a product; empty if one could."""
+        views = self._rule.views or 1
+        return why_never_anomalous(self._rule, views, product.detector, product.manifest)
+
     def overdue(self) -> list[PartJudgement]:
         """Return what is said of parts that have waited too long: each is NG."""
         return [self._said_of(row) for row in self._parts.overdue(self._clock())]
@@ -116,7 +123,10 @@ def said_of(row: PartRow, ids: Sequence[str]) -> PartJudgement:
     answer: Answer = "NG"
     if row.verdict in ("ok", ""):
         answer = "OK" if row.verdict else ""
-    reason = row.reason or (f"{row.worst} is NG" if answer == "NG" else "")
+    reason = row.reason
+    if answer == "NG" and not reason:
+        by_views = row.p_value is None
+        reason = f"{row.worst} is NG" if by_views else f"its p-value is {row.p_value:.3g}"
     if answer == "":
         reason = "nothing says from which score on an image is anomalous"
     return PartJudgement(
@@ -127,6 +137,7 @@ def said_of(row: PartRow, ids: Sequence[str]) -> PartJudgement:
         reason=shown(reason),
         score=row.score,
         worst=row.worst,
+        p_value=row.p_value,
         images=row.views,
         views=list(ids),
     )

@@ -9,9 +9,9 @@ from rich.table import Table
 
 from vlmad.errors import InputError
 from vlmad.files import write_atomically
-from vlmad_groups.combining import references_needed
 from vlmad_groups.part_rows import SEVERITY, PartRow, PartView, judge_part
 from vlmad_run.csv_cells import csv_line
+from vlmad_run.possible_parts import why_never_anomalous
 from vlmad_run.stored_run import PARTS
 from vlmad_run.thresholds import GIVEN
 
@@ -59,20 +59,9 @@ class RunParts:
         Raises:
             InputError: there are no p-values, or their smallest is not small enough.
         """
-        rule = self.rule
-        if not rule.combine.of_p_values:
-            return
-        known = _good_counts(detector, manifest)
-        if not known or not all(known):
-            raise InputError(f"--combine {rule.combine} needs p-values, as of --model of vlmad fit")
-        views = self.most_views
-        needed = references_needed(rule.combine, views, rule.level)
-        if min(known) < needed:
-            raise InputError(
-                f"a part of {views} views could never be anomalous: --combine {rule.combine} at "
-                f"--level {rule.level} needs {needed} references, and there are {min(known)}; "
-                "fit on more, or leave out --combine"
-            )
+        why = why_never_anomalous(self.rule, self.most_views, detector, manifest)
+        if why:
+            raise InputError(why)
 
     def judge(self, folder: RunFolder) -> list[PartRow]:
         """Judge all parts by the rows of a run, and write them into its folder.
@@ -157,10 +146,3 @@ def _view(image: Path, folder: RunFolder) -> PartView:
     if row is None:
         return PartView(str(image), reason=f"{image} was not scored")
     return PartView(row.image, row.score, row.verdict, row.p_value, row.reason)
-
-
-def _good_counts(detector: Runnable, manifest: Manifest) -> list[int]:
-    """Return how many good scores each product's p-values are made of."""
-    products = getattr(detector, "products", None)  # of a line, whose module imports torch
-    known = [each.assembled.good for each in products.values()] if products else [manifest.good]
-    return [len(good.scores) if good else 0 for good in known]

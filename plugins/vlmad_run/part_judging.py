@@ -34,23 +34,29 @@ class JudgingParts(Grouped):
         ),
     ] = None
 
+    def rule(self) -> PartRule:
+        """Return how a verdict on a part follows from those on its images.
+
+        Raises:
+            InputError: options that do not go together.
+        """
+        combine = self.combine or Combine.worst
+        if self.group is None and (self.combine or self.level is not None):
+            raise InputError("--combine and --level need --group, which says what a part is")
+        if self.level is not None and not combine.of_p_values:
+            raise InputError("--level is of p-values: add --combine bonferroni or harmonic")
+        level = LEVEL if self.level is None else self.level
+        if not 0 < level < 1:
+            raise InputError(f"--level takes a rate above 0 and below 1, not {level}")
+        return PartRule(combine, self.views, level)
+
     def parts(self, images: Sequence[Path]) -> RunParts | None:
         """Return the parts that images show, if parts are to be judged.
 
         Raises:
             InputError: options that do not go together, or no image belongs to a part.
         """
-        grouping = self.grouping()
-        if grouping is None:
-            if self.combine or self.level is not None:
-                raise InputError("--combine and --level need --group, which says what a part is")
-            return None
-        combine = self.combine or Combine.worst
-        if self.level is not None and not combine.of_p_values:
-            raise InputError("--level is of p-values: add --combine bonferroni or harmonic")
-        level = LEVEL if self.level is None else self.level
-        if not 0 < level < 1:
-            raise InputError(f"--level takes a rate above 0 and below 1, not {level}")
         from vlmad_run._run_parts import RunParts
 
-        return RunParts(find_parts(images, grouping), PartRule(combine, self.views, level))
+        grouping, rule = self.grouping(), self.rule()
+        return RunParts(find_parts(images, grouping), rule) if grouping else None

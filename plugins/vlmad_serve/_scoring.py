@@ -83,7 +83,7 @@ async def score(
     images = await _accept(request, served, as_which)
     judged = await asyncio.gather(*(asyncio.wrap_future(each.answer) for each in images))
     judgements = [each.judgement for each in judged]
-    answer = ScoreAnswer(judgements=judgements, parts=parting.judge(judgements))
+    answer = ScoreAnswer(judgements=judgements, parts=parting.judge(judged))
     if answer.parts:
         await run_in_threadpool(served.conclude, answer.parts, sent)
     if map == "png":

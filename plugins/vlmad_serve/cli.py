@@ -15,7 +15,7 @@ import typer
 from vlmad.console import messages, say
 from vlmad.errors import InputError
 from vlmad_run.choosing import Choice, choosing
-from vlmad_run.part_grouping import Grouped
+from vlmad_run.part_judging import JudgingParts
 from vlmad_run.references import References
 from vlmad_serve.settings import Reach, Record, ServeLimits
 
@@ -39,7 +39,7 @@ def serve(
     reach: Reach,
     limits: ServeLimits,
     record: Record,
-    grouped: Grouped,
+    judging_parts: JudgingParts,
     files: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME=]FILE…", help="Files of vlmad fit, each a product."),
@@ -82,7 +82,7 @@ def serve(
 
     if products is not None and not products.is_dir():
         raise InputError(f"--products {products} is no folder")
-    views = sent_views(grouped.grouping(), grouped.views)
+    views = sent_views(judging_parts.grouping(), judging_parts.rule())
     token = None if reach.token_file is None else read_token(reach.token_file)
     with bind(reach.host, reach.port) as bound:
         loopback = is_loopback(bound)
@@ -98,6 +98,8 @@ def serve(
             )
         access = Access(token, reach.allow_host or (), loopback)
         opened = list(_open(choice, references, files or [], threshold or []))
+        for product in opened:
+            views.require_possible(product)
         _run(opened, limits, record, views, access, bound, choice, products)
 
 

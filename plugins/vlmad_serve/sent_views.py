@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmad.errors import printable
+from vlmad.errors import InputError, printable
 from vlmad_groups.combining import PartRule
 from vlmad_groups.part_rows import judge_part
 from vlmad_line.line_parts import said_of, view_of
 from vlmad_run.part_grouping import ALONE, ByTable, lacking
+from vlmad_run.possible_parts import why_never_anomalous
 from vlmad_serve.refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vlmad_line.judgements import Judgement, PartJudgement
+    from vlmad_line.judgements import PartJudgement
+    from vlmad_line.line_products import LineProduct
     from vlmad_run.part_grouping import Grouping
+    from vlmad_serve.batching import Answered
 
 MOST_NAME = 255
 ROOT = Path(os.sep)
@@ -31,8 +34,8 @@ class SentViews:
 
     grouping: Grouping | None = None
     """Finds the parts in the names of images."""
-    views: int | None = None
-    """How many a part has."""
+    rule: PartRule = field(default_factory=PartRule)
+    """How many views a part has, and how they become one verdict."""
     part: str = ""
     """The part of which all images are views; else `grouping` says so."""
 
@@ -47,9 +50,10 @@ class SentViews:
         named = printable(part or "")[:MOST_NAME].strip()
         if not named:
             raise Refusal(400, "a part needs a name", "name it as part=0042, beside views=")
-        if views is not None and self.views not in (None, views):
-            raise Refusal(400, f"a part has {self.views} views here", "leave out views=")
-        return replace(self, part=named, views=views or self.views)
+        known = self.rule.views
+        if views is not None and known not in (None, views):
+            raise Refusal(400, f"a part has {known} views here", "leave out views=")
+        return replace(self, part=named, rule=replace(self.rule, views=views or known))
 
     def part_of(self, image: str) -> str:
         """Return the part that an image is a view of; empty where no parts are judged."""
@@ -57,18 +61,33 @@ class SentViews:
             return self.part
         return self.grouping.part_of(self._path(image)) or image
 
-    def judge(self, judgements: Sequence[Judgement]) -> list[PartJudgement]:
+    def judge(self, answers: Sequence[Answered]) -> list[PartJudgement]:
         """Return what follows from what was said of all images of a request."""
-        views: dict[str, list[Judgement]] = {}
-        for each in judgements:
-            if each.part:
-                views.setdefault(each.part, []).append(each)
+        views: dict[str, list[Answered]] = {}
+        for each in answers:
+            if each.judgement.part:
+                views.setdefault(each.judgement.part, []).append(each)
         return [self._judge(part, said) for part, said in views.items()]
 
-    def _judge(self, part: str, views: Sequence[Judgement]) -> PartJudgement:
-        faults = self._faults(part, [self._path(each.image) for each in views])
-        row = judge_part(part, [*map(view_of, views)], PartRule(views=self.views), faults)
-        return said_of(row, [each.id for each in views])
+    def _judge(self, part: str, answers: Sequence[Answered]) -> PartJudgement:
+        said = [each.judgement for each in answers]
+        never = {self._why_never(each.product, len(said)) for each in answers if each.product}
+        faults = [*self._faults(part, [self._path(each.image) for each in said]), *sorted(never)]
+        row = judge_part(part, [*map(view_of, said)], self.rule, [*filter(None, faults)])
+        return said_of(row, [each.id for each in said])
+
+    def require_possible(self, product: LineProduct) -> None:
+        """Refuse a product by which no part could be anomalous.
+
+        Raises:
+            InputError: it is such.
+        """
+        if why := self._why_never(product, 1):
+            raise InputError(why)
+
+    def _why_never(self, product: LineProduct, views: int) -> str:
+        most = max(views, self.rule.views or 1)
+        return why_never_anomalous(self.rule, most, product.detector, product.manifest)
 
     def _faults(self, part: str, images: Sequence[Path]) -> Sequence[str]:
         """Return what keeps a part from being whole, whatever was said of its views."""
@@ -86,10 +105,10 @@ ONE_BY_ONE = SentViews()
 """Where each image is judged by itself."""
 
 
-def sent_views(grouping: Grouping | None, views: int | None) -> SentViews:
+def sent_views(grouping: Grouping | None, rule: PartRule) -> SentViews:
     """Return how parts are found in the names of images, which a table has from its own folder."""
     if isinstance(grouping, ByTable):
         here = os.path.abspath(grouping.table.parent)
         own = {ROOT / os.path.relpath(image, here): part for image, part in grouping.parts.items()}
         grouping = ByTable(own, grouping.table)
-    return SentViews(grouping, views)
+    return SentViews(grouping, rule)

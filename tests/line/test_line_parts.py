@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from vlmad.errors import InputError
+from vlmad_groups.combining import Combine, PartRule
 from vlmad_line.endpoints import Arrival
 from vlmad_line.judgements import PartJudgement, read_message
 from vlmad_line.ledger import Ledger
@@ -48,7 +49,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def parts(clock: Clock) -> LineParts:
-    return LineParts(parse_grouping("pattern:([0-9]+)_"), 2, patience=5, clock=clock)
+    return LineParts(
+        parse_grouping("pattern:([0-9]+)_"), PartRule(views=2), patience=5, clock=clock
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,6 +76,25 @@ def test_a_part_is_ok_if_both_its_views_are(
         ["1_a", "1_b"],
     )
     assert read_message(said.to_json(), "message") == said
+
+
+@pytest.mark.parametrize(
+    ("p_values", "answer", "reason"),
+    [
+        ((0.5, 0.5), "OK", ""),
+        ((0.5, 0.01), "NG", "its p-value is 0.02"),
+        ((0.5, None), "NG", "2 has no p-value"),
+    ],
+)
+def test_p_values_of_views_decide_where_they_are_combined(
+    clock: Clock, p_values: tuple[float, float | None], answer: str, reason: str
+) -> None:
+    rule = PartRule(Combine.bonferroni, 2)
+    parts = LineParts(parse_grouping("pattern:()"), rule, clock=clock)
+    parts._part_of = lambda judgement: "1"  # type: ignore[method-assign]
+    views = [judgement(f"{n}", p_value=p) for n, p in enumerate(p_values, 1)]
+    [said] = parts.take(views)
+    assert (said.answer, said.reason) == (answer, reason)
 
 
 def test_a_part_that_lacks_a_view_is_ng_after_a_while_and_when_the_line_stops(
@@ -107,7 +129,7 @@ def test_a_part_of_which_a_table_names_another_number_of_images_is_never_ok(
     table = tmp_path / "parts.csv"
     rows = ["image,part", *(f"{n}.png,lid" for n in range(3)), "8.png,nut", "9.png,nut"]
     table.write_text("\n".join(rows))
-    parts = LineParts(parse_grouping(f"table:{table}"), 2)
+    parts = LineParts(parse_grouping(f"table:{table}"), PartRule(views=2))
     said = parts.take([judgement(str(tmp_path / f"{number}.png")) for number in (0, 1, 2, 8, 9)])
     assert [(each.part, each.answer) for each in said] == [*[("lid", "NG")] * 3, ("nut", "OK")]
     assert said[0].reason == "the table names 3 images of it, not 2; 1 of 2 views"
@@ -118,14 +140,14 @@ def test_a_pattern_finds_what_it_does_in_a_run_from_the_same_folder(
 ) -> None:
     (here := tmp_path / "line 2026").mkdir()
     monkeypatch.chdir(here)
-    parts = LineParts(parse_grouping("pattern:([0-9]+)"), 1)
+    parts = LineParts(parse_grouping("pattern:([0-9]+)"), PartRule(views=1))
     [said] = parts.take([judgement(str(here / "photos" / "0042_top.png"))])
     assert (said.part, said.answer) == ("0042", "OK")
 
 
 def test_where_nobody_says_how_many_views_there_are_parts_cannot_be_judged_at_a_line() -> None:
     with pytest.raises(InputError, match="--views N"):
-        LineParts(parse_grouping("folder"), None)
+        LineParts(parse_grouping("folder"), PartRule())
 
 
 @pytest.mark.parametrize("change", [{"score": None}, {"images": []}, {"reason": "odd"}])
@@ -146,7 +168,9 @@ def product() -> LineProduct:
 def test_a_part_is_written_down_and_delivered_like_its_images(
     product: LineProduct, clock: Clock, photos: Path, tmp_path: Path
 ) -> None:
-    parts = LineParts(parse_grouping("pattern:(000|gone)"), 2, patience=5, clock=clock)
+    parts = LineParts(
+        parse_grouping("pattern:(000|gone)"), PartRule(views=2), patience=5, clock=clock
+    )
     names = [*sorted(photos.glob("*.png"))[:2], photos / "gone.png"]
     arrivals = [Arrival(str(path), path, 0.0, "photos") for path in names]
     table = tmp_path / "judged.csv"

@@ -46,7 +46,8 @@ function verdict() {
   const said = whole(current);
   if (!said) return { word: "–", why: `a view of part ${current.part}, which is not judged yet` };
   const word = { OK: "✓ OK", NG: "✕ NG" }[said.answer] ?? "–";
-  const good = said.images ? "all its views are OK" : `its score is below ${said.threshold?.toPrecision(4)}`;
+  const good = !said.images ? `its score is below ${said.threshold?.toPrecision(4)}`
+    : said.p_value === null ? "all its views are OK" : `its p-value is ${said.p_value.toPrecision(3)}`;
   const why = (said.images ? `part ${said.part}: ` : "") + (said.reason || good);
   if (current.id !== health.newest) return { word: "–", why: `an earlier image, ${word}: ${why}` };
   return { of: said.answer, word, why };
