@@ -128,10 +128,21 @@ def test_what_the_station_said_a_while_ago_is_not_shown_as_ok_though_nothing_fai
     served, hangs = running.served, threading.Event()
     judged(running, png())
     shows(page, "answer", "✓ OK")
+    for hidden, answer in (("true", "?"), ("false", "✓ OK")):  # a telephone may sleep meanwhile
+        page.evaluate(f"Object.defineProperty(document, 'hidden', {{value: {hidden}, writable: 1}})")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange', {bubbles: true}))")
+        assert page.inner_text("#answer") == answer
     served._started += 10  # as if what comes had been on its way for so long
     served.events.beat_soon()
     shows(page, "answer", "?")
     page.clock.fast_forward(7000)  # a late stream is left for a new one
+    shows(page, "answer", "✓ OK")
+    later = {**running.ask("GET", "/health")[1], "seconds": 1e4}
+    page.route("**/health", lambda route: route.fulfill(json=later))  # what a stream holds back
+    page.reload()
+    tells(page, "alarm", "not heard")
+    page.unroute("**/health")
+    page.clock.fast_forward(7000)
     shows(page, "answer", "✓ OK")
     monkeypatch.setattr(served.events, "_health", hangs.wait)
     page.clock.fast_forward(7000)

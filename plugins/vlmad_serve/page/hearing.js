@@ -1,5 +1,7 @@
 // What the station says of itself, and how old that is: all that is shown green hangs on it.
 
+import { ask } from "./asking.js";
+
 const SILENT = 6000; // milliseconds after which what was said last may not hold; a beat comes every 2 s
 let events = null; // the stream
 let opened = 0; // when it was
@@ -22,13 +24,12 @@ export function follow(told) {
   events.onopen = () => {
     opened = performance.now();
     ahead = Infinity;
+    compareClocks(); // beside the stream, which something in between may hold back
     told.opened();
   };
   events.addEventListener("beat", ({ data }) => {
     health = JSON.parse(data);
-    const station = 1000 * health.seconds;
-    ahead = Math.min(ahead, performance.now() - station);
-    [said, came] = [station + ahead, Date.now()];
+    [said, came] = [compare(health) + ahead, Date.now()];
     told.beat();
   });
   for (const kind of ["judgement", "part"]) {
@@ -39,6 +40,16 @@ export function follow(told) {
     told.lost();
     if (events.readyState === EventSource.CLOSED) told.refused(); // else the browser tries again
   };
+}
+
+function compare({ seconds }) {
+  ahead = Math.min(ahead, performance.now() - 1000 * seconds);
+  return 1000 * seconds;
+}
+
+async function compareClocks() {
+  const now = await ask("GET", "health").catch(() => null);
+  if (now) compare(now);
 }
 
 // Begin anew with a stream that is silent, or late: what it still holds is old.

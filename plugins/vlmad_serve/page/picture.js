@@ -25,7 +25,7 @@ export async function draw(judgement, withHeat) {
     image = null; // damaged on its way
   }
   if (wanted !== own) return false;
-  if (!image) return blank(`${words}: its picture is not kept`);
+  if (!image) return blank(`${words}: there is no picture of it`);
   canvas.width = image.width;
   canvas.height = image.height;
   const context = canvas.getContext("2d");

@@ -37,7 +37,7 @@ function showVerdict() {
 // Only what the station, heard just now and ready, says of its newest image is an answer.
 function verdict() {
   const health = heard();
-  if (!health) return { word: "?", why: "the station is not heard; what it said last may not hold" };
+  if (!health || document.hidden) return { word: "?", why: "the station is not heard; what it said last may not hold" };
   if (health.paused) return { word: "PAUSED", why: "no image is judged until you go on" };
   if (!health.ready) return { word: "?", why: "the station judges nothing" };
   if (health.unjudged) return { word: "?", why: "what came last got no judgement: treat it as NG" };
@@ -335,7 +335,10 @@ product.onchange = async () => {
   await tryTo(loadProducts());
 };
 addEventListener("products", () => tryTo(loadProducts()));
-blank("no image yet");
+addEventListener("visibilitychange", showHealth); // what is seen first when it is looked at again
+const withoutImage = () => blank("no image yet");
+withoutImage();
+matchMedia("(prefers-color-scheme: dark)").onchange = () => (current ? showPicture() : withoutImage());
 setInterval(() => {
   listenAgain(TOLD);
   showHealth();
