@@ -18,6 +18,7 @@ from vlmad_drift.drift_images import (
     of_runs,
     scored,
 )
+from vlmad_drift.drift_watch import DriftWatch
 from vlmad_drift.drift_words import sentence
 from vlmad_drift.quantities import QUANTITIES
 from vlmad_drift.usual_images import Usual, references_of
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from vlmad_drift.drift_watch import DriftWatch
     from vlmad_run.kinds import Runnable
     from vlmad_run.manifest import Manifest
 
@@ -156,7 +156,10 @@ def _watched(
     counting = usual if known.rises else [each for each in usual if each.sha256 not in passed]
     beside = Usual.of(counting, quantities, known.rises)
     known.remarks += beside.remarks
-    watch = beside.watch(quantities, asked.alpha, asked.defects, asked.seed)
+    watch = DriftWatch(
+        beside.values, quantities, alpha=asked.alpha, defects=asked.defects, seed=asked.seed,
+        rises=beside.rises,
+    )  # fmt: skip
     failures = [image.failure for image in usual if image.failure]
     points, unseen = list[DriftPoint](), 0
     for image in new:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmad_drift.drift_images import DriftImage
-from vlmad_drift.drift_watch import ALPHA, DEFECTS, DriftWatch
+from vlmad_drift.drift_watch import DriftWatch
 from vlmad_drift.quantities import QUANTITIES
 from vlmad_formats.reading import Reading
 
@@ -50,17 +50,6 @@ class Usual:
         told += [_too_few(few)] if few else []
         return cls(enough, ("score",) if rises and "score" in enough else (), tuple(told))
 
-    def watch(
-        self,
-        quantities: Collection[str],
-        alpha: float = ALPHA,
-        defects: float = DEFECTS,
-        seed: int = 0,
-    ) -> DriftWatch:
-        """Return what watches images beside these."""
-        settings = {"alpha": alpha, "defects": defects}
-        return DriftWatch(self.values, quantities, seed=seed, rises=self.rises, **settings)
-
 
 def _too_few(few: Mapping[str, int]) -> str:
     most, names = max(few.values()), ", ".join(few)
@@ -102,4 +91,4 @@ def watch_for(
     if set(quantities) != {"score"}:
         images = [each.measured() for each in images]
     usual = Usual.of(images, quantities, rises=True)
-    return usual.watch(quantities), usual.remarks
+    return DriftWatch(usual.values, quantities, rises=usual.rises), usual.remarks
