@@ -129,7 +129,8 @@ def test_what_the_station_said_a_while_ago_is_not_shown_as_ok_though_nothing_fai
     judged(running, png())
     shows(page, "answer", "✓ OK")
     for hidden, answer in (("true", "?"), ("false", "✓ OK")):  # a telephone may sleep meanwhile
-        page.evaluate(f"Object.defineProperty(document, 'hidden', {{value: {hidden}, writable: 1}})")
+        is_so = f"{{value: {hidden}, writable: true}}"
+        page.evaluate(f"Object.defineProperty(document, 'hidden', {is_so})")
         page.evaluate("document.dispatchEvent(new Event('visibilitychange', {bubbles: true}))")
         assert page.inner_text("#answer") == answer
     served._started += 10  # as if what comes had been on its way for so long
