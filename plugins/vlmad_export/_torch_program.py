@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 
 def write_program(recorded: Any, metadata: Mapping[str, str], out: Path) -> None:
-    """Write what torch recorded, and what the file says of itself as files in it."""
+    """Write what torch recorded, and what the file says of itself as files in it.
+
+    Constants that are parts of one tensor get memory of their own: torch warns that it may mix them
+    up else.
+    """
+    for name, kept in recorded.constants.items():
+        if isinstance(kept, torch.Tensor):
+            recorded.constants[name] = kept.clone(memory_format=torch.contiguous_format)
     torch.export.save(recorded, out, extra_files=dict(metadata))
 
 
