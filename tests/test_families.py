@@ -27,6 +27,7 @@ from vlmad_families._draem_networks import draem_networks, empty_networks
 from vlmad_families._reconstructing import Reconstructing, error_of
 from vlmad_families._reconstruction import Reconstruction
 from vlmad_families.reconstruction_losses import divergence, reparametrised, similarity
+from vlmad_run.choosing import LearningChoice
 from vlmad_run.learning_in_fit import PIXELS, NotLearned, learning_in, learning_seconds
 
 from .conftest import Ended, Process
@@ -295,9 +296,27 @@ def parts(folder: Path) -> Path:
 
 WORDS = (
     *("bench", "parts", "--detector", "autoencoder", "--backbone", "pixels:32", "--shots", "2"),
-    *("--seeds", "1", "--replicates", "10", "--set", "scorer.epochs=3", "--set", "scorer.width=8"),
+    *("--seeds", "1", "--replicates", "10", "--epochs", "3", "--set", "scorer.width=8"),
     *("--out", "out"),
 )
+
+
+def test_epochs_and_budget_go_to_scorers_that_learn() -> None:
+    choice = LearningChoice(detector="draem", epochs=7, budget=0.5)
+    options = choice.load(True).assembly.parts["scorer"].options
+    assert (options["epochs"], options["budget"]) == (7, 0.5)
+    told: list[str] = []
+
+    class Listener:
+        def note(self, text: str) -> None:
+            told.append(text)
+
+        def advance(self, doing: str, done: int, of: int) -> None: ...
+
+    with watched(Listener()):
+        found = LearningChoice(detector="gaussian", epochs=7).load(True)
+    assert "epochs" not in found.assembly.parts["scorer"].options
+    assert told == ["--epochs and --budget: scorer 'gaussian' learns nothing in fit"]
 
 
 @pytest.mark.slow

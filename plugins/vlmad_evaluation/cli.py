@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from vlmad_evaluation._measuring_options import Data, Measuring
-from vlmad_run.choosing import Choice, choosing, completing
+from vlmad_run.choosing import LearningChoice, choosing, completing
 
 
 @functools.partial(
     choosing, without=("detector", "prompt", "extractor", "attention", "scorer", "class_name")
 )
 def bench(
-    choice: Choice,
+    choice: LearningChoice,
     measuring: Measuring,
     data: Data,
     detector: Annotated[
@@ -65,7 +65,7 @@ def bench(
 
 @functools.partial(choosing, without=("class_name",))
 def grid(
-    choice: Choice,
+    choice: LearningChoice,
     measuring: Measuring,
     data: Data,
     baseline: Annotated[

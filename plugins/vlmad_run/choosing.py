@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -209,6 +209,44 @@ class Choice:
             if getattr(self, name) is not None:
                 settings.setdefault("backbone", {})[name] = getattr(self, name)
         return settings
+
+
+@dataclass(frozen=True, slots=True)
+class LearningChoice(Choice):
+    """The same for commands that fit, where some scorers learn."""
+
+    epochs: Annotated[
+        int | None,
+        option(min=1, help="Of scorers that learn in fit: rounds.", panel=WHICH_PARTS),
+    ] = None
+    budget: Annotated[
+        float | None,
+        option(metavar="MINUTES", help="Likewise: the most time, for each.", panel=WHICH_PARTS),
+    ] = None
+
+    def load(self, references: bool | None = False) -> Detector:
+        """Assemble the detector; tell where its scorer learns nothing, though it was told how."""
+        from vlmad.watching import note
+        from vlmad_run.learning_in_fit import LearnsInFit
+
+        # plain super() would mean the class without slots
+        found = Choice.load(replace(self, epochs=None, budget=None), references)
+        if not self._how():
+            return found
+        if isinstance(found.scorer, LearnsInFit):
+            return Choice.load(self, references)
+        note(f"--epochs and --budget: {found.assembly.parts['scorer']} learns nothing in fit")
+        return found
+
+    def options(self) -> dict[str, dict[str, str]]:
+        """Return the options of parts by kind, with those of learning."""
+        settings, how = Choice.options(self), self._how()
+        own = {"scorer": {**settings.get("scorer", {}), **how}} if how else {}
+        return {**settings, **own}
+
+    def _how(self) -> dict[str, str]:
+        given = {"epochs": self.epochs, "budget": self.budget}
+        return {name: str(value) for name, value in given.items() if value is not None}
 
 
 def parse_settings(texts: Iterable[str], kinds: Iterable[str] = KINDS) -> dict[str, dict[str, str]]:

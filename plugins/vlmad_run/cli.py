@@ -15,7 +15,7 @@ import typer
 from vlmad.console import console, messages, say, write_json
 from vlmad.errors import InputError, OutputError
 from vlmad.watching import watched
-from vlmad_run.choosing import OF_PARTS, Choice, choosing, completing, option
+from vlmad_run.choosing import OF_PARTS, Choice, LearningChoice, choosing, completing, option
 from vlmad_run.part_judging import JudgingParts
 from vlmad_run.references import References, assemble_runnable, check_unused
 
@@ -129,7 +129,7 @@ class OfFilms:
 
 @choosing
 def run(
-    choice: Choice,
+    choice: LearningChoice,
     references: References,
     judging: Judging,
     judging_parts: JudgingParts,
@@ -317,7 +317,7 @@ def _agrees(stored: StoredRun, folder: Path) -> bool:
 
 @partial(choosing, without=("references", "model"))
 def fit(
-    choice: Choice,
+    choice: LearningChoice,
     references: References,
     paths: Annotated[
         list[str],
