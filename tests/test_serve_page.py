@@ -260,6 +260,10 @@ def test_of_views_the_page_shows_what_is_said_of_their_part(
     shows(page, "answer", "✕ NG")
     assert "part 8: top.png: not an image" in page.inner_text("#why")
     assert page.inner_text("[data-truth=normal]") == "The view is good"
+    page.click("[data-show=NG]")
+    expect(page.locator("#history button")).to_have_count(4)  # what counts is said of parts
+    page.click("[data-show=all]")
+    expect(page.locator("#history button")).to_have_count(6)
     for _ in range(2):  # as it comes, and of the history
         seen = page.locator("#history button b").all_inner_texts()
         assert seen == ["NG", "NG", "OK", "OK", NONE, NONE]

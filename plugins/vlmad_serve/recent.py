@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from vlmad_serve.answers import History
-from vlmad_serve.written import parts_among
+from vlmad_serve.written import fits, parts_among
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,15 +141,12 @@ class Recent:
         """Return the latest judgements, or those before one, of an answer or a product."""
         with self._lock:
             newest, kept = list(reversed(self._judgements)), set(self._kept)
-            parts = list(self._parts)
+            parts = list(reversed(self._parts))
         if before:
             place = next((n for n, each in enumerate(newest) if each.id == before), len(newest))
             newest = newest[place + 1 :]
-        chosen = [
-            each
-            for each in newest
-            if answer in (None, each.answer) and product in (None, each.product)
-        ]
+        whole = {view: part.answer for part in parts for view in part.views}
+        chosen = [each for each in newest if fits(each, whole, answer, product)]
         shown = chosen[:limit]
         more = shown[-1].id if len(chosen) > limit else ""
         ids = [each.id for each in shown if each.id in kept]

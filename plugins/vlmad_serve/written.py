@@ -8,7 +8,7 @@ from vlmad_line.judgements import Judgement, PartJudgement
 from vlmad_serve.answers import History
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from vlmad_line.ledger import Ledger
 
@@ -28,12 +28,14 @@ def written(
     number = int(before) if before.isdecimal() and len(before) <= MOST_DIGITS else None
     found: list[Judgement] = []
     parts: list[PartJudgement] = []  # each is written after its views
+    whole: dict[str, str] = {}
     for _ in range(MOST_LOOKED_AT // AT_ONCE):
         messages = ledger.latest(AT_ONCE, number)
         for number, said in messages:
             if isinstance(said, PartJudgement):
                 parts.append(said)
-            elif isinstance(said, Judgement) and _fits(said, answer, product):
+                whole |= dict.fromkeys(said.views, said.answer)
+            elif isinstance(said, Judgement) and fits(said, whole, answer, product):
                 found.append(said)
                 if len(found) == limit:
                     return _page(found, parts, str(number))
@@ -42,8 +44,19 @@ def written(
     return _page(found, parts, str(number))
 
 
-def _fits(said: Judgement, answer: str | None, product: str | None) -> bool:
-    return answer in (None, said.answer) and product in (None, said.product)
+def fits(
+    said: Judgement, whole: Mapping[str, str], answer: str | None, product: str | None
+) -> bool:
+    """Return whether a judgement is of an answer and a product.
+
+    Args:
+        said: the judgement.
+        whole: the answers that count for views, those of their parts; where none is known, NG.
+        answer: which one; None for any.
+        product: likewise.
+    """
+    counts = whole.get(said.id, "NG") if said.part else said.answer
+    return answer in (None, counts) and product in (None, said.product)
 
 
 def _page(found: list[Judgement], parts: Iterable[PartJudgement], more: str = "") -> History:

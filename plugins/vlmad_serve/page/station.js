@@ -178,7 +178,7 @@ function list() {
 }
 
 function fits(judgement) {
-  return filter === "all" || filter === judgement.answer;
+  return filter === "all" || filter === (judgement.part ? whole(judgement)?.answer ?? "NG" : judgement.answer);
 }
 
 function arrived(judgement) {
@@ -237,7 +237,8 @@ const TOLD = {
   judgement: arrived,
   part: (part) => {
     remember([], [part]);
-    list();
+    if (filter === "all") list();
+    else tryTo(load());
   },
   beat: () => {
     const health = heard();
