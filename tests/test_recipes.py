@@ -137,3 +137,12 @@ def test_texts_in_toml_are_quoted() -> None:
     assert parse_recipe(table, "x").options == {
         "prompts": {"normal": 'a "good" \\ {}', "sharp": True}
     }
+
+
+def test_an_option_that_is_none_is_written_as_the_word(tmp_path: Path, registry: Registry) -> None:
+    recipe = find_recipe(registry, "padim")
+    again = read_recipe(registry, write(tmp_path, recipe.to_toml()))
+    found = load_detector(again, registry=registry).assembly.parts["scorer"].options
+    expected = load_detector("padim", registry=registry).assembly.parts["scorer"].options
+    assert dict(found) == dict(expected)
+    assert None in found.values()

@@ -83,7 +83,10 @@ class Recipe:
         """Return the recipe as the text of a recipe file."""
         import tomli_w
 
-        options = {kind: dict(values) for kind, values in self.options.items()}
+        options = {
+            kind: {name: "none" if value is None else value for name, value in values.items()}
+            for kind, values in self.options.items()
+        }
         own = {"resize": self.resize, "options": options}
         return tomli_w.dumps({**self.parts, **{key: value for key, value in own.items() if value}})
 
