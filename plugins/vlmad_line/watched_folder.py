@@ -229,6 +229,8 @@ def key_of_file(path: Path, stamp: Iterable[int]) -> str:
 def is_whole(path: Path, stood: float) -> bool:
     """Return whether a file that stood still for so many seconds can be read to its end."""
     try:
+        if not path.is_file():  # to open a pipe would wait for who writes to it
+            return False
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 16))

@@ -19,7 +19,7 @@ from vlmad_line._notifications import sends_none
 from vlmad_line.endpoints import Arrival
 from vlmad_line.ledger import Ledger
 from vlmad_line.sources import feed_of
-from vlmad_line.watched_folder import WatchedFolder
+from vlmad_line.watched_folder import WatchedFolder, is_whole
 
 
 class Watched:
@@ -84,6 +84,15 @@ def test_what_never_is_whole_is_taken_all_the_same(
     (watched.root / "cut.png").write_bytes(png[:900])
     (watched.root / "photo.heic").write_bytes(b"not read here")
     assert sorted(watched.until(2)) == ["cut.png", "photo.heic"]
+
+
+def test_a_pipe_with_the_name_of_an_image_holds_nothing_up(tmp_path: Path) -> None:
+    pipe, said = tmp_path / "pipe.png", list[bool]()
+    os.mkfifo(pipe)
+    looks = threading.Thread(target=lambda: said.append(is_whole(pipe, 9.0)), daemon=True)
+    looks.start()
+    looks.join(20)
+    assert said == [False]  # so that it is taken after a while, and is NG
 
 
 def test_a_file_of_zeros_is_given_time_to_be_filled(watched: Watched, tmp_path: Path) -> None:

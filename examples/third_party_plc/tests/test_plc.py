@@ -320,6 +320,12 @@ def test_an_image_whose_room_was_made_before_it_was_filled_is_waited_for(camera:
         assert images.take() is not None
 
 
+def test_a_link_to_nothing_is_no_image(camera: Path) -> None:
+    with FolderImages(camera) as images:
+        (camera / "OK-1.png").symlink_to("nowhere.png")
+        assert (images.take(), images.take()) == (None, None)
+
+
 def test_a_trigger_from_before_the_start_and_one_at_the_stop_are_not_good(
     server: PlcServer, plc: PlcProgram, camera: Path
 ) -> None:
@@ -359,7 +365,7 @@ def test_a_folder_or_plc_that_goes_away_is_an_error_and_a_waiting_part_is_not_go
     while plc_waits().state is not State.BUSY:
         assert next(arrivals) is None
     shutil.rmtree(camera)
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="camera: No such file"):
         list(arrivals)
     said = plc.hears()
     assert (said.state, said.part, said.verdict) == (State.OFF, 1, Verdict.NG)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
@@ -133,12 +135,10 @@ class FolderImages:
         try:
             for path in self.folder.iterdir():
                 if is_readable(path.name) and not path.name.startswith("."):
-                    status = path.stat()
-                    found[path] = status.st_size, status.st_mtime_ns
-        except FileNotFoundError as error:
-            if not self.folder.is_dir():
-                raise InputError(f"{self.folder}: no such folder") from error
-            return self._files()  # a file went while the folder was read
+                    with suppress(FileNotFoundError):  # it went meanwhile, or is a link to nothing
+                        status = path.stat()
+                        found[path] = status.st_size, status.st_mtime_ns
+            os.scandir(self.folder).close()  # else all may have gone with it
         except OSError as error:
             raise InputError(f"{self.folder}: {error.strerror or error}") from error
         return found
