@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 import re
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmad.errors import InputError, OutputError, VlmadError
+from vlmad.errors import InputError, OutputError
+from vlmad_line._notifications import mount_of
 from vlmad_line.endpoints import WaitingRow
 from vlmad_run.manifest import Manifest
-from vlmad_run.rows import ScoreRow, to_line
+from vlmad_run.rows import LINES, ScoreRow, to_line
 from vlmad_run.run_folder import RunFolder
 from vlmad_run.storing import row_of, store_map
 
@@ -45,10 +46,10 @@ class RunFolders:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._disk: int | None = None
-        self._held = ExitStack()
-        """Lets go of the run folder that is written."""
+        self._mount = ""
+        """Where the disk is mounted on which it lies."""
         self._folder: RunFolder | None = None
+        """The run folder that is written."""
 
     def __call__(self, messages: Sequence[Message]) -> None:
         """Leave out what has no row, such as alarms, parts and the frames of cameras."""
@@ -62,18 +63,28 @@ class RunFolders:
             if heat:
                 store_map(folder.path, row, np.load(io.BytesIO(heat), allow_pickle=False))
             folder.add([row])
+            for name in filter(None, (row.map, LINES)):  # then the ledger may forget them
+                with (folder.path / name).open("rb") as file:
+                    os.fsync(file.fileno())
         except BaseException:
-            with suppress(VlmadError):
-                self.close()
+            self._abandon()
             raise
 
     def close(self) -> None:
         """Make the folder that is open a whole run."""
-        held, folder = self._held, self._folder
-        self._held, self._folder = ExitStack(), None
-        with held:
-            if folder is not None:
-                folder.adopt(list(folder.all_rows()), 0.0)
+        if self._folder is None:
+            return
+        try:
+            self._require_disk()
+            self._folder.adopt(list(self._folder.all_rows()), 0.0)
+            self._folder.__exit__(None, None, None)
+        finally:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.abandon()
 
     def _open(self, waiting: WaitingRow) -> RunFolder:
         self._require_disk()
@@ -81,20 +92,19 @@ class RunFolders:
         if folder is None or folder.path != path:
             self.close()
             manifest = Manifest.parse(waiting.manifest, "a manifest of the ledger")
-            self._folder = folder = self._held.enter_context(RunFolder(path, manifest))
+            self._folder = folder = RunFolder(path, manifest).__enter__()
         return folder
 
     def _require_disk(self) -> None:
         """Refuse the empty folder that a disk leaves which has gone away."""
-        place = self._path if self._path.is_dir() else self._path.absolute().parent
-        try:
-            disk = place.stat().st_dev
-        except OSError as error:
-            reason = error.strerror or error
-            raise OutputError(f"{place}: {reason}; make it, or mount its disk") from error
-        self._disk = disk if self._disk is None else self._disk
-        if disk != self._disk:
-            raise OutputError(f"{place} lies on another disk than before; mount its own")
+        real = os.path.realpath(self._path)
+        above = os.path.dirname(real)
+        if not os.path.isdir(above):
+            raise OutputError(f"{above}: no such folder; make it, or mount its disk")
+        mount = mount_of(real)[0]
+        if len(mount) < len(self._mount):
+            raise OutputError(f"nothing is mounted at {self._mount} any more")
+        self._mount = mount
 
 
 def to_run_folders(argument: str) -> RunFolders:

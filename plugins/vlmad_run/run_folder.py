@@ -101,6 +101,10 @@ class RunFolder:
         with self._held, suppress(*(() if kind is None else (OutputError,))):
             self._finish(finished=kind is None)
 
+    def abandon(self) -> None:
+        """Write nothing any more, as where its disk has gone away, and let others write."""
+        self._held.close()
+
     def __len__(self) -> int:
         return len(self._rows)
 

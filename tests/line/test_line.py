@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from PIL import Image
 from vlmad.errors import OutputError
 from vlmad.images import decode
 from vlmad.types import Result
+from vlmad_line import _run_sink
 from vlmad_line._run_sink import to_run_folders, waiting_row
 from vlmad_line.endpoints import Arrival
 from vlmad_line.judgements import Judgement
@@ -155,16 +157,24 @@ def test_rows_wait_for_the_disk_of_their_run_folders_each_of_one_detector(
 
 
 def test_the_empty_folder_that_a_disk_leaves_is_not_written(
-    product: LineProduct, photos: Path, tmp_path: Path
+    product: LineProduct, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = to_run_folders(f"folder:{tmp_path}/runs")
     judged = Station([product]).judge([arrival(photos / "0000.png")])[0]
     assert judged.result is not None
     row = waiting_row(product, judged.result)
-    folders.take_row(row)
-    folders._disk = -1  # as if another one had been there
-    with pytest.raises(OutputError, match="another disk than before; mount its own"):
+    with monkeypatch.context() as there:
+        there.setattr(_run_sink, "mount_of", lambda path: (f"{tmp_path}/runs", "ext4"))
         folders.take_row(row)
+    shutil.rmtree(tmp_path / "runs")
+    with pytest.raises(OutputError, match=f"nothing is mounted at {tmp_path}/runs any more"):
+        folders.take_row(row)
+    assert not (tmp_path / "runs").exists()
+    with monkeypatch.context() as back:
+        back.setattr(_run_sink, "mount_of", lambda path: (f"{tmp_path}/runs", "ext4"))
+        folders.take_row(row)
+        folders.close()
+    assert len(list(tmp_path.glob("runs/*/maps/*.png"))) == 1
 
 
 @pytest.mark.parametrize("result", [(0.1, np.zeros((0, 0))), (math.nan, np.zeros((2, 2)))])
