@@ -89,7 +89,10 @@ def walk(folder: Path) -> Iterator[Place]:
     while waiting:
         place = look_into(waiting.pop())
         if not place.closed:
-            status = os.stat(place.path)
+            try:
+                status = os.stat(place.path)
+            except FileNotFoundError:  # it went while it was listed
+                continue
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))

@@ -20,6 +20,7 @@ from vlmad_line.endpoints import Arrival
 from vlmad_line.ledger import Ledger
 from vlmad_line.sources import feed_of
 from vlmad_line.watched_folder import WatchedFolder, is_whole
+from vlmad_run import walking
 
 
 class Watched:
@@ -223,6 +224,22 @@ def test_a_folder_below_that_cannot_be_looked_into_any_more_is_said_and_its_imag
     watched.folder.once = True
     arrivals = watched.folder.arrivals(str(watched.root), stop)
     assert [Path(each.name).name for each in arrivals if each is not None] == ["2.png"]
+
+
+def test_a_folder_that_goes_while_it_is_looked_into_is_no_alarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "monday").mkdir()
+
+    def goes(folder: Path) -> walking.Place:
+        place = look_into(folder)
+        if folder.name == "monday":
+            folder.rmdir()
+        return place
+
+    look_into = walking.look_into
+    monkeypatch.setattr(walking, "look_into", goes)
+    assert [place.path for place in Folders().look_through(tmp_path)] == [tmp_path]
 
 
 def test_what_is_written_into_folders_that_are_passed_over_is_no_news(tmp_path: Path) -> None:
