@@ -320,6 +320,17 @@ def test_an_image_whose_room_was_made_before_it_was_filled_is_waited_for(camera:
         assert images.take() is not None
 
 
+def test_an_image_of_a_disk_that_was_away_for_a_moment_is_not_new(camera: Path) -> None:
+    shoot(camera, "OK-1")
+    with FolderImages(camera) as images:
+        images.forget()
+        (camera / "OK-1.png").rename(camera.parent / "away")
+        images.look()
+        images.forget()
+        (camera.parent / "away").rename(camera / "OK-1.png")
+        assert (images.take(), images.take()) == (None, None)
+
+
 def test_a_link_to_nothing_is_no_image(camera: Path) -> None:
     with FolderImages(camera) as images:
         (camera / "OK-1.png").symlink_to("nowhere.png")

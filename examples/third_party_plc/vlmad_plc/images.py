@@ -99,7 +99,7 @@ class FolderImages:
     def forget(self) -> bool:
         """Let all files that were seen be old."""
         new = self._new(self._seen)
-        self._old = self._seen
+        self._old = self._seen or self._old  # where all is gone, a disk may be away: it comes back
         return bool(new)
 
     def begin(self) -> None:
