@@ -1,4 +1,4 @@
-"""Each command on the pages of a line, a station, films and views works as it stands there.
+"""Each command on the pages of a line, a station, films, views and drift works as it stands there.
 
 A camera and a broker are on other addresses here; what goes on until somebody ends it is ended by
 Ctrl-C. Services and containers need a machine of their own: only their options are looked at.
@@ -91,6 +91,16 @@ def here(tmp_path: Path, command: Callable[..., Ended]) -> Path:
     return tmp_path
 
 
+def judge_before(here: Path, command: Callable[..., Ended]) -> None:
+    """Make the runs and the ledgers that the page on drift names."""
+    fitted = ("--model", "nut.safetensors")
+    runs = [f"vlmad-runs/{name}" for name in ("2026-05-01-120000-change", "today", "calibration")]
+    for images, run in zip(("photos", "photos", "good"), runs, strict=True):
+        assert command("run", images, *fitted, "--overlays", "none", "--out", run).status == 0
+    for ledger in ("line.sqlite", "vlmad-line.sqlite"):
+        command("watch", "photos", *fitted, "--existing", "--once", "--ledger", ledger)
+
+
 @pytest.fixture
 def ended_by_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     """Press Ctrl-C when a watch has shown what it judged, and when a server has started."""
@@ -121,7 +131,7 @@ def words_of(line: str) -> list[str]:
         line = line.replace(there, here)
     words = shlex.split(line, comments=True)[1:]
     files = [word for word in words if word.endswith(".safetensors")]
-    if words[0] == "fit" or (words[0] not in ("calibrate",) and not files):
+    if words[0] == "fit" or (words[0] not in ("calibrate", "drift") and not files):
         words += SMALL
     if words[0] == "fit":
         words.append("--force")
@@ -132,7 +142,7 @@ def words_of(line: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ended_by_ctrl_c")
-@pytest.mark.parametrize("page", ["line.md", "serve.md", "video.md", "views.md"])
+@pytest.mark.parametrize("page", ["line.md", "serve.md", "video.md", "views.md", "drift.md"])
 def test_the_commands_of_a_page_do_what_they_are_there_for(
     page: str,
     here: Path,
@@ -147,12 +157,14 @@ def test_the_commands_of_a_page_do_what_they_are_there_for(
         camera: CameraServer = request.getfixturevalue("camera")
         monkeypatch.setitem(INSTEAD, CAMERA, camera.url)
     assert len(lines) > 3
+    if page == "drift.md":
+        judge_before(here, command)
     for line in lines:
         if not line.startswith("vlmad "):
             subprocess.run(["sh", "-c", line], cwd=here, check=True, capture_output=True)
             continue
-        for ledger in here.glob("vlmad-line.sqlite*"):  # else nothing is new to the next one
-            ledger.unlink()
+        for ledger in here.glob("vlmad-line.sqlite*") if "watch" in line else ():
+            ledger.unlink()  # else nothing is new to this one
         ended = command(*words_of(line))
         assert ended.status != FAILED, f"{line}\n{ended.error}"
         if "watch" in line:
