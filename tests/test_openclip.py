@@ -13,12 +13,13 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from vlmad import ClassToken, Patches, Windows
 from vlmad.errors import OptionError, WeightsError
 from vlmad.testing import TWO_LAYERS, UsualAttention, example_images
 from vlmad_openclip._model_source import find_model
+from vlmad_openclip.checkpoint import in_turn, read_weights
 from vlmad_openclip.openclip import OpenClip, has_plain_text
 
 REQUESTS = [ClassToken(), ClassToken(normed=False), Patches(2), Windows(2)]
@@ -325,6 +326,23 @@ def test_a_text_tower_of_another_kind_is_run_by_the_model_itself(tmp_path: Path)
         theirs = backbone.model.encode_text(open_clip.SimpleTokenizer()(["a bolt"]))
     assert torch.equal(ours, theirs)
     assert backbone.token_ids(["a bolt"]) is None
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pt"])
+def test_weights_come_into_memory_one_after_another_and_are_the_same(
+    form: str, two_layer_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vlmad_openclip.checkpoint.MOST_MAPPED", 1)  # the file is opened for each
+    path, given = tmp_path / f"weights.{form}", load_file(two_layer_file)
+    save_file(given, path) if form == "safetensors" else torch.save(given, path)
+    turns = in_turn(path, read := read_weights(path))
+    first, _ = next(turns)
+    assert first not in read
+    assert {first, *(name for name, _ in turns)} == given.keys()
+    loaded = OpenClip(str(TWO_LAYERS), str(path), device="cpu", precision="bfloat16").visual
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, given[f"visual.{name}"].to(value.dtype))
+    assert loaded.transformer.resblocks[0].mlp.c_fc.weight.dtype == torch.bfloat16
 
 
 def test_encoding_images_gives_no_text_tower_its_weights() -> None:

@@ -10,7 +10,7 @@ import torch
 from vlmad.errors import WeightsError, reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
@@ -39,14 +39,12 @@ def build_model(source: ModelSource, device: str = "meta") -> Any:
         raise WeightsError(f"open_clip cannot build {source.name}: {reason_of(error)}") from error
 
 
-def random_weights(state: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
-    """Return seeded weights for a model, whose activations stay in a usable range."""
+def random_weights(state: Mapping[str, Tensor], seed: int) -> Iterator[tuple[str, Tensor]]:
+    """Yield seeded weights for a model by name, whose activations stay in a usable range."""
     generator = torch.Generator().manual_seed(seed)
-    weights = {}
     for name, own in state.items():
         if own.ndim >= 2 or name.endswith("class_embedding"):
             scale = 1.0 if "embedding" in name else own.shape[-1] ** -0.5
-            weights[name] = torch.randn(own.shape, generator=generator, device="cpu").mul_(scale)
+            yield name, torch.randn(own.shape, generator=generator, device="cpu").mul_(scale)
         else:
-            weights[name] = torch.full(own.shape, float(not name.endswith("bias")), device="cpu")
-    return weights
+            yield name, torch.full(own.shape, float(not name.endswith("bias")), device="cpu")

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from vlmad.errors import OptionError, WeightsError, first_line, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from torch import Tensor, nn
 
 RANDOM = "random"
+MOST_MAPPED = 128 << 20
+"""Bytes of a file of weights that are in memory at once beside the copies."""
 MOST_UNPACKED = 4
 """Times its own size that an archive may unpack to: torch stores without compressing."""
 CONVERT = (
@@ -40,7 +42,7 @@ def seed_of(weights: str | None) -> int | None:
     return int(seed)
 
 
-def read_weights(path: Path) -> Mapping[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file, or a torch file weights-only, as a state dict.
 
     Raises:
@@ -57,7 +59,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         raise WeightsError(f"{path} is a TorchScript archive, which can run code; {CONVERT}")
     if path.suffix == ".safetensors":
         try:
-            return load_file(path)
+            return dict(load_file(path))
         except (SafetensorError, OSError, TypeError, ValueError) as error:
             raise WeightsError(f"weights {path}: {first_line(error)}") from error
     table = read_checkpoint(path)
@@ -154,12 +156,39 @@ def weights_digest(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def fill(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a model some or all of its weights, as copies of its own."""
+def in_turn(path: Path, tensors: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Yield what `read_weights` has read of a file, and forget it: never is all in memory at once.
+
+    Of a file that is mapped, what was touched stays in memory until it is closed; so it is opened
+    again after some tensors.
+    """
+    from safetensors import safe_open
+
+    if path.suffix != ".safetensors":
+        for name in list(tensors):
+            yield name, tensors.pop(name)
+        return
+    groups: list[list[str]] = [[]]
+    room = MOST_MAPPED
+    for name, tensor in tensors.items():
+        if tensor.nbytes > room and groups[-1]:
+            groups.append([])
+            room = MOST_MAPPED
+        groups[-1].append(name)
+        room -= tensor.nbytes
+    tensors.clear()
+    for names in groups:
+        with safe_open(path, "pt") as file:
+            for name in names:
+                yield name, file.get_tensor(name)
+
+
+def fill(model: nn.Module, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Give a model some or all of its weights by name, as copies of its own, in its own types."""
     state = model.state_dict()
     own = {
         name: tensor.to(state[name].dtype, copy=True).reshape(state[name].shape)
-        for name, tensor in tensors.items()
+        for name, tensor in tensors
     }
     model.load_state_dict(own, strict=False, assign=True)
 

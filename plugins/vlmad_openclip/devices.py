@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
+Computed: TypeAlias = Literal["float32", "bfloat16"]
 PRECISION_VARIABLE = "VLMAD_PRECISION"
 
 
@@ -34,7 +35,7 @@ def pick_device(name: str) -> torch.device:
         ) from error
 
 
-def pick_precision(precision: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
+def pick_precision(precision: Precision, device: torch.device) -> Computed:
     """Return the precision in force: ``auto`` takes bfloat16 where it is computed natively.
 
     The environment variable `VLMAD_PRECISION` says what ``auto`` is to mean instead, so that
@@ -82,7 +83,7 @@ def processor_of(device: torch.device) -> str:
     return f"{device.type} {torch.backends.cpu.get_cpu_capability()}"
 
 
-def set_precision(blocks: Iterable[Any], precision: Literal["float32", "bfloat16"]) -> None:
+def set_precision(blocks: Iterable[Any], precision: Computed) -> None:
     """Turn the matrices of freshly loaded blocks to a type, in place: one copy is enough.
 
     Norms and layer scales stay as they are, for the stream of tokens does too.

@@ -28,11 +28,12 @@ from vlmad_openclip._weights import find_weights
 from vlmad_openclip.checkpoint import (
     check_architecture,
     fill,
+    in_turn,
     read_weights,
     seed_of,
     weights_digest,
 )
-from vlmad_openclip.devices import Precision, pick_device, pick_precision, set_precision
+from vlmad_openclip.devices import Computed, Precision, pick_device, pick_precision, set_precision
 from vlmad_openclip.language import TextLoop, causal_mask, clip_tokenizer, tokenise
 from vlmad_openclip.store import FileStamp, key_of, remembered_digest, stamp
 from vlmad_openclip.text_cache import encode_once
@@ -44,7 +45,7 @@ from vlmad_openclip.vision import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from jaxtyping import Float, Int
     from torch import Tensor
@@ -103,8 +104,7 @@ class OpenClip:
         Raises:
             WeightsError: the weights are missing, refused, or of another architecture.
         """
-        visual = self._load(lambda name: name.startswith(VISUAL)).visual
-        set_precision(visual.transformer.resblocks, self.precision)
+        visual = self._load(lambda name: name.startswith(VISUAL), self.precision).visual
         return visual.eval().requires_grad_(False).to(self.device)
 
     @cached_property
@@ -122,25 +122,31 @@ class OpenClip:
             tower.attn_mask = causal_mask(len(tower.positional_embedding))  # it is no weight
         return model.eval().requires_grad_(False).to(self.device)
 
-    def _load(self, belongs: Callable[[str], bool]) -> Any:
-        """Build the model, and give it those of its weights whose names belong."""
+    def _load(self, belongs: Callable[[str], bool], precision: Computed = "float32") -> Any:
+        """Build the model, and give it those of its weights whose names belong.
+
+        Blocks of the vision tower have another precision before they are filled, so that their
+        weights are never there twice.
+        """
         # on no device, unless a text tower from elsewhere has more than weights
         model = build_model(self.source, "meta" if self.has_plain_text else "cpu")
         check_vision(model.visual)
-        tensors = self._tensors(model.state_dict())
-        fill(model, {name: tensor for name, tensor in tensors.items() if belongs(name)})
+        state = model.state_dict()
+        set_precision(model.visual.transformer.resblocks, precision)
+        fill(model, (pair for pair in self._tensors(state) if belongs(pair[0])))
         return model
 
-    def _tensors(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return all weights, checked to be those of a model with this state."""
+    def _tensors(self, state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Yield all weights by name, checked to be those of a model with this state."""
         if self._seed is not None:
-            return random_weights(state, self._seed)
+            yield from random_weights(state, self._seed)
+            return
         path, before = self._file
         tensors = read_weights(path)
         check_architecture(tensors, state, path)
+        yield from in_turn(path, tensors)
         if stamp(path) != before:
             raise WeightsError(f"weights {path} were changed while they were read; try again")
-        return tensors
 
     @cached_property
     def _file(self) -> tuple[Path, FileStamp | None]:

@@ -83,7 +83,7 @@ class TimmBackbone(Backbone):
         """Return the model with its weights at its own size."""
         model = create_model(self.name)
         if self._seed is not None:
-            fill(model, random_weights(model.state_dict(), self._seed))
+            fill(model, random_weights(model.state_dict(), self._seed).items())
             return model
         path, before = self._file
         load_weights(model, path)

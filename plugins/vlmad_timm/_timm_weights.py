@@ -66,7 +66,7 @@ def load_weights(model: Any, path: Path) -> None:
     classifier = tuple(_classifier(model.pretrained_cfg, state))
     kept = {k: t for k, t in tensors.items() if k in state or not k.startswith(classifier)}
     check_architecture(kept, state, path)
-    fill(model, kept)
+    fill(model, kept.items())
 
 
 def _classifier(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Iterator[str]:
