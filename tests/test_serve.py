@@ -27,10 +27,11 @@ from vlmad.images import decode
 from vlmad_formats._pillow_format import PillowFormat
 from vlmad_formats.reading import Reading
 from vlmad_groups.combining import Combine, PartRule
+from vlmad_line import delivery
 from vlmad_line.ledger import Ledger
 from vlmad_line.line import Line
 from vlmad_line.line_products import LineProduct, open_product
-from vlmad_line.sinks import open_sink
+from vlmad_line.sinks import OpenSink, open_sink
 from vlmad_line.station import Station
 from vlmad_run.choosing import Choice
 from vlmad_run.manifest import GoodScores
@@ -532,6 +533,27 @@ def line_of(running: Running) -> Line:
 
 def full(_: object) -> None:
     raise OutputError("cannot write the ledger: no space left")
+
+
+def test_a_sink_that_hangs_is_an_alarm(
+    nut: LineProduct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "HANGS", -1.0)
+    began, ends = threading.Event(), threading.Event()
+
+    def deliver(_: object) -> None:
+        began.set()
+        ends.wait(60)
+
+    sink = OpenSink("csv:far", deliver)
+    with Line(Station([nut]), Ledger(tmp_path / "ledger"), [sink]) as line:
+        served = Served(line.station, ServeLimits(), tmp_path, line)
+        line.alarm("camera", "stopped", "it is gone")
+        assert began.wait(60)
+        [alarm] = served.health().alarms
+        ends.set()
+        served.stop()
+    assert alarm.startswith("csv:far lacks 1 messages: a delivery has not ended for")
 
 
 def test_it_tells_whether_images_are_like_the_usual_ones(serve: Serve) -> None:
