@@ -24,8 +24,8 @@ from vlmad_line.line_products import LineProduct, open_product
 from vlmad_run.references import References
 from vlmad_serve import listening
 from vlmad_serve.batching import BatchedJudging
+from vlmad_serve.figures import resident_bytes
 from vlmad_serve.listening import allow_many_files
-from vlmad_serve.served import resident_bytes
 
 from .conftest import SMALL, noise
 from .test_serve import CHOICE, IMAGE, Running, answer_of, nut, problem, serving

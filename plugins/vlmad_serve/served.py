@@ -15,7 +15,7 @@ from vlmad_formats.reading import Reading
 from vlmad_serve.answers import StationHealth
 from vlmad_serve.batching import Answered, BatchedJudging
 from vlmad_serve.events import Events
-from vlmad_serve.figures import Figures
+from vlmad_serve.figures import Figures, resident_bytes
 from vlmad_serve.newest import Newest
 from vlmad_serve.recent import KeptImage, Recent, StoredMap
 from vlmad_serve.refusals import Refusal
@@ -259,15 +259,3 @@ def _answered(waiting: Waiting, image: JudgedImage) -> Answered:
     own = {"reason": reason, "file": "", "part": waiting.part}
     heat = None if image.map is None else StoredMap.of(image.map)
     return Answered(said.model_copy(update=own), heat, image.product)
-
-
-def resident_bytes() -> int:
-    """Return how much memory this process uses, 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            pages = int(file.read().split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
-    import resource
-
-    return pages * resource.getpagesize()

@@ -3,6 +3,7 @@
 import { ask } from "./asking.js";
 import { offerFirst, showChanged } from "./drift.js";
 import { follow, heard, listenAgain } from "./hearing.js";
+import { known, named, remember, whenOf, whole } from "./judgements.js";
 import { sayTruth, showLearning } from "./learning.js";
 import { blank, draw, forgetScale } from "./picture.js";
 import { showScores } from "./threshold.js";
@@ -23,8 +24,6 @@ let behind = true; // whether the history lacks what came while the station was 
 let seeking = false; // whether the newest judgement is asked for, as it was not told
 let stands = null; // since when which picture is seen
 let changing = null; // the products being loaded
-const known = new Map(); // judgements by their id
-const parts = new Map(); // what was said of the part that an image is a view of, by its judgement
 const timers = {};
 
 function showVerdict() {
@@ -53,21 +52,6 @@ function verdict() {
   return { of: said.answer, word, why };
 }
 
-function whole(judgement) { // what counts: what was said of its part, if it is a view of one
-  return judgement.part ? parts.get(judgement.id) : judgement;
-}
-
-function remember(judgements, said) {
-  for (const each of judgements) known.set(each.id, each);
-  for (const part of said) for (const id of part.views) parts.set(id, part);
-  for (const all of [known, parts]) for (const id of all.keys()) if (all.size > 4 * MOST) all.delete(id);
-}
-
-function when(judgement) {
-  const day = new Date(judgement.at), today = day.toDateString() === new Date().toDateString();
-  return today ? day.toLocaleTimeString() : day.toLocaleString();
-}
-
 function show(judgement) {
   current = judgement;
   showVerdict();
@@ -78,7 +62,7 @@ function show(judgement) {
     `score ${number(judgement.score)}`,
     `threshold ${number(judgement.threshold)}`,
     judgement.p_value === null ? "" : `p ${number(judgement.p_value)}`,
-    when(judgement),
+    whenOf(judgement),
   ].filter(Boolean).join(" · ");
   for (const button of at("truth").querySelectorAll("button")) {
     const what = judgement.part ? "view" : "part"; // another view may show the defect
@@ -137,15 +121,10 @@ function line(judgement) {
   answer.textContent = said || "–";
   name.textContent = name.title = named(judgement);
   button.dataset.id = judgement.id;
-  button.append(answer, when(judgement), name);
+  button.append(answer, whenOf(judgement), name);
   button.onclick = () => look(judgement);
   item.append(button);
   return item;
-}
-
-function named(judgement) {
-  const { part, image, answer } = judgement;
-  return part ? `${part} · ${image}${answer && `: ${answer}`}` : image;
 }
 
 function look(judgement) {
