@@ -454,8 +454,11 @@ def test_a_head_that_does_not_come_ends_the_connection(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "HEADER_SECONDS", 0.05)
-    assert serve().raw(b"GET /health HT") == b""
+    newest = serve().served.newest
     assert serve().raw() == b""
+    before = newest.refused
+    assert serve().raw(b"POST /score HT") == b""
+    assert newest.refused == before + 1  # it may have been an image
 
 
 def test_too_many_connections_are_told_so(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -84,7 +85,12 @@ class PatientProtocol(H11Protocol):
             _cancel(self._head_due)
             self._head_due = None
         elif self._head_due is None:
-            self._head_due = self.loop.call_later(HEADER_SECONDS, self.transport.abort)
+            self._head_due = self.loop.call_later(HEADER_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self.refused(408, f"the head of a request was not there within {HEADER_SECONDS} s")
+        self.transport.abort()
 
     def _end(self, status: int, name: str, error: str, remedy: str) -> None:
         body = raw_problem(error, remedy)

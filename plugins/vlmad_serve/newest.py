@@ -58,7 +58,8 @@ class Newest:
             if sent > self._since:
                 self._images = 0 if scored else self._images
                 self._refused, self._reason, self._at_fault = 0, "", False
-        self.show(said, sent)
+                self._id = said
+        self._changed()
 
     def show(self, said: str, sent: float) -> None:
         """Take a judgement for what is to be seen, such as the worst view of a part."""
@@ -70,7 +71,7 @@ class Newest:
     def forget(self) -> None:
         """Let nothing hold that was said of images that were sent before now."""
         with self._lock:
-            self._id, self._since = "", time.monotonic()
+            self._forget()
         self._changed()
 
     def refuse(self, reason: str, at_fault: bool) -> None:
@@ -85,7 +86,8 @@ class Newest:
             self._refused += 1
             if at_fault or not self._at_fault:
                 self._reason, self._at_fault = reason, at_fault
-        self.forget()
+            self._forget()
+        self._changed()
 
     @property
     def alarms(self) -> list[str]:
@@ -96,3 +98,6 @@ class Newest:
             last = "last image" if self._images == 1 else f"last {self._images} images"
             why = f": {self._reason}" if self._reason else ""
             return [f"the {last} could not be scored{why}"]
+
+    def _forget(self) -> None:
+        self._id, self._since = "", time.monotonic()
