@@ -13,17 +13,20 @@ from hatchling.builders.wheel import WheelBuilder
 from onnx import TensorProto, helper
 from PIL import Image
 
+from vlmad.errors import InputError
 from vlmad.resizing import restore_map
 from vlmad_export._factored import take_apart
 from vlmad_export._nodes import Nodes
 from vlmad_export._parity import beyond, rank_correlation
 from vlmad_export._resizing_nodes import resized
 from vlmad_export.exported import ExportedDetector, Parity
+from vlmad_export.exporting import Wish, _describe
 from vlmad_export.onnx_detector import OnnxDetector, restored
 from vlmad_line.line_products import open_product
 from vlmad_run.choosing import Choice
 from vlmad_run.pictures import PALETTE
-from vlmad_run.references import References
+from vlmad_run.references import References, assemble
+from vlmad_run.thresholds import read_threshold
 
 from .conftest import SMALL, vlmad
 
@@ -198,6 +201,29 @@ def test_the_threshold_of_an_export_judges_unless_another_is_given(exported):
     assert [verdict for _, verdict in judged] == ["ok", "ok", "anomalous", "anomalous"]
     product = open_product(Choice(), References(model=exported / "nut.onnx"))
     assert (product.judges, product.threshold.value) == (True, 0.5)
+
+
+@pytest.mark.slow
+def test_a_threshold_that_was_calibrated_in_torch_goes_along(tmp_path):
+    photos = _photographs(tmp_path / "photos", 4)
+    of_two_layers = ("--detector", "gaussian", *SMALL, *FEW_PATCHES)
+    steps = (
+        ("fit", photos, *of_two_layers, "--out", "a.safetensors"),
+        ("calibrate", "--model", "a.safetensors", "--good", photos, "--out", "threshold.json"),
+    )
+    for words in steps:
+        done = vlmad(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    given = read_threshold(str(tmp_path / "threshold.json"))
+    fitted = assemble(Choice(), References(model=tmp_path / "a.safetensors"))
+    described = _describe(fitted, [], Wish(threshold=given))
+    assert (described.threshold, described.threshold_rule) == (given.value, given.rule)
+    assert described.threshold_evidence == given.evidence
+    other = assemble(
+        Choice(detector="rarity", backbone=SMALL[1], settings=[SMALL[3]]), References()
+    )
+    with pytest.raises(InputError, match="calibrated on other scores"):
+        _describe(other, [], Wish(threshold=given))
 
 
 @pytest.mark.slow
