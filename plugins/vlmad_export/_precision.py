@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FEWEST = 1024
 """Numbers of a constant from which on it is worth storing in halves."""
+PERCENTILE = 99.99
+"""Of the values that flow, within which the range of whole numbers lies."""
 
 
 def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -71,18 +73,25 @@ def quantised(
             nodes_to_quantize=_of_weights(model.graph),
             op_types_to_quantize=["Conv", "MatMul"],
             per_channel=True,
+            calibrate_method=quantization.CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": PERCENTILE},
         )  # fmt: skip
         return onnx.load(after)
 
 
 def _of_weights(graph: onnx.GraphProto) -> list[str]:
-    """Return the names of convolutions and of products with a matrix of weights."""
+    """Return the names of convolutions and of products with a matrix of weights.
+
+    The first, which sees pixels, and the last fifth, by which scores are made, stay as they are:
+    with them, and with the whole range of values, four of twenty verdicts of `change` changed.
+    """
     weights = {c.name for c in graph.initializer if c.data_type == TensorProto.FLOAT}
-    return [
+    named = [
         node.name
         for node in graph.node
         if node.op_type in ("Conv", "MatMul") and node.input[1] in weights
     ]
+    return named[1 : len(named) - len(named) // 5]
 
 
 def _levels(

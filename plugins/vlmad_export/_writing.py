@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,7 @@ def write_graph(
 
     with _untold():
         recorded = of_one_image(record(traced))
-    one = _in_precision(recorded, traced.wanted, assembled, images, precision)
+        one = _in_precision(recorded, traced.wanted, assembled, images, precision)
     content = _bytes_of(of_any_images(one, traced.wanted, described.metadata()))
     if described.file_format == "onnx":
         graph.write_bytes(content)
@@ -75,11 +75,11 @@ def _program(traced: TracedDetector, described: ExportedDetector, graph: Path) -
 
 @contextmanager
 def _untold() -> Iterator[None]:
-    """Keep from users what torch and onnxscript tell their developers, whole programs among it."""
+    """Keep from users what torch and others tell their developers, whole programs among it."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        with redirect_stderr(io.StringIO()):
+        with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
             yield
     finally:
         logging.disable(before)
