@@ -23,6 +23,7 @@ from vlmad_families._draem_networks import (
 )
 from vlmad_families.learning import Course, FitTraining, digest_of
 from vlmad_memory.once import OncePerTensor
+from vlmad_run.finding import find_images
 from vlmad_run.learning_in_fit import PIXELS
 from vlmad_train.schedule import Schedule
 
@@ -96,7 +97,8 @@ class Draem(Scorer):
             networks = draem_networks(BASES[self.size], self.schedule.seed)
             pixels, own = _pixels(references), (self.turned, self.gamma, self.textures)
             lesson = DraemLesson(networks, _levels(pixels), *own)
-            digest = digest_of([self.size, self.schedule, *own], [pixels])
+            known = [self.size, self.schedule, self.budget, *own, _listed(self.textures)]
+            digest = digest_of(known, [pixels])
             course = Course("draem", self.schedule, self.budget, digest)
             FitTraining(lesson, len(references), course).run()
             lesson.settle(self.schedule.seed)
@@ -168,6 +170,12 @@ def _pixels(features: Features) -> Float[Tensor, "b 3 h w"]:
         raise InputError("draem looks at pixels as they are: leave the extractor as it is")
     cells: Tensor = first.embeddings.unflatten(1, grid)
     return cells.movedim(-1, 1)
+
+
+def _listed(textures: str | None) -> list[tuple[str, int]]:
+    """Return names and sizes of the pictures of a folder."""
+    found = [] if textures is None else find_images([textures])
+    return [(path.name, path.stat().st_size) for path in found]
 
 
 def _levels(pixels: Float[Tensor, "b 3 h w"]) -> UInt8[np.ndarray, "b h w 3"]:

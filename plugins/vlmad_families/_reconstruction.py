@@ -116,7 +116,7 @@ class Reconstruction(Scorer):
                 scaled.append(_scaled(place, cells, memory))
             extents = [memory[f"{place}.extent"] for place in range(len(levels))]
             lesson = Reconstructing(self.options, scaled, extents)
-            digest = digest_of([self.options, self.schedule], levels)
+            digest = digest_of([self.options, self.schedule, self.budget], levels)
             course = Course("autoencoder", self.schedule, self.budget, digest)
             FitTraining(lesson, len(references), course).run()
             networks = nn.ModuleDict(lesson.networks)
