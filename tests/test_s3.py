@@ -16,6 +16,7 @@ import pytest
 
 from vlmad.errors import InputError
 from vlmad_run.rows import read_rows
+from vlmad_s3._client import as_of_files
 from vlmad_s3.bucket_finding import BUCKETS
 from vlmad_s3.bucket_objects import BucketObject
 
@@ -248,6 +249,18 @@ def test_an_address_that_answers_nothing_is_not_repeated(
     with pytest.raises(InputError, match="cannot be used as AWS_… is set") as refused:
         BUCKETS("s3://photos")
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [("PermanentRedirect", "; set AWS_REGION to the bucket's"), ("AccessDenied", "")],
+)
+def test_messages_hold_the_code_of_an_answer_and_none_of_its_words(code: str, words: str) -> None:
+    botocore = pytest.importorskip("botocore.exceptions", reason="boto3 is not installed")
+    answer = {"Error": {"Code": code, "Message": SECRET}}
+    with pytest.raises(PermissionError) as refused, as_of_files():
+        raise botocore.ClientError(answer, "GetObject")
+    assert refused.value.strerror == f"S3 answered {code}{words}"
 
 
 def test_without_boto3_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

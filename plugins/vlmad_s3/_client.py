@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 16
 GONE = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
+ELSEWHERE = frozenset({"301", "PermanentRedirect", "AuthorizationHeaderMalformed"})
 CREDENTIALS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _lock = threading.Lock()
 _clients: dict[str, Any] = {}
@@ -65,7 +66,8 @@ def as_of_files() -> Iterator[None]:
         if code in GONE:
             what = "bucket" if code == "NoSuchBucket" else "object"
             raise FileNotFoundError(errno.ENOENT, f"no such {what}") from None
-        raise PermissionError(errno.EACCES, f"S3 answered {code}") from None
+        how = "; set AWS_REGION to the bucket's" if code in ELSEWHERE else ""
+        raise PermissionError(errno.EACCES, f"S3 answered {code}{how}") from None
     except NoCredentialsError:
         raise PermissionError(errno.EACCES, f"nobody is named who asks; {CREDENTIALS}") from None
     except (BotoCoreError, OSError) as error:  # whose words may hold the address and who asks
