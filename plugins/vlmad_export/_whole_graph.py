@@ -27,9 +27,11 @@ PRODUCER = "vlmad"
 def of_one_image(recorded: Any) -> onnx.ModelProto:
     """Return what torch recorded as an ONNX graph of operations that every runtime has."""
     import torch
+    from onnx_ir.passes.common import DeduplicateInitializersPass
 
     program = torch.onnx.export(recorded, dynamo=True, opset_version=OPSET, verbose=False)
     assert program is not None
+    DeduplicateInitializersPass(size_limit=2**31)(program.model)  # what was worked out twice
     model: onnx.ModelProto = program.model_proto
     take_apart(model.graph, CHOLESKY, _sizes(model.graph))
     own = [opset for opset in model.opset_import if opset.domain == PRODUCER]
