@@ -37,9 +37,10 @@ def export(
     ] = None,
     format: Annotated[
         Literal["onnx", "openvino", "torch"],
-        typer.Option(
-            help="onnx runs everywhere; openvino's own is for Intel; torch is a program for "
-            "torch's compilers, given the image at the model's sizes."
+        option(
+            metavar="NAME",
+            help="onnx, which runs everywhere; openvino, for Intel; torch, a program for its "
+            "compilers, given the image at the model's sizes.",
         ),
     ] = "onnx",
     graph_precision: Annotated[

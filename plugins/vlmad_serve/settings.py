@@ -23,7 +23,9 @@ class Reach:
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000
     token_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A file whose one line every request has to bring."),
+        option(
+            panel=REACH, metavar="FILE", help="A file whose one line every request has to bring."
+        ),
     ] = None
     allow_host: Annotated[
         list[str] | None,
