@@ -124,7 +124,7 @@ def test_unknown_names_bring_the_nearest(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--scorer", "harmonics"], "no scorer is called 'harmonics'; did you mean 'harmonic'?"),
-        (["--backbone", "resnet"], "known: openclip, timm, tiny"),
+        (["--backbone", "resnet"], "known: openclip, pixels, timm, tiny"),
         (["--set", "scorer.temperature=warm"], "takes number above 0, not 'warm'"),
         (["--set", "scorer.temperature=0"], "takes number above 0, not '0'"),
         (["--set", "temperature=1"], "is not of the form KIND.OPTION=value"),

@@ -179,7 +179,7 @@ def test_blocked_plugins_are_listed_and_named_where_their_part_is_wanted(
 def test_an_unknown_name_brings_the_nearest(registry: Registry) -> None:
     with pytest.raises(UnknownPartError, match="did you mean 'harmonic'"):
         registry.get("scorer", "harmonics")
-    with pytest.raises(UnknownPartError, match="known: openclip, timm, tiny"):
+    with pytest.raises(UnknownPartError, match="known: openclip, pixels, timm, tiny"):
         registry.get("backbone", "resnet")
 
 

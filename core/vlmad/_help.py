@@ -19,12 +19,16 @@ TYPES = {"int": "N", "float": "X", "path": "PATH", "str": "TEXT"}
 """What stands for a number, a path or a text."""
 
 
+UNBROKEN = "\N{NON-BREAKING HYPHEN}"
+
+
 class Paged:
     """A command whose help page goes to any stream."""
 
     def get_help(self, ctx: Any) -> str:
         """Return the page."""
-        return page(super().get_help(ctx))  # type: ignore[misc]
+        text = super().get_help(ctx)  # type: ignore[misc]
+        return page(text.replace(UNBROKEN, "-"))
 
 
 class PlainCommand(Paged, TyperCommand):
@@ -81,7 +85,7 @@ class PlainCommand(Paged, TyperCommand):
                 others.setdefault(title, []).append(parameter.opts[0])
         told = sorted(groups.items(), key=lambda group: group[0] != "Arguments")
         if others:
-            names = [(title, " ".join(options)) for title, options in others.items()]
+            names = [(t, " ".join(each).replace("-", UNBROKEN)) for t, each in others.items()]
             told.append((f"More, of which {ctx.command_path} {ALL} tells", names))
         for title, rows in told:
             with formatter.section(title):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from vlmad_export.exported import ExportedDetector
     from vlmad_run.references import Assembled
 
+GRAPH = "The graph"
+
 
 @partial(choosing, without=("model",))
 def export(
@@ -46,6 +48,7 @@ def export(
     graph_precision: Annotated[
         Literal["float32", "float16", "int8"],
         option(
+            panel=GRAPH,
             metavar="NAME",
             help="float32; float16 stores weights in halves; int8 computes in whole numbers, "
             "whose ranges the images choose.",
@@ -54,7 +57,7 @@ def export(
     tolerance: Annotated[
         float | None,
         option(
-            panel="The comparison",
+            panel=GRAPH,
             min=0,
             help="The difference, as a share of the largest score or map value; of int8 by how "
             "much ranks may correlate less than 1, and the share of changed verdicts.",

@@ -20,7 +20,7 @@ class Reach:
     host: Annotated[
         str, typer.Option(help="The address to listen on; others than loopback need a token.")
     ] = "127.0.0.1"
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000
     token_file: Annotated[
         Path | None,
         option(
