@@ -29,6 +29,7 @@ from vlmad_families._reconstruction import Reconstruction
 from vlmad_families.reconstruction_losses import divergence, reparametrised, similarity
 from vlmad_run.choosing import LearningChoice
 from vlmad_run.learning_in_fit import PIXELS, NotLearned, learning_in, learning_seconds
+from vlmad_train.history import Epoch
 
 from .conftest import Ended, Process
 
@@ -139,6 +140,23 @@ def test_learning_ends_with_its_budget_and_says_so() -> None:
     with watched(Listener()):
         Reconstruction(**SHORT, budget=1e-9).fit(REFERENCES)
     assert told == ["autoencoder learned for 1 of 3 epochs in its 1e-09 minutes"]
+
+
+def test_one_slow_epoch_does_not_end_learning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a machine that did something else for a minute and a half, in a budget of three."""
+    epoch, slow = learning.FitTraining._epoch, 2
+
+    def timed(training: learning.FitTraining, number: int) -> Epoch:
+        seconds = 100.0 if number == slow else 1.0
+        return epoch(training, number).model_copy(update={"seconds": seconds})
+
+    monkeypatch.setattr(learning.FitTraining, "_epoch", timed)
+    seen: list[int] = []
+    monkeypatch.setattr(
+        learning.FitTraining, "_finish", lambda t: seen.append(len(t.history.epochs))
+    )
+    Reconstruction(**{**SHORT, "epochs": 12}).fit(REFERENCES)
+    assert seen == [12]
 
 
 def test_a_loss_that_is_no_number_ends_learning_with_a_sentence() -> None:

@@ -82,10 +82,7 @@ class DraemLesson:
         self, rows: Sequence[int], rng: np.random.Generator
     ) -> Iterator[tuple[str, dict[str, Tensor]]]:
         """Let both networks take a step together."""
-        drawn = [self._drawn(self.images[row], rng) for row in rows]
-        good, changed, masks = (
-            torch.from_numpy(np.stack(each)) for each in zip(*drawn, strict=True)
-        )
+        good, changed, masks = self._batch(rows, rng)
         both: Mapping[str, nn.Module] = self.networks[NETWORKS]  # type: ignore[assignment]
         seen = _shares(changed)
         rebuilt = both["rebuilder"](seen)

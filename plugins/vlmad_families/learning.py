@@ -10,6 +10,7 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from statistics import median_low
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
@@ -104,7 +105,8 @@ class FitTraining:
         around = circumstances()
         self.folder = None if around.folder is None else around.folder / course.digest[:16]
         self.most_steps = around.most_steps
-        self.planned = course.schedule.epochs if self.most_steps is None else 1
+        self._most = course.schedule.epochs if self.most_steps is None else 1
+        self.planned = self._most
         self.history = TrainingHistory()
         self._optimizers = {
             name: course.schedule.descent(network.parameters())
@@ -145,11 +147,12 @@ class FitTraining:
         return sum(epoch.seconds for epoch in self.history.epochs)
 
     def _plan(self, number: int) -> None:
-        """Plan fewer epochs where the time that is left allows no more; the first is slow."""
-        latest = self.history.epochs[-1].seconds
+        """Plan as many epochs as the time that is left allows; the first is slow, others may be."""
+        times = [epoch.seconds for epoch in self.history.epochs]
         left = self.course.minutes * 60 - self.seconds
-        affordable = number + max(0, int(left / latest))
-        self.planned = self.planned if number == 1 < affordable else min(self.planned, affordable)
+        affordable = number + max(0, int(left / median_low(times)))
+        if number > 1 or affordable == 1:
+            self.planned = min(self._most, affordable)
 
     def _epoch(self, number: int) -> Epoch:
         started, seed = time.perf_counter(), self.course.schedule.seed
