@@ -26,6 +26,7 @@ from vlmad_serve import listening
 from vlmad_serve.batching import BatchedJudging
 from vlmad_serve.figures import resident_bytes
 from vlmad_serve.listening import allow_many_files
+from vlmad_serve.newest import Newest
 
 from .conftest import SMALL, noise
 from .test_serve import CHOICE, IMAGE, Running, answer_of, nut, problem, serving
@@ -220,6 +221,23 @@ def test_an_image_that_waited_does_not_hide_that_a_newer_one_got_nothing(
         said = running.score()[1]["judgements"][0]["id"]
         health = running.ask("GET", "/health")[1]
         assert (health["unjudged"], health["newest"]) == (0, said)
+
+
+@pytest.mark.parametrize("slow_part", [False, True])
+def test_what_is_said_later_of_an_image_that_was_sent_before_takes_no_newer_one_s_place(
+    slow_part: bool,
+) -> None:
+    newest = Newest()
+    newest.judge("older view", True, 1.0)
+    newest.judge("newer view", True, 2.0)
+    newest.show("part of the newer", 2.0)
+    if slow_part:
+        newest.show("part of the older", 1.0)
+    else:
+        newest.judge("another view of the older", True, 1.0)
+    assert newest.id == "part of the newer"
+    newest.judge("newest view", True, 3.0)
+    assert newest.id == "newest view"
 
 
 def test_a_disk_that_takes_no_image_is_an_alarm_at_once(nut: LineProduct, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ class Newest:
     """Which judgement is that of the newest image, if any is; several threads may tell it.
 
     A judgement holds only if its image was sent after all that makes former ones doubtful: a
-    request that got none, a pause, another product. So no image that waited hides a newer one.
+    request that got none, a pause, another product; and not before that of which one holds. So no
+    image that waited hides a newer one.
 
     Args:
         changed: is called when it is another, or none any more.
@@ -27,7 +28,7 @@ class Newest:
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self._lock, self._changed = threading.Lock(), changed
-        self._id, self._since = "", -math.inf
+        self._id, self._since, self._sent = "", -math.inf, -math.inf
         self._images = self._refused = 0
         self._reason = ""
         self._at_fault = False
@@ -58,14 +59,13 @@ class Newest:
             if sent > self._since:
                 self._images = 0 if scored else self._images
                 self._refused, self._reason, self._at_fault = 0, "", False
-                self._id = said
+            self._take(said, sent)
         self._changed()
 
     def show(self, said: str, sent: float) -> None:
         """Take a judgement for what is to be seen, such as the worst view of a part."""
         with self._lock:
-            if sent > self._since:
-                self._id = said
+            self._take(said, sent)
         self._changed()
 
     def forget(self) -> None:
@@ -98,6 +98,10 @@ class Newest:
             last = "last image" if self._images == 1 else f"last {self._images} images"
             why = f": {self._reason}" if self._reason else ""
             return [f"the {last} could not be scored{why}"]
+
+    def _take(self, said: str, sent: float) -> None:
+        if sent > self._since and sent >= self._sent:
+            self._id, self._sent = said, sent
 
     def _forget(self) -> None:
         self._id, self._since = "", time.monotonic()
