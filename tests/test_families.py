@@ -21,6 +21,8 @@ from vlmad.testing import example_features, example_images
 from vlmad.watching import watched
 from vlmad_families import learning
 from vlmad_families._autoencoder_network import Autoencoder
+from vlmad_families._cutpaste import CutPasteScorer, densities, distances, gaussian
+from vlmad_families._cutpaste_lesson import CHANNELS, CutPasteLesson, Head, frozen_cells, three_way
 from vlmad_families._draem import BASES, Draem
 from vlmad_families._draem_lesson import DraemLesson, draem_terms
 from vlmad_families._draem_networks import draem_networks, empty_networks
@@ -300,6 +302,68 @@ def test_a_memory_of_another_size_of_draem_is_refused() -> None:
     assert "not finite" in str(Draem().refuses_memory(memory, spec))
 
 
+def test_three_kinds_are_told_apart_by_their_cross_entropy() -> None:
+    logits = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]] * 2)
+    right = math.log(math.e + 2) - 1
+    assert float(three_way(logits)) == pytest.approx((2 * right + math.log(3)) / 3)
+
+
+def test_gradients_of_a_head_are_those_of_finite_differences() -> None:
+    head, cells = Head(3, 4, 2).double(), drawn(3, 2, 2, 3).requires_grad_()
+    assert gradcheck(lambda own: three_way(head.logits(own)), (cells,))
+    weights = head.cells[0].weight
+    assert gradcheck(lambda _: three_way(head.logits(cells.detach())), (weights,))
+    assert sum(p.numel() for p in Head(CHANNELS, 128, 64).parameters()) == 28_035
+
+
+def test_an_image_is_embedded_as_the_mean_of_its_cells() -> None:
+    head, cells = Head(3, 4, 2), drawn(1, 2, 2, 3).float()
+    assert torch.allclose(head.classes(head(cells).mean((1, 2))), head.logits(cells))
+
+
+def test_distances_are_those_of_ledoit_and_wolf_by_hand() -> None:
+    rows = torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    shrunk = (17 / 16 / 2) / ((0.75**2 + 0.75**2) / 2)  # of diag(2, 1/2) towards 5/4 I
+    variances = [(1 - shrunk) * own + shrunk * 1.25 + 0.1 for own in (2.0, 0.5)]
+    memory = {f"image.{name}": tensor for name, tensor in gaussian(rows, 0.1).items()}
+    found = distances(torch.tensor([[3.0, 0.0], [0.0, 2.0], [0.0, 0.0]]), memory, "image")
+    expected = [3 / variances[0] ** 0.5, 2 / variances[1] ** 0.5, 0.0]
+    assert found.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_of_one_image_and_of_equal_ones_there_are_finite_densities() -> None:
+    for embedded in (drawn(1, 2, 2, 3).float(), torch.zeros(2, 2, 2, 3)):
+        assert all(tensor.isfinite().all() for tensor in densities(embedded).values())
+
+
+def test_frozen_cells_are_both_levels_of_the_trunk_at_any_size() -> None:
+    assert frozen_cells(torch.rand(3, 48, 64)).shape == (1, 3, 4, CHANNELS)
+    assert frozen_cells(torch.rand(3, 17, 16)).shape[-1] == CHANNELS
+
+
+def test_cutpaste_shows_each_image_good_with_a_patch_and_with_a_scar() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    lesson = CutPasteLesson(Head(CHANNELS, 4, 2), images, (0.02, 0.15), 0.1, 0.0)
+    for seed in range(20):
+        good, patch, scar = lesson.drawn(0, np.random.default_rng(seed))
+        shares = [float((each != good).any(-1).mean()) for each in (patch, scar)]
+        assert np.array_equal(good, images[0])
+        assert 0.01 < shares[0] < 0.17
+        assert 0 < shares[1] < 0.02
+
+
+def test_cutpaste_learns_the_same_by_one_seed_and_scores_images_alone() -> None:
+    pixels, options = example_features(2, gives={CELLS, PIXELS}), {"width": 8, "code": 4}
+    with learning_in(None, most_steps=2):
+        first, again, other = (CutPasteScorer(**options, seed=s).fit(pixels) for s in (0, 0, 1))  # type: ignore[arg-type]
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["head"], other["head"])
+    scorer, spec = CutPasteScorer(width=8, code=4), load_detector("cutpaste").backbone.spec
+    assert scorer.refuses_memory(first, spec) is None
+    assert "Gaussians of 64 numbers" in str(CutPasteScorer().refuses_memory(first, spec))
+    assert "where 1" in str(CutPasteScorer(width=9, code=4).refuses_memory(first, spec))
+
+
 def parts(folder: Path) -> Path:
     """Write a data set of two colours of noise."""
     rng = np.random.default_rng(0)
@@ -356,6 +420,19 @@ def test_a_fitted_autoencoder_is_run_from_its_file(command: Command, tmp_path: P
     assert command("fit", good, *words, "--out", "tile.safetensors").status == 0
     assert len(list((tmp_path / "tile-learned").iterdir())) == 4  # of all, and of each third out
     assert command("run", "parts/tile/test", "--model", "tile.safetensors").status == 0
+
+
+@pytest.mark.slow
+def test_cutpaste_is_fitted_run_and_benched(command: Command, tmp_path: Path) -> None:
+    good = parts(tmp_path / "parts") / "tile" / "train" / "good"
+    words = ("--detector", "cutpaste", "--backbone", "pixels:32", "--epochs", "1")
+    assert command("fit", good, *words, "--out", "tile.safetensors").status == 0
+    for doing in ("run", "explain"):
+        ended = command(doing, "parts/tile/test/dark/0.png", "--model", "tile.safetensors")
+        assert ended.status == 0, ended
+    out = ("--shots", "2", "--seeds", "1", "--replicates", "10", "--out", "out")
+    assert command("bench", "parts", *words, *out).status == 0
+    assert "learning_seconds" in (tmp_path / "out" / "bench.csv").read_text()
 
 
 def test_a_bench_killed_while_it_learns_ends_the_same(

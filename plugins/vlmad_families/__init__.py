@@ -24,6 +24,11 @@ DRAEM = Recipe(
     summary="textures blended into good images, rebuilt by one network and found by another",
     paper="Zavrtanik et al., ICCV 2021, arXiv 2108.07610",
 )
+CUTPASTE = Recipe(
+    parts={**AUTOENCODER.parts, "backbone": "pixels", "scorer": "cutpaste"},
+    summary="how unusual an image is to a head that learned to tell pasted pieces",
+    paper="Li et al., CVPR 2021, arXiv 2104.04015",
+)
 
 
 @hookimpl
@@ -34,13 +39,18 @@ def register_backbones(register: Register) -> None:
 
 @hookimpl
 def register_scorers(register: Register) -> None:
-    """Register `reconstruction` and `draem`."""
+    """Register `reconstruction`, `draem` and `cutpaste`."""
     register(
         "reconstruction",
         "vlmad_families._reconstruction:Reconstruction",
         "the error of an autoencoder trained on the references",
     )
     register("draem", "vlmad_families._draem:Draem", "what looks as if it were blended in")
+    register(
+        "cutpaste",
+        "vlmad_families._cutpaste:CutPasteScorer",
+        "the distance to good images of what a head sees that tells pasted pieces",
+    )
 
 
 @hookimpl
@@ -48,3 +58,4 @@ def register_detectors(register: Register) -> None:
     """Register the recipes of these parts."""
     register("autoencoder", AUTOENCODER, AUTOENCODER.summary)
     register("draem", DRAEM, DRAEM.summary)
+    register("cutpaste", CUTPASTE, CUTPASTE.summary)

@@ -21,6 +21,7 @@ from vlmad_families._draem_networks import (
     flattened,
     unflattened,
 )
+from vlmad_families._pixels import image_of, levels_of
 from vlmad_families.learning import Course, FitTraining, digest_of
 from vlmad_memory.once import OncePerTensor
 from vlmad_run.finding import find_images
@@ -30,8 +31,7 @@ from vlmad_train.schedule import Schedule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Float
     from torch import Tensor
 
     from vlmad import BackboneSpec, Features, TextEmbeddings
@@ -95,8 +95,8 @@ class Draem(Scorer):
         """Learn from the references, changed by and by."""
         with torch.inference_mode(False), torch.no_grad():
             networks = draem_networks(BASES[self.size], self.schedule.seed)
-            pixels, own = _pixels(references), (self.turned, self.gamma, self.textures)
-            lesson = DraemLesson(networks, _levels(pixels), *own)
+            pixels, own = image_of(references, "draem"), (self.turned, self.gamma, self.textures)
+            lesson = DraemLesson(networks, levels_of(pixels), *own)
             known = [self.size, self.schedule, self.budget, *own, _listed(self.textures)]
             digest = digest_of(known, [pixels])
             course = Course("draem", self.schedule, self.budget, digest)
@@ -143,7 +143,7 @@ class Draem(Scorer):
         first = next(iter(memory.values()))
         both = self._networks(first, partial(self._built, memory))
         maps = []
-        for pixels in _pixels(features):
+        for pixels in image_of(features, "draem"):
             rebuilt = both["rebuilder"](pixels[None])
             maps.append(both["comparer"](rebuilt, pixels[None]).softmax(1)[:, 1])
         return torch.cat(maps)
@@ -158,29 +158,10 @@ class Draem(Scorer):
             return networks.eval().requires_grad_(False)
 
 
-def _pixels(features: Features) -> Float[Tensor, "b 3 h w"]:
-    """Return the image itself.
-
-    Raises:
-        InputError: the extractor gives something else.
-    """
-    first = features.regions[0]
-    grid = first.grid or features.grid
-    if grid != features.image_size or first.embeddings.shape[-1] != 3:
-        raise InputError("draem looks at pixels as they are: leave the extractor as it is")
-    cells: Tensor = first.embeddings.unflatten(1, grid)
-    return cells.movedim(-1, 1)
-
-
 def _listed(textures: str | None) -> list[tuple[str, int]]:
     """Return names and sizes of the pictures of a folder."""
     found = [] if textures is None else find_images([textures])
     return [(path.name, path.stat().st_size) for path in found]
-
-
-def _levels(pixels: Float[Tensor, "b 3 h w"]) -> UInt8[np.ndarray, "b h w 3"]:
-    levels = (pixels * 255).round().clamp(0, 255).byte().movedim(1, -1)
-    return levels.contiguous().cpu().numpy()
 
 
 def _smoothed(heat: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:

@@ -10,6 +10,7 @@ import torch
 from annotated_types import Interval
 
 from vlmad import Backbone, BackboneSpec, ClassToken, Level, Preprocessing, VisualFeatures
+from vlmad.errors import InputError
 from vlmad.parts import LEVELS
 from vlmad.types import LevelSpec
 from vlmad_run.learning_in_fit import PIXELS
@@ -17,9 +18,11 @@ from vlmad_run.learning_in_fit import PIXELS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from jaxtyping import Float, UInt8
     from torch import Tensor
 
-    from vlmad import Attention, ImageBatch, Request
+    from vlmad import Attention, Features, ImageBatch, Request
 
 
 class Pixels(Backbone):
@@ -69,3 +72,27 @@ class Pixels(Backbone):
             answers[request] = pixels.mean((1, 2)) if of_all else pixels.clone()
             assert of_all or isinstance(request, Level)
         return VisualFeatures(answers, self.spec.grid, self.spec.preprocessing.size)
+
+
+def image_of(features: Features, part: str) -> Float[Tensor, "b 3 h w"]:
+    """Return the image itself.
+
+    Args:
+        features: of the backbone `pixels`.
+        part: what asks, for messages.
+
+    Raises:
+        InputError: the extractor gives something else.
+    """
+    first = features.regions[0]
+    grid = first.grid or features.grid
+    if grid != features.image_size or first.embeddings.shape[-1] != 3:
+        raise InputError(f"{part} looks at pixels as they are: leave the extractor as it is")
+    cells: Tensor = first.embeddings.unflatten(1, grid)
+    return cells.movedim(-1, 1)
+
+
+def levels_of(pixels: Float[Tensor, "b 3 h w"]) -> UInt8[np.ndarray, "b h w 3"]:
+    """Return pixels from 0 to 1 as levels from 0 to 255."""
+    levels = (pixels * 255).round().clamp(0, 255).byte().movedim(1, -1)
+    return levels.contiguous().cpu().numpy()

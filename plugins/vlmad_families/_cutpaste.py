@@ -1,0 +1,189 @@
+"""The scorer that learns to tell pasted pieces, and how good images look to it (CutPaste)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+from annotated_types import Ge, Gt, Le
+
+from vlmad import Prediction, Scorer
+from vlmad.errors import InputError
+from vlmad.parts import CELLS
+from vlmad_attribution.attribution import Addend, Attribution, Judged
+from vlmad_families._cutpaste_lesson import CHANNELS, HEAD, CutPasteLesson, Head, frozen_cells
+from vlmad_families._draem_networks import flattened, unflattened
+from vlmad_families._pixels import image_of, levels_of
+from vlmad_families.learning import Course, FitTraining, digest_of
+from vlmad_memory.once import OncePerTensor
+from vlmad_memory.smoothing import SIGMAS, to_pixels
+from vlmad_run.learning_in_fit import PIXELS
+from vlmad_synthesis.spans import Shares  # noqa: TC001 - options are read from annotations
+from vlmad_train.schedule import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from vlmad import BackboneSpec, Features, TextEmbeddings
+
+NAME = "cutpaste"
+FLOOR = 1e-3
+"""Of the mean variance of cells, what is added to all variances: few images have hardly any."""
+OF_IMAGES, OF_CELLS = "image", "cell"
+
+
+class CutPasteScorer(Scorer):
+    """How far an image's embedding is from those of good ones, by a head that tells pasted pieces.
+
+    The head learns on frozen features of the embedded model, of the references as they are, with a
+    patch and with a scar, to tell these three. The image score is the Mahalanobis distance of the
+    image's embedding to those of the references, under the covariance of Ledoit and Wolf; the map
+    is that of the cells' embeddings to all cells of the references.
+
+    Args:
+        width: of the hidden layer.
+        code: numbers of an embedding.
+        epochs: how often all references are looked at, or 64 where there are fewer.
+        batch: references in each step, each in three kinds.
+        rate: of gradient descent with momentum 0.9; it falls by a cosine.
+        weight_decay: by which weights shrink.
+        area: share of the image that a patch covers, least and most.
+        jitter: of brightness, contrast, saturation and hue of what is pasted.
+        disturbed: likewise of each image before, the good one too.
+        budget: minutes after which it has to have learned.
+        seed: of all that is drawn.
+        sigma: of the Gaussian over the map, in pixels; by default a sixtieth of its side.
+    """
+
+    needs = frozenset({CELLS, PIXELS})
+    references = "required"
+    learns_in_fit = True
+
+    def __init__(
+        self,
+        width: Annotated[int, Ge(1)] = 128,
+        code: Annotated[int, Ge(1)] = 64,
+        epochs: Annotated[int, Ge(1)] = 20,
+        batch: Annotated[int, Ge(1)] = 8,
+        rate: Annotated[float, Gt(0)] = 0.03,
+        weight_decay: Annotated[float, Ge(0)] = 3e-5,
+        area: Shares = (0.02, 0.15),
+        jitter: Annotated[float, Ge(0), Le(0.5)] = 0.1,
+        disturbed: Annotated[float, Ge(0), Le(0.5)] = 0.1,
+        budget: Annotated[float, Gt(0)] = 3.0,
+        seed: Annotated[int, Ge(0)] = 0,
+        sigma: Annotated[float, Ge(0)] | None = None,
+    ) -> None:
+        self.width, self.code, self.budget, self.sigma = width, code, budget, sigma
+        self.pasted = (area, jitter, disturbed)
+        self.schedule = Schedule(
+            epochs, batch, rate, (0.9, 0.999), seed, "sgd", 0.9, weight_decay, "cosine"
+        )
+        self._head = OncePerTensor[Head]()
+
+    def fit(self, references: Features) -> Mapping[str, Tensor]:
+        """Learn from the references, then remember how they are spread."""
+        with torch.inference_mode(False), torch.no_grad():
+            pixels = image_of(references, NAME)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.schedule.seed)
+                head = Head(CHANNELS, self.width, self.code)
+            known = [self.width, self.code, self.schedule, self.budget, *self.pasted]
+            course = Course(NAME, self.schedule, self.budget, digest_of(known, [pixels]))
+            lesson = CutPasteLesson(head, levels_of(pixels), *self.pasted)
+            FitTraining(lesson, len(references), course).run()
+            embedded = torch.cat([head(frozen_cells(image)) for image in pixels])
+            return {HEAD: flattened(head), **densities(embedded)}
+
+    def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
+        """Return which tensors are none of such a head."""
+        if any(not t.is_floating_point() or not torch.isfinite(t).all() for t in memory.values()):
+            return "it holds something else than finite numbers"
+        shapes = {name: tuple(t.shape) for name, t in memory.items() if name != HEAD}
+        kinds = {"mean": (self.code,), "whitening": (self.code, self.code)}
+        wanted = {f"{of}.{k}": shape for of in (OF_IMAGES, OF_CELLS) for k, shape in kinds.items()}
+        if HEAD not in memory or shapes != wanted:
+            return f"it does not hold a head and Gaussians of {self.code} numbers"
+        try:
+            self._built(memory)
+        except InputError as error:
+            return str(error)
+        return None
+
+    def __call__(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Prediction:
+        """Score by the distance of the image's embedding."""
+        assert memory is not None
+        return self._judged(features, memory)
+
+    def attribute(
+        self,
+        features: Features,
+        text: TextEmbeddings | None,
+        memory: Mapping[str, Tensor] | None,
+    ) -> Attribution:
+        """Say that the image was judged as a whole, and name the pixels."""
+        assert memory is not None
+        found = self._judged(features, memory)
+        assert found.map is not None
+        pixels = Judged(features.regions[0], "references", found.map.flatten(1))
+        return Attribution((Addend("references", 1.0, found.score),), (pixels,))
+
+    def _judged(self, features: Features, memory: Mapping[str, Tensor]) -> Prediction:
+        head = self._head(memory[HEAD], partial(self._built, memory))
+        embedded = [head(frozen_cells(image)) for image in image_of(features, NAME)]
+        scores = [distances(cells.mean((1, 2)), memory, OF_IMAGES) for cells in embedded]
+        cells = torch.cat([distances(each, memory, OF_CELLS) for each in embedded])
+        sigma = min(features.image_size) / SIGMAS if self.sigma is None else self.sigma
+        return Prediction(torch.cat(scores), to_pixels(cells, features.image_size, sigma))
+
+    def _built(self, memory: Mapping[str, Tensor]) -> Head:
+        with torch.inference_mode(False):
+            with torch.device("meta"):
+                head = Head(CHANNELS, self.width, self.code)
+            unflattened(head, memory[HEAD])
+            return head.eval().requires_grad_(False)
+
+
+def densities(embedded: Float[Tensor, "n h w d"]) -> dict[str, Tensor]:
+    """Return the Gaussians of images' and of cells' embeddings."""
+    cells = embedded.flatten(0, 2)
+    floor = max(FLOOR * float(cells.var(0, correction=0).mean()), 1e-8)
+    both = {OF_IMAGES: embedded.mean((1, 2)), OF_CELLS: cells}
+    return {f"{of}.{k}": t for of, rows in both.items() for k, t in gaussian(rows, floor).items()}
+
+
+def gaussian(rows: Float[Tensor, "n d"], floor: float) -> dict[str, Tensor]:
+    """Return the mean and what makes distances to it those of Mahalanobis.
+
+    Args:
+        rows: embeddings; the covariance of one alone is 0.
+        floor: what is added to all variances.
+    """
+    from sklearn.covariance import ledoit_wolf  # slow to import
+
+    exact = rows.double()
+    covariance = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64)
+    if len(rows) > 1:
+        covariance = torch.from_numpy(ledoit_wolf(exact.numpy())[0])
+    covariance = covariance + floor * torch.eye(rows.shape[1], dtype=torch.float64)
+    lower = torch.linalg.cholesky(covariance)
+    unit = torch.eye(rows.shape[1], dtype=torch.float64)
+    whitening = torch.linalg.solve_triangular(lower, unit, upper=False).T
+    return {"mean": exact.mean(0).float(), "whitening": whitening.float().contiguous()}
+
+
+def distances(
+    embedded: Float[Tensor, "*n d"], memory: Mapping[str, Tensor], of: str
+) -> Float[Tensor, "*n"]:
+    """Return Mahalanobis distances to a Gaussian of the memory."""
+    away: Tensor = (embedded - memory[f"{of}.mean"]) @ memory[f"{of}.whitening"]
+    return away.square().sum(-1).sqrt()
