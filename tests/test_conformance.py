@@ -37,7 +37,7 @@ from vlmad.testing import (
 
 REGISTRY = Registry.discover()
 PARTS = [(kind, name) for kind in KINDS for name in REGISTRY.names(kind)]
-WHOLE_MODELS = {("backbone", "tiny"), ("scorer", "draem")}
+WHOLE_MODELS = {("backbone", "tiny"), ("scorer", "draem"), ("scorer", "cutpaste")}
 
 
 @pytest.mark.parametrize(

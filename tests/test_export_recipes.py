@@ -93,3 +93,9 @@ def test_a_part_that_cannot_be_recorded_is_named():
     detector.fit(example_images(2).sources)
     with pytest.raises(IncompatiblePartsError, match="scorer 'nearest' does what cannot"):
         record(TracedDetector(detector, "bolt"))
+
+
+@pytest.mark.slow
+def test_a_graph_of_a_head_over_pasted_pieces_scores_as_torch_does():
+    options = {"backbone": {"size": 128}, "scorer": {"epochs": 2}}
+    _is_scored_alike(load_detector("cutpaste", options=options))

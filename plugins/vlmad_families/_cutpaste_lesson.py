@@ -89,7 +89,7 @@ class CutPasteLesson:
         self,
         head: Head,
         images: UInt8[np.ndarray, "n h w 3"],
-        area: tuple[float, float],
+        area: tuple[float, ...],
         jitter: float,
         disturbed: float,
     ) -> None:
