@@ -28,6 +28,7 @@ from vlmad_formats._pillow_format import PillowFormat
 from vlmad_formats.reading import Reading
 from vlmad_groups.combining import Combine, PartRule
 from vlmad_line import delivery
+from vlmad_line.judgements import Judgement, PartJudgement
 from vlmad_line.ledger import Ledger
 from vlmad_line.line import Line
 from vlmad_line.line_products import LineProduct, open_product
@@ -50,6 +51,7 @@ from vlmad_serve.sent_views import ONE_BY_ONE, sent_views
 from vlmad_serve.served import Served
 from vlmad_serve.settings import Record, ServeLimits
 from vlmad_serve.uploads import Upload, pixels_of
+from vlmad_serve.written import written
 
 from .conftest import SMALL
 
@@ -518,6 +520,28 @@ def test_a_ledger_has_each_judgement_before_it_is_told(
     assert [each["image"] for each in rest["judgements"]] == ["0.png", "1.png", "0.png"]
     assert rest["judgements"][0]["file"] == ""
     assert table.read_text().count("nut,") == 8
+
+
+def test_a_page_of_the_history_may_end_between_the_views_of_a_part(tmp_path: Path) -> None:
+    views = [
+        Judgement(
+            id=f"view-{n:06}", at="", image=f"{n}.png", answer="OK", part="8",
+            score=0.1, threshold=0.5,
+        )
+        for n in range(2)
+    ]  # fmt: skip
+    ids, images = [each.id for each in views], [each.image for each in views]
+    part = PartJudgement(
+        id="part-000008", at="", part="8", answer="OK", images=images, views=ids, score=0.1
+    )
+    with Ledger(tmp_path / "ledger") as ledger:
+        ledger.write([*views, part])
+        first = written(ledger, 1, "", "OK", None)
+        rest = written(ledger, 1, first.more, "OK", None)
+        assert written(ledger, 1, first.more, "NG", None).judgements == []
+        assert written(ledger, 9, "9" * 18, None, None).parts == [part]  # once
+    assert [each.id for page in (first, rest) for each in page.judgements] == ids[::-1]
+    assert first.parts == rest.parts == [part]
 
 
 def test_a_sink_of_run_folders_is_refused_since_what_is_sent_is_no_file(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ def written(
     """
     number = int(before) if before.isdecimal() and len(before) <= MOST_DIGITS else None
     found: list[Judgement] = []
-    parts: list[PartJudgement] = []  # each is written after its views
-    whole: dict[str, str] = {}
+    parts = [] if number is None else _parts_from(ledger, number)  # each is after its views
+    whole = {view: part.answer for part in parts for view in part.views}
     for _ in range(MOST_LOOKED_AT // AT_ONCE):
         messages = ledger.latest(AT_ONCE, number)
         for number, said in messages:
@@ -42,6 +42,12 @@ def written(
         if len(messages) < AT_ONCE:
             return _page(found, parts)
     return _page(found, parts, str(number))
+
+
+def _parts_from(ledger: Ledger, number: int) -> list[PartJudgement]:
+    """Return the parts that were written from a message on, some of whose views may be before."""
+    messages = ledger.latest(AT_ONCE, number + AT_ONCE)
+    return [said for at, said in messages if at >= number and isinstance(said, PartJudgement)]
 
 
 def fits(
