@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 from tests.conftest import SMALL, Ended, noise
 
-from vlmad.errors import InputError
+from vlmad.errors import InputError, OutputError
 from vlmad_drift._shifts import LOOKED_BACK, spread_out
 from vlmad_drift.drift_documents import DriftReport, DriftState
 from vlmad_drift.drift_watch import DriftWatch
@@ -24,6 +24,7 @@ from vlmad_drift.image_statistics import statistics_of
 from vlmad_drift.martingales import Martingale, Tally
 from vlmad_drift.quantities import QUANTITIES
 from vlmad_drift.station_drift import OTHER, StationDrift
+from vlmad_drift.stored_drift import DriftFile, begin_anew
 from vlmad_drift.usual_images import LEFT_OUT, watch_for
 from vlmad_line.judgements import Judgement
 from vlmad_line.ledger import Ledger
@@ -484,6 +485,37 @@ def test_the_command_ends_an_alarm_of_a_line_whether_it_runs_or_not(
     found = after.report().products
     assert {name: each.images for name, each in found.items()} == {"bolt": 2, "nut": 1}
     assert found["nut"].because == news[1][2]
+
+
+def test_the_command_ends_an_alarm_of_a_product_that_a_running_line_holds_and_does_not_watch(
+    nut: LineProduct, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "line.sqlite"
+    before = StationDrift(ledger, {"nut": nut})
+    shown(before, nut, range(60), changed_from=30)
+    before.stop()
+    running = StationDrift(ledger)
+    begin_anew(ledger, "nut")
+    running.stop()
+    assert [each[:2] for each in running.news()] == [("images of nut", "back")]
+    assert [each.state for each in DriftFile(ledger).read()] == [None]
+
+
+def test_that_what_was_seen_is_not_written_is_said_until_it_is(
+    nut: LineProduct, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "line.sqlite"
+    station = StationDrift(ledger, {"nut": nut})
+    Path(f"{ledger}.drift").mkdir()
+    with pytest.raises(OutputError):
+        station._pool.submit(station._write).result()
+    shown(station, nut, [1], changed_from=9)
+    station._pool.submit(lambda: None).result()
+    [alarm] = station.alarms
+    assert alarm.endswith(station.report().fault)
+    Path(f"{ledger}.drift").rmdir()
+    station.stop()
+    assert (station.alarms, station.report().fault) == ([], "")
 
 
 @pytest.mark.slow

@@ -71,6 +71,8 @@ class StationDrift:
         self._pool = ThreadPoolExecutor(1, "drift")
         self._news: SimpleQueue[News] = SimpleQueue()
         self._fault = self._unread = ""
+        self._unwritten = ""
+        """Why what was seen is not written, until it is."""
         self._file = DriftFile(ledger) if ledger else None
         self._written = time.monotonic()
         self._resume(products or {})
@@ -118,10 +120,8 @@ class StationDrift:
     def stop(self) -> None:
         """Take what waits, write it down, and return."""
         self._pool.shutdown()
-        try:
+        with suppress(VlmadError):  # it stands in the report
             self._write()
-        except VlmadError as error:
-            self._fault = str(error)
 
     def news(self) -> list[News]:
         """Return which alarms have begun or ended since the last call."""
@@ -135,7 +135,7 @@ class StationDrift:
         """Return what was found so far."""
         with self._turn:
             found = {each.kept.name: each.told() for _, each in sorted(self._watches.items())}
-        return StationDriftReport(products=found, fault=self._fault)
+        return StationDriftReport(products=found, fault=self._unwritten or self._fault)
 
     @property
     def changed(self) -> dict[str, str]:
@@ -148,7 +148,8 @@ class StationDrift:
     def alarms(self) -> list[str]:
         """What a person should look at."""
         told = [f"'{name}': {alarm}" for name, alarm in self.changed.items()]
-        return told + ([f"drift is not watched: {self._fault}"] if self._fault else [])
+        fault = self._unwritten or self._fault
+        return told + ([f"drift is not watched: {fault}"] if fault else [])
 
     def _resume(self, products: Mapping[str, LineProduct]) -> None:
         """Go on with what is kept of products that are judged as they were then."""
@@ -222,24 +223,40 @@ class StationDrift:
             self._tell(kept, "back", kept.because)
         self._stored[place] = kept
 
+    def _take_note(self, anew: StoredWatch) -> None:
+        """Begin anew where a command did, whether it is watched at the moment; under the lock."""
+        place = Watched(anew.station, anew.picked)
+        own, stored = self._watches.get(place), self._stored.get(place)
+        if own and anew.begun != own.kept.begun:
+            self._end(place, anew)
+        elif stored and anew.begun != stored.begun:
+            self._stored[place] = anew
+            if stored.alarming:
+                self._tell(anew, "back", anew.because)
+
     def _tell(self, kept: StoredWatch, state: AlarmState, reason: str) -> None:
         self._news.put((f"images of {kept.name}", state, reason))
 
     def _write(self) -> None:
         """Write what was seen; begin anew where a command did meanwhile."""
         self._written = time.monotonic()
-        if self._file is None:
-            return
-        with self._file.changing():
+        try:
+            if self._file:
+                self._write_into(self._file)
+        except Exception as error:
+            self._unwritten = _why(error)
+            raise
+        self._unwritten = ""
+
+    def _write_into(self, file: DriftFile) -> None:
+        with file.changing():
             with self._turn:
-                for each in self._file.of_others():
-                    place = Watched(each.station, each.picked)
-                    own = self._watches.get(place)
-                    if own and each.state is None and each.begun != own.kept.begun:
-                        self._end(place, each)
+                for each in file.of_others():
+                    if each.state is None:
+                        self._take_note(each)
                 stored = {place: each.stored() for place, each in self._watches.items()}
                 stored = self._stored | stored
-            self._file.write([each for _, each in sorted(stored.items())])
+            file.write([each for _, each in sorted(stored.items())])
 
 
 def _why(error: Exception) -> str:
