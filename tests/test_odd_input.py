@@ -122,8 +122,8 @@ def test_empty_names_and_nul_bytes_name_no_images() -> None:
     for path in ("", "a\0b"):
         with pytest.raises(InputError):
             find_images([path])
-    with pytest.raises(InputError, match="s3://bucket: no such file or folder"):
-        find_images(["s3://bucket"])
+    with pytest.raises(InputError, match="ftp://bucket: no such file or folder"):
+        find_images(["ftp://bucket"])
 
 
 def upright(marked: Image.Image, orientation: int) -> Image.Image:

@@ -53,7 +53,7 @@ def test_it_begins_every_kind_that_there_is(registry: object) -> None:
     from vlmad.registry import Registry
 
     kinds = set(Registry.discover().kinds)
-    assert set(offered_kinds()) == kinds - {"cluster"}
+    assert set(offered_kinds()) == kinds - {"cluster", "onlooker"}
 
 
 def test_only_what_was_asked_for_is_written(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def test_a_manifests_model_is_taken_from_this_machine_or_not_at_all(
 
 def test_scorers_of_text_are_refused_with_the_remedy() -> None:
     options = {"backbone": {"weights": "random:0"}}
-    with pytest.raises(IncompatiblePartsError, match=r"needs text encoder.*try --scorer nearest"):
+    with pytest.raises(IncompatiblePartsError, match=r"needs text encoder.*--scorer nearest"):
         load_detector(backbone="timm:test_vit", scorer="harmonic", options=options)
     with pytest.raises(IncompatiblePartsError, match="encodes no text"):
         backbone("test_vit").encode_text(["a bolt"])

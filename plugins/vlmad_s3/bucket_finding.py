@@ -105,7 +105,7 @@ def _listed(bucket: str, prefix: str) -> Iterator[tuple[str, FileStatus | None]]
         page: Any
         for page in client().get_paginator("list_objects_v2").paginate(**asked):
             for each in page.get("Contents", ()):
-                known = status_of(each["Size"], each["LastModified"])
+                known = status_of(each["Size"], each)
                 yield each["Key"].removeprefix(prefix), known
             for each in page.get("CommonPrefixes", ()):
                 yield each["Prefix"].removeprefix(prefix).removesuffix("/"), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import stat
@@ -124,11 +125,17 @@ class BucketObject(type(Path())):  # type: ignore[misc]  # Path makes itself one
         raise OSError(errno.EFBIG, f"is larger than {most >> 20} MiB", str(self))
 
     def _remember(self, answer: Any) -> None:
-        self._known = status_of(answer["ContentLength"], answer["LastModified"])
+        self._known = status_of(answer["ContentLength"], answer)
 
 
-def status_of(size: int, modified: Any) -> FileStatus:
-    """Return what S3 says of an object's size and time as one says it of files."""
+def status_of(size: int, said: Any) -> FileStatus:
+    """Return what S3 says of an object's size and time as one says it of files.
+
+    It tells whole seconds; below them stands a digest of the entity tag, so that an object that was
+    replaced within its second is another one.
+    """
     from vlmad.types import FileStatus
 
-    return FileStatus(size, round(modified.timestamp()) * NANO)
+    tag = hashlib.sha256(str(said.get("ETag")).encode()).digest()
+    below = int.from_bytes(tag[:8], "big") % NANO
+    return FileStatus(size, round(said["LastModified"].timestamp()) * NANO + below)

@@ -80,7 +80,8 @@ def test_recipes_that_work_with_a_backbone_are_named(
 ) -> None:
     install("offers", PATCHES_ALONE.replace("WORD", repr(word)))
     lines = command("check", "offers").out.splitlines()
-    assert lines[1].startswith(f"       recipes that work with it: {recipes}")
+    assert lines[1].startswith("       recipes that work with it: ")
+    assert recipes in lines[1]
 
 
 def test_one_part_is_checked_with_options(install: Install, command: Command) -> None:

@@ -6,6 +6,7 @@ Ctrl-C. Services and containers need a machine of their own: only their options 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
@@ -152,6 +153,8 @@ def test_the_commands_of_a_page_do_what_they_are_there_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(INSTEAD, PHOTOGRAPHS, photographs)
+    playwrights, _ = asyncio._get_running_loop(), asyncio._set_running_loop(None)
+    request.addfinalizer(lambda: asyncio._set_running_loop(playwrights))  # of a test before
     lines = commands(page)
     if any(CAMERA in line for line in lines):
         camera: CameraServer = request.getfixturevalue("camera")
@@ -167,6 +170,7 @@ def test_the_commands_of_a_page_do_what_they_are_there_for(
             ledger.unlink()  # else nothing is new to this one
         ended = command(*words_of(line))
         assert ended.status != FAILED, f"{line}\n{ended.error}"
+        assert "Traceback" not in ended.error
         if "watch" in line:
             assert re.search("^(OK|NG|) *[0-9.-]+ ", ended.out, re.MULTILINE), (
                 f"{line}\n{ended.out}"
