@@ -439,6 +439,23 @@ def test_what_was_not_written_when_a_station_was_killed_is_as_if_it_had_not_been
     assert StationDrift(ledger, {"nut": nut}).report().products["nut"].images == 1
 
 
+def test_a_file_that_cannot_be_used_is_put_aside_and_an_alarm_until_it_is_deleted(
+    nut: LineProduct, tmp_path: Path
+) -> None:
+    ledger = tmp_path / "line.sqlite"
+    newer = '{"format":"vlmad stored drift 2"}'
+    Path(f"{ledger}.drift").write_text(newer, encoding="utf-8")
+    for said in ("what was kept cannot be used: ", "what was kept before cannot be used"):
+        station = StationDrift(ledger, {"nut": nut})
+        assert said in station.alarms[0]
+        station.stop()
+    aside = Path(f"{ledger}.drift.unread")
+    assert aside.read_text(encoding="utf-8") == newer
+    assert DriftFile(ledger).read() == []
+    aside.unlink()
+    assert station.alarms == []
+
+
 def test_another_detector_begins_anew_and_ends_the_alarm(nut: LineProduct, tmp_path: Path) -> None:
     ledger, identity = tmp_path / "line.sqlite", nut.identity
     other = replace(

@@ -70,9 +70,8 @@ class StationDrift:
         self._turn, self._waiting = threading.Lock(), threading.BoundedSemaphore(MOST_WAITING)
         self._pool = ThreadPoolExecutor(1, "drift")
         self._news: SimpleQueue[News] = SimpleQueue()
-        self._fault = self._unread = ""
-        self._unwritten = ""
-        """Why what was seen is not written, until it is."""
+        self._fault = self._unwritten = ""
+        """Of the second, why what was seen is not written, until it is."""
         self._file = DriftFile(ledger) if ledger else None
         self._written = time.monotonic()
         self._resume(products or {})
@@ -148,17 +147,22 @@ class StationDrift:
     def alarms(self) -> list[str]:
         """What a person should look at."""
         told = [f"'{name}': {alarm}" for name, alarm in self.changed.items()]
+        told += [self._file.alarm] if self._file and self._file.alarm else []
         fault = self._unwritten or self._fault
         return told + ([f"drift is not watched: {fault}"] if fault else [])
 
     def _resume(self, products: Mapping[str, LineProduct]) -> None:
         """Go on with what is kept of products that are judged as they were then."""
+        if self._file is None:
+            return
         try:
-            for each in self._file.read() if self._file else []:
+            for each in self._file.read():
                 self._take_up(each, products.get(each.station))
         except Exception as error:  # whatever is in the file, images are judged
             self._watches, self._stored = {}, {}
-            self._unread = f"what was kept cannot be used: {_why(error)}"
+            self._file.give_up(_why(error))
+            with suppress(VlmadError):  # it stands in the report
+                self._write()
 
     def _take_up(self, kept: StoredWatch, product: LineProduct | None) -> None:
         place = Watched(kept.station, kept.picked)
@@ -212,7 +216,8 @@ class StationDrift:
     ) -> ProductWatch:
         """Return a watch that goes on with what is kept, or begins anew."""
         if before is None or before.scoring != product.scoring:
-            return ProductWatch.begin(product, place.picked, OTHER if before else self._unread)
+            unread = self._file.unread if self._file else ""
+            return ProductWatch.begin(product, place.picked, OTHER if before else unread)
         if before.state is None:
             return ProductWatch.begin(product, place.picked, before.because, before.begun)
         return ProductWatch.go_on(before, before.state)

@@ -68,9 +68,12 @@ class DriftFile:
     """The file beside a ledger."""
 
     def __init__(self, ledger: Path) -> None:
-        self.path = Path(f"{ledger}.drift")
+        self.path, self.aside = Path(f"{ledger}.drift"), Path(f"{ledger}.drift.unread")
         self._lock = FileLock(f"{self.path}.lock", timeout=PATIENCE)
         self._stamp: tuple[int, int] | None = None
+        self.unread = ""
+        """Why what was in it cannot be used; see `give_up`."""
+        self._given_up = False
 
     def read(self) -> list[StoredWatch]:
         """Return what is kept; nothing if there is no file.
@@ -87,6 +90,18 @@ class DriftFile:
             return [] if self._now() == self._stamp else self.read()
         except InputError:
             return []
+
+    def give_up(self, why: str) -> None:
+        """Take what is in it for of no use; it is put aside before anything else is written."""
+        self.unread, self._given_up = f"what was kept cannot be used: {why}", True
+
+    @property
+    def alarm(self) -> str:
+        """What a person should look at: that something cannot be used, until it is deleted."""
+        if not self._given_up and not self.aside.exists():
+            return ""
+        why = self.unread or "what was kept before cannot be used"
+        return f"drift begins anew, {why}; to end this alarm, delete {self.aside}"
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -112,8 +127,19 @@ class DriftFile:
         Raises:
             OutputError: it cannot be written.
         """
+        if self._given_up:
+            self._put_aside()
         StoredDrift(watches=watches).write(self.path)
         self._stamp = self._now()
+
+    def _put_aside(self) -> None:
+        try:
+            self.path.replace(self.aside)
+        except FileNotFoundError:  # somebody took it away
+            pass
+        except OSError as error:
+            raise OutputError(f"cannot write {self.aside}: {error.strerror or error}") from error
+        self._given_up = False
 
     def _now(self) -> tuple[int, int] | None:
         try:
