@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import re
 import time
@@ -18,7 +19,7 @@ from vlmad_line.endpoints import Arrival
 from vlmad_line.sinks import without_password
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, MutableMapping
     from http.client import HTTPResponse
     from threading import Event
 
@@ -45,10 +46,18 @@ class _Stay(request.HTTPRedirectHandler):
     https_response = http_response
 
 
-def photographs(argument: str, stop: Event, timeout: float) -> Iterator[Arrival | None]:
+def photographs(
+    argument: str, stop: Event, timeout: float, latest: MutableMapping[str, bytes]
+) -> Iterator[Arrival | None]:
     """Yield what an address gives, ``http://camera/photo.jpg#every:2`` every two seconds.
 
-    One that is the same to the last byte as the one before is not new.
+    One that is the same to the last byte as the one before is not new, also after a fault between.
+
+    Args:
+        argument: the address, and how often it is asked.
+        stop: ends it.
+        timeout: seconds after which it does not answer.
+        latest: the digest of the last photograph of each argument, kept from one call to the next.
 
     Raises:
         InputError: it does not answer, or with something else than 200, or is asked wrongly.
@@ -58,7 +67,6 @@ def photographs(argument: str, stop: Event, timeout: float) -> Iterator[Arrival 
     if asked is None or float(asked[1]) < SHORTEST:
         raise InputError(f"{shown}: how often is said as #every:SECONDS, at least {SHORTEST}")
     opener, url = _opener(address)
-    before = b""
     while not stop.is_set():
         due = time.monotonic() + float(asked[1])
         try:
@@ -67,8 +75,9 @@ def photographs(argument: str, stop: Event, timeout: float) -> Iterator[Arrival 
             raise InputError(f"{shown}: it answers {error.code}") from None
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise InputError(f"{shown}: {one_line(str(error) or repr(error), 200)}") from None
-        yield None if content == before else _arrival(content, shown)
-        before = content
+        digest = hashlib.sha256(content).digest()
+        known, latest[argument] = latest.get(argument) == digest, digest
+        yield None if known else _arrival(content, shown)
         while (left := due - time.monotonic()) > 0 and not stop.wait(min(left, SIGN)):
             yield None
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+from weakref import WeakKeyDictionary
 
 from vlmad.errors import InputError
 from vlmad_line._snapshots import photographs
@@ -50,6 +51,10 @@ class Camera:
 
     newest_counts = True
 
+    def __init__(self) -> None:
+        self._latest: WeakKeyDictionary[Event, dict[str, bytes]] = WeakKeyDictionary()
+        """Of whoever asks, known by what stops it: the photograph that it has, by argument."""
+
     def __call__(self, argument: str) -> NoReturn:
         """Refuse: there is no end of its images."""
         shown = without_password(argument)
@@ -63,7 +68,7 @@ class Camera:
         """
         scheme, _, rest = argument.partition("://")
         if scheme in ("http", "https") and "#" in rest:
-            yield from photographs(argument, stop, TIMEOUT)
+            yield from photographs(argument, stop, TIMEOUT, self._latest.setdefault(stop, {}))
             return
         shown = without_password(argument)
         place, container = (rest, V4L2) if scheme == V4L2 else (argument, None)

@@ -217,6 +217,19 @@ def test_a_camera_of_photographs_is_asked_again_and_again(photographer: str) -> 
     assert set(Photographer.asked) == {"/photo.png?n=1 Digest"}
 
 
+def test_a_photograph_that_is_still_there_after_a_fault_is_not_judged_again(
+    photographer: str,
+) -> None:
+    Photographer.answers[:] = [photograph(1), 503, photograph(1), photograph(2)]
+    place, stop = f"{photographer}#every:0.05", threading.Event()
+    found = list[Arrival]()
+    with pytest.raises(InputError, match="503"):
+        found.extend(filter(None, CAMERA.arrivals(place, stop)))
+    found += islice(filter(None, CAMERA.arrivals(place, stop)), 1)
+    found += islice(filter(None, CAMERA.arrivals(place, threading.Event())), 1)  # of another line
+    assert [_grey(each) for each in found] == [1, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("answer", "how", "message"),
     [
