@@ -518,6 +518,24 @@ def test_the_command_ends_an_alarm_of_a_product_that_a_running_line_holds_and_do
     assert [each.state for each in DriftFile(ledger).read()] == [None]
 
 
+def test_that_an_alarm_is_over_is_told_at_one_start_and_only_where_there_was_one(
+    nut: LineProduct, tmp_path: Path
+) -> None:
+    ledger, bolt = tmp_path / "line.sqlite", replace(nut, name="bolt")
+    before = StationDrift(ledger)
+    shown(before, nut, range(60), changed_from=30)
+    shown(before, bolt, [1], changed_from=9)
+    before.stop()
+    for _ in range(2):
+        begin_anew(ledger, None)
+    told = []
+    for _ in range(2):
+        station = StationDrift(ledger, {"nut": nut})
+        told.append([each[:2] for each in station.news()])
+        station.stop()
+    assert told == [[("images of nut", "back")], []]
+
+
 def test_that_what_was_seen_is_not_written_is_said_until_it_is(
     nut: LineProduct, tmp_path: Path
 ) -> None:

@@ -167,9 +167,7 @@ class StationDrift:
     def _take_up(self, kept: StoredWatch, product: LineProduct | None) -> None:
         place = Watched(kept.station, kept.picked)
         if kept.state is None or product is None or kept.scoring != product.scoring:
-            self._stored[place] = kept
-            if kept.because and kept.state is None:
-                self._tell(kept, "back", kept.because)
+            self._hold(place, kept)
             return
         own = self._watches[place] = ProductWatch.go_on(kept, kept.state)
         if own.alarm:
@@ -224,9 +222,14 @@ class StationDrift:
 
     def _end(self, place: Watched, kept: StoredWatch) -> None:
         """Forget a watch, and that its alarm is over; under the lock."""
-        if self._watches.pop(place).alarm:
+        alarm = self._watches.pop(place).alarm
+        self._hold(place, kept.model_copy(update={"untold": bool(alarm)}))
+
+    def _hold(self, place: Watched, kept: StoredWatch) -> None:
+        """Hold what is not watched, and tell once that its alarm is over."""
+        if kept.untold:
             self._tell(kept, "back", kept.because)
-        self._stored[place] = kept
+        self._stored[place] = kept.model_copy(update={"untold": False})
 
     def _take_note(self, anew: StoredWatch) -> None:
         """Begin anew where a command did, whether it is watched at the moment; under the lock."""
@@ -235,9 +238,7 @@ class StationDrift:
         if own and anew.begun != own.kept.begun:
             self._end(place, anew)
         elif stored and anew.begun != stored.begun:
-            self._stored[place] = anew
-            if stored.alarming:
-                self._tell(anew, "back", anew.because)
+            self._hold(place, anew)
 
     def _tell(self, kept: StoredWatch, state: AlarmState, reason: str) -> None:
         self._news.put((f"images of {kept.name}", state, reason))

@@ -41,6 +41,8 @@ class StoredWatch(Document):
     remarks: list[str]
     state: DriftState | None = None
     """What was seen since; None if that is nothing."""
+    untold: bool = False
+    """Whether an alarm ended when it was begun anew, and the sinks were not told yet."""
 
     @property
     def name(self) -> str:
@@ -54,7 +56,8 @@ class StoredWatch(Document):
 
     def anew(self, because: str) -> StoredWatch:
         """Return it as it is begun anew."""
-        return self.model_copy(update={"begun": now(), "because": because, "state": None})
+        ended = {"state": None, "untold": self.untold or self.alarming}
+        return self.model_copy(update={"begun": now(), "because": because} | ended)
 
 
 class StoredDrift(Document):
