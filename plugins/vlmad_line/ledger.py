@@ -47,6 +47,8 @@ class Ledger:
         self.path, self.kept = path, kept
         self._sinks: dict[str, bool] = {}
         """Which there are, and whether each takes rows."""
+        self._before = 0
+        """Up to which number all was there when the file was opened."""
         self._turn = threading.RLock()
         self._news = threading.Condition(self._turn)
 
@@ -65,6 +67,7 @@ class Ledger:
         except BaseException:
             self._lock.release()
             raise
+        self._before = self._last()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -134,7 +137,8 @@ class Ledger:
             takes_rows: whether rows are kept for it.
 
         Returns:
-            How many messages it does not have and never will: they are no longer kept.
+            How many messages, or their rows if it takes those, it does not have and never will:
+            they are no longer kept.
         """
         with self._changing() as database:
             database.execute("INSERT OR IGNORE INTO sink VALUES (?, ?)", [sink, self._last()])
@@ -144,7 +148,7 @@ class Ledger:
             lost = int(gone) - self._place_of(sink)
             if lost > 0:
                 database.execute("UPDATE sink SET has = ? WHERE name = ?", [gone, sink])
-        return max(0, lost)
+            return max(0, lost) + (self._rows_gone(sink) if takes_rows else 0)
 
     def missing(self, sink: str, most: int) -> list[tuple[int, Message]]:
         """Return the first messages that a sink does not have, with their numbers."""
@@ -195,19 +199,29 @@ class Ledger:
     def trim(self) -> int:
         """Delete what is more than `kept` and every sink has; return how much that was.
 
-        Rows are deleted as soon as the sinks that take them have them.
+        Rows are deleted as soon as the sinks that take them have them. Those that were there when
+        the file was opened may wait for a sink that is left out this time.
         """
         with self._changing() as database:
             taken = self._least(sink for sink, takes_rows in self._sinks.items() if takes_rows)
-            database.execute(
-                "UPDATE message SET row = NULL WHERE row IS NOT NULL AND number <= ?", [taken]
+            names = {name for (name,) in database.execute("SELECT name FROM sink")}
+            query = (
+                "UPDATE message SET row = NULL WHERE row IS NOT NULL AND number <= ? "
+                "AND (number <= ? OR number > ?)"
             )
+            left_out = self._least(names - self._sinks.keys())
+            database.execute(query, [taken, left_out, self._before])
             end = min(self._last() - self.kept, self._least(self._sinks))
             return database.execute("DELETE FROM message WHERE number <= ?", [end]).rowcount
 
     def _least(self, sinks: Iterable[str]) -> int:
         """Return up to which number all these sinks have everything."""
         return min(map(self._place_of, sinks), default=self._last())
+
+    def _rows_gone(self, sink: str) -> int:
+        """Return how many rows there were beyond what a sink has."""
+        query = "SELECT count(*) FROM message WHERE number > ? AND run IS NOT NULL AND row IS NULL"
+        return int(self._database.execute(query, [self._place_of(sink)]).fetchone()[0])
 
     def _place_of(self, sink: str) -> int:
         query = "SELECT has FROM sink WHERE name = ?"

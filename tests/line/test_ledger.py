@@ -10,6 +10,7 @@ import pytest
 
 from vlmad.errors import InputError, OutputError
 from vlmad_line.delivery import Delivery
+from vlmad_line.endpoints import WaitingRow
 from vlmad_line.judgements import Alarm
 from vlmad_line.ledger import Ledger
 
@@ -93,6 +94,31 @@ def test_what_waits_for_a_sink_that_was_left_out_is_what_is_there(tmp_path: Path
         ledger.trim()
         assert ledger.join("left out") == 7
         assert (ledger.waiting("left out"), images(ledger, "left out")) == (3, list("789"))
+
+
+def test_rows_wait_for_a_sink_that_is_left_out_and_what_is_gone_is_counted(tmp_path: Path) -> None:
+    path, row = tmp_path / "line.sqlite", WaitingRow("nut", b"{}", b"row")
+
+    def write(ledger: Ledger, image: str) -> None:
+        said = judgement(image)
+        ledger.write([said], rows={said.id: row})
+
+    with Ledger(path) as ledger:
+        ledger.join("folder:monday", takes_rows=True)
+        write(ledger, "1")
+    for day in ("tuesday", "wednesday"):
+        with Ledger(path) as ledger:
+            ledger.join(f"folder:{day}", takes_rows=True)
+            write(ledger, day)
+            ledger.has(f"folder:{day}", ledger.latest(1)[0][0])
+            ledger.trim()
+    with Ledger(path) as ledger:
+        assert ledger.join("folder:monday", takes_rows=True) == 2
+        assert [ledger.row(number) for number in (1, 2, 3)] == [row, None, None]
+        ledger.has("folder:monday", 3)
+        ledger.trim()
+        assert ledger.row(1) is None
+        assert ledger.join("folder:monday", takes_rows=True) == 0
 
 
 def test_all_of_a_batch_is_written_or_nothing(tmp_path: Path) -> None:
