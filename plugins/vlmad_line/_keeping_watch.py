@@ -115,14 +115,13 @@ class KeptWatch:
         """Judge what has come, some of each source; return whether anything had."""
         share = max(1, TOGETHER // len(self.feeds))
         arrivals = [arrival for feed in self.feeds for arrival in feed.take(share)]
-        if arrivals:
-            with self._lookout.judging():
-                found = self.line.judge(arrivals)
+        with self._lookout.judging(bool(arrivals)):
+            found = self.line.judge(arrivals) if arrivals else []
             for judged in found:
                 self.answers[judged.judgement.answer] += 1
                 self._show(judged.judgement)
             self._look_on(arrivals, found)
-        self._tell_parts()
+            self._tell_parts()
         return bool(arrivals)
 
     def _look_on(self, arrivals: Sequence[Arrival], found: Sequence[JudgedImage]) -> None:

@@ -65,14 +65,19 @@ class Lookout:
         self._thread.join(LONGEST_END)
 
     @contextmanager
-    def judging(self) -> Iterator[None]:
-        """Know that something is judged meanwhile; if that takes too long, it is an alarm."""
+    def judging(self, counts: bool = True) -> Iterator[None]:
+        """Know that something is judged and told meanwhile; if that takes too long, it is an alarm.
+
+        Args:
+            counts: whether what is usual follows from it.
+        """
         self._since = began = self.clock()
         try:
             yield
         finally:
             self._since = None
-            self._usual = (self._usual + self.clock() - began) / 2
+            if counts:  # one that hung does not make the next that hangs usual
+                self._usual = (self._usual + min(STUCK, self.clock() - began)) / 2
 
     def look(self) -> None:
         """Raise an alarm of what has stopped, or changed, and take it back.

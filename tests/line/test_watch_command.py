@@ -309,6 +309,45 @@ def test_a_model_that_hangs_is_an_alarm_and_one_that_always_takes_long_is_none(
     assert told == ["judging has taken 61 s"]
 
 
+def test_a_hang_is_told_as_soon_though_one_was_long_before(tmp_path: Path) -> None:
+    said, now = list[Message](), [0.0]
+    with Line(Station(), Ledger(tmp_path / "line.sqlite")) as line:
+        lookout = Lookout(line, [], said.append, clock=lambda: now[0])
+        for seconds in (6000, 601):
+            with lookout.judging():
+                now[0] += seconds
+                lookout.look()
+            lookout.look()
+    assert _states(said) == ["stopped", "back"] * 2
+
+
+def test_a_listener_that_hangs_is_an_alarm_that_sinks_hear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_lookout, "LOOK", 0.01)
+    came, stop, written = threading.Event(), threading.Event(), list[list[str]]()
+    now = [0.0]
+
+    def sends(stop: threading.Event) -> Iterator[Arrival | None]:
+        yield Arrival("1.png", None, 0.0)
+
+    with Line(Station(), Ledger(tmp_path / "line.sqlite")) as line:
+
+        def show(message: Message) -> None:
+            now[0] += 100
+            until = time.monotonic() + 5
+            while isinstance(message, Judgement) and time.monotonic() < until and not written:
+                if states := _states([each for _, each in line.ledger.latest(9)]):
+                    written.append(states)
+                stop.wait(0.01)
+
+        camera = Feed(Moody(sends), "camera", False, came, silent=60.0)
+        kept = KeptWatch(line, [camera], show, lambda text: None)
+        kept._lookout.clock = lambda: now[0]
+        kept.run(came, stop)
+    assert written == [["stopped"]]
+
+
 def test_an_alarm_that_cannot_be_written_down_ends_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
