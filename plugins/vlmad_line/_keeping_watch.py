@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -46,10 +47,12 @@ class KeptWatch:
     parts: Counter[str] = field(default_factory=Counter)
     """Likewise of parts."""
     _one_at_a_time: Lock = field(default_factory=Lock)
+    _alarms: SimpleQueue[Message] = field(default_factory=SimpleQueue)
+    """Those that are not shown yet, as where showing something else hangs."""
 
     def __post_init__(self) -> None:
         """Make what looks after the sources; it shows alarms from a thread of its own."""
-        self._lookout = Lookout(self.line, self.feeds, self._show, self.onlookers, self.tell)
+        self._lookout = Lookout(self.line, self.feeds, self._show_alarm, self.onlookers, self.tell)
 
     @property
     def stopped(self) -> dict[str, str]:
@@ -73,6 +76,7 @@ class KeptWatch:
             for onlooker in self.onlookers:
                 onlooker.stop()
         self._lookout.tell_news()
+        self._show_alarms()
 
     def _judge_all(self, came: Event, stop: Event) -> None:
         told, count = time.monotonic(), 0
@@ -81,6 +85,7 @@ class KeptWatch:
             came.clear()
             over = all(feed.is_done for feed in self.feeds)
             self._lookout.look()
+            self._show_alarms()
             while self._judge() and not stop.is_set():
                 self._lookout.look()
             if over:
@@ -93,6 +98,20 @@ class KeptWatch:
     def _show(self, message: Message) -> None:
         with self._one_at_a_time:
             self.show(message)
+        self._show_alarms()
+
+    def _show_alarm(self, alarm: Message) -> None:
+        self._alarms.put(alarm)
+        self._show_alarms()
+
+    def _show_alarms(self) -> None:
+        """Show those that wait, but do not wait for what is shown: more alarms may follow."""
+        while not self._alarms.empty() and self._one_at_a_time.acquire(blocking=False):
+            try:
+                if not self._alarms.empty():
+                    self.show(self._alarms.get())
+            finally:
+                self._one_at_a_time.release()
 
     def status(self) -> str:
         """Say in a line what has come, and what waits."""

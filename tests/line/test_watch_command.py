@@ -321,31 +321,38 @@ def test_a_hang_is_told_as_soon_though_one_was_long_before(tmp_path: Path) -> No
     assert _states(said) == ["stopped", "back"] * 2
 
 
-def test_a_listener_that_hangs_is_an_alarm_that_sinks_hear(
+def test_a_listener_that_hangs_is_an_alarm_that_sinks_hear_and_so_are_those_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_lookout, "LOOK", 0.01)
     came, stop, written = threading.Event(), threading.Event(), list[list[str]]()
-    now = [0.0]
+    hangs, now, shown = threading.Event(), [0.0], list[Message]()
 
     def sends(stop: threading.Event) -> Iterator[Arrival | None]:
         yield Arrival("1.png", None, 0.0)
+        hangs.wait(5)
+        raise ConnectionError("a cable is loose")
 
     with Line(Station(), Ledger(tmp_path / "line.sqlite")) as line:
 
         def show(message: Message) -> None:
+            shown.append(message)
             now[0] += 100
+            hangs.set()
             until = time.monotonic() + 5
             while isinstance(message, Judgement) and time.monotonic() < until and not written:
-                if states := _states([each for _, each in line.ledger.latest(9)]):
+                states = _states([each for _, each in line.ledger.latest(9)])
+                if len(states) == 2:
                     written.append(states)
-                stop.wait(0.01)
+                    stop.set()
+                time.sleep(0.01)
 
         camera = Feed(Moody(sends), "camera", False, came, silent=60.0)
         kept = KeptWatch(line, [camera], show, lambda text: None)
         kept._lookout.clock = lambda: now[0]
         kept.run(came, stop)
-    assert written == [["stopped"]]
+    assert written == [["stopped", "stopped"]]
+    assert _states(shown)[:2] == ["stopped", "stopped"]
 
 
 def test_an_alarm_that_cannot_be_written_down_ends_the_command(
