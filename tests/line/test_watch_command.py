@@ -344,8 +344,9 @@ def test_a_listener_that_hangs_is_an_alarm_that_sinks_hear_and_so_are_those_afte
                 states = _states([each for _, each in line.ledger.latest(9)])
                 if len(states) == 2:
                     written.append(states)
-                    stop.set()
                 time.sleep(0.01)
+            if isinstance(message, Judgement):
+                stop.set()
 
         camera = Feed(Moody(sends), "camera", False, came, silent=60.0)
         kept = KeptWatch(line, [camera], show, lambda text: None)
