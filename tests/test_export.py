@@ -10,10 +10,10 @@ import onnx
 import onnxruntime
 import pytest
 from hatchling.builders.wheel import WheelBuilder
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from vlmad.errors import InputError
+from vlmad.errors import InputError, WeightsError
 from vlmad.resizing import restore_map
 from vlmad_export._factored import take_apart
 from vlmad_export._nodes import Nodes
@@ -22,6 +22,7 @@ from vlmad_export._resizing_nodes import resized
 from vlmad_export.exported import ExportedDetector, Parity
 from vlmad_export.exporting import Wish, _describe
 from vlmad_export.onnx_detector import OnnxDetector, restored
+from vlmad_export.sessions import open_session
 from vlmad_line.line_products import open_product
 from vlmad_run.choosing import Choice
 from vlmad_run.pictures import PALETTE
@@ -293,6 +294,33 @@ def test_the_standalone_script_needs_no_vlmad(exported):
     assert "not scored" in lines[-1]
     [row] = list(OnnxDetector(exported / "nut.onnx").stream([photos[1]]))
     assert lines[1].startswith(f"{row.score:.4f} ")
+
+
+@pytest.mark.slow
+def test_a_graph_is_compared_on_its_references_where_no_others_are_named(tmp_path):
+    """Of which nothing is far from what is remembered: all scores are 0 in torch."""
+    good = _photographs(tmp_path / "good", 4)
+    fitted = vlmad(
+        "fit", good, *SMALL, "--scorer", "nearest", "--out", "n.safetensors", cwd=tmp_path
+    )
+    assert fitted.returncode == 0, fitted.stderr
+    done = vlmad("export", "n.safetensors", "--out", "n.onnx", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = vlmad(
+        "export", "n.safetensors", "--graph-precision", "int8", "--out", "8.onnx", cwd=tmp_path
+    )
+    assert "add --images" in done.stderr
+
+
+def test_a_graph_with_weights_in_other_files_is_refused(tmp_path):
+    """Its digest would be the same with other weights."""
+    weights = numpy_helper.from_array(np.ones((64, 64), np.float32), "weights")
+    graph = helper.make_graph([], "nothing", [], [], [weights])
+    settings = {"save_as_external_data": True, "size_threshold": 0, "location": "other"}
+    onnx.save_model(helper.make_model(graph), tmp_path / "nut.onnx", **settings)
+    assert (tmp_path / "other").stat().st_size > 16000
+    with pytest.raises(WeightsError, match="weights in other files"):
+        open_session(tmp_path / "nut.onnx")
 
 
 @pytest.mark.slow

@@ -76,6 +76,7 @@ def compare(
     images: Sequence[Path],
     threshold: float | None,
     torch_megabytes: float | None,
+    usual: float = 0.0,
 ) -> Parity:
     """Score images by both, in turn, each image by itself; those that cannot be read are left out.
 
@@ -86,6 +87,7 @@ def compare(
         images: by which both are compared.
         threshold: of which verdicts are counted.
         torch_megabytes: what torch needed.
+        usual: a score that counts beside those of the images: what is remembered has none.
 
     Raises:
         WeightsError: the runtime cannot run the graph.
@@ -95,17 +97,13 @@ def compare(
     exported = OnnxDetector(graph, opened.session())
     loaded, found = time.perf_counter() - started, _Compared()
     for index, image in enumerate([images[0], *images]):
-        before = time.perf_counter()
-        [torch] = detector.stream([image], 1)
-        between = time.perf_counter()
-        [own] = exported.stream([image])
-        after = time.perf_counter()
+        torch, torch_seconds, own, seconds = _in_turn(detector, exported, image, index % 2 == 1)
         if index == 0 or torch.error is not None or own.error is not None:
             _refuse_other_fault(torch, own)
             continue  # the first comes again: it waited for what is made once
         found.add(torch, own)
-        found.torch_seconds.append(between - before)
-        found.seconds.append(after - between)
+        found.torch_seconds.append(torch_seconds)
+        found.seconds.append(seconds)
     if not found.torch:
         raise InputError("none of the images could be scored, so that nothing was compared")
     return Parity(
@@ -113,8 +111,8 @@ def compare(
         images=len(found.torch),
         score=float(np.abs(np.subtract(found.torch, found.graph)).max()),
         map=found.map,
-        largest_score=float(np.abs(found.torch).max()),
-        largest_map=found.largest_map,
+        largest_score=max(usual, float(np.abs(found.torch).max())),
+        largest_map=max(usual, found.largest_map),
         rank_correlation=rank_correlation(found.torch, found.graph),
         changed_verdicts=_changed(found, threshold),
         milliseconds=1000 * float(np.median(found.seconds)),
@@ -123,6 +121,21 @@ def compare(
         megabytes=_memory_of(graph, opened.runtime, images[0]) if opened.apart else None,
         torch_megabytes=torch_megabytes,
     )
+
+
+def _in_turn(
+    detector: Runnable, exported: OnnxDetector, image: Path, torch_first: bool
+) -> tuple[Result, float, Result, float]:
+    """Return what torch and the graph make of an image, and how long each took.
+
+    Whoever is first reads the file from the disk.
+    """
+    taken = {}
+    for name in ("torch", "graph") if torch_first else ("graph", "torch"):
+        started = time.perf_counter()
+        [result] = detector.stream([image], 1) if name == "torch" else exported.stream([image])
+        taken[name] = result, time.perf_counter() - started
+    return *taken["torch"], *taken["graph"]
 
 
 def _refuse_other_fault(torch: Result, graph: Result) -> None:

@@ -98,6 +98,8 @@ def export(
     out = out or Path(f"detector{SUFFIXES[format]}")
     if is_taken(out) and not force:
         raise OutputError(f"{out} exists; choose another --out or add --force")
+    if graph_precision == "int8" and not images:
+        raise InputError("int8 is chosen and judged by images other than references: add --images")
     given = None if threshold is None else read_threshold(threshold)
     named = _named(images)
     errors = messages(as_json)

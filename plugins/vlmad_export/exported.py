@@ -32,7 +32,7 @@ class Parity(Document):
     """The largest difference of a pixel of a map."""
     largest_score: float
     largest_map: float
-    """The largest of torch's own, in which differences are judged."""
+    """The largest of torch's own, or of left-out references: by it differences are judged."""
     rank_correlation: float | None
     """Spearman's, of the scores; None of fewer than three different ones."""
     changed_verdicts: int | None

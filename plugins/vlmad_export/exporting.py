@@ -70,7 +70,8 @@ def export_detector(
         graph = Path(folder, out.name)
         described, opened = write_graph(assembled, images, wish.precision, described, graph)
         threshold = described.threshold
-        found = [compare(assembled, graph, by, images, threshold, memory) for by in opened]
+        usual = max(map(abs, assembled.good.scores)) if assembled.good else 0.0
+        found = [compare(assembled, graph, by, images, threshold, memory, usual) for by in opened]
         _refuse(found, described)
         _keep(graph, out)
     whole = described.model_copy(update={"parity": found, "graph_sha256": digest(out)})
@@ -100,6 +101,8 @@ def _describe(assembled: Assembled, images: Sequence[Path], wish: Wish) -> Expor
     if threshold is None and good is not None and max(good.scores) > 0:
         threshold = automatic_threshold(good)
     manifest = assembled.describe_fitted()
+    if wish.precision == "int8":  # whose scores are others, so that these would give no p-values
+        manifest = manifest.model_copy(update={"good": None})
     if wish.threshold is not None:
         wish.threshold.check(manifest.identity)
     usual = TOLERANCES[wish.precision]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import mmap
+import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from vlmad.errors import InputError, WeightsError, one_line
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 Runtime = Literal["onnxruntime", "openvino"]
 RUNTIMES: tuple[Runtime, ...] = ("onnxruntime", "openvino")
+ELSEWHERE = b"\x08location"
+"""In ONNX, the word before the name of a file, behind its length."""
 KEPT_UNDER = "framework"
 """Where OpenVINO has the metadata of an ONNX file."""
 INSTALL = "pip install 'vlmad[onnx]' (or 'vlmad[openvino]')"
@@ -59,12 +64,24 @@ def open_session(path: Path, runtime: Runtime | None = None, threads: int = 0) -
         raise InputError(f"{path} needs {runtime or 'onnxruntime'}: {INSTALL}")
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such file")
+    if path.suffix.lower() == SUFFIXES["onnx"]:
+        _refuse_other_files(path)
     kind = OnnxRuntime if (runtime or there[0]) == "onnxruntime" else OpenVino
     try:
         return kind(path, threads)
     except Exception as error:  # runtimes raise errors of their own kinds, and RuntimeError
         reason = one_line(str(error))  # OpenVINO begins with lines of its own code
         raise WeightsError(f"{path} is no graph that {kind.name} can run: {reason}") from error
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Refuse a graph that has weights in files beside it, of which its digest says nothing."""
+    with path.open("rb") as file, ExitStack() as closing:
+        if os.fstat(file.fileno()).st_size == 0:
+            return  # nothing can be mapped of it; the runtime says what is wrong
+        content = closing.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        if content.find(ELSEWHERE) >= 0:
+            raise WeightsError(f"{path} has weights in other files; vlmad export writes one")
 
 
 class OnnxRuntime:
