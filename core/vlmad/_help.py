@@ -14,12 +14,10 @@ SCREEN = 36
 """Lines of a page that is printed whole."""
 ALL, WHOLE = "--help-all", "vlmad.whole"
 """The words that ask for all, and the place where a context keeps whether all is told."""
-
 TYPES = {"int": "N", "float": "X", "path": "PATH", "str": "TEXT"}
 """What stands for a number, a path or a text."""
-
-
 UNBROKEN = "\N{NON-BREAKING HYPHEN}"
+"""What stands in the names of options while lines are broken."""
 
 
 class Paged:
@@ -65,8 +63,8 @@ class PlainCommand(Paged, TyperCommand):
         """Write what the command does."""
         paragraphs = cleandoc(self.help or "").split("\n\n")
         if not ctx.meta[WHOLE]:
-            examples = [each for each in paragraphs if each.startswith("Examples:")]
-            paragraphs = [paragraphs[0], *(each.replace("s:", ":", 1) for each in examples)]
+            examples = [re.sub("^Examples?:", "Example:", each) for each in paragraphs[1:]]
+            paragraphs = [paragraphs[0], *(e for e in examples if e.startswith("Example:"))]
         formatter.write_paragraph()
         with formatter.indentation():
             formatter.write_text("\n\n".join(paragraphs))
@@ -95,9 +93,9 @@ class PlainCommand(Paged, TyperCommand):
 def _record(parameter: Any, ctx: Any) -> Any:
     """Return the row of a parameter, if it has one, its type in a word."""
     row = parameter.get_help_record(ctx)
-    if row is None or parameter.param_type_name == "option":
-        return row and (
-            re.sub("<(int|float|path|str)[^|]*>", lambda f: TYPES[f[1]], row[0]),
-            row[1],
-        )
-    return row[0].partition(" <")[0], row[1]
+    if row is None:
+        return None
+    name, told = row
+    if parameter.param_type_name != "option":
+        return name.partition(" <")[0], told
+    return re.sub("<(int|float|path|str)[^|]*>", lambda found: TYPES[found[1]], name), told
