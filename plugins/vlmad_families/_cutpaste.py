@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import torch
 from annotated_types import Ge, Gt, Le
 
-from vlmad import Prediction, Scorer
+from vlmad import Prediction
 from vlmad.errors import InputError
 from vlmad.parts import CELLS
 from vlmad_attribution.attribution import Addend, Attribution, Judged
 from vlmad_families._cutpaste_lesson import CHANNELS, HEAD, CutPasteLesson, Head, frozen_cells
 from vlmad_families._draem_networks import flattened, unflattened
 from vlmad_families._pixels import image_of, levels_of
+from vlmad_families.learned_scorer import LearnedScorer
 from vlmad_families.learning import Course, FitTraining, digest_of
-from vlmad_memory.once import OncePerTensor
 from vlmad_memory.smoothing import SIGMAS, to_pixels
 from vlmad_run.learning_in_fit import PIXELS
 from vlmad_synthesis.spans import Shares  # noqa: TC001 - options are read from annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from vlmad import BackboneSpec, Features, TextEmbeddings
+    from vlmad import Features
 
 NAME = "cutpaste"
 FLOOR = 1e-3
@@ -36,7 +35,7 @@ FLOOR = 1e-3
 OF_IMAGES, OF_CELLS = "image", "cell"
 
 
-class CutPasteScorer(Scorer):
+class CutPasteScorer(LearnedScorer[Head]):
     """How far an image's embedding is from those of good ones, by a head that tells pasted pieces.
 
     The head learns on frozen features of the embedded model, of the references as they are, with a
@@ -60,8 +59,6 @@ class CutPasteScorer(Scorer):
     """
 
     needs = frozenset({CELLS, PIXELS})
-    references = "required"
-    learns_in_fit = True
 
     def __init__(
         self,
@@ -83,7 +80,7 @@ class CutPasteScorer(Scorer):
         self.schedule = Schedule(
             epochs, batch, rate, (0.9, 0.999), seed, "sgd", 0.9, weight_decay, "cosine"
         )
-        self._head = OncePerTensor[Head]()
+        super().__init__()
 
     def fit(self, references: Features) -> Mapping[str, Tensor]:
         """Learn from the references, then remember how they are spread."""
@@ -99,58 +96,31 @@ class CutPasteScorer(Scorer):
             embedded = torch.cat([head(frozen_cells(image)) for image in pixels])
             return {HEAD: flattened(head), **densities(embedded)}
 
-    def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
-        """Return which tensors are none of such a head."""
-        if any(not t.is_floating_point() or not torch.isfinite(t).all() for t in memory.values()):
-            return "it holds something else than finite numbers"
+    def built(self, memory: Mapping[str, Tensor]) -> Head:
+        """Return the head, if there are its Gaussians too."""
         shapes = {name: tuple(t.shape) for name, t in memory.items() if name != HEAD}
         kinds = {"mean": (self.code,), "whitening": (self.code, self.code)}
         wanted = {f"{of}.{k}": shape for of in (OF_IMAGES, OF_CELLS) for k, shape in kinds.items()}
         if HEAD not in memory or shapes != wanted:
-            return f"it does not hold a head and Gaussians of {self.code} numbers"
-        try:
-            self._built(memory)
-        except InputError as error:
-            return str(error)
-        return None
+            raise InputError(f"it does not hold a head and Gaussians of {self.code} numbers")
+        with torch.device("meta"):
+            head = Head(CHANNELS, self.width, self.code)
+        unflattened(head, memory[HEAD])
+        return head
 
-    def __call__(
-        self,
-        features: Features,
-        text: TextEmbeddings | None,
-        memory: Mapping[str, Tensor] | None,
-    ) -> Prediction:
-        """Score by the distance of the image's embedding."""
-        assert memory is not None
-        return self._judged(features, memory)
-
-    def attribute(
-        self,
-        features: Features,
-        text: TextEmbeddings | None,
-        memory: Mapping[str, Tensor] | None,
-    ) -> Attribution:
-        """Say that the image was judged as a whole, and name the pixels."""
-        assert memory is not None
-        found = self._judged(features, memory)
-        assert found.map is not None
-        pixels = Judged(features.regions[0], "references", found.map.flatten(1))
-        return Attribution((Addend("references", 1.0, found.score),), (pixels,))
-
-    def _judged(self, features: Features, memory: Mapping[str, Tensor]) -> Prediction:
-        head = self._head(memory[HEAD], partial(self._built, memory))
+    def judge(
+        self, features: Features, memory: Mapping[str, Tensor]
+    ) -> tuple[Prediction, Attribution]:
+        """Score by the distance of the image's embedding, and name the pixels."""
+        head = self.networks(memory)
         embedded = [head(frozen_cells(image)) for image in image_of(features, NAME)]
-        scores = [distances(cells.mean((1, 2)), memory, OF_IMAGES) for cells in embedded]
+        scores = torch.cat([distances(cells.mean((1, 2)), memory, OF_IMAGES) for cells in embedded])
         cells = torch.cat([distances(each, memory, OF_CELLS) for each in embedded])
         sigma = min(features.image_size) / SIGMAS if self.sigma is None else self.sigma
-        return Prediction(torch.cat(scores), to_pixels(cells, features.image_size, sigma))
-
-    def _built(self, memory: Mapping[str, Tensor]) -> Head:
-        with torch.inference_mode(False):
-            with torch.device("meta"):
-                head = Head(CHANNELS, self.width, self.code)
-            unflattened(head, memory[HEAD])
-            return head.eval().requires_grad_(False)
+        heat = to_pixels(cells, features.image_size, sigma)
+        pixels = Judged(features.regions[0], "references", heat.flatten(1))
+        whole = Addend("references", 1.0, scores)
+        return Prediction(scores, heat), Attribution((whole,), (pixels,))
 
 
 def densities(embedded: Float[Tensor, "n h w d"]) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
@@ -10,7 +9,7 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt, Le
 from torch import nn
 
-from vlmad import Prediction, Scorer
+from vlmad import Prediction
 from vlmad.errors import InputError
 from vlmad.parts import CELLS
 from vlmad_attribution.attribution import Addend, Attribution, Judged
@@ -22,8 +21,8 @@ from vlmad_families._draem_networks import (
     unflattened,
 )
 from vlmad_families._pixels import image_of, levels_of
+from vlmad_families.learned_scorer import LearnedScorer
 from vlmad_families.learning import Course, FitTraining, digest_of
-from vlmad_memory.once import OncePerTensor
 from vlmad_run.finding import find_images
 from vlmad_run.learning_in_fit import PIXELS
 from vlmad_train.schedule import Schedule
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from vlmad import BackboneSpec, Features, TextEmbeddings
+    from vlmad import Features
 
 BASES = {"small": (16, 16), "published": (128, 64)}
 """Channels of the first blocks of both networks."""
@@ -46,7 +45,7 @@ SMOOTHED = 21
 """Pixels to a side whose mean is looked at."""
 
 
-class Draem(Scorer):
+class Draem(LearnedScorer[nn.ModuleDict]):
     """The probability of each pixel that something was blended in.
 
     One network rebuilds the image as if it were good, another compares both. They learn on the
@@ -69,8 +68,6 @@ class Draem(Scorer):
     """
 
     needs = frozenset({CELLS, PIXELS})
-    references = "required"
-    learns_in_fit = True
 
     def __init__(
         self,
@@ -89,7 +86,7 @@ class Draem(Scorer):
         self.size, self.turned, self.gamma = size, usual.pop("turned"), gamma
         self.textures, self.budget = textures, budget
         self.schedule = Schedule(**usual, betas=(0.9, 0.999), seed=seed, decay="steps")
-        self._networks = OncePerTensor[nn.ModuleDict]()
+        super().__init__()
 
     def fit(self, references: Features) -> Mapping[str, Tensor]:
         """Learn from the references, changed by and by."""
@@ -104,65 +101,34 @@ class Draem(Scorer):
             lesson.settle(self.schedule.seed)
             return {name: flattened(network) for name, network in networks.items()}
 
-    def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
-        """Return that the tensors are no networks of this size."""
-        if any(not t.is_floating_point() or not torch.isfinite(t).all() for t in memory.values()):
-            return "its networks are not finite numbers"
-        try:
-            self._built(memory)
-        except InputError as error:
-            return str(error)
-        return None
-
-    def __call__(
-        self,
-        features: Features,
-        text: TextEmbeddings | None,
-        memory: Mapping[str, Tensor] | None,
-    ) -> Prediction:
+    def judge(
+        self, features: Features, memory: Mapping[str, Tensor]
+    ) -> tuple[Prediction, Attribution]:
         """Score by the highest mean over 21 x 21 pixels."""
-        assert memory is not None
         heat = self._map(features, memory)
-        return Prediction(_smoothed(heat).amax((1, 2)), heat)
-
-    def attribute(
-        self,
-        features: Features,
-        text: TextEmbeddings | None,
-        memory: Mapping[str, Tensor] | None,
-    ) -> Attribution:
-        """Name the pixels."""
-        assert memory is not None
-        heat = self._map(features, memory)
-        cells = _smoothed(heat)
+        cells = F.avg_pool2d(heat[:, None], SMOOTHED, 1, SMOOTHED // 2)[:, 0]
         judged = (Judged(features.regions[0], "references", heat.flatten(1)),)
         highest = Addend("references", 1.0, cells.amax((1, 2)), judged, "smoothed", cells)
-        return Attribution((highest,), judged)
+        return Prediction(highest.value, heat), Attribution((highest,), judged)
 
     def _map(self, features: Features, memory: Mapping[str, Tensor]) -> Float[Tensor, "b h w"]:
-        first = next(iter(memory.values()))
-        both = self._networks(first, partial(self._built, memory))
-        maps = []
+        both, maps = self.networks(memory), []
         for pixels in image_of(features, "draem"):
             rebuilt = both["rebuilder"](pixels[None])
             maps.append(both["comparer"](rebuilt, pixels[None]).softmax(1)[:, 1])
         return torch.cat(maps)
 
-    def _built(self, memory: Mapping[str, Tensor]) -> nn.ModuleDict:
-        with torch.inference_mode(False):
-            networks = empty_networks(BASES[self.size])
-            if memory.keys() != {*networks.keys()}:
-                raise InputError(f"it does not hold {' and '.join(networks.keys())}")
-            for name, network in networks.items():
-                unflattened(network, memory[name])
-            return networks.eval().requires_grad_(False)
+    def built(self, memory: Mapping[str, Tensor]) -> nn.ModuleDict:
+        """Return both networks."""
+        networks = empty_networks(BASES[self.size])
+        if memory.keys() != {*networks.keys()}:
+            raise InputError(f"it does not hold {' and '.join(networks.keys())}")
+        for name, network in networks.items():
+            unflattened(network, memory[name])
+        return networks
 
 
 def _listed(textures: str | None) -> list[tuple[str, int]]:
     """Return names and sizes of the pictures of a folder."""
     found = [] if textures is None else find_images([textures])
     return [(path.name, path.stat().st_size) for path in found]
-
-
-def _smoothed(heat: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
-    return F.avg_pool2d(heat[:, None], SMOOTHED, 1, SMOOTHED // 2)[:, 0]

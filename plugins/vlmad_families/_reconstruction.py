@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from annotated_types import Ge, Gt, Le
 from torch import nn
 
-from vlmad import Prediction, Scorer
+from vlmad import Prediction
 from vlmad.errors import InputError, OptionError
 from vlmad.parts import CELLS
 from vlmad_attribution.attribution import Addend, Attribution, Judged
@@ -23,9 +22,9 @@ from vlmad_families._reconstructing import (
     error_of,
     make_networks,
 )
+from vlmad_families.learned_scorer import LearnedScorer
 from vlmad_families.learning import Course, FitTraining, digest_of
 from vlmad_memory.image_scores import mean_of_top
-from vlmad_memory.once import OncePerTensor
 from vlmad_memory.smoothing import SIGMAS, to_pixels
 from vlmad_train.schedule import Schedule
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from vlmad import BackboneSpec, Features, Regions, TextEmbeddings
+    from vlmad import Features, Regions
 
 STATISTICS = ("mean", "deviation", "extent", "scale")
 NETWORK = "network."
@@ -43,7 +42,7 @@ FLOOR = 0.3
 """Of the deviation of all channels, that of each counts as at least: some hardly ever vary."""
 
 
-class Reconstruction(Scorer):
+class Reconstruction(LearnedScorer[nn.ModuleDict]):
     """How far cells are from what an autoencoder makes of them that learned the references.
 
     Each level has an autoencoder of its own; the map is the mean over levels of their errors, each
@@ -71,8 +70,6 @@ class Reconstruction(Scorer):
     """
 
     needs = frozenset({CELLS})
-    references = "required"
-    learns_in_fit = True
 
     def __init__(
         self,
@@ -102,7 +99,7 @@ class Reconstruction(Scorer):
         self.schedule = Schedule(
             epochs, batch, rate, (0.9, 0.999), seed, weight_decay=weight_decay, decay="cosine"
         )
-        self._networks = OncePerTensor[nn.ModuleDict]()
+        super().__init__()
 
     def fit(self, references: Features) -> Mapping[str, Tensor]:
         """Learn to reconstruct the cells of each level."""
@@ -126,42 +123,19 @@ class Reconstruction(Scorer):
             weights = networks.state_dict()
             return memory | {NETWORK + name: t.detach().clone() for name, t in weights.items()}
 
-    def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
-        """Return that the tensors are no networks of these options, with statistics."""
-        try:
-            _check_statistics(memory)
-            self._built(memory)
-        except (InputError, RuntimeError) as error:
-            return str(error).splitlines()[0]
-        return None
-
-    def __call__(
-        self,
-        features: Features,
-        text: TextEmbeddings | None,
-        memory: Mapping[str, Tensor] | None,
-    ) -> Prediction:
-        """Score by the highest pixels of the smooth map."""
-        assert memory is not None
-        heat = self._map(features, self._judged(features, memory))
-        return Prediction(mean_of_top(heat, self.top), heat)
-
-    def attribute(
-        self,
-        features: Features,
-        text: TextEmbeddings | None,
-        memory: Mapping[str, Tensor] | None,
-    ) -> Attribution:
-        """Name the cells of each level."""
-        assert memory is not None
+    def judge(
+        self, features: Features, memory: Mapping[str, Tensor]
+    ) -> tuple[Prediction, Attribution]:
+        """Score by the highest pixels of the smooth map, and name the cells of each level."""
         judged = self._judged(features, memory)
         heat = self._map(features, judged)
+        score = mean_of_top(heat, self.top)
         cells = torch.nn.functional.adaptive_max_pool2d(heat, features.grid)
-        highest = Addend("references", 1.0, mean_of_top(heat, self.top), judged, "smoothed", cells)
-        return Attribution((highest,), judged)
+        highest = Addend("references", 1.0, score, judged, "smoothed", cells)
+        return Prediction(score, heat), Attribution((highest,), judged)
 
     def _judged(self, features: Features, memory: Mapping[str, Tensor]) -> tuple[Judged, ...]:
-        networks = self._networks(memory["0.mean"], partial(self._built, memory))
+        networks = self.networks(memory)
         if len(networks[REBUILDER]) != len(features.regions):  # type: ignore[arg-type]
             raise InputError("it learned other levels than it is shown; fit it anew")
         levels = []
@@ -193,8 +167,9 @@ class Reconstruction(Scorer):
         critic = networks[CRITIC][name] if CRITIC in networks else None  # type: ignore[index]
         return error_of(cells, rebuilt, self.error, memory[f"{place}.extent"], critic)
 
-    def _built(self, memory: Mapping[str, Tensor]) -> nn.ModuleDict:
-        """Return the networks with the weights of a memory, those of its channels and grids."""
+    def built(self, memory: Mapping[str, Tensor]) -> nn.ModuleDict:
+        """Return an autoencoder for each level, of the memory's channels and grids."""
+        _check_statistics(memory)
         weights = {k.removeprefix(NETWORK): t for k, t in memory.items() if k.startswith(NETWORK)}
         count = len([name for name in memory if name.endswith(".mean")])
         first = [weights.get(f"{REBUILDER}.{n}.first.weight") for n in range(count)]
@@ -204,12 +179,10 @@ class Reconstruction(Scorer):
             len([n for n in weights if n.startswith(f"{REBUILDER}.{place}.down.")]) // 2
             for place in range(count)
         ]
-        with torch.inference_mode(False):
-            channels = [each.shape[1] for each in first if each is not None]
-            networks = nn.ModuleDict(make_networks(self.options, channels, halvings))
-            networks.load_state_dict({name: t.clone() for name, t in weights.items()})
-            device = first[0].device if first[0] is not None else None
-            return networks.to(device).eval().requires_grad_(False)
+        channels = [each.shape[1] for each in first if each is not None]
+        networks = nn.ModuleDict(make_networks(self.options, channels, halvings))
+        networks.load_state_dict({name: t.clone() for name, t in weights.items()})
+        return networks.to(memory["0.mean"].device)
 
 
 def _are_pixels(regions: Regions, features: Features) -> bool:
@@ -253,8 +226,8 @@ def _check_statistics(memory: Mapping[str, Tensor]) -> None:
     for name, tensor in memory.items():
         place, _, statistic = name.partition(".")
         known = name.startswith(NETWORK) or (place.isdecimal() and statistic in STATISTICS)
-        if not known or not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise InputError(f"'{name[:60]}' is none of its tensors, or not finite")
+        if not known:
+            raise InputError(f"'{name[:60]}' is none of its tensors")
         if statistic in ("deviation", "extent", "scale") and not (tensor > 0).all():
             raise InputError(f"'{name[:60]}' is not above 0")
     places = {name.partition(".")[0] for name in memory if not name.startswith(NETWORK)}
