@@ -25,6 +25,7 @@ DOCUMENTS = {
     "threshold-evidence": "vlmad_calibration.calibration:Evidence",
     "bench": "vlmad_evaluation.result_documents:BenchDocument",
     "grid": "vlmad_evaluation.result_documents:GridDocument",
+    "choice": "vlmad_evaluation.choice_document:ChoiceDocument",
     "samples": "vlmad_evaluation.result_documents:SamplesDocument",
     "explanation": "vlmad_explain.explanations:ExplanationFile",
     "review": "vlmad_review.review_document:ReviewDocument",

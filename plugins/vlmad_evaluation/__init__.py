@@ -16,6 +16,8 @@ What others may import (all else is private and on its way to names with an unde
     condition_tables.py  how detectors hold under conditions, as tables and in sentences
     result_documents.py  what bench and grid write: the models, `read_document`
     result_folders.py    a bench's folder, read: its document, samples, cells and their scores
+    choice_document.py   what `grid --choose` writes
+    nested_folds.py      choosing by some folds of images, judging on others
     averaging.py         over seeds, then over categories
     notation.py          how figures are written: `UNDEFINED`, `TITLES`, `figure`, `escaped`
 

@@ -36,6 +36,8 @@ class AskedBench:
     is_grid: bool = False
     baseline: str = ""
     """Of a grid."""
+    choose_by: str = ""
+    """The metric by which a combination of a grid is chosen, if one is."""
 
     def ready(self, console: Console) -> Bench:
         """Look at the whole data set, and load what is measured on it.

@@ -12,8 +12,10 @@ from vlmad_evaluation._bench_folder import open_bench
 from vlmad_evaluation._bench_running import describe, run_bench
 from vlmad_evaluation._cell_scoring import passes_of
 from vlmad_evaluation._cluster_scoring import score_on_cluster
+from vlmad_evaluation._grid_choice import choose, sentences
 from vlmad_evaluation._result_terminal import print_results
 from vlmad_evaluation.notation import count
+from vlmad_evaluation.result_folders import read_results
 from vlmad_run.progress import ShownProgress, bars, interruptible, print_notes
 from vlmad_run.references import settle_range
 
@@ -45,6 +47,10 @@ def run_and_print(ready: Bench, asked: AskedBench) -> None:
         write_json(document.to_json())
     elif not measuring.quiet:
         print_results(console(), document, folder.path)
+    if asked.choose_by:
+        chosen = choose(read_results(folder.path), ready.detectors, asked.choose_by)
+        for line in () if measuring.as_json or measuring.quiet else sentences(chosen):
+            console().print(line, soft_wrap=True, markup=False)
     failed = sum(cell.failed for cell in document.cells)
     if failed:
         page = folder.path / f"{ready.kind}.md"

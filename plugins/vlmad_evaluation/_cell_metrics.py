@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from vlmad_evaluation._bench_plan import Cell
+    from vlmad_evaluation.image_curves import ImageCurves
     from vlmad_evaluation.judged_parts import LabelledScores
     from vlmad_evaluation.labelled_maps import LabelledMap
     from vlmad_evaluation.result_documents import BenchSettings
@@ -228,6 +229,21 @@ def _of_maps(
         name: last[name] if name in last else _bounded(name, found, *bounds) for name in names
     }
     return MeasuredCell(metrics, resample(collector.curves(), exact, settings.replicates), facts)
+
+
+def curves_of_maps(maps: StoredMaps, at_once: int = PIXELS_AT_ONCE) -> ImageCurves | None:
+    """Return the curve of each image that is known, or None where a class of pixels is missing."""
+    if not any(each.sample.anomalous for each in maps.known):
+        return None
+    streamed = maps.pixels() > at_once
+    images = maps if streamed else list(maps)
+    plain = (PixelStream if streamed else SortedPixels).of(image for image, _ in images)
+    if plain.missing:
+        return None
+    collector = ImageCurveCollector(*plain.thresholds(BINS))
+    for image, _ in images:
+        collector.add(SortedPixels.of([image]))
+    return collector.curves()
 
 
 class StoredMaps:

@@ -75,6 +75,17 @@ def grid(
     plan: Annotated[
         bool, typer.Option("--plan", help="Print what would be done and the time; stop there.")
     ] = False,
+    choose: Annotated[
+        bool,
+        typer.Option("--choose", help="Choose the best by nested folds, and say how good it is."),
+    ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC",
+            help="What --choose chooses by: image_auroc (default), pixel_auroc, pixel_aupro_30.",
+        ),
+    ] = None,
 ) -> None:
     """Measure every legal combination of parts; each image is encoded once for all of them.
 
@@ -92,10 +103,14 @@ def grid(
     vlmad grid parts/ --set "extractor.scales=2|3|2,3,5" --shots 0,1
 
     vlmad grid parts/ --prompt all --scorer harmonic,max-cosine --baseline "plain + harmonic"
+
+    vlmad grid parts/ --detector gaussian,patchcore --shots 4 --choose
     """
     from vlmad_evaluation._asked_bench import AskedBench
+    from vlmad_evaluation.choice_document import check_metric
 
-    asked = AskedBench(choice, measuring, data, is_grid=True, baseline=baseline or "")
+    metric = check_metric(choose, by)
+    asked = AskedBench(choice, measuring, data, (), "", True, baseline or "", metric)
     messages = measuring.messages()
     ready = asked.ready(messages)
     from vlmad.console import console, write_json

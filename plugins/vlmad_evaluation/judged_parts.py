@@ -36,12 +36,15 @@ class LabelledScores:
     scores: Float[np.ndarray, " n"]
     parts: PartFacts | None = None
     """How many there are, if they are parts."""
+    names: tuple[str, ...] = ()
+    """Of images or parts."""
 
 
 def judged_images(scored: Sequence[Scored]) -> LabelledScores:
     """Return images as they are."""
     labels = np.array([each.sample.anomalous for each in scored], dtype=bool)
-    return LabelledScores(labels, np.array([each.row.score for each in scored], dtype=np.float64))
+    scores = np.array([each.row.score for each in scored], dtype=np.float64)
+    return LabelledScores(labels, scores, names=tuple(str(each.sample.image) for each in scored))
 
 
 def judged_parts(
@@ -81,7 +84,15 @@ def judged_parts(
     scores = np.array([max(score_of[i] for i in part.images) for part in whole], dtype=np.float64)
     bad = int(labels.sum())
     facts = PartFacts(normal=len(whole) - bad, anomalous=bad, left_out=left_out)
-    return LabelledScores(labels, scores, facts)
+    return LabelledScores(labels, scores, facts, tuple(part.name for part in whole))
+
+
+def names_of(images: Sequence[Path], group: str) -> dict[Path, str]:
+    """Return for each image what it is judged as: itself, or the part that it is a view of."""
+    if not group:
+        return {image: str(image) for image in images}
+    parts = find_parts(images, parse_grouping(group))
+    return {image: part.name for part in parts for image in part.images}
 
 
 def check_parts(samples: Sequence[Sample], settings: BenchSettings) -> None:
