@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     Inside: TypeAlias = Callable[[ImageBatch, tuple[int, int]], Bool[Tensor, "b h w"]]
 
 BATCH_SIZE = 8
-Made = TypeVar("Made")
 
 
 class Detector:
@@ -247,53 +246,32 @@ class Detector:
         default all.
         """
         started = time.perf_counter()
-        score = partial(self, class_name=class_name, batch_size=batch_size)
-        prediction, failures = self._of_readable(images, score)
-        count = len(prediction.score) if prediction else 1
-        each, found, end = (time.perf_counter() - started) / count, [], 0
-        for pieces, failure in zip(images, failures, strict=True):
-            start, end = end, end + (0 if failure else len(pieces))
-            own = prediction[start:end] if prediction and not failure else None
+        readable = [pieces for pieces in images if pieces[0].failure is None]
+        prediction, fault = None, None
+        try:
+            if readable:
+                prediction = self(self._batch(readable), class_name, batch_size)
+        except InputError as error:  # such as of a file that went away after it was read
+            if len(images) > 1:  # each by itself shows whose fault it is
+                return [self.results([each], class_name, batch_size)[0] for each in images]
+            fault = str(error)
+        each = (time.perf_counter() - started) / max(1, sum(map(len, readable)))
+        found, end = [], 0
+        for pieces in images:
+            start, end = end, end + (0 if pieces[0].failure else len(pieces))
+            own = prediction[start:end] if prediction and end > start else None
             result = self.result(pieces, own, each, pieces is images[-1])
-            found.append(replace(result, error=failure) if failure else result)
+            found.append(replace(result, error=fault) if fault else result)
         return found
 
     def image_set(self, class_name: str = "object", batch_size: int | None = None) -> ImageSet:
         """Return what images are added to that are scored together, as `results` scores batches."""
 
-        def features(batch: ImageBatch) -> Features:
-            made = self.features(batch, batch_size)
+        def encode(images: Iterable[Pieces]) -> Features:
+            made = self.features(self._batch(images), batch_size)
             return made if self._looks_at_image else only_named(made, self.scorer.needs)
 
-        encode, score = partial(self._of_readable, make=features), self.score_set
-        return ImageSet(encode, partial(score, class_name=class_name), self.result)
-
-    def _of_readable(
-        self, images: Sequence[Pieces], make: Callable[[ImageBatch], Made]
-    ) -> tuple[Made | None, list[str | None]]:
-        """Return what is made of all pieces of those that can be read, and why others cannot.
-
-        Raises:
-            InputError: it is not the fault of any image.
-        """
-        failures = [pieces[0].failure for pieces in images]
-        while not all(failures):
-            readable = [p for p, failure in zip(images, failures, strict=True) if not failure]
-            try:
-                return make(self._batch(readable)), failures
-            except InputError:  # such as of a file that went away after it was read
-                before, failures = failures, [self._failure_of(pieces, make) for pieces in images]
-                if failures == before:
-                    raise
-        return None, failures
-
-    def _failure_of(self, pieces: Pieces, make: Callable[[ImageBatch], Any]) -> str | None:
-        try:
-            if pieces[0].failure is None:
-                make(self._batch([pieces]))
-            return pieces[0].failure
-        except InputError as error:
-            return str(error)
+        return ImageSet(encode, partial(self.score_set, class_name=class_name), self.result)
 
     def fit(self, references: Any, batch_size: int = BATCH_SIZE) -> Detector:
         """Remember normal images, as `predict` takes them (`encode_references`); return itself."""

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from vlmad.errors import InputError
 from vlmad.temporary import StoredFeatures
 from vlmad.watching import track
 
@@ -21,15 +22,14 @@ class ImageSet:
     """All images that a scorer of sets is to compare with each other (`Detector.image_set`).
 
     Args:
-        encode: returns the features of all pieces of those images that can be read, and why others
-            cannot.
-        score: yields the prediction of each from the features of all.
-        result: makes what is told of an image, at so many seconds for each of its pieces.
+        encode: returns the features of all pieces of images that can be read.
+        score: yields the prediction of each image from the features of all.
+        result: as `Detector.result`.
     """
 
     def __init__(
         self,
-        encode: Callable[[Sequence[Pieces]], tuple[Features | None, list[str | None]]],
+        encode: Callable[[Sequence[Pieces]], Features],
         score: Callable[[Sequence[Features]], Iterator[Prediction]],
         result: Callable[[Pieces, Prediction | None, float], Result],
     ) -> None:
@@ -40,11 +40,19 @@ class ImageSet:
 
     def add(self, images: Sequence[Pieces]) -> None:
         """Encode images, each as its pieces, whose pixels are not needed any more then."""
-        started, end = time.perf_counter(), 0
-        features, failures = self._encode(images)
-        self._images += zip(images, failures, strict=True)
-        for pieces, failure in zip(images, failures, strict=True):
-            if features is not None and failure is None:
+        started, end, fault = time.perf_counter(), 0, None
+        readable = [pieces for pieces in images if pieces[0].failure is None]
+        try:
+            features = self._encode(readable) if readable else None
+        except InputError as error:
+            if len(images) > 1:  # each by itself shows whose fault it is
+                for each in images:
+                    self.add([each])
+                return
+            features, fault = None, str(error)
+        self._images += [(pieces, fault or pieces[0].failure) for pieces in images]
+        if features is not None:
+            for pieces in readable:
                 start, end = end, end + len(pieces)
                 self._features.append(features[start:end])
         self._seconds += time.perf_counter() - started
