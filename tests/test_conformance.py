@@ -37,7 +37,10 @@ from vlmad.testing import (
 
 REGISTRY = Registry.discover()
 PARTS = [(kind, name) for kind in KINDS for name in REGISTRY.names(kind)]
-WHOLE_MODELS = {("backbone", "tiny"), ("scorer", "draem"), ("scorer", "cutpaste")}
+WHOLE_MODELS = {
+    ("backbone", "tiny"),
+    *(("scorer", name) for name in ("draem", "cutpaste", "regad")),
+}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from vlmad_documents.learned_file import Learns
 from vlmad_export._traced_detector import TracedDetector, record, refuse_untraceable
 from vlmad_export._whole_graph import of_any_images, of_one_image
 from vlmad_export.onnx_detector import restored
+from vlmad_run.learning_in_fit import learning_in
 
 REFUSED = {"musc": "scorer 'mutual' compares all images of a set"}
 SMALL = {"backbone": {"weights": "random:0", "image_size": 80}}
@@ -44,9 +45,10 @@ def _is_scored_alike(detector, references=2):
     model = of_any_images(of_one_image(record(traced)), traced.wanted, {})
     on_processor = ["CPUExecutionProvider"]
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=on_processor)
-    expected = detector.predict(images[2:], "bolt")
+    shown = images[max(2, references) :]
+    expected = detector.predict(shown, "bolt")
     highest = max(each.score for each in expected)
-    for image, known in zip(images[2:], expected, strict=True):
+    for image, known in zip(shown, expected, strict=True):
         pixels = np.asarray(image.open())
         [score], [heat] = session.run(["score", "map"], {"image": pixels[None]})
         assert score == pytest.approx(known.score, abs=1e-3 * highest)
@@ -99,3 +101,10 @@ def test_a_part_that_cannot_be_recorded_is_named():
 def test_a_graph_of_a_head_over_pasted_pieces_scores_as_torch_does():
     options = {"backbone": {"size": 128}, "scorer": {"epochs": 2}}
     _is_scored_alike(load_detector("cutpaste", options=options))
+
+
+@pytest.mark.slow
+def test_a_graph_of_registered_images_scores_as_torch_does():
+    scorer = {"channels": 16, "batch": 2, "ridge": 0.1}
+    with learning_in(None, most_steps=1):
+        _is_scored_alike(load_detector("regad", options={"scorer": scorer}), references=3)

@@ -10,8 +10,9 @@ import torch
 from vlmad.errors import VlmadError
 from vlmad.parts import CELLS, PATCHES, REGIONS, TEXT
 from vlmad_conformance import _promises_alike as alike
-from vlmad_conformance.examples import example_features, example_text
+from vlmad_conformance.examples import FINE, example_features, example_text
 from vlmad_conformance.facts import counted, given
+from vlmad_run.learning_in_fit import PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,8 +49,9 @@ class Scoring(alike.Trial):
         return self.text, self.memory
 
     def others(self) -> Iterator[Scoring]:
-        grids = [self.images.grid] if self.references else [self.images.grid, WIDE]
-        for grid in grids:  # a memory may be of one grid
+        fine = FINE if PIXELS in self.part.needs else 1  # whose grid is that of their pixels
+        own = (self.images.grid[0] // fine, self.images.grid[1] // fine)
+        for grid in [own] if self.references else [own, WIDE]:  # a memory may be of one grid
             yield replace(self, images=features_for(self.part, len(self.images), 5, grid))
 
     def fresh(self) -> Scoring:

@@ -4,7 +4,8 @@
 - ``cells/DETECTOR/CATEGORY/SHOTS-SEED/``: run folders, each with its ``metrics.json``; with
   ``-CONDITION-SEVERITY`` those of changed images
 - ``thresholds/DETECTOR/CATEGORY/SHOTS-SEED.json``: for ``vlmad run --threshold``
-- ``learned/DETECTOR/CATEGORY/SHOTS-SEED/``: what scorers learned of the references, that learn
+- ``learned/DETECTOR/CATEGORY/SHOTS-SEED/``: what scorers learned of the references, that learn;
+  without ``SHOTS-SEED`` what they learned of the other categories
 - ``samples.json``: the test images with their labels, defects and masks, for the cells' scores
 - ``bench-manifest.json``: what is measured
 """
@@ -103,7 +104,8 @@ class BenchFolder:
 
     def learned(self, cell: Cell) -> Path:
         """Return where what a cell's scorer learns is kept, whatever is done to test images."""
-        return self._place("learned", cell_place(replace(cell, change=None)))
+        place = cell_place(replace(cell, change=None))
+        return self._place("learned", place if cell.others is None else str(Path(place).parent))
 
     def _place(self, *names: str) -> Path:
         place = self.path.joinpath(*names)

@@ -14,6 +14,7 @@ from vlmad_evaluation._saturated_overlap import find_config
 from vlmad_evaluation.conditions import changes_of
 from vlmad_evaluation.judged_parts import check_parts
 from vlmad_evaluation.result_documents import SkippedEntry
+from vlmad_run.learning_in_fit import LearnsAcross
 from vlmad_run.part_options import recipe_name
 from vlmad_run.references import draw_references
 
@@ -47,6 +48,8 @@ class Cell:
     """What is done to the images before they are scored."""
     frame: Path | None = None
     """The reference to which all images are brought, if one is."""
+    others: Mapping[str, tuple[Path, ...]] | None = None
+    """Good images of all other categories, where the scorer learns across them."""
 
     def skip(self, reason: str) -> SkippedEntry:
         """Say that a part failed, so that there is no result."""
@@ -128,6 +131,7 @@ def make_plan(
         samples = measured_samples(dataset, [category], settings)
         check_parts(samples, settings)
         class_name = dataset.class_name(category)
+        others = {n: _good(dataset, n) for n in dataset.categories if n != category}
         own = [
             Cell(
                 name,
@@ -138,6 +142,7 @@ def make_plan(
                 without(samples, references),
                 references,
                 frame=references[0] if settings.align and references else None,
+                others=others if isinstance(detectors[name].scorer, LearnsAcross) else None,
             )
             for name in detectors
             for shots, seed, references in drawn
@@ -174,7 +179,7 @@ def _draws(
     dataset: OpenDataset, category: str, settings: BenchSettings, skipped: list[SkippedEntry]
 ) -> list[tuple[int, int | None, tuple[Path, ...]]]:
     """Return shots, seed and references of all cells of a category, the same for all detectors."""
-    train = [s.image for s in dataset.select([category], "train") if not s.anomalous]
+    train = _good(dataset, category)
     where = f"the train split of {category}"
     drawn: list[tuple[int, int | None, tuple[Path, ...]]] = []
     for shots in settings.shots:
@@ -190,6 +195,10 @@ def _draws(
                 )
             )
     return drawn
+
+
+def _good(dataset: OpenDataset, category: str) -> tuple[Path, ...]:
+    return tuple(s.image for s in dataset.select([category], "train") if not s.anomalous)
 
 
 def content_digests(

@@ -116,7 +116,7 @@ def score_cells(
         for cell in cells:
             if cell not in failed:
                 try:
-                    with learning_in(folder.learned(cell)):
+                    with learning_in(folder.learned(cell), others=cell.others):
                         fitted = _fitted(cell, group, encoded)
                     own = OpenCell(cell, fitted, settings.size)
                 except PluginError as error:

@@ -29,6 +29,12 @@ CUTPASTE = Recipe(
     summary="how unusual an image is to a head that learned to tell pasted pieces",
     paper="Li et al., CVPR 2021, arXiv 2104.04015",
 )
+REGAD = Recipe(
+    parts={**AUTOENCODER.parts, "backbone": "pixels", "scorer": "regad"},
+    options={"backbone": {"size": 224}},
+    summary="how unusual each place is among references, registered as other products taught",
+    paper="Huang et al., ECCV 2022, arXiv 2207.07361",
+)
 
 
 @hookimpl
@@ -39,7 +45,7 @@ def register_backbones(register: Register) -> None:
 
 @hookimpl
 def register_scorers(register: Register) -> None:
-    """Register `reconstruction`, `draem` and `cutpaste`."""
+    """Register `reconstruction`, `draem`, `cutpaste` and `regad`."""
     register(
         "reconstruction",
         "vlmad_families._reconstruction:Reconstruction",
@@ -51,6 +57,11 @@ def register_scorers(register: Register) -> None:
         "vlmad_families._cutpaste:CutPasteScorer",
         "the distance to good images of what a head sees that tells pasted pieces",
     )
+    register(
+        "regad",
+        "vlmad_families._regad:Regad",
+        "the distance to references, registered as was learned on other categories",
+    )
 
 
 @hookimpl
@@ -59,3 +70,4 @@ def register_detectors(register: Register) -> None:
     register("autoencoder", AUTOENCODER, AUTOENCODER.summary)
     register("draem", DRAEM, DRAEM.summary)
     register("cutpaste", CUTPASTE, CUTPASTE.summary)
+    register("regad", REGAD, REGAD.summary)

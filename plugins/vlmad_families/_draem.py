@@ -68,6 +68,7 @@ class Draem(LearnedScorer[nn.ModuleDict]):
     """
 
     needs = frozenset({CELLS, PIXELS})
+    only_in_fit = frozenset({"textures"})
 
     def __init__(
         self,

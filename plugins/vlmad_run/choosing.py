@@ -32,6 +32,8 @@ COMPUTING = ("device", "precision")
 """Options that any backbone may have, for which the command line has words of its own."""
 OF_PARTS = ("settings", *COMPUTING)
 """Fields of a `Choice` that name no part but set its options."""
+HOW = ("epochs", "budget", "auxiliary")
+"""Options of scorers that learn, for which the command line has words of its own."""
 IMAGE = "image"
 """What takes options in `--set` beside the kinds of parts: how images are read."""
 
@@ -223,20 +225,30 @@ class LearningChoice(Choice):
         float | None,
         option(metavar="MINUTES", help="Likewise: the most time, for each.", panel=WHICH_PARTS),
     ] = None
+    auxiliary: Annotated[
+        str | None,
+        option(
+            metavar="DATA",
+            help="Of scorers that learn across categories: a data set of others.",
+            panel=WHICH_PARTS,
+        ),
+    ] = None
 
     def load(self, references: bool | None = False) -> Detector:
         """Assemble the detector; tell where its scorer learns nothing, though it was told how."""
         from vlmad.watching import note
-        from vlmad_run.learning_in_fit import LearnsInFit
 
         # plain super() would mean the class without slots
-        found = Choice.load(replace(self, epochs=None, budget=None), references)
-        if not self._how():
+        found = Choice.load(self._without(HOW), references)
+        scorer, given = found.assembly.parts["scorer"], self._how()
+        unused = [name for name in given if name not in scorer.options]
+        if {"epochs", "budget"} & {*unused}:
+            note(f"--epochs and --budget: {scorer} learns nothing in fit")
+        if "auxiliary" in unused:
+            note(f"--auxiliary: {scorer} learns nothing from other categories")
+        if len(unused) == len(given):
             return found
-        if isinstance(found.scorer, LearnsInFit):
-            return Choice.load(self, references)
-        note(f"--epochs and --budget: {found.assembly.parts['scorer']} learns nothing in fit")
-        return found
+        return Choice.load(self._without(unused), references)
 
     def options(self) -> dict[str, dict[str, str]]:
         """Return the options of parts by kind, with those of learning."""
@@ -244,8 +256,11 @@ class LearningChoice(Choice):
         own = {"scorer": {**settings.get("scorer", {}), **how}} if how else {}
         return {**settings, **own}
 
+    def _without(self, names: Iterable[str]) -> LearningChoice:
+        return replace(self, **dict.fromkeys(names))
+
     def _how(self) -> dict[str, str]:
-        given = {"epochs": self.epochs, "budget": self.budget}
+        given = {name: getattr(self, name) for name in HOW}
         return {name: str(value) for name, value in given.items() if value is not None}
 
 

@@ -147,7 +147,7 @@ def load_fitted(
     document, kept = read_fitted(path)
     tensors = kept if only is None else only
     manifest = document.manifest
-    detector = rebuild(manifest, {**_unpack(manifest, tensors, path), **options})
+    detector = rebuild(manifest, {**_unpack(manifest, tensors, path), **options}, fits=False)
     return fill(detector, manifest, tensors, path)
 
 

@@ -17,7 +17,7 @@ from vlmad.errors import InputError, PluginError
 from vlmad_documents.documents import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 PIXELS = "pixels"
@@ -27,9 +27,20 @@ LEARNED = "learned.json"
 
 @runtime_checkable
 class LearnsInFit(Protocol):
-    """A scorer whose `fit` is a training, so that nobody asks for more of them than needed."""
+    """A scorer whose `fit` is a training, so that nobody asks for more of them than needed.
+
+    It may list as `only_in_fit` the options that nothing else reads, such as a folder: what is
+    fitted then works where that is not.
+    """
 
     learns_in_fit: bool
+
+
+@runtime_checkable
+class LearnsAcross(Protocol):
+    """A scorer that learns from other categories than the one that its references show."""
+
+    learns_across: bool
 
 
 class NotLearned(PluginError):
@@ -56,15 +67,21 @@ class Circumstances:
     """Where it is kept; None forgets it."""
     most_steps: int | None = None
     """It ends after so many steps, because only its manners are looked at."""
+    others: Mapping[str, Sequence[Path]] | None = None
+    """Good images of other categories, for what learns from them."""
 
 
 _circumstances: ContextVar[Circumstances] = ContextVar("circumstances", default=Circumstances())  # noqa: B039 (frozen)
 
 
 @contextmanager
-def learning_in(folder: Path | None, most_steps: int | None = None) -> Iterator[None]:
+def learning_in(
+    folder: Path | None,
+    most_steps: int | None = None,
+    others: Mapping[str, Sequence[Path]] | None = None,
+) -> Iterator[None]:
     """Keep in a folder what scorers learn in this thread meanwhile."""
-    token = _circumstances.set(Circumstances(folder, most_steps))
+    token = _circumstances.set(Circumstances(folder, most_steps, others))
     try:
         yield
     finally:

@@ -28,7 +28,7 @@ from vlmad_run.references import Assembled
 from vlmad_run.region_of_interest import read_region
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from pydantic import JsonValue
 
@@ -110,8 +110,12 @@ def compare(run: StoredRun, other: StoredRun) -> tuple[bool, str]:
     )
 
 
-def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Detector:
+def rebuild(
+    manifest: Manifest, options: Mapping[str, Mapping[str, Any]], fits: bool = True
+) -> Detector:
     """Build the detector that a manifest describes, not fitted, but for options that differ.
+
+    Unless it `fits`, what nothing but `fit` reads need not be there.
 
     Raises:
         InputError: it is not made of parts, or names a file that is not the one it was.
@@ -123,8 +127,8 @@ def rebuild(manifest: Manifest, options: Mapping[str, Mapping[str, Any]]) -> Det
     if set(parts) | {"prompts"} != set(KINDS) or parts.keys() != manifest.options.keys():
         raise InputError("the manifest does not list the parts of a detector and their options")
     given = {kind: {**manifest.options[kind], **options.get(kind, {})} for kind in parts}
-    _check_files(manifest, options)
     names = {kind: _installed(kind, part) for kind, part in parts.items()}
+    _check_files(manifest, options, () if fits else _read_in_fit(names["scorer"]))
     backbone = installed().get("backbone", names["backbone"]).resolve()
     if FETCH in options_of(backbone):
         given["backbone"][FETCH] = options.get("backbone", {}).get(FETCH, False)
@@ -187,9 +191,19 @@ def recorded_file(name: str, sha256: str | None) -> Path:
     return Path(name)
 
 
-def _check_files(manifest: Manifest, but: Mapping[str, Mapping[str, Any]]) -> None:
+def _read_in_fit(scorer: str) -> Collection[str]:
+    """Return the options of a scorer that nothing but `fit` reads (`LearnsInFit`)."""
+    factory = installed().get("scorer", scorer).resolve()
+    only: Collection[str] = getattr(factory, "only_in_fit", ())
+    return only
+
+
+def _check_files(
+    manifest: Manifest, but: Mapping[str, Mapping[str, Any]], unread: Collection[str]
+) -> None:
     for kind, values in manifest.options.items():
-        for option in [name for name in values if name not in but.get(kind, {})]:
+        left_out = {*but.get(kind, ()), *(unread if kind == "scorer" else ())}
+        for option in [name for name in values if name not in left_out]:
             place = f"{kind}.{option}"
             for name in filter(_may_be_a_file, _texts(values[option])):
                 try:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+import torch
+from torch import nn
+
 from vlmad_tiny._tiny import Tiny
 
 if TYPE_CHECKING:
@@ -26,6 +29,19 @@ def trunk_cells(
     trunk = _on_processor()._trunk
     cells = trunk(pixels[None] / 127.5 - 1, names)
     return {name: trunk.standardise(name, cells[name])[0] for name in names}
+
+
+@cache
+@torch.inference_mode(False)
+def trunk_stages() -> tuple[nn.Module, ...]:
+    """Return the frozen trunk in three pieces, for who changes what flows between them.
+
+    They give maps (b, c, gh, gw) of 24, 40 and 112 channels and strides 4, 8 and 16, on the
+    processor; the first takes pixels from -1 to 1. Gradients pass to what they are given.
+    """
+    trunk = _on_processor()._trunk.trunk
+    stem, blocks = nn.Sequential(trunk.conv_stem, trunk.bn1, nn.ReLU6()), trunk.blocks
+    return nn.Sequential(stem, *blocks[:2]), blocks[2], nn.Sequential(*blocks[3:5])
 
 
 @cache
