@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from annotated_types import Ge, Gt, Le
 
-from vlmad import ImageBatch, Prediction, Preprocessing, Scorer
+from vlmad import ImageBatch, Prediction, Preprocessing
 from vlmad.errors import InputError
 from vlmad.images import Source
 from vlmad.parts import CELLS
@@ -28,8 +28,8 @@ from vlmad_families._registration import (
     moved,
     turns_and_scales,
 )
+from vlmad_families.learned_scorer import LearnedScorer
 from vlmad_families.learning import Course, FitTraining, digest_of
-from vlmad_memory.once import OncePerTensor
 from vlmad_memory.pooled_gaussian import whitening_of
 from vlmad_memory.smoothing import to_pixels
 from vlmad_run.learning_in_fit import PIXELS, NotLearned, circumstances
@@ -42,15 +42,15 @@ if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
     from torch import Tensor
 
-    from vlmad import BackboneSpec, Features, TextEmbeddings
+    from vlmad import Features
 
 NAME = "regad"
 MOST = 64
 """Images of an auxiliary category: more are drawn from."""
-MEAN, WHITENING, CHANNELS = "mean", "whitening", "channels"
+MEAN, WHITENING = "mean", "whitening"
 
 
-class Regad(Scorer):
+class Regad(LearnedScorer[Registering]):
     """How unusual each place of an image is, among references registered with it.
 
     Three transformers turn and scale the maps of a frozen trunk. They learn on good images of
@@ -77,8 +77,7 @@ class Regad(Scorer):
     """
 
     needs = frozenset({CELLS, PIXELS})
-    references = "required"
-    learns_in_fit = learns_across = True
+    learns_across = True
     only_in_fit = frozenset({"auxiliary"})
 
     def __init__(
@@ -104,7 +103,7 @@ class Regad(Scorer):
         self.schedule = Schedule(
             epochs, batch, rate, (0.9, 0.999), seed, "sgd", 0.9, weight_decay, "cosine"
         )
-        self._networks = OncePerTensor[Registering]()
+        super().__init__()
 
     def fit(self, references: Features) -> Mapping[str, Tensor]:
         """Learn from other categories, then remember how the registered references are spread."""
@@ -114,7 +113,7 @@ class Regad(Scorer):
             drawn = self._drawn()
             cells = (registering.cells(views_of(image))[..., drawn] for image in pixels)
             gaussians = position_gaussians(cells, self.ridge)
-            return {NETWORK: flattened(registering), CHANNELS: drawn, **gaussians}
+            return {NETWORK: flattened(registering), **gaussians}
 
     def _learned(self, pixels: Float[Tensor, "b 3 h w"]) -> Registering:
         categories = auxiliary_images(self.auxiliary, levels_of(pixels))
@@ -132,65 +131,33 @@ class Regad(Scorer):
         every, generator = sum(WIDTHS), torch.Generator().manual_seed(self.schedule.seed)
         return torch.randperm(every, generator=generator)[: self.channels].sort().values
 
-    def refuses_memory(self, memory: Mapping[str, Tensor], spec: BackboneSpec) -> str | None:
-        """Return which tensors are none of registered references."""
-        count = len(self._drawn())
-        places = len(memory[MEAN]) if MEAN in memory else 0
-        shapes = {CHANNELS: (count,), MEAN: (places, count), WHITENING: (places, count, count)}
-        if {name: tuple(t.shape) for name, t in memory.items() if name != NETWORK} != shapes:
-            return f"it does not hold Gaussians of {count} channels"
-        if not torch.equal(memory[CHANNELS], self._drawn()):
-            return "its channels were drawn otherwise"
-        others = [tensor for name, tensor in memory.items() if name != CHANNELS]
-        if any(not t.is_floating_point() or not torch.isfinite(t).all() for t in others):
-            return "it holds something else than finite numbers"
-        try:
-            self._built(memory)
-        except (InputError, KeyError) as error:
-            return str(error)
-        return None
+    def built(self, memory: Mapping[str, Tensor]) -> Registering:
+        """Return the network, if there are Gaussians too."""
+        count, places = len(self._drawn()), memory[MEAN].shape[:1] if MEAN in memory else ()
+        shapes = {MEAN: (*places, count), WHITENING: (*places, count, count)}
+        own = {name: tuple(t.shape) for name, t in memory.items() if name != NETWORK}
+        if NETWORK not in memory or own != shapes:
+            raise InputError(f"it does not hold a network and Gaussians of {count} channels")
+        with torch.device("meta"):
+            registering = Registering(self.sizes[0])
+        unflattened(registering, memory[NETWORK])
+        return registering
 
-    def __call__(
-        self,
-        features: Features,
-        text: TextEmbeddings | None,
-        memory: Mapping[str, Tensor] | None,
-    ) -> Prediction:
-        """Score by the highest place."""
-        assert memory is not None
-        heat = self._map(features, memory)
-        return Prediction(heat.amax((1, 2)), heat)
-
-    def attribute(
-        self,
-        features: Features,
-        text: TextEmbeddings | None,
-        memory: Mapping[str, Tensor] | None,
-    ) -> Attribution:
-        """Name the pixels."""
-        assert memory is not None
-        heat = self._map(features, memory)
-        judged = (Judged(features.regions[0], "references", heat.flatten(1)),)
-        highest = Addend("references", 1.0, heat.amax((1, 2)), judged, "arithmetic", heat)
-        return Attribution((highest,), judged)
-
-    def _map(self, features: Features, memory: Mapping[str, Tensor]) -> Float[Tensor, "b h w"]:
-        registering = self._networks(memory[NETWORK], partial(self._built, memory))
-        found = []
+    def judge(
+        self, features: Features, memory: Mapping[str, Tensor]
+    ) -> tuple[Prediction, Attribution]:
+        """Score by the highest place, and name the pixels."""
+        registering, drawn, found = self.networks(memory), self._drawn(), []
         for image in image_of(features, NAME):
-            cells = registering.cells(image[None])[0, ..., memory[CHANNELS]]
+            cells = registering.cells(image[None])[0, ..., drawn]
             if cells.shape[0] * cells.shape[1] != len(memory[MEAN]):
                 raise InputError(f"{NAME} was fitted on images of another size; fit it anew")
             away = distances(cells.flatten(0, 1), memory).unflatten(0, cells.shape[:2])
             found.append(to_pixels(away[None], features.image_size, self.sigma))
-        return torch.cat(found)
-
-    def _built(self, memory: Mapping[str, Tensor]) -> Registering:
-        with torch.inference_mode(False):
-            with torch.device("meta"):
-                registering = Registering(self.sizes[0])
-            unflattened(registering, memory[NETWORK])
-            return registering.eval().requires_grad_(False)
+        heat = torch.cat(found)
+        judged = (Judged(features.regions[0], "references", heat.flatten(1)),)
+        highest = Addend("references", 1.0, heat.amax((1, 2)), judged, "arithmetic", heat)
+        return Prediction(highest.value, heat), Attribution((highest,), judged)
 
 
 def auxiliary_images(
