@@ -257,7 +257,8 @@ class LearningChoice(Choice):
         return {**settings, **own}
 
     def _without(self, names: Iterable[str]) -> LearningChoice:
-        return replace(self, **dict.fromkeys(names))
+        nothing: dict[str, Any] = dict.fromkeys(names)
+        return replace(self, **nothing)
 
     def _how(self) -> dict[str, str]:
         given = {name: getattr(self, name) for name in HOW}
