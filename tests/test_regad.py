@@ -20,8 +20,8 @@ from vlmad_families._regad import Regad, distances, position_gaussians, views_of
 from vlmad_families._registration import (
     WIDTHS,
     Registering,
-    Registration,
     RegistrationLesson,
+    RegistrationNetwork,
     Transformer,
     chained,
     inverse,
@@ -93,7 +93,7 @@ def test_the_negative_cosine_is_what_one_computes_by_hand_and_moves_no_target() 
 
 def test_the_loss_compares_an_image_with_the_mean_of_its_supports_both_ways() -> None:
     torch.manual_seed(0)
-    network = Registration(8, 8).eval()
+    network = RegistrationNetwork(8, 8).eval()
     pixels = torch.rand(1, 3, 3, 32, 32)
     with torch.no_grad():
         query, one, other = ([*network.registering(each[None])][-1][0] for each in pixels[0])
@@ -121,7 +121,7 @@ def test_an_untaught_registration_leaves_the_trunks_maps_where_they_are() -> Non
 def test_networks_have_the_parameters_that_their_layers_have() -> None:
     transformer = (24 * 64 * 9 + 64) + (64 * 16 * 9 + 16) + (16 * 49 * 1024 + 1024) + 3 * 1025
     assert sum(p.numel() for p in Transformer(24, 1024).parameters()) == transformer
-    network = Registration(1024, 256)
+    network = RegistrationNetwork(1024, 256)
     one, norm = 256 * 256 + 256, 2 * 256
     assert sum(p.numel() for p in network.encoder.parameters()) == 112 * 256 + 256 + 2 * (
         one + norm
@@ -156,7 +156,10 @@ def test_gaussians_of_places_are_those_of_numpy() -> None:
 
 def test_supports_are_of_the_images_own_category() -> None:
     categories = [np.zeros((count, 8, 8, 3), np.uint8) for count in (3, 1, 4)]
-    lesson, rng = RegistrationLesson(Registration(2, 2), categories, 2, 0), np.random.default_rng(0)
+    lesson, rng = (
+        RegistrationLesson(RegistrationNetwork(2, 2), categories, 2, 0),
+        np.random.default_rng(0),
+    )
     assert set(lesson.others(1, rng)) == {0, 2}
     assert lesson.others(3, rng) == [3, 3]  # the only one of its kind
     assert set(lesson.others(4, rng)) <= {5, 6, 7}

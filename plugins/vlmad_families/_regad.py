@@ -23,8 +23,8 @@ from vlmad_families._registration import (
     NETWORK,
     WIDTHS,
     Registering,
-    Registration,
     RegistrationLesson,
+    RegistrationNetwork,
     moved,
     turns_and_scales,
 )
@@ -119,7 +119,7 @@ class Regad(LearnedScorer[Registering]):
         categories = auxiliary_images(self.auxiliary, levels_of(pixels))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.schedule.seed)
-            network = Registration(*self.sizes)
+            network = RegistrationNetwork(*self.sizes)
         known = [*self.sizes, self.supports, self.turned, self.schedule, self.budget]
         digest = digest_of(known, [torch.from_numpy(each) for each in categories])
         lesson = RegistrationLesson(network, categories, self.supports, self.turned)

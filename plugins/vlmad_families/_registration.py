@@ -118,7 +118,7 @@ class Registering(nn.Module):
         return torch.cat(maps, 1).movedim(1, -1)
 
 
-class Registration(nn.Module):
+class RegistrationNetwork(nn.Module):
     """What learns: the transformers, and the encoder and predictor by which they are judged.
 
     Args:
@@ -170,7 +170,7 @@ class RegistrationLesson:
 
     def __init__(
         self,
-        network: Registration,
+        network: RegistrationNetwork,
         categories: Sequence[UInt8[np.ndarray, "n h w 3"]],
         supports: int,
         turned: float,
