@@ -156,10 +156,8 @@ def test_gaussians_of_places_are_those_of_numpy() -> None:
 
 def test_supports_are_of_the_images_own_category() -> None:
     categories = [np.zeros((count, 8, 8, 3), np.uint8) for count in (3, 1, 4)]
-    lesson, rng = (
-        RegistrationLesson(RegistrationNetwork(2, 2), categories, 2, 0),
-        np.random.default_rng(0),
-    )
+    lesson = RegistrationLesson(RegistrationNetwork(2, 2), categories, 2, 0)
+    rng = np.random.default_rng(0)
     assert set(lesson.others(1, rng)) == {0, 2}
     assert lesson.others(3, rng) == [3, 3]  # the only one of its kind
     assert set(lesson.others(4, rng)) <= {5, 6, 7}

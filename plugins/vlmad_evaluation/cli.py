@@ -87,7 +87,7 @@ def grid(
         ),
     ] = None,
 ) -> None:
-    """Measure every legal combination of parts; each image is encoded once for all of them.
+    """Measure every legal combination of parts; an image is encoded once for all.
 
     Give several parts with commas, `all` for every installed one, and several values of an
     option with bars. Options hold for the parts that have them.
