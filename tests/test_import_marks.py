@@ -133,15 +133,16 @@ def test_who_interrupts_a_plugin_that_was_sound_before_blames_it_of_nothing(
 
 def test_a_plugin_that_another_vlmad_imports_at_the_moment_is_not_blamed(tmp_path: Path) -> None:
     ours, theirs = ImportMark(tmp_path / "mark"), ImportMark(tmp_path / "mark")
-    theirs.begin()
+    file = theirs._made()
+    assert file is not None
     assert not ours.stands()
-    ours.begin()
-    ours.end()
+    with ours.standing(sound=False):
+        pass
     assert not ours.stands()
-    theirs.end(well=False)  # as when that process is killed
+    file.close()  # as when that process is killed
     assert ours.stands()
-    ours.begin()
-    ours.end()
+    with ours.standing(sound=False):
+        pass
     assert list(tmp_path.iterdir()) == []
 
 
@@ -161,8 +162,8 @@ def test_a_mark_of_no_meaning_any_more_blames_nobody(said: str, tmp_path: Path) 
     mark = ImportMark(tmp_path / "mark")
     (tmp_path / "mark").write_bytes(said.encode("utf-8", "surrogateescape"))
     assert not mark.stands()
-    mark.begin()
-    mark.end(well=False)
+    with pytest.raises(KeyboardInterrupt), mark.standing(sound=False):
+        raise KeyboardInterrupt
     assert mark.stands()
 
 
@@ -174,30 +175,6 @@ def test_where_nothing_can_be_kept_plugins_are_imported_without_marks(
     for place in ("off", str(tmp_path / "file" / "below")):
         monkeypatch.setenv("VLMAD_CACHE", place)
         assert listed().status == "ok"
-
-
-WAITING = """
-import os, signal, threading
-
-def wait():
-    threading.main_thread().join()
-    {then}
-
-threading.Thread(target=wait).start()
-"""
-
-
-@pytest.mark.parametrize(
-    ("then", "status"), [("os.kill(os.getpid(), signal.SIGKILL)", "broken"), ("pass", "ok")]
-)
-def test_a_thread_that_never_ends_is_told_from_one_that_does(
-    then: str, status: str, install: Install, process: Process
-) -> None:
-    """The one that never ends is killed with its process, when Python waits for it."""
-    folder = install("deadly", WAITING.format(then=then) + HOOK)
-    done = process("plugins", cwd=folder, PYTHONPATH=str(folder))
-    assert (done.returncode == 0) == (status == "ok")
-    assert listed().status == status
 
 
 # what plugins say and how long they take

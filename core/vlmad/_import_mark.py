@@ -7,8 +7,6 @@ work. Where nothing can be kept or locked there are no marks.
 
 from __future__ import annotations
 
-import atexit
-import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
@@ -26,7 +24,6 @@ class ImportMark:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self._held: TextIO | None = None
 
     def stands(self) -> bool:
         """Return whether the last import did not end, since the machine started, within a day."""
@@ -40,29 +37,28 @@ class ImportMark:
 
     @contextmanager
     def standing(self, sound: bool) -> Iterator[None]:
-        """Let the mark stand while the plugin is imported, and until threads that it left end.
+        """Let the mark stand meanwhile, unless another process imports the plugin at this moment.
 
         Args:
             sound: whether the plugin was imported well before, so that Ctrl-C blames it of nothing.
         """
-        before = {*threading.enumerate()}
-        self.begin()
+        file, ended = self._made(), True
         try:
             yield
         except KeyboardInterrupt:
-            self.end(well=sound)
+            ended = sound
             raise
         finally:
-            left = [each for each in {*threading.enumerate()} - before if not each.daemon]
-            if left:  # Python waits for them before it calls this
-                atexit.register(lambda: self.end(well=not any(each.is_alive() for each in left)))
-            else:
-                self.end()
+            if file is not None and self.path is not None:
+                with suppress(OSError), file:
+                    if ended:
+                        file.truncate(0)  # for whoever has opened it by now
+                        self.path.unlink(missing_ok=True)
 
-    def begin(self) -> None:
-        """Make the mark, unless another process imports the plugin at this moment."""
+    def _made(self) -> TextIO | None:
+        """Make the mark and return it open, for that is the lock; None if it cannot be had."""
         if self.path is None:
-            return
+            return None
         with suppress(ImportError, OSError), ExitStack() as closing:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = closing.enter_context(self.path.open("a"))
@@ -70,18 +66,9 @@ class ImportMark:
             file.truncate(0)
             file.write(str(time.time()))
             file.flush()
-            closing.pop_all()  # it is kept open: that is the lock
-            self._held = file
-
-    def end(self, well: bool = True) -> None:
-        """Remove what `begin` made, or leave it where the plugin let nothing come to an end."""
-        if self._held is None or self.path is None:
-            return
-        with suppress(OSError), self._held as file:
-            if well:
-                file.truncate(0)  # for whoever has opened it by now
-                self.path.unlink(missing_ok=True)
-        self._held = None
+            closing.pop_all()
+            return file
+        return None
 
 
 def _lock(file: TextIO) -> None:
