@@ -1,16 +1,18 @@
 """Put what benches and grids gave into docs/results.md, in the place of what was there.
 
-    python docs/results.py recipes=DIR alone=DIR references=DIR,DIR learned=DIR parts=DIR …
+    python docs/results.py recipes=DIR alone=DIR references=DIR,DIR families=DIR parts=DIR …
 
 Of each section the folder that `vlmad bench` or `vlmad grid` wrote, of `references` several;
 results.md has the commands. A section that is not named stays as it is, and so do the words around
 the tables. Of `parts` and `windows` the averages are shown alone, of `alone` and `references` those
 over named categories, of `learned` those over all, and the differences of `PAIRS`, of `installed`
-every one.
+every one; `families` is the folder of examples/good_images_alone.py, and its table comes into
+which-detector.md as well.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -20,12 +22,14 @@ from vlmad_evaluation.averaging import average, compare_averages, of_categories,
 from vlmad_evaluation.result_folders import read_result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from vlmad_evaluation.averaging import Averaged, ByPlace
     from vlmad_evaluation.result_folders import CellResult
 
 PAGE = Path(__file__).with_name("results.md")
+GUIDE = PAGE.with_name("which-detector.md")
+"""Has the table of `families` as well."""
 APART = ("alien", "screw_block")
 """Categories on which nothing was chosen; the second has boxes for masks, the first none."""
 LEARNED = {
@@ -114,6 +118,44 @@ def learned_page(folder: Path) -> str:
     return "\n\n".join(page)
 
 
+def families_table(folder: Path) -> str:
+    """Return averages and costs of detectors that learn from good images, beside others."""
+    by_place = over_seeds(_stored(folder), 0.95)
+    places = dict.fromkeys((shots, detector) for detector, _, shots in by_place)
+    own = [{str(c) for d, c, n in by_place if (n, d) == place} for place in places]
+    shared = sorted(set.intersection(*own))
+    costs = json.loads((folder / "costs.json").read_text(encoding="utf-8"))
+    rows = [
+        (
+            detector,
+            _shots(shots),
+            _average(by_place, detector, shots, shared, "image_auroc"),
+            _average(by_place, detector, shots, shared, "pixel_auroc"),
+            _average(by_place, detector, shots, shared, "pixel_aupro_30"),
+            *_costs(folder, detector, costs[detector]),
+        )
+        for shots, detector in sorted(places, key=lambda place: place[0])
+    ]
+    titles = ["detector", "references", *LEARNED.values()]
+    titles += ["seconds to fit", "milliseconds an image", "megabytes"]
+    names = f"Averages over the {len(shared)} sets that all were measured on: {', '.join(shared)}."
+    return f"{_table(titles, rows)}\n\n{names}"
+
+
+def _costs(folder: Path, detector: str, measured: Mapping[str, float]) -> tuple[str, str, str]:
+    """Return seconds to fit, on average over what was learned, milliseconds and megabytes."""
+    stored = (each.cell for each in _stored(folder) if each.cell.detector == detector)
+    learned = [cell.learning_seconds for cell in stored if cell.learning_seconds is not None]
+    fitting = sum(learned) / len(learned) if learned else measured["fit_seconds"]
+    seconds = f"{fitting:.0f}" if fitting >= 10 else f"{fitting:.1f}"
+    megabytes = f"{measured['megabytes']:.1f}" if measured["megabytes"] else "\N{EN DASH}"
+    return (
+        seconds if fitting else "\N{EN DASH}",
+        f"{1000 * measured['image_seconds']:.0f}",
+        megabytes,
+    )
+
+
 def _difference(by_place: ByPlace, one: str, other: str, name: str) -> str:
     categories = sorted({str(category) for _, category, _ in by_place})
     own, others = (of_categories(by_place, each, 0, categories, name) for each in (one, other))
@@ -122,7 +164,7 @@ def _difference(by_place: ByPlace, one: str, other: str, name: str) -> str:
 
 
 def _stored(folder: Path) -> Iterator[CellResult]:
-    found = (read_result(file.parent) for file in sorted(folder.glob("cells/**/metrics.json")))
+    found = (read_result(file.parent) for file in sorted(folder.glob("**/cells/**/metrics.json")))
     return (each for each in found if each is not None)
 
 
@@ -178,6 +220,11 @@ def main(sections: Iterable[str]) -> None:
     for name, _, folder in (section.partition("=") for section in sections):
         if name in ("alone", "references"):
             text = references_page([Path(each) for each in folder.split(",")])
+        elif name == "families":
+            table = families_table(Path(folder))
+            guide = replaced(GUIDE.read_text(encoding="utf-8"), name, table)
+            GUIDE.write_text(guide, encoding="utf-8")
+            text = f"{table}\n\n{categories_page([Path(folder)])}"
         elif name == "installed":
             text = categories_page([Path(folder)])
         elif name == "learned":
