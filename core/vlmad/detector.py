@@ -90,9 +90,6 @@ class Detector(Method):
                 together.add(batch)
             else:
                 yield from self.results(batch, class_name, batch_size)
-            for pieces in batch:
-                for piece in pieces:
-                    piece.release()
         if together is not None:
             yield from together.results()
 
@@ -210,12 +207,11 @@ class Detector(Method):
             InputError: one cannot be read.
         """
         sources = self.sources(as_list(images))
-        for pieces in load(sources, self.resizing, self.preprocessings(), batch_size):
+        loaded = load(sources, self.resizing, self.preprocessings(), batch_size)
+        for [pieces] in batches(loaded, 1):
             if pieces[0].failure:
                 raise InputError(pieces[0].failure)
             yield self.features(self._batch([pieces]), batch_size)
-            for piece in pieces:
-                piece.release()
 
     def look_inside(self, inside: Inside) -> Detector:
         """Neither remember nor score what lies outside of some pixels; return itself.

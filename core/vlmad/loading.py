@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from vlmad.errors import InputError
@@ -40,7 +40,17 @@ def load(
 
 
 def batches(images: Iterable[Pieces], size: int | None) -> Iterator[list[Pieces]]:
-    """Yield lists of images that have together at least `size` pieces; None is one of all."""
+    """Yield lists of images that have together at least `size` pieces; None is one of all.
+
+    The pixels of each list are forgotten when the next is asked for.
+    """
+    for batch in _grouped(images, size):
+        yield batch
+        for piece in chain(*batch):
+            piece.release()
+
+
+def _grouped(images: Iterable[Pieces], size: int | None) -> Iterator[list[Pieces]]:
     batch: list[Pieces] = []
     for image in images:
         batch.append(image)
