@@ -24,7 +24,7 @@ from vlmad import (
     load_detector,
 )
 from vlmad.errors import IncompatiblePartsError, InputError, PluginError
-from vlmad.handing import only_named
+from vlmad.fitting import only_named
 from vlmad.parts import CELLS, CLASS_TOKEN, PATCHES, REGIONS, TEXT, TEXT_ENCODER
 from vlmad.testing import TWO_LAYERS, example_features, example_images
 from vlmad.text import embed_sides

@@ -1,6 +1,6 @@
 """One look at what each part hands on, so that the one at fault is named.
 
-What is promised is declared once: a backbone's answers by `vlmad.handing.shape_of`, everything else
+What is promised is declared once: a backbone's answers by `vlmad.regions.shape_of`, everything else
 by how `vlmad.types` annotates its tensors. Sums tell whether numbers are finite; nothing is copied.
 """
 
@@ -19,13 +19,13 @@ from torch import Tensor
 from vlmad import parts as words
 from vlmad import types
 from vlmad.errors import InputError, PluginError, VlmadError, one_line, reason_of
-from vlmad.handing import not_named, shape_of, word_of
-from vlmad.regions import only_inside
+from vlmad.fitting import not_named, word_of
+from vlmad.regions import only_inside, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from vlmad.assembly import Chosen
+    from vlmad.fitting import Chosen
 
 FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 _TENSOR = re.compile(r"(Float|Int|Bool)\[Tensor, '([^']+)'\]")

@@ -21,8 +21,8 @@ from vlmad.errors import (
     PluginError,
     VlmadError,
     blaming,
-    did_you_mean,
 )
+from vlmad.fitting import Chosen, misfit, without_unused
 from vlmad.hookspecs import KINDS
 from vlmad.options import REQUIRED, check_options, options_of
 from vlmad.parts import PROTOCOLS
@@ -34,44 +34,6 @@ if TYPE_CHECKING:
     from vlmad.plugin import Registration
     from vlmad.recipes import Recipe
     from vlmad.registry import Registry
-
-_OF_A_BACKBONE = (
-    words.TEXT_ENCODER,
-    words.CONTEXT_VECTORS,
-    words.ATTENTION,
-    words.PATCH_TOKENS,
-    words.TOKEN_WINDOWS,
-    words.SHARED_WINDOWS,
-    words.IMAGE_TILES,
-    words.LEVELS,
-)
-GIVERS = {
-    **dict.fromkeys(_OF_A_BACKBONE, "backbone"),
-    **dict.fromkeys((words.CLASS_TOKEN, words.REGIONS, words.PATCHES, words.CELLS), "extractor"),
-    words.TEXT: "prompts",
-}
-"""Who can meet a need, for messages."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """A part that was built, with all that is needed to build it again."""
-
-    registration: Registration
-    options: Mapping[str, Any]
-    part: Any
-    named: bool
-    """Whether the user named it, so that it must not be replaced."""
-
-    def __str__(self) -> str:
-        return f"{self.registration.kind} '{self.registration.name}'"
-
-    @property
-    def gives(self) -> frozenset[str]:
-        """The words of `vlmad.parts` that say what it gives to others."""
-        if self.registration.kind == "backbone":
-            return frozenset(self.part.spec.provides)
-        return frozenset(getattr(self.part, "gives", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,44 +185,6 @@ def missing_attributes(part: Any, protocol: type) -> list[str]:
     members |= protocol.__annotations__.keys() | ({"__call__"} & vars(protocol).keys())
     nothing = object()
     return sorted(n for n in members if inspect.getattr_static(part, n, nothing) is nothing)
-
-
-def without_unused(parts: Mapping[str, Chosen]) -> Mapping[str, Chosen]:
-    """Return the parts without prompts that nobody named and the scorer makes no use of."""
-    if parts["prompts"].named or words.TEXT in parts["scorer"].part.needs:
-        return parts
-    return {kind: chosen for kind, chosen in parts.items() if kind != "prompts"}
-
-
-def misfit(parts: Mapping[str, Chosen]) -> str | None:
-    """Return what does not fit among these parts (not necessarily all of them), or None.
-
-    A need that only a kind absent from `parts` could meet is not held against them.
-    """
-    available = frozenset().union(*(chosen.gives for chosen in parts.values()))
-    for chosen in parts.values():
-        for need in sorted(getattr(chosen.part, "needs", ())):
-            giver = GIVERS.get(need)
-            absent = giver not in parts if giver else not {*KINDS} - {"prompts"} <= parts.keys()
-            if need not in available and not absent:
-                return _unmet(chosen, need, parts[giver] if giver else None)
-    if {"prompts", "scorer"} <= parts.keys() and words.TEXT not in parts["scorer"].part.needs:
-        return f"{parts['scorer']} makes no use of text: leave out {parts['prompts']}"
-    if {"backbone", "prompts"} <= parts.keys():
-        backbone, prompts = parts["backbone"], parts["prompts"]
-        with blaming(f"{prompts.registration} failed"):
-            reason = prompts.part.refuses(backbone.part.spec)
-        if reason:
-            return f"{prompts} does not fit {backbone}: {reason}"
-    return None
-
-
-def _unmet(chosen: Chosen, need: str, giver: Chosen | None) -> str:
-    owner = f"{chosen} ({chosen.registration.origin}) needs {need}"
-    if giver is None:
-        return f"{owner}, which no chosen part gives; {did_you_mean(need, GIVERS)}"
-    gives = ", ".join(sorted(giver.gives)) or "nothing"
-    return f"{owner}, but {giver} ({giver.registration.origin}) gives {gives}"
 
 
 def _notes_of(parts: Mapping[str, Chosen]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vlmad.errors import IncompatiblePartsError, InputError
-from vlmad.handing import only_named
+from vlmad.fitting import only_named
 from vlmad.image_set import ImageSet
 from vlmad.images import Source, as_source, restore_whole
 from vlmad.loading import batches, load

@@ -13,7 +13,7 @@ import torch
 
 from vlmad._handovers import Giver, given_attention, given_backbone, is_finite
 from vlmad.errors import InputError, WeightsError
-from vlmad.handing import only_named
+from vlmad.fitting import only_named
 from vlmad.images import Source
 from vlmad.parts import JudgesWeights, ScoresSets
 from vlmad.regions import inside_regions

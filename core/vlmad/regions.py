@@ -5,16 +5,19 @@ A region is a box of cells: top, left, bottom, right, the latter two exclusive.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
+from vlmad.types import ClassToken, Level, Patches, Windows
+
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
-    from vlmad.types import Features, Regions
+    from vlmad.types import BackboneSpec, Features, Regions, Request, Tiles
 
 Grid = tuple[int, int]
 
@@ -121,3 +124,22 @@ def only_inside(
     lowest = values.masked_fill(~inside, highest).flatten(1).amin(1)
     lowest = lowest.where(inside.flatten(1).any(1), lowest.new_zeros(()))
     return values.where(inside, lowest.reshape(-1, *[1] * (values.ndim - 1)))
+
+
+def shape_of(request: Request, spec: BackboneSpec, images: int) -> tuple[int, ...]:
+    """Return the shape of the answer to a request."""
+    if isinstance(request, Patches):
+        width = spec.embedding_dim if request.stage == "projected" else spec.vision_width
+        return images, spec.grid[0] * spec.grid[1], width
+    if isinstance(request, Level):
+        level = spec.levels[request.name]
+        return images, *level.grid, level.width
+    regions = () if isinstance(request, ClassToken) else (_count_of(request, spec.grid),)
+    return images, *regions, spec.embedding_dim
+
+
+@cache
+def _count_of(request: Windows | Tiles, grid: tuple[int, int]) -> int:
+    if isinstance(request, Windows):
+        return len(window_cells(grid, request.size))
+    return len(tile_boxes(request.grid, request.overlap))

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import torch
 
-from vlmad.assembly import GIVERS, missing_attributes
+from vlmad.assembly import missing_attributes
 from vlmad.datasets import Dataset
 from vlmad.errors import did_you_mean
+from vlmad.fitting import GIVERS
 from vlmad.hookspecs import KINDS
 from vlmad.options import REQUIRED, convert, options_of
 from vlmad.parts import PROTOCOLS

@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from vlmad import parts
-from vlmad.assembly import GIVERS
-from vlmad.handing import word_of
+from vlmad.fitting import GIVERS, word_of
 from vlmad.regions import tile_boxes, window_patches
 from vlmad.types import (
     BackboneSpec,

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import nn
 
 from vlmad import parts
-from vlmad.handing import shape_of
 from vlmad.images import as_source
+from vlmad.regions import shape_of
 from vlmad.types import ClassToken, ImageBatch, Level, Patches, Tiles, Windows
 from vlmad_conformance.examples import UsualAttention, example_images
 from vlmad_conformance.facts import (

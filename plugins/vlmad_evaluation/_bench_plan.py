@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from vlmad import Sample
-    from vlmad.assembly import Assembly, Chosen
+    from vlmad.assembly import Assembly
+    from vlmad.fitting import Chosen
     from vlmad_evaluation.conditions import Change
     from vlmad_evaluation.result_documents import BenchSettings
     from vlmad_run.choosing import Choice

@@ -31,7 +31,8 @@ from vlmad_run.choosing import parse_settings
 from vlmad_run.part_options import recipe_name, replaced_parts
 
 if TYPE_CHECKING:
-    from vlmad.assembly import Assembly, Chosen
+    from vlmad.assembly import Assembly
+    from vlmad.fitting import Chosen
     from vlmad.registry import Registry
     from vlmad_formats.reading import Reading
     from vlmad_run.choosing import Choice

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vlmad.assembly import Chosen
+    from vlmad.fitting import Chosen
     from vlmad.images import Source
     from vlmad.parts import Attention
     from vlmad.types import ImageBatch, Request

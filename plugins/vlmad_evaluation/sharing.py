@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from vlmad.assembly import Chosen
     from vlmad.detector import Detector
+    from vlmad.fitting import Chosen
     from vlmad.parts import Attention
     from vlmad.types import ImageBatch, ImageSource, Request
     from vlmad_evaluation.feature_cache import Answers

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from vlmad.detector import as_list
 from vlmad.errors import InputError, blaming
-from vlmad.handing import only_named
+from vlmad.fitting import only_named
 from vlmad.images import restore_whole
 from vlmad.parts import CLASS_TOKEN
 from vlmad_attribution.attribution import Addend, Attribution, HasAttribution

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vlmad.errors import IncompatiblePartsError, first_line
-from vlmad.handing import only_named
+from vlmad.fitting import only_named
 from vlmad.types import ImageBatch, Tiles
 from vlmad_export._plain_operations import PlainOperations
 

@@ -15,7 +15,7 @@ import torch
 from vlmad.console import messages
 from vlmad.errors import InputError, blaming, printable
 from vlmad.files import digest
-from vlmad.handing import only_named
+from vlmad.fitting import only_named
 from vlmad.images import decode
 from vlmad.types import View
 from vlmad_run.identity import identity

@@ -32,8 +32,8 @@ from vlmad_run.part_options import NOT_SUBSTANCE, content_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from vlmad.assembly import Chosen
     from vlmad.detector import Detector
+    from vlmad.fitting import Chosen
     from vlmad_run.memory_documents import Reference
 
 REVISION = 1
