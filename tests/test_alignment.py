@@ -347,7 +347,7 @@ def test_nothing_can_be_aligned_without_a_reference(
     ended = command("run", "photos", "--align", *SMALL)
 
     assert ended.status == 2
-    assert "--align brings images to the first reference: add --references DIR" in ended.error
+    assert "--align brings images to the first reference: add --references PATH" in ended.error
 
 
 @pytest.mark.parametrize(

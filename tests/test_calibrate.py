@@ -185,7 +185,7 @@ def test_a_single_reference_is_judged_changed_which_promises_nothing(tmp_path: P
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "no good images: name them with --good DIR, or --references DIR"),
+        ((), "no good images: name them with --good PATH, or --references PATH"),
         (("--good", "empty"), "no images in empty"),
         (("--good", "taken.json"), "no good image could be scored"),
         (("--good", TRAIN, "--rule", "f1"), "the rule f1 needs bad images"),

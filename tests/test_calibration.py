@@ -245,7 +245,7 @@ def test_the_quantile_knows_misses_from_bad_images_that_it_did_not_use() -> None
 @pytest.mark.parametrize(
     ("rule", "rate", "labelled", "message"),
     [
-        (Rule.f1, None, False, "the rule f1 needs bad images: add --bad DIR"),
+        (Rule.f1, None, False, "the rule f1 needs bad images: add --bad PATH"),
         (Rule.misses, None, False, "the rule misses needs bad images"),
         (None, 0.1, True, "the rule f1 takes no rate"),
         (None, 0.0, False, "the rule quantile takes a rate above 0 and below 1, not 0.0"),

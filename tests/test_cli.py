@@ -128,7 +128,7 @@ def test_unknown_names_bring_the_nearest(tmp_path: Path) -> None:
         (["--set", "scorer.temperature=warm"], "takes number above 0, not 'warm'"),
         (["--set", "scorer.temperature=0"], "takes number above 0, not '0'"),
         (["--set", "temperature=1"], "is not of the form KIND.OPTION=value"),
-        (["--shots", "2"], "--shots needs --references DIR"),
+        (["--shots", "2"], "--shots needs --references PATH"),
         (["--resize", "stretch"], "resizing takes squash, pad, auto, tiles or tiles:N"),
         (["--detector", "none.toml"], "No such file"),
         (["--detector", "clip", "--references", str(CLOTH / "train")], "no use of references"),

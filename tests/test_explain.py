@@ -375,7 +375,7 @@ def test_explain_as_json_prints_one_document_and_writes_nothing(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("--shots", "2"), "--shots needs --references DIR"),
+        (("--shots", "2"), "--shots needs --references PATH"),
         (("--out", "full"), "full exists and is not an empty folder"),
         (("--scorer", "dense", "--references", str(CIRCUIT / "train")), "no use of references"),
     ],

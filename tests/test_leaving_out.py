@@ -88,7 +88,7 @@ def test_as_many_as_the_rate_needs_give_their_quantile() -> None:
 
 
 def test_scores_without_a_margin_are_refused_with_the_remedy() -> None:
-    with pytest.raises(InputError, match="calibrate with --good DIR"):
+    with pytest.raises(InputError, match="calibrate with --good PATH"):
         automatic_threshold(GoodScores(scores=[0.0, -1.0], how="left out"))
 
 

@@ -110,7 +110,7 @@ def test_products_that_cannot_be_told_apart_are_refused(
 ) -> None:
     fit = ("fit", *DETECTOR, "--quiet", "--out", "odd.safetensors")
     for words, message in (
-        (("nut=good/nut", "good/bolt"), "name a product for each folder: NAME=DIR"),
+        (("nut=good/nut", "good/bolt"), "name a product for each folder: NAME=PATH"),
         (("nut=good/nut", "bolt=good/nut"), "is a reference already, as good/nut/nut0.png"),
         (("unknown=good/nut",), "printable words, but not 'unknown'"),
         (("nut=good/nut", "--roi", "mask.png"), "a mask is given as NAME=MASK"),

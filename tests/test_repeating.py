@@ -161,9 +161,11 @@ def test_files_that_are_no_stored_detectors_are_refused(
         save_file({"a": zeros(1)}, tmp_path / f"odd{len(metadata)}.safetensors", table)
     names = [p.name for p in tmp_path.glob("*.safetensors") if p.name != "nut.safetensors"]
     assert len(names) == 6
-    for name in (*names, "none.safetensors"):
+    for name in names:
         line = one_line(command("run", "photos", "--model", name, "--quiet"))
         assert f"{name} is no fitted detector" in line
+    line = one_line(command("run", "photos", "--model", "none.safetensors", "--quiet"))
+    assert "there is no none.safetensors: vlmad fit --out none.safetensors writes one" in line
     assert not (tmp_path / "vlmad-runs").exists()
 
 

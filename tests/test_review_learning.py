@@ -309,7 +309,7 @@ def test_what_cannot_be_is_refused_with_the_remedy(
 @pytest.mark.slow
 def test_train_learns_from_a_review_as_review_does(run: Path) -> None:
     table(run / "verdicts.csv")
-    few = ("--epochs", "3", "--rate", "0.005", "--set", "learn.contrast=0.5")
+    few = ("--epochs", "3", "--learning-rate", "0.005", "--set", "learn.contrast=0.5")
     done = vlmad("train", "--from-review", "night", "verdicts.csv", "--out", "a.st", *few, cwd=run)
     assert done.returncode == 0, done.stderr
     few = ("learn.epochs=3", "learn.rate=0.005", "learn.contrast=0.5")

@@ -198,7 +198,7 @@ def test_a_token_is_one_long_line(tmp_path: Path) -> None:
         (["--host", "0.0.0.0"], "who need a token; add --token-file"),
         (["--allow-host", "station.example"], "--allow-host is for who comes by another name"),
         (["--host", "no.such.host.invalid"], "cannot listen on no.such.host.invalid"),
-        (["none.safetensors"], "none.safetensors is no fitted detector"),
+        (["none.safetensors"], "there is no none.safetensors: vlmad fit --out"),
         (["a=x.safetensors", "a=y.safetensors"], "a name of its own"),
         (["--threshold", "bolt=0.5"], "no product 'bolt' is served"),
         (["--products", "nowhere"], "nowhere is no folder"),

@@ -19,7 +19,7 @@ def test_it_prints_ratios_and_shares_of_the_limit(
 ) -> None:
     for name in ("ROWS", "WIDTH", "TRIALS"):
         monkeypatch.setattr(f"vlmad_speed.encoding_ways.{name}", 8)
-    words = ("--backbone", f"openclip:{TWO_LAYERS}", "--batch", "1", "--rounds", "2")
+    words = ("--backbone", f"openclip:{TWO_LAYERS}", "--batch-size", "1", "--rounds", "2")
     done = vlmad("bench-speed", *words, *(["--json"] if as_json else []), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     windows = ["windows, naive", "windows, exact", "windows, shared"]

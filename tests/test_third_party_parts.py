@@ -247,7 +247,7 @@ def test_the_speed_of_a_backbone_of_others_is_measured_in_its_precisions(
         monkeypatch.setattr(f"vlmad_speed.encoding_ways.{name}", 8)
     monkeypatch.setattr("vlmad_speed.encoding_ways.computes_bfloat16", lambda device: True)
     told = () if precision is None else ("--precision", precision)
-    words = ("--backbone", "colour-moments", *told, "--batch", "1", "--rounds", "1", "--json")
+    words = ("--backbone", "colour-moments", *told, "--batch-size", "1", "--rounds", "1", "--json")
     done = vlmad("bench-speed", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     ways = [(way["way"], way["precision"]) for way in json.loads(done.stdout)["ways"]]

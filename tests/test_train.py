@@ -69,7 +69,7 @@ def losses(folder: Path) -> list[float]:
 
 def test_prompts_are_learned_and_then_taken_by_run(command: Command, products: Path) -> None:
     words = ("train", products, *WORDS, "--extractor", "dense", "--epochs", "4", "--held-out", "c")
-    done = command(*words, "--rate", "0.01", "--out", "p.safetensors")
+    done = command(*words, "--learning-rate", "0.01", "--out", "p.safetensors")
     assert done.status == 0, done.error
     curve = losses(Path("p-training"))
     assert len(curve) == 4
@@ -96,7 +96,9 @@ def test_prompts_are_learned_inside_windows_for_the_hybrid(
     command: Command, products: Path
 ) -> None:
     words = ("train", products, *WORDS, "--extractor", "window", "--epochs", "3")
-    done = command(*words, "--held-out", "none", "--rate", "0.01", "--out", "w.safetensors")
+    done = command(
+        *words, "--held-out", "none", "--learning-rate", "0.01", "--out", "w.safetensors"
+    )
     assert done.status == 0, done.error
     assert "by the loss 'windows'" in done.error
     assert "window" in done.error.split("epoch 1/3")[1]
@@ -166,7 +168,7 @@ def test_more_than_the_disk_may_take_is_refused_before_anything_is_written(
 def test_a_folder_of_another_training_is_refused(command: Command, products: Path) -> None:
     words = ("train", products, *WORDS, "--epochs", "1", "--extractor", "dense")
     assert command(*words).status == 0
-    done = command(*words, "--rate", "0.01")
+    done = command(*words, "--learning-rate", "0.01")
     assert done.status == 2
     assert "learned-training is of another training: options.rate (0.001, now 0.01)" in done.error
     Path("learned-training/training.json").unlink()
@@ -184,9 +186,9 @@ def test_a_loss_that_is_no_number_stops_and_the_last_good_state_is_kept(
     command: Command, products: Path
 ) -> None:
     words = ("train", products, *WORDS, "--extractor", "dense")
-    done = command(*words, "--rate", "1e38", "--out", "n.safetensors")
+    done = command(*words, "--learning-rate", "1e38", "--out", "n.safetensors")
     assert done.status == 2
-    assert "is not a finite number; begin anew with a lower --rate" in done.error
+    assert "is not a finite number; begin anew with a lower --learning-rate" in done.error
 
 
 def test_what_cannot_learn_is_refused_with_a_part_that_can(
@@ -393,7 +395,9 @@ def test_a_scorer_without_text_is_learned_by_its_own_scores_and_maps(
     install("probe", PROBE)
     parts = ("--extractor", "dense", "--scorer", "probe", "--attention", "none", *SMALL)
     words = ("train", products, *parts, "--set", "backbone.image_size=80", "--epochs", "3")
-    done = command(*words, "--held-out", "none", "--rate", "0.01", "--out", "p.safetensors")
+    done = command(
+        *words, "--held-out", "none", "--learning-rate", "0.01", "--out", "p.safetensors"
+    )
     assert done.status == 0, done.error
     assert "by the loss 'score'" in done.error
     curve = losses(Path("p-training"))

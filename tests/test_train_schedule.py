@@ -17,8 +17,8 @@ from vlmad_train.schedule import Schedule
 from .conftest import Ended
 from .test_train import WORDS, draw_products
 
-COOP = ("--optimizer", "sgd", "--rate", "0.02", "--weight-decay", "5e-4", "--decay", "cosine",
-        "--warm-up", "1")  # fmt: skip
+COOP = ("--optimizer", "sgd", "--learning-rate", "0.02", "--weight-decay", "5e-4",
+        "--decay", "cosine", "--warm-up", "1")  # fmt: skip
 
 
 def test_the_rate_stays_unless_it_is_to_fall() -> None:

@@ -45,8 +45,8 @@ class CommandsOfPlugins(Paged, TyperGroup):
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return built-in names first."""
-        return _installed().names("command")
+        """Return them as people look for them."""
+        return sorted(_installed().names("command"))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return what help pages show of a command."""

@@ -22,9 +22,11 @@ app = typer.Typer(
 def import_(
     checkpoint: Annotated[Path, typer.Argument(help="An official file such as epoch_15.pth.")],
     out: Annotated[
-        Path | None, typer.Option(help="The safetensors file to write; default: beside it.")
+        Path | None, typer.Option(metavar="FILE", help="The file to write; by default beside it.")
     ] = None,
-    licence: Annotated[str, typer.Option(help="Under which they were published.")] = "unknown",
+    licence: Annotated[
+        str, typer.Option(metavar="WORDS", help="Of what was learned, as the file is to say.")
+    ] = "unknown",
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Convert an official AnomalyCLIP checkpoint to safetensors.
@@ -60,7 +62,9 @@ def show(
         Literal["euclidean", "cosine"], typer.Option(help="By which words are near.")
     ] = "euclidean",
     words: Annotated[int, typer.Option(min=1, max=100, help="How many of each vector.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output.")
+    ] = False,
 ) -> None:
     """Describe learned prompts, or tensors of another part, with the words nearest to them.
 

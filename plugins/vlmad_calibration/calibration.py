@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 MOST_LEFT_OUT_SINGLY = 500
 FOLDS = 5
 FEW = (
-    "so few good images promise no rate of false alarms; what the rule did on photographs of other "
-    "products stands in docs/thresholds.md"
+    "so few good images promise no rate of false alarms: more of them, in vlmad calibrate --good, "
+    "choose a threshold that has one"
 )
 OPTIMISTIC = "rates on the same images that the threshold was chosen on are optimistic; "
 

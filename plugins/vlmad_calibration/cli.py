@@ -49,10 +49,10 @@ def calibrate(
     grouped: Grouped,
     good: Annotated[
         list[str] | None,
-        typer.Option(metavar="DIR", help="Good images: a folder, file or pattern; repeatable."),
+        typer.Option(metavar="PATH", help="Good images: a folder, file or pattern; repeatable."),
     ] = None,
     bad: Annotated[
-        list[str] | None, typer.Option(metavar="DIR", help="Anomalous images, likewise.")
+        list[str] | None, typer.Option(metavar="PATH", help="Anomalous images, likewise.")
     ] = None,
     scores: Annotated[
         Path | None,
@@ -69,9 +69,11 @@ def calibrate(
         float | None,
         typer.Option(help="The false-alarm rate, or of misses the miss rate; 0.05 by default."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("threshold.json"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")] = Path(
+        "threshold.json"
+    ),
     as_json: Annotated[
-        bool, typer.Option("--json", help="The content of the file on standard output.")
+        bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
 ) -> None:
     """Choose from which score on an image is anomalous, for `vlmad run --threshold`.
@@ -163,7 +165,7 @@ def _score(
         check_unused("--scores", choice)
         check_unused("--scores", references, "seed")
     if not good and (run or not (references.references or references.model)):
-        raise InputError("no good images: name them with --good DIR, or --references DIR")
+        raise InputError("no good images: name them with --good PATH, or --references PATH")
     normal, passed_over = find_labelled(good, "normal")
     anomalous, also = find_labelled(bad, "anomalous")
     images, passed_over = [*normal, *anomalous], [*passed_over, *also]

@@ -47,7 +47,9 @@ def settle(rule: Rule | None, rate: float | None, labelled: bool) -> tuple[Rule,
     """
     rule = rule or (Rule.f1 if labelled else Rule.quantile)
     if rule not in (Rule.quantile, Rule.margin) and not labelled:
-        raise InputError(f"the rule {rule} needs bad images: add --bad DIR, or use --rule quantile")
+        raise InputError(
+            f"the rule {rule} needs bad images: add --bad PATH, or use --rule quantile"
+        )
     if rule in (Rule.f1, Rule.margin):
         if rate is not None:
             takes = f"the rule {rule} takes no rate"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def data(
     path: Annotated[Path, typer.Argument(help="The folder of a data set, or a table.")],
     dataset: Annotated[
-        str | None, typer.Option(help="The reader; by default the one that recognises PATH.")
+        str | None, typer.Option(help="The reader; by default the one that recognises the data.")
     ] = None,
     category: Annotated[
         list[str] | None, typer.Option(help="Only this category; repeatable.")
@@ -34,7 +34,7 @@ def data(
         typer.Option("--set", metavar="dataset.OPTION=VALUE", help="An option of the reader."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, with every problem.")
+        bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
     sheet: Annotated[
         Path | None, typer.Option(help="Write a contact sheet (PNG) of images and masks.")

@@ -111,7 +111,14 @@ def _formats() -> Iterator[HealthCheck]:
 
 def _plugins() -> Iterator[HealthCheck]:
     registry = Registry.discover()
+    usual = [p for p in registry.plugins if p.distribution == BUILT_IN and p.status == "ok"]
+    if usual:
+        count = sum(len(plugin.registrations) for plugin in usual)
+        found = f"{len(usual)} of {BUILT_IN} {version(BUILT_IN)}, {count} registered"
+        yield _ok("plugins", found)
     for plugin in registry.plugins:
+        if plugin in usual:
+            continue
         name, origin = f"plugin {plugin.name}", f"{plugin.distribution} {plugin.version}"
         lost = f"{origin}: {plugin.status}, {plugin.reason}"
         if plugin.status == "ok":

@@ -43,11 +43,12 @@ def drift(
         ),
     ],
     model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A detector in a file of vlmad fit.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A detector in a file, as vlmad fit stores it."),
     ] = None,
     usual: Annotated[
         list[str] | None,
-        typer.Option(metavar="RUN|DIR", help="Good images: a run, or photographs; repeatable."),
+        typer.Option(metavar="RUN|PATH", help="Good images: a run, or photographs; repeatable."),
     ] = None,
     product: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which product, where a run has several.")
@@ -67,11 +68,13 @@ def drift(
     chart: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw scores and evidence.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="By which ties are broken.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="By which ties are broken.")] = 0,
     fail_on: Annotated[
         FailOnDrift | None, typer.Option(help=f"Exit with {DRIFTED} if there is drift.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output.")
+    ] = False,
     reset: Annotated[
         bool,
         typer.Option(

@@ -35,10 +35,14 @@ class Measuring:
     """Options: what is measured how, and what is printed."""
 
     dataset: Annotated[
-        str | None, _option(help="The reader; by default the one that recognises DATA.")
+        str | None, _option(help="The reader; by default the one that recognises the data.")
     ] = None
-    category: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None
-    shots: Annotated[str, typer.Option(help="Numbers of references, such as 0,1,4.")] = "0"
+    category: Annotated[list[str] | None, typer.Option(help="Only this category; repeatable.")] = (
+        None
+    )
+    shots: Annotated[
+        str, typer.Option(metavar="N,…", help="Numbers of references, such as 0,1,4.")
+    ] = "0"
     seeds: Annotated[int, _option(min=1, help="Draws of references for each number.")] = 5
     resolution: Annotated[
         str, _option(help="Of pixel metrics: N for N x N, or mask for each mask's own.")
@@ -63,10 +67,13 @@ class Measuring:
         typer.Option(metavar="NAME", help="Score categories on a cluster, such as ray:workers=4."),
     ] = None
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write; by default a new one in vlmad-runs/.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="The folder to write; by default a new one in vlmad-runs/."
+        ),
     ] = None
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document, and no table.")
+        bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False
 

@@ -21,6 +21,7 @@ def bench(
     detector: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="RECIPE",
             help="Recipes or a recipe's FILE.toml: A,B or repeated; the first is the one that "
             "the others are compared with.",
             autocompletion=completing("detector"),

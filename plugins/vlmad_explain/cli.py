@@ -39,7 +39,10 @@ def explain(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="The folder to write; a new one in vlmad-runs/, or none with --json."),
+        typer.Option(
+            metavar="FOLDER",
+            help="The folder to write; by default a new one in vlmad-runs/, or none with --json.",
+        ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Regions of each kind that are shown.")] = 3,
     as_json: Annotated[

@@ -33,7 +33,7 @@ def export(
     images: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="DIR",
+            metavar="PATH",
             help="Images to compare with torch on; by default the references, if they are there.",
         ),
     ] = None,
@@ -65,15 +65,20 @@ def export(
     ] = None,
     threshold: Annotated[
         str | None,
-        typer.Option(help="A number or file to go along; by default what the references say."),
+        typer.Option(
+            metavar="VALUE",
+            help="A number or file to go along; by default what the references say.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The file to write; by default detector.onnx, .xml or .pt2."),
+        typer.Option(
+            metavar="FILE", help="The file to write; by default detector.onnx, .xml or .pt2."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the document that is written beside the graph.")
+        bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,
 ) -> None:
     """Write a detector as one graph, for `vlmad run --model` and programs without vlmad.

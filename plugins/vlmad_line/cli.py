@@ -56,7 +56,11 @@ class Watching:
     ] = False
     ledger: Annotated[
         Path,
-        option(panel=HOW, help="The file that keeps what was said until every sink has it."),
+        option(
+            panel=HOW,
+            metavar="FILE",
+            help="The file that keeps what was said until every sink has it.",
+        ),
     ] = Path("vlmad-line.sqlite")
     keep: Annotated[
         int, option(panel=HOW, min=0, help="Judgements that it keeps though every sink has them.")
@@ -98,7 +102,8 @@ def watch(
     threshold: Annotated[
         str | None,
         typer.Option(
-            help="From which score on an image is NG: a number, a file, or the --model's."
+            metavar="VALUE",
+            help="From which score on an image is NG: a number, a file, or the --model's.",
         ),
     ] = None,
     to: Annotated[

@@ -19,14 +19,20 @@ def report(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The file to write; by default FOLDER/report.html.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The file to write; by default FOLDER/report.html."),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Where the data set is now, if it has moved.")
     ] = None,
     title: Annotated[str, typer.Option(help="The title, instead of one made of names.")] = "",
     groups: Annotated[
-        Path | None, typer.Option(help="A file of object groups, instead of the ones of MVTec AD.")
+        Path | None,
+        typer.Option(
+            "--object-groups",
+            metavar="FILE",
+            help="Which categories go together, instead of the ones of MVTec AD.",
+        ),
     ] = None,
     failures: Annotated[
         int,

@@ -323,7 +323,7 @@ def _why_no_references(assembled: Assembled) -> str:
     if assembled.detector.scorer.references == "none":
         part = assembled.detector.assembly.parts["scorer"]
         return (
-            f"{part} makes no use of references; run with --references DIR, or --detector winclip"
+            f"{part} makes no use of references; run with --references PATH, or --detector winclip"
         )
     known = [*assembled.references, *assembled.misses]
     gone = [why for each in known if (why := _why_gone(Path(each.path), each.sha256))]

@@ -35,7 +35,8 @@ def review(
         Path | None, typer.Option(metavar="FILE", help="Write the table, to be filled in.")
     ] = None,
     rule: Annotated[
-        Rule | None, typer.Option(help="How the threshold is chosen, as by vlmad calibrate.")
+        Rule | None,
+        typer.Option(metavar="RULE", help="How the threshold is chosen, as by vlmad calibrate."),
     ] = None,
     rate: Annotated[
         float | None, typer.Option(help="The rate that the rule takes; 0.05 by default.")
@@ -48,7 +49,10 @@ def review(
         typer.Option("--set", metavar="KIND.OPTION=VALUE", help="What differs from the run."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Write what is adopted, as RUN/review.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="The folder to write what is adopted into, such as RUN/review."
+        ),
     ] = None,
     learn: Annotated[
         Path | None,
@@ -58,7 +62,7 @@ def review(
             "--set learn.OPTION=VALUE.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on standard output.")
     ] = False,

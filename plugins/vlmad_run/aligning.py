@@ -34,7 +34,7 @@ def align_to_first(detector: Detector, references: Sequence[str | Path]) -> None
         InputError: there is no reference, or it cannot be read.
     """
     if not references:
-        raise InputError("--align brings images to the first reference: add --references DIR")
+        raise InputError("--align brings images to the first reference: add --references PATH")
     first = Path(references[0])
     image = Source(str(first), first, reading=detector.reading).open()
     take_frame(detector, ReferenceFrame.of(image))

@@ -56,7 +56,8 @@ class Judging:
     threshold: Annotated[
         str | None,
         typer.Option(
-            help="From which score on an image is anomalous: a number, a file, or the --model's."
+            metavar="VALUE",
+            help="From which score on an image is anomalous: a number, a file, or the --model's.",
         ),
     ] = None
     fail_on: Annotated[
@@ -73,7 +74,10 @@ class RunOutput:
     """Options: what a run writes, and what it prints."""
 
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write; by default a new one in vlmad-runs/.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="The folder to write; by default a new one in vlmad-runs/."
+        ),
     ] = None
     overlays: Annotated[Overlays, option(help="Which pictures to draw.", panel=WHAT_IS_WRITTEN)] = (
         Overlays.all
@@ -322,7 +326,7 @@ def fit(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="DIR…", help="Normal images: folders, files, patterns; NAME=DIR for products."
+            metavar="PATH…", help="Normal images: folders, files, patterns; NAME=PATH for products."
         ),
     ],
     add_to: Annotated[
@@ -332,9 +336,11 @@ def fit(
     keep_all: Annotated[
         bool, typer.Option("--keep-all", help="Keep references that may show a defect.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("fitted.safetensors"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")] = Path(
+        "fitted.safetensors"
+    ),
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
 ) -> None:
     """Store a detector with what it remembers of normal images, for `vlmad run --model`.
 

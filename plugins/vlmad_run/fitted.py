@@ -196,7 +196,9 @@ def read_fitted(path: Path) -> tuple[FittedDetector, dict[str, Tensor]]:
     from safetensors import SafetensorError, safe_open
 
     none = f"{path} is no fitted detector"
-    if path.exists() and not path.is_file():
+    if not path.exists():
+        raise WeightsError(f"there is no {path}: vlmad fit --out {path} writes one")
+    if not path.is_file():
         raise WeightsError(f"{none}: it is no regular file")
     try:
         with safe_open(path, framework="pt") as file:

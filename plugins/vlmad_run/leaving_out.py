@@ -175,7 +175,7 @@ def above_few(good: GoodScores) -> float:
     """
     highest = max(good.scores)
     if highest <= 0:
-        raise InputError("scores that are not above 0 allow no margin: calibrate with --good DIR")
+        raise InputError("scores that are not above 0 allow no margin: calibrate with --good PATH")
     return float(f"{highest * (CHANGED_MARGIN if good.how == 'changed' else MARGIN):.9g}")
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ROWS_SHOWN = 40
 WARNINGS = 20
 """As many of a kind are written out."""
+UNBOUNDED = 10_000
+"""Columns; no table is wider."""
 
 
 def print_table(folder: RunFolder, images: Sequence[Path], console: Console) -> None:
@@ -31,7 +33,11 @@ def print_table(folder: RunFolder, images: Sequence[Path], console: Console) -> 
     manifest, result, place = folder.manifest, folder.result, folder.path
     drawn = any((folder.path / row.overlay).is_file() for row in rows)
     if rows:
-        console.print(_table(rows, folder.path, drawn))
+        table = _table(rows, folder.path, drawn)
+        anywhere = console.options.update(max_width=UNBOUNDED)
+        if drawn and console.measure(table, options=anywhere).maximum > console.width:
+            table = _table(rows, folder.path, False)  # pictures are called as their images
+        console.print(table)
     if result.done > len(rows):
         console.print(f"… and {result.done - len(rows)} more with lower scores")
     how = f"{manifest.backbone} on {manifest.device} in {manifest.identity.precision}"

@@ -62,7 +62,7 @@ def by_product(paths: Sequence[str]) -> dict[str, list[str]]:
             raise InputError(f"'{text}': a product has printable words, but not '{UNKNOWN}'")
         named.setdefault(called, []).append(path)
     if named and sum(map(len, named.values())) < len(paths):
-        raise InputError("name a product for each folder: NAME=DIR")
+        raise InputError("name a product for each folder: NAME=PATH")
     return named
 
 

@@ -38,7 +38,7 @@ class References:
 
     references: Annotated[
         list[str] | None,
-        option(metavar="DIR", help="Normal images: a folder, file or pattern; repeatable."),
+        option(metavar="PATH", help="Normal images: a folder, file or pattern; repeatable."),
     ] = None
     shots: Annotated[
         int | None,
@@ -206,7 +206,7 @@ def assemble_runnable(
             drawn = f"{len(chosen)} of {len(found.images)} references are drawn"
             remarks.append(f"{drawn}; --shots takes another number")
     elif references.shots is not None:
-        raise InputError("--shots needs --references DIR to draw from")
+        raise InputError("--shots needs --references PATH to draw from")
     elif len(images) >= MANY and choice.recipe(references=False) != choice.detector:
         remarks.append(
             f"each of {len(images)} images is judged by itself; a few good ones as --references "

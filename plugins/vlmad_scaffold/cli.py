@@ -26,7 +26,10 @@ def new_plugin(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write; by default one of that name, here.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="The folder to write; by default one of that name, here."
+        ),
     ] = None,
 ) -> None:
     """Write a plugin that works at once: code, checks, project file, continuous integration.

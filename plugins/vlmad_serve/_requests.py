@@ -35,7 +35,7 @@ def product_of(request: Request, name: str) -> LineProduct:
 
 def not_kept() -> Refusal:
     """Return what is said of an image that was forgotten."""
-    remedy = "the last few are kept; start the server with a larger --keep"
+    remedy = "the last few are kept; start the server with a larger --keep-images"
     return Refusal(404, "this image is not kept", remedy)
 
 

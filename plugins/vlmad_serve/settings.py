@@ -50,7 +50,13 @@ class ServeLimits:
         float, option(panel=LIMITS, min=0.1, help="In which a request has to be there, whole.")
     ] = 30.0
     keep: Annotated[
-        int, option(panel=LIMITS, min=0, help="The last so many images and maps can be asked for.")
+        int,
+        option(
+            "--keep-images",
+            panel=LIMITS,
+            min=0,
+            help="The last so many images and maps can be asked for.",
+        ),
     ] = 64
     alarm_after: Annotated[
         float | None,

@@ -16,7 +16,7 @@ def merge(
     folders: Annotated[
         list[Path], typer.Argument(metavar="FOLDER…", help="Those of all shards, in any order.")
     ],
-    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write.")],
     overlays: Annotated[
         Overlays | None, typer.Option(help="Which pictures to draw; by default as for the shards.")
     ] = None,

@@ -17,17 +17,21 @@ DEFAULT_MODEL = "openclip:ViT-B-16-plus-240"
 
 def bench_speed(
     backbone: Annotated[
-        str, typer.Option(help="Whose encoding is timed: NAME or NAME:ARGUMENT.")
+        str, typer.Option(metavar="PART", help="Whose encoding is timed: NAME or NAME:ARGUMENT.")
     ] = DEFAULT_MODEL,
     device: Annotated[
-        str | None, typer.Option(help="Of backbones that can choose: auto, cpu, cuda or mps.")
+        str | None,
+        typer.Option(metavar="NAME", help="Of backbones that can choose: auto, cpu, cuda or mps."),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="Likewise; by default float32, and bfloat16 if native.")
+        str | None,
+        typer.Option(metavar="NAME", help="Likewise; by default float32, and bfloat16 if native."),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images encoded together.")] = 4,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images encoded together.")] = 4,
     rounds: Annotated[int, typer.Option(min=1, help="How often each way is timed.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output.")
+    ] = False,
 ) -> None:
     """Time what a backbone can be asked for, such as windows and patches, and the machine.
 
@@ -35,13 +39,13 @@ def bench_speed(
     machine does meets them all. bfloat16 is timed where the machine computes it natively. The
     weights of openclip are random, which are as fast as any.
 
-    Example: vlmad bench-speed --backbone tiny --batch 1 --rounds 2
+    Example: vlmad bench-speed --backbone tiny --batch-size 1 --rounds 2
     """
     from vlmad_speed.encoding_ways import measure_speed
 
     given = {"device": device, "precision": precision}
     options = {name: value for name, value in given.items() if value is not None}
-    report = measure_speed(backbone, batch, rounds, options)
+    report = measure_speed(backbone, batch_size, rounds, options)
     if as_json:
         write_json(report.to_json())
     else:

@@ -37,13 +37,15 @@ def synthesise(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The folder to write; by default a new one in vlmad-runs."),
+        typer.Option(
+            metavar="FOLDER", help="The folder to write; by default a new one in vlmad-runs/."
+        ),
     ] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help=f"Write only a sheet of examples, {SHEET}.")
     ] = False,
     each: Annotated[int, typer.Option(min=1, help="Pictures of each kind and category.")] = 5,
-    seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another seed draws others.")] = 0,
     category: Annotated[
         list[str] | None, typer.Option(help="Only this category; repeatable.")
     ] = None,

@@ -27,9 +27,11 @@ class TrainingSource:
     """Which images are learned from, as the command line has it."""
 
     dataset: Annotated[
-        str | None, _option(FROM, help="The reader; by default the one that recognises DATA.")
+        str | None, _option(FROM, help="The reader; by default the one that recognises the data.")
     ] = None
-    category: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None
+    category: Annotated[list[str] | None, typer.Option(help="Only this category; repeatable.")] = (
+        None
+    )
     split: Annotated[
         Literal["train", "validation", "test"],
         _option(FROM, help="Which images; test has the masks. Test on another data set then."),
@@ -73,7 +75,7 @@ class LearningOptions:
     ] = None
     epochs: Annotated[int, typer.Option(min=1, help="How often all images are looked at.")] = 15
     batch_size: Annotated[int, _option(HOW, min=1, help="Images in each step.")] = 8
-    rate: Annotated[float, _option(HOW, help="The learning rate.")] = 1e-3
+    rate: Annotated[float, _option(HOW, "--learning-rate", help="Of each step.")] = 1e-3
     decay: Annotated[
         Literal["none", "cosine", "steps"],
         _option(HOW, help="How the rate falls; steps: to a fifth after 80 and 90 % of epochs."),
@@ -114,7 +116,7 @@ class LearningOptions:
             help="Learn from so many categories, each more with those before, and compare.",
         ),
     ] = None
-    seed: Annotated[int, _option(HOW, min=0, help="Of all that is drawn.")] = 0
+    seed: Annotated[int, _option(HOW, min=0, metavar="N", help="Of all that is drawn.")] = 0
 
     def weights(self, scorers: float) -> Weights:
         """Return how the terms of the loss are weighted; `scorers` is the scorer's temperature.
@@ -146,7 +148,8 @@ class LearningOptions:
         memories = (self.beta1, self.beta2, self.momentum)
         if not 0 < self.rate < float("inf") or not max(memories) < 1:
             raise InputError(
-                "--rate takes a positive number, --beta1, --beta2 and --momentum 0 to below 1"
+                "--learning-rate takes a positive number, --beta1, --beta2 and --momentum "
+                "0 to below 1"
             )
         if self.warm_up >= self.epochs:
             raise InputError(f"--warm-up takes fewer than the {self.epochs} of --epochs")
@@ -193,7 +196,9 @@ class LearningOptions:
 class TrainingOutput:
     """What is written where, as the command line has it."""
 
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("learned.safetensors")
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.")] = Path(
+        "learned.safetensors"
+    )
     licence: Annotated[
         str, _option(KEPT, metavar="WORDS", help="Of what was learned, as the file is to say.")
     ] = "unknown"

@@ -45,7 +45,7 @@ def learn_from_review(
     if said != (Choice(), TrainingSource(), same):
         raise InputError(
             "with --from-review the run is what says which detector learns, from whole images: "
-            "leave out all but --epochs, --batch-size, --rate, --seed, --set and --out"
+            "leave out all but --epochs, --batch-size, --learning-rate, --seed, --set and --out"
         )
     settings = [f"learn.{name}={value}" for name, value in own.items()]
     review = installed().get("command", "review").resolve()

@@ -233,8 +233,8 @@ class _Means:
 def _check_finite(value: Tensor, what: str) -> None:
     if not torch.isfinite(value):
         raise NotFinite(
-            f"{what} is not a finite number; begin anew with a lower --rate, and look at the "
-            "images with: vlmad data"
+            f"{what} is not a finite number; begin anew with a lower --learning-rate, and look "
+            "at the images with: vlmad data"
         )
 
 

@@ -56,7 +56,7 @@ def test_options_say_where_it_lies_how_it_is_called_and_what_it_shows(
     groups = tmp_path / "groups.toml"
     groups.write_text('[groups]\nhard = ["metal nut"]\n')
     out = tmp_path / "new" / "page.html"
-    words = ["--out", out, "--title", "Ours & theirs", "--groups", groups, "--failures", "0"]
+    words = ["--out", out, "--title", "Ours & theirs", "--object-groups", groups, "--failures", "0"]
     assert command("report", bench.folder, *words).status == 0
     page = out.read_text(encoding="utf-8")
     assert "<title>Ours &amp; theirs</title>" in page

@@ -29,7 +29,7 @@ function path() {
 
 function show(review) {
   said.textContent =
-    `You called ${review.normal} images good and ${review.anomalous} defective. ` +
+    `Images that you called good: ${review.normal}, defective: ${review.anomalous}. ` +
     "Three of each let a gain be measured, on images that were not learned from.";
   trying.disabled = review.state === "running" || review.normal + review.anomalous === 0;
   progress.textContent = { running: "trying …", failed: review.reason }[review.state] ?? "";
