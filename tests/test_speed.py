@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+import torch.nn.functional as F
 
-from vlmad.testing import TWO_LAYERS
+from vlmad.testing import TWO_LAYERS, UsualAttention, example_images
+from vlmad.types import Patches
+from vlmad_openclip.openclip import OpenClip
+from vlmad_speed._operations import count_operations
 from vlmad_speed.encoding_ways import SpeedReport, measure_speed
 
 from .conftest import vlmad
@@ -38,3 +44,20 @@ def test_of_a_backbone_without_text_what_it_provides_is_timed() -> None:
     options = {"weights": "random:0", "precision": "float32"}
     report = measure_speed("timm:test_resnet", 1, 1, options)
     assert [(way.way, way.precision) for way in report.ways] == [("levels", "float32")]
+
+
+def test_operations_are_those_of_products_in_any_precision_attentions_included() -> None:
+    rows, heads = torch.ones(6, 10), torch.ones(1, 2, 5, 8)
+    plain = count_operations(lambda: F.linear(rows, torch.ones(7, 10)))
+    assert plain == 2 * 6 * 10 * 7
+    attended = count_operations(lambda: F.scaled_dot_product_attention(heads, heads, heads))
+    assert attended == 2 * 2 * 2 * 5 * 5 * 8
+    images, asked = example_images(), [Patches(2, stage="normed")]
+    models = (
+        OpenClip(str(TWO_LAYERS), "random:0", device="cpu", precision=precision)  # type: ignore[arg-type]
+        for precision in ("float32", "bfloat16")
+    )
+    in_float32, in_bfloat16 = (
+        count_operations(partial(model.encode, images, asked, UsualAttention())) for model in models
+    )
+    assert in_float32 == in_bfloat16 > 0

@@ -16,6 +16,8 @@ from vlmad.regions import window_patches
 from vlmad.testing import TWO_LAYERS, UsualAttention, example_images
 from vlmad_anomalyclip._modified_attention import Diagonal, ValueValue
 from vlmad_openclip._blocks import feed_forward, merge_heads, run_block, run_last_block, split_heads
+from vlmad_openclip._products import FEW, arrange, attend
+from vlmad_openclip.devices import set_precision
 from vlmad_openclip.openclip import OpenClip
 from vlmad_openclip.vision import VisionLoop, check_vision, resize_positions
 
@@ -113,10 +115,11 @@ def test_exact_windows_with_other_attention_are_those_of_a_plain_loop(
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-@pytest.mark.parametrize("sizes", [(1,), (2, 3), (5,)])
+@pytest.mark.parametrize(("sizes", "few"), [((1,), 800), ((2, 3), 800), ((2, 3), 0), ((5,), 0)])
 def test_shared_windows_are_those_of_a_plain_loop_over_windows(
-    attention: Any, sizes: tuple[int, ...]
+    attention: Any, sizes: tuple[int, ...], few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("vlmad_openclip._shared_windows.FEW", few)
     loop = loop_of((4, 3), 3)
     requests = [Windows(size, encoding="shared") for size in sizes]
     ours = answers(loop, *requests, attention=attention)
@@ -256,3 +259,31 @@ def test_bicubic_positions_are_open_clips_own() -> None:
     open_clip.factory.resize_pos_embed(table, model_of((7, 7)))
     ours = resize_positions(positions, (5, 5), (7, 7), "bicubic")
     torch.testing.assert_close(ours, table["visual.positional_embedding"])
+
+
+@pytest.mark.parametrize("quick", [False, True], ids=["exact GELU", "quick GELU"])
+def test_arranged_matrices_compute_what_plain_ones_do_and_let_gradients_pass(quick: bool) -> None:
+    plain, arranged = (model_of().visual.transformer.resblocks for _ in range(2))
+    for blocks in (plain, arranged):
+        blocks[0].mlp.gelu = open_clip.transformer.QuickGELU() if quick else blocks[0].mlp.gelu
+        blocks.requires_grad_(False)
+        set_precision(blocks, "bfloat16")
+    arrange(arranged)
+    stream = torch.randn(3, 26, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected, ours = (run_block(blocks[0], stream) for blocks in (plain, arranged))
+    torch.testing.assert_close(ours, expected, atol=2e-2, rtol=2e-2)
+    stream.requires_grad_()
+    of_plain, of_arranged = (
+        torch.autograd.grad(run_block(blocks[0], stream).sum(), stream)[0]
+        for blocks in (plain, arranged)
+    )
+    assert torch.equal(of_plain, of_arranged)
+
+
+@pytest.mark.parametrize("tokens", [1, FEW, FEW + 1])
+def test_attention_in_bfloat16_gathers_what_it_does_in_float32(tokens: int) -> None:
+    q, k, v = torch.randn(3, 4, 2, tokens, 32, generator=torch.Generator().manual_seed(1))
+    ours = attend(*(t.bfloat16() for t in (q[:, :, :1], k, v)))
+    expected = F.scaled_dot_product_attention(q[:, :, :1], k, v)
+    torch.testing.assert_close(ours.float(), expected, atol=3e-2, rtol=0)

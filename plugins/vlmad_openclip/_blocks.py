@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
+from vlmad_openclip._products import attend, linear
+
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
@@ -32,7 +34,7 @@ def run_block(
     `qkv` is what `project_in` makes of the tokens, if that is known already.
     """
     q, k, v = split_heads(block, tokens, qkv)
-    mixed = (mix or F.scaled_dot_product_attention)(q, k, v)
+    mixed = (mix or attend)(q, k, v)
     return feed_forward(block, tokens + merge_heads(block, mixed))
 
 
@@ -47,10 +49,7 @@ def run_last_block(
         added = block.ls_1(block.attn.out_proj(_class_attention(block, tokens)))
         return feed_forward(block, tokens[:, 0] + added)
     q, k, v = split_heads(block, tokens, qkv)
-    if mix is None:
-        mixed = F.scaled_dot_product_attention(q[:, :, :1], k, v)
-    else:
-        mixed = mix(q, k, v)[:, :, :1]
+    mixed = attend(q[:, :, :1], k, v) if mix is None else mix(q, k, v)[:, :, :1]
     return feed_forward(block, tokens[:, 0] + merge_heads(block, mixed)[:, 0])
 
 
@@ -76,7 +75,7 @@ def project_in(block: Any, tokens: Float[Tensor, "b t w"]) -> Float[Tensor, "b t
     """Return a block's queries, keys and values in one tensor; each token's are its own."""
     attn = block.attn
     normed = block.ln_1(tokens).to(attn.in_proj_weight.dtype)
-    return F.linear(normed, attn.in_proj_weight, attn.in_proj_bias)
+    return linear(normed, attn.in_proj_weight, attn.in_proj_bias)
 
 
 def split_heads(
@@ -90,10 +89,14 @@ def split_heads(
 
 def merge_heads(block: Any, mixed: Float[Tensor, "b a t e"]) -> Float[Tensor, "b t w"]:
     """Return what attention adds to the stream."""
-    return block.ls_1(block.attn.out_proj(mixed.transpose(1, 2).flatten(2)))  # type: ignore[no-any-return]
+    out = block.attn.out_proj
+    merged = linear(mixed.transpose(1, 2).flatten(2), out.weight, out.bias)
+    return block.ls_1(merged)  # type: ignore[no-any-return]
 
 
 def feed_forward(block: Any, tokens: Float[Tensor, "*b w"]) -> Float[Tensor, "*b w"]:
     """Return the stream with what a block's second half adds to it."""
-    normed = block.ln_2(tokens).to(block.mlp.c_fc.weight.dtype)
-    return tokens + block.ls_2(block.mlp(normed))  # type: ignore[no-any-return]
+    into, activation, back = block.mlp
+    normed = block.ln_2(tokens).to(into.weight.dtype)
+    inner = linear(normed, into.weight, into.bias, then=activation)
+    return tokens + block.ls_2(linear(inner, back.weight, back.bias))  # type: ignore[no-any-return]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 
 from vlmad.regions import window_patches
+from vlmad_openclip._products import attend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vlmad_openclip._blocks import Mix
+
+FEW = 800
+"""Up to as many tokens of an image, windows attend to all under a mask; more are gathered first.
+
+One product that is mostly thrown away is faster as long as it is small.
+"""
 
 
 class SharedWindows:
@@ -38,7 +46,7 @@ class SharedWindows:
         """For each size the tokens that its windows attend to: each its own, then patches."""
         self._own: dict[int, slice] = {}
         """For each size where its class tokens are."""
-        self.length = self.plain
+        self.length, self._device = self.plain, device
         for size in sizes:
             patches = 1 + window_patches(grid, size).to(device)
             own = self.length + torch.arange(len(patches), device=device)[:, None]
@@ -60,14 +68,26 @@ class SharedWindows:
             mix: what takes the place of attention, in the plain stream and in each window.
         """
         if not self.members:
-            return mix or F.scaled_dot_product_attention
+            return mix or attend
 
-        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            plain = (t[:, :, : self.plain] for t in (q, k, v))
-            windows = (_attend_in_windows(m, q, k, v, mix) for m in self.members.values())
-            return torch.cat([(mix or F.scaled_dot_product_attention)(*plain), *windows], dim=2)
+        def attend_all(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            plain = (mix or attend)(*(t[:, :, : self.plain] for t in (q, k, v)))
+            if mix is None and self.length <= FEW:
+                own, hidden = q[:, :, self.plain :], self._hidden.to(q.dtype)
+                windows = [F.scaled_dot_product_attention(own, k, v, attn_mask=hidden)]
+            else:
+                windows = [_attend_in_windows(m, q, k, v, mix) for m in self.members.values()]
+            return torch.cat([plain, *windows], dim=2)
 
-        return attend
+        return attend_all
+
+    @cached_property
+    def _hidden(self) -> Float[Tensor, "w j"]:
+        """What is added to the windows' scores: 0 for their members, minus infinity for others."""
+        hidden = torch.full((self.length, self.length), -torch.inf, device=self._device)
+        for members in self.members.values():
+            hidden[members[:, :1], members] = 0
+        return hidden[self.plain :]
 
     def of_size(self, size: int, joined: Float[Tensor, "b j w"]) -> Float[Tensor, "b r w"]:
         """Return the class tokens of the windows of one size."""

@@ -24,6 +24,7 @@ from vlmad.parts import (
 )
 from vlmad_openclip._model_building import build_model, random_weights
 from vlmad_openclip._model_source import ModelSource, find_model
+from vlmad_openclip._products import arrange
 from vlmad_openclip._weights import find_weights
 from vlmad_openclip.checkpoint import (
     check_architecture,
@@ -105,7 +106,9 @@ class OpenClip:
             WeightsError: the weights are missing, refused, or of another architecture.
         """
         visual = self._load(lambda name: name.startswith(VISUAL), self.precision).visual
-        return visual.eval().requires_grad_(False).to(self.device)
+        visual = visual.eval().requires_grad_(False).to(self.device)
+        arrange(visual.transformer.resblocks)
+        return visual
 
     @cached_property
     @torch.inference_mode(False)

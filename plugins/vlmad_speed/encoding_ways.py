@@ -10,7 +10,6 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from vlmad import ClassToken, ImageBatch, Level, Patches, Tiles, Windows, load_detector
 from vlmad.options import convert, options_of
@@ -18,6 +17,7 @@ from vlmad.parts import IMAGE_TILES, LEVELS, PATCH_TOKENS, SHARED_WINDOWS, TOKEN
 from vlmad.regions import window_patches
 from vlmad_documents.documents import Document
 from vlmad_openclip.devices import computes_bfloat16
+from vlmad_speed._operations import count_operations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -249,17 +249,5 @@ def _speed(
         seconds=typical,
         images_per_second=batch / typical,
         ratio=median(mine / others for mine, others in zip(own, first, strict=True)),
-        share_of_limit=_operations(way) / typical / best,
+        share_of_limit=count_operations(way.work) / 1e9 / typical / best,
     )
-
-
-def _operations(way: EncodingWay) -> float:
-    """Count the floating-point operations of a batch, in 10^9."""
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # what it runs in one piece is not counted
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            way.work()
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
-    return float(counter.get_total_flops()) / 1e9
