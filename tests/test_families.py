@@ -364,6 +364,31 @@ def test_cutpaste_learns_the_same_by_one_seed_and_scores_images_alone() -> None:
     assert "where 1" in str(CutPasteScorer(width=9, code=4).refuses_memory(first, spec))
 
 
+@pytest.mark.parametrize(("tuned", "numbers"), [(1, 442_800), (2, 638_640)])
+def test_stages_that_cutpaste_tunes_begin_as_the_trunks_and_leave_those(
+    tuned: int, numbers: int
+) -> None:
+    head, pixels = Head(CHANNELS, 4, 2, tuned), torch.rand(3, 48, 64)
+    assert sum(weights.numel() for weights in head.stages.parameters()) == numbers
+    before = frozen_cells(pixels)
+    found = head.tuned_cells(frozen_cells(pixels, tuned))
+    assert torch.allclose(found, before, atol=1e-4)
+    images = example_features(2, gives={CELLS, PIXELS})
+    options = {"width": 4, "code": 2}
+    with learning_in(None, most_steps=2):
+        scorer = CutPasteScorer(**options, tuned=tuned)  # type: ignore[arg-type]
+        memory = scorer.fit(images)
+    own = scorer.networks(memory)
+    assert all(
+        (a != b).any()
+        for a, b in zip(own.stages.parameters(), head.stages.parameters(), strict=True)
+    )
+    assert torch.equal(frozen_cells(pixels), before)
+    spec = load_detector("cutpaste").backbone.spec
+    assert scorer.refuses_memory(memory, spec) is None
+    assert "numbers, where" in str(CutPasteScorer(**options).refuses_memory(memory, spec))  # type: ignore[arg-type]
+
+
 def parts(folder: Path) -> Path:
     """Write a data set of two colours of noise."""
     rng = np.random.default_rng(0)

@@ -11,7 +11,14 @@ from vlmad import Prediction
 from vlmad.errors import InputError
 from vlmad.parts import CELLS
 from vlmad_attribution.attribution import Addend, Attribution, Judged
-from vlmad_families._cutpaste_lesson import CHANNELS, HEAD, CutPasteLesson, Head, frozen_cells
+from vlmad_families._cutpaste_lesson import (
+    CHANNELS,
+    HEAD,
+    STAGES,
+    CutPasteLesson,
+    Head,
+    frozen_cells,
+)
 from vlmad_families._draem_networks import flattened, unflattened
 from vlmad_families._pixels import image_of, levels_of
 from vlmad_families.learned_scorer import LearnedScorer
@@ -38,14 +45,17 @@ OF_IMAGES, OF_CELLS = "image", "cell"
 class CutPasteScorer(LearnedScorer[Head]):
     """How far an image's embedding is from those of good ones, by a head that tells pasted pieces.
 
-    The head learns on frozen features of the embedded model, of the references as they are, with a
-    patch and with a scar, to tell these three. The image score is the Mahalanobis distance of the
-    image's embedding to those of the references, under the covariance of Ledoit and Wolf; the map
-    is that of the cells' embeddings to all cells of the references.
+    The head learns on features of the embedded model, frozen unless some are `tuned`, of the
+    references as they are, with a patch and with a scar, to tell these three. The image score is
+    the Mahalanobis distance of the image's embedding to those of the references, under the
+    covariance of Ledoit and Wolf; the map is that of the cells' embeddings to all cells of the
+    references.
 
     Args:
         width: of the hidden layer.
         code: numbers of an embedding.
+        tuned: how many of the last two stages of the embedded model's trunk learn along; its
+            rate should be lower then.
         epochs: how often all references are looked at, or 64 where there are fewer.
         batch: references in each step, each in three kinds.
         rate: of gradient descent with momentum 0.9; it falls by a cosine.
@@ -64,6 +74,7 @@ class CutPasteScorer(LearnedScorer[Head]):
         self,
         width: Annotated[int, Ge(1)] = 128,
         code: Annotated[int, Ge(1)] = 64,
+        tuned: Annotated[int, Ge(0), Le(len(STAGES))] = 0,
         epochs: Annotated[int, Ge(1)] = 20,
         batch: Annotated[int, Ge(1)] = 8,
         rate: Annotated[float, Gt(0)] = 0.03,
@@ -76,6 +87,7 @@ class CutPasteScorer(LearnedScorer[Head]):
         sigma: Annotated[float, Ge(0)] | None = None,
     ) -> None:
         self.width, self.code, self.budget, self.sigma = width, code, budget, sigma
+        self.tuned = tuned
         self.pasted = (area, jitter, disturbed)
         self.schedule = Schedule(
             epochs, batch, rate, (0.9, 0.999), seed, "sgd", 0.9, weight_decay, "cosine"
@@ -88,12 +100,12 @@ class CutPasteScorer(LearnedScorer[Head]):
             pixels = image_of(references, NAME)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.schedule.seed)
-                head = Head(CHANNELS, self.width, self.code)
-            known = [self.width, self.code, self.schedule, self.budget, *self.pasted]
+                head = Head(CHANNELS, self.width, self.code, self.tuned)
+            known = [self.width, self.code, self.tuned, self.schedule, self.budget, *self.pasted]
             course = Course(NAME, self.schedule, self.budget, digest_of(known, [pixels]))
             lesson = CutPasteLesson(head, levels_of(pixels), *self.pasted)
             FitTraining(lesson, len(references), course).run()
-            embedded = torch.cat([head(frozen_cells(image)) for image in pixels])
+            embedded = torch.cat([head(frozen_cells(image, self.tuned)) for image in pixels])
             return {HEAD: flattened(head), **densities(embedded)}
 
     def built(self, memory: Mapping[str, Tensor]) -> Head:
@@ -104,7 +116,7 @@ class CutPasteScorer(LearnedScorer[Head]):
         if HEAD not in memory or shapes != wanted:
             raise InputError(f"it does not hold a head and Gaussians of {self.code} numbers")
         with torch.device("meta"):
-            head = Head(CHANNELS, self.width, self.code)
+            head = Head(CHANNELS, self.width, self.code, self.tuned)
         unflattened(head, memory[HEAD])
         return head
 
@@ -113,7 +125,8 @@ class CutPasteScorer(LearnedScorer[Head]):
     ) -> tuple[Prediction, Attribution]:
         """Score by the distance of the image's embedding, and name the pixels."""
         head = self.networks(memory)
-        embedded = [head(frozen_cells(image)) for image in image_of(features, NAME)]
+        images = image_of(features, NAME)
+        embedded = [head(frozen_cells(image, self.tuned)) for image in images]
         scores = torch.cat([distances(cells.mean((1, 2)), memory, OF_IMAGES) for cells in embedded])
         cells = torch.cat([distances(each, memory, OF_CELLS) for each in embedded])
         sigma = min(features.image_size) / SIGMAS if self.sigma is None else self.sigma

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 
 from vlmad_synthesis.colours import jitter
 from vlmad_synthesis.synthetic import choose_defects
-from vlmad_tiny.embedded_trunk import trunk_cells
+from vlmad_tiny.embedded_trunk import standardised, trunk_cells, trunk_stages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ HEAD = "head"
 COARSE, FINE = "b4", "b2"
 CHANNELS = 112 + 40
 """Of both levels of the embedded trunk."""
+STAGES = ("blocks[3]", "blocks[4]")
+"""Of the trunk, what leads from the finer level to the other."""
 PASTED = ("cutpaste", "scar")
 CLASSES = 1 + len(PASTED)
 
@@ -35,10 +38,14 @@ class Head(nn.Module):
         channels: of a cell.
         width: of the hidden layer.
         code: numbers of an embedding.
+        tuned: how many of the last two stages of the embedded trunk are its own, and learn; with
+            none it is given frozen cells, with some the trunk's map before both stages.
     """
 
-    def __init__(self, channels: int, width: int, code: int) -> None:
+    def __init__(self, channels: int, width: int, code: int, tuned: int = 0) -> None:
         super().__init__()
+        stages = [*trunk_stages()[2].children()][len(STAGES) - tuned :] if tuned else []
+        self.stages = nn.ModuleList(deepcopy(stage) for stage in stages).requires_grad_(True)
         self.cells = nn.Sequential(
             nn.Linear(channels, width), nn.ReLU(), nn.Linear(width, code), nn.ReLU()
         )
@@ -46,8 +53,16 @@ class Head(nn.Module):
 
     def forward(self, cells: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w d"]:
         """Return the embedding of each cell."""
-        embedded: Tensor = self.cells(cells)
+        embedded: Tensor = self.cells(self.tuned_cells(cells) if len(self.stages) else cells)
         return embedded
+
+    def tuned_cells(self, finer: Float[Tensor, "b h w c"]) -> Float[Tensor, "b g k c"]:
+        """Return cells of both levels, of the trunk's map before the last stages."""
+        frozen = [*trunk_stages()[2].children()][: -len(self.stages)]
+        coarse = finer.movedim(-1, 1)
+        for stage in (*frozen, *self.stages):
+            coarse = stage(coarse)
+        return joined(standardised(COARSE, coarse.movedim(1, -1)), standardised(FINE, finer))
 
     def logits(self, cells: Float[Tensor, "b h w c"]) -> Float[Tensor, "b k"]:
         """Return how much each image looks good, with a patch, with a scar."""
@@ -61,17 +76,27 @@ def three_way(logits: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
     return F.cross_entropy(logits, classes)
 
 
-def frozen_cells(pixels: Float[Tensor, "3 h w"]) -> Float[Tensor, "1 g k c"]:
-    """Return cells of the embedded trunk: a level, and the finer one's mean around each cell.
+def frozen_cells(pixels: Float[Tensor, "3 h w"], tuned: int = 0) -> Float[Tensor, "1 g k c"]:
+    """Return what a head is given of an image.
 
     Args:
         pixels: from 0 to 1.
+        tuned: how many stages are the head's own.
     """
-    found = trunk_cells(pixels * 255, (FINE, COARSE))
-    coarse = found[COARSE]
-    finer = found[FINE].movedim(-1, 0)[None]
-    around = F.interpolate(finer, size=coarse.shape[:2], mode="area")[0].movedim(0, -1)
-    return torch.cat([coarse, around], -1)[None]
+    if not tuned:
+        found = trunk_cells(pixels * 255, (FINE, COARSE))
+        return joined(found[COARSE][None], found[FINE][None])
+    first, second, _ = trunk_stages()
+    finer: Tensor = second(first(pixels[None] * 2 - 1))
+    return finer.movedim(1, -1)
+
+
+def joined(
+    coarse: Float[Tensor, "b g k c"], finer: Float[Tensor, "b h w d"]
+) -> Float[Tensor, "b g k e"]:
+    """Return cells of a level of the trunk, and the finer one's mean around each of them."""
+    around = F.interpolate(finer.movedim(-1, 1), size=coarse.shape[1:3], mode="area")
+    return torch.cat([coarse, around.movedim(1, -1)], -1)
 
 
 class CutPasteLesson:
@@ -103,7 +128,8 @@ class CutPasteLesson:
         """Tell three kinds of each image apart."""
         with torch.no_grad():
             drawn = [each for row in rows for each in self.drawn(row, rng)]
-            cells = torch.cat([frozen_cells(shares(levels)) for levels in drawn])
+            tuned = len(self.head.stages)
+            cells = torch.cat([frozen_cells(shares(levels), tuned) for levels in drawn])
         yield HEAD, {"cross-entropy": three_way(self.head.logits(cells))}
 
     def drawn(self, row: int, rng: np.random.Generator) -> list[UInt8[np.ndarray, "h w 3"]]:

@@ -31,6 +31,11 @@ def trunk_cells(
     return {name: trunk.standardise(name, cells[name])[0] for name in names}
 
 
+def standardised(name: str, cells: Float[Tensor, "*n w"]) -> Float[Tensor, "*n w"]:
+    """Bring cells of a level to mean 0 and deviation 1 of everyday photographs, by channel."""
+    return _on_processor()._trunk.standardise(name, cells)
+
+
 @cache
 @torch.inference_mode(False)
 def trunk_stages() -> tuple[nn.Module, ...]:
