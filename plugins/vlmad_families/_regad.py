@@ -103,6 +103,8 @@ class Regad(LearnedScorer[Registering]):
         self.schedule = Schedule(
             epochs, batch, rate, (0.9, 0.999), seed, "sgd", 0.9, weight_decay, "cosine"
         )
+        generator = torch.Generator().manual_seed(seed)
+        self.drawn = torch.randperm(sum(WIDTHS), generator=generator)[:channels].sort().values
         super().__init__()
 
     def fit(self, references: Features) -> Mapping[str, Tensor]:
@@ -110,8 +112,7 @@ class Regad(LearnedScorer[Registering]):
         with torch.inference_mode(False), torch.no_grad():
             pixels = image_of(references, NAME)
             registering = self._learned(pixels)
-            drawn = self._drawn()
-            cells = (registering.cells(views_of(image))[..., drawn] for image in pixels)
+            cells = (registering.cells(views_of(image))[..., self.drawn] for image in pixels)
             gaussians = position_gaussians(cells, self.ridge)
             return {NETWORK: flattened(registering), **gaussians}
 
@@ -127,13 +128,9 @@ class Regad(LearnedScorer[Registering]):
         FitTraining(lesson, len(lesson.images), course).run()
         return network.registering
 
-    def _drawn(self) -> Tensor:
-        every, generator = sum(WIDTHS), torch.Generator().manual_seed(self.schedule.seed)
-        return torch.randperm(every, generator=generator)[: self.channels].sort().values
-
     def built(self, memory: Mapping[str, Tensor]) -> Registering:
         """Return the network, if there are Gaussians too."""
-        count, places = len(self._drawn()), memory[MEAN].shape[:1] if MEAN in memory else ()
+        count, places = len(self.drawn), memory[MEAN].shape[:1] if MEAN in memory else ()
         shapes = {MEAN: (*places, count), WHITENING: (*places, count, count)}
         own = {name: tuple(t.shape) for name, t in memory.items() if name != NETWORK}
         if NETWORK not in memory or own != shapes:
@@ -147,9 +144,9 @@ class Regad(LearnedScorer[Registering]):
         self, features: Features, memory: Mapping[str, Tensor]
     ) -> tuple[Prediction, Attribution]:
         """Score by the highest place, and name the pixels."""
-        registering, drawn, found = self.networks(memory), self._drawn(), []
+        registering, found = self.networks(memory), []
         for image in image_of(features, NAME):
-            cells = registering.cells(image[None])[0, ..., drawn]
+            cells = registering.cells(image[None])[0, ..., self.drawn]
             if cells.shape[0] * cells.shape[1] != len(memory[MEAN]):
                 raise InputError(f"{NAME} was fitted on images of another size; fit it anew")
             away = distances(cells.flatten(0, 1), memory).unflatten(0, cells.shape[:2])
