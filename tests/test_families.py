@@ -31,7 +31,7 @@ from vlmad_families._reconstruction import Reconstruction
 from vlmad_families.reconstruction_losses import divergence, reparametrised, similarity
 from vlmad_run.choosing import LearningChoice
 from vlmad_run.learning_in_fit import PIXELS, NotLearned, learning_in, learning_seconds
-from vlmad_train.history import Epoch
+from vlmad_train.history import Epoch, TrainingHistory
 
 from .conftest import Ended, Process
 
@@ -159,6 +159,26 @@ def test_one_slow_epoch_does_not_end_learning(monkeypatch: pytest.MonkeyPatch) -
     )
     Reconstruction(**{**SHORT, "epochs": 12}).fit(REFERENCES)
     assert seen == [12]
+
+
+def test_a_machine_that_sleeps_in_a_step_takes_nothing_off_the_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, steps = [0.0], Reconstructing.steps
+
+    def sleepy(self: Reconstructing, rows: Any, rng: Any) -> Iterator[Any]:
+        clock[0] += 0.1 if clock[0] else 0.2  # an epoch has several steps; in the third it sleeps
+        clock[0] += 7200.0 if 0.35 < clock[0] < 0.45 else 0.0
+        yield from steps(self, rows, rng)
+
+    monkeypatch.setattr(learning.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(Reconstructing, "steps", sleepy)
+    seen: list[TrainingHistory] = []
+    monkeypatch.setattr(learning.FitTraining, "_finish", lambda t: seen.append(t.history))
+    Reconstruction(**SHORT, budget=1).fit(REFERENCES)
+    assert clock[0] > 7200
+    assert len(seen[0].epochs) == SHORT["epochs"]
+    assert sum(epoch.seconds for epoch in seen[0].epochs) < 15
 
 
 def test_a_loss_that_is_no_number_ends_learning_with_a_sentence() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from vlmad_train.objectives import (
 )
 from vlmad_train.visible_drawings import VisibleDrawings
 
-from .conftest import SMALL, Ended
+from .conftest import SMALL, Ended, wait_until_stopped
 
 Command = Callable[..., Ended]
 
@@ -142,6 +143,25 @@ def test_a_killed_training_goes_on_to_the_same_bits(
     assert not Path("k.safetensors").exists()
     assert command(*words, "--out", tmp_path / "k.safetensors").status == 0
     assert Path("k.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_training_that_slept_for_a_while_ends_in_the_same_bits(
+    command: Command,
+    products: Path,
+    signalled: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+) -> None:
+    words = ("train", products, *WORDS, "--epochs", "4", "--extractor", "dense")
+    slept = signalled(
+        "SIGSTOP", tmp_path / "s-training", 25, *words, "--out", tmp_path / "s.safetensors"
+    )
+    wait_until_stopped(slept)
+    assert command(*words, "--out", "whole.safetensors").status == 0
+    slept.send_signal(signal.SIGCONT)
+    assert slept.communicate()[1] is not None
+    assert slept.returncode == 0
+    assert Path("s.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(

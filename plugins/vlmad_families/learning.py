@@ -40,6 +40,8 @@ LEAST_DRAWN = 64
 """Images of an epoch: fewer are looked at several times."""
 SPARING = 20
 """How many times as long as keeping its state took is learned before it is kept again."""
+ASLEEP, AT_LEAST = 10, 10.0
+"""A step of so many times the usual, and so many seconds, is one in which the machine slept."""
 
 
 class FitLesson(Protocol):
@@ -66,6 +68,12 @@ class FitState(Document):
     digest: str
     planned: int
     history: TrainingHistory
+
+
+def awake(steps: Sequence[float]) -> float:
+    """Return the seconds that steps took, less those that the machine slept in one of them."""
+    longest = max(AT_LEAST, ASLEEP * median_low(steps))
+    return sum(min(each, longest) for each in steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +163,7 @@ class FitTraining:
             self.planned = min(self._most, affordable)
 
     def _epoch(self, number: int) -> Epoch:
-        started, seed = time.perf_counter(), self.course.schedule.seed
+        seconds, seed = list[float](), self.course.schedule.seed
         rate = _rates(replace(self.course.schedule, epochs=self.planned))[number - 1]
         rng, terms = seeded(seed, "epoch", number), dict[str, float]()
         times = -(-LEAST_DRAWN // self.count) if self.most_steps is None else 1
@@ -167,11 +175,12 @@ class FitTraining:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((seed << 20) + number)
             for group in groups:
+                started = time.perf_counter()
                 for name, value in self._step(group, rng, rate, number):
                     terms[name] = terms.get(name, 0.0) + value / len(groups)
+                seconds.append(time.perf_counter() - started)
         losses = Losses(loss=sum(terms.values()), terms=terms)
-        seconds = time.perf_counter() - started
-        return Epoch(number=number, training=losses, held_out=None, seconds=seconds)
+        return Epoch(number=number, training=losses, held_out=None, seconds=awake(seconds))
 
     def _step(
         self, group: Sequence[int], rng: np.random.Generator, rate: float, number: int
