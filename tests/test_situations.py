@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from .conftest import SMALL, noise
 
@@ -27,3 +30,44 @@ def test_where_a_table_is_too_wide_names_stay_whole_and_pictures_are_left_out(
     assert name in narrow.out
     assert "heat map in overlays/" not in narrow.out
     assert "heat maps: narrow/overlays/" in narrow.out
+
+
+def test_a_photo_on_its_side_is_turned_where_it_says_so_and_named_where_it_does_not(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    values = np.random.default_rng(0).integers(0, 256, (48, 32, 3), dtype=np.uint8)
+    upright, held = Image.fromarray(values), Image.Exif()
+    held[0x0112] = 6  # the camera was held turned by a quarter, and says so
+    lying = upright.transpose(Image.Transpose.ROTATE_90)
+    for name in ("a", "b", "c"):
+        upright.save(tmp_path / "photos" / f"{name}.png")
+    lying.save(tmp_path / "photos" / "says so.png", exif=held)
+    lying.save(tmp_path / "photos" / "says nothing.png")
+    done = command(*RUN, "--overlays", "none", "--json")
+    assert done.status == 0
+    rows = {Path(row["image"]).stem: row for row in map(json.loads, done.out.splitlines())}
+    assert rows["says so"]["score"] == rows["a"]["score"] != rows["says nothing"]["score"]
+    [note] = [line for line in done.error.splitlines() if "on its side" in line]
+    assert note.startswith(
+        "vlmad: note: photos/says nothing.png is 48 x 32 pixels where 4 others are 32"
+    )
+
+
+def test_long_paths_with_spaces_and_umlauts_are_scored_and_come_back(
+    command: Command, tmp_path: Path
+) -> None:
+    folder = (
+        tmp_path / "Prüfstand Übersicht" / ("Schicht zwei, größere Öse " * 5).strip() / ("x" * 150)
+    )
+    folder.mkdir(parents=True)
+    assert len(str(folder)) > 300
+    [photo] = noise(tmp_path / "photos", 1).iterdir()
+    moved = photo.rename(folder / "Gehäuse links, außen.png")
+    out = tmp_path / "Ergebnisse ä" / ("y" * 200)
+    done = command("run", folder, *RUN[2:], "--out", out)
+    assert done.status == 0, done.error
+    [row] = map(json.loads, (out / "scores.jsonl").read_text("utf-8").splitlines())
+    assert row["image"] == str(moved)
+    assert (out / row["map"]).exists()
+    assert (out / row["overlay"]).exists()

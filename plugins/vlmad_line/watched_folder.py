@@ -11,6 +11,7 @@ import hashlib
 import os
 import time
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ FORGOTTEN = 1000
 """Images that are forgotten together when they are gone."""
 SIGN = 0.5
 """Seconds of a look after which there is a sign of life."""
+TOLD = find_spec("watchfiles") is not None
+"""Whether there is the library that is told of changes."""
 OUTPUT: tuple[Kind, ...] = ("image", "format")
 """Kinds of files that are judged: those in formats that are not read are NG."""
 
@@ -88,7 +91,7 @@ class WatchedFolder:
         self._folders.require_all(root)
         if not self._folders.known:  # it is asked for the first time
             self._done |= set(self.seen)
-        poll = sends_none(root) if self.poll is None else self.poll
+        poll = (not TOLD or sends_none(root)) if self.poll is None else self.poll
         with notifications(root, poll or self.once, stop) as news:
             yield None
             due = 0.0

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import Image
 from rich.table import Table
 
 from vlmad.console import say
 from vlmad_run.passed_over import in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 ROWS_SHOWN = 40
 WARNINGS = 20
 """As many of a kind are written out."""
+UPRIGHT = 3
+"""How many upright images there are for each that lies on its side, at least."""
 UNBOUNDED = 10_000
 """Columns; no table is wider."""
 
@@ -70,11 +75,33 @@ def print_warnings(folder: RunFolder, images: Sequence[Path]) -> None:
             same = "" if name == row.image else f", as {row.image}"
             tested.append(f"warning: reference {name} is also under test{same}")
         noted += [f"note: {row.image}: {note}" for note in row.notes]
-    for texts in (failed, tested, noted):
+    turned = [f"note: {each}" for each in on_their_side(folder, images)]
+    for texts in (failed, tested, noted, turned):
         if len(texts) > WARNINGS:
             texts[WARNINGS:] = [f"and {len(texts) - WARNINGS} more, see {folder.path}/scores.jsonl"]
         for text in texts:
             say(text)
+
+
+def on_their_side(folder: RunFolder, images: Sequence[Path]) -> Iterator[str]:
+    """Yield, in words, images that seem to lie on their side among upright ones.
+
+    A photograph of a phone is turned by what it says of itself; one that lost that in a chat or an
+    editor lies still, and is scored as it lies.
+    """
+    sizes = {}
+    for row in folder.rows(images):
+        if row.map:
+            with suppress(OSError), Image.open(folder.path / row.map) as heat:
+                sizes[row.image] = heat.size
+    counts = Counter(sizes.values())
+    for name, (width, height) in sizes.items():
+        others = counts[height, width]
+        if width != height and others >= UPRIGHT * counts[width, height]:
+            yield (
+                f"{name} is {width} x {height} pixels where {others} others are {height} x {width}"
+                ": if it lies on its side, turn it, for it was scored as it lies"
+            )
 
 
 def print_not_judged(folder: RunFolder) -> bool:

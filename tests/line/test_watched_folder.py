@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -304,6 +305,19 @@ def test_a_known_folder_that_is_away_at_the_start_is_an_alarm_and_an_unknown_one
         assert ledger.seen(place) == {"judged"}
         with pytest.raises(InputError, match="no such folder"):
             feed_of(place, ledger, came, **{**how, "once": True})
+
+
+def test_without_the_library_that_tells_of_changes_a_folder_is_looked_at(
+    tmp_path: Path, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched_folder, "TOLD", False)
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    (tmp_path / "in").mkdir()
+    watched = Watched(tmp_path / "in", poll=False)
+    watched.folder.poll = None
+    watched.looked_through()
+    (tmp_path / "in" / "a.png").write_bytes(png)
+    assert watched.until(1) == ["a.png"]
 
 
 def test_network_shares_are_looked_at(tmp_path: Path) -> None:
