@@ -1,8 +1,9 @@
 """Put what benches and grids gave into docs/results.md, in the place of what was there.
 
-    python docs/results.py recipes=DIR alone=DIR references=DIR,DIR families=DIR parts=DIR …
+    python docs/results.py recipes=DIR alone=DIR references=DIR,DIR families=DIR guards=FILE …
 
-Of each section the folder that `vlmad bench` or `vlmad grid` wrote, of `references` several;
+Of each section the folder that `vlmad bench` or `vlmad grid` wrote, of `references` several, of
+`guards` what examples/speed/guards.py kept;
 results.md has the commands. A section that is not named stays as it is, and so do the words around
 the tables. Of `parts` and `windows` the averages are shown alone, of `alone` and `references` those
 over named categories, of `learned` those over all, and the differences of `PAIRS`, of `installed`
@@ -203,6 +204,16 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def guards_page(file: Path) -> str:
+    """Return how this tree's speed and memory are beside an earlier one's."""
+    titles = ("measure", "then", "now", "now / then", "least", "largest")
+    rows = [
+        (name, f"{old:.3g}", f"{new:.3g}", f"{median:.2f}", f"{least:.2f}", f"{largest:.2f}")
+        for name, (least, largest, median, old, new) in json.loads(file.read_text("utf-8")).items()
+    ]
+    return _table(titles, rows)
+
+
 def _grid_or_bench(folder: Path, only: str = "") -> str:
     [file] = (folder / name for name in ("bench.md", "grid.md") if (folder / name).is_file())
     return tables(file.read_text(encoding="utf-8"), only)
@@ -227,6 +238,8 @@ def main(sections: Iterable[str]) -> None:
             text = f"{table}\n\n{categories_page([Path(folder)])}"
         elif name == "installed":
             text = categories_page([Path(folder)])
+        elif name == "guards":
+            text = guards_page(Path(folder))
         elif name == "learned":
             text = learned_page(Path(folder))
         else:

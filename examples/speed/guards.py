@@ -6,13 +6,18 @@ Both are built as wheels and installed beside the same libraries, those of the e
 this runs in. Commands take turns, each in a process of its own; a warming round is not counted.
 Printed are ratios, new / old, of
 
-- run: seconds of `vlmad run` for an image, dense and by windows, what a start costs taken off
-- memory: the peaks of the same runs
+- start: seconds of `vlmad --help`, `vlmad plugins`, and `vlmad run` of one image
+- run: seconds of `vlmad run` for an image, by recipe, what a start costs taken off, and the peaks
+- memory: the peaks of runs of 100 and of 2,000 small images by a model of two blocks
+- passes: seconds of a batch, by way and precision, of `vlmad bench-speed`
 - grid: seconds of a grid of 24 combinations
-- start: seconds of `vlmad --help` and `vlmad plugins`
+- metrics: seconds of all exact pixel metrics as a share of scikit-learn's pixel AUROC
 
 and of scores, how many were compared (all recipes, zero- and few-shot, each way of resizing,
-float32 on the CPU) and the largest difference, which must be 0.
+float32 on the CPU) and the largest difference, which must be 0. Recipes are alike by name, so that
+where another detector is the default now, it is beside the one that was. `--json FILE` keeps the
+ratios, for docs/results.py. What the other commit may not have is measured beside other things:
+a server's answers by examples/serve/load.py, graphs by examples/graphs/speed.py.
 """
 
 from __future__ import annotations
@@ -27,13 +32,26 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "examples" / "samples"
 OLD = "6de0adc"
-RECIPES = {"dense": "clip", "windows": "winclip"}
+RECIPES: dict[str, tuple[str, ...]] = {
+    "the default": (),
+    **{name: ("--detector", name) for name in ("clip", "winclip", "anomalyclip", "hybrid")},
+    "the default, 4 references": (
+        "--references",
+        str(SAMPLES / "cloth/train/good"),
+        "--shots",
+        "4",
+    ),
+}
+FEW, MANY = 100, 2000
+METRICS = ("vlmad, all exact", "scikit-learn AUROC")
 GRID = (
     *("--prompt", "compositional,plain", "--scorer", "harmonic,max-cosine"),
     *("--attention", "diagonal", "--set", "attention.gamma=0|0.5|1"),
@@ -74,6 +92,7 @@ class Tree(NamedTuple):
     name: str
     python: Path
     folder: Path
+    source: Path
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start Python with the plugins' index and caches in a folder of its own."""
@@ -93,6 +112,24 @@ class Tree(NamedTuple):
             raise SystemExit(f"{self.name}: vlmad {' '.join(words)} ended with {status}")
         return time.perf_counter() - started, usage.ru_maxrss / 1024
 
+    def told(self, *words: str, **environment: str) -> str:
+        """Run Python; return what it prints."""
+        process = self.start(*words, **environment)
+        content, _ = process.communicate()
+        if process.returncode:
+            raise SystemExit(f"{self.name}: {words} ended with {process.returncode}")
+        return content.decode()
+
+
+class Ratio(NamedTuple):
+    """New / old over the rounds, and the medians of both."""
+
+    least: float
+    largest: float
+    median: float
+    old: float
+    new: float
+
 
 Measures = dict[str, float]
 Work = Callable[[Tree, Path], Measures]
@@ -110,7 +147,7 @@ def install(name: str, source: Path, folder: Path) -> Tree:
     python = place / "bin" / "python"
     pip = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*pip, "--ignore-installed", *folder.glob("*.whl")], check=True)
-    return Tree(name, python, folder)
+    return Tree(name, python, folder, source)
 
 
 def install_both(commit: str, folder: Path) -> list[Tree]:
@@ -123,41 +160,80 @@ def install_both(commit: str, folder: Path) -> list[Tree]:
     return [install("old", source, folder / "old"), install("new", ROOT, folder / "new")]
 
 
-def prepare(folder: Path, count: int) -> Path:
+def prepare(images: Path, count: int) -> list[Path]:
     """Link the sample images, each as often as it takes to make `count`."""
-    (images := folder / "images").mkdir()
-    found = sorted(SAMPLES.glob("*/test/*/*.png"))
-    for index in range(count):
-        (images / f"{index:05}.png").symlink_to(found[index % len(found)])
-    return images
+    images.mkdir()
+    found = cycle(sorted(SAMPLES.glob("*/test/*/*.png")))
+    for index, image in enumerate(islice(found, count)):
+        (images / f"{index:05}.png").symlink_to(image)
+    return sorted(images.iterdir())
 
 
-def measure_start(tree: Tree, folder: Path) -> Measures:
-    """Time the two commands that everyone waits for."""
-    return {f"start: {word}": tree.measure(word)[0] for word in ("--help", "plugins")}
+def measure_start(images: list[Path], tree: Tree, folder: Path) -> Measures:
+    """Time what everyone waits for."""
+    one = ("run", str(images[0]), "--quiet", "--out", str(folder / "one"))
+    words = {"--help": ("--help",), "plugins": ("plugins",), "run of one image": one}
+    return {f"start, {name}: seconds": tree.measure(*each)[0] for name, each in words.items()}
 
 
-def measure_grid(tree: Tree, folder: Path) -> Measures:
+def measure_runs(images: list[Path], tree: Tree, folder: Path) -> Measures:
+    """Time runs on a folder of images, without a start, and note their peaks."""
+    found = {}
+    for number, (name, recipe) in enumerate(RECIPES.items()):
+        words = (*recipe, "--quiet", "--out")
+        start, _ = tree.measure("run", str(images[0]), *words, str(folder / f"one-{number}"))
+        all_of_them = ("run", str(images[0].parent), *words, str(folder / f"all-{number}"))
+        whole, peak = tree.measure(*all_of_them)
+        found[f"run, {name}: seconds an image"] = (whole - start) / (len(images) - 1)
+        found[f"run, {name}: megabytes at the peak"] = peak
+    return found
+
+
+def measure_memory(_: list[Path], tree: Tree, folder: Path) -> Measures:
+    """Measure the peaks of few and of many images, by a model of two blocks."""
+    two_layers = tree.told("-c", "from vlmad.testing import examples; print(examples.TWO_LAYERS)")
+    model = ("--backbone", f"openclip:{two_layers.strip()}", "--set", "backbone.weights=random:0")
+    found = {}
+    for count in (FEW, MANY):
+        images = prepare(folder / f"images-{count}", count)[0].parent
+        words = ("run", str(images), "--detector", "clip", *model, "--quiet")
+        peak = tree.measure(*words, "--out", str(folder / f"out-{count}"))[1]
+        found[f"memory, {count} images: megabytes at the peak"] = peak
+    return found
+
+
+def measure_passes(_: list[Path], tree: Tree, folder: Path) -> Measures:
+    """Time an image of each way of encoding."""
+    words = ("-m", "vlmad", "bench-speed", "--batch", "2", "--rounds", "2", "--json")
+    return {
+        f"pass, {way['way']}, {way['precision']}: seconds an image": 1 / way["images_per_second"]
+        for way in json.loads(tree.told(*words))["ways"]
+    }
+
+
+def measure_grid(_: list[Path], tree: Tree, folder: Path) -> Measures:
     """Time a grid of 24 combinations."""
-    out = str(folder / "grid")
-    return {"grid": tree.measure("grid", str(SAMPLES / "cloth"), *GRID, "--quiet", "--out", out)[0]}
+    words = ("grid", str(SAMPLES / "cloth"), *GRID, "--quiet", "--out", str(folder / "grid"))
+    return {"grid of 24: seconds": tree.measure(*words)[0]}
 
 
-def measure_runs(images: Path) -> Work:
-    """Return what times runs on a folder of images, without a start, and notes their peaks."""
-    paths = sorted(images.iterdir())
+def measure_metrics(_: list[Path], tree: Tree, folder: Path) -> Measures:
+    """Time all exact pixel metrics beside scikit-learn's pixel AUROC, by the tree's own script."""
+    table = tree.told(str(tree.source / "examples/speed/metrics.py"), "--rounds", "1")
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    seconds = {row[0]: float(row[1]) for row in rows if row[0] in METRICS and row[1:]}
+    ours, theirs = (seconds[name] for name in METRICS)
+    return {"metrics: share of scikit-learn's time": ours / theirs}
 
-    def measure(tree: Tree, folder: Path) -> Measures:
-        found = {}
-        for name, recipe in RECIPES.items():
-            words = ("--detector", recipe, "--quiet", "--out")
-            start, _ = tree.measure("run", str(paths[0]), *words, str(folder / f"one-{name}"))
-            whole, peak = tree.measure("run", str(images), *words, str(folder / f"all-{name}"))
-            found[f"run, {name}: seconds an image"] = (whole - start) / (len(paths) - 1)
-            found[f"run, {name}: megabytes at the peak"] = peak
-        return found
 
-    return measure
+WORKS = {
+    "start": measure_start,
+    "run": measure_runs,
+    "memory": measure_memory,
+    "passes": measure_passes,
+    "grid": measure_grid,
+    "metrics": measure_metrics,
+}
 
 
 def take_turns(trees: list[Tree], work: Work, rounds: int) -> Iterator[list[Measures]]:
@@ -171,26 +247,27 @@ def take_turns(trees: list[Tree], work: Work, rounds: int) -> Iterator[list[Meas
             yield measured if number % 2 else measured[::-1]
 
 
-def print_ratios(rounds: list[list[Measures]]) -> None:
-    """Print a line for each measure."""
-    for name in rounds[0][0]:
+def print_ratios(rounds: list[list[Measures]]) -> dict[str, Ratio]:
+    """Print a line for each measure that both have; return them."""
+    found = {}
+    for name in (each for each in rounds[0][0] if each in rounds[0][1]):
         old, new = ([measured[i][name] for measured in rounds] for i in range(2))
-        ratios = sorted(n / o for o, n in zip(old, new, strict=True))
+        shares = sorted(n / o for o, n in zip(old, new, strict=True))
+        middles = (statistics.median(values) for values in (shares, old, new))
+        found[name] = ratio = Ratio(shares[0], shares[-1], *middles)
         print(
-            f"{name}: {statistics.median(ratios):.3f} (from {ratios[0]:.3f} to {ratios[-1]:.3f}); "
-            f"medians {statistics.median(old):.3g} -> {statistics.median(new):.3g}",
+            f"{name}: {ratio.median:.3f} (from {ratio.least:.3f} to {ratio.largest:.3f}); "
+            f"medians {ratio.old:.3g} -> {ratio.new:.3g}",
             flush=True,
         )
+    return found
 
 
 def compare_scores(trees: list[Tree]) -> bool:
     """Print how scores and maps differ; return whether all are equal."""
     tables: list[dict[str, list[str]]] = []
     for tree in trees:
-        process = tree.start("-c", SCORES, str(SAMPLES), VLMAD_CACHE="off")
-        content, _ = process.communicate()
-        if process.returncode:
-            raise SystemExit(f"{tree.name}: scoring ended with {process.returncode}")
+        content = tree.told("-c", SCORES, str(SAMPLES), VLMAD_CACHE="off")
         tables.append({key: found for key, *found in map(json.loads, content.splitlines())})
     old, new = tables
     both = old.keys() & new.keys()
@@ -207,17 +284,18 @@ def main() -> None:
     parser.add_argument("--old", default=OLD, help="the commit to compare with")
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
-    guards = ("scores", "start", "run", "grid")
-    parser.add_argument("--only", nargs="+", choices=guards, default=guards)
+    parser.add_argument("--only", nargs="+", choices=("scores", *WORKS), default=["scores", *WORKS])
+    parser.add_argument("--json", type=Path, help="a file for the ratios")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         trees = install_both(given.old, Path(place))
         equal = compare_scores(trees) if "scores" in given.only else True
-        runs = measure_runs(prepare(Path(place), given.images))
-        works: dict[str, Work] = {"start": measure_start, "run": runs, "grid": measure_grid}
-        for name, work in works.items():
-            if name in given.only:
-                print_ratios(list(take_turns(trees, work, given.rounds)))
+        images = prepare(Path(place, "images"), given.images)
+        kept: dict[str, Ratio] = {}
+        for work in (partial(WORKS[name], images) for name in WORKS if name in given.only):
+            kept |= print_ratios(list(take_turns(trees, work, given.rounds)))
+        if given.json:
+            given.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     sys.exit(not equal)
 
 

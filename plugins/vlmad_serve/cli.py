@@ -75,11 +75,12 @@ def serve(
     """
     try:
         from vlmad_serve.access import Access, read_token
-        from vlmad_serve.listening import bind, is_loopback
+        from vlmad_serve.listening import bind, is_loopback, share_one_heap
         from vlmad_serve.sent_views import sent_views
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is missing; pip install 'vlmad[serve]'") from error
 
+    share_one_heap()
     if products is not None and not products.is_dir():
         raise InputError(f"--products {products} is no folder")
     views = sent_views(judging_parts.grouping(), judging_parts.rule())
