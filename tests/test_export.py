@@ -116,7 +116,7 @@ import sys
 for name in ("torch", "torchvision", "open_clip", "timm", "scipy", "sklearn", "matplotlib", "onnx"):
     sys.modules[name] = None
 sys.path.insert(0, sys.argv.pop(1))
-from vlmad.__main__ import main
+from vlmad_cli.__main__ import main
 main()
 """
 """Runs the command line of a tree where nothing that large detectors need is installed."""

@@ -132,7 +132,7 @@ def test_a_trunk_with_folded_norms_computes_the_same() -> None:
 
 LOADED = """
 import sys
-from vlmad.cli import main
+from vlmad_cli.frame import main
 try:
     main()
 finally:
