@@ -141,3 +141,16 @@ def test_a_read_only_place_is_named_in_one_line_and_nothing_is_left(
     assert last.endswith(": Permission denied")
     assert "Warning" not in ended.stderr
     assert set(shelf.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_photographs_on_a_read_only_share_are_scored_into_a_folder_elsewhere(
+    shelf: Path, tmp_path: Path
+) -> None:
+    before = set(shelf.rglob("*"))
+    words = ("run", "photos", *CLIP, "--quiet", "--out", str(tmp_path / "out"))
+    ended = unprivileged(*words, cwd=shelf)
+    assert ended.returncode == 0, ended.stderr
+    assert len((tmp_path / "out" / "scores.jsonl").read_bytes().splitlines()) == 4
+    assert len(list((tmp_path / "out" / "overlays").glob("*.jpg"))) == 4
+    assert set(shelf.rglob("*")) == before

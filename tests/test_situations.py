@@ -71,3 +71,23 @@ def test_long_paths_with_spaces_and_umlauts_are_scored_and_come_back(
     assert row["image"] == str(moved)
     assert (out / row["map"]).exists()
     assert (out / row["overlay"]).exists()
+
+
+def test_a_threshold_of_an_earlier_version_holds_unless_scores_changed_since(
+    command: Command, photos: Path
+) -> None:
+    words = ("--detector", "clip", *SMALL)
+    assert command("calibrate", "--good", "photos", *words, "--out", "t.json").status == 0
+    document = json.loads(Path("t.json").read_text("utf-8"))
+    scorer = document["identity"]["parts"]["scorer"]
+    scorer["version"] = "0.0.9"
+    Path("t.json").write_text(json.dumps(document), "utf-8")
+    run = ("run", "photos", *words, "--threshold", "t.json", "--overlays", "none")
+    assert command(*run, "--out", "same").status == 0
+    scorer["revision"] = 0
+    Path("t.json").write_text(json.dumps(document), "utf-8")
+    refused = command(*run, "--out", "other")
+    assert refused.status == 2
+    assert "gives other scores since (revision 0, now 1)" in refused.error
+    assert "calibrate anew, or give the number itself" in refused.error
+    assert not Path("other").exists()
