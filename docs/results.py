@@ -33,6 +33,8 @@ GUIDE = PAGE.with_name("which-detector.md")
 """Has the table of `families` as well."""
 APART = ("alien", "screw_block")
 """Categories on which nothing was chosen; the second has boxes for masks, the first none."""
+FAMILIES = ("cookie", "hazelnut_toy", "magnetic_tile", "mvtec_grid")
+"""Categories on which those that learn from good images are averaged: they take long."""
 LEARNED = {
     "image_auroc": "image AUROC",
     "pixel_auroc": "pixel AUROC",
@@ -85,8 +87,8 @@ def references_page(folders: Sequence[Path]) -> str:
     return f"{table}\n\n{categories_page(folders)}"
 
 
-def categories_page(folders: Iterable[Path]) -> str:
-    """Return image AUROC of each category."""
+def categories_page(folders: Iterable[Path], name: str = "image_auroc") -> str:
+    """Return a metric of each category."""
     by_place = over_seeds((each for folder in folders for each in _stored(folder)), 0.95)
     measured = {(detector, count): None for detector, _, count in by_place}
     categories = sorted({str(category) for _, category, _ in by_place})
@@ -94,10 +96,11 @@ def categories_page(folders: Iterable[Path]) -> str:
     for shots in sorted({count for _, count in measured}):
         own = [detector for detector, count in measured if count == shots]
         of_each = [
-            (c, *(_plain(by_place.get((d, c, shots), {}).get("image_auroc")) for d in own))
+            (c, *(_plain(by_place.get((d, c, shots), {}).get(name)) for d in own))
             for c in categories
         ]
-        page += [f"### Image AUROC of each category, {_shots(shots)}"]
+        title = LEARNED[name][0].upper() + LEARNED[name][1:]
+        page += [f"### {title} of each category, {_shots(shots)}"]
         page += [_table(("category", *own), of_each)]
     return "\n\n".join(page)
 
@@ -123,24 +126,26 @@ def families_table(folder: Path) -> str:
     """Return averages and costs of detectors that learn from good images, beside others."""
     by_place = over_seeds(_stored(folder), 0.95)
     places = dict.fromkeys((shots, detector) for detector, _, shots in by_place)
-    own = [{str(c) for d, c, n in by_place if (n, d) == place} for place in places]
-    shared = sorted(set.intersection(*own))
     costs = json.loads((folder / "costs.json").read_text(encoding="utf-8"))
     rows = [
         (
             detector,
             _shots(shots),
-            _average(by_place, detector, shots, shared, "image_auroc"),
-            _average(by_place, detector, shots, shared, "pixel_auroc"),
-            _average(by_place, detector, shots, shared, "pixel_aupro_30"),
+            *(_average(by_place, detector, shots, [each], "image_auroc") for each in FAMILIES),
+            *(_of_all(by_place, detector, shots, name) for name in ("image_auroc", "pixel_auroc")),
             *_costs(folder, detector, costs[detector]),
         )
         for shots, detector in sorted(places, key=lambda place: place[0])
     ]
-    titles = ["detector", "references", *LEARNED.values()]
-    titles += ["seconds to fit", "milliseconds an image", "megabytes"]
-    names = f"Averages over the {len(shared)} sets that all were measured on: {', '.join(shared)}."
-    return f"{_table(titles, rows)}\n\n{names}"
+    titles = ["detector", "references", *(f"image AUROC, {each}" for each in FAMILIES)]
+    titles += ["image AUROC", "pixel AUROC", "seconds to fit", "milliseconds an image", "megabytes"]
+    return _table(titles, rows)
+
+
+def _of_all(by_place: ByPlace, detector: str, shots: int, name: str) -> str:
+    """Return the average over `FAMILIES`, or a dash where not all are measured."""
+    found = _average(by_place, detector, shots, FAMILIES, name)
+    return "\N{EN DASH}" if "(over" in found else found
 
 
 def _costs(folder: Path, detector: str, measured: Mapping[str, float]) -> tuple[str, str, str]:
@@ -182,7 +187,7 @@ def _average(
     found = average(of_categories(by_place, detector, count, categories, name), 0.95).metric
     if found.value is None:
         return "\N{EN DASH}"
-    interval = "" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    interval = f" [{found.low:.3f}, {found.high:.3f}]" if found.low != found.high else ""
     few = len(found.categories) < len(categories)
     return f"{found.value:.3f}{interval}" + (f" (over {len(found.categories)})" if few else "")
 
@@ -235,7 +240,8 @@ def main(sections: Iterable[str]) -> None:
             table = families_table(Path(folder))
             guide = replaced(GUIDE.read_text(encoding="utf-8"), name, table)
             GUIDE.write_text(guide, encoding="utf-8")
-            text = f"{table}\n\n{categories_page([Path(folder)])}"
+            pages = (categories_page([Path(folder)], each) for each in [*LEARNED][:2])
+            text = "\n\n".join((table, *pages))
         elif name == "installed":
             text = categories_page([Path(folder)])
         elif name == "guards":

@@ -31,6 +31,7 @@ STEPS: dict[str, tuple[str, ...]] = {
     "memories": ("change,gaussian,patchcore,padim,spade", *EIGHT, "3"),
     "autoencoder": ("autoencoder", *EIGHT, "3"),
     "cutpaste": ("cutpaste", *EIGHT, "1"),
+    "regad": ("regad", *EIGHT, "1"),
     "draem": ("draem", *EIGHT, "1"),
 }
 """Detectors, and words of the bench."""
@@ -73,18 +74,27 @@ def references(photos: Path, category: str) -> Sequence[Path]:
 
 
 def costs(photos: Path, out: Path, step: str, category: str) -> dict[str, dict[str, float]]:
-    """Return seconds to fit and for an image, and megabytes of what was fitted."""
+    """Return seconds to fit and for an image, and megabytes of what was fitted.
+
+    What was learned by the bench is not learned again: the bench has timed it.
+    """
     from vlmad import load_detector
     from vlmad_run.learning_in_fit import learning_in
 
     tested = sorted((photos / category / "test").glob("*/*"))[:LOOKED_AT]
+    others = {
+        each.name: tuple(sorted((each / "train" / "good").iterdir()))
+        for each in sorted(photos.iterdir())
+        if each.is_dir() and each.name != category
+    }
     found = {}
     for name in STEPS[step][0].split(","):
         detector, took = load_detector(name), 0.0
         place = out / step / category / "learned" / name / category / f"{SHOTS}-shot-seed-0"
         if detector.scorer.references != "none" and "0" not in STEPS[step]:
             drawn = references(photos, category)
-            with learning_in(place):  # what is learned is not learned again, and timed by the bench
+            across = name == "regad"  # whose learning lies beside all draws
+            with learning_in(place.parent if across else place, others=others if across else None):
                 took = _seconds(lambda d=detector, r=drawn: d.fit(r))
         detector.predict(tested[:2])
         each = _seconds(lambda d=detector: d.predict(tested)) / len(tested)
