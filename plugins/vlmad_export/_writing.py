@@ -48,8 +48,7 @@ def write_graph(
 
     with _untold():
         recorded = of_one_image(record(traced))
-        one, count = _in_precision(recorded, traced.wanted, assembled, images, precision)
-    described = described.model_copy(update={"calibrated_on": count})
+        one = _in_precision(recorded, traced.wanted, assembled, images, precision)
     content = _bytes_of(of_any_images(one, traced.wanted, described.metadata()))
     if described.file_format == "onnx":
         graph.write_bytes(content)
@@ -92,14 +91,13 @@ def _in_precision(
     assembled: Assembled,
     images: Sequence[Path],
     precision: Precision,
-) -> tuple[onnx.ModelProto, int]:
-    """Return the graph in a precision, and by how many images its ranges were chosen."""
+) -> onnx.ModelProto:
     from vlmad_export._precision import quantised, with_half_weights
 
     if precision == "float32":
-        return one, 0
+        return one
     if precision == "float16":
-        return with_half_weights(one), 0
+        return with_half_weights(one)
     return quantised(one, wanted, [*assembled.detector.sources(images)])
 
 

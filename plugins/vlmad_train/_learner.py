@@ -41,7 +41,7 @@ class Learner:
         kinds: which of them are to learn; by default all that can.
 
     Raises:
-        IncompatiblePartsError: none can, one of `kinds` cannot, or references are needed.
+        IncompatiblePartsError: none can, or one of `kinds` cannot.
     """
 
     def __init__(self, detector: Detector, seed: int, kinds: Sequence[str] = ()) -> None:
@@ -63,6 +63,23 @@ class Learner:
         self._like: Features | None = None
         self._texts: dict[str, TextEmbeddings] = {}
         self._only_name: str | None = None
+
+    @property
+    def judges(self) -> bool:
+        """Whether it can score at all: it has no references."""
+        return bool(self.detector.scorer.references != "required")
+
+    def check_judges(self) -> None:
+        """Refuse a scorer that needs references.
+
+        Raises:
+            IncompatiblePartsError: it does.
+        """
+        if not self.judges:
+            raise IncompatiblePartsError(
+                f"{self.detector.assembly.parts['scorer']} needs references, and parts are learned "
+                "without; choose a scorer that judges by text, such as --scorer dense"
+            )
 
     @property
     def main(self) -> str:
@@ -189,11 +206,6 @@ def _learning(detector: Detector, kinds: Sequence[str]) -> list[str]:
         raise IncompatiblePartsError(
             f"nothing can be learned of {named}; choose a part that learns, "
             "such as --prompt learned"
-        )
-    if detector.scorer.references == "required":
-        raise IncompatiblePartsError(
-            f"{parts['scorer']} needs references, and parts are learned without; choose a scorer "
-            "that judges by text, such as --scorer dense"
         )
     return chosen
 

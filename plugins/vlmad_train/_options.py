@@ -70,7 +70,7 @@ class LearningOptions:
         str | None,
         _option(
             HOW,
-            help="anomalyclip, april-gan, image, windows or score; by default what fits.",
+            help="anomalyclip, april-gan, image, windows, score or spd; by default what fits.",
         ),
     ] = None
     epochs: Annotated[int, typer.Option(min=1, help="How often all images are looked at.")] = 15
@@ -108,6 +108,9 @@ class LearningOptions:
             "share makes it defective.",
         ),
     ] = "share"
+    repel_weight: Annotated[
+        float, _option(HOW, min=0, help="Of parting where defects are drawn, in the loss spd.")
+    ] = 0.1
     curve: Annotated[
         str | None,
         _option(
@@ -135,6 +138,7 @@ class LearningOptions:
             self.window_weight,
             self._threshold(),
             self.focal_gamma,
+            self.repel_weight,
         )
 
     def schedule(self) -> Schedule:

@@ -19,10 +19,11 @@ from vlmad_synthesis.visibility import LEAST
 from vlmad_train._frozen import FrozenImages
 from vlmad_train._images import check_classes, labelled_images
 from vlmad_train._learner import Learner
-from vlmad_train._synthetic_images import synthetic_images
+from vlmad_train._synthetic_images import pairs_of, synthetic_images
 from vlmad_train._training_facts import TrainingFacts, gather_facts
 from vlmad_train.objectives import find_loss
-from vlmad_train.training import Training
+from vlmad_train.spot_the_difference import SPD
+from vlmad_train.training import Training, shuffled_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 TEMPERATURE = 0.07
 """Of losses, where the scorer has none."""
+PAIRED = "smoothblend"
+"""What is drawn for the loss of pairs where nobody says."""
 ANEW = "anew"
 """The option by which a part that would refuse to work untrained agrees to be trained."""
 
@@ -58,16 +61,22 @@ class Prepared:
     def training(self, folder: Path, rows: Sequence[int] | None = None) -> Training:
         """Return the training, of all images or of some, before its first epoch."""
         rows = self.rows if rows is None else rows
-        check_classes([self.material.images[row] for row in rows])
+        images, schedule, held_out = self.material.images, self.learning.schedule(), self.held_out
+        check_classes([images[row] for row in rows])
+        order = None
+        if self.loss == SPD:
+            order = shuffled_pairs(pairs_of(images, rows), schedule.seed)
+            held_out = [row for pair in pairs_of(images, held_out) for row in pair]
         return Training(
             self.learner,
             self.material,
             rows,
-            self.held_out,
+            held_out,
             self.loss,
             self.weights,
-            self.learning.schedule(),
+            schedule,
             folder,
+            order,
         )
 
     def step_seconds(self, cost: Cost) -> float:
@@ -105,33 +114,41 @@ def prepare(
     Raises:
         VlmadError: something cannot be used; see the parts of this module.
     """
-    choice, of_reader = split_off_reader(choice)
+    choice, others = split_off(choice)
     learner = Learner(assembled(choice), learning.seed, learning.learn or ())
     detector = learner.detector
     if detector.resizing.mode in ("tiles", "auto"):
         raise InputError("parts learn from whole images: --resize takes squash or pad here")
 
+    loss = find_loss(learning.loss, learner)
+    if loss == SPD:
+        source = replace(source, synthesise=source.synthesise or PAIRED)
+        if learning.batch_size % 2:
+            raise InputError("--batch-size is even where pairs of images are compared")
+
+    elif others["defect"] and source.synthesise is None:
+        raise InputError("--set defect.… is of what is drawn: add --synthesise")
+
     def sourced(path: object) -> ImageSource:
         return as_source(path, reading=detector.reading)
 
     if source.synthesise is None:
-        opened = open_dataset(data, source.dataset, of_reader)
+        opened = open_dataset(data, source.dataset, others["dataset"])
         images = labelled_images(opened, source.split, source.category or (), sourced)
     else:
-        images = synthetic_images(data, source, learning.seed, sourced)
+        images = synthetic_images(data, source, learning.seed, sourced, others["defect"])
     held_out = choose_held_out([image.category for image in images], source, learning.seed)
     material = FrozenImages(
         learner, images, kept.folder / "features" if kept.disk else None, learning.batch_size
     )
     rows = [row for row, image in enumerate(images) if image.category not in held_out]
     check_classes([images[row] for row in rows])
-    loss = find_loss(learning.loss, learner)
     weights = learning.weights(getattr(detector.scorer, "temperature", TEMPERATURE))
     options = {"loss": loss, **asdict(weights), **asdict(learning.schedule())}
     options |= {"betas": [*learning.schedule().betas], "curve": learning.counts()}
     if source.synthesise is not None:
         options |= {"synthesise": source.synthesise, "drawings": source.drawings}
-        options |= {"least_change": LEAST}
+        options |= {"least_change": LEAST, "defect": {**others["defect"]}}
     return Prepared(
         learner,
         material,
@@ -164,13 +181,13 @@ def choose_held_out(categories: Sequence[str], source: TrainingSource, seed: int
     return sorted(set(named))
 
 
-def split_off_reader(choice: Choice) -> tuple[Choice, dict[str, str]]:
-    """Return the choice with the settings of parts, and those of the data set's reader."""
-    words = choice.settings or []
-    of_reader = [word for word in words if word.startswith("dataset.")]
-    of_parts = [word for word in words if word not in of_reader]
-    options = parse_settings(of_reader, ("dataset",)).get("dataset", {})
-    return replace(choice, settings=of_parts), options
+def split_off(choice: Choice) -> tuple[Choice, dict[str, dict[str, str]]]:
+    """Return the choice with the settings of parts, and those of reader and defects."""
+    words, kinds = choice.settings or [], ("dataset", "defect")
+    others = [word for word in words if word.startswith(tuple(f"{kind}." for kind in kinds))]
+    of_parts = [word for word in words if word not in others]
+    options = parse_settings(others, kinds)
+    return replace(choice, settings=of_parts), {kind: options.get(kind, {}) for kind in kinds}
 
 
 def assembled(choice: Choice) -> Detector:

@@ -27,7 +27,7 @@ from vlmad_synthesis.synthetic import (
 from vlmad_train._images import TrainingImage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from vlmad_train._images import Opened
@@ -100,21 +100,38 @@ class SyntheticImage(TrainingImage):
 
     canvas: GoodCanvas
 
+    @property
+    def drawing(self) -> tuple[Path, str]:
+        """Of which image it is, and the number of its drawing: its pair has the same."""
+        return self.canvas.path, self.canvas.words[1]
+
 
 def synthetic_images(
-    data: Path, source: TrainingSource, seed: int, sourced: Callable[[object], Source]
+    data: Path,
+    source: TrainingSource,
+    seed: int,
+    sourced: Callable[[object], Source],
+    options: Mapping[str, str],
 ) -> list[TrainingImage]:
     """Return each good image with a defect and without one, as often as asked for.
 
     They are drawn by the seed and the content of the good image.
 
+    Args:
+        data: the good images.
+        source: which of them, and what is drawn.
+        seed: of all that is drawn.
+        sourced: makes a source of a path as the detector reads it.
+        options: of the kinds of defect.
+
     Raises:
         InputError: there are no good images.
         UnknownPartError: there is no such kind of defect.
+        OptionError: it has no such option.
     """
     words = [word.strip() for word in (source.synthesise or "all").split(",")]
     kinds = None if words == ["all"] else words
-    defects = choose_defects(kinds)
+    defects = choose_defects(kinds, options)
     images: list[TrainingImage] = []
     for category, paths in find_good(data, source.category).items():
         for path in paths:
@@ -135,3 +152,20 @@ def synthetic_images(
                         )
                     )
     return images
+
+
+def pairs_of(images: Sequence[TrainingImage], rows: Iterable[int]) -> list[list[int]]:
+    """Return the numbers of images without a defect, each with that of the same with one.
+
+    Whatever has lost its other, because nothing is seen of its defect, is left out.
+    """
+    both: dict[tuple[Path, str], list[int]] = {}
+    for row in rows:
+        image = images[row]
+        if isinstance(image, SyntheticImage):
+            both.setdefault(image.drawing, []).append(row)
+    return [
+        sorted(pair, key=lambda row: images[row].anomalous)
+        for pair in both.values()
+        if len(pair) == 2
+    ]

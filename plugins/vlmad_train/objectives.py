@@ -20,6 +20,7 @@ from vlmad.regions import coverage
 from vlmad.text import pool_sides
 from vlmad_aprilgan.layer_maps import layer_maps
 from vlmad_train.losses import dice_loss, focal_loss, image_loss, side_logits, side_maps
+from vlmad_train.spot_the_difference import SPD, attract_and_repel
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -40,6 +41,7 @@ class Weights:
     window_threshold: float | None = None
     """From which share of defective pixels on a window is defective; None takes the share."""
     focal_gamma: float = 2.0
+    repel_weight: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,26 @@ def defective_shares(
     return shares
 
 
+def difference_terms(judged: Considered, weights: Weights) -> Terms:
+    """Return how pairs of a good image and the same with a defect are told apart (after SPD).
+
+    See `vlmad_train.spot_the_difference`; the mean over levels.
+    """
+    features, grid = judged.features, judged.features.grid
+    good, bad = ((judged.labels == label).nonzero()[:, 0].tolist() for label in (0, 1))
+    if not good or len(good) != len(bad):
+        raise InputError("this loss compares pairs: add --synthesise smoothblend")
+    shares = [
+        defective_shares(judged.masks[bad], r.cells, r.grid or grid) for r in features.regions
+    ]
+    terms = [
+        attract_and_repel(r.embeddings[good], r.embeddings[bad], share, r.grid or grid)
+        for r, share in zip(features.regions, shares, strict=True)
+    ]
+    attract, repel = torch.stack([torch.stack(each) for each in terms]).mean(0)
+    return {"attract": attract, "repel": weights.repel_weight * repel}
+
+
 def score_terms(judged: Considered, weights: Weights) -> Terms:
     """Return the binary cross-entropy of scores, and focal and dice of maps, both from 0 to 1.
 
@@ -179,6 +201,7 @@ LOSSES: Mapping[str, Objective] = {
     "april-gan": projected_terms,
     "image": image_terms,
     "score": score_terms,
+    SPD: difference_terms,
     "windows": window_terms,
 }
 """By the names that ``--loss`` takes."""
@@ -192,7 +215,15 @@ def find_loss(name: str | None, learner: Learner) -> str:
 
     Raises:
         InputError: there is none of that name.
+        IncompatiblePartsError: it is of scores, and they need references.
     """
+    found = _loss_of(name, learner)
+    if found != SPD:
+        learner.check_judges()
+    return found
+
+
+def _loss_of(name: str | None, learner: Learner) -> str:
     if name is not None:
         if name not in LOSSES:
             raise InputError(f"--loss: no loss '{name}'; {did_you_mean(name, LOSSES)}")

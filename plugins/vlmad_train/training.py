@@ -186,11 +186,12 @@ class Training:
         for drawn in self.material.steps(chunks(self.held_out, self.schedule.batch)):
             judged = self._judged(drawn)
             sums.add(self.loss(judged, self.weights), len(drawn.images))
-            scores += judged.predict().score.tolist()
-            labels += [image.anomalous for image in drawn.images]
+            if self.learner.judges:
+                scores += judged.predict().score.tolist()
+                labels += [image.anomalous for image in drawn.images]
         losses = sums.losses()
         _check_finite(torch.tensor([losses.loss, *scores]).sum(), "the loss on what is held out")
-        auroc = image_metrics(labels, scores)["image_auroc"].value
+        auroc = image_metrics(labels, scores)["image_auroc"].value if scores else None
         return losses.model_copy(update={"auroc": auroc})
 
     def _judged(self, drawn: Drawn) -> Considered:
@@ -211,6 +212,12 @@ def shuffled(rows: Sequence[int], seed: int) -> Order:
         return [rows[place] for place in torch.randperm(len(rows), generator=generator).tolist()]
 
     return order
+
+
+def shuffled_pairs(pairs: Sequence[Sequence[int]], seed: int) -> Order:
+    """Return such an order of pairs, whose two follow each other."""
+    places = shuffled(range(len(pairs)), seed)
+    return lambda epoch: [row for place in places(epoch) for row in pairs[place]]
 
 
 class _Means:
