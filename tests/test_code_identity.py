@@ -165,7 +165,9 @@ def test_what_recorded_no_code_still_opens_with_a_note(fitted: Place) -> None:
         ({"backbone": f"openclip:{TWO_LAYERS}"}, "winclip"),
         ({"scorer": "max-cosine"}, "winclip-with-max-cosine"),
         ({"scorer": "nearest"}, "winclip-with-patches-nearest"),
-        ({"prompts": "plain", "extractor": "dense"}, "winclip-with-plain-dense"),
+        ({"extractor": "dense"}, "winclip-with-dense-extractor"),
+        ({"scorer": "dense"}, "winclip-with-dense"),
+        ({"prompts": "plain", "extractor": "dense"}, "winclip-with-plain-dense-extractor"),
     ],
 )
 def test_a_detector_is_called_by_the_parts_that_took_the_place_of_its_recipes(

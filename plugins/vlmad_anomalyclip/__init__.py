@@ -46,12 +46,12 @@ def register_extractors(register: Register) -> None:
 def register_attention(register: Register) -> None:
     """Register `vv`, `qq`, `kk` and `diagonal`."""
     register(
-        "vv", "vlmad_anomalyclip._modified_attention:ValueValue", "value-value, beside the stream"
+        "vv", "vlmad_anomalyclip._modified_attention:ValueValue", "value-value, on a second path"
     )
     register(
-        "qq", "vlmad_anomalyclip._modified_attention:QueryQuery", "query-query, beside the stream"
+        "qq", "vlmad_anomalyclip._modified_attention:QueryQuery", "query-query, on a second path"
     )
-    register("kk", "vlmad_anomalyclip._modified_attention:KeyKey", "key-key, beside the stream")
+    register("kk", "vlmad_anomalyclip._modified_attention:KeyKey", "key-key, on a second path")
     register(
         "diagonal",
         "vlmad_anomalyclip._modified_attention:Diagonal",

@@ -197,10 +197,10 @@ def exchanges_attention(backbone: Any) -> None:
         with given(f"1 image, other attention in block {block} alone"):
             _check_block(backbone, block, plain)
     if parts.PATCH_TOKENS in spec.provides:
-        with given("1 image, other attention beside the stream"):
+        with given("1 image, other attention on the second path"):
             beside = encode(backbone, batch=batch, attention=_Doubled("beside", 1))
             path, token = Patches(spec.depth, "beside"), ClassToken()
-            require(differ(beside[path], plain[path]), "it ignores attention beside the stream")
+            require(differ(beside[path], plain[path]), "it ignores attention on the second path")
             require_close(beside[token], plain[token], "attention beside changes the stream")
 
 

@@ -114,11 +114,12 @@ def describe_request(request: Any) -> str:
 
     >>> from vlmad import ClassToken, Patches, Windows
     >>> describe_request(Windows(3)), describe_request(Patches(12, "beside"))
-    ('windows 3', 'patches 12 beside')
+    ('windows 3', 'patches 12 of the second path')
     """
     words = [re.sub(r"\B(?=[A-Z])", " ", type(request).__name__).lower()]
     for each in fields(request):
         value = getattr(request, each.name)
         if value != each.default:
-            words.append(f"not {each.name}" if value is False else str(value))
+            said = "of the second path" if value == "beside" else str(value)
+            words.append(f"not {each.name}" if value is False else said)
     return " ".join(words)

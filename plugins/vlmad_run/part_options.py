@@ -10,6 +10,8 @@ from pydantic_core import to_jsonable_python
 
 from vlmad.errors import InputError
 from vlmad.files import digest
+from vlmad.hookspecs import KINDS
+from vlmad.registry import installed
 from vlmad_openclip.store import remembered_digest, stamp
 
 if TYPE_CHECKING:
@@ -28,10 +30,20 @@ in force stand in the identity themselves."""
 def recipe_name(assembly: Assembly) -> str:
     """Return the name of the recipe, with the parts that took the place of its own.
 
-    The backbone does not count: a recipe is of any.
+    The backbone does not count: a recipe is of any. Where a name is that of parts of several
+    kinds, and one of them alone was replaced, its kind is told.
     """
-    names = "-".join(dict.fromkeys(replaced_parts(assembly).values()))
-    return f"{assembly.recipe.name}-with-{names}" if names else assembly.recipe.name
+    replaced = replaced_parts(assembly)
+    told = dict.fromkeys(_told_apart(kind, replaced) for kind in replaced)
+    return "-with-".join([assembly.recipe.name, *(["-".join(told)] if told else [])])
+
+
+def _told_apart(kind: str, replaced: Mapping[str, str]) -> str:
+    """Return the name of a replaced part, with its kind where that is not plain."""
+    name, registry = replaced[kind], installed()
+    alike = [k for k in KINDS if k not in (kind, "backbone") and name in registry.names(k)]
+    together = any(replaced.get(k) == name for k in alike)
+    return name if together or not alike else f"{name}-{kind}"
 
 
 def replaced_parts(assembly: Assembly) -> dict[str, str]:

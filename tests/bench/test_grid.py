@@ -159,7 +159,11 @@ def test_a_plan_writes_nothing_and_measures_the_time(
     plan = GridPlan.parse(ran.stdout, "the plan")
     assert list(plan.grid.combinations) == LEGAL
     assert (plan.cells, len(plan.passes), plan.images) == (24, 1, 17)
-    assert set(plan.passes[0].requests) >= {"class token", "windows 2", "patches 2 beside"}
+    assert set(plan.passes[0].requests) >= {
+        "class token",
+        "windows 2",
+        "patches 2 of the second path",
+    }
     assert plan.seconds
     assert (plan.baseline, list(plan.grid.illegal)) == (LEGAL[0], ILLEGAL)
     assert list(tmp_path.iterdir()) == []

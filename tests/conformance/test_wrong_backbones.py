@@ -454,7 +454,7 @@ WRONG = [
     (SwapsMiddleLayers, "exchanges-attention", r"Patches\(layer=1.* is changed by .* block 1"),
     (FailsInTheMiddle, "answers", r"it raises KeyError: 1; .*Patches\(layer=1"),
     (IgnoresAttention, "exchanges-attention", "it ignores the attention of block 0"),
-    (IgnoresAttentionBeside, "exchanges-attention", "it ignores attention beside the stream"),
+    (IgnoresAttentionBeside, "exchanges-attention", "it ignores attention on the second path"),
     (HalfAnswers, "answers", r"is torch.float16, made of torch.float32"),
     (SlowSpec, "spec", r"spec takes 0\.\d seconds|spec takes 1"),
     (TakesADeviceSilently, "says-how-it-computes", "it takes device, but its device is None"),

@@ -9,7 +9,7 @@ from vlmad import Attention
 
 
 class SproutAttention(Attention):
-    """Tokens look at those with a key like theirs, beside the stream, in the last blocks.
+    """Tokens look at those with a key like theirs, on a second path, in the last blocks.
 
     Args:
         last: of how many blocks.
