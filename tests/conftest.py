@@ -180,7 +180,7 @@ def vlmad(*words: str | Path, cwd: Path, **env: str) -> Done:
 
     What libraries read of the environment when they are imported has no effect any more.
     """
-    from vlmad.cli import main
+    from vlmad_cli.frame import main
 
     out, error = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2))
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(error):
@@ -227,7 +227,7 @@ def count(event, arguments):
 
 sys.addaudithook(count)
 sys.argv = ["vlmad", *sys.argv[4:]]
-from vlmad.__main__ import main
+from vlmad_cli.__main__ import main
 main()
 """
 
@@ -276,7 +276,7 @@ def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> Callable[..., Ended]:
     """Return a function that runs the command line in this process, in an empty folder."""
-    from vlmad.cli import main
+    from vlmad_cli.frame import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")

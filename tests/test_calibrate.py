@@ -162,6 +162,8 @@ def test_where_no_good_image_is_no_reference_each_is_judged_by_the_others(tmp_pa
     words = ("--detector", "winclip", "--references", TRAIN, "--shots", "2")
     done = vlmad("calibrate", *named, *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "no good image but references, 2 of them named" in done.stderr
+    assert "left out" not in done.stderr
     assert "scored: 2 good" in done.stdout
     assert "judged by a memory of the others, which is one smaller" in done.stdout
     threshold = read_threshold(str(tmp_path / "threshold.json"))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vlmad._help import SCREEN
 from vlmad.registry import installed
+from vlmad_cli._help_pages import SCREEN
 
 from .conftest import Done, Process, vlmad
 
@@ -243,7 +243,7 @@ def test_weights_that_are_not_here_are_named_with_the_remedy(
 
 @pytest.mark.slow
 def test_importing_and_listing_load_no_torch() -> None:
-    code = "import sys, vlmad, vlmad.cli; print('torch' in sys.modules)"
+    code = "import sys, vlmad, vlmad_cli.frame; print('torch' in sys.modules)"
     listed = (
         "import sys; from vlmad.registry import Registry; Registry.discover();"
         "print('torch' in sys.modules)"

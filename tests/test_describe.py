@@ -25,7 +25,7 @@ ASKING = """
 import os, sys
 os.environ.update(_VLMAD_COMPLETE="complete_bash", COMP_WORDS={words!r}, COMP_CWORD={index!r})
 sys.argv = ["vlmad"]
-from vlmad.cli import main
+from vlmad_cli.frame import main
 try:
     main()
 except SystemExit:

@@ -10,24 +10,36 @@ import onnx
 import onnxruntime
 import pytest
 from hatchling.builders.wheel import WheelBuilder
-from onnx import TensorProto, helper, numpy_helper
+from onnx import (
+    ModelProto,
+    SparseTensorProto,
+    StringStringEntryProto,
+    TensorProto,
+    helper,
+    numpy_helper,
+)
 from PIL import Image
 
 from vlmad.errors import InputError, WeightsError
+from vlmad.images import as_source
 from vlmad.resizing import restore_map
+from vlmad.types import Preprocessing
 from vlmad_export._factored import take_apart
 from vlmad_export._nodes import Nodes
+from vlmad_export._own_files import check_files
 from vlmad_export._parity import beyond, rank_correlation
+from vlmad_export._precision import _levels
 from vlmad_export._resizing_nodes import resized
 from vlmad_export.exported import ExportedDetector, Parity
-from vlmad_export.exporting import Wish, _describe
+from vlmad_export.exporting import Wish, _describe, _threshold
 from vlmad_export.onnx_detector import OnnxDetector, restored
 from vlmad_export.sessions import open_session
 from vlmad_line.line_products import open_product
 from vlmad_run.choosing import Choice
+from vlmad_run.manifest import GoodScores
 from vlmad_run.pictures import PALETTE
 from vlmad_run.references import References, assemble
-from vlmad_run.thresholds import read_threshold
+from vlmad_run.thresholds import Threshold, read_threshold
 
 from .conftest import SMALL, vlmad
 
@@ -116,7 +128,7 @@ import sys
 for name in ("torch", "torchvision", "open_clip", "timm", "scipy", "sklearn", "matplotlib", "onnx"):
     sys.modules[name] = None
 sys.path.insert(0, sys.argv.pop(1))
-from vlmad.__main__ import main
+from vlmad_cli.__main__ import main
 main()
 """
 """Runs the command line of a tree where nothing that large detectors need is installed."""
@@ -323,13 +335,90 @@ def test_a_graph_with_weights_in_other_files_is_refused(tmp_path):
         open_session(tmp_path / "nut.onnx")
 
 
+def _tensor(**fields):
+    return TensorProto(name="w", dims=[1], data_type=TensorProto.FLOAT, **fields)
+
+
+OUTSIDE = {"external_data": [StringStringEntryProto(key="location", value="other")]}
+TENSORS = {
+    "named only": lambda tensor: helper.make_graph([], "g", [], [], [tensor]),
+    "sparse": lambda tensor: helper.make_graph(
+        [], "g", [], [], sparse_initializer=[SparseTensorProto(values=tensor)]
+    ),
+    "of a node": lambda tensor: helper.make_graph(
+        [helper.make_node("Constant", [], ["c"], value=tensor)], "g", [], []
+    ),
+    "of an inner graph": lambda tensor: helper.make_graph(
+        [helper.make_node("Loop", [], [], body=helper.make_graph([], "b", [], [], [tensor]))],
+        *("g", [], []),
+    ),
+}
+
+
+@pytest.mark.parametrize("place", TENSORS)
+def test_weights_in_other_files_are_found_wherever_a_graph_has_tensors(place, tmp_path):
+    path = tmp_path / "nut.pb"  # whatever the file is called
+    for fields in (OUTSIDE, {"data_location": TensorProto.EXTERNAL}):
+        path.write_bytes(helper.make_model(TENSORS[place](_tensor(**fields))).SerializeToString())
+        with pytest.raises(WeightsError, match="weights in other files"):
+            check_files(path)
+    inside = _tensor(raw_data=b"\x08location" * 4, doc_string="\x08location")
+    path.write_bytes(helper.make_model(TENSORS[place](inside)).SerializeToString())
+    check_files(path)
+
+
+def test_lengths_that_are_written_longer_hide_nothing_and_damaged_files_are_refused(tmp_path):
+    path = tmp_path / "nut.onnx"
+    entry = b"\x0a\x88\x00location"  # 8 bytes, said in two
+    tensor = b"\x6a" + bytes([len(entry)]) + entry
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    content = b"\x3a" + bytes([len(graph)]) + graph
+    path.write_bytes(content)
+    assert ModelProto.FromString(content).graph.initializer[0].external_data[0].key == "location"
+    with pytest.raises(WeightsError, match="weights in other files"):
+        check_files(path)
+    for damaged in (b"\x3a\x09abc", b"\x3a\xff", b"\x3b", b"\xff" * 30, b"<net/>"):
+        path.write_bytes(damaged)
+        with pytest.raises(WeightsError, match="no graph of ONNX"):
+            check_files(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"<net>", b"<net/>", b"\x3a\x00"])
+def test_a_file_of_openvino_that_says_nothing_is_refused_before_it_is_opened(content, tmp_path):
+    (tmp_path / "nut.xml").write_bytes(content)
+    with pytest.raises(WeightsError, match="is no detector"):
+        check_files(tmp_path / "nut.xml")
+
+
+def test_a_threshold_of_torch_does_not_go_along_with_a_graph_of_other_scores():
+    good = GoodScores(scores=[0.1, 0.2, 0.3], how="left out")
+    assert _threshold(good, Wish()) is not None
+    assert _threshold(good, Wish(precision="int8")) is None
+    own = Threshold(value=0.4, rule="mine")
+    assert _threshold(good, Wish(precision="int8", threshold=own)) is own
+
+
+def test_images_that_cannot_be_read_choose_no_ranges(tmp_path):
+    names = ["image"]
+    given = [helper.make_tensor_value_info(name, TensorProto.UINT8, None) for name in names]
+    model = helper.make_model(helper.make_graph([], "g", given, []))
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (_photographs(tmp_path / "photos", 2) / "1.png").rename(tmp_path / "good.png")
+    sources = [as_source(tmp_path / name, 0) for name in ("broken.png", "good.png", "gone.png")]
+    found = list(_levels(model, [Preprocessing((8, 9), (0,) * 3, (1,) * 3, "bicubic")], sources))
+    assert [each["image"].shape for each in found] == [(8, 9, 3)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("precision", "most"), [("float16", 0.65), ("int8", 0.9)])
 def test_less_precision_takes_less_room_and_keeps_the_order(exported, precision, most):
     small = f"{precision}.onnx"
-    more = ("--graph-precision", precision, "--images", "photos", "--out", small)
+    (exported / "broken.png").write_bytes(b"no image")
+    named = ("--images", "broken.png", "--images", "photos")
+    more = ("--graph-precision", precision, *named, "--out", small)
     done = vlmad("export", *WINDOWS, *more, cwd=exported)
     assert done.returncode == 0, done.stderr
+    assert ("left out: 1 of 5 images" in done.stderr) == (precision == "int8")
     document = ExportedDetector.read((exported / small).with_suffix(".json"))
     assert document.calibrated_on == (4 if precision == "int8" else 0)
     assert all(each.rank_correlation == 1.0 for each in document.parity)

@@ -160,7 +160,7 @@ class AtImport:
 
 MODULE, sys.argv[1] = sys.argv[1], "plugins"
 sys.meta_path.insert(0, AtImport())
-from vlmad.__main__ import main
+from vlmad_cli.__main__ import main
 main()
 """
 

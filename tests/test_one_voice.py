@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from vlmad.cli import _load
 from vlmad.plugin import BUILT_IN
 from vlmad.registry import installed
+from vlmad_cli.frame import _load
 
 MORE_IN_ONE = {
     "--backbone": "bench-speed and prompts have no recipe, instead of whose it would be",

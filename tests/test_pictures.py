@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from vlmad_run.map_png import ROWS, map_png
 from vlmad_run.pictures import Range, draw_overlay, from_16_bits, outline, to_16_bits
 
 
@@ -18,6 +21,15 @@ def test_a_stored_map_comes_back_to_a_65535th_of_its_range(values: list[float]) 
     step = (scale.high - scale.low) / 65535
     error = np.abs(from_16_bits(stored, scale).astype(np.float64) - heat).max()
     assert error <= 0.51 * step + 1e-6 * max(1.0, float(np.abs(heat).max()))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 7), (ROWS, 5), (ROWS + 3, 40)])
+def test_the_file_of_a_map_holds_each_of_its_numbers(size: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, size, dtype=np.uint16)
+    for stored in (values, np.asfortranarray(values), np.zeros_like(values)):
+        with Image.open(io.BytesIO(map_png(stored)), formats=["PNG"]) as image:
+            assert image.mode.startswith("I")
+            assert np.array_equal(np.asarray(image).astype(np.uint16), stored)
 
 
 @pytest.mark.parametrize("grey", [0, 90, 128, 255])

@@ -252,6 +252,16 @@ def test_rows_are_read_back_and_what_is_damaged_is_left_out(tmp_path: Path) -> N
     assert list(read_row_files(tmp_path)) == rows[:1]
 
 
+def test_of_several_rows_of_an_image_the_newest_is_read(tmp_path: Path) -> None:
+    for reason, others in (("old", ["x"]), ("new", ["y"]), ("older", ["z"])):
+        row = ScoreRow(image="a.png", status="failed", reason=reason)
+        before = set((tmp_path / "rows").glob("*"))
+        write_row_file(tmp_path, ["a.png", *others], [row])
+        [written] = set((tmp_path / "rows").iterdir()) - before
+        os.utime(written, (age := {"old": 200, "new": 300, "older": 100}[reason], age))
+    assert [row.reason for row in read_row_files(tmp_path)] == ["new"]
+
+
 def test_engines_and_options_that_cannot_be_are_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

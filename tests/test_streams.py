@@ -18,9 +18,10 @@ from PIL import Image
 from rich.table import Table
 from rich.text import Text
 
-from vlmad.cli import main
-from vlmad.console import DEGRADED, console, keep_output, output, page, say, write_json
+from vlmad.console import console, output, say, write_json
 from vlmad.errors import MOST_SHOWN, shown
+from vlmad_cli._process_streams import DEGRADED, keep_output, page
+from vlmad_cli.frame import main
 
 from .conftest import SMALL
 

@@ -119,6 +119,18 @@ def test_the_trunk_computes_what_timms_does_to_the_last_bit() -> None:
             assert torch.equal(ours, theirs)
 
 
+def test_a_trunk_whose_inputs_learn_computes_what_one_that_is_only_asked_does() -> None:
+    trunk = with_seeded_norms(EfficientNetLite0().eval()).requires_grad_(False)
+    fold_norms(trunk)
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        asked = list(trunk(images))
+    learning = list(trunk(images.clone().requires_grad_()))
+    for one, other in zip(asked, learning, strict=True):
+        torch.testing.assert_close(one.clone(), other.detach())
+    assert learning[-1].requires_grad
+
+
 @torch.inference_mode()
 def test_a_trunk_with_folded_norms_computes_the_same() -> None:
     trunk = with_seeded_norms(EfficientNetLite0().eval())
@@ -132,7 +144,7 @@ def test_a_trunk_with_folded_norms_computes_the_same() -> None:
 
 LOADED = """
 import sys
-from vlmad.cli import main
+from vlmad_cli.frame import main
 try:
     main()
 finally:

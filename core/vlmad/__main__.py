@@ -1,18 +1,6 @@
-"""``vlmad`` and ``python -m vlmad``: Ctrl-C ends them in one line from the first import on."""
+"""``python -m vlmad``: the command ``vlmad`` as it is installed; the core has none of its own."""
 
-import sys
-
-
-def main() -> None:
-    """Run the command line; what it needs is imported where an interruption is caught."""
-    try:
-        from vlmad.cli import main as run
-
-        run()
-    except KeyboardInterrupt:
-        print("vlmad: interrupted", file=sys.stderr)
-        sys.exit(130)
-
+from importlib.metadata import distribution
 
 if __name__ == "__main__":
-    main()
+    distribution("vlmad").entry_points.select(group="console_scripts")["vlmad"].load()()

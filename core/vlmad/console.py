@@ -1,115 +1,35 @@
 """Where a command prints: results on standard output, everything else on standard error.
 
 All that people read goes through `console`, `messages` or `say`, which show what would deceive
-or obey (see `vlmad.errors.shown`); what the encoding of a stream lacks is written in ASCII.
-
-The command line keeps standard output for itself when it starts (`keep_output`) and leaves
-standard error to everything else when it runs a command of its own (`leave_output`), so that
-whatever a part or a library prints never lands among the results.
+or obey (see `vlmad.errors.shown`).
 """
 
 from __future__ import annotations
 
-import codecs
 import json
-import os
 import re
 import sys
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
-from vlmad.errors import printable, shown
+from vlmad.errors import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rich.console import Console
 
-_kept: TextIO | None = None
-DEGRADED = "vlmad.degraded"
-"""The error handler of streams; like ``backslashreplace``, but dashes remain dashes."""
-PLAIN = {"\u2013": "-", "\u2014": "-", "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
-PLAIN |= {"\u2026": "...", "\u2192": "->", "\u00b7": ",", "\u00d7": "x", "\u00b1": "+-"}
-PLAIN |= {"\u2264": "<=", "\u2265": ">=", "\u2022": "*", "\u25b2": "^", "\u25bc": "v"}
+_results: TextIO | None = None
 
 
-def _degrade(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    lacking = error.object[error.start : error.end]
-    said = (PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking)
-    return "".join(said), error.end
-
-
-codecs.register_error(DEGRADED, _degrade)
-
-
-@contextmanager
-def keep_output() -> Iterator[None]:
-    """Keep standard output for results.
-
-    Descriptor 1 leads to standard error meanwhile, for libraries that write to it themselves.
-    """
-    global _kept
-    sys.stdout, sys.stderr = _never_failing(sys.stdout), _never_failing(sys.stderr)
-    usual, duplicate = sys.stdout, _free_descriptor(sys.stdout)
-    kept = usual
-    if duplicate is not None:
-        kept = os.fdopen(duplicate, "w", encoding=usual.encoding, errors=DEGRADED)
-    _kept = sys.stdout = kept
-    try:
-        yield
-    finally:
-        sys.stdout, _kept = usual, None
-        with suppress(OSError, ValueError):
-            usual.flush()  # what a plugin wrote to it, while it still leads to standard error
-        with suppress(OSError, ValueError):  # what could not be written was an error before
-            if duplicate is None:
-                kept.flush()
-            else:
-                os.dup2(duplicate, 1)
-                kept.close()
-
-
-def _never_failing(stream: TextIO | None) -> TextIO:
-    """Return a stream that says in ASCII what its encoding lacks; one that was closed takes all."""
-    if stream is None:
-        return open(os.devnull, "w", encoding="utf-8")
-    with suppress(AttributeError, OSError, ValueError):  # it is no file, as in a notebook
-        stream.reconfigure(errors=DEGRADED)  # type: ignore[attr-defined]
-    return stream
-
-
-def _free_descriptor(stream: TextIO) -> int | None:
-    """Point descriptor 1 at standard error and return a duplicate, if a stream writes to it."""
-    try:
-        if stream.fileno() != 1:
-            return None
-        stream.flush()
-        duplicate = os.dup(1)
-        os.dup2(2, 1)
-    except (AttributeError, OSError, ValueError):  # it is no file, as in a notebook
-        return None
-    return duplicate
-
-
-def leave_output() -> None:
-    """Let all that is printed go to standard error, but for what `output` and `console` write."""
-    if _kept is not None:
-        sys.stdout = sys.stderr
+def keep(stream: TextIO | None) -> None:
+    """Let `output` be a stream beside standard output, or with None standard output again."""
+    global _results
+    _results = stream
 
 
 def output() -> TextIO:
     """Return standard output, for results."""
-    return _kept or sys.stdout
-
-
-def page(text: str) -> str:
-    """Return a text of several lines as standard output can say it."""
-    encoding = _encoding(output())
-    safe = "\n".join(map(printable, text.split("\n")))
-    return safe.encode(encoding, DEGRADED).decode(encoding)
+    return _results or sys.stdout
 
 
 def _encoding(stream: TextIO) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from importlib.metadata import Distribution, EntryPoint, EntryPoints, distributions
+from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 KINDS_GROUP = "vlmad.kinds"
 LIMIT_VARIABLE = "VLMAD_PLUGINS"
-_READ: Any = Distribution.entry_points
+READ: Any = Distribution.entry_points
+"""As Python has it, whatever the command line makes of it for others."""
 
 
 class Registry:
@@ -146,7 +147,7 @@ def _find_plugins() -> tuple[list[Plugin], dict[str, EntryPoint]]:
         try:
             if GROUP not in (found.read_text("entry_points.txt") or "") or found.name in known:
                 continue
-            points, origin = _READ.fget(found), (_shown(found.name), _shown(found.version))
+            points, origin = READ.fget(found), (_shown(found.name), _shown(found.version))
             known.add(found.name)
         except Exception as error:  # whatever stands in the files of a stranger
             place = getattr(found, "_path", Path("unknown"))
@@ -160,22 +161,6 @@ def _find_plugins() -> tuple[list[Plugin], dict[str, EntryPoint]]:
         brought |= {p.name: p for p in points.select(group=KINDS_GROUP) if p.name not in HOOKS}
     kinds |= {name: f"register_{name}s" for name in brought}
     return plugins, brought
-
-
-@cache
-def pass_over_damaged() -> None:
-    """Let torch, triton and pydantic, which read all entry points, not fail at damaged ones.
-
-    That holds for the process, so it is for one that is vlmad's own.
-    """
-
-    def readable(found: Distribution) -> Any:
-        try:
-            return _READ.fget(found)
-        except Exception:
-            return EntryPoints()
-
-    Distribution.entry_points = property(readable)  # type: ignore[method-assign, assignment]
 
 
 def _shown(word: str | None) -> str:

@@ -27,7 +27,7 @@ for name in photographs:
         continue
     pixels = np.asarray(upright)[None]  # 1 height width 3
     [score], [heat] = session.run(["score", "map"], {"image": pixels})
-    if not np.isfinite(score):
+    if not (np.isfinite(score) and np.isfinite(heat).all()):
         failed += 1
         print(f"{name}: not scored: no finite number")
         continue

@@ -40,6 +40,10 @@ WHY = {
     "repeated": "are there twice",
     "others": "the data set they lie in labels otherwise",
 }
+JUDGED = (
+    "note: no good image but references, {} of them named: each reference that the detector has "
+    "is judged without its own part in the memory"
+)
 
 
 @choosing
@@ -178,7 +182,11 @@ def _score(
 
 def _warn(scored: ScoredImages) -> None:
     """Print which images do not count."""
-    lines = [f"warning: left out: {n} that {WHY[why]}" for why, n in scored.left_out.items()]
+    told = dict(scored.left_out)
+    lines = []
+    if scored.how is not None and "references" in told:  # which are scored, but in another way
+        lines = [JUDGED.format(told.pop("references"))]
+    lines += [f"warning: left out: {n} that {WHY[why]}" for why, n in told.items()]
     lines += filter(None, [in_words(scored.passed_over)])
     lines += [f"vlmad: not scored: {reason}" for reason in scored.failures]
     for line in lines:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmad.building import load_detector
-from vlmad.cli import main
 from vlmad.errors import VlmadError
 from vlmad.hookspecs import KINDS
 from vlmad.recipes import Recipe
+from vlmad_cli.frame import main
 from vlmad_conformance.checking import subject_of
 from vlmad_conformance.conformance_document import BrokenPromise
 from vlmad_conformance.examples import TWO_LAYERS, example_images

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import openvino
 
 from vlmad.files import digest
+from vlmad_export._own_files import KEPT_UNDER
 from vlmad_export.exported import DOCUMENT, weights_beside
-from vlmad_export.sessions import KEPT_UNDER
 
 if TYPE_CHECKING:
     from pathlib import Path

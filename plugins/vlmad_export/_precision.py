@@ -11,6 +11,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from vlmad.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -48,35 +50,45 @@ def _halved(constant: onnx.TensorProto, graph: onnx.GraphProto) -> onnx.TensorPr
 
 def quantised(
     model: onnx.ModelProto, wanted: Sequence[Preprocessing], images: Sequence[Source]
-) -> onnx.ModelProto:
+) -> tuple[onnx.ModelProto, int]:
     """Return a graph whose convolutions and products with weights are of whole numbers.
+
+    And how many images told their ranges: those that cannot be read are left out.
 
     Args:
         model: of one image, given at each size of `wanted`.
         wanted: the sizes.
         images: by which the ranges of what flows are chosen.
+
+    Raises:
+        InputError: none of the images can be read.
     """
     from onnxruntime import quantization
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # it has no types
         def __init__(self) -> None:
-            self.left = _levels(model, wanted, images)
+            self.left, self.count = _levels(model, wanted, images), 0
 
         def get_next(self) -> dict[str, Any] | None:
-            return next(self.left, None)
+            levels = next(self.left, None)
+            self.count += levels is not None
+            if self.count == 0:
+                raise InputError("none of the images can be read to choose the ranges of int8")
+            return levels
 
     with tempfile.TemporaryDirectory(prefix="vlmad-") as folder:
+        reader = Reader()
         before, after = Path(folder, "before.onnx"), Path(folder, "after.onnx")
         onnx.save(model, before)
         quantization.quantize_static(
-            before, after, Reader(),
+            before, after, reader,
             nodes_to_quantize=_of_weights(model.graph),
             op_types_to_quantize=["Conv", "MatMul"],
             per_channel=True,
             calibrate_method=quantization.CalibrationMethod.Percentile,
             extra_options={"CalibPercentile": PERCENTILE},
         )  # fmt: skip
-        return onnx.load(after)
+        return onnx.load(after), reader.count
 
 
 def _of_weights(graph: onnx.GraphProto) -> list[str]:
@@ -97,10 +109,13 @@ def _of_weights(graph: onnx.GraphProto) -> list[str]:
 def _levels(
     model: onnx.ModelProto, wanted: Sequence[Preprocessing], images: Sequence[Source]
 ) -> Iterator[dict[str, UInt8[np.ndarray, "h w 3"]]]:
-    """Yield each image at each size, as the graph is given it."""
+    """Yield each image that can be read at each size, as the graph is given it."""
     names = [given.name for given in model.graph.input]
     for source in images:
-        image = source.open()
+        try:
+            image = source.open()
+        except InputError:
+            continue
         yield {
             name: np.asarray(
                 image.resize(each.size[::-1], Image.Resampling[each.interpolation.upper()])

@@ -48,7 +48,8 @@ def write_graph(
 
     with _untold():
         recorded = of_one_image(record(traced))
-        one = _in_precision(recorded, traced.wanted, assembled, images, precision)
+        one, count = _in_precision(recorded, traced.wanted, assembled, images, precision)
+    described = described.model_copy(update={"calibrated_on": count})
     content = _bytes_of(of_any_images(one, traced.wanted, described.metadata()))
     if described.file_format == "onnx":
         graph.write_bytes(content)
@@ -91,13 +92,14 @@ def _in_precision(
     assembled: Assembled,
     images: Sequence[Path],
     precision: Precision,
-) -> onnx.ModelProto:
+) -> tuple[onnx.ModelProto, int]:
+    """Return the graph in a precision, and by how many images its ranges were chosen."""
     from vlmad_export._precision import quantised, with_half_weights
 
     if precision == "float32":
-        return one
+        return one, 0
     if precision == "float16":
-        return with_half_weights(one)
+        return with_half_weights(one), 0
     return quantised(one, wanted, [*assembled.detector.sources(images)])
 
 

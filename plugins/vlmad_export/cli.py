@@ -119,6 +119,9 @@ def export(
         write_json(exported.to_json())
     else:
         _print(exported)
+        unread = len(compared) - exported.calibrated_on
+        if graph_precision == "int8" and unread:
+            errors.print(f"left out: {unread} of {len(compared)} images could not be read")
         if format != "torch":
             errors.print(f"use it with: vlmad run … --model {out}")
 

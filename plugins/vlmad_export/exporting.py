@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vlmad_export.exported import FileFormat, Parity, Precision
+    from vlmad_run.manifest import GoodScores
     from vlmad_run.references import Assembled
     from vlmad_run.thresholds import Threshold
 
@@ -96,10 +97,7 @@ def _check(images: Sequence[Path], out: Path, wish: Wish) -> None:
 
 
 def _describe(assembled: Assembled, images: Sequence[Path], wish: Wish) -> ExportedDetector:
-    good = assembled.good
-    threshold = wish.threshold
-    if threshold is None and good is not None and max(good.scores) > 0:
-        threshold = automatic_threshold(good)
+    threshold = _threshold(assembled.good, wish)
     manifest = assembled.describe_fitted()
     if wish.precision == "int8":  # whose scores are others, so that these would give no p-values
         manifest = manifest.model_copy(update={"good": None})
@@ -118,9 +116,18 @@ def _describe(assembled: Assembled, images: Sequence[Path], wish: Wish) -> Expor
         threshold_rule=threshold.rule if threshold else None,
         threshold_evidence=threshold.evidence if threshold else {},
         map_size=list(assembled.detector.backbone.spec.preprocessing.size),
-        calibrated_on=len(images) if wish.precision == "int8" else 0,
         tolerance=usual if wish.tolerance is None else wish.tolerance,
     )
+
+
+def _threshold(good: GoodScores | None, wish: Wish) -> Threshold | None:
+    """Return the threshold that goes along: the given one, or what references say in torch.
+
+    Not of int8: its scores are others, and a graph cannot judge references by each other.
+    """
+    if wish.threshold is not None or wish.precision == "int8":
+        return wish.threshold
+    return automatic_threshold(good) if good is not None and max(good.scores) > 0 else None
 
 
 def _refuse(found: Sequence[Parity], described: ExportedDetector) -> None:

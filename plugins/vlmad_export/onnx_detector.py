@@ -15,7 +15,7 @@ from vlmad.images import as_source
 from vlmad.loading import ahead
 from vlmad.resizing import join_maps, parse_resizing
 from vlmad.types import Result
-from vlmad_export.exported import DOCUMENT, SUFFIXES, ExportedDetector, weights_beside
+from vlmad_export.exported import DOCUMENT, ExportedDetector
 from vlmad_export.sessions import open_session
 from vlmad_formats.ranges import find_range
 from vlmad_formats.reading import Reading
@@ -59,7 +59,6 @@ class OnnxDetector:
         self.path = path
         self.session = session or open_session(path)
         self.document = read_document(path, self.session.metadata)
-        _check_weights(path, self.document)
         identity = self.document.manifest.identity
         self.class_name, self.resizing = identity.class_name, parse_resizing(identity.resize)
         self.reading = Reading.parse(identity.reading)
@@ -168,19 +167,6 @@ def read_document(path: Path, metadata: Mapping[str, str]) -> ExportedDetector:
         raise WeightsError(f"{path} is no detector; vlmad export makes some") from None
     except InputError as error:
         raise WeightsError(str(error)) from error
-
-
-def _check_weights(path: Path, document: ExportedDetector) -> None:
-    """Refuse weights beside a graph that are not its own, so that its digest is that of both.
-
-    Raises:
-        WeightsError: they are another's.
-    """
-    if path.suffix.lower() != SUFFIXES["openvino"]:
-        return
-    weights = weights_beside(path)
-    if not weights.is_file() or digest(weights) != document.weights_sha256:
-        raise WeightsError(f"{weights} does not have the weights of {path}")
 
 
 def restored(heat: Float[np.ndarray, "y x"], size: Sequence[int]) -> Float[np.ndarray, "h w"]:

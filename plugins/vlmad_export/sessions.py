@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import mmap
-import os
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from vlmad.errors import InputError, WeightsError, one_line
+from vlmad_export._own_files import KEPT_UNDER, check_files
 from vlmad_export.exported import DOCUMENT, SUFFIXES
 
 if TYPE_CHECKING:
@@ -20,10 +18,6 @@ if TYPE_CHECKING:
 
 Runtime = Literal["onnxruntime", "openvino"]
 RUNTIMES: tuple[Runtime, ...] = ("onnxruntime", "openvino")
-ELSEWHERE = b"\x08location"
-"""In ONNX, the word before the name of a file, behind its length."""
-KEPT_UNDER = "framework"
-"""Where OpenVINO has the metadata of an ONNX file."""
 INSTALL = "pip install 'vlmad[onnx]' (or 'vlmad[openvino]')"
 
 
@@ -55,7 +49,7 @@ def open_session(path: Path, runtime: Runtime | None = None, threads: int = 0) -
 
     Raises:
         InputError: there is no runtime.
-        WeightsError: the file is none that it can run.
+        WeightsError: the file is none that it can run, or is not whole by itself.
     """
     there = installed_runtimes()
     if path.suffix.lower() == SUFFIXES["openvino"]:
@@ -64,24 +58,13 @@ def open_session(path: Path, runtime: Runtime | None = None, threads: int = 0) -
         raise InputError(f"{path} needs {runtime or 'onnxruntime'}: {INSTALL}")
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such file")
-    if path.suffix.lower() == SUFFIXES["onnx"]:
-        _refuse_other_files(path)
+    check_files(path)
     kind = OnnxRuntime if (runtime or there[0]) == "onnxruntime" else OpenVino
     try:
         return kind(path, threads)
     except Exception as error:  # runtimes raise errors of their own kinds, and RuntimeError
         reason = one_line(str(error))  # OpenVINO begins with lines of its own code
         raise WeightsError(f"{path} is no graph that {kind.name} can run: {reason}") from error
-
-
-def _refuse_other_files(path: Path) -> None:
-    """Refuse a graph that has weights in files beside it, of which its digest says nothing."""
-    with path.open("rb") as file, ExitStack() as closing:
-        if os.fstat(file.fileno()).st_size == 0:
-            return  # nothing can be mapped of it; the runtime says what is wrong
-        content = closing.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        if content.find(ELSEWHERE) >= 0:
-            raise WeightsError(f"{path} has weights in other files; vlmad export writes one")
 
 
 class OnnxRuntime:

@@ -57,15 +57,29 @@ def write_row_file(folder: Path, names: Sequence[str], rows: Iterable[ScoreRow])
 
 
 def read_row_files(folder: Path) -> Iterator[ScoreRow]:
-    """Yield the rows in a run folder; what is damaged, or of other columns, is left out."""
-    for path in sorted((folder / ROWS).glob("*.parquet")):
-        try:
+    """Yield the newest row of each image in a run folder.
+
+    What is damaged, or of other columns, is left out.
+    """
+    seen = set[str]()
+    for path in sorted((folder / ROWS).glob("*.parquet"), key=_written, reverse=True):
+        with suppress(OSError, pa.ArrowException):
             file = parquet.ParquetFile(io.BytesIO(read_bounded(path)))
             if file.schema_arrow.equals(SCHEMA):
                 for some in file.iter_batches(batch_size=1000):
-                    yield from _rows_of(some.to_pylist(), path)
-        except (OSError, pa.ArrowException):
-            continue
+                    rows = [
+                        row for row in _rows_of(some.to_pylist(), path) if row.image not in seen
+                    ]
+                    seen.update(row.image for row in rows)
+                    yield from rows
+
+
+def _written(path: Path) -> tuple[int, str]:
+    """Return when a file was written, and its name, to put files in order."""
+    try:
+        return path.stat().st_mtime_ns, path.name
+    except OSError:
+        return 0, path.name
 
 
 def _rows_of(table: Iterable[dict[str, object]], path: Path) -> Iterator[ScoreRow]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from vlmad.errors import printable
 from vlmad.files import write_atomically
 from vlmad_run.leaving_out import p_value
+from vlmad_run.map_png import map_png
 from vlmad_run.picked_product import ProductResult, verdict
-from vlmad_run.pictures import png, to_16_bits
+from vlmad_run.pictures import to_16_bits
 from vlmad_run.rows import MAPS, OVERLAYS, ScoreRow, file_stem
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def store_map(folder: Path, row: ScoreRow, heat: UInt16[np.ndarray, "H W"]) -> N
     Raises:
         OutputError: it cannot be written.
     """
-    write_atomically(folder / row.map, png(Image.fromarray(heat)))
+    write_atomically(folder / row.map, map_png(heat))
 
 
 def row_of(

@@ -48,7 +48,7 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Iterator[Float[Tensor, "b c gh gw"]]:
         """Yield the maps after each stage, each computed as it is asked for."""
-        cells = _clipped(self.bn1(self.conv_stem(pixels)))
+        cells = self.conv_stem.clipped(pixels, self.bn1)
         for stage in self.blocks:
             cells = stage(cells)
             yield cells
@@ -66,7 +66,7 @@ class SeparableConvolution(nn.Module):
 
     def forward(self, cells: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e h w"]:
         """Return the projected maps."""
-        projected: Tensor = self.bn2(self.conv_pw(_clipped(self.bn1(self.conv_dw(cells)))))
+        projected: Tensor = self.bn2(self.conv_pw(self.conv_dw.clipped(cells, self.bn1)))
         return projected
 
 
@@ -90,14 +90,12 @@ class InvertedResidual(nn.Module):
     def forward(self, cells: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e gh gw"]:
         """Return the projected maps."""
         if torch.compiler.is_compiling():  # a graph writes to nothing in place
-            inner = self.conv_dw(_clipped(self.bn1(self.conv_pw(cells))))
-            return self._projected(inner, cells)
-        around = self.conv_dw.zeros_around(cells.shape[-2:])
-        inner = _clipped(self.bn1(self.conv_pw(_padded(cells, around))))
-        return self._projected(self.conv_dw.within(_zeroed(inner, around)), cells)
-
-    def _projected(self, inner: Tensor, cells: Float[Tensor, "b c h w"]) -> Tensor:
-        projected: Tensor = self.bn3(self.conv_pwl(_clipped(self.bn2(inner))))
+            inner = self.conv_dw.clipped(self.conv_pw.clipped(cells, self.bn1), self.bn2)
+        else:
+            around = self.conv_dw.zeros_around(cells.shape[-2:])
+            inner = self.conv_pw.clipped_within(_padded(cells, around), self.bn1)
+            inner = self.conv_dw.clipped_within(_zeroed(inner, around), self.bn2)
+        projected: Tensor = self.bn3(self.conv_pwl(inner))
         return projected + cells if self.adds else projected
 
 
@@ -116,11 +114,21 @@ class SameConvolution(nn.Conv2d):
 
     def forward(self, cells: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e gh gw"]:
         """Pad and convolve."""
-        return self.within(_padded(cells, self.zeros_around(cells.shape[-2:])))
+        return super().forward(_padded(cells, self.zeros_around(cells.shape[-2:])))
 
-    def within(self, padded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b e gh gw"]:
-        """Convolve what has `zeros_around` already."""
-        return super().forward(padded)
+    def clipped(
+        self, cells: Float[Tensor, "b c h w"], norm: nn.Module
+    ) -> Float[Tensor, "b e gh gw"]:
+        """Pad, convolve, norm and clip."""
+        return self.clipped_within(_padded(cells, self.zeros_around(cells.shape[-2:])), norm)
+
+    def clipped_within(
+        self, padded: Float[Tensor, "b c h w"], norm: nn.Module
+    ) -> Float[Tensor, "b e gh gw"]:
+        """Convolve what has `zeros_around` already, norm and clip."""
+        if self.bias is not None:  # and the norm is folded
+            return clipped_convolution(self, padded)
+        return F.relu6(norm(super().forward(padded)), inplace=True)
 
     def zeros_around(self, size: Sequence[int]) -> Around:
         """Return how many there are that torch does not add itself."""
@@ -139,6 +147,24 @@ def fold_norms(module: nn.Module) -> None:
             setattr(module, after, nn.Identity())
     for child in module.children():
         fold_norms(child)
+
+
+def clipped_convolution(
+    conv: nn.Conv2d, cells: Float[Tensor, "b c h w"]
+) -> Float[Tensor, "b e gh gw"]:
+    """Convolve and bring what comes out between 0 and 6, to the same bits in one pass or two.
+
+    oneDNN clips each piece while the processor's cache holds it; a pass of its own would read
+    and write the largest maps once more.
+    """
+    weights, rest = (conv.weight, conv.bias), (conv.dilation, conv.groups)
+    one_pass = cells.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    if not one_pass or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        found = F.conv2d(cells, *weights, conv.stride, conv.padding, *rest)
+        return F.relu6(found, inplace=True)
+    convolve = torch.ops.mkldnn._convolution_pointwise
+    clip = ("hardtanh", [0.0, 6.0], "")
+    return convolve(cells, *weights, conv.padding, conv.stride, *rest, *clip)  # type: ignore[no-any-return]
 
 
 def _norm(width: int) -> nn.BatchNorm2d:
@@ -162,7 +188,3 @@ def _zeroed(cells: Float[Tensor, "b c h w"], around: Around) -> Float[Tensor, "b
         for rows in (slice(above), slice(height - below, None)):
             cells[..., rows, :] = 0
     return cells
-
-
-def _clipped(cells: Tensor) -> Tensor:
-    return F.relu6(cells, inplace=True)

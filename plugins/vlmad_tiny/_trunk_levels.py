@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from vlmad import LevelSpec
-from vlmad_tiny._efficientnet import EfficientNetLite0, fold_norms
+from vlmad_tiny._efficientnet import EfficientNetLite0, clipped_convolution, fold_norms
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -102,10 +102,10 @@ class TrunkLevels(nn.Module):
             if found.keys() >= set(names):
                 break
         if EXPANSION in names:
-            found[EXPANSION] = self.expand(cells).clamp_(0, 6)
+            found[EXPANSION] = clipped_convolution(self.expand, cells)
         return {name: found[name].permute(0, 2, 3, 1) for name in names}
 
     def standardise(self, name: str, cells: Float[Tensor, "b g g w"]) -> Float[Tensor, "b g g w"]:
         """Bring each channel to mean 0 and deviation 1 of everyday photographs."""
         mean, deviation = (getattr(self, f"{name}_{each}") for each in ("mean", "deviation"))
-        return (cells - mean) / deviation  # type: ignore[no-any-return]
+        return (cells - mean).div_(deviation)  # type: ignore[no-any-return]

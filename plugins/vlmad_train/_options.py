@@ -108,7 +108,7 @@ class LearningOptions:
             "share makes it defective.",
         ),
     ] = "share"
-    repel_weight: Annotated[
+    repel: Annotated[
         float, _option(HOW, min=0, help="Of parting where defects are drawn, in the loss spd.")
     ] = 0.1
     curve: Annotated[
@@ -138,7 +138,7 @@ class LearningOptions:
             self.window_weight,
             self._threshold(),
             self.focal_gamma,
-            self.repel_weight,
+            self.repel,
         )
 
     def schedule(self) -> Schedule:

@@ -15,7 +15,7 @@ def main() -> None:
     if find_spec("vlmad") is None:
         sys.path.insert(0, str(TREE))
         _refuse_what_needs_torch(sys.argv[1:])
-    from vlmad.__main__ import main as run
+    from vlmad_cli.__main__ import main as run
 
     run()
 

@@ -7,14 +7,15 @@ import signal
 import sys
 import warnings
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
+from importlib.metadata import Distribution, EntryPoints
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from vlmad._help import Paged, PlainCommand
-from vlmad.console import keep_output, output, say, say_traceback
+from vlmad.console import output, say, say_traceback
 from vlmad.errors import (
     UnknownPartError,
     VlmadError,
@@ -24,7 +25,9 @@ from vlmad.errors import (
     reason_of,
 )
 from vlmad.plugin import BUILT_IN
-from vlmad.registry import LIMIT_VARIABLE, installed, pass_over_damaged
+from vlmad.registry import LIMIT_VARIABLE, READ, installed
+from vlmad_cli._help_pages import Paged, PlainCommand
+from vlmad_cli._process_streams import keep_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +135,7 @@ def options(
 
 def main() -> None:
     """Run the command line; an error of vlmad's own is one line and exit status 2."""
-    pass_over_damaged()
+    _pass_over_damaged()
     warnings.filterwarnings("ignore", module=r"PIL\b")  # of files that are read all the same
     if COMPLETION in os.environ:
         with keep_output():
@@ -161,6 +164,19 @@ def main() -> None:
                 sys.exit(1)
             say(message)
             sys.exit(2)
+
+
+@cache
+def _pass_over_damaged() -> None:
+    """Let torch, triton and pydantic, which read all entry points, not fail at damaged ones."""
+
+    def readable(found: Distribution) -> Any:
+        try:
+            return READ.fget(found)
+        except Exception:
+            return EntryPoints()
+
+    Distribution.entry_points = property(readable)  # type: ignore[method-assign, assignment]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from vlmad.console import leave_output, page
+from vlmad_cli._process_streams import leave_output, page
 
 SCREEN = 36
 """Lines of a page that is printed whole."""

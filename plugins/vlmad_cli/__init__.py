@@ -1,0 +1,1 @@
+"""The frame of the command line, in which the commands of plugins are run."""
