@@ -227,7 +227,7 @@ def test_a_person_says_what_a_part_is_by_a_key(page: Any, running: Running, tmp_
     [image] = (folder / IMAGES).iterdir()
     assert image.read_bytes() == png()
     assert (folder / VERDICTS).read_text() == f"image,verdict\nimages/{image.name},anomalous\n"
-    assert "0 images good and 1 defective" in page.inner_text("#said")
+    assert "called good: 0, defective: 1" in page.inner_text("#said")
     assert page.inner_text("#name") == EVIL
     assert page.title() == "vlmad station"
 
