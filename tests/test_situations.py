@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from .conftest import SMALL, noise
 
 Command = Callable[..., Any]
+SAMPLES = Path(__file__).parents[1] / "examples" / "samples" / "cloth"
 RUN = ("run", "photos", "--detector", "clip", *SMALL)
 
 
@@ -91,3 +92,28 @@ def test_a_threshold_of_an_earlier_version_holds_unless_scores_changed_since(
     assert "gives other scores since (revision 0, now 1)" in refused.error
     assert "calibrate anew, or give the number itself" in refused.error
     assert not Path("other").exists()
+
+
+@pytest.mark.slow
+def test_good_parts_of_two_colours_are_good_in_both_and_defects_are_found_in_both(
+    command: Command, tmp_path: Path
+) -> None:
+    def in_both(folder: str, *names: str) -> None:
+        (tmp_path / folder).mkdir()
+        for name in names:
+            for path in (SAMPLES / name).glob("*.png"):
+                grey = Image.open(path).convert("L")
+                for colour in ("lightyellow", "skyblue"):
+                    tinted = ImageOps.colorize(grey, "black", colour)
+                    tinted.save(tmp_path / folder / f"{path.parent.name} {path.stem} {colour}.png")
+
+    in_both("good", "train/good")
+    in_both("photos", "test/good", "test/hole")
+    assert command("fit", "good", "--out", "cloth.safetensors", "--quiet").status == 0
+    done = command("run", "photos", "--model", "cloth.safetensors", "--json", "--overlays", "none")
+    assert done.status == 0, done.error
+    scores = {
+        Path(row["image"]).name: row["score"] for row in map(json.loads, done.out.splitlines())
+    }
+    good = {name: score for name, score in scores.items() if name.startswith("good")}
+    assert max(good.values()) < min(scores[name] for name in scores.keys() - good.keys())
