@@ -117,3 +117,16 @@ def test_good_parts_of_two_colours_are_good_in_both_and_defects_are_found_in_bot
     }
     good = {name: score for name, score in scores.items() if name.startswith("good")}
     assert max(good.values()) < min(scores[name] for name in scores.keys() - good.keys())
+
+
+def test_a_bench_of_one_product_shows_it_once_and_no_average_of_one(
+    command: Command, tmp_path: Path
+) -> None:
+    noise(tmp_path / "photos", 4)
+    rows = [f"photos/{n:04d}.png,{label}" for n, label in enumerate(("ok", "ok", "ng", "ng"))]
+    (tmp_path / "parts.csv").write_text("\n".join(["image,label", *rows]), encoding="utf-8")
+    words = ("--detector", "clip", *SMALL, "--replicates", "10", "--out", "out")
+    done = command("bench", "parts.csv", *words)
+    assert done.status == 0, done.error
+    assert len([line for line in done.out.splitlines() if "clip" in line]) == 1, done.out
+    assert "average" not in done.out

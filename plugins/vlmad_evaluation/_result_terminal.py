@@ -68,7 +68,10 @@ def print_results(console: Console, document: BenchDocument, folder: Path) -> No
     """Print one table, what its figures are, and where the rest is."""
     kind = "grid" if isinstance(document, GridDocument) else "bench"
     names = document.measured(LEAD)
-    table = metric_table(document, names, document.settings.shots, document.places())
+    places = document.places()
+    if len(document.dataset.categories) == 1:
+        places = places[:1]  # it is its own average
+    table = metric_table(document, names, document.settings.shots, places)
     # so narrow that three metrics with their intervals fit into 80 columns
     counts = (row[1].text.removesuffix("-shot") for row in table.rows)
     rows = [[row[0], *entries(few), *row[2:]] for few, row in zip(counts, table.rows, strict=True)]
