@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from vlmad.building import load_detector
 from vlmad.errors import InputError, OptionError, UnknownPartError, VlmadError, did_you_mean
@@ -14,6 +15,7 @@ from vlmad.registry import installed
 from vlmad_conformance._smoke import smoke
 from vlmad_conformance.checking import beside_expected, check_registered, subject_of
 from vlmad_conformance.conformance_document import BrokenPromise, CheckedPart
+from vlmad_documents.documents import Document
 from vlmad_run.part_options import recipe_name
 
 if TYPE_CHECKING:
@@ -23,15 +25,14 @@ if TYPE_CHECKING:
     from vlmad.plugin import Registration
     from vlmad.registry import Registry
 
-TABLES = ("options", "expected")
 
+class Expectations(Document):
+    """Options of parts that need some, and why promises are broken, both by ``kind:name``."""
 
-@dataclass(frozen=True, slots=True)
-class Expectations:
-    """Options of parts that need some, and what is known to be broken, both by ``kind:name``."""
-
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    expected: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    expected: dict[str, dict[str, Annotated[str, Field(min_length=1)]]] = Field(
+        default_factory=dict
+    )
 
 
 def read_expectations(path: Path) -> Expectations:
@@ -40,16 +41,7 @@ def read_expectations(path: Path) -> Expectations:
     Raises:
         InputError: it cannot be read, or says something else.
     """
-    table = read_toml(path, "file of expectations", InputError)
-    for key, entries in table.items():
-        if key not in TABLES:
-            raise InputError(f"{path}: unknown table '{key}'; {did_you_mean(key, TABLES)}")
-        if not (isinstance(entries, dict) and all(isinstance(e, dict) for e in entries.values())):
-            raise InputError(f"{path}: '{key}' holds a table for each part: [{key}.\"kind:name\"]")
-    reasons = [why for own in table.get("expected", {}).values() for why in own.values()]
-    if not all(isinstance(why, str) and why for why in reasons):
-        raise InputError(f"{path}: what is expected to be broken has a reason, a text")
-    return Expectations(table.get("options", {}), table.get("expected", {}))
+    return Expectations.of(read_toml(path, "file of expectations", InputError), path)
 
 
 def chosen(registry: Registry, named: Sequence[str]) -> list[Registration]:

@@ -14,6 +14,7 @@ from vlmad.regions import coverage, patch_cells
 from vlmad.types import ClassToken, Features, ImageBatch, Patches, Regions
 from vlmad_conformance import _promises_alike as alike
 from vlmad_conformance._small_backbone import OnlyOffers, SmallBackbone
+from vlmad_conformance._vision_promises import Doubled
 from vlmad_conformance.examples import UsualAttention, example_images
 from vlmad_conformance.facts import counted, differ, given, require, require_tensor
 from vlmad_conformance.promises import each
@@ -170,19 +171,12 @@ def reads_the_second_path(trial: Extraction) -> None:
     if PATCHES not in trial.part.gives or trial.attention.path != "beside":
         return
     depth = trial.backbone.spec.depth  # a second path that begins at the first block
-    usual, twice = (replace(trial, attention=a("beside", depth)) for a in (UsualAttention, _Twice))
+    usual, twice = (replace(trial, attention=a("beside", depth)) for a in (UsualAttention, Doubled))
     ways = [r for r in usual.requests() if isinstance(r, Patches) and r.path == "beside"]
     pairs = zip(usual.answer().aligned, twice.answer().aligned, strict=True)
     changed = any(differ(one, two) for one, two in pairs)
     read = bool(ways) and (changed or all(r.layer == 0 for r in ways))
     require(read, "it lists 'patch features' in gives, but ignores the second path")
-
-
-class _Twice(UsualAttention):
-    """An attention that answers otherwise than the model's own."""
-
-    def mix(self, q: Any, k: Any, v: Any) -> Any:
-        return 2 * super().mix(q, k, v)
 
 
 @each(_extractions(1))

@@ -129,7 +129,7 @@ def repeats(backbone: Any) -> None:
     with given("2 images"), unchanged(backbone, name="the backbone"):
         visual = require_repeatable(lambda: encode(backbone), "encode")
         if parts.ATTENTION in backbone.spec.provides:
-            encode(backbone, attention=_Doubled("stream", backbone.spec.depth))
+            encode(backbone, attention=Doubled("stream", backbone.spec.depth))
         kept = {request: tensor.clone() for request, tensor in visual.tensors.items()}
         for tensor in visual.tensors.values():
             if tensor.is_contiguous():
@@ -172,7 +172,7 @@ def tells_layers_apart(backbone: Any) -> None:
         require_close(alone, together[middle], f"what is asked beside it changes {middle}")
 
 
-class _Doubled(UsualAttention):
+class Doubled(UsualAttention):
     """An attention that answers otherwise than the model's own, on one block if it is told."""
 
     block: int | None = None
@@ -198,14 +198,14 @@ def exchanges_attention(backbone: Any) -> None:
             _check_block(backbone, block, plain)
     if parts.PATCH_TOKENS in spec.provides:
         with given("1 image, other attention on the second path"):
-            beside = encode(backbone, batch=batch, attention=_Doubled("beside", 1))
+            beside = encode(backbone, batch=batch, attention=Doubled("beside", 1))
             path, token = Patches(spec.depth, "beside"), ClassToken()
             require(differ(beside[path], plain[path]), "it ignores attention on the second path")
             require_close(beside[token], plain[token], "attention beside changes the stream")
 
 
 def _check_block(backbone: Any, block: int, plain: VisualFeatures) -> None:
-    attention = _Doubled("stream")
+    attention = Doubled("stream")
     attention.block = block
     exchanged = encode(backbone, batch=example_images(1), attention=attention)
     used = differ(exchanged[ClassToken()], plain[ClassToken()])

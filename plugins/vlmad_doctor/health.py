@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from rich.filesize import decimal
+
 from vlmad.errors import InputError, VlmadError, first_line, reason_of
 from vlmad.plugin import BUILT_IN
 from vlmad.registry import Registry
@@ -160,7 +162,7 @@ def _output_folder(folder: Path) -> HealthCheck:
     except OSError as error:
         remedy = "work in another folder, or give --out FOLDER"
         return _wrong("output folder", f"{folder}: {error.strerror or error}", remedy)
-    found = f"{folder} is writable, {_size(room)} free"
+    found = f"{folder} is writable, {decimal(room)} free"
     if room < LITTLE_ROOM:
         return _note("output folder", found, "make room, or give --out FOLDER on another disk")
     return _ok("output folder", found)
@@ -171,11 +173,7 @@ def _kept_in(name: str, folder: Path) -> HealthCheck:
     for file in folder.rglob("*"):
         with suppress(OSError):  # deleted meanwhile
             used += file.lstat().st_size if file.is_file() and not file.is_symlink() else 0
-    return _ok(name, f"{folder}, {_size(used) if folder.exists() else 'not there yet'}")
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    return _ok(name, f"{folder}, {decimal(used) if folder.exists() else 'not there yet'}")
 
 
 def _torch() -> Iterator[HealthCheck]:

@@ -111,9 +111,12 @@ def test_what_is_expected_has_a_reason_and_is_strict(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[expected."attention:loud"]\ngood-manners = ""\n', "has a reason, a text"),
-        ("[expectd]\n", "unknown table 'expectd'; did you mean 'expected'?"),
-        ("[options]\nloud = 3\n", "'options' holds a table for each part"),
+        (
+            '[expected."attention:loud"]\ngood-manners = ""\n',
+            "expected.attention:loud.good-manners: String",
+        ),
+        ("[expectd]\n", "expectd: Extra inputs are not permitted"),
+        ("[options]\nloud = 3\n", "options.loud: Input should be a valid dictionary"),
     ],
 )
 def test_a_file_of_expectations_that_says_something_else_is_refused(
