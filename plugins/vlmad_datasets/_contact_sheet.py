@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from itertools import zip_longest
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 from vlmad.errors import InputError, printable
 from vlmad.images import decode
 from vlmad_datasets.masks import mask_of, percent
+from vlmad_run.pictures import close_up, png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,6 @@ GOOD_SHOWN, DEFECTIVE_SHOWN, KINDS_SHOWN = 2, 5, 12
 CATEGORIES_SHOWN, COLUMNS = 60, 9
 TILE, GAP, MARGIN = 200, 12, 24
 TITLE_HEIGHT, CAPTION_HEIGHT = 36, 60
-LEAST_CLOSE_UP = 48
-"""Pixels of an image that a close-up shows at least, across and down."""
 PAPER, INK, PALE, FRAME = "#ffffff", "#1d2329", "#5c6670", "#eef0f2"
 LEGEND, LEGEND_HEIGHT = "red lines run around what the masks mark as defective", 28
 OUTLINE, GOOD_BAR = "#ff2d55", "#2a9d6f"
@@ -55,9 +53,7 @@ def contact_sheet(measured: Sequence[SurveyedSample]) -> bytes:
     for part in parts:
         sheet.paste(part, (0, top))
         top += part.height
-    content = io.BytesIO()
-    sheet.save(content, "PNG")
-    return content.getvalue()
+    return png(sheet)
 
 
 def _choose(measured: Sequence[SurveyedSample]) -> dict[str, list[SheetTile]]:
@@ -130,23 +126,13 @@ def _picture(shown: SheetTile) -> Image.Image:
     except InputError:  # listed among the problems
         mask = None
     if shown.close_up and mask is not None:
-        left, top, right, bottom = _around(mask)
+        left, top, right, bottom = close_up(mask)
         image, mask = image.crop((left, top, right, bottom)), mask[top:bottom, left:right]
     grown = Image.Resampling.NEAREST if max(image.size) < TILE else Image.Resampling.LANCZOS
     image = ImageOps.contain(image, (TILE, TILE), grown)
     if mask is not None:
         _outline(image, mask)
     return image
-
-
-def _around(mask: Bool[np.ndarray, "H W"]) -> tuple[int, int, int, int]:
-    """Return what a close-up shows: a square around what is marked, within the image."""
-    rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
-    height, width = mask.shape
-    side = max(LEAST_CLOSE_UP, 3 * max(np.ptp(rows) + 1, np.ptp(columns) + 1) // 2)
-    left = max(0, min((columns[0] + columns[-1] - side) // 2, width - side))
-    top = max(0, min((rows[0] + rows[-1] - side) // 2, height - side))
-    return int(left), int(top), int(min(width, left + side)), int(min(height, top + side))
 
 
 def _outline(image: Image.Image, mask: Bool[np.ndarray, "H W"]) -> None:

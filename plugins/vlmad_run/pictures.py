@@ -23,6 +23,8 @@ CAPTION_HEIGHT = 28
 GAP = 8
 BAR_WIDTH, BAR_LABELS = 12, 72
 LETTER = 14
+LEAST_CLOSE_UP = 48
+"""Pixels of an image that a close-up shows at least, across and down."""
 STRENGTH = 0.75
 """How opaque the heat map is at its hottest; where it is cold the image shows, in grey."""
 PALETTE = Path(__file__).parent / "inferno.png"
@@ -126,6 +128,16 @@ def _grown(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
         grown[:, :-1] |= mask[:, 1:]
         mask = grown
     return mask
+
+
+def close_up(mask: Bool[np.ndarray, "H W"]) -> tuple[int, int, int, int]:
+    """Return a box (left, top, right, bottom): a square around what is marked, within the image."""
+    rows, columns = (np.nonzero(mask.any(axis))[0] for axis in (1, 0))
+    height, width = mask.shape
+    side = max(LEAST_CLOSE_UP, 3 * (int(max(np.ptp(rows), np.ptp(columns))) + 1) // 2)
+    left = max(0, min(int(columns[0] + columns[-1] - side) // 2, width - side))
+    top = max(0, min(int(rows[0] + rows[-1] - side) // 2, height - side))
+    return left, top, min(width, left + side), min(height, top + side)
 
 
 def hatch(image: Image.Image, inside: Bool[np.ndarray, "H W"]) -> Image.Image:

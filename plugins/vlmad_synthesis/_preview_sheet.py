@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from vlmad.errors import InputError
 from vlmad.images import decode
-from vlmad_run.pictures import outline, png
+from vlmad_run.pictures import close_up, outline, png
 from vlmad_synthesis.nuisances import NUISANCES, disturb
 from vlmad_synthesis.synthetic import seeded, synthesise
 
@@ -26,8 +26,6 @@ SHOWN = 3
 TILE, GAP, TITLE = 190, 6, 22
 LARGEST = 1024
 """Pixels of the longer side at which an image is drawn in; sizes are shares of it."""
-LEAST_CLOSE_UP = 48
-"""Pixels of an image that a close-up shows at least."""
 
 
 def preview(images: Sequence[Path], defects: Mapping[str, Defect], seed: int) -> bytes:
@@ -71,15 +69,8 @@ def _example(path: Path, kind: str, defect: Defect, rng: np.random.Generator) ->
 
 
 def _near(image: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"]) -> Image.Image:
-    """Return a square about the mask, or as much of it as there is."""
-    rows, columns = (np.nonzero(mask.any(axis))[0] for axis in (1, 0))
-    extent = max(np.ptp(rows), np.ptp(columns)) + 1
-    side = int(max(LEAST_CLOSE_UP, 1.5 * extent))
-    top, left = (
-        int(np.clip((at[0] + at[-1] - side) // 2, 0, max(0, size - side)))
-        for at, size in zip((rows, columns), mask.shape, strict=True)
-    )
-    return _tile(image[top : top + side, left : left + side])
+    left, top, right, bottom = close_up(mask)
+    return _tile(image[top:bottom, left:right])
 
 
 def _disturbed(images: Sequence[Path], seed: int) -> list[Image.Image]:
