@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shutil
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -27,7 +26,6 @@ from vlmad_openclip.store import find_place
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OLDEST_PYTHON = (3, 11)
 LITTLE_ROOM = 500_000_000
 """Bytes on the disk that a run writes to, below which it is worth a note."""
 NAME = re.compile(r"[\w.-]+")
@@ -76,12 +74,7 @@ def _wrong(name: str, found: str, remedy: str) -> HealthCheck:
 
 def _python() -> Iterator[HealthCheck]:
     yield _ok("vlmad", version("vlmad"))
-    found = f"{platform.python_version()} on {platform.platform()}"
-    if sys.version_info >= OLDEST_PYTHON:
-        yield _ok("python", found)
-    else:
-        oldest = ".".join(map(str, OLDEST_PYTHON))
-        yield _wrong("python", found, f"install Python {oldest} or later")
+    yield _ok("python", f"{platform.python_version()} on {platform.platform()}")
 
 
 def _libraries() -> Iterator[HealthCheck]:
