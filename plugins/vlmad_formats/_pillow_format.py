@@ -15,7 +15,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from vlmad_formats._jpeg_segments import load_whole
 from vlmad_formats._png_chunks import PngChunks
-from vlmad_formats._tiff_pages import KIND, check_strips, skip_previews
+from vlmad_formats._tiff_pages import HEIGHT, KIND, TIFF, WIDTH, check_strips, skip_previews
 from vlmad_formats.orientation import SIDEWAYS, orientation_of, upright
 from vlmad_formats.rendering import Rendered, raster_of
 from vlmad_formats.stored_values import ImageFacts, Raster
@@ -31,7 +31,7 @@ OPENERS: dict[bytes, Any] = {
     b"BM": BmpImageFile,
     b"GIF87a": GifImageFile,
     b"GIF89a": GifImageFile,
-    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImageFile),
+    **dict.fromkeys(TIFF, TiffImageFile),
     **dict.fromkeys((b"P%d" % kind for kind in range(1, 7)), PpmImageFile),
     b"Pf": PpmImageFile,
     b"RIFF": WebPImageFile,
@@ -41,7 +41,6 @@ ENDINGS = (
     ".png .apng .jpg .jpeg .jpe .jfif .mpo .bmp .dib .tif .tiff .webp .gif .pbm .pgm .ppm .pnm .pfm"
 )
 LOSSY, LOSSLESS_WEBP = ("JPEG", "WEBP"), b"VP8L"
-TIFF_WIDTH, TIFF_HEIGHT = 256, 257
 
 
 class PillowFormat(Rendered):
@@ -102,7 +101,7 @@ def _open(content: bytes, reading: Reading) -> tuple[ImageFile, ImageFacts, PngC
         image.seek(reading.page - 1)
     stored = image.size
     if image.format == "TIFF":
-        stored = image.tag_v2[TIFF_WIDTH], image.tag_v2[TIFF_HEIGHT]
+        stored = image.tag_v2[WIDTH], image.tag_v2[HEIGHT]
     reading.refuse_large(stored)
     lossy = image.format in LOSSY and LOSSLESS_WEBP not in content
     return image, _facts(image, stored, pages, lossy, chunks, notes), chunks

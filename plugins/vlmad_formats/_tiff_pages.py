@@ -13,7 +13,7 @@ import numpy as np
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from vlmad.errors import InputError
-from vlmad_formats.orientation import SIDEWAYS, upright
+from vlmad_formats.orientation import ORIENTATION, SIDEWAYS, upright
 from vlmad_formats.stored_values import ImageFacts
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vlmad_formats.reading import Reading
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-WIDTH, HEIGHT, BITS, COMPRESSION, COLOURS, ORIENTATION = 256, 257, 258, 259, 262, 274
+WIDTH, HEIGHT, BITS, COMPRESSION, COLOURS = 256, 257, 258, 259, 262
 SAMPLES, PLANES, EXTRA, SAMPLE_FORMAT, PROFILE = 277, 284, 338, 339, 34675
 LOWEST, HIGHEST = (340, 280), (341, 281)
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from vlmad.errors import InputError
 from vlmad_formats._jpeg_segments import frame_of
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from vlmad_formats.reading import Reading
 
 REMEDY = 'images of this kind need tifffile and imagecodecs: pip install "vlmad[formats]"'
+NOTHING = np.zeros((0, 0, 1), np.uint8)
+"""The values of a file of which only the header is read."""
 PILLOWS = (0, 3)
 """Grey, and a palette: the colours of a PNG of which Pillow loses no bits."""
 
@@ -73,7 +77,7 @@ def _read_tiff(content: bytes, reading: Reading, decode: bool) -> Raster:
         reading = skip_previews(reading, pages, lambda at: int(file.pages[at].aspage().subfiletype))
         page = file.pages[min(reading.page, pages) - 1].aspage()
         facts = page_facts(page, pages, reading)
-        values = page_values(page, facts) if decode else _nothing()
+        values = page_values(page, facts) if decode else NOTHING
         return Raster(values, facts, page.tags.valueof(PROFILE))
 
 
@@ -83,18 +87,17 @@ def _read_png(content: bytes, reading: Reading, decode: bool) -> Raster:
     chunks = PngChunks.of(content)
     orientation = orientation_of(chunks.info)
     facts = _facts(chunks.size, orientation, 16, chunks.stated, chunks.notes, reading)
-    values = imagecodecs.png_decode(chunks.pixels) if decode else _nothing()
+    values = imagecodecs.png_decode(chunks.pixels) if decode else NOTHING
     return Raster(upright(values, orientation), facts, chunks.info.get("icc_profile"))
 
 
 def _read_jpeg(content: bytes, reading: Reading, decode: bool) -> Raster:
     import imagecodecs
-    import numpy as np
 
     frame = frame_of(content)
     assert frame is not None
     facts = _facts(frame.size, 1, frame.bits, (0.0, 2.0**frame.bits - 1), (), reading, True)
-    values = imagecodecs.jpeg_decode(content) if decode else _nothing()
+    values = imagecodecs.jpeg_decode(content) if decode else NOTHING
     return Raster(np.atleast_3d(values), facts)
 
 
@@ -111,9 +114,3 @@ def _facts(
     reading.choose_page(1)
     size = stored[::-1] if orientation in SIDEWAYS else stored
     return ImageFacts(size, orientation, bits, range=stated, lossy=lossy, notes=notes)
-
-
-def _nothing() -> Any:
-    import numpy as np
-
-    return np.zeros((0, 0, 1), np.uint8)
