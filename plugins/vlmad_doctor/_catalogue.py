@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import typer
 from rich.text import Text
 
-from vlmad.errors import NameClashError, UnknownPartError, blaming, did_you_mean, one_line
+from vlmad.errors import UnknownPartError, blaming, did_you_mean, one_line
 from vlmad.options import MOST_DOCS, REQUIRED, options_of
 from vlmad.recipes import find_recipe
 
@@ -186,14 +186,7 @@ def find_named(registry: Registry, text: str) -> list[Registration]:
     kind = "prompts" if kind == "prompt" else kind
     if colon and kind in registry.kinds:
         return [registry.get(kind, name)]
-    found = []
-    for candidate in registry.kinds:
-        try:
-            found.append(registry.get(candidate, text))
-        except UnknownPartError:
-            continue
-        except NameClashError:
-            found += [r for r in registry.of_kind(candidate) if r.name == text]
+    found = [each for candidate in registry.kinds for each in registry.named(candidate, text)]
     if not found:
         names = {name for kind in registry.kinds for name in registry.names(kind)}
         raise UnknownPartError(f"nothing is called '{text}'; {did_you_mean(text, names)}")

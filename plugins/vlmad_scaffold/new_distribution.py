@@ -58,9 +58,8 @@ def check_name(name: str, kinds: Iterable[str], registry: Registry) -> str:
     if iskeyword(package) or package == "tests" or find_spec(package) is not None:
         raise OptionError(f"'{package}' is already something to Python; choose another name")
     for kind in kinds:
-        if kind in registry.kinds and part in registry.names(kind):
-            owner = registry.of_kind(kind)[registry.names(kind).index(part)].origin
-            raise OptionError(f"{owner} has a {kind} '{part}'; choose another name")
+        for taken in registry.named(kind, part):
+            raise OptionError(f"{taken.origin} has a {kind} '{part}'; choose another name")
     return name
 
 
