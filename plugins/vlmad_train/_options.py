@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,6 +20,9 @@ def _option(panel: str, *names: str, help: str, **settings: Any) -> Any:
 
 
 FROM, HOW, KEPT = "From which images", "How it learns", "What is kept"
+
+USUAL = {"": (15, 1e-3), "spd": (3, 1e-4)}
+"""Epochs and rate by loss: adapters that learn more find the drawn pieces alone (docs/log.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +76,15 @@ class LearningOptions:
             help="anomalyclip, april-gan, image, windows, score or spd; by default what fits.",
         ),
     ] = None
-    epochs: Annotated[int, typer.Option(min=1, help="How often all images are looked at.")] = 15
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="How often all images are looked at; by default 15, in spd 3."),
+    ] = None
     batch_size: Annotated[int, _option(HOW, min=1, help="Images in each step.")] = 8
-    rate: Annotated[float, _option(HOW, "--learning-rate", help="Of each step.")] = 1e-3
+    rate: Annotated[
+        float | None,
+        _option(HOW, "--learning-rate", help="Of each step; by default 1e-3, in spd 1e-4."),
+    ] = None
     decay: Annotated[
         Literal["none", "cosine", "steps"],
         _option(HOW, help="How the rate falls; steps: to a fifth after 80 and 90 % of epochs."),
@@ -121,6 +130,15 @@ class LearningOptions:
     ] = None
     seed: Annotated[int, _option(HOW, min=0, metavar="N", help="Of all that is drawn.")] = 0
 
+    def suiting(self, loss: str) -> LearningOptions:
+        """Return the same with what was left out as it suits a loss."""
+        epochs, rate = USUAL.get(loss, USUAL[""])
+        return replace(
+            self,
+            epochs=epochs if self.epochs is None else self.epochs,
+            rate=rate if self.rate is None else self.rate,
+        )
+
     def weights(self, scorers: float) -> Weights:
         """Return how the terms of the loss are weighted; `scorers` is the scorer's temperature.
 
@@ -142,13 +160,15 @@ class LearningOptions:
         )
 
     def schedule(self) -> Schedule:
-        """Return how long and how fast is learned.
+        """Return how long and how fast is learned, of options that suit their loss.
 
         Raises:
             InputError: a number is none that works.
         """
         from vlmad_train.schedule import Schedule
 
+        assert self.epochs is not None
+        assert self.rate is not None
         memories = (self.beta1, self.beta2, self.momentum)
         if not 0 < self.rate < float("inf") or not max(memories) < 1:
             raise InputError(

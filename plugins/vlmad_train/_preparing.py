@@ -121,11 +121,11 @@ def prepare(
         raise InputError("parts learn from whole images: --resize takes squash or pad here")
 
     loss = find_loss(learning.loss, learner)
+    learning = learning.suiting(loss)
     if loss == SPD:
         source = replace(source, synthesise=source.synthesise or PAIRED)
         if learning.batch_size % 2:
             raise InputError("--batch-size is even where pairs of images are compared")
-
     elif others["defect"] and source.synthesise is None:
         raise InputError("--set defect.… is of what is drawn: add --synthesise")
 

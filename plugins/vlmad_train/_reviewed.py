@@ -29,11 +29,12 @@ def learn_from_review(
     Raises:
         InputError: something is said that the run or the verdicts decide.
     """
+    schedule = learning.suiting("").schedule()
     own = {
-        "epochs": learning.epochs,
-        "batch": learning.batch_size,
-        "rate": learning.rate,
-        "seed": learning.seed,
+        "epochs": schedule.epochs,
+        "batch": schedule.batch,
+        "rate": schedule.rate,
+        "seed": schedule.seed,
     }
     same = LearningOptions(
         epochs=learning.epochs,

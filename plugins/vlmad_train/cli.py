@@ -76,7 +76,7 @@ def train(
         return
 
     def tell(epoch: Epoch) -> None:
-        terminal.print(epoch_line(epoch, learning.epochs))
+        terminal.print(epoch_line(epoch, prepared.learning.schedule().epochs))
 
     with (
         interruptible(kept.folder),
