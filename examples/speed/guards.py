@@ -40,15 +40,13 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "examples" / "samples"
 OLD = "6de0adc"
-RECIPES: dict[str, tuple[str, ...]] = {
-    "the default": (),
-    **{name: ("--detector", name) for name in ("clip", "winclip", "anomalyclip", "hybrid")},
-    "the default, 4 references": (
-        "--references",
-        str(SAMPLES / "cloth/train/good"),
-        "--shots",
-        "4",
-    ),
+EXACT = ("--precision", "float32")
+"""What both can compute in: the other commit may take bfloat16 by itself."""
+REFERENCES = ("--references", str(SAMPLES / "cloth/train/good"), "--shots", "4")
+RECIPES = {
+    "the default": EXACT,
+    "the default, 4 references": (*EXACT, *REFERENCES),
+    **{name: (*EXACT, "--detector", name) for name in ("clip", "winclip", "anomalyclip", "hybrid")},
 }
 FEW, MANY = 100, 2000
 METRICS = ("vlmad, all exact", "scikit-learn AUROC")
