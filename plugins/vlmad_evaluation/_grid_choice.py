@@ -23,6 +23,8 @@ from vlmad_run.part_options import options_in_full
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from jaxtyping import Float, Int
+
     from vlmad.detector import Detector
     from vlmad_evaluation._choice_figures import FoldFigures
     from vlmad_evaluation.nested_folds import NestedChoice
@@ -49,7 +51,6 @@ def _document(
     results: Results, judging: FoldFigures, nested: NestedChoice, metric: str
 ) -> ChoiceDocument:
     on_all = [_on_all(results, judging, place, metric) for place in judging.candidates]
-    best = int(np.argmax([found.value or 0.0 for found in on_all]))
     chosen, shots = judging.candidates[nested.best]
     candidates = [
         Candidate(detector=name, shots=few, figure=float(mean), times=int(times))
@@ -66,9 +67,10 @@ def _document(
         candidates=candidates,
         chosen=chosen,
         shots=shots,
-        honest=_honest(nested, on_all),
-        best=judging.candidates[best][0],
-        optimistic=on_all[best],
+        honest=_with_reach(nested.judged, nested.times, on_all),
+        optimistic=_with_reach(
+            float(nested.figures[nested.best]), np.eye(len(on_all))[nested.best], on_all
+        ),
         recipe=RECIPE_FILE,
         command=_command(results, chosen, shots),
     )
@@ -83,15 +85,17 @@ def _on_all(results: Results, judging: FoldFigures, place: tuple[str, int], metr
     return average(group, results.document.settings.confidence).metric
 
 
-def _honest(nested: NestedChoice, on_all: Sequence[Metric]) -> Metric:
-    """Return the judged figure; its interval reaches as far as the chosen ones' do on average."""
-    shares, ends = nested.times / nested.times.sum(), []
+def _with_reach(
+    value: float, times: Float[np.ndarray, " c"] | Int[np.ndarray, " c"], on_all: Sequence[Metric]
+) -> Metric:
+    """Return a figure; its interval reaches as far as those of the chosen do on average."""
+    ends = []
     for end in ("low", "high"):
         reach = [_or_zero(getattr(each, end), each.value) for each in on_all]
-        ends.append(float(np.clip(nested.judged + shares @ np.array(reach), 0, 1)))
+        ends.append(float(np.clip(value + times @ np.array(reach) / times.sum(), 0, 1)))
     if ends[0] == ends[1]:
-        return Metric(value=nested.judged, reason="every resampled set gives the same value")
-    return Metric(value=nested.judged, low=ends[0], high=ends[1])
+        return Metric(value=value, reason="every resampled set gives the same value")
+    return Metric(value=value, low=ends[0], high=ends[1])
 
 
 def _or_zero(end: float | None, value: float | None) -> float:
@@ -121,8 +125,8 @@ def sentences(document: ChoiceDocument) -> Iterator[str]:
     title = TITLES[document.metric]
     yield (
         f"Chosen by nested folds: {document.chosen}, {shots_name(document.shots)}, with {title} "
-        f"{metric_text(document.honest)} on images that had no say in it. The best on all images "
-        f"has {figure(document.optimistic.value)} there, which is optimistic."
+        f"{metric_text(document.honest)} on images that had no say in it. On the images that "
+        f"chose it, it has {figure(document.optimistic.value)}, which is optimistic."
     )
     figures = [each.figure for each in document.candidates]
     even = figures.count(max(figures))

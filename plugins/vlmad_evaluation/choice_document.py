@@ -25,7 +25,7 @@ class Candidate(Document):
 
 
 class ChoiceDocument(Document):
-    """`chosen.json`: which combination is best, and how good the best one is."""
+    """`chosen.json`: which combination was chosen, and how good it is."""
 
     format: Literal["vlmad choice 1"] = "vlmad choice 1"
     metric: str
@@ -40,9 +40,8 @@ class ChoiceDocument(Document):
     shots: Count
     honest: Metric
     """Of folds that had no say in what was judged on them."""
-    best: FileName
     optimistic: Metric
-    """Of the combination that is best on all images, on these images."""
+    """Of the chosen combination on the folds that chose it, all of them."""
     recipe: InnerName
     command: list[FileName]
     """What runs the chosen one, with names to put in place of `photos/` and `good/`."""
