@@ -213,8 +213,9 @@ def guards_page(file: Path) -> str:
     """Return how this tree's speed and memory are beside an earlier one's."""
     titles = ("measure", "then", "now", "now / then", "least", "largest")
     rows = [
-        (name, f"{old:.3g}", f"{new:.3g}", f"{median:.2f}", f"{least:.2f}", f"{largest:.2f}")
+        (name, *(f"{n:,.0f}" if n >= 100 else f"{n:.3g}" for n in (old, new)), *shares)
         for name, (least, largest, median, old, new) in json.loads(file.read_text("utf-8")).items()
+        for shares in [[f"{share:.2f}" for share in (median, least, largest)]]
     ]
     return _table(titles, rows)
 

@@ -49,6 +49,14 @@ RECIPES = {
     **{name: (*EXACT, "--detector", name) for name in ("clip", "winclip", "anomalyclip", "hybrid")},
 }
 FEW, MANY = 100, 2000
+TWO_LAYERS = """
+try:
+    from vlmad.testing import TWO_LAYERS
+except ImportError:
+    from vlmad.testing.examples import TWO_LAYERS
+print(TWO_LAYERS)
+"""
+"""Prints where the model of two blocks is, in either tree."""
 METRICS = ("vlmad, all exact", "scikit-learn AUROC")
 GRID = (
     *("--prompt", "compositional,plain", "--scorer", "harmonic,max-cosine"),
@@ -189,7 +197,7 @@ def measure_runs(images: list[Path], tree: Tree, folder: Path) -> Measures:
 
 def measure_memory(_: list[Path], tree: Tree, folder: Path) -> Measures:
     """Measure the peaks of few and of many images, by a model of two blocks."""
-    two_layers = tree.told("-c", "from vlmad.testing import examples; print(examples.TWO_LAYERS)")
+    two_layers = tree.told("-c", TWO_LAYERS)
     model = ("--backbone", f"openclip:{two_layers.strip()}", "--set", "backbone.weights=random:0")
     found = {}
     for count in (FEW, MANY):
@@ -202,7 +210,7 @@ def measure_memory(_: list[Path], tree: Tree, folder: Path) -> Measures:
 
 def measure_passes(_: list[Path], tree: Tree, folder: Path) -> Measures:
     """Time an image of each way of encoding."""
-    words = ("-m", "vlmad", "bench-speed", "--batch", "2", "--rounds", "2", "--json")
+    words = ("-m", "vlmad", "bench-speed", "--rounds", "2", "--json")
     return {
         f"pass, {way['way']}, {way['precision']}: seconds an image": 1 / way["images_per_second"]
         for way in json.loads(tree.told(*words))["ways"]
@@ -292,8 +300,8 @@ def main() -> None:
         kept: dict[str, Ratio] = {}
         for work in (partial(WORKS[name], images) for name in WORKS if name in given.only):
             kept |= print_ratios(list(take_turns(trees, work, given.rounds)))
-        if given.json:
-            given.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            if given.json:
+                given.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     sys.exit(not equal)
 
 
